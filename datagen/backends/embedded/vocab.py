@@ -1,0 +1,107 @@
+"""One vocabulary for text and image tokens, and the form of a sequence in it.
+
+    <|bos|> <|think|>  a red star  <|assistant|> <think> plan </think> <image> 6 rows of <|row_r|> and 6 codes </image> <|eos|>
+    <|bos|> <|direct|> a red star  <|assistant|>                      <image> …                                 </image> <|eos|>
+
+What stands after `<|assistant|>` is all the model's own: it opens and closes the thought, and it decides when to draw.
+Text is byte-level BPE without loss; capital letters always stand alone, so that a word to be written is read letter by
+letter. The plan is GoT-R1's coordinate form (arXiv 2503.10639); a corner on the 6 x 6 grid is one token.
+Image tokens are the codes of `codec.ImageCodec`, one a cell, behind a token for their row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from datagen.pictograms import GRID, Item, Scene
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
+ASSISTANT = "<|assistant|>"
+MODES = {"think": "<|think|>", "direct": "<|direct|>"}
+THINK, END_THINK, IMAGE, END_IMAGE = "<think>", "</think>", "<image>", "</image>"
+OBJECT, BOX = "<|obj_start|>", "<|obj_end|><|box_start|>"
+ROWS = [f"<|row_{row}|>" for row in range(GRID)]
+SPARE = [f"<|spare_{k:02d}|>" for k in range(32)]
+TEXT_TOKENS = 700
+"""Size of the byte-level BPE part; the rest of the vocabulary is fixed by the grid and the codec."""
+
+
+def corner(cell_x: int, cell_y: int) -> str:
+    """Return a grid corner in thousandths of the picture: `(167,333)`."""
+    return f"({round(1000 * cell_x / GRID)},{round(1000 * cell_y / GRID)})"
+
+
+CORNERS = [corner(x, y) for y in range(GRID + 1) for x in range(GRID + 1)]
+FIXED = [
+    PAD, BOS, EOS, ASSISTANT, *MODES.values(), THINK, END_THINK, IMAGE, END_IMAGE, OBJECT, BOX, *ROWS, *SPARE,
+    *CORNERS, *(f",{point}<|box_end|>" for point in CORNERS),
+]  # fmt: skip
+
+
+def describe_item(item: Item) -> str:
+    """Write one item as the plan does: phrase, then its box."""
+    phrase = f'{item.color} text "{item.word}"' if item.kind == "text" else f"{item.color} {item.kind}"
+    return f"{OBJECT}{phrase}{BOX}{corner(item.x1, item.y1)},{corner(item.x2, item.y2)}<|box_end|>"
+
+
+def describe_scene(scene: Scene) -> str:
+    """Write a whole scene as a plan: background, then every item in reading order."""
+    return f"{scene.background} background" + "".join(describe_item(item) for item in scene.items)
+
+
+def build_tokenizer(corpus: Iterable[str], codes: int) -> Tokenizer:
+    """Train the byte-level BPE on a corpus and add the fixed tokens and `codes` image tokens, in that order of ids."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(r" ?[A-Z]| ?[a-z]+|[0-9]| ?[^A-Za-z0-9]"), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TEXT_TOKENS,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+        min_frequency=2,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    image_tokens = [f"<|image_{code:04d}|>" for code in range(codes)]
+    tokenizer.add_special_tokens(
+        [AddedToken(token, special=True, normalized=False) for token in (*FIXED, *image_tokens)]
+    )
+    return tokenizer
+
+
+class Vocabulary:
+    """The ids that building and reading sequences needs, looked up once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        ids = {token: tokenizer.token_to_id(token) for token in FIXED}
+        self.pad, self.bos, self.eos = ids[PAD], ids[BOS], ids[EOS]
+        self.assistant, self.modes = ids[ASSISTANT], {mode: ids[token] for mode, token in MODES.items()}
+        self.think, self.end_think = ids[THINK], ids[END_THINK]
+        self.image, self.end_image = ids[IMAGE], ids[END_IMAGE]
+        self.rows = [ids[token] for token in ROWS]
+        self.first_code = tokenizer.token_to_id("<|image_0000|>")
+        self.size = tokenizer.get_vocab_size()
+
+    def prompt_ids(self, text: str, mode: str) -> list[int]:
+        """Return the ids of everything up to where the model takes over."""
+        clean = re.sub(r"<\|?/?[a-z_0-9]+\|?>", " ", text)  # a prompt cannot smuggle in control tokens
+        return [self.bos, self.modes[mode], *self.tokenizer.encode(clean).ids, self.assistant]
+
+    def answer_ids(self, plan: str | None, codes: Sequence[int]) -> list[int]:
+        """Return the ids that the model should write: the thought if any, the image, the end."""
+        thought = [] if plan is None else [self.think, *self.tokenizer.encode(plan).ids, self.end_think]
+        drawn: list[int] = []
+        for row in range(GRID):
+            drawn.append(self.rows[row])
+            drawn += [self.first_code + code for code in codes[row * GRID : (row + 1) * GRID]]
+        return [*thought, self.image, *drawn, self.end_image, self.eos]

@@ -1,0 +1,122 @@
+"""True scenes to learn from: lay out what a prompt claims, at random, on the canvas of `datagen.pictograms`.
+
+Used by training and by `datagen bench model` (what is the best that any drawing could score?); generation never calls it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from datagen.pictograms import BACKGROUNDS, COLORS, GRID, SHAPES, Item, Scene
+from datagen.records import Claim
+
+_CONTRAST = 60.0
+_TEXT_COLORS = ("black", "white", "blue", "red", "purple")
+_TRIES = 200
+
+
+def _luma(rgb: tuple[int, int, int]) -> float:
+    return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
+
+
+def readable_backgrounds(color: str) -> list[str]:
+    """Return the backgrounds on which a word of that colour can be read (luma 60 of 255 apart)."""
+    return [name for name, rgb in BACKGROUNDS.items() if abs(_luma(rgb) - _luma(COLORS[color])) >= _CONTRAST]
+
+
+def _overlaps(x: int, y: int, w: int, h: int, boxes: Iterable[tuple[int, int, int, int]]) -> bool:
+    return any(x < bx2 and bx1 < x + w and y < by2 and by1 < y + h for bx1, by1, bx2, by2 in boxes)
+
+
+def _place(sizes: Sequence[tuple[int, int]], rng: random.Random) -> list[tuple[int, int, int, int]] | None:
+    """Put boxes (w, h) on the grid without overlap, each uniformly among what is free; None if one finds no room."""
+    boxes: list[tuple[int, int, int, int]] = []
+    for w, h in sizes:
+        free = [
+            (x, y) for y in range(GRID - h + 1) for x in range(GRID - w + 1) if not _overlaps(x, y, w, h, boxes)
+        ]
+        if not free:
+            return None
+        x, y = rng.choice(free)
+        boxes.append((x, y, x + w, y + h))
+    return boxes
+
+
+def holds(relation: str, a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    """Say whether box `a` stands in a GenEval relation to box `b`, clear of the other side's range on that axis."""
+    if relation == "left of":
+        return a[2] <= b[0] and abs((a[1] + a[3]) - (b[1] + b[3])) <= (b[0] + b[2]) - (a[0] + a[2])
+    if relation == "right of":
+        return holds("left of", b, a)
+    if relation == "above":
+        return a[3] <= b[1] and abs((a[0] + a[2]) - (b[0] + b[2])) <= (b[1] + b[3]) - (a[1] + a[3])
+    if relation == "below":
+        return holds("above", b, a)
+    raise ValueError(f"unknown relation {relation!r}")
+
+
+def _word_scene(word: str, rng: random.Random) -> Scene:
+    color = rng.choice(_TEXT_COLORS)
+    x, y = rng.randint(0, GRID - len(word)), rng.randint(0, GRID - 2)
+    item = Item("text", color, x, y, x + len(word), y + 2, word)
+    return Scene(rng.choice(readable_backgrounds(color)), (item,))
+
+
+def lay_out(claims: Sequence[Claim], rng: random.Random) -> Scene:
+    """Return a random scene in which every claim holds and nothing else is.
+
+    Raises ValueError when the claims name what the world lacks, or do not fit the canvas.
+    """
+    words = [str(claim.value) for claim in claims if claim.kind == "text"]
+    if words:
+        if len(words) > 1 or not 1 <= len(words[0]) <= GRID or not words[0].isalpha() or not words[0].isupper():
+            raise ValueError(f"the canvas holds one word of 1 to {GRID} capital letters, not {words!r}")
+        return _word_scene(words[0], rng)
+    counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
+    named = {claim.subject: str(claim.value) for claim in claims if claim.kind == "attribute"}
+    relations = [(claim.subject, claim.name, str(claim.value)) for claim in claims if claim.kind == "relation"]
+    unknown = [kind for kind in counts if kind not in SHAPES] + [c for c in named.values() if c not in COLORS]
+    if unknown or not counts:
+        raise ValueError(f"the world of pictograms has no {unknown or 'empty scene'}")
+    kinds = [kind for kind, count in counts.items() for _ in range(count)]
+    for _ in range(_TRIES):
+        boxes = _place([(s, s) for s in (_side(len(kinds), rng) for _ in kinds)], rng)
+        if boxes is None:
+            continue
+        first = {kind: boxes[kinds.index(kind)] for kind in counts}
+        if all(holds(relation, first[a], first[b]) for a, relation, b in relations):
+            items = [_item(kind, box, named, rng) for kind, box in zip(kinds, boxes, strict=True)]
+            items.sort(key=lambda item: (item.y1, item.x1))
+            return Scene(rng.choice(list(BACKGROUNDS)), tuple(items))
+    raise ValueError(f"{len(kinds)} things do not fit a canvas of {GRID} x {GRID} cells")
+
+
+def _side(total: int, rng: random.Random) -> int:
+    return 3 if total <= 2 and rng.random() < 0.5 else 2
+
+
+def _item(kind: str, box: tuple[int, int, int, int], named: dict[str, str], rng: random.Random) -> Item:
+    color = named.get(kind) or rng.choice(list(COLORS))
+    return Item(kind, color, *box)
+
+
+def random_scene(rng: random.Random) -> Scene:
+    """Return a crowded scene of anything, for training the image tokenizer."""
+    if rng.random() < 0.25:
+        color = rng.choice(_TEXT_COLORS)
+        items = []
+        for y in rng.sample((0, 2, 4), rng.randint(1, 3)):
+            length = rng.randint(1, GRID)
+            word = "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(length))
+            x = rng.randint(0, GRID - length)
+            items.append(Item("text", color, x, y, x + length, y + 2, word))
+        return Scene(rng.choice(readable_backgrounds(color)), tuple(items))
+    boxes: list[tuple[int, int, int, int]] = []
+    for _ in range(rng.randint(3, 9)):
+        side = 3 if rng.random() < 0.6 else 2
+        x, y = rng.randint(0, GRID - side), rng.randint(0, GRID - side)
+        if not _overlaps(x, y, side, side, boxes):
+            boxes.append((x, y, x + side, y + side))
+    items = [_item(rng.choice(list(SHAPES)), box, {}, rng) for box in boxes]
+    return Scene(rng.choice(list(BACKGROUNDS)), tuple(items))

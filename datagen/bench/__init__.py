@@ -1,0 +1,1 @@
+"""Benchmarks behind `datagen bench`: each prints one table and takes `--json FILE`."""

@@ -1,0 +1,289 @@
+"""A recipe: the small YAML file that says what a run makes, checked to the last key before anything is spent.
+
+    name: quickstart
+    taxonomy: [counting, spatial]
+    prompts: 200
+
+Every key has a default but `taxonomy`; `recipes/quickstart.yaml` shows them. What is wrong is named with file, line and
+key, all at once. `datagen plan RECIPE` shows what a recipe comes to.
+
+Not covered: the keys under `weights`, and the options under `backend` and `detector`. Those belong to the floor above,
+which checks them when a run is opened.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from datagen.errors import ConfigError
+from datagen.records import Mode, hash_of
+from datagen.shipped import shipped_path
+
+VERSION = 1
+"""Version of the recipe format that this code reads."""
+MAX_PROMPTS = 10_000_000
+MAX_SAMPLES = 100_000_000
+MAX_SHARD_SAMPLES = 16_384
+"""A shard is held in memory: about 60 MB of 96 px pictures at this size."""
+VIEW_KEYS = frozenset({"version", "name", "aggregate", "weights", "validation_share", "failure_limit"})
+"""Keys that can change at any time without making a prompt, a sample or a score again."""
+PATH_KEYS = ("taxonomy", "lexicon", "contamination")
+Join = Literal["product", "mean", "genmean", "min"]
+
+
+class Choice(BaseModel):
+    """A plugin by its word, and the options it is built with: `{name: embedded, temperature: 0.9}` or just `embedded`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Everything but the name."""
+        return dict(self.model_extra or {})
+
+
+class Aggregate(BaseModel):
+    """How the scores of one sample become its text reward and its image reward."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Join = "product"
+    image: Join = "product"
+
+
+class Recipe(BaseModel):
+    """What a run makes. Frozen: `load_recipe` reads one, `--set key=value` changes keys before it is checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    version: int = Field(1, description="version of this format")
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names outputs/<name>")
+    taxonomy: list[str] = Field(min_length=1, description="shipped names such as `counting`, or paths")
+    lexicon: str | None = Field(None, description="a shipped name or a path; default: what the backend can draw")
+    prompts: int = Field(200, ge=1, le=MAX_PROMPTS, strict=True, description="how many prompts to draw")
+    candidates: int = Field(4, ge=1, le=256, strict=True, description="samples a prompt")
+    mode: Mode = Field("think", description="`think` (reasoning, then image) or `direct` (image only)")
+    seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="everything random follows from it")
+    shard_prompts: int = Field(32, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
+    backend: Choice = Field(Choice(name="embedded"), description="the model that writes the samples, and its options")
+    rewards: list[str] = Field(["counting", "spatial", "attribute", "text"], min_length=1, description="scorers")
+    detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
+    aggregate: Aggregate = Aggregate()
+    weights: dict[str, Any] = Field(default_factory=dict, description="policy and parameters; see `datagen weigh`")
+    failure_limit: float = Field(0.2, ge=0, le=1, description="share of failed samples that stops a run")
+    contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
+    validation_share: float = Field(0.1, ge=0, lt=1, description="share of prompts in the validation split")
+
+    @field_validator("taxonomy", "contamination", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if self.prompts * self.candidates > MAX_SAMPLES:
+            raise ValueError(f"prompts x candidates is {self.prompts * self.candidates:,}; at most {MAX_SAMPLES:,}")
+        if self.shard_prompts * self.candidates > MAX_SHARD_SAMPLES:
+            size = self.shard_prompts * self.candidates
+            raise ValueError(f"shard_prompts x candidates is {size:,}, and a shard holds at most {MAX_SHARD_SAMPLES:,}")
+        if len(set(self.rewards)) < len(self.rewards):
+            raise ValueError("rewards holds the same scorer twice")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain YAML values, plugin options included."""
+        return self.model_dump(mode="json")
+
+
+def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by path, or a shipped one by name, with `key=value` overrides (dotted keys, YAML values).
+
+    Paths in the file are looked for beside it first, then from the working directory. Raises ConfigError naming file,
+    line, key and value for everything that is wrong.
+    """
+    path = find_recipe(str(path_or_name))
+    data, lines = _read(path)
+    for key in PATH_KEYS:
+        data[key] = _beside(path.parent, data[key]) if data.get(key) else data.get(key)
+        if data[key] is None:
+            del data[key]
+    data.setdefault("name", path.stem)
+    return make_recipe(data, overrides, where=str(path), lines=lines)
+
+
+def make_recipe(
+    data: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    where: str = "recipe",
+    lines: Mapping[tuple[str, ...], int] | None = None,
+) -> Recipe:
+    """Check plain values as a recipe; `where` and `lines` (line number by key path) place what is wrong."""
+    values, lines = dict(data), dict(lines or {})
+    for override in overrides:
+        path = _override(values, override)
+        lines = {key: line for key, line in lines.items() if key[: len(path)] != path}
+    version = values.get("version", VERSION)
+    if isinstance(version, int) and version > VERSION:
+        hint = "upgrade datagen: pip install --upgrade datagen"
+        raise ConfigError(f"version {version} is newer than this datagen, which reads {VERSION}", where=where, hint=hint)
+    if version != VERSION:
+        raise ConfigError(f"version: {version!r} is not a version", where=where, hint=f"write version: {VERSION}")
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise explain(error, Recipe, where, lines) from error
+
+
+def find_recipe(word: str) -> Path:
+    """Return the path of a recipe given as a path or as a shipped name; raises ConfigError with the known names."""
+    if "/" in word or word.endswith((".yaml", ".yml")) or Path(word).is_file():
+        if not Path(word).is_file():
+            raise ConfigError("no such recipe", where=word, hint="`datagen build` without a name builds the quickstart")
+        return Path(word)
+    folder = shipped_path("recipes")
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if word not in known:
+        raise ConfigError(f"no recipe named {word!r}", hint=_suggest(word, known))
+    return folder / f"{word}.yaml"
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], where: str, lines: Mapping[tuple[str, ...], int] | None = None
+) -> ConfigError:
+    """Turn what pydantic found into one ConfigError: a line for each wrong key, with its value and a did-you-mean."""
+    found = []
+    for detail in error.errors(include_url=False):
+        path = tuple(str(part) for part in detail["loc"])
+        line = next((lines[path[:k]] for k in range(len(path), 0, -1) if path[:k] in lines), None) if lines else None
+        place = f"{where}:{line}" if line else where
+        found.append((place, _say(detail, path, model)))
+    if len(found) == 1:
+        place, (what, hint) = found[0]
+        return ConfigError(what, where=place, hint=hint)
+    rows = [f"{place}: {what}{f' ({hint})' if hint else ''}" for place, (what, hint) in found]
+    return ConfigError(f"{len(rows)} things are wrong\n" + "\n".join(rows), where=where)
+
+
+def _say(detail: ErrorDetails, path: tuple[str, ...], model: type[BaseModel]) -> tuple[str, str]:
+    key, value = ".".join(path), repr(detail["input"])
+    shown = value if len(value) <= 60 else f"{value[:59]}…"
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(model, path[:-1])
+        return f"unknown key {key!r}", _suggest(path[-1], known)
+    if detail["type"] == "missing":
+        return f"the key {key!r} is missing", str(model.model_fields[path[0]].description or "")
+    message = detail["msg"].removeprefix("Value error, ")
+    return (f"{key}: {message}, not {shown}" if key else message), ""
+
+
+def _known_keys(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+    for part in path:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+
+
+def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
+    """Set one `a.b=value` in place, without touching shared parts, and return its key path."""
+    key, equals, value = text.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        raise ConfigError(f"{text!r} is not key=value", where="--set", hint="for example: --set candidates=8")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{value!r} is not YAML", where=f"--set {key}", hint="put text in quotes") from error
+    target = data
+    for part in path[:-1]:
+        inner = target.get(part)
+        inner = {"name": inner} if isinstance(inner, str) else inner
+        target[part] = dict(inner) if isinstance(inner, Mapping) else {}
+        target = target[part]
+    target[path[-1]] = parsed
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    """Return a YAML mapping and the line of each key path; raises ConfigError for anything that is not one."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        data = yaml.safe_load(text)
+        lines = dict(_walk(yaml.compose(text, Loader=yaml.SafeLoader), (), str(path)))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(path)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        what = f"broken YAML: {getattr(error, 'problem', None) or error}"
+        raise ConfigError(what, where=place, hint="check indentation, quotes and brackets there") from error
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise ConfigError("a recipe is a mapping of keys to values", where=str(path), hint="see recipes/quickstart.yaml")
+    return data, lines
+
+
+def _walk(node: yaml.Node | None, path: tuple[str, ...], file: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConfigError(f"the key {key.value!r} stands twice", where=f"{file}:{line}", hint="keep one")
+            seen.add(key.value)
+            yield (*path, key.value), line
+            yield from _walk(value, (*path, key.value), file)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*path, str(index)), value.start_mark.line + 1
+
+
+def _beside(folder: Path, value: Any) -> Any:
+    """Return paths that exist beside the recipe as paths from here; names and everything else as they are."""
+    if isinstance(value, list):
+        return [_beside(folder, item) for item in value]
+    if not isinstance(value, str) or not ("/" in value or Path(value).suffix) or not (folder / value).exists():
+        return value
+    found, here = (folder / value).resolve(), Path.cwd().resolve()
+    return os.path.relpath(found, here) if found.is_relative_to(here) else str(found)
+
+
+def fingerprint_of(recipe: Recipe, files: Mapping[str, str]) -> str:
+    """Return the hash of what decides prompts, samples and scores: the data keys and the content hash of each file."""
+    data = {key: value for key, value in recipe.to_dict().items() if key not in VIEW_KEYS | set(PATH_KEYS)}
+    return hash_of(data, sorted(files.values()))
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the data keys, dotted, in which two recipes (as plain values) differ; view keys are left out."""
+    found = []
+    for key in sorted({*old, *new}):
+        if not prefix and key in VIEW_KEYS:
+            continue
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += changed_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(prefix + key)
+    return found

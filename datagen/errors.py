@@ -1,0 +1,50 @@
+"""Everything that datagen raises on purpose, in one tree.
+
+    DatagenError
+    ├── ConfigError        a file a person wrote is wrong: recipe, taxonomy, lexicon, template
+    ├── PluginError        a word in a recipe names no module, or the module lacks what its family needs
+    ├── MissingExtraError  a feature needs a package that is not installed
+    ├── RunError           a run folder cannot be used: other recipe, damaged shard, not a run
+    ├── BackendError       a model cannot be loaded or cannot go on
+    └── TooManyFailures    the share of failed samples passed the limit in the recipe
+
+Each says what is wrong, where, and what to do. The CLI prints it in one panel and exits 1. A bad sample is not an
+error but a `Failure` record.
+"""
+
+from __future__ import annotations
+
+
+class DatagenError(Exception):
+    """Base of all: `what` is wrong, `where` (file, line, key), and what to do (`hint`)."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.where, self.hint = what, where, hint
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (f"{self.where}: {self.what}" if self.where else self.what, self.hint) if part)
+
+
+class ConfigError(DatagenError):
+    """A file that a person wrote cannot be used as it stands."""
+
+
+class PluginError(DatagenError):
+    """A word in a recipe names no module of its family, or the module lacks what the family needs."""
+
+
+class MissingExtraError(DatagenError):
+    """A feature needs a package that is not installed; the hint is the pip command."""
+
+
+class RunError(DatagenError):
+    """A run folder cannot be used: made by another recipe, damaged, or not a run at all."""
+
+
+class BackendError(DatagenError):
+    """A model cannot be loaded, or cannot go on."""
+
+
+class TooManyFailures(DatagenError):
+    """The share of failed samples passed the recipe's limit; finished shards are kept."""

@@ -1,0 +1,16 @@
+"""From a scored and weighed run to a Hugging Face dataset that needs no code of ours.
+
+`export_dataset` takes the samples one by one and writes sharded parquet with the images inside, a split by prompt,
+and a dataset card with sample pictures and a training loss that uses the weights. Memory holds one row group per
+split; the folder appears whole or not at all; the same samples give the same bytes. Make one: `datagen export RUN`.
+
+Not covered: formats of particular trainers, and uploading. The folder must be on a local file system.
+"""
+
+from __future__ import annotations
+
+from datagen.export._card import CardNotes
+from datagen.export._columns import ExportItem, dataset_features, split_of
+from datagen.export._dataset import ExportResult, export_dataset
+
+__all__ = ["CardNotes", "ExportItem", "ExportResult", "dataset_features", "export_dataset", "split_of"]

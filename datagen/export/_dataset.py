@@ -1,0 +1,129 @@
+"""`export_dataset`: streams samples into the splits and puts the finished folder in place in one move."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from datagen.errors import RunError
+from datagen.export._card import CardNotes, Tally, write_card
+from datagen.export._columns import ExportItem, dataset_features, row_of, split_of
+from datagen.export._shards import SplitWriter
+from datagen.weighting import Policy
+
+SPLITS = ("train", "validation")
+FILE_BYTES = 256 * 1024 * 1024
+"""A parquet file is closed at this size in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """What was written: the folder, rows per split, how many are kept, parquet files and their bytes."""
+
+    path: Path
+    rows: dict[str, int]
+    kept: int
+    files: int
+    file_bytes: int
+
+
+def export_dataset(
+    items: Iterable[ExportItem],
+    out_dir: str | Path,
+    *,
+    scorers: Sequence[str],
+    policy: Policy,
+    notes: CardNotes,
+    validation_share: float = 0.1,
+    file_bytes: int = FILE_BYTES,
+) -> ExportResult:
+    """Write a Hugging Face dataset to `out_dir` and return what was written; replaces a dataset that was there.
+
+    `items` is consumed once, in order, and never held: memory stays at one row group per split. `scorers` are the names
+    of all scorers of the run, in column order. The folder is built beside `out_dir` and renamed, so a killed export
+    leaves the old dataset or none. A split without rows is left out, as `datasets` refuses to load one. Raises RunError
+    where there is no sample at all, a sample's parts do not belong together, a number is not finite, or the folder
+    cannot be written.
+    """
+    out = Path(out_dir)
+    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
+    features = dataset_features(scorers)
+    writers: list[SplitWriter] = []
+    tally = Tally()
+    try:
+        with _explain_disk(out):
+            _check_replaceable(out)
+            _clear_leftovers(partial, out, old)
+            data = partial / "data"
+            data.mkdir(parents=True)
+            writers = [SplitWriter(data, split, features, file_bytes) for split in SPLITS]
+        by_name = dict(zip(SPLITS, writers, strict=True))
+        for item in items:
+            row = row_of(item, scorers, policy)
+            tally.add(item)
+            with _explain_disk(out):
+                by_name[split_of(item.prompt, validation_share)].add(row)
+        with _explain_disk(out):
+            files = [path for writer in writers for path in writer.finish()]
+            if not files:
+                raise RunError("there is no sample to export", where=str(out), hint="see the run's failures/ for why")
+            size = sum(path.stat().st_size for path in files)
+            filled = [writer for writer in writers if writer.rows]
+            write_card(partial, tally, filled, features, policy, notes, size)
+            _put_in_place(partial, out, old)
+    finally:
+        for writer in writers:
+            writer.abort()
+        shutil.rmtree(partial, ignore_errors=True)
+    rows = {writer.split: writer.rows for writer in writers}
+    return ExportResult(out, rows, tally.kept, len(files), size)
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse to replace a folder that no export made: its files would be lost."""
+    if out.exists() and not (out / "data").is_dir() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(
+            "is in the way and is not a dataset", where=str(out), hint="move it, or export to another folder"
+        )
+
+
+def _clear_leftovers(partial: Path, out: Path, old: Path) -> None:
+    """Remove what a killed export left; the last whole dataset goes back if the kill fell between the two renames."""
+    shutil.rmtree(partial, ignore_errors=True)
+    if old.exists() and not out.exists():
+        os.rename(old, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_in_place(partial: Path, out: Path, old: Path) -> None:
+    for path in sorted(partial.rglob("*")):
+        if path.suffix != ".parquet":  # those were synced when they were closed
+            _sync(path)
+    _sync(partial)
+    if out.exists():
+        os.rename(out, old)
+    os.rename(partial, out)
+    _sync(out.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _explain_disk(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = "free some space or choose another folder, then export again: no sample is lost"
+        raise RunError(f"the dataset cannot be written: {reason}", where=str(out), hint=hint) from error

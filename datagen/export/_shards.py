@@ -1,0 +1,124 @@
+"""Writes one split as parquet files, a row group at a time, in the layout that `datasets` itself writes.
+
+The metadata key `huggingface` carries the column types, content-defined chunking lets the hub store only what changed
+between two versions, and the page index lets readers fetch single rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
+    from datasets import Features
+
+GROUP_ROWS = 500
+GROUP_BYTES = 32 * 1024 * 1024
+"""A row group is closed at this many rows or bytes of images, whichever comes first: that is what memory holds."""
+CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
+"""Content-defined chunking as `datasets` 5.2 sets it."""
+
+
+class SplitWriter:
+    """The parquet files of one split: `add` rows, then `finish`; or `abort`."""
+
+    def __init__(self, folder: Path, split: str, features: Features, file_bytes: int) -> None:
+        self.split, self.rows, self.files, self.num_bytes = split, 0, 0, 0
+        self._folder, self._file_bytes = folder, file_bytes
+        self._schema = features.arrow_schema
+        self._buffer: list[dict[str, Any]] = []
+        self._buffer_bytes = self._open_bytes = 0
+        self._file: IO[bytes] | None = None
+        self._writer: pyarrow.parquet.ParquetWriter | None = None
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take one row in; full row groups go to disk, and a full file is followed by a new one."""
+        self._buffer.append(row)
+        self._buffer_bytes += sum(len(image["bytes"]) for image in row["images"])
+        self.rows += 1
+        if len(self._buffer) >= GROUP_ROWS or self._buffer_bytes >= GROUP_BYTES:
+            self._flush()
+
+    def finish(self) -> list[Path]:
+        """Write what is left, name the files `train-00000-of-00002.parquet` and return them: none without a row."""
+        if self._buffer:
+            self._flush()
+        self._close()
+        paths = []
+        for k in range(self.files):
+            path = self._folder / f"{self.split}-{k:05d}-of-{self.files:05d}.parquet"
+            os.rename(self._part(k), path)
+            paths.append(path)
+        return paths
+
+    def abort(self) -> None:
+        """Let go of the open file after an error, without another."""
+        with suppress(OSError, ValueError):
+            if self._writer is not None:
+                self._writer.close()
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        self._writer = self._file = None
+
+    def _part(self, number: int) -> Path:
+        return self._folder / f"{self.split}-{number:05d}.part"
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        table = pa.Table.from_pylist(self._buffer, schema=self._schema)
+        if self._writer is None:
+            self._open()
+        assert self._writer is not None
+        self._writer.write_table(table)
+        self.num_bytes += table.nbytes
+        self._open_bytes += table.nbytes
+        self._buffer, self._buffer_bytes = [], 0
+        if self._open_bytes >= self._file_bytes:
+            self._close()
+
+    def _open(self) -> None:
+        import pyarrow.parquet as pq
+
+        leaves = [leaf for field in self._schema for leaf in _leaf_paths(field.name, field.type)]
+        plain = [leaf for leaf in leaves if leaf.startswith("images.")]
+        packed = [leaf for leaf in leaves if leaf not in plain]
+        self._file = self._part(self.files).open("wb")
+        self._writer = pq.ParquetWriter(
+            self._file,
+            schema=self._schema,
+            use_content_defined_chunking=CHUNKING,
+            write_page_index=True,
+            compression={**dict.fromkeys(plain, "none"), **dict.fromkeys(packed, "snappy")},
+            use_dictionary=packed,
+            column_encoding=dict.fromkeys(plain, "PLAIN"),
+        )
+        self.files += 1
+
+    def _close(self) -> None:
+        if self._writer is None or self._file is None:
+            return
+        self._writer.add_key_value_metadata({"content_defined_chunking": json.dumps(CHUNKING)})
+        self._writer.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._writer = self._file = None
+        self._open_bytes = 0
+
+
+def _leaf_paths(path: str, kind: pyarrow.DataType) -> list[str]:
+    """Return the parquet paths of a column's leaves, such as `images.list.element.bytes`."""
+    import pyarrow as pa
+
+    if pa.types.is_list(kind):
+        return _leaf_paths(f"{path}.list.element", kind.value_type)
+    if pa.types.is_struct(kind):
+        return [leaf for field in kind for leaf in _leaf_paths(f"{path}.{field.name}", field.type)]
+    return [path]

@@ -1,0 +1,243 @@
+"""The small world of flat pictograms and block letters that the embedded model draws and its detector reads.
+
+One home for what both sides must agree on: the names of shapes, the ten GenEval colours, the backgrounds, the
+6 x 6 cell canvas and how a true scene looks. The backend learns from `draw_scene`; the detector compares what it
+finds with `shape_mask`. Nothing here places objects for the model. See it: `datagen bench model --pictures`.
+
+Not covered: perspective, overlap, shading, lower-case letters, more than one word a picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFont
+
+GRID = 6
+"""Cells a side of the canvas."""
+CELL_PX = 16
+"""Pixels a side of one cell."""
+IMAGE_PX = GRID * CELL_PX
+"""Pixels a side of the canvas (96)."""
+MARGIN_PX = 2
+"""Empty pixels between a pictogram and the border of its box."""
+
+COLORS: dict[str, tuple[int, int, int]] = {
+    "red": (222, 36, 44),
+    "orange": (250, 140, 24),
+    "yellow": (250, 222, 40),
+    "green": (28, 148, 62),
+    "blue": (34, 84, 216),
+    "purple": (128, 48, 176),
+    "pink": (255, 128, 184),
+    "brown": (126, 74, 34),
+    "black": (16, 16, 20),
+    "white": (255, 255, 255),
+}
+"""The ten colours of GenEval (arXiv 2310.11513) as 8-bit RGB."""
+
+BACKGROUNDS: dict[str, tuple[int, int, int]] = {
+    "gray": (176, 180, 184),
+    "sand": (208, 196, 164),
+    "sky": (164, 200, 220),
+    "mint": (168, 208, 184),
+    "lilac": (190, 178, 212),
+    "slate": (96, 112, 128),
+}
+"""Background tones as 8-bit RGB; each is at least 60 away (Euclidean) from all ten colours."""
+
+_SUPERSAMPLE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing in a scene: a pictogram of a kind, or a written word.
+
+    `kind` is a name in `SHAPES`, or `"text"`, and then `word` holds the letters. The box is in cells,
+    `0 <= x1 < x2 <= GRID`, y downwards.
+    """
+
+    kind: str
+    color: str
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A background and its items in reading order (row of the upper edge, then column)."""
+
+    background: str
+    items: tuple[Item, ...]
+
+
+def _polygon(draw: ImageDraw.ImageDraw, size: int, points: list[tuple[float, float]], fill: int = 255) -> None:
+    draw.polygon([(x * size, y * size) for x, y in points], fill=fill)
+
+
+def _ellipse(draw: ImageDraw.ImageDraw, size: int, x1: float, y1: float, x2: float, y2: float, fill: int = 255) -> None:
+    draw.ellipse((x1 * size, y1 * size, x2 * size, y2 * size), fill=fill)
+
+
+def _rectangle(
+    draw: ImageDraw.ImageDraw, size: int, x1: float, y1: float, x2: float, y2: float, fill: int = 255
+) -> None:
+    draw.rectangle((x1 * size, y1 * size, x2 * size, y2 * size), fill=fill)
+
+
+def _draw_star(draw: ImageDraw.ImageDraw, size: int) -> None:
+    points = []
+    for k in range(10):
+        radius = 0.54 if k % 2 == 0 else 0.23
+        angle = math.pi * k / 5 - math.pi / 2
+        points.append((0.5 + radius * math.cos(angle), 0.54 + radius * math.sin(angle)))
+    _polygon(draw, size, points)
+
+
+def _draw_heart(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _ellipse(draw, size, 0.0, 0.06, 0.54, 0.6)
+    _ellipse(draw, size, 0.46, 0.06, 1.0, 0.6)
+    _polygon(draw, size, [(0.04, 0.45), (0.5, 0.3), (0.96, 0.45), (0.5, 1.0)])
+
+
+def _draw_moon(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _ellipse(draw, size, 0.05, 0.0, 1.05, 1.0)
+    _ellipse(draw, size, 0.4, -0.08, 1.3, 0.82, fill=0)
+
+
+def _draw_house(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _polygon(draw, size, [(0.0, 0.48), (0.5, 0.0), (1.0, 0.48)])
+    _rectangle(draw, size, 0.12, 0.44, 0.88, 1.0)
+    _rectangle(draw, size, 0.4, 0.62, 0.62, 1.0, fill=0)
+
+
+def _draw_tree(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _polygon(draw, size, [(0.5, 0.0), (0.86, 0.42), (0.14, 0.42)])
+    _polygon(draw, size, [(0.5, 0.2), (1.0, 0.8), (0.0, 0.8)])
+    _rectangle(draw, size, 0.4, 0.78, 0.6, 1.0)
+
+
+def _draw_fish(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _ellipse(draw, size, 0.0, 0.2, 0.76, 0.8)
+    _polygon(draw, size, [(0.6, 0.5), (1.0, 0.16), (1.0, 0.84)])
+    _ellipse(draw, size, 0.14, 0.38, 0.26, 0.5, fill=0)
+
+
+def _draw_cup(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _ellipse(draw, size, 0.54, 0.28, 1.0, 0.74)
+    _ellipse(draw, size, 0.66, 0.4, 0.88, 0.62, fill=0)
+    _polygon(draw, size, [(0.0, 0.12), (0.74, 0.12), (0.66, 0.92), (0.08, 0.92)])
+
+
+def _draw_key(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _ellipse(draw, size, 0.24, 0.0, 0.76, 0.5)
+    _ellipse(draw, size, 0.39, 0.14, 0.61, 0.36, fill=0)
+    _rectangle(draw, size, 0.42, 0.44, 0.58, 1.0)
+    _rectangle(draw, size, 0.56, 0.64, 0.82, 0.76)
+    _rectangle(draw, size, 0.56, 0.86, 0.82, 1.0)
+
+
+def _draw_bell(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _ellipse(draw, size, 0.2, 0.04, 0.8, 0.64)
+    _polygon(draw, size, [(0.2, 0.34), (0.8, 0.34), (0.86, 0.66), (1.0, 0.8), (0.0, 0.8), (0.14, 0.66)])
+    _ellipse(draw, size, 0.38, 0.74, 0.62, 1.0)
+
+
+def _draw_umbrella(draw: ImageDraw.ImageDraw, size: int) -> None:
+    draw.pieslice((0, 0.04 * size, size, 1.04 * size), 180, 360, fill=255)
+    _rectangle(draw, size, 0.45, 0.5, 0.56, 0.94)
+    _rectangle(draw, size, 0.45, 0.86, 0.76, 1.0)
+    _rectangle(draw, size, 0.66, 0.74, 0.76, 0.9)
+
+
+def _draw_bottle(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _rectangle(draw, size, 0.4, 0.0, 0.6, 0.36)
+    _polygon(draw, size, [(0.4, 0.26), (0.6, 0.26), (0.76, 0.46), (0.24, 0.46)])
+    _rectangle(draw, size, 0.24, 0.46, 0.76, 1.0)
+
+
+def _draw_car(draw: ImageDraw.ImageDraw, size: int) -> None:
+    _polygon(draw, size, [(0.16, 0.5), (0.32, 0.2), (0.7, 0.2), (0.86, 0.5)])
+    _rectangle(draw, size, 0.0, 0.46, 1.0, 0.74)
+    _ellipse(draw, size, 0.1, 0.58, 0.38, 0.88)
+    _ellipse(draw, size, 0.62, 0.58, 0.9, 0.88)
+    _rectangle(draw, size, 0.38, 0.28, 0.62, 0.46, fill=0)
+
+
+SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, int], None]] = {
+    "star": _draw_star,
+    "heart": _draw_heart,
+    "moon": _draw_moon,
+    "house": _draw_house,
+    "tree": _draw_tree,
+    "fish": _draw_fish,
+    "cup": _draw_cup,
+    "key": _draw_key,
+    "bell": _draw_bell,
+    "umbrella": _draw_umbrella,
+    "bottle": _draw_bottle,
+    "car": _draw_car,
+}
+"""Name of each pictogram to the function that draws it white on black into a unit square."""
+
+
+@lru_cache(maxsize=256)
+def shape_mask(kind: str, size_px: int) -> np.ndarray:
+    """Return how much of each pixel a pictogram covers.
+
+    Shape (size_px, size_px), float32 in [0, 1]. Raises KeyError for an unknown kind.
+    """
+    big = size_px * _SUPERSAMPLE
+    image = Image.new("L", (big, big), 0)
+    SHAPES[kind](ImageDraw.Draw(image), big)
+    small = image.resize((size_px, size_px), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float32) / 255.0
+
+
+@lru_cache(maxsize=256)
+def letter_mask(letter: str, width_px: int = CELL_PX, height_px: int = 2 * CELL_PX) -> np.ndarray:
+    """Return the coverage of one block letter stretched into its cell, one pixel free at each side.
+
+    Shape (height_px, width_px), float32 in [0, 1]. The glyph is from the font that Pillow ships (Aileron, CC0),
+    thickened so that it survives small sizes.
+    """
+    font = ImageFont.load_default(size=160)
+    image = Image.new("L", (320, 320), 0)
+    ImageDraw.Draw(image).text((160, 160), letter, font=font, fill=255, anchor="mm", stroke_width=5, stroke_fill=255)
+    box = image.getbbox()
+    assert box is not None
+    glyph = image.crop(box)
+    inner_w, inner_h = width_px - 3, height_px - 6
+    if letter == "I":
+        inner_w = 5
+    glyph = glyph.resize((inner_w, inner_h), Image.Resampling.LANCZOS)
+    canvas = Image.new("L", (width_px, height_px), 0)
+    canvas.paste(glyph, ((width_px - inner_w) // 2, 3))
+    return np.asarray(ImageChops.lighter(canvas, canvas), dtype=np.float32) / 255.0
+
+
+def _item_mask(item: Item) -> np.ndarray:
+    width, height = (item.x2 - item.x1) * CELL_PX, (item.y2 - item.y1) * CELL_PX
+    if item.kind == "text":
+        letter_px = width // len(item.word)
+        return np.concatenate([letter_mask(letter, letter_px, height) for letter in item.word], axis=1)
+    inner = shape_mask(item.kind, width - 2 * MARGIN_PX)
+    return np.pad(inner, MARGIN_PX)
+
+
+def draw_scene(scene: Scene) -> np.ndarray:
+    """Draw the true picture of a scene: (IMAGE_PX, IMAGE_PX, 3) uint8 RGB."""
+    canvas = np.empty((IMAGE_PX, IMAGE_PX, 3), dtype=np.float32)
+    canvas[:] = BACKGROUNDS[scene.background]
+    for item in scene.items:
+        mask = _item_mask(item)[..., None]
+        view = canvas[item.y1 * CELL_PX : item.y2 * CELL_PX, item.x1 * CELL_PX : item.x2 * CELL_PX]
+        view += mask * (np.asarray(COLORS[item.color], dtype=np.float32) - view)
+    return np.round(canvas).astype(np.uint8)

@@ -1,0 +1,220 @@
+"""Prompts from templates: item i of a skill is a pure function of (seed, skill path, i), a plan is a stream of them.
+
+`draw` makes one prompt; `plan_prompts` deals them out by share, drops what was said before or stands in a benchmark,
+and draws the next index in its place. Memory is flat but for 16 to 32 bytes for each prompt that was seen. See it:
+`datagen preview`; measure it: `python benchmarks/prompts.py`. Not covered: rewriting by a language model.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Protocol
+
+from datagen.prompts.contamination import normalize
+from datagen.records import Prompt
+from datagen.taxonomy.lexicon import Word
+from datagen.taxonomy.load import Taxonomy
+from datagen.taxonomy.space import Skill, choose_point
+
+PATIENCE = 2000
+"""Draws in a row without a new prompt after which a skill counts as exhausted."""
+
+
+class Blocked(Protocol):
+    """Says why a prompt must not be used, or None; `datagen.prompts.contamination.Contamination` does."""
+
+    def match(self, text: str) -> str | None:
+        """Return why the text is refused, or None if it may stay."""
+
+
+@dataclass(slots=True)
+class SkillStats:
+    """What became of one skill: `drawn` = `kept` + `duplicates` + `contaminated`; `kept` < `asked` when exhausted."""
+
+    asked: int = 0
+    kept: int = 0
+    drawn: int = 0
+    duplicates: int = 0
+    contaminated: int = 0
+
+    @property
+    def short(self) -> int:
+        """How many prompts are missing."""
+        return self.asked - self.kept
+
+
+@dataclass(slots=True)
+class PromptStats:
+    """Counts of a plan, filled while it is drawn; `skills` are by taxonomy path."""
+
+    skills: dict[str, SkillStats] = field(default_factory=dict)
+
+    def total(self, name: str) -> int:
+        """Sum one count (`asked`, `kept`, `drawn`, `duplicates`, `contaminated`, `short`) over all skills."""
+        return sum(int(getattr(stats, name)) for stats in self.skills.values())
+
+    @property
+    def drawn(self) -> int:
+        """How many prompts were drawn, kept or not."""
+        return self.total("drawn")
+
+    @property
+    def kept(self) -> int:
+        """How many prompts the plan has."""
+        return self.total("kept")
+
+    @property
+    def duplicates(self) -> int:
+        """How many were dropped because the same words had come before, but for case, spaces and punctuation."""
+        return self.total("duplicates")
+
+    @property
+    def contaminated(self) -> int:
+        """How many were refused because they stand in a benchmark."""
+        return self.total("contaminated")
+
+    def notes(self) -> list[str]:
+        """Return one line for each skill that could not give all it was asked for."""
+        return [
+            f"{path}: {stats.kept} of {stats.asked} prompts; {PATIENCE} draws in a row gave nothing new "
+            f"({stats.duplicates} duplicates, {stats.contaminated} contaminated): add words or wordings, or ask for less"
+            for path, stats in self.skills.items()
+            if stats.short
+        ]
+
+
+def draw(skill: Skill, index: int, seed: int) -> Prompt:
+    """Draw prompt number `index` of a skill: the same for the same seed, whatever else is drawn.
+
+    Levels take turns, so that each gets its part. Raises ConfigError when a template or a constraint fails.
+    """
+    level = skill.levels[index % len(skill.levels)]
+    point, bits = choose_point(skill, level, f"{seed}/{skill.path}/{index}".encode())
+    wording = skill.wordings[bits % len(skill.wordings)]
+    return Prompt.make(
+        wording.render(point),
+        tuple([claim.fill(point) for claim in skill.claims]),
+        weakness=skill.weakness,
+        skill=skill.name,
+        level=level.name,
+        index=index,
+        seed=seed,
+        template=wording.label,
+        slots={name: value.name if isinstance(value, Word) else value for name, value in point.items()},
+    )
+
+
+def plan_prompts(
+    taxonomy: Taxonomy, count: int, seed: int, blocked: Blocked | None = None, stats: PromptStats | None = None
+) -> Iterator[Prompt]:
+    """Yield `count` prompts, each once, dealt out so that any beginning of the plan keeps the shares.
+
+    Weaknesses have equal parts, skills their `share` within their weakness. A skill that has no new prompts left
+    leaves its places empty: the plan is then shorter, and `stats` (filled along the way) says which skill and by how
+    many. Raises ConfigError when a template or a constraint fails.
+    """
+    stats = stats if stats is not None else PromptStats()
+    seen = SeenTexts()
+    sources: dict[str, Iterator[Prompt]] = {}
+    for skill in taxonomy.skills:
+        counts = stats.skills[skill.path] = SkillStats()
+        sources[skill.path] = _fresh_prompts(skill, seed, blocked, seen, counts)
+    for path in itertools.islice(_deal(taxonomy), count):
+        stats.skills[path].asked += 1
+        prompt = next(sources[path], None)
+        if prompt is not None:
+            yield prompt
+
+
+def preview(taxonomy: Taxonomy, per_skill: int, seed: int) -> list[Prompt]:
+    """Return the first `per_skill` distinct prompts of every skill, fewer where it has no more."""
+    found: list[Prompt] = []
+    for skill in taxonomy.skills:
+        found += itertools.islice(_fresh_prompts(skill, seed, None, SeenTexts(), SkillStats()), per_skill)
+    return found
+
+
+def _fresh_prompts(
+    skill: Skill, seed: int, blocked: Blocked | None, seen: SeenTexts, stats: SkillStats
+) -> Iterator[Prompt]:
+    """Yield the prompts of a skill in the order of their index, without the seen and the blocked, until exhausted."""
+    misses = 0
+    for index in itertools.count():
+        prompt = draw(skill, index, seed)
+        stats.drawn += 1
+        misses += 1
+        if not seen.add(prompt.text):
+            stats.duplicates += 1
+        elif blocked is not None and blocked.match(prompt.text) is not None:
+            stats.contaminated += 1
+        else:
+            misses = 0
+            stats.kept += 1
+            yield prompt
+        if misses >= PATIENCE:
+            return
+
+
+def _deal(taxonomy: Taxonomy) -> Iterator[str]:
+    """Yield skill paths for ever, each as often as its share says, spread as evenly as can be."""
+    totals: dict[str, float] = {}
+    for skill in taxonomy.skills:
+        totals[skill.weakness] = totals.get(skill.weakness, 0.0) + skill.share
+    shares = [skill.share / totals[skill.weakness] for skill in taxonomy.skills]
+    # The j-th prompt of a skill is due at (j + 1/2) / share: a fair order, and at any moment off by less than one.
+    due = [(0.5 / share, place) for place, share in enumerate(shares)]
+    turns = [0] * len(shares)
+    heapq.heapify(due)
+    while True:
+        place = due[0][1]
+        turns[place] += 1
+        heapq.heapreplace(due, ((turns[place] + 0.5) / shares[place], place))
+        yield taxonomy.skills[place].path
+
+
+class SeenTexts:
+    """A set of normalised texts as 64-bit hashes in one flat table (open addressing, at most half full).
+
+    Two different texts share a hash once in about 2^64 / n^2 sets of n: 4e-8 at a million.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._table = array("Q", bytes(8 * 1024))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, text: str) -> bool:
+        """Add a text; return whether it is new, whatever its case, spaces and punctuation."""
+        digest = blake2b(normalize(text).encode(), digest_size=8).digest()
+        # 0 marks an empty place.
+        if not self._put(self._table, int.from_bytes(digest, "little") or 1):
+            return False
+        self._count += 1
+        if 2 * self._count > len(self._table):
+            self._grow()
+        return True
+
+    @staticmethod
+    def _put(table: array[int], key: int) -> bool:
+        mask = len(table) - 1
+        place = key & mask
+        while table[place]:
+            if table[place] == key:
+                return False
+            place = (place + 1) & mask
+        table[place] = key
+        return True
+
+    def _grow(self) -> None:
+        larger = array("Q", bytes(2 * self._table.itemsize * len(self._table)))
+        for key in self._table:
+            if key:
+                self._put(larger, key)
+        self._table = larger

@@ -1,0 +1,228 @@
+"""The nouns of datagen as small frozen values: claim, prompt, request, segment, sample, verdict, score, failure.
+
+Every stage hands these on, and the run folder stores exactly them. A value turns into plain JSON with `to_dict` and
+back with `from_dict`; ids are hashes of content, so the same thing has the same name in every run.
+See one: `datagen preview`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+ClaimKind = Literal["count", "attribute", "relation", "text"]
+Modality = Literal["text", "image"]
+Mode = Literal["direct", "think"]
+
+
+def hash_of(*parts: object) -> str:
+    """Return 16 hexadecimal digits that name JSON-serialisable content (SHA-256, truncated)."""
+    packed = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(packed.encode()).hexdigest()[:16]
+
+
+def seed_of(*parts: object) -> int:
+    """Return a 63-bit seed that is a pure function of its parts: never of order, worker or time."""
+    return int(hash_of(*parts), 16) >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One machine-checkable fact that a prompt asserts.
+
+    | kind | subject | name | value |
+    |---|---|---|---|
+    | count | object, singular | | how many, exactly (int) |
+    | attribute | object | what of it (`color`, `material`) | which (str) |
+    | relation | object | `left of`, `right of`, `above`, `below` | the other object |
+    | text | | | the words to be seen, to the letter |
+    """
+
+    kind: ClaimKind
+    subject: str = ""
+    name: str = ""
+    value: str | int = ""
+
+    def __str__(self) -> str:
+        if self.kind == "count":
+            return f"count({self.subject}, {self.value})"
+        if self.kind == "text":
+            return f"text({json.dumps(self.value, ensure_ascii=False)})"
+        return f"{self.kind}({self.subject}, {self.name}, {self.value})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"kind": self.kind, "subject": self.subject, "name": self.name, "value": self.value}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a claim; raises KeyError or TypeError on a wrong shape."""
+        return cls(data["kind"], data["subject"], data["name"], data["value"])
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Words for a model and the claims they make, with where they came from.
+
+    `index` counts within the skill; the prompt is a pure function of (`seed`, `weakness/skill`, `index`).
+    """
+
+    id: str
+    text: str
+    claims: tuple[Claim, ...]
+    weakness: str
+    skill: str
+    level: str
+    index: int
+    seed: int
+    template: str
+    slots: dict[str, str | int] = field(default_factory=dict)
+    source: str = "template"
+
+    @property
+    def path(self) -> str:
+        """The taxonomy path, such as `counting/one_kind`."""
+        return f"{self.weakness}/{self.skill}"
+
+    @classmethod
+    def make(cls, text: str, claims: tuple[Claim, ...], **where: Any) -> Self:
+        """Build a prompt and give it the id of its content: text, claims and taxonomy path."""
+        facts = [claim.to_dict() for claim in claims]
+        return cls(id=hash_of(text, facts, where["weakness"], where["skill"]), text=text, claims=claims, **where)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**values, "claims": [claim.to_dict() for claim in self.claims]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a prompt; raises KeyError or TypeError on a wrong shape."""
+        return cls(**{**data, "claims": tuple(Claim.from_dict(claim) for claim in data["claims"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sample to make: candidate number `candidate` of a prompt, from a seed of its own."""
+
+    prompt: Prompt
+    candidate: int
+    seed: int
+    mode: Mode
+
+    @property
+    def sample_id(self) -> str:
+        """The id that the sample will carry."""
+        return f"{self.prompt.id}-{self.candidate:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of what a model wrote: text, or an image as PNG bytes, and the role it plays.
+
+    Roles: `think`, `image`; later modes add `reflect`, `refined image`, `caption`, `plan`.
+    """
+
+    kind: Modality
+    role: str
+    text: str = ""
+    image: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one model wrote in one go for one prompt.
+
+    `switch` says who decided to go from text to image: `autonomous` (the model), `forced` (the toolkit), `none`.
+    `finish` is `stop` when the model ended by itself, else what cut it (`length`). `settings` holds what, with `seed`,
+    makes the sample again: engine version, temperature, mode.
+    """
+
+    id: str
+    prompt_id: str
+    candidate: int
+    seed: int
+    mode: Mode
+    engine: str
+    switch: str
+    finish: str
+    segments: tuple[Segment, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """All text segments, joined by blank lines."""
+        return "\n\n".join(segment.text for segment in self.segments if segment.kind == "text")
+
+    @property
+    def image(self) -> bytes | None:
+        """The last image as PNG bytes, or None if the model drew none."""
+        images = [segment.image for segment in self.segments if segment.kind == "image"]
+        return images[-1] if images else None
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One thing found in an image: its object name, its colour, its box and how sure the detector is.
+
+    The box is (x1, y1, x2, y2) in thousandths of the image, 0..1000, y downwards (the form of GoT-R1).
+    `confidence` is in [0, 1]; `color` is one of the ten GenEval colours, or `""` if it could not be named.
+    """
+
+    label: str
+    color: str
+    box: tuple[int, int, int, int]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a scorer answers: a value in [0, 1], or None if it could not judge, and a reason a person can read."""
+
+    value: float | None
+    reason: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A verdict with its place: which sample, which scorer, which modality it judges. None never counts as 0."""
+
+    sample_id: str
+    name: str
+    target: Modality
+    value: float | None
+    reason: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a score; raises TypeError on a wrong shape."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What could not be made or scored, and why: data, not a crash."""
+
+    stage: str
+    prompt_id: str
+    candidate: int
+    error: str
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a failure; raises TypeError on a wrong shape."""
+        return cls(**data)

@@ -1,0 +1,147 @@
+"""One sample as the page template needs it: plain values and ready drawings, nothing that still has to be decided."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from datagen.records import Prompt, Score, Segment
+from datagen.report._charts import draw_boxes
+from datagen.report._items import ReportItem
+from datagen.report._plan import Box, Step, as_box, read_plan
+
+PIXELATED_UP_TO_PX = 256
+"""Images up to this width are enlarged without smoothing, so that every pixel shows."""
+
+_MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image ready to embed; `uri` is empty if its bytes are no image that a browser shows."""
+
+    uri: str
+    width_px: int
+    height_px: int
+    alt: str
+    pixelated: bool
+    detected: Markup
+    planned: Markup
+    detected_count: int
+    planned_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text segment: its role and its steps."""
+
+    role: str
+    steps: list[Step]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One candidate as shown."""
+
+    item: ReportItem
+    pictures: list[Picture]
+    passages: list[Passage]
+    judged: list[Score]
+    unjudged: list[Score]
+    values: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A prompt and its candidates."""
+
+    prompt: Prompt
+    cards: list[Card]
+    winner: str
+
+
+def make_group(items: list[ReportItem]) -> Group:
+    """Return the candidates of one prompt; the winner is the one with the largest image weight, if one stands out."""
+    weights = [item.image_weight if item.image_weight is not None else -1.0 for item in items]
+    best = max(weights)
+    alone = weights.count(best) == 1 and len(items) > 1
+    winner = items[weights.index(best)].sample.id if alone else ""
+    return Group(items[0].prompt, [make_card(item) for item in items], winner)
+
+
+def make_card(item: ReportItem) -> Card:
+    """Return one candidate as shown."""
+    passages = [Passage(s.role, read_plan(s.text)) for s in item.sample.segments if s.kind == "text" and s.text.strip()]
+    planned = [(step.box, step.text) for passage in passages for step in passage.steps if step.box]
+    detected = list(read_detections(item.scores))
+    images = [segment for segment in item.sample.segments if segment.kind == "image"]
+    pictures = [
+        _picture(segment, item, detected if segment is images[-1] else [], planned if segment is images[-1] else [])
+        for segment in images
+    ]
+    values: dict[str, float | None] = {
+        "image_weight": item.image_weight,
+        "text_weight": item.text_weight,
+        "image_reward": item.image_reward,
+        "text_reward": item.text_reward,
+        **{f"score:{score.name}": score.value for score in item.scores},
+    }
+    known = {name: round(value, 6) for name, value in values.items() if value is not None}
+    return Card(
+        item,
+        pictures,
+        passages,
+        [score for score in item.scores if score.value is not None],
+        [score for score in item.scores if score.value is None],
+        json.dumps(known),
+    )
+
+
+def read_detections(scores: tuple[Score, ...]) -> Iterator[tuple[Box, str]]:
+    """Yield box and label of what the first scorer with `evidence["detections"]` found, malformed ones left out."""
+    found: object = next((score.evidence["detections"] for score in scores if score.evidence.get("detections")), [])
+    for entry in found if isinstance(found, (list, tuple)) else []:
+        if isinstance(entry, dict) and (box := as_box(entry.get("box"))):
+            yield box, _label(entry)
+
+
+def _label(entry: dict[str, Any]) -> str:
+    return " ".join(str(entry[key]) for key in ("color", "label") if entry.get(key)) or "?"
+
+
+def _picture(
+    segment: Segment, item: ReportItem, detected: list[tuple[Box, str]], planned: list[tuple[Box, str]]
+) -> Picture:
+    kind = next((mime for magic, mime in _MAGIC.items() if segment.image.startswith(magic)), "")
+    width, height = _size_px(segment.image)
+    found = ", ".join(label for _, label in detected) or "no boxes"
+    return Picture(
+        uri=f"data:{kind};base64,{base64.b64encode(segment.image).decode()}" if kind else "",
+        width_px=width,
+        height_px=height,
+        alt=f"Image by candidate {item.sample.candidate} for “{item.prompt.text}”. Detected: {found}.",
+        pixelated=0 < width <= PIXELATED_UP_TO_PX,
+        detected=draw_boxes(detected, "detected"),
+        planned=draw_boxes(planned, "planned"),
+        detected_count=len(detected),
+        planned_count=len(planned),
+    )
+
+
+def _size_px(image: bytes) -> tuple[int, int]:
+    """Read width and height from a PNG header; zeros for another format."""
+    if not image.startswith(b"\x89PNG\r\n\x1a\n") or len(image) < 24:
+        return 0, 0
+    width, height = struct.unpack(">II", image[16:24])
+    return width, height
+
+
+def format_box(box: Box | None) -> str:
+    """Return a box as people read it: `167,333 – 500,667`."""
+    return "" if box is None else f"{box[0]},{box[1]} – {box[2]},{box[3]}"

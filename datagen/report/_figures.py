@@ -1,0 +1,208 @@
+"""The figures of a run: mean reward and pass rate by weakness and skill, weights, scorers, and what went wrong.
+
+pass@k is the unbiased estimator of the Codex paper (arXiv 2107.03374): 1 - C(n-c, k) / C(n, k) for a prompt with n
+judged candidates of which c pass. Candidates of one prompt are alike, so a prompt is the unit of every interval: a 95 %
+Wilson interval at the effective sample size p (1 - p) / SE^2, with SE from the spread between prompts (Franco et al.
+2019, "Comparative study of confidence intervals for proportions in complex sample surveys").
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, variance
+
+from datagen.records import Claim, Failure, Score
+from datagen.report._items import ReportItem
+
+_Z = 1.959964
+_MAX_REASONS = 5000
+_OTHER = "(other reasons)"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean in [0, 1] with the ends of its 95 % interval and how many prompts it rests on."""
+
+    value: float
+    low: float
+    high: float
+    prompts: int
+
+
+def pass_at_k(judged: int, passed: int, k: int) -> float:
+    """Return the unbiased chance that at least one of k candidates passes.
+
+    Raises ValueError unless 0 <= passed <= judged and 1 <= k <= judged.
+    """
+    if not 0 <= passed <= judged or not 1 <= k <= judged:
+        raise ValueError(f"pass@{k} needs at least {k} judged candidates, got {judged} of which {passed} pass")
+    return 1.0 - math.comb(judged - passed, k) / math.comb(judged, k)
+
+
+def estimate(values: Sequence[float], samples: int) -> Estimate | None:
+    """Return the mean of per-prompt values in [0, 1] with its interval, or None without prompts.
+
+    `samples` is how many samples stand behind all the values: the effective size never exceeds it.
+    """
+    if not values:
+        return None
+    prompts, mean = len(values), min(1.0, max(0.0, fmean(values)))
+    spread = variance(values) / prompts if prompts > 1 else 0.0
+    size = mean * (1 - mean) / spread if spread > 0 else float(prompts)
+    size = min(max(size, prompts), max(samples, prompts))
+    center = (mean + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
+    half = _Z / (1 + _Z**2 / size) * math.sqrt(mean * (1 - mean) / size + _Z**2 / (4 * size**2))
+    return Estimate(mean, max(0.0, min(mean, center - half)), min(1.0, max(mean, center + half)), prompts)
+
+
+@dataclass(slots=True)
+class PromptTally:
+    """What the candidates of one prompt came to."""
+
+    weakness: str
+    skill: str
+    samples: int = 0
+    judged: int = 0
+    passed: int = 0
+    unscored: int = 0
+    text: list[float] = field(default_factory=list)
+    image: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ScorerTally:
+    """What one scorer said over all samples."""
+
+    name: str
+    target: str
+    total: float = 0.0
+    judged: int = 0
+    unjudged: int = 0
+    short: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    unjudged_reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, score: Score, claims: Sequence[Claim]) -> None:
+        """Count one score of a prompt with those claims."""
+        if score.value is None:
+            self.unjudged += 1
+            _count_reason(self.unjudged_reasons, generalize(score.reason))
+            return
+        self.judged += 1
+        self.total += score.value
+        if score.value < 1:
+            self.short += 1
+            _count_reason(self.reasons, generalize(score.reason, claims))
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the values that are not None."""
+        return self.total / self.judged if self.judged else None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFigures:
+    """One line of the table by weakness and skill; `skill` is empty for a whole weakness, both for the whole run."""
+
+    weakness: str
+    skill: str
+    prompts: int
+    samples: int
+    unscored: float
+    text: Estimate | None
+    image: Estimate | None
+    pass_1: Estimate | None
+    pass_n: Estimate | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Everything counted while the samples stream by."""
+
+    prompts: dict[str, PromptTally] = field(default_factory=dict)
+    scorers: dict[str, ScorerTally] = field(default_factory=dict)
+    weights: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: {"text": [], "image": []})
+    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    details: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> int:
+        """The N of pass@N: the most candidates that any prompt has."""
+        return max((tally.samples for tally in self.prompts.values()), default=0)
+
+    def add(self, item: ReportItem) -> None:
+        """Count one sample."""
+        prompt = item.prompt
+        tally = self.prompts.setdefault(prompt.id, PromptTally(prompt.weakness, prompt.skill))
+        tally.samples += 1
+        tally.unscored += item.passed is None
+        tally.judged += item.passed is not None
+        tally.passed += item.passed is True
+        for rewards, reward in ((tally.text, item.text_reward), (tally.image, item.image_reward)):
+            if reward is not None:
+                rewards.append(reward)
+        for modality, weight in (("text", item.text_weight), ("image", item.image_weight)):
+            if weight is not None:
+                self.weights[modality].append((weight, item.verdict))
+        for score in item.scores:
+            scorer = self.scorers.setdefault(score.name, ScorerTally(score.name, score.target))
+            scorer.add(score, prompt.claims)
+
+    def add_failures(self, failures: Iterable[Failure]) -> None:
+        """Count what could not be made or scored."""
+        for failure in failures:
+            key = (failure.stage, generalize(failure.error))
+            self.failures[key] += 1
+            self.details.setdefault(key, failure.detail or failure.error)
+
+    def figures(self) -> list[GroupFigures]:
+        """Return the table: the whole run, then each weakness followed by its skills, by name."""
+        tallies = list(self.prompts.values())
+        lines = [self._line("", "", tallies)]
+        for weakness in sorted({tally.weakness for tally in tallies}):
+            mine = [tally for tally in tallies if tally.weakness == weakness]
+            lines.append(self._line(weakness, "", mine))
+            for skill in sorted({tally.skill for tally in mine}):
+                lines.append(self._line(weakness, skill, [tally for tally in mine if tally.skill == skill]))
+        return lines
+
+    def _line(self, weakness: str, skill: str, tallies: list[PromptTally]) -> GroupFigures:
+        samples = sum(tally.samples for tally in tallies)
+        full = [tally for tally in tallies if tally.judged == self.candidates]
+        judged = [tally for tally in tallies if tally.judged]
+        return GroupFigures(
+            weakness,
+            skill,
+            prompts=len(tallies),
+            samples=samples,
+            unscored=sum(tally.unscored for tally in tallies) / samples if samples else 0.0,
+            text=_mean_reward([tally.text for tally in tallies]),
+            image=_mean_reward([tally.image for tally in tallies]),
+            pass_1=estimate(
+                [pass_at_k(tally.judged, tally.passed, 1) for tally in judged], sum(tally.judged for tally in judged)
+            ),
+            pass_n=estimate([pass_at_k(tally.judged, tally.passed, tally.judged) for tally in full], len(full)),
+        )
+
+
+def _mean_reward(rewards: Iterable[list[float]]) -> Estimate | None:
+    scored = [values for values in rewards if values]
+    return estimate([fmean(values) for values in scored], sum(len(values) for values in scored))
+
+
+def generalize(reason: str, claims: Sequence[Claim] = ()) -> str:
+    """Return a reason with numbers, quoted words and claimed things left open, so that like reasons count together."""
+    claimed = {claim.subject for claim in claims}
+    claimed |= {str(claim.value) for claim in claims if claim.kind in ("attribute", "relation")}
+    if names := "|".join(re.escape(name) for name in sorted(claimed - {""}, key=lambda name: (-len(name), name))):
+        reason = re.sub(rf"\b(?:{names})(?:e?s)?\b", "…", reason)
+    text = re.sub(r"\"[^\"]*\"|'[^']{2,}'|“[^”]*”", "“…”", reason.strip())
+    return re.sub(r"\d+(?:\.\d+)?", "#", text)[:200] or "(no reason given)"
+
+
+def _count_reason(reasons: Counter[str], key: str) -> None:
+    reasons[key if key in reasons or len(reasons) < _MAX_REASONS else _OTHER] += 1

@@ -1,0 +1,9 @@
+"""Scorers: each module whose name has no leading `_` is one, and the word in a recipe is its name.
+
+A scorer is a module with `TARGET` (the modality it judges), `JUDGES` (the kinds of claim it can judge) and
+`score(prompt, sample, tools) -> Verdict`. It reads claims, never the prose of a prompt. What it cannot judge is
+`Verdict(None, reason)`; what it raises is recorded by the pipeline as a failure of that one sample.
+
+A verdict whose evidence has `passed` (bool) also says whether what it judges holds outright; `_verdict.passed` joins
+these for pass@k.
+"""

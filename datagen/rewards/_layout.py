@@ -1,0 +1,85 @@
+"""Reads the layout that a reasoning text carries, in the form of GoT-R1 (arXiv 2505.17022).
+
+    <|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>
+
+A phrase is a colour and an object, in any order of other words; a written word is `black text "OPEN"`. Coordinates are
+whole thousandths of the picture, y downwards. What does not have this form is a fault with a reason, never an error.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from datagen.pictograms import COLORS
+from datagen.rewards._relations import shared_area
+
+TEXT = "text"
+"""Label of a planned word."""
+_OBJECT = re.compile(
+    r"<\|obj_start\|>([^<>|]*)<\|obj_end\|>\s*"
+    r"<\|box_start\|>\(\s*(-?\d{1,6})\s*,\s*(-?\d{1,6})\s*\)\s*,\s*\(\s*(-?\d{1,6})\s*,\s*(-?\d{1,6})\s*\)<\|box_end\|>"
+)
+_MARK = re.compile(r"<\|(?:obj|box)_(?:start|end)\|>")
+_WORD = re.compile(r'"([^"]*)"')
+_ARTICLES = {"a", "an", "the", "one"}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One thing in a plan: label without colour and article, colour or `""`, box, and the word if it is text."""
+
+    phrase: str
+    label: str
+    color: str
+    box: tuple[int, int, int, int]
+    word: str = ""
+
+    def __str__(self) -> str:
+        return self.phrase
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A plan as read: its things in the order of the text, and what is wrong with its form."""
+
+    things: tuple[Planned, ...]
+    faults: tuple[str, ...]
+
+
+def read_layout(text: str) -> Layout:
+    """Read every object with its box from a reasoning text, and list all that is malformed, outside or overlapping."""
+    things = tuple(
+        _read_phrase(match[1].strip(), (int(match[2]), int(match[3]), int(match[4]), int(match[5])))
+        for match in _OBJECT.finditer(text)
+    )
+    faults = []
+    if _MARK.search(_OBJECT.sub("", text)):
+        faults.append("an object or box is not written out in full")
+    faults += [f"the box of {thing} {reason}" for thing in things if (reason := find_box_fault(thing.box))]
+    faults += [
+        f"{one} and {other} overlap"
+        for k, one in enumerate(things)
+        for other in things[k + 1 :]
+        if shared_area(one.box, other.box) > 0
+    ]
+    return Layout(things, tuple(faults))
+
+
+def find_box_fault(box: tuple[int, int, int, int]) -> str:
+    """Say what is wrong with a box, or `""`: corners in order and inside 0..1000."""
+    x1, y1, x2, y2 = box
+    if min(box) < 0 or max(box) > 1000:
+        return "leaves the picture"
+    return "" if x1 < x2 and y1 < y2 else "has its corners out of order"
+
+
+def _read_phrase(phrase: str, box: tuple[int, int, int, int]) -> Planned:
+    quoted = _WORD.search(phrase)
+    words = [word for word in _WORD.sub(" ", phrase).split() if word.lower() not in _ARTICLES]
+    color = next((word for word in words if word in COLORS), "")
+    if color:
+        words.remove(color)
+    if quoted:
+        return Planned(phrase, TEXT, color, box, quoted[1])
+    return Planned(phrase, " ".join(words), color, box)

@@ -1,0 +1,62 @@
+"""Where one box stands to another: the position rule of GenEval (arXiv 2310.11513).
+
+Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af4902f (MIT), written anew from its
+definition. Boxes are (x1, y1, x2, y2), y downwards, in any unit.
+"""
+
+from __future__ import annotations
+
+import math
+
+Box = tuple[float, float, float, float]
+
+RELATIONS = ("left of", "right of", "above", "below")
+"""The four relations that a claim may name."""
+SLACK = 0.1
+"""Share of the summed widths (or heights) by which two centres must differ before it counts."""
+LEAST_SHARE = 0.5
+"""A relation holds if what is left of the offset on its axis is more than this share of the whole offset."""
+
+
+def find_relations(box: Box, other: Box) -> frozenset[str]:
+    """Return every relation in which `box` stands to `other`: none, one, or two on a diagonal.
+
+    The offset of the centres is shortened on each axis by `SLACK` times the summed sides, never past 0, and divided
+    by the length of the full offset; below -0.5 it is left of / above, over 0.5 right of / below.
+    """
+    offset_x = (box[0] + box[2] - other[0] - other[2]) / 2
+    offset_y = (box[1] + box[3] - other[1] - other[3]) / 2
+    length = math.hypot(offset_x, offset_y)
+    if length == 0:
+        return frozenset()
+    share_x = _shorten(offset_x, SLACK * (box[2] - box[0] + other[2] - other[0])) / length
+    share_y = _shorten(offset_y, SLACK * (box[3] - box[1] + other[3] - other[1])) / length
+    held = {
+        "left of": share_x < -LEAST_SHARE,
+        "right of": share_x > LEAST_SHARE,
+        "above": share_y < -LEAST_SHARE,
+        "below": share_y > LEAST_SHARE,
+    }
+    return frozenset(name for name, holds in held.items() if holds)
+
+
+def _shorten(offset: float, by: float) -> float:
+    return math.copysign(max(abs(offset) - by, 0.0), offset)
+
+
+def measure_overlap(box: Box, other: Box) -> float:
+    """Return the intersection over union of two boxes, in [0, 1]; 0 for boxes without area."""
+    shared = shared_area(box, other)
+    union = _area(box) + _area(other) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def shared_area(box: Box, other: Box) -> float:
+    """Return the area that two boxes share; boxes that only touch share none."""
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    return max(0.0, width) * max(0.0, height)
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])

@@ -1,0 +1,54 @@
+"""What scorers see an image through: a detector and an OCR, handed in as plain callables.
+
+Several scorers look at the same image one after the other, so `make_tools` remembers the answer for the last image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from datagen.records import Detection
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Callables from PNG bytes to what is seen: things, and words in reading order.
+
+    `labels` holds every object name the detector can give, or None if it can name anything.
+    """
+
+    detect: Callable[[bytes], list[Detection]]
+    read_text: Callable[[bytes], list[str]]
+    labels: frozenset[str] | None = None
+
+    def find_unknown(self, names: set[str]) -> list[str]:
+        """Return those object names, sorted, that the detector cannot see."""
+        return [] if self.labels is None else sorted(names - self.labels)
+
+
+class _LastImage(Generic[Answer]):
+    """Calls a function once per image as long as the image stays the same; an exception is not remembered."""
+
+    def __init__(self, call: Callable[[bytes], list[Answer]]) -> None:
+        self._call = call
+        self._image: bytes | None = None
+        self._answer: list[Answer] = []
+
+    def __call__(self, image: bytes) -> list[Answer]:
+        if image != self._image:
+            self._image = None
+            self._answer = self._call(image)
+            self._image = image
+        return list(self._answer)
+
+
+def make_tools(
+    detect: Callable[[bytes], list[Detection]],
+    read_text: Callable[[bytes], list[str]],
+) -> Tools:
+    """Return tools that look at the current image once; `detect.labels`, if it has any, become the known labels."""
+    return Tools(_LastImage(detect), _LastImage(read_text), getattr(detect, "labels", None))

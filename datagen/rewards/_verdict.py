@@ -1,0 +1,28 @@
+"""The strict verdict on a sample, behind pass@1 and pass@k: do all claims hold in the image?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from datagen.records import Score, Verdict
+
+
+def passed(scores: Iterable[Score]) -> bool | None:
+    """Say whether every image score of one sample passed; None if none of them judged.
+
+    Scores of the text, those without a value, and those that do not say `passed` (a graded quality, such as
+    sharpness) have no part in it.
+    """
+    verdicts = [
+        bool(score.evidence["passed"])
+        for score in scores
+        if score.target == "image" and score.value is not None and "passed" in score.evidence
+    ]
+    return all(verdicts) if verdicts else None
+
+
+def mean_of_claims(verdicts: dict[str, bool], reasons: list[str], **evidence: object) -> Verdict:
+    """Return the share of claims that hold, with `passed` if all do; `verdicts` maps a claim as text to its answer."""
+    share = sum(verdicts.values()) / len(verdicts)
+    facts = {"passed": all(verdicts.values()), "claims": verdicts, **evidence}
+    return Verdict(share, "; ".join(reasons), facts)

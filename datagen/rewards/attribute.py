@@ -1,0 +1,51 @@
+"""Judges the colour of claimed things in the image.
+
+GenEval (arXiv 2310.11513) asks as many of the thing to have the colour as are claimed. Here, if the prompt also claims
+how many there are, every instance must have the colour (an odd one is a fault, a wrong number is for `counting`);
+else one is enough. Attributes other than colour need a judge that answers questions. Value: the share that holds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
+from datagen.rewards._tools import Tools
+from datagen.rewards._verdict import mean_of_claims
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"attribute"})
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge every colour claim of the prompt on what the detector finds in the sample's last image."""
+    claims = [claim for claim in prompt.claims if claim.kind == "attribute"]
+    if not claims:
+        return Verdict(None, "no attribute claim")
+    if others := sorted({claim.name for claim in claims} - {"color"}):
+        return Verdict(
+            None, f"{', '.join(others)} cannot be seen by a detector: it needs a judge that answers questions"
+        )
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    if unknown := tools.find_unknown({claim.subject for claim in claims}):
+        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    things = tools.detect(sample.image)
+    named = Counter(claim.subject for claim in claims)
+    counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named[claim.subject] == 1}
+    answers = {str(claim): _judge(claim, things, all_of_them=claim.subject in counted) for claim in claims}
+    verdicts = {claim: holds for claim, (holds, _) in answers.items()}
+    return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+
+
+def _judge(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
+    """Say whether a colour claim holds, and why."""
+    colors = Counter(thing.color or "unclear" for thing in things if thing.label == claim.subject)
+    if not colors:
+        return False, f"expected a {claim.value} {claim.subject}, found no {claim.subject}"
+    right = colors[str(claim.value)]
+    seen = ", ".join(f"{count} {color}" for color, count in sorted(colors.items()))
+    if right == colors.total() or (right and not all_of_them):
+        return True, f"{claim.subject}: {seen}, as asked"
+    return False, f"expected every {claim.subject} {claim.value}, found {seen}"

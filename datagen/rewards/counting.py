@@ -1,0 +1,41 @@
+"""Counts the claimed things in the image: exactly as many, no fewer and no more.
+
+GenEval (arXiv 2310.11513) asks for at least n and forbids n + 1, which together is equality. Things that nobody
+claimed are no fault there and none here; the evidence lists them. Value: the share of count claims that hold.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
+from datagen.rewards._tools import Tools
+from datagen.rewards._verdict import mean_of_claims
+from datagen.rewards._words import name_many
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"count"})
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge every count claim of the prompt on what the detector finds in the sample's last image."""
+    claims = [claim for claim in prompt.claims if claim.kind == "count"]
+    if not claims:
+        return Verdict(None, "no count claim")
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    if unknown := tools.find_unknown({claim.subject for claim in claims}):
+        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    found = Counter(thing.label for thing in tools.detect(sample.image))
+    verdicts = {str(claim): found[claim.subject] == claim.value for claim in claims}
+    counts = {claim.subject: found[claim.subject] for claim in claims}
+    extras = {label: count for label, count in sorted(found.items()) if label not in counts}
+    reasons = [_explain(claim, found[claim.subject]) for claim in claims]
+    return mean_of_claims(verdicts, reasons, found=counts, extras=extras)
+
+
+def _explain(claim: Claim, found: int) -> str:
+    wanted = int(claim.value)
+    if found == wanted:
+        return f"found {name_many(found, claim.subject)} as asked"
+    return f"expected {name_many(wanted, claim.subject)}, found {found}"

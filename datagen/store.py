@@ -1,0 +1,374 @@
+"""The run folder: one number, one file a stage, each written whole. Done means the file is there; nothing else is state.
+
+    outputs/quickstart/
+      run.yaml              prompts/00003.jsonl   scores/00003.jsonl     dataset/
+      log.txt               samples/00003.parquet failures/00003.jsonl   report.html
+
+A local file is written beside its place, flushed to disk and renamed; on an object store (any fsspec address, such as
+`s3://bucket/run`) it is one put. So a kill leaves a whole file or none, and workers never share one. The same records
+give the same bytes. See one: `ls outputs/quickstart`, `datagen status quickstart`.
+
+Not covered: several machines that append to one file (no stage does).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import yaml
+
+from datagen.errors import RunError
+from datagen.records import Failure, Prompt, Sample, Score, Segment
+
+if TYPE_CHECKING:
+    import pyarrow
+
+Stage = Literal["prompts", "samples", "scores", "failures"]
+Record = TypeVar("Record")
+SUFFIXES: dict[Stage, str] = {"prompts": "jsonl", "samples": "parquet", "scores": "jsonl", "failures": "jsonl"}
+_SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
+_PARTIAL = re.compile(r"\..+\.\d+\.part")
+_TAIL_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A shard file that is there and cannot be right: where, and what is wrong with it."""
+
+    stage: Stage
+    shard: int
+    where: str
+    what: str
+
+
+class RunFolder:
+    """Reads and writes the files of one run, local or on an object store. Holds no state but the address."""
+
+    def __init__(self, path: str | Path) -> None:
+        from fsspec.core import url_to_fs
+
+        self.address = str(path)
+        try:
+            self._fs, self._root = url_to_fs(self.address)
+        except (ImportError, ValueError) as error:
+            raise RunError(f"this address cannot be used: {error}", where=self.address) from error
+        self.is_local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else [self._fs.protocol])
+
+    def __str__(self) -> str:
+        return self.address
+
+    def where(self, stage: Stage, shard: int) -> str:
+        """Return the address of a shard file as messages show it."""
+        return f"{self.address.rstrip('/')}/{_shard_name(stage, shard)}"
+
+    @property
+    def local_path(self) -> Path:
+        """The folder as a local path; only if `is_local`."""
+        return Path(self._root)
+
+    def exists(self) -> bool:
+        """Say whether there is a run here: a run.yaml."""
+        return bool(self._fs.exists(self._at("run.yaml")))
+
+    def list_shards(self, stage: Stage) -> list[int]:
+        """Return the numbers of the finished shards of a stage, in order; temporary files do not count."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            names = (entry.rsplit("/", 1)[-1] for entry in self._fs.ls(self._at(stage), detail=False, refresh=True))
+            found = (_SHARD.fullmatch(name) for name in names)
+            return sorted(int(match[1]) for match in found if match and match[2] == SUFFIXES[stage])
+        return []
+
+    def clear_partials(self) -> int:
+        """Delete the temporary files that a kill left behind, and return how many there were."""
+        if not self.is_local:
+            return 0
+        left = [
+            path
+            for folder in (self.local_path, *(self.local_path / stage for stage in SUFFIXES))
+            if folder.is_dir()
+            for path in folder.iterdir()
+            if _PARTIAL.fullmatch(path.name)
+        ]
+        with self._explain_disk():
+            for path in left:
+                path.unlink(missing_ok=True)
+        return len(left)
+
+    def find_damage(self, stage: Stage, shards: Iterable[int]) -> list[Damage]:
+        """Look at the ends of shard files (a few reads each, nothing decoded) and return those that were cut or torn."""
+        found = []
+        for shard in shards:
+            check = _check_parquet if SUFFIXES[stage] == "parquet" else _check_jsonl
+            with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
+                what = check(file)
+            if what:
+                found.append(Damage(stage, shard, self.where(stage, shard), what))
+        return found
+
+    def remove_shard(self, stage: Stage, shard: int) -> None:
+        """Delete one shard file if it is there."""
+        with self._explain_disk(), suppress(FileNotFoundError):
+            self._fs.rm_file(self._at(_shard_name(stage, shard)))
+
+    def write_prompts(self, shard: int, prompts: Iterable[Prompt]) -> None:
+        """Write a shard of prompts; raises RunError when the disk is full or the folder cannot be written."""
+        self._write_lines("prompts", shard, prompts)
+
+    def write_scores(self, shard: int, scores: Iterable[Score]) -> None:
+        """Write a shard of scores."""
+        self._write_lines("scores", shard, scores)
+
+    def write_failures(self, shard: int, failures: Iterable[Failure]) -> None:
+        """Write a shard of failures, possibly none."""
+        self._write_lines("failures", shard, failures)
+
+    def write_samples(self, shard: int, samples: Iterable[Sample]) -> None:
+        """Write a shard of samples with their images as parquet, byte for byte the same for the same samples."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pylist([_row_of(sample) for sample in samples], schema=_schema())
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd", use_dictionary=False, row_group_size=4096)
+        self.write_file(_shard_name("samples", shard), buffer.getvalue())
+
+    def read_prompts(self, shard: int) -> list[Prompt]:
+        """Return the prompts of a shard; raises RunError naming the file when it is missing or damaged."""
+        return list(self._read_lines("prompts", shard, Prompt.from_dict))
+
+    def read_scores(self, shard: int) -> list[Score]:
+        """Return the scores of a shard."""
+        return list(self._read_lines("scores", shard, Score.from_dict))
+
+    def read_failures(self, shard: int) -> list[Failure]:
+        """Return the failures of a shard."""
+        return list(self._read_lines("failures", shard, Failure.from_dict))
+
+    def read_samples(self, shard: int) -> list[Sample]:
+        """Return the samples of a shard with their images."""
+        return [_sample_of(row) for row in self._read_table(shard, None).to_pylist()]
+
+    def read_sample_ids(self, shard: int) -> list[str]:
+        """Return the ids of a shard's samples without reading images."""
+        return [str(name) for name in self._read_table(shard, ["id"]).column("id").to_pylist()]
+
+    def read_notes(self) -> dict[str, Any]:
+        """Return run.yaml as plain values; raises RunError when it is missing or no mapping."""
+        where = f"{self.address.rstrip('/')}/run.yaml"
+        try:
+            notes = yaml.safe_load(self._fs.cat_file(self._at("run.yaml")))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise RunError("is not a run: it has no run.yaml", where=self.address, hint="`datagen build` makes one") from error
+        except yaml.YAMLError as error:
+            raise RunError(f"is broken YAML: {error}", where=where, hint="restore it or start another run") from error
+        if not isinstance(notes, dict) or "recipe" not in notes:
+            raise RunError("is not the note of a run", where=where, hint="restore it or start another run")
+        return notes
+
+    def write_notes(self, notes: Mapping[str, Any]) -> None:
+        """Write run.yaml."""
+        text = yaml.safe_dump(dict(notes), sort_keys=False, allow_unicode=True, width=120)
+        self.write_file("run.yaml", text.encode())
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write one file whole: temporary file, fsync, rename; or a single put on an object store."""
+        with self._explain_disk():
+            if not self.is_local:
+                self._fs.pipe_file(self._at(name), content)
+                return
+            path = Path(self._at(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+            try:
+                with partial.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.replace(path)
+            finally:
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
+
+    def put_tree(self, source: Path, name: str) -> None:
+        """Copy a local file or folder to `name` on an object store, in place of what was there."""
+        with self._explain_disk():
+            if self._fs.exists(self._at(name)):
+                self._fs.rm(self._at(name), recursive=True)
+            self._fs.put(str(source), self._at(name), recursive=source.is_dir())
+
+    def log(self, line: str) -> None:
+        """Append one dated line to log.txt."""
+        dated = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n"
+        with self._explain_disk(), self._fs.open(self._at("log.txt"), "ab") as file:
+            file.write(dated.encode())
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep a second process from writing the same local run; the lock dies with the process, however it dies.
+
+        Raises RunError when another process holds it.
+        """
+        if not self.is_local:
+            yield
+            return
+        import fcntl
+
+        with self._explain_disk():
+            self.local_path.mkdir(parents=True, exist_ok=True)
+            file = (self.local_path / ".lock").open("a")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                hint = "wait for it, or give this one another --run"
+                raise RunError("another datagen is writing this run", where=self.address, hint=hint) from error
+            yield
+
+    def _at(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def _write_lines(self, stage: Stage, shard: int, records: Iterable[Any]) -> None:
+        import jsonlines
+
+        buffer = io.StringIO()
+        with jsonlines.Writer(buffer, dumps=_pack) as writer:
+            writer.write_all(record.to_dict() for record in records)
+        self.write_file(_shard_name(stage, shard), buffer.getvalue().encode())
+
+    def _read_lines(
+        self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record]
+    ) -> Iterator[Record]:
+        import jsonlines
+
+        content = self._read_file(stage, shard)
+        count = 0
+        try:
+            if content and not content.endswith(b"\n"):
+                raise ValueError("the last line is cut")
+            for count, line in enumerate(jsonlines.Reader(io.StringIO(content.decode())), 1):
+                yield make(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # jsonlines.InvalidLineError is a ValueError; the others come from a line of another shape.
+            where = f"{self.where(stage, shard)}:{count + 1}"
+            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=_hint(stage)) from error
+
+    def _read_table(self, shard: int, columns: list[str] | None) -> pyarrow.Table:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        content = self._read_file("samples", shard)
+        try:
+            table = pq.read_table(io.BytesIO(content), columns=columns)
+            if columns is None and table.schema != _schema():
+                raise ValueError("its columns are not those of samples")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            where = self.where("samples", shard)
+            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=_hint("samples")) from error
+        return table
+
+    def _read_file(self, stage: Stage, shard: int) -> bytes:
+        try:
+            return bytes(self._fs.cat_file(self._at(_shard_name(stage, shard))))
+        except FileNotFoundError as error:
+            raise RunError("missing", where=self.where(stage, shard), hint=_hint(stage)) from error
+        except OSError as error:
+            raise RunError(f"cannot be read: {error.strerror or error}", where=self.where(stage, shard)) from error
+
+    @contextmanager
+    def _explain_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not self.is_local:
+                raise
+            hint = "free some space or check permissions, then run the same command: finished shards are kept"
+            what = f"cannot be written: {error.strerror or error}"
+            raise RunError(what, where=str(error.filename or self.address), hint=hint) from error
+
+
+def _shard_name(stage: Stage, shard: int) -> str:
+    return f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
+
+
+def _hint(stage: Stage) -> str:
+    return f"run `datagen build` or `datagen {'generate' if stage == 'samples' else stage}` again: it is made again"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _pack(record: Any) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def _check_parquet(file: Any) -> str:
+    """Return what is wrong with the ends of a parquet file: magic, footer length, magic."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 8))
+    tail = file.read(8)
+    file.seek(0)
+    if size < 12 or file.read(4) != b"PAR1" or tail[4:] != b"PAR1":
+        return f"cut off after {size:,} bytes"
+    return "" if int.from_bytes(tail[:4], "little") + 12 <= size else "its footer is longer than the file"
+
+
+def _check_jsonl(file: Any) -> str:
+    """Return what is wrong with the last line of a file of JSON lines; no lines at all are right."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return ""
+    file.seek(max(0, size - _TAIL_BYTES))
+    tail = file.read()
+    if not tail.endswith(b"\n"):
+        return "its last line is cut"
+    body, newline, last = tail[:-1].rpartition(b"\n")
+    if not newline and size > _TAIL_BYTES:
+        return ""  # one line longer than the tail: only reading it all would tell
+    try:
+        json.loads(last)
+    except ValueError:
+        return "its last line is not JSON"
+    return "" if b"\0" not in body else "it holds zero bytes"
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow as pa
+
+    text = pa.string()
+    segment = pa.struct([("kind", text), ("role", text), ("text", text), ("image", pa.binary())])
+    return pa.schema(
+        [
+            *((name, text) for name in ("id", "prompt_id")),
+            ("candidate", pa.int32()),
+            ("seed", pa.int64()),
+            *((name, text) for name in ("mode", "engine", "switch", "finish")),
+            ("segments", pa.list_(segment)),
+            ("settings", text),
+        ]
+    )
+
+
+def _row_of(sample: Sample) -> dict[str, Any]:
+    segments = [
+        {"kind": part.kind, "role": part.role, "text": part.text, "image": part.image or None}
+        for part in sample.segments
+    ]
+    values = {name: getattr(sample, name) for name in Sample.__dataclass_fields__}
+    return {**values, "segments": segments, "settings": json.dumps(sample.settings, sort_keys=True)}
+
+
+def _sample_of(row: Mapping[str, Any]) -> Sample:
+    segments = tuple(
+        Segment(part["kind"], part["role"], part["text"], part["image"] or b"") for part in row["segments"]
+    )
+    return Sample(**{**row, "segments": segments, "settings": json.loads(row["settings"])})

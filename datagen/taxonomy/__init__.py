@@ -1,0 +1,28 @@
+"""Taxonomies: what models are bad at, as skills that prompts with claims can be drawn from. See `datagen preview`."""
+
+from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon
+from datagen.taxonomy.load import (
+    Taxonomy,
+    Weakness,
+    find_template,
+    load_taxonomy,
+    resolve_lexicon,
+    resolve_taxonomy,
+)
+from datagen.taxonomy.space import Distinct, Level, Skill, count_distinct
+
+__all__ = [
+    "Distinct",
+    "Level",
+    "Lexicon",
+    "Skill",
+    "Taxonomy",
+    "Weakness",
+    "Word",
+    "count_distinct",
+    "find_template",
+    "load_lexicon",
+    "load_taxonomy",
+    "resolve_lexicon",
+    "resolve_taxonomy",
+]

@@ -1,0 +1,183 @@
+"""YAML that remembers where every key and value stood, so that each problem can be shown at its line and column.
+
+Plain `yaml.safe_load` forgets positions, keeps the last of two equal keys in silence, and turns the words NO and ON
+into truth values. Here the node tree is walked instead: see `read_yaml`. Not covered: merge keys (`<<`), several
+documents in one file, and any tag beyond text, numbers, true/false and null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from datagen.errors import ConfigError
+from datagen.taxonomy.problems import Problem, show
+
+Location = tuple[str | int, ...]
+Spot = tuple[int, int]
+
+MAX_DEPTH = 60
+MAX_VALUES = 200_000
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+_AS_WRITTEN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value", "merge")}
+
+
+@dataclass(slots=True)
+class Document:
+    """A YAML file as plain values, and the position of each key and value by its path from the root.
+
+    `values` and `keys` hold (line, column) from 1; `problems` what reading alone showed: keys that stand twice, words
+    that YAML takes for truth values, tags that are not allowed.
+    """
+
+    file: str
+    data: Any = None
+    values: dict[Location, Spot] = field(default_factory=dict)
+    keys: dict[Location, Spot] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def spot(self, location: Location, *, key: bool = False) -> Spot:
+        """Return where a path stands; a path that does not exist gets the nearest parent that does."""
+        location = tuple(location)
+        if key and location in self.keys:
+            return self.keys[location]
+        while location and location not in self.values:
+            location = location[:-1]
+        return self.values.get(location, (1, 1))
+
+    def problem(self, location: Location, what: str, hint: str = "", *, key: bool = False, **more: Any) -> Problem:
+        """Return a problem at a path: at its key if `key`, else at its value."""
+        return Problem(self.file, *self.spot(location, key=key), what, hint, **more)
+
+
+def read_yaml(path: str | Path) -> Document:
+    """Read a YAML file with positions.
+
+    Raises ConfigError, with the line and column, for a file that is missing, not UTF-8, or not YAML.
+    """
+    name = str(path)
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError("the file is not UTF-8 text", where=f"{name}:{line}", hint="save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the file: {error.strerror}", where=name, hint="check the path") from error
+    return parse_yaml(text, name)
+
+
+def parse_yaml(text: str, name: str) -> Document:
+    """Parse YAML text with positions; `name` stands for the file in messages. Raises ConfigError as `read_yaml`."""
+    try:
+        _refuse_deep(text, name)
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        raise _broken(error, name) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        character = f"U+{error.character:04X}" if isinstance(error.character, int) else str(error.character)
+        where = f"{name}:{line}"
+        raise ConfigError(f"broken YAML: the character {character} is not allowed", where=where) from error
+    document = Document(name)
+    if node is not None:
+        document.data = _Walk(document).value(node, ())
+    return document
+
+
+def _refuse_deep(text: str, name: str) -> None:
+    # The C composer is recursive and dies on the stack; its event parser is not, so depth is counted there first.
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            where = f"{name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
+            raise ConfigError(f"nested more than {MAX_DEPTH} levels deep", where=where, hint="is a bracket left open?")
+
+
+def _broken(error: yaml.MarkedYAMLError, name: str) -> ConfigError:
+    mark = error.problem_mark or error.context_mark
+    where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+    what = ", ".join(part for part in (error.context, error.problem) if part)
+    hint = "check indentation, quotes and brackets here and on the line before"
+    if error.context_mark and mark and error.context_mark.line != mark.line:
+        hint = f"it began at line {error.context_mark.line + 1}: is a bracket, a quote or a colon missing there?"
+    return ConfigError(f"broken YAML: {what}", where=where, hint=hint)
+
+
+class _Walk:
+    """Turns composed nodes into plain values and notes positions and problems in the document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.constructor = SafeConstructor()
+        self.seen = 0
+        self.open: set[int] = set()
+
+    def value(self, node: yaml.Node, location: Location) -> Any:
+        """Return the plain value of a node and of all below it."""
+        spot = (node.start_mark.line + 1, node.start_mark.column + 1)
+        self.document.values[location] = spot
+        self.seen += 1
+        # Aliases of aliases can stand for billions of values in a few lines, and an alias can hold itself.
+        if self.seen > MAX_VALUES or id(node) in self.open:
+            what = "an alias holds itself" if id(node) in self.open else f"more than {MAX_VALUES:,} values"
+            raise ConfigError(what, where=f"{self.document.file}:{spot[0]}:{spot[1]}", hint="write the values out")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, location)
+        self.open.add(id(node))
+        found = self._mapping(node, location) if isinstance(node, yaml.MappingNode) else self._list(node, location)
+        self.open.discard(id(node))
+        return found
+
+    def _scalar(self, node: yaml.ScalarNode, location: Location) -> Any:
+        if node.tag in _AS_WRITTEN_TAGS:
+            return node.value
+        if node.tag not in _PLAIN_TAGS:
+            hint = "only text, numbers, true/false and null can stand here"
+            self.document.problems.append(self.document.problem(location, f"the tag {node.tag!r} is not allowed", hint))
+            return node.value
+        try:
+            return self.constructor.construct_object(node)
+        except ValueError:
+            return node.value
+
+    def _list(self, node: yaml.Node, location: Location) -> list[Any]:
+        items = []
+        for place, child in enumerate(node.value):
+            item = self.value(child, (*location, place))
+            if isinstance(item, bool):
+                what = f"YAML reads the word {child.value} as {str(item).lower()}"
+                self.document.problems.append(
+                    self.document.problem((*location, place), what, f'write it in quotes: "{child.value}"')
+                )
+                item = child.value
+            items.append(item)
+        return items
+
+    def _mapping(self, node: yaml.Node, location: Location) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            spot = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if not isinstance(key_node, yaml.ScalarNode):
+                what = "a key must be one word, not a list or a mapping"
+                self.document.problems.append(Problem(self.document.file, *spot, what, "put it in quotes"))
+                continue
+            # The key as it is written: `on:` and `2:` are names here, not a truth value and a number.
+            key, path = key_node.value, (*location, key_node.value)
+            if key in found:
+                first = self.document.keys[path][0]
+                what, hint = f"the key {show(key)} stands twice", f"it is at line {first} already: keep one"
+                self.document.problems.append(Problem(self.document.file, *spot, what, hint))
+                continue
+            self.document.keys[path] = spot
+            found[key] = self.value(value_node, path)
+        return found

@@ -1,0 +1,123 @@
+"""Claim forms: what a skill asserts, written over its slots, such as `count(object, n)`.
+
+| form | arguments |
+|---|---|
+| `count(object, n)` | what, and how many |
+| `attribute(object, color, shade)` | what, which attribute (its literal name), and its value |
+| `relation(first, relation, second)` | what, how it stands, to what |
+| `text(word)` | the words to be seen |
+
+An argument is the name of a slot, a whole number, a word of the lexicon, or any text in double quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import cast, get_args
+
+from datagen.errors import ConfigError
+from datagen.records import Claim, ClaimKind
+from datagen.taxonomy.models import RelationName
+from datagen.taxonomy.problems import did_you_mean, show
+from datagen.taxonomy.render import Value
+
+_FORM = re.compile(r"\s*([a-z]+)\s*\((.*)\)\s*")
+_ARGUMENT = re.compile(r'\s*("[^"]*"|[^,"()]+?)\s*(?:,|$)')
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "count": ("subject", "value"),
+    "attribute": ("subject", "name", "value"),
+    "relation": ("subject", "name", "value"),
+    "text": ("value",),
+}
+"""The fields of a claim that the arguments of each kind fill, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """What stands in one place of a claim form: the slot of that name, or a literal."""
+
+    slot: str = ""
+    literal: str | int = ""
+
+    def value(self, values: Mapping[str, Value]) -> str | int:
+        """Return what it stands for, as plain text or a whole number."""
+        if not self.slot:
+            return self.literal
+        found = values[self.slot]
+        return found if isinstance(found, int) else found.name
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimForm:
+    """A claim with slots in it; `arguments` are by field of `Claim`."""
+
+    source: str
+    kind: ClaimKind
+    arguments: Mapping[str, Argument]
+
+    @property
+    def slots(self) -> frozenset[str]:
+        """The slots that it uses."""
+        return frozenset(argument.slot for argument in self.arguments.values()) - {""}
+
+    def fill(self, values: Mapping[str, Value]) -> Claim:
+        """Return the claim for the values of the slots."""
+        found = {place: argument.value(values) for place, argument in self.arguments.items()}
+        return Claim(self.kind, str(found.get("subject", "")), str(found.get("name", "")), found["value"])
+
+
+def parse_claim(source: str, slots: Mapping[str, bool], words: Collection[str], where: str = "") -> ClaimForm:
+    """Parse a claim form. `slots` maps each slot to whether it holds numbers; `words` are the lexicon's.
+
+    Raises ConfigError, at `where`, for an unknown kind, a wrong number of arguments, an argument that is nothing
+    known, or a number where a word belongs.
+    """
+    form = _FORM.fullmatch(source)
+    if form is None:
+        raise ConfigError(f"{show(source)} is no claim", where=where, hint="write it like count(object, n)")
+    kind, inside = form.groups()
+    if kind not in ARGUMENTS:
+        raise ConfigError(f"unknown claim {kind!r}", where=where, hint=did_you_mean(kind, ARGUMENTS))
+    written, end = [], 0
+    for match in _ARGUMENT.finditer(inside):
+        if match.start() != end:
+            break
+        written.append(match.group(1))
+        end = match.end()
+    places = ARGUMENTS[kind]
+    if end != len(inside) or len(written) != len(places) or inside.rstrip().endswith(","):
+        hint = f"write {kind}({', '.join(places)})"
+        raise ConfigError(f"{show(source)} must have {len(places)} arguments", where=where, hint=hint)
+    arguments = {}
+    for place, text in zip(places, written, strict=True):
+        is_name_of_attribute = kind == "attribute" and place == "name"
+        argument = Argument(literal=text) if is_name_of_attribute else _argument(text, slots, words, source, where)
+        _check_kind(kind, place, argument, slots, source, where)
+        arguments[place] = argument
+    return ClaimForm(source, cast(ClaimKind, kind), arguments)
+
+
+def _argument(text: str, slots: Collection[str], words: Collection[str], source: str, where: str) -> Argument:
+    if text in slots:
+        return Argument(slot=text)
+    if text.startswith('"'):
+        return Argument(literal=text[1:-1])
+    if re.fullmatch(r"\d{1,9}", text):
+        return Argument(literal=int(text))
+    if text in words or text in get_args(RelationName):
+        return Argument(literal=text)
+    hint = did_you_mean(text, slots) + '; a literal that is not in the lexicon stands in quotes: "…"'
+    raise ConfigError(f"{text!r} in {show(source)} is neither a slot nor a word", where=where, hint=hint)
+
+
+def _check_kind(
+    kind: str, place: str, argument: Argument, slots: Mapping[str, bool], source: str, where: str
+) -> None:
+    is_number = slots[argument.slot] if argument.slot else isinstance(argument.literal, int)
+    named = argument.slot or argument.literal
+    if kind == "count" and place == "value" and not is_number:
+        raise ConfigError(f"{named!r} in {show(source)} is no number", where=where, hint="use a slot with a range")
+    if is_number and not (kind == "count" and place == "value"):
+        raise ConfigError(f"{named!r} in {show(source)} is a number", where=where, hint="a word belongs there")

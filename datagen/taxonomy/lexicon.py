@@ -1,0 +1,71 @@
+"""Words that know their English, and the lexicon that holds them in lists.
+
+A lexicon says what a model can be asked to draw: `everyday` is meant for large models, `pictograms` is what the
+embedded one can draw. The same taxonomy runs with either. See them: `taxonomies/lexicons/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, get_args
+
+from datagen.taxonomy.english import article_of, plural_of
+from datagen.taxonomy.modelcheck import load_model
+from datagen.taxonomy.models import Entry, LexiconFile, ListName, Relation
+
+
+class Word(str):
+    """A word as claims and constraints know it: text equal to its singular or name, which prints as its phrase.
+
+    `plural` and `article` are what prompts say of it; `phrase` differs from the name for relations alone ("to the left
+    of").
+    """
+
+    __slots__ = ("article", "phrase", "plural")
+    article: str
+    phrase: str
+    plural: str
+
+    def __new__(cls, name: str, *, plural: str | None = None, article: str | None = None, phrase: str = "") -> Self:
+        """Make a word; what is not given follows the rules of English."""
+        word = super().__new__(cls, name)
+        word.plural = plural or plural_of(name)
+        word.article = article or article_of(name)
+        word.phrase = phrase or name
+        return word
+
+    @property
+    def name(self) -> str:
+        """The bare text, as claims and records hold it."""
+        return str.__str__(self)
+
+    def __str__(self) -> str:
+        return self.phrase
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Lists of words by name (`objects`, `colors`, …); a list that is absent cannot be drawn."""
+
+    name: str
+    about: str
+    lists: Mapping[str, tuple[Word, ...]]
+
+
+def word_of(entry: str | Entry | Relation) -> Word:
+    """Turn an item of a list, as it is written, into a word."""
+    if isinstance(entry, str):
+        return Word(entry)
+    if isinstance(entry, Relation):
+        return Word(entry.name, phrase=entry.phrase)
+    return Word(entry.singular, plural=entry.plural, article=entry.article)
+
+
+def load_lexicon(path: str | Path) -> Lexicon:
+    """Read a lexicon file. Raises ConfigError that shows each problem at its line."""
+    written = load_model(path, LexiconFile)
+    lists = {name: getattr(written, name) for name in get_args(ListName)}
+    words = {name: tuple(word_of(entry) for entry in entries) for name, entries in lists.items() if entries}
+    return Lexicon(written.lexicon, written.about, words)

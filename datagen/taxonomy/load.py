@@ -1,0 +1,222 @@
+"""From files to skills: reads taxonomies with a lexicon, and ties slots, levels, claims and wordings together.
+
+A skill that needs a list which the lexicon lacks is left out, and `Taxonomy.skipped` says so: the same taxonomy runs
+with a large lexicon and a small one. The first fault of each skill is raised; `datagen check` shows all of all files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datagen.errors import ConfigError
+from datagen.shipped import shipped_path
+from datagen.taxonomy._yaml import Document, read_yaml
+from datagen.taxonomy.claims import parse_claim
+from datagen.taxonomy.constraints import compile_constraint
+from datagen.taxonomy.lexicon import Lexicon, load_lexicon, word_of
+from datagen.taxonomy.modelcheck import check_model, problems_error
+from datagen.taxonomy.models import ListSlot, RangeSlot, SkillFile, Slot, TaxonomyFile
+from datagen.taxonomy.problems import Problem, did_you_mean, show
+from datagen.taxonomy.render import Value, Wording, read_wordings
+from datagen.taxonomy.space import Level, Skill
+
+DEFAULT_LEVEL = "medium"
+"""The level of a skill that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """What models are bad at, and why."""
+
+    name: str
+    title: str
+    why: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """Weaknesses and the skills to draw from; `skipped` holds (path, reason) of skills that the lexicon cannot fill."""
+
+    lexicon: str
+    weaknesses: tuple[Weakness, ...]
+    skills: tuple[Skill, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def resolve_taxonomy(word: str | Path) -> Path:
+    """Return the file of a taxonomy: a path as it is, a bare name such as `counting` among the shipped ones."""
+    return _resolve(word, shipped_path("taxonomies"), "taxonomy")
+
+
+def resolve_lexicon(word: str | Path) -> Path:
+    """Return the file of a lexicon: a path as it is, a bare name such as `everyday` among the shipped ones."""
+    return _resolve(word, shipped_path("taxonomies", "lexicons"), "lexicon")
+
+
+def _resolve(word: str | Path, folder: Path, what: str) -> Path:
+    written = str(word)
+    if isinstance(word, Path) or "/" in written or "\\" in written or written.endswith((".yaml", ".yml")):
+        return Path(word)
+    found = folder / f"{written}.yaml"
+    if not found.is_file():
+        hint = did_you_mean(written, (path.stem for path in folder.glob("*.yaml"))) + "; a file is written with its path"
+        raise ConfigError(f"no {what} named {written!r}", hint=hint)
+    return found
+
+
+def find_template(taxonomy_file: Path, name: str) -> Path:
+    """Return the template file that a skill names.
+
+    Looked for in `templates/` beside the taxonomy file, then beside its folder, then among the shipped ones. Raises
+    ConfigError when it is in none of them.
+    """
+    home = taxonomy_file.absolute().parent
+    folders = (home / "templates", home.parent / "templates", shipped_path("templates"))
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    looked = ", ".join(str(folder) for folder in folders)
+    raise ConfigError(f"there is no template {name!r}", where=str(taxonomy_file), hint=f"looked in {looked}")
+
+
+def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
+    """Read taxonomy files and a lexicon, each a path or the bare name of a shipped one.
+
+    Raises ConfigError, with file and line, for anything in them that cannot be used, for two files of one weakness,
+    and when the lexicon fills no skill at all.
+    """
+    if not paths:
+        raise ConfigError("no taxonomy was given", hint="name one, such as `counting`, or a YAML file")
+    words = load_lexicon(resolve_lexicon(lexicon))
+    weaknesses: dict[str, Weakness] = {}
+    skills: list[Skill] = []
+    skipped: list[tuple[str, str]] = []
+    for path in map(resolve_taxonomy, paths):
+        document = read_yaml(path)
+        written, problems = check_model(document, TaxonomyFile)
+        if written is None or problems:
+            raise problems_error(problems)
+        if written.weakness in weaknesses:
+            other = weaknesses[written.weakness].file
+            where = document.problem(("weakness",), "").where
+            hint = f"{other} has it already: name this one differently, or leave one file out"
+            raise ConfigError(f"the weakness {written.weakness!r} comes twice", where=where, hint=hint)
+        weaknesses[written.weakness] = Weakness(written.weakness, written.title, written.why, str(path))
+        for place, skill in enumerate(written.skills):
+            reason = missing_list(skill, words)
+            if reason:
+                skipped.append((f"{written.weakness}/{skill.name}", reason))
+            else:
+                skills.append(_Builder(document, place, written.weakness, words).build(skill, path))
+    if not skills:
+        reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped)
+        raise ConfigError(f"the lexicon {words.name!r} fills no skill of the taxonomy", hint=reasons)
+    return Taxonomy(words.name, tuple(weaknesses.values()), tuple(skills), tuple(skipped))
+
+
+def missing_list(skill: SkillFile, lexicon: Lexicon) -> str:
+    """Return why a skill cannot be filled from a lexicon, or an empty string when it can."""
+    needed = {slot.from_ for slot in skill.slots.values() if isinstance(slot, ListSlot)}
+    absent = sorted(needed - lexicon.lists.keys())
+    return f"the lexicon {lexicon.name!r} has no {' and no '.join(absent)}" if absent else ""
+
+
+def slot_values(slot: Slot, lexicon: Lexicon) -> tuple[Value, ...]:
+    """Return all that a slot may hold. Raises KeyError for a list that the lexicon lacks."""
+    if isinstance(slot, ListSlot):
+        return lexicon.lists[slot.from_]
+    if isinstance(slot, RangeSlot):
+        return tuple(range(slot.range[0], slot.range[1] + 1))
+    return tuple(value if isinstance(value, int) else word_of(value) for value in slot.values)
+
+
+class _Builder:
+    """Builds one skill; knows where in its file each part stands."""
+
+    def __init__(self, document: Document, place: int, weakness: str, lexicon: Lexicon) -> None:
+        self.document, self.place, self.weakness, self.lexicon = document, place, weakness, lexicon
+
+    def at(self, *path: str | int, what: str = "", hint: str = "") -> Problem:
+        """Return a problem at a place inside the skill."""
+        return self.document.problem(("skills", self.place, *path), what, hint)
+
+    def build(self, skill: SkillFile, path: Path) -> Skill:
+        """Return the skill. Raises ConfigError at the first part of it that cannot be used."""
+        full = {name: slot_values(slot, self.lexicon) for name, slot in skill.slots.items()}
+        is_number = {name: self._is_number(name, values) for name, values in full.items()}
+        words = {str(word.name) for items in self.lexicon.lists.values() for word in items}
+        constraints = [compile_constraint(c, self.at("constraints", k).where) for k, c in enumerate(skill.constraints)]
+        for k, constraint in enumerate(constraints):
+            self._check_slots(constraint.names, full, self.at("constraints", k).where)
+        claims = [parse_claim(c, is_number, words, self.at("claims", k).where) for k, c in enumerate(skill.claims)]
+        return Skill(
+            weakness=self.weakness,
+            name=skill.name,
+            title=skill.title,
+            share=skill.share,
+            levels=tuple(self._levels(skill, full)),
+            constraints=tuple(constraints),
+            claims=tuple(claims),
+            wordings=self._wordings(skill, full, path),
+            where=self.at().where,
+        )
+
+    def _is_number(self, slot: str, values: Sequence[Value]) -> bool:
+        numbers = sum(isinstance(value, int) for value in values)
+        if 0 < numbers < len(values):
+            what, hint = f"the slot {slot!r} mixes words and numbers", "make it all numbers, or quote them all"
+            raise problems_error([self.at("slots", slot, what=what, hint=hint)])
+        return numbers > 0
+
+    def _wordings(self, skill: SkillFile, slots: Mapping[str, object], path: Path) -> tuple[Wording, ...]:
+        try:
+            found = find_template(path, skill.templates)
+        except ConfigError as error:
+            raise problems_error([self.at("templates", what=error.what, hint=error.hint)]) from error
+        wordings = read_wordings(found, skill.templates)
+        for wording in wordings:
+            self._check_slots(wording.names, slots, wording.where)
+        return wordings
+
+    def _check_slots(self, names: Sequence[str] | frozenset[str], slots: Mapping[str, object], where: str) -> None:
+        unknown = sorted(set(names) - slots.keys())
+        if unknown:
+            raise ConfigError(f"unknown slot {unknown[0]!r}", where=where, hint=did_you_mean(unknown[0], slots))
+
+    def _levels(self, skill: SkillFile, full: Mapping[str, tuple[Value, ...]]) -> list[Level]:
+        levels = []
+        for level, narrowing in (skill.levels or {DEFAULT_LEVEL: {}}).items():
+            choices = dict(full)
+            for slot, values in narrowing.items():
+                if slot not in full:
+                    hint = did_you_mean(slot, full)
+                    raise problems_error([self.at("levels", level, slot, what=f"unknown slot {slot!r}", hint=hint)])
+                is_range = isinstance(skill.slots[slot], RangeSlot)
+                choices[slot] = self._narrow(level, slot, values, full[slot], is_range=is_range)
+            levels.append(Level(level, choices))
+        return levels
+
+    def _narrow(
+        self, level: str, slot: str, wanted: Sequence[str | int], full: Sequence[Value], *, is_range: bool
+    ) -> tuple[Value, ...]:
+        """Return what a level leaves of a slot: `[lowest, highest]` or `[only]` of a range, else the listed values."""
+        if is_range and (len(wanted) > 2 or not all(isinstance(each, int) for each in wanted)):
+            what = f"{show(list(wanted))} is no part of a range"
+            raise problems_error([self.at("levels", level, slot, what=what, hint="write [lowest, highest] or [only]")])
+        outside = sorted(str(each) for each in wanted if each not in full)
+        if outside:
+            hint = did_you_mean(outside[0], (str(value) for value in full))
+            what = f"{outside[0]!r} is no value of the slot {slot!r}"
+            raise problems_error([self.at("levels", level, slot, what=what, hint=hint)])
+        if is_range:
+            low, high = wanted[0], wanted[-1]
+            kept = tuple(value for value in full if int(low) <= int(value) <= int(high))
+        else:
+            kept = tuple(value for value in full if value in wanted)
+        if not kept:
+            what = f"the range {show(list(wanted))} is empty"
+            raise problems_error([self.at("levels", level, slot, what=what, hint="write [lowest, highest]")])
+        return kept

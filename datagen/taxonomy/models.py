@@ -1,0 +1,152 @@
+"""What a person may write in a taxonomy file and in a lexicon: pydantic models that refuse unknown keys.
+
+They hold the file as it is written; `datagen.taxonomy.load` turns it into skills that can be drawn from. See one:
+`taxonomies/counting.yaml`; the JSON Schema for editors: `datagen schema`.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, TypeVar, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+ListName = Literal["objects", "colors", "relations", "materials", "words", "short_words"]
+"""The lists that a lexicon may have."""
+RelationName = Literal["left of", "right of", "above", "below"]
+"""The four relations of GenEval (arXiv 2310.11513), which scorers can judge."""
+
+_Item = TypeVar("_Item")
+
+MAX_COUNT = 1000
+"""The largest whole number that a slot may hold: more things than that cannot be drawn, let alone counted."""
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or text != " ".join(text.split()):
+        raise ValueError("must be one line of words, with single spaces between them")
+    return text
+
+
+def _inside(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not path or path.startswith(("/", "~")) or ".." in parts or "\\" in path:
+        raise ValueError("must be a path inside a folder `templates`, with forward slashes and without `..`")
+    return path
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+"""A name of a weakness, skill, slot or level: small letters, digits and underscores."""
+Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_one_line)]
+Number = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
+Plain = Words | Number
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+TemplatePath = Annotated[str, StringConstraints(max_length=200), AfterValidator(_inside)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Entry(_Strict):
+    """A word of a list with its English: what is left out follows the rules of `datagen.taxonomy.english`."""
+
+    singular: Words
+    plural: Words | None = None
+    article: Literal["a", "an"] | None = None
+
+
+class Relation(_Strict):
+    """A relation: its name in claims, and the phrase that a prompt says."""
+
+    name: RelationName
+    phrase: Words
+
+
+def _differ(entries: list[_Item]) -> list[_Item]:
+    names = [str(getattr(entry, "singular", getattr(entry, "name", entry))) for entry in entries]
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"{twice!r} stands twice in the list: remove one")
+    return entries
+
+
+Entries = Annotated[list[Words | Entry], Field(min_length=1), AfterValidator(_differ)]
+
+
+class LexiconFile(_Strict):
+    """A lexicon as it is written. A list that is left out is one that the reader of its prompts cannot draw."""
+
+    version: Literal[1]
+    lexicon: Name
+    about: str = ""
+    objects: Entries | None = None
+    colors: Entries | None = None
+    relations: Annotated[list[Relation], Field(min_length=1), AfterValidator(_differ)] | None = None
+    materials: Entries | None = None
+    words: Entries | None = None
+    short_words: Entries | None = None
+
+    @model_validator(mode="after")
+    def _has_a_list(self) -> LexiconFile:
+        if not any(getattr(self, name) for name in get_args(ListName)):
+            raise ValueError("a lexicon needs at least one list of words, such as `objects`")
+        return self
+
+
+class ListSlot(_Strict):
+    """A slot filled from a list of the lexicon."""
+
+    from_: ListName = Field(alias="from")
+
+
+class RangeSlot(_Strict):
+    """A slot filled with a whole number from `range: [lowest, highest]`, both included."""
+
+    range: Annotated[list[Number], Field(min_length=2, max_length=2)]
+
+    @model_validator(mode="after")
+    def _rises(self) -> RangeSlot:
+        if self.range[0] > self.range[1]:
+            raise ValueError(f"the range {self.range} is empty: write [lowest, highest]")
+        return self
+
+
+class ValuesSlot(_Strict):
+    """A slot filled from values that stand in the taxonomy itself."""
+
+    values: Annotated[list[Words | Number | Entry], Field(min_length=1), AfterValidator(_differ)]
+
+
+Slot = ListSlot | RangeSlot | ValuesSlot
+
+
+class SkillFile(_Strict):
+    """A skill as it is written: slots, what binds them, levels, claims, and the template that says it in words."""
+
+    name: Name
+    title: Words
+    share: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
+    slots: Annotated[dict[Name, Slot], Field(min_length=1, max_length=20)]
+    constraints: list[Expression] = []
+    levels: dict[Name, dict[Name, Annotated[list[Plain], Field(min_length=1)]]] = {}
+    claims: Annotated[list[Expression], Field(min_length=1)]
+    templates: TemplatePath
+
+
+class TaxonomyFile(_Strict):
+    """A weakness as it is written: why models fail at it, and the skills that train it."""
+
+    version: Literal[1]
+    weakness: Name
+    title: Words
+    why: str
+    skills: Annotated[list[SkillFile], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> TaxonomyFile:
+        names = [skill.name for skill in self.skills]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two skills have the name {twice[0]!r}: give each its own")
+        return self

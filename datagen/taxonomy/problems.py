@@ -1,0 +1,80 @@
+"""A problem in a file that a person wrote: where it is, what is wrong, and what to do about it.
+
+One problem is one line, so that an editor or a terminal can jump to it; the same problem is one annotation in GitHub
+Actions. See some: `datagen check`, `datagen check --format github`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong in a file; `line` and `column` count from 1.
+
+    An `error` keeps the file from being used, a `warning` does not. `what` carries the offending value, `hint` what to
+    do.
+    """
+
+    file: str
+    line: int
+    column: int
+    what: str
+    hint: str = ""
+    severity: Severity = "error"
+
+    @property
+    def where(self) -> str:
+        """The place as `file:line:column`, which editors turn into a link."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what to do, in one line."""
+        label = "warning: " if self.severity == "warning" else ""
+        return label + (f"{self.what}; {self.hint}" if self.hint else self.what)
+
+    def __str__(self) -> str:
+        return f"{self.where}  {_one_line(self.message)}"
+
+
+def format_github(problem: Problem) -> str:
+    """Return the workflow command that makes GitHub show the problem beside the line it is on.
+
+    Source of the form and its escapes: GitHub's "Workflow commands for GitHub Actions". Percent signs and line ends
+    are escaped everywhere, colons and commas in properties too.
+    """
+    place = f"file={_escape(problem.file, ':,')},line={problem.line},col={problem.column}"
+    body = f"{problem.what}; {problem.hint}" if problem.hint else problem.what
+    return f"::{problem.severity} {place}::{_escape(body)}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` for a near miss, else the list of known words, else an empty string."""
+    words = sorted(set(known))
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(words)}" if words else ""
+
+
+def show(value: object, limit: int = 60) -> str:
+    """Return a value as it can stand in a message: quoted text, cut at `limit` characters."""
+    written = repr(value)
+    return written if len(written) <= limit else written[: limit - 1] + "…"
+
+
+def _escape(text: str, also: str = "") -> str:
+    for character in "%\r\n" + also:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,95 @@
+"""Wordings: each line of a template file that is not blank or a comment is one way to say a prompt.
+
+Lines are compiled one by one, so that an error has its line and a draw renders nothing it does not use. See the
+shipped ones in `templates/`. Not covered: wordings over several lines, loops, includes (`datagen.taxonomy.sandbox`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Template, TemplateError, TemplateSyntaxError
+
+from datagen.errors import ConfigError
+from datagen.taxonomy.lexicon import Word
+from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX, names_in, parse
+
+MAX_CHARACTERS = 2000
+"""The longest wording, and the longest prompt."""
+
+Value = Word | int
+"""What a slot holds: a word of a list, or a whole number."""
+
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One compiled line of a template: `file` and `line` say where it stands, `names` which slots it uses."""
+
+    file: str
+    line: int
+    source: str
+    names: frozenset[str]
+    label: str
+    template: Template
+
+    @property
+    def where(self) -> str:
+        """The place as `file:line`."""
+        return f"{self.file}:{self.line}"
+
+    def render(self, values: Mapping[str, Value]) -> str:
+        """Return the prompt text for the values of the slots. Raises ConfigError, at the line, when it cannot."""
+        try:
+            text = " ".join(self.template.render(values).split())
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            raise ConfigError(f"the template fails: {error}", where=self.where, hint=f"in {self.source!r}") from error
+        if not text or len(text) > MAX_CHARACTERS:
+            what = f"the template gives {len(text)} characters"
+            raise ConfigError(what, where=self.where, hint=f"a prompt has 1 to {MAX_CHARACTERS}")
+        return text
+
+
+def source_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, wording) for each line that is not blank or a comment."""
+    plain = _COMMENT.sub(lambda comment: "\n" * comment.group().count("\n"), text)
+    for number, line in enumerate(plain.split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def compile_wording(source: str, file: str, line: int, label: str = "") -> Wording:
+    """Compile one wording. Raises ConfigError, with file and line, for bad syntax and what the sandbox refuses.
+
+    `label` is what a prompt's record names as its template; the default is `file:line`.
+    """
+    where = f"{file}:{line}"
+    if len(source) > MAX_CHARACTERS:
+        raise ConfigError(f"a wording of {len(source)} characters", where=where, hint=f"at most {MAX_CHARACTERS}")
+    try:
+        names = names_in(parse(source))
+        template = SANDBOX.from_string(source)
+    except TemplateSyntaxError as error:
+        hint = f"a wording is one line with slots and the functions {', '.join(FUNCTIONS)}: {source!r}"
+        raise ConfigError(f"broken template: {error.message}", where=where, hint=hint) from error
+    return Wording(file, line, source, names, label or where, template)
+
+
+def read_wordings(path: Path, label: str = "") -> tuple[Wording, ...]:
+    """Read a template file, one wording a line; `label` is the file's name in records.
+
+    Raises ConfigError for a file that cannot be read, that has no wording, or a wording that cannot be compiled.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the template: {error}", where=str(path), hint="check the path") from error
+    named = label or path.name
+    found = tuple(compile_wording(line, str(path), n, f"{named}:{n}") for n, line in source_lines(text))
+    if not found:
+        raise ConfigError("the template has no wording", where=str(path), hint="write one wording a line")
+    return found

@@ -1,0 +1,121 @@
+"""What a template or a constraint may do: print words, choose, compare, do sums. Everything else is refused.
+
+Users' files are not programs. Jinja's sandbox alone still loops for hours and fills the memory with one
+multiplication, so the parsed tree may hold listed kinds of node only: no loops, no assignments, no attributes, no
+subscripts; `*` and `%` take numbers alone. What is refused is a TemplateSyntaxError with its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from datagen.taxonomy.english import article_of, number_word, plural_of
+from datagen.taxonomy.lexicon import Word
+
+_ALLOWED: tuple[type[nodes.Node], ...] = (
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Call, nodes.Filter, nodes.Test),
+    *(nodes.If, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Concat),
+    *(nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Neg, nodes.Pos),
+    *(nodes.Tuple, nodes.List),
+)
+_REACHES = (nodes.Getattr, nodes.Getitem)
+_FILTERS = ("upper", "lower", "capitalize", "title", "trim", "length", "first", "last", "abs", "string", "int")
+_TESTS = ("even", "odd", "divisibleby", "in", "eq", "ne", "lt", "le", "gt", "ge", "number", "string")
+
+
+def a(*words: str) -> str:
+    """Return the words behind the article of the first: `a(color, object)` is "an orange bench"."""
+    article = words[0].article if isinstance(words[0], Word) else article_of(words[0])
+    return " ".join([article, *map(str, words)])
+
+
+def many(n: int, *words: str) -> str:
+    """Return a number and the words, the last in the plural unless the number is 1: "three red stars"."""
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"many() counts with a whole number first, not {n!r}")
+    if not words:
+        raise TypeError("many() needs what is counted: many(n, object)")
+    return " ".join([number_word(n), *map(str, words[:-1]), str(words[-1]) if n == 1 else plural(words[-1])])
+
+
+def plural(word: str) -> str:
+    """Return the plural of an object."""
+    return word.plural if isinstance(word, Word) else plural_of(word)
+
+
+def number(n: int) -> str:
+    """Return a number in words up to twenty, in digits beyond."""
+    if isinstance(n, bool) or not isinstance(n, int):
+        raise TypeError(f"number() takes a whole number, not {n!r}")
+    return number_word(n)
+
+
+FUNCTIONS: dict[str, Callable[..., str]] = {"a": a, "many": many, "number": number, "plural": plural}
+"""What a template may call, by name."""
+
+
+def _print_words_only(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, StrictUndefined):
+        return value
+    raise TypeError(f"a prompt is made of words and numbers, not {value!r}")
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox with the functions above, a few filters, and no other globals."""
+
+    intercepted_binops = frozenset({"*", "%"})
+
+    def __init__(self) -> None:
+        super().__init__(undefined=StrictUndefined, finalize=_print_words_only, cache_size=0)
+        self.globals = dict(FUNCTIONS)
+        self.filters = {name: self.filters[name] for name in _FILTERS}
+        self.tests = {name: self.tests[name] for name in _TESTS}
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Multiply and divide numbers; refuse it for text, where it fills the memory."""
+        if not isinstance(left, int | float) or not isinstance(right, int | float):
+            raise TypeError(f"{operator} takes numbers, not {left!r} and {right!r}")
+        return super().call_binop(context, operator, left, right)
+
+
+SANDBOX = _Sandbox()
+"""The one environment that templates and constraints are compiled in."""
+
+
+def parse(source: str) -> nodes.Template:
+    """Parse template source and refuse what a sandboxed template may not do.
+
+    Raises TemplateSyntaxError for bad syntax and for any kind of node that is not allowed.
+    """
+    try:
+        tree = SANDBOX.parse(source)
+        _walk(tree)
+    except RecursionError:
+        raise TemplateSyntaxError("nested too deep", 1) from None
+    return tree
+
+
+def _walk(node: nodes.Node) -> None:
+    kind = type(node).__name__.lower()
+    if isinstance(node, _REACHES):
+        raise TemplateSyntaxError("slots have no attributes or parts: '.' and '[' are not allowed", node.lineno)
+    if not isinstance(node, _ALLOWED):
+        raise TemplateSyntaxError(f"{kind!r} is not allowed", node.lineno)
+    if isinstance(node, nodes.Call):
+        known = isinstance(node.node, nodes.Name) and node.node.name in FUNCTIONS
+        if not known or node.kwargs or node.dyn_args or node.dyn_kwargs:
+            raise TemplateSyntaxError(f"only {', '.join(FUNCTIONS)} can be called, with plain arguments", node.lineno)
+    for child in node.iter_child_nodes():
+        _walk(child)
+
+
+def names_in(tree: nodes.Template) -> frozenset[str]:
+    """Return the names of slots that a parsed template uses."""
+    return frozenset(node.name for node in tree.find_all(nodes.Name)) - FUNCTIONS.keys()

@@ -1,0 +1,139 @@
+"""The space of a skill: its slots, levels and constraints, how one point of it is chosen, and how many there are.
+
+A choice is a pure function of a key: a hash gives 512 bits, and each slot divides off its share. Points that break a
+constraint are thrown back; when few points are left, they are listed and the choice is made among them, so that both
+ways draw uniformly from what is allowed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from datagen.errors import ConfigError
+from datagen.taxonomy.claims import ClaimForm
+from datagen.taxonomy.constraints import Constraint
+from datagen.taxonomy.render import Value, Wording
+
+_TRIES = 64
+_LISTED = 1_000_000
+
+Point = dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A degree of difficulty: what each slot may hold there, in the order of the skill's slots."""
+
+    name: str
+    choices: dict[str, tuple[Value, ...]]
+    allowed: list[tuple[Value, ...]] = field(default_factory=list, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """One skill that prompts can be drawn from; `share` counts within its weakness."""
+
+    weakness: str
+    name: str
+    title: str
+    share: float
+    levels: tuple[Level, ...]
+    constraints: tuple[Constraint, ...]
+    claims: tuple[ClaimForm, ...]
+    wordings: tuple[Wording, ...]
+    where: str
+
+    @property
+    def path(self) -> str:
+        """The taxonomy path, such as `counting/one_kind`."""
+        return f"{self.weakness}/{self.name}"
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """The slots that some constraint speaks of, in the order of the slots."""
+        named = {name for constraint in self.constraints for name in constraint.names}
+        return tuple(name for name in self.levels[0].choices if name in named)
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """How many distinct points a skill has; `exact` is False when there are at least that many."""
+
+    count: int
+    exact: bool
+
+
+def choose_point(skill: Skill, level: Level, key: bytes) -> tuple[Point, int]:
+    """Choose a point of a level uniformly, and bits for further choices. The same key always gives the same point.
+
+    Raises ConfigError when the constraints leave nothing, or so little of a huge space that it cannot be found.
+    """
+    for attempt in range(_TRIES):
+        bits = int.from_bytes(blake2b(b"%s#%d" % (key, attempt), digest_size=64).digest(), "little")
+        point, bits = _divide(level, bits)
+        if all([constraint.holds(point) for constraint in skill.constraints]):
+            return point, bits
+    bits, place = divmod(bits, len(_allowed(skill, level)))
+    point.update(zip(skill.bound, _allowed(skill, level)[place], strict=True))
+    return point, bits
+
+
+def _divide(level: Level, bits: int) -> tuple[Point, int]:
+    point: Point = {}
+    for name, values in level.choices.items():
+        bits, place = divmod(bits, len(values))
+        point[name] = values[place]
+    return point, bits
+
+
+def _allowed(skill: Skill, level: Level) -> list[tuple[Value, ...]]:
+    """List what the constraints leave of the slots they bind; made once, for levels where little is left."""
+    if not level.allowed:
+        size = math.prod(len(level.choices[name]) for name in skill.bound)
+        what = f"the constraints of {skill.path!r} leave next to nothing at level {level.name!r}"
+        if size > _LISTED:
+            raise ConfigError(what, where=skill.where, hint="loosen the constraints or narrow the slots they bind")
+        level.allowed.extend(_points(skill, level, skill.bound))
+        if not level.allowed:
+            hint = f"none of {size} combinations meets {' and '.join(each.source for each in skill.constraints)}"
+            raise ConfigError(what.replace("next to nothing", "nothing"), where=skill.where, hint=hint)
+    return level.allowed
+
+
+def _points(skill: Skill, level: Level, names: Sequence[str]) -> Iterator[tuple[Value, ...]]:
+    for values in itertools.product(*(level.choices[name] for name in names)):
+        point = dict(zip(names, values, strict=True))
+        if all(constraint.holds(point) for constraint in skill.constraints):
+            yield values
+
+
+def count_distinct(skill: Skill, limit: int = 100_000) -> Distinct:
+    """Count the distinct points of a skill over all its levels, up to `limit`.
+
+    Exact where listing what constraints and levels bind is possible within `limit` steps, else a lower bound. A
+    point can be said in `len(skill.wordings)` ways.
+    """
+    first = skill.levels[0].choices
+    narrowed = [n for n in first if any(level.choices[n] != first[n] for level in skill.levels)]
+    bound = [name for name in first if name in skill.bound or name in narrowed]
+    free = math.prod(len(values) for name, values in first.items() if name not in bound)
+    seen: set[tuple[Value, ...]] = set()
+    steps = 0
+    for level in skill.levels:
+        for values in itertools.product(*(level.choices[name] for name in bound)):
+            point = dict(zip(bound, values, strict=True))
+            if all(constraint.holds(point) for constraint in skill.constraints):
+                seen.add(values)
+            steps += 1
+            if len(seen) * free >= limit or steps >= limit:
+                complete = level is skill.levels[-1] and steps == _steps(skill, bound)
+                return Distinct(len(seen) * free, complete)
+    return Distinct(len(seen) * free, True)
+
+
+def _steps(skill: Skill, names: Sequence[str]) -> int:
+    return sum(math.prod(len(level.choices[name]) for name in names) for level in skill.levels)

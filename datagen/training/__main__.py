@@ -1,0 +1,50 @@
+"""Train the weights that ship with datagen, from nothing, in two commands:
+
+    python -m datagen.training codec --out .train/codec
+    python -m datagen.training lm --codec .train/codec --out .train/lm
+
+Stop and call again: each goes on where it was. `.train/lm` is then a whole checkpoint folder; use it with
+`datagen build --set backend.checkpoint=.train/lm`, and measure it with `datagen bench model --checkpoint .train/lm`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+OutOption = Annotated[Path, typer.Option(help="Folder of this training: state, log, checkpoint.")]
+InitOption = Annotated[Path | None, typer.Option(help="Checkpoint folder to start from.")]
+
+
+@app.command()
+def codec(
+    out: OutOption, steps: int = 5000, batch: int = 48, seed: int = 0, init: InitOption = None, save_every: int = 250
+) -> None:
+    """Train the image tokenizer."""
+    from datagen.training.codec import train_codec
+
+    train_codec(out, steps=steps, batch=batch, seed=seed, init=init, save_every=save_every)
+
+
+@app.command()
+def lm(
+    out: OutOption,
+    codec: Annotated[Path, typer.Option(help="Folder with codec.json and codec.safetensors.")],
+    steps: int = 5000,
+    batch: int = 48,
+    seed: int = 0,
+    init: InitOption = None,
+    save_every: int = 250,
+    device: str = "cpu",
+) -> None:
+    """Train the language model on prompts, plans and image tokens."""
+    from datagen.training.lm import train_lm
+
+    train_lm(out, codec=codec, steps=steps, batch=batch, seed=seed, init=init, save_every=save_every, device=device)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,119 @@
+"""The training corpus of the embedded model: prompts of the shipped taxonomies, true scenes, and their image tokens.
+
+Everything is a pure function of (seed, batch number), so training can stop and go on. One claim set in ten is held
+out by its hash and never trained on; `datagen bench model` asks for those alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from datagen.backends.embedded.codec import ImageCodec
+from datagen.backends.embedded.vocab import Vocabulary, describe_scene
+from datagen.backends.embedded.world import lay_out
+from datagen.pictograms import GRID, Item, Scene, draw_scene
+from datagen.records import Claim, hash_of
+
+HELD_OUT_ONE_IN = 10
+MIX = {"counting": 0.28, "spatial": 0.24, "attributes": 0.24, "text_rendering": 0.24}
+"""Share of each weakness in training."""
+DIRECT_SHARE = 0.12
+"""Share of the examples that draw without a thought."""
+
+DrawPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
+
+import sys; sys.path.insert(0, "/tmp")
+class PromptSource:
+    def __init__(self):
+        import mini
+        self.mini = mini
+        self.by = {}
+        for s in mini.skills: self.by.setdefault(s["w"], []).append(s)
+    def __call__(self, rng):
+        w = rng.choices(list(MIX), list(MIX.values()))[0]
+        s = rng.choices(self.by[w], [x["share"] for x in self.by[w]])[0]
+        return self.mini.draw(rng, s, self.word)
+    def word(self, rng, skill):
+        return "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(*((1, 3) if skill == "short_word" else (4, 6)))))
+def tokenizer_corpus():
+    import re
+    src = PromptSource(); r = random.Random(0)
+    for _ in range(20000):
+        t, c = src(r); yield t
+        yield re.sub(r"<[^>]*>|\([^)]*\),?", " ", describe_scene(lay_out(c, r)))
+
+
+def held_out(claims: Sequence[Claim]) -> bool:
+    """Say whether a set of claims is kept for evaluation: one in ten, by hash, whatever the wording."""
+    return int(hash_of([str(claim) for claim in claims]), 16) % HELD_OUT_ONE_IN == 0
+
+
+class CodeTable:
+    """Image tokens of true scenes, remembered by what a cell holds: the encoder looks at one cell at a time."""
+
+    def __init__(self, codec: ImageCodec) -> None:
+        self._codec = codec.eval()
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def codes(self, scene: Scene) -> list[int]:
+        """Return the 36 codes of a scene's true picture."""
+        keys: list[tuple[object, ...]] = [(scene.background,)] * (GRID * GRID)
+        for item in scene.items:
+            for y in range(item.y1, item.y2):
+                for x in range(item.x1, item.x2):
+                    keys[y * GRID + x] = (scene.background, *_part(item, x - item.x1, y - item.y1))
+        if any(key not in self._known for key in keys):
+            picture = torch.from_numpy(draw_scene(scene)).float()[None] / 127.5 - 1
+            with torch.no_grad():
+                self._known.update(zip(keys, self._codec.encode(picture)[0].tolist(), strict=True))
+        return [self._known[key] for key in keys]
+
+
+def _part(item: Item, x: int, y: int) -> tuple[object, ...]:
+    if item.kind == "text":
+        return item.color, "text", item.word[x], y
+    return item.color, item.kind, item.x2 - item.x1, x, y
+
+
+def make_example(
+    rng: random.Random, draw_prompt: DrawPrompt, table: CodeTable, vocab: Vocabulary
+) -> tuple[list[int], int]:
+    """Return one training sequence and how many of its first ids are the prompt."""
+    while True:
+        text, claims = draw_prompt(rng)
+        if not held_out(claims):
+            break
+    mode = "direct" if rng.random() < DIRECT_SHARE else "think"
+    scene = lay_out(claims, rng)
+    prompt = vocab.prompt_ids(text, mode)
+    plan = describe_scene(scene) if mode == "think" else None
+    return prompt + vocab.answer_ids(plan, table.codes(scene)), len(prompt)
+
+
+def make_batches(
+    seed: int, chunk: int, draw_prompt: DrawPrompt, table: CodeTable, vocab: Vocabulary, *, size: int, batches: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return chunk number `chunk`: `batches` pairs (ids, is_target), each (size, length) int64 and bool.
+
+    Sequences of like length share a batch, padded on the right to a multiple of 8.
+    """
+    rng = random.Random(f"{seed}/{chunk}")
+    rows = [make_example(rng, draw_prompt, table, vocab) for _ in range(size * batches)]
+    rows.sort(key=lambda row: len(row[0]))
+    groups = [rows[k * size : (k + 1) * size] for k in range(batches)]
+    rng.shuffle(groups)
+    return [_pad(group, vocab.pad) for group in groups]
+
+
+def _pad(group: Sequence[tuple[list[int], int]], pad: int) -> tuple[np.ndarray, np.ndarray]:
+    length = -(-max(len(ids) for ids, _ in group) // 8) * 8
+    ids = np.full((len(group), length), pad, dtype=np.int64)
+    target = np.zeros((len(group), length), dtype=bool)
+    for row, (sequence, prompt) in enumerate(group):
+        ids[row, : len(sequence)] = sequence
+        target[row, prompt : len(sequence)] = True
+    return ids, target

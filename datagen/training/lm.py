@@ -1,0 +1,163 @@
+"""Train the language model on prompt, plan and image tokens, in one sequence.
+
+The loss is the cross-entropy of everything after `<|assistant|>`. Muon updates the hidden matrices, AdamW the rest.
+Batches come from a process of their own and are a pure function of (seed, chunk), so a stopped training goes on with
+the batch that it would have had.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from datagen.backends.embedded.checkpoint_io import load_codec, save_codec, save_lm
+from datagen.backends.embedded.vocab import Vocabulary, build_tokenizer
+from datagen.training.corpus import CodeTable, PromptSource, make_batches, tokenizer_corpus
+from datagen.training.muon import Muon, Schedule, split_parameters
+from datagen.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import LlamaForCausalLM
+
+_CHUNK_BATCHES = 8
+_AHEAD = 3
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class LMShape:
+    """Size of the language model; heads of 64, one key-value head for a small cache."""
+
+    width: int = 192
+    layers: int = 6
+    inner: int = 512
+
+
+def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
+    """Return a freshly initialised Llama-architecture model with tied embeddings."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=vocab.size,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.width // 64,
+        num_key_value_heads=1,
+        head_dim=64,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=vocab.pad,
+        bos_token_id=vocab.bos,
+        eos_token_id=vocab.eos,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+    )
+    return LlamaForCausalLM(config)
+
+
+_worker: tuple[PromptSource, CodeTable, Vocabulary] | None = None
+
+
+def _start_worker(folder: str) -> None:
+    from tokenizers import Tokenizer
+
+    global _worker
+    torch.set_num_threads(1)
+    vocab = Vocabulary(Tokenizer.from_file(f"{folder}/tokenizer.json"))
+    _worker = PromptSource(), CodeTable(load_codec(Path(folder))), vocab
+
+
+def _make_chunk(seed: int, chunk: int, size: int) -> list[Batch]:
+    assert _worker is not None
+    return make_batches(seed, chunk, *_worker, size=size, batches=_CHUNK_BATCHES)
+
+
+def stream_batches(folder: Path, seed: int, first: int, last: int, size: int) -> Iterator[Batch]:
+    """Yield batches number `first` to `last - 1`, prepared a few chunks ahead in another process."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=(str(folder),)) as pool:
+        chunks = range(first // _CHUNK_BATCHES, -(-last // _CHUNK_BATCHES))
+        waiting: deque[tuple[int, Future[list[Batch]]]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(_make_chunk, seed, chunk, size)))
+            if len(waiting) > _AHEAD:
+                yield from _in_range(*waiting.popleft(), first, last)
+        while waiting:
+            yield from _in_range(*waiting.popleft(), first, last)
+
+
+def _in_range(chunk: int, future: Future[list[Batch]], first: int, last: int) -> Iterator[Batch]:
+    for k, batch in enumerate(future.result()):
+        if first <= chunk * _CHUNK_BATCHES + k < last:
+            yield batch
+
+
+def prepare_folder(out: Path, codec: Path) -> Tokenizer:
+    """Put the image tokenizer and the text tokenizer into `out` (training the latter if it is not there)."""
+    from tokenizers import Tokenizer
+
+    out.mkdir(parents=True, exist_ok=True)
+    image_codec = load_codec(codec)
+    save_codec(image_codec, out)
+    if not (out / "tokenizer.json").exists():
+        build_tokenizer(tokenizer_corpus(), image_codec.codes).save(str(out / "tokenizer.json"))
+    return Tokenizer.from_file(str(out / "tokenizer.json"))
+
+
+def train_lm(
+    out: Path, *, codec: Path, steps: int, batch: int, seed: int, init: Path | None, save_every: int, device: str
+) -> None:
+    """Train for `steps` in all, going on from `out/state.pt` if it is there; write the checkpoint folder `out`."""
+    tokenizer = prepare_folder(out, codec)
+    vocab = Vocabulary(tokenizer)
+    torch.manual_seed(seed)
+    model = _load(init) if init else new_model(vocab, LMShape())
+    model.to(device).train()
+    matrices, rest = split_parameters(model, ("embed_tokens",))
+    optimizers = [Muon(matrices, lr=0.02), torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)]
+    schedule = Schedule(optimizers, steps, decay=0.5)
+    state = TrainingState(out, model, optimizers)
+    first = state.restore()
+    losses: list[tuple[float, float]] = []
+    for step, (ids, target) in enumerate(stream_batches(out, seed, first, steps, batch), first):
+        schedule.set(step)
+        each, labels = _losses(model, torch.from_numpy(ids).to(device), torch.from_numpy(target).to(device))
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        each.mean().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        drawn = labels >= vocab.first_code
+        losses.append((each[drawn].mean().item(), each[~drawn].mean().item()))
+        if (step + 1) % 50 == 0:
+            image, text = np.mean(losses, axis=0)
+            state.log(step + 1, image_loss=float(image), text_loss=float(text), seen=(step + 1) * batch)
+            losses.clear()
+        if (step + 1) % save_every == 0 or step + 1 == steps:
+            state.save(step + 1)
+            save_lm(model, tokenizer, out)
+
+
+def _load(folder: Path) -> LlamaForCausalLM:
+    from transformers import LlamaForCausalLM
+
+    model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model
+
+
+def _losses(model: LlamaForCausalLM, ids: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of every target token and the tokens: both (targets,)."""
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    wanted = target[:, 1:]
+    labels = ids[:, 1:][wanted]
+    logits = hidden[wanted] @ model.lm_head.weight.T
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="none"), labels

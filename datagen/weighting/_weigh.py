@@ -1,0 +1,110 @@
+"""`weigh`: rows of rewards in, weights with reasons out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from datagen.errors import RunError
+from datagen.weighting._policy import Policy, RewardRow, Weight, is_reward
+
+if TYPE_CHECKING:
+    from datagen.weighting._formulas import Floats, Ints
+
+UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED = range(6)
+
+
+def weigh(rows: Iterable[RewardRow], policy: Policy) -> list[Weight]:
+    """Return one weight per row, in the order of the rows.
+
+    Raises RunError for a reward that is NaN, infinite or outside [0, 1].
+    """
+    rows = list(rows)
+    text, image = modality_rewards(rows, policy)
+    text_weight, text_why = _weigh_modality(text, rows, policy)
+    shared = policy.modalities == "shared"
+    image_weight, image_why = (text_weight, text_why) if shared else _weigh_modality(image, rows, policy)
+    words = describe_reasons(policy)
+    phrases = {(a, b): f"text: {words[a]}; image: {words[b]}" for a in range(len(words)) for b in range(len(words))}
+    columns = zip(rows, text_weight.tolist(), image_weight.tolist(), text_why.tolist(), image_why.tolist(), strict=True)
+    return [Weight(row.sample_id, t, i, t > 0 or i > 0, phrases[a, b]) for row, t, i, a, b in columns]
+
+
+def modality_rewards(rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Floats]:
+    """Return the rewards that the text and the image weight rest on, float64 (n,) each, NaN where unscored.
+
+    Raises RunError for a reward that is NaN, infinite or outside [0, 1].
+    """
+    import numpy as np
+
+    for row in rows:
+        if not (is_reward(row.text) and is_reward(row.image)):
+            raise RunError(
+                f"rewards text={row.text}, image={row.image} are not in [0, 1]",
+                where=f"sample {row.sample_id}",
+                hint="score the run again; a scorer that cannot judge returns None",
+            )
+    text = np.array([row.text for row in rows], dtype=np.float64)
+    image = np.array([row.image for row in rows], dtype=np.float64)
+    if policy.modalities == "separate":
+        return text, image
+    joint = _join(text, image, policy.joint)
+    return joint, joint
+
+
+def _join(text: Floats, image: Floats, how: str) -> Floats:
+    import numpy as np
+
+    if how == "text":
+        return text
+    if how == "image":
+        return image
+    both = {
+        "genmean": np.sqrt(text * image),
+        "mean": (text + image) / 2,
+        "product": text * image,
+        "min": np.minimum(text, image),
+    }[how]
+    return np.where(np.isnan(text), image, np.where(np.isnan(image), text, both))
+
+
+def _weigh_modality(reward: Floats, rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Ints]:
+    """Return weights float64 (n,) and reason codes int64 (n,) for one modality; `reward` is NaN where unscored."""
+    import numpy as np
+
+    from datagen.weighting import _formulas as formulas
+
+    weight = np.zeros(len(rows))
+    why = np.full(len(rows), UNSCORED, dtype=np.int64)
+    scored = np.flatnonzero(~np.isnan(reward))
+    group = formulas.encode([rows[k].group for k in scored.tolist()])
+    raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
+    dropped = formulas.find_equal(reward[scored], group) & policy.drop_equal
+    keep = (raw > 0) & ~dropped
+    kept = scored[keep]
+    scopes = {"weakness": [rows[k].weakness for k in kept.tolist()], "group": [rows[k].group for k in kept.tolist()]}
+    scope = formulas.encode(scopes.get(policy.normalize, [""] * len(kept)))
+    weight[kept] = formulas.scale(raw[keep], scope, policy)
+    why[scored] = np.where(dropped, EQUAL_GROUP, np.where(keep, WEIGHTED, REFUSED))
+    if policy.clip is not None:
+        low, high = policy.clip
+        why[kept] = np.where(weight[kept] >= high, CAPPED, np.where(weight[kept] <= low, LIFTED, WEIGHTED))
+    return weight, why
+
+
+def describe_reasons(policy: Policy) -> list[str]:
+    """Return the words of each reason code for a policy."""
+    refused = {
+        "best": "not the best of its group",
+        "advantage": "not better than the mean of its group",
+        "threshold": f"below the threshold {policy.threshold:g}",
+    }
+    low, high = policy.clip or (0.0, 0.0)
+    return [
+        "unscored",
+        "weighted",
+        "dropped, all rewards of its group are equal",
+        refused.get(policy.policy, "refused"),
+        f"clipped to {high:g}",
+        f"lifted to {low:g}",
+    ]

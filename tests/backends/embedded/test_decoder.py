@@ -1,0 +1,113 @@
+"""The decoder is the same model as transformers', and a sample depends on its own prompt and seed alone."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import pytest
+import torch
+
+from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.records import Claim, Prompt, Request, Sample
+
+TEXTS = ["a red star", "three blue fish", 'the word "OPEN"', "a key to the left of a bell", "two moons and one car"]
+
+
+@lru_cache
+def backend(batch_size: int = 8) -> EmbeddedBackend:
+    return EmbeddedBackend(EmbeddedOptions(batch_size=batch_size, device="cpu"))
+
+
+def make_requests(texts: list[str] = TEXTS, mode: str = "think") -> list[Request]:
+    return [
+        Request(
+            Prompt.make(
+                text, (Claim("count", "star", "", 1),), weakness="w", skill="s", level="easy", index=k, seed=0, template="t"
+            ),
+            candidate=0,
+            seed=1000 + k,
+            mode=mode,  # type: ignore[arg-type]
+        )
+        for k, text in enumerate(texts)
+    ]
+
+
+def test_logits_equal_those_of_transformers() -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED, dtype=torch.float32).eval()
+    tokens = torch.randint(0, backend().vocab.size, (3, 24), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = model(tokens).logits
+    assert torch.allclose(backend().decoder.logits(tokens), expected, atol=1e-3, rtol=1e-4)
+
+
+def test_a_sample_is_the_same_whatever_else_is_in_the_batch() -> None:
+    requests = make_requests()
+    together = list(backend().generate(requests))
+    reversed_order = list(backend().generate(requests[::-1]))[::-1]
+    alone = [next(iter(backend().generate([request]))) for request in requests]
+    assert together == reversed_order == alone
+
+
+def test_seeds_make_different_samples() -> None:
+    first, second = make_requests(["a red star", "a red star"])
+    a, b = backend().generate([first, second])
+    assert isinstance(a, Sample)
+    assert isinstance(b, Sample)
+    assert a.segments != b.segments
+
+
+def test_think_has_a_plan_and_direct_has_none() -> None:
+    for mode, roles in (("think", ["think", "image"]), ("direct", ["image"])):
+        samples = [s for s in backend().generate(make_requests(mode=mode)) if isinstance(s, Sample)]
+        assert samples
+        assert all([segment.role for segment in sample.segments] == roles for sample in samples)
+
+
+def test_temperature_zero_ignores_the_seed() -> None:
+    cold = EmbeddedBackend(EmbeddedOptions(batch_size=2, temperature=0, device="cpu"))
+    first, second = make_requests(["a red star", "a red star"])
+    a, b = cold.generate([first, second])
+    assert isinstance(a, Sample)
+    assert isinstance(b, Sample)
+    assert a.segments == b.segments
+
+
+def test_a_prompt_that_is_too_long_is_a_failure_and_its_neighbours_are_made() -> None:
+    bad, good = backend().generate(make_requests(["star " * 200, "a red star"]))
+    assert "tokens long" in bad.error  # type: ignore[union-attr]
+    assert isinstance(good, Sample)
+
+
+def test_a_prompt_cannot_smuggle_control_tokens() -> None:
+    vocab = backend().vocab
+    ids = vocab.prompt_ids("a </think><image> <|eos|> star", "think")
+    assert not {vocab.end_think, vocab.image, vocab.eos} & set(ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "problem"),
+    [
+        ("think", "the thought never ends"),
+        ("think end_think", "does not switch"),
+        ("think end_think image", "not six whole rows"),
+        ("", "does not switch"),
+    ],
+)
+def test_malformed_answers_are_named(ids: str, problem: str) -> None:
+    vocab = backend().vocab
+    answer = backend().read([getattr(vocab, name) for name in ids.split()])
+    assert answer.codes is None
+    assert problem in answer.problem
+    assert answer.finish == "length"
+
+
+def test_plan_survives_the_tokenizer() -> None:
+    vocab = backend().vocab
+    plan = "gray background<|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>"
+    plan += '<|obj_start|>black text "OPEN"<|obj_end|><|box_start|>(0,0),(667,333)<|box_end|>'
+    answer = backend().read(vocab.answer_ids(plan, list(range(36))))
+    assert answer.plan == plan
+    assert answer.codes == tuple(range(36))
+    assert answer.finish == "stop"

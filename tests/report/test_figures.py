@@ -1,0 +1,104 @@
+"""Pass rates, intervals and counts against values worked out by other means."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from gallery_data import make_plain
+
+from datagen.records import Claim, Failure, Score
+from datagen.report._figures import Tally, estimate, generalize, pass_at_k
+
+
+def test_pass_at_k_is_the_share_of_all_subsets_with_a_pass() -> None:
+    for judged in range(1, 7):
+        for passed in range(judged + 1):
+            for k in range(1, judged + 1):
+                picks = list(itertools.combinations([True] * passed + [False] * (judged - passed), k))
+                assert pass_at_k(judged, passed, k) == pytest.approx(sum(map(any, picks)) / len(picks))
+
+
+@pytest.mark.parametrize(("judged", "passed", "k"), [(4, 5, 1), (4, -1, 1), (4, 2, 5), (4, 2, 0), (0, 0, 1)])
+def test_pass_at_k_refuses_what_has_no_answer(judged: int, passed: int, k: int) -> None:
+    with pytest.raises(ValueError, match="judged candidates"):
+        pass_at_k(judged, passed, k)
+
+
+def test_interval_is_wilson_when_prompts_are_single_draws() -> None:
+    # Wilson (1927) for 8 of 10, from the closed form.
+    z, n, p = 1.959964, 10, 0.8
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    found = estimate([1.0] * 8 + [0.0] * 2, 10)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((center - half, center + half))
+    assert found.prompts == 10
+
+
+def test_interval_stays_open_when_every_prompt_agrees() -> None:
+    found = estimate([1.0] * 20, 80)
+    assert found is not None
+    assert found.high == 1.0
+    assert 0.8 < found.low < 1.0
+    assert estimate([], 0) is None
+
+
+def test_interval_covers_the_truth_when_candidates_of_a_prompt_are_alike() -> None:
+    rng, truth, hits, runs = random.Random(11), 0.4, 0, 1500
+    for _ in range(runs):
+        values = []
+        for _ in range(50):
+            chance = rng.betavariate(0.4 * 1.5, 0.6 * 1.5)
+            values.append(sum(rng.random() < chance for _ in range(4)) / 4)
+        found = estimate(values, 200)
+        assert found is not None
+        hits += found.low <= truth <= found.high
+    assert 0.925 <= hits / runs <= 0.98
+
+
+def test_table_has_the_run_then_weaknesses_with_their_skills() -> None:
+    tally = Tally()
+    for candidate, passed in enumerate((True, False, False, True)):
+        tally.add(make_plain("a", candidate, passed=passed, image_reward=float(passed)))
+    for candidate, passed in enumerate((False, None, False, False)):
+        reward = None if passed is None else 0.0
+        tally.add(make_plain("b", candidate, skill="two_kinds", passed=passed, image_reward=reward))
+    whole, weakness, one, two = tally.figures()
+    assert (whole.weakness, weakness.weakness, weakness.skill, one.skill, two.skill) == (
+        "", "counting", "", "one_kind", "two_kinds",
+    )  # fmt: skip
+    assert (whole.prompts, whole.samples, whole.unscored) == (2, 8, 1 / 8)
+    assert one.pass_1 is not None
+    assert one.pass_1.value == 0.5
+    assert one.pass_n is not None
+    assert one.pass_n.value == 1.0
+    assert two.pass_1 is not None
+    assert two.pass_1.value == 0.0
+    assert two.pass_n is None, "a prompt with an unjudged candidate cannot say pass@4"
+    assert two.image is not None
+    assert two.image.value == 0.0
+    assert whole.text is None
+
+
+def test_none_never_counts_as_zero() -> None:
+    tally = Tally()
+    scores = [Score("s", "counting", "image", value, "expected 3 stars, found 2") for value in (1.0, None, 0.5)]
+    tally.add(make_plain(scores=scores, image_reward=None, passed=None))
+    scorer = tally.scorers["counting"]
+    assert (scorer.mean, scorer.judged, scorer.unjudged, scorer.short) == (0.75, 2, 1, 1)
+    assert tally.figures()[0].image is None
+
+
+def test_like_reasons_count_together() -> None:
+    claims = (Claim("count", "star", value=3), Claim("attribute", "star", "color", "red"))
+    assert generalize("expected 3 stars, found 2", claims) == generalize("expected 5 stars, found 12.5", claims)
+    assert generalize("the star is blue, expected red", claims) == "the … is blue, expected …"
+    assert generalize("starry night", claims) == "starry night"
+    assert generalize('expected "OPEN", read "0PEN"') == "expected “…”, read “…”"
+    assert generalize("") == "(no reason given)"
+    tally = Tally()
+    tally.add_failures([Failure("generate", "p", k, f"no image after {k} tokens", f"detail {k}") for k in range(5)])
+    assert tally.failures == {("generate", "no image after # tokens"): 5}
+    assert tally.details[("generate", "no image after # tokens")] == "detail 0"

@@ -1,0 +1,49 @@
+"""Reading a plan for display: objects, boxes, and whatever else a model may write."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from datagen.backends.embedded.vocab import describe_scene
+from datagen.backends.embedded.world import random_scene
+from datagen.pictograms import GRID
+from datagen.report._plan import Step, as_box, read_plan
+
+
+def test_a_plan_of_a_true_scene_gives_back_its_items() -> None:
+    for seed in range(30):
+        scene = random_scene(random.Random(seed))
+        words, *steps = read_plan(describe_scene(scene))
+        assert words == Step(f"{scene.background} background", False)
+        boxes = [tuple(round(1000 * v / GRID) for v in (i.x1, i.y1, i.x2, i.y2)) for i in scene.items]
+        assert [step.box for step in steps] == boxes
+        assert all(step.is_object and item.color in step.text for step, item in zip(steps, scene.items, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("", []),
+        ("just prose", [Step("just prose", False)]),
+        ("<|obj_start|>star<|obj_end|> and more", [Step("star", True), Step("and more", False)]),
+        ("<|obj_start|>star<|obj_end|><|box_start|>(500,0),(100,9)<|box_end|>", [Step("star", True)]),
+        ("<|obj_start|>never closed", [Step("<|obj_start|>never closed", False)]),
+    ],
+)
+def test_what_does_not_parse_stays_as_words(text: str, steps: list[Step]) -> None:
+    assert read_plan(text) == steps
+
+
+@pytest.mark.parametrize(
+    "values",
+    [None, [], [1, 2, 3], [0, 0, 0, 10], [0, 0, 1001, 10], [-1, 0, 5, 5], ["a", 0, 1, 2], [float("nan"), 0, 1, 2],
+     [float("inf"), 0, 1, 2], "0123"],
+)  # fmt: skip
+def test_what_is_no_box_is_none(values: object) -> None:
+    assert as_box(values) is None
+
+
+def test_numbers_in_any_form_are_a_box() -> None:
+    assert as_box([0, 1.4, 500.0, 1000]) == (0, 1, 500, 1000)

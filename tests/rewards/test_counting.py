@@ -1,0 +1,58 @@
+"""Counting is equality, claim by claim; extras are noted and do no harm."""
+
+from __future__ import annotations
+
+import pytest
+from reward_cases import color, count, make_prompt, make_sample, make_tools, thing
+
+from datagen.records import Claim
+from datagen.rewards import counting
+
+
+@pytest.mark.parametrize(
+    ("found", "value", "reason"),
+    [
+        (4, 1.0, "found 4 stars as asked"),
+        (3, 0.0, "expected 4 stars, found 3"),
+        (5, 0.0, "expected 4 stars, found 5"),
+        (0, 0.0, "expected 4 stars, found 0"),
+    ],
+)
+def test_the_number_must_be_equal(found: int, value: float, reason: str) -> None:
+    verdict = counting.score(make_prompt(count("star", 4)), make_sample(), make_tools(*[thing("star")] * found))
+    assert verdict.value == value
+    assert verdict.reason == reason
+    assert verdict.evidence["passed"] is (value == 1.0)
+    assert verdict.evidence["found"] == {"star": found}
+
+
+def test_value_is_the_share_of_claims_that_hold() -> None:
+    prompt = make_prompt(count("star", 1), count("fish", 2), count("cup", 1), count("key", 1))
+    verdict = counting.score(
+        prompt, make_sample(), make_tools(thing("star"), thing("fish"), thing("cup"), thing("key"))
+    )
+    assert verdict.value == 0.75
+    assert verdict.evidence["passed"] is False
+    assert "expected 2 fish, found 1" in verdict.reason
+    assert verdict.evidence["claims"]["count(fish, 2)"] is False
+
+
+def test_what_nobody_claimed_is_noted_and_no_fault() -> None:
+    verdict = counting.score(
+        make_prompt(count("star", 1)), make_sample(), make_tools(thing("star"), thing("cup"), thing("cup"))
+    )
+    assert verdict.value == 1.0
+    assert verdict.evidence["extras"] == {"cup": 2}
+
+
+def test_none_with_a_reason_where_it_cannot_judge() -> None:
+    tools = make_tools(thing("star"), labels=frozenset({"star", "cup"}))
+    cases: list[tuple[tuple[Claim, ...], bytes | None, str]] = [
+        ((color("star", "red"),), b"x", "no count claim"),
+        ((count("star", 1),), None, "the sample has no image"),
+        ((count("star", 1), count("violin", 1)), b"x", "the detector cannot see violin"),
+    ]
+    for claims, image, reason in cases:
+        verdict = counting.score(make_prompt(*claims), make_sample(image=image), tools)
+        assert verdict.value is None
+        assert verdict.reason == reason

@@ -1,0 +1,89 @@
+"""The plan is judged as text: claims, extras, boxes; the image has no say."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, words, write
+
+from datagen.backends.embedded.vocab import describe_scene
+from datagen.backends.embedded.world import lay_out
+from datagen.records import Claim, Verdict
+from datagen.rewards import plan
+
+TWO = (count("star", 1), color("star", "red"), count("cup", 1), relation("star", "left of", "cup"))
+STAR, CUP = write("red star", 0, 0, 333, 333), write("blue cup", 667, 0, 1000, 333)
+
+
+def judge(think: str, *claims: Claim) -> Verdict:
+    return plan.score(make_prompt(*claims), make_sample(think=think, image=None), make_tools())
+
+
+CLAIM_SETS: list[tuple[Claim, ...]] = [
+    (count("fish", 5),),
+    (count("star", 3), color("star", "pink")),
+    (count("key", 2), count("tree", 3)),
+    (count("car", 1), color("car", "red"), count("bell", 1), color("bell", "blue")),
+    (count("moon", 1), count("cup", 1), relation("moon", "above", "cup")),
+    (words("MARKET"),),
+]
+
+
+@pytest.mark.parametrize("claims", CLAIM_SETS)
+def test_a_true_plan_passes_every_check(claims: tuple[Claim, ...]) -> None:
+    rng = random.Random(21)
+    for _ in range(20):
+        verdict = judge(describe_scene(lay_out(claims, rng)), *claims)
+        assert verdict.value == 1.0, verdict.reason
+        assert verdict.evidence["passed"] is True
+
+
+@pytest.mark.parametrize(
+    ("think", "failed", "reason"),
+    [
+        (CUP, 3, "expected 1 star in the plan, found 0"),
+        (STAR + CUP + write("red star", 0, 500, 333, 900), 1, "expected 1 star in the plan, found 2"),
+        (write("blue star", 0, 0, 333, 333) + CUP, 1, "expected every star red in the plan, found blue star"),
+        (write("red star", 667, 500, 1000, 833) + write("blue cup", 0, 500, 333, 833), 1, "left of the cup"),
+        (STAR + CUP + write("green fish", 0, 500, 333, 900), 1, "nobody asked for green fish"),
+        (STAR + CUP + write('black text "HI"', 0, 500, 333, 900), 1, 'nobody asked for black text "HI"'),
+        (STAR + write("blue cup", 667, 0, 1001, 333), 1, "the box of blue cup leaves the picture"),
+        (STAR + CUP + "<|obj_start|>", 1, "not written out in full"),
+    ],
+)
+def test_each_fault_costs_its_check(think: str, failed: int, reason: str) -> None:
+    verdict = judge(think, *TWO)
+    assert verdict.value == pytest.approx(1 - failed / 6)
+    assert verdict.evidence["passed"] is False
+    assert reason in verdict.reason
+
+
+def test_words_are_planned_to_the_letter_and_once() -> None:
+    claim = words("OPEN")
+    good = write('black text "OPEN"', 0, 0, 667, 333)
+    assert judge(good, claim).value == 1.0
+    assert judge(write('black text "Open"', 0, 0, 667, 333), claim).evidence["checks"]["nothing extra"] is False
+    assert (
+        judge(good + write('black text "OPEN"', 0, 500, 667, 833), claim).reason == 'nobody asked for black text "OPEN"'
+    )
+
+
+def test_other_attributes_stand_in_the_phrase() -> None:
+    claims = (count("chair", 1), Claim("attribute", "chair", "material", "wooden"))
+    assert judge(write("wooden chair", 0, 0, 500, 500), *claims).value == 1.0
+    assert judge(write("chair", 0, 0, 500, 500), *claims).value == pytest.approx(3 / 4)
+
+
+def test_two_colors_of_one_kind_each_need_one() -> None:
+    claims = (count("star", 2), color("star", "red"), color("star", "blue"))
+    assert judge(STAR + write("blue star", 500, 0, 900, 400), *claims).value == 1.0
+    assert judge(STAR + write("red star", 500, 0, 900, 400), *claims).value == pytest.approx(4 / 5)
+
+
+def test_no_reasoning_is_none_and_reasoning_without_a_plan_is_zero() -> None:
+    without = plan.score(make_prompt(*TWO), make_sample(), make_tools())
+    assert (without.value, without.reason) == (None, "the sample has no reasoning")
+    assert judge("I shall draw a red star.", *TWO).value == 0.0
+    assert judge("", *TWO).value == 0.0
+    assert judge(STAR).value is None

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from datagen.errors import ConfigError
+from datagen.taxonomy._yaml import parse_yaml
+from datagen.taxonomy.modelcheck import check_model, dotted, known_keys, load_model
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Step(Strict):
+    name: Annotated[str, Field(min_length=1)]
+    share: Annotated[float, Field(gt=0)] = 1.0
+    words: str | list[str] = "x"
+    kind: Literal["a", "b"] = "a"
+
+
+class Range(Strict):
+    range: list[int]
+
+
+class Values(Strict):
+    values: list[str]
+
+
+class Plan(Strict):
+    version: int = 1
+    title: str
+    steps: list[Step]
+    slots: dict[str, Range | Values] = {}
+
+    @field_validator("title")
+    @classmethod
+    def loud(cls, title: str) -> str:
+        if title == "quiet":
+            raise ValueError("a title must be loud")
+        return title
+
+
+def lines_of(text: str) -> list[str]:
+    return [str(problem) for problem in check_model(parse_yaml(text, "p.yaml"), Plan)[1]]
+
+
+def test_a_right_file_gives_the_model_and_no_problem() -> None:
+    plan, problems = check_model(parse_yaml("title: x\nsteps: [{name: one}]\nslots: {n: {range: [1, 2]}}\n", "p"), Plan)
+    assert problems == []
+    assert plan is not None
+    assert plan.slots["n"] == Range(range=[1, 2])
+
+
+def test_every_problem_is_found_in_one_pass_each_at_its_place() -> None:
+    text = "titel: x\nsteps:\n  - name: ''\n    shar: 2\n  - name: two\n    share: -1\n    kind: c\n  - 7\n"
+    assert lines_of(text) == [
+        "p.yaml:1:1  the file: the key 'title' is missing; add it",
+        "p.yaml:1:1  unknown key 'titel' in the file; did you mean 'title'?",
+        "p.yaml:3:11  steps[0].name: must have at least 1 character, not ''",
+        "p.yaml:4:5  unknown key 'shar' in steps[0]; did you mean 'share'?",
+        "p.yaml:6:12  steps[1].share: must be greater than 0, not -1",
+        "p.yaml:7:11  steps[1].kind: must be 'a' or 'b', not 'c'",
+        "p.yaml:8:5  steps[2]: must be a mapping of key: value, not 7",
+    ]
+
+
+def test_a_wrong_type_in_a_union_is_one_problem_with_what_could_stand_there() -> None:
+    assert lines_of("title: x\nsteps: [{name: a, words: 3}]\n") == [
+        "p.yaml:2:26  steps[0].words: must be text or a list, not 3"
+    ]
+
+
+def test_a_typo_inside_one_member_of_a_union_is_told_for_that_member() -> None:
+    found = lines_of("title: x\nsteps: []\nslots: {n: {range: [1, two]}}\n")
+    assert found == ["p.yaml:3:24  slots.n.range[1]: must be a whole number, not 'two'"]
+
+
+def test_a_validator_of_the_model_speaks_for_itself() -> None:
+    assert lines_of("title: quiet\nsteps: []\n") == ["p.yaml:1:8  title: a title must be loud, not 'quiet'"]
+
+
+def test_text_that_looks_like_a_number_gets_the_hint_to_quote_it() -> None:
+    assert lines_of("title: 1984\nsteps: []\n") == ["p.yaml:1:8  title: must be text, not 1984; put the value in quotes"]
+
+
+@pytest.mark.parametrize("text", ["", "just words\n", "[1, 2]\n"])
+def test_a_file_of_another_shape_is_a_problem_at_its_start(text: str) -> None:
+    assert lines_of(text)
+    assert all(line.startswith("p.yaml:1:1  ") for line in lines_of(text))
+
+
+def test_a_newer_version_is_the_only_problem() -> None:
+    (line,) = lines_of("version: 2\nwhatever: [1]\n")
+    assert line.startswith("p.yaml:1:10  the file is of version 2, a newer one; this datagen reads version 1")
+
+
+def test_load_model_raises_one_error_that_holds_all_problems(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("titel: x\nsteps: 3\n")
+    with pytest.raises(ConfigError) as caught:
+        load_model(path, Plan)
+    assert caught.value.where == f"{path}:1:1"
+    assert "titel" in str(caught.value)
+    assert "steps: must be a list, not 3" in str(caught.value)
+
+
+def test_known_keys_follow_lists_mappings_and_unions() -> None:
+    schema = Plan.model_json_schema()
+    assert known_keys(schema, ()) == {"version", "title", "steps", "slots"}
+    assert known_keys(schema, ("steps", 4)) == {"name", "share", "words", "kind"}
+    assert known_keys(schema, ("slots", "any")) == {"range", "values"}
+    assert dotted(("steps", 2, "share")) == "steps[2].share"

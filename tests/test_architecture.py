@@ -1,0 +1,146 @@
+"""The shape of the house: imports go down only, heavy libraries load late, every plugin conforms."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datagen.plugins import known_words, load_plugin
+
+PACKAGE = Path(__file__).parent.parent / "datagen"
+FLOORS = [
+    {"errors"},
+    {"records", "plugins", "shipped"},
+    {"taxonomy", "config", "store", "pictograms"},
+    {"prompts", "backends", "rewards", "weighting"},
+    {"pipeline", "export", "report", "diagnose", "training", "bench", "project"},
+    {"runners", "console"},
+    {"cli", "__main__"},
+]
+# pipeline is the one file that knows every family; bench and training measure and make what the floor below offers.
+SAME_FLOOR = {("pipeline", "export"), ("pipeline", "report"), ("bench", "training"), ("cli", "__main__")}
+HEAVY = ["torch", "transformers", "datasets", "vllm", "ray", "pyarrow", "rapidocr", "onnxruntime", "scipy", "cv2"]
+
+
+def floor_of(name: str) -> int:
+    return next(k for k, names in enumerate(FLOORS) if name in names)
+
+
+def package_imports() -> list[tuple[str, str, str]]:
+    """Every (file, its unit, imported unit) inside the package."""
+    found = []
+    for path in PACKAGE.rglob("*.py"):
+        relative = path.relative_to(PACKAGE)
+        unit = relative.parts[0].removesuffix(".py")
+        if unit == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules: list[str] = []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                modules = [node.module] if node.module != "datagen" else [f"datagen.{n.name}" for n in node.names]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            found += [
+                (str(relative), unit, module.split(".")[1])
+                for module in modules
+                if module.startswith("datagen.") and module.split(".")[1] != "__version__"
+            ]
+    return found
+
+
+def test_every_unit_has_a_floor() -> None:
+    units = {p.name.removesuffix(".py") for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert units - {"__init__"} <= set().union(*FLOORS)
+
+
+def test_imports_go_down_only() -> None:
+    wrong = [
+        f"{file}: {unit} (floor {floor_of(unit)}) imports {other} (floor {floor_of(other)})"
+        for file, unit, other in package_imports()
+        if unit != other
+        and (unit, other) not in SAME_FLOOR
+        and (floor_of(other) > floor_of(unit) or (floor_of(other) == floor_of(unit) and floor_of(unit) > 1))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_heavy_libraries_load_late() -> None:
+    code = (
+        "import sys, datagen.cli; "
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_rich_is_used_by_the_console_alone() -> None:
+    users = {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        and any(
+            name.split(".")[0] == "rich"
+            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+        )
+    }
+    assert users <= {"console.py", "cli.py"}
+
+
+def test_broad_except_stands_in_two_places() -> None:
+    broad = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}))
+    ]
+    assert len(broad) <= 2, broad
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    root = PACKAGE.parent
+    files = [*PACKAGE.rglob("*.py"), *(root / "tests").rglob("*.py"), *(root / "benchmarks").rglob("*.py")]
+    long = {str(p.relative_to(root)): n for p in files if (n := len(p.read_text(encoding="utf-8").splitlines())) > 400}
+    assert not long
+
+
+def test_no_function_is_longer_than_50_lines() -> None:
+    long = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (node.end_lineno or 0) - node.lineno >= 50
+    ]
+    assert not long, long
+
+
+@pytest.mark.parametrize("word", known_words("rewards"))
+def test_every_reward_conforms(word: str) -> None:
+    module = load_plugin("rewards", word, "score")
+    assert module.TARGET in ("text", "image")
+    assert set(module.JUDGES) <= {"count", "attribute", "relation", "text"}
+
+
+@pytest.mark.parametrize("word", known_words("backends"))
+def test_every_backend_conforms(word: str) -> None:
+    assert callable(load_plugin("backends", word, "build").build)
+
+
+def test_every_shipped_taxonomy_loads_renders_and_is_scorable() -> None:
+    from datagen.prompts.templated import draw
+    from datagen.shipped import shipped_path
+    from datagen.taxonomy import load_taxonomy
+
+    judged = set().union(*(load_plugin("rewards", word, "score").JUDGES for word in known_words("rewards")))
+    files = sorted(shipped_path("taxonomies").glob("*.yaml"))
+    assert len(files) >= 4
+    for lexicon in ("pictograms", "everyday"):
+        for skill in load_taxonomy(files, lexicon).skills:
+            prompt = draw(skill, 0, 0)
+            assert prompt.claims, skill.path
+            assert {claim.kind for claim in prompt.claims} <= judged
