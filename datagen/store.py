@@ -77,7 +77,7 @@ class RunFolder:
 
     def exists(self) -> bool:
         """Say whether there is a run here: a run.yaml."""
-        return bool(self._fs.exists(self._at("run.yaml")))
+        return self.has("run.yaml")
 
     def list_shards(self, stage: Stage) -> list[int]:
         """Return the numbers of the finished shards of a stage, in order; temporary files do not count."""
@@ -155,11 +155,23 @@ class RunFolder:
 
     def read_samples(self, shard: int) -> list[Sample]:
         """Return the samples of a shard with their images."""
-        return [_sample_of(row) for row in self._read_table(shard, None).to_pylist()]
+        return [_sample_of(row) for row in self._read_table(shard).to_pylist()]
 
-    def read_sample_ids(self, shard: int) -> list[str]:
-        """Return the ids of a shard's samples without reading images."""
-        return [str(name) for name in self._read_table(shard, ["id"]).column("id").to_pylist()]
+    def count_samples(self, shard: int) -> int:
+        """Return how many samples a shard holds, from the footer of its file alone."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        where = self.where("samples", shard)
+        try:
+            with self._fs.open(self._at(_shard_name("samples", shard)), "rb") as file:
+                return int(pq.read_metadata(file).num_rows)
+        except (pa.ArrowException, OSError) as error:
+            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=_hint("samples")) from error
+
+    def has(self, name: str) -> bool:
+        """Say whether a file such as `report.html` is there."""
+        return bool(self._fs.exists(self._at(name)))
 
     def read_notes(self) -> dict[str, Any]:
         """Return run.yaml as plain values; raises RunError when it is missing or no mapping."""
@@ -261,14 +273,14 @@ class RunFolder:
             where = f"{self.where(stage, shard)}:{count + 1}"
             raise RunError(f"damaged: {_first_line(error)}", where=where, hint=_hint(stage)) from error
 
-    def _read_table(self, shard: int, columns: list[str] | None) -> pyarrow.Table:
+    def _read_table(self, shard: int) -> pyarrow.Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         content = self._read_file("samples", shard)
         try:
-            table = pq.read_table(io.BytesIO(content), columns=columns)
-            if columns is None and table.schema != _schema():
+            table = pq.read_table(io.BytesIO(content))
+            if table.schema != _schema():
                 raise ValueError("its columns are not those of samples")
         except (pa.ArrowException, OSError, ValueError) as error:
             where = self.where("samples", shard)

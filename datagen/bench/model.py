@@ -14,13 +14,14 @@ import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from datagen.backends.embedded.backend import EmbeddedBackend
+from datagen.backends.embedded.backend import EmbeddedBackend, EmbeddedOptions
 from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import draw_scene
 from datagen.plugins import load_plugin
@@ -162,3 +163,11 @@ def _as_sample(prompt: Prompt, pixels: np.ndarray) -> Sample:
     Image.fromarray(pixels).save(buffer, format="PNG")
     segments = (Segment("image", "image", image=buffer.getvalue()),)
     return Sample(f"{prompt.id}-00", prompt.id, 0, 0, "direct", "true scene", "none", "stop", segments)
+
+
+def bench_model(checkpoint: Path, *, per_skill: int, candidates: int, seed: int, mode: str) -> dict[str, list[Row]]:
+    """Measure a checkpoint: tables `tokenizer` and `model`. Raises BackendError when it cannot be loaded."""
+    backend = EmbeddedBackend(EmbeddedOptions.parse({"checkpoint": checkpoint}))
+    prompts, tools = draw_held_out(per_skill, seed), open_tools()
+    judged = list(judge_model(backend, prompts, candidates, seed, mode, tools))
+    return {"tokenizer": judge_codec(backend, prompts, seed, tools), "model": tabulate(judged, candidates)}

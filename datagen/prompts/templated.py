@@ -81,8 +81,8 @@ class PromptStats:
     def notes(self) -> list[str]:
         """Return one line for each skill that could not give all it was asked for."""
         return [
-            f"{path}: {stats.kept} of {stats.asked} prompts; {PATIENCE} draws in a row gave nothing new "
-            f"({stats.duplicates} duplicates, {stats.contaminated} contaminated): add words or wordings, or ask for less"
+            f"{path}: {stats.kept} of {stats.asked} prompts, {PATIENCE} draws in a row gave nothing new "
+            f"({stats.duplicates} duplicates, {stats.contaminated} contaminated); add words or wordings"
             for path, stats in self.skills.items()
             if stats.short
         ]

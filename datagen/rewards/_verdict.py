@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from datagen.records import Score, Verdict
+from datagen.records import Detection, Score, Verdict
 
 
 def passed(scores: Iterable[Score]) -> bool | None:
@@ -26,3 +26,11 @@ def mean_of_claims(verdicts: dict[str, bool], reasons: list[str], **evidence: ob
     share = sum(verdicts.values()) / len(verdicts)
     facts = {"passed": all(verdicts.values()), "claims": verdicts, **evidence}
     return Verdict(share, "; ".join(reasons), facts)
+
+
+def list_detections(found: Iterable[Detection]) -> list[dict[str, object]]:
+    """Return detections as the plain `evidence["detections"]` that the gallery draws over the image."""
+    return [
+        {"label": thing.label, "color": thing.color, "box": list(thing.box), "confidence": round(thing.confidence, 3)}
+        for thing in found
+    ]

@@ -10,7 +10,7 @@ from collections import Counter
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import mean_of_claims
+from datagen.rewards._verdict import list_detections, mean_of_claims
 from datagen.rewards._words import name_many
 
 TARGET: Modality = "image"
@@ -26,12 +26,13 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "the sample has no image")
     if unknown := tools.find_unknown({claim.subject for claim in claims}):
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
-    found = Counter(thing.label for thing in tools.detect(sample.image))
+    things = tools.detect(sample.image)
+    found = Counter(thing.label for thing in things)
     verdicts = {str(claim): found[claim.subject] == claim.value for claim in claims}
     counts = {claim.subject: found[claim.subject] for claim in claims}
     extras = {label: count for label, count in sorted(found.items()) if label not in counts}
     reasons = [_explain(claim, found[claim.subject]) for claim in claims]
-    return mean_of_claims(verdicts, reasons, found=counts, extras=extras)
+    return mean_of_claims(verdicts, reasons, found=counts, extras=extras, detections=list_detections(things))
 
 
 def _explain(claim: Claim, found: int) -> str:

@@ -14,6 +14,7 @@ from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import Planned, read_layout
 from datagen.rewards._relations import measure_overlap
 from datagen.rewards._tools import Tools
+from datagen.rewards._verdict import list_detections
 from datagen.rewards.plan import find_thought
 
 TARGET: Modality = "text"
@@ -41,6 +42,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         "passed": min(overlaps) >= GOOD_OVERLAP,
         "overlaps": [[thing.phrase, round(overlap, 3)] for (thing, _), overlap in zip(pairs, overlaps, strict=True)],
         "unplanned": _name_unplanned(pairs, found),
+        "detections": list_detections(found),
     }
     return Verdict(sum(overlaps) / len(overlaps), _explain(pairs, overlaps), evidence)
 

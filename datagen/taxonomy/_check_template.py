@@ -1,122 +1,116 @@
-"""Checks a template file, a wording a line, against the slots of the skill that uses it.
+"""Checks a template file, a wording a line, against the skill that uses it.
 
-Found by reading the parsed template, so that each problem has its line: syntax errors, unknown slots and functions,
-wordings that leave out a slot that a claim speaks of, and anything that reaches for Python. What only shows when a
-template runs is found by `datagen.taxonomy._check_draws`.
+Every wording is compiled as it will be when prompts are drawn, so what is refused here is refused there; what is
+refused is then looked at again for a better hint. What only shows when a wording is rendered is found by
+`datagen.taxonomy._check_draws`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import TemplateSyntaxError, nodes
-from jinja2.sandbox import SandboxedEnvironment
 
+from datagen.errors import ConfigError
 from datagen.taxonomy.problems import Problem, did_you_mean, show
+from datagen.taxonomy.render import Value, compile_wording, source_lines
+from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX
 
-_STATEMENTS = (
-    nodes.For,
-    nodes.Macro,
-    nodes.CallBlock,
-    nodes.Import,
-    nodes.FromImport,
-    nodes.Include,
-    nodes.Extends,
-    nodes.Block,
-)
+
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """What a template file says: its problems and the slots that its wordings use."""
+
+    problems: list[Problem]
+    used: frozenset[str]
 
 
 def check_template(
-    path: Path, text: str, slots: Set[str], claimed: Set[str], functions: Set[str]
-) -> tuple[set[str], list[Problem]]:
-    """Return the slots that the template uses, and its problems.
+    path: Path, skill: str, slots: Set[str], claimed: Set[str], points: Sequence[Mapping[str, Value]]
+) -> TemplateFacts:
+    """Check every wording of a file.
 
-    `slots` are those of the skill, `claimed` those that its claims use, `functions` the names a template may call.
+    `claimed` are the slots that the skill's claims speak of; each wording is rendered at the `points`.
     """
-    sandbox = SandboxedEnvironment()
     try:
-        tree = sandbox.parse(text)
-    except TemplateSyntaxError as error:
-        hint = "write a slot as {{ slot }} and a comment as {# words #}"
-        return set(slots), [Problem(str(path), error.lineno, 1, f"broken template: {error.message}", hint)]
-    problems = [*_names(path, text, tree, slots, functions), *_reaches(path, text, tree)]
-    used = {name.name for name in tree.find_all(nodes.Name)}
-    wordings = [(number, line) for number, line in wordings_of(text)]
-    if not wordings:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot read the template: {error}"
+        return TemplateFacts([Problem(str(path), 1, 1, what, "save it as UTF-8 text")], frozenset(slots))
+    problems: list[Problem] = []
+    used: set[str] = set()
+    first_line: dict[str, int] = {}
+    for number, wording in source_lines(text):
+        twice = first_line.setdefault(wording, number)
+        if twice != number:
+            what = f"the wording {show(wording)} stands twice"
+            problems.append(Problem(str(path), number, 1, what, f"it is at line {twice} already", "warning"))
+        names, found = _check_wording(path, number, wording, text.split("\n")[number - 1], slots, points)
+        problems += found
+        used |= names
+        if not found:
+            problems += _left_out(path, number, wording, skill, claimed - names)
+    if not first_line:
         problems.append(Problem(str(path), 1, 1, "the template has no wording", "write one wording a line"))
-    for number, line in wordings:
-        try:
-            spoken = {name.name for name in sandbox.parse(line).find_all(nodes.Name)}
-        except TemplateSyntaxError:
-            hint = "one wording a line: open and close every {{ }} and {% %} on the same line"
-            problems.append(Problem(str(path), number, 1, f"this line is no whole wording: {show(line)}", hint))
-            continue
-        problems += [
-            Problem(str(path), number, 1, f"the wording {show(line)} leaves out the slot {slot!r}", _LEFT_OUT)
-            for slot in sorted(claimed - spoken)
-        ]
-    return used & slots, problems
+        used |= slots
+    return TemplateFacts(problems, frozenset(used))
 
 
-_LEFT_OUT = "a claim speaks of it: say it in the words too, or take it out of the claim"
+def _check_wording(
+    path: Path, number: int, wording: str, line: str, slots: Set[str], points: Sequence[Mapping[str, Value]]
+) -> tuple[frozenset[str], list[Problem]]:
+    """Return the slots of a wording and what is wrong with it."""
+
+    def at(word: str, what: str, hint: str) -> Problem:
+        return Problem(str(path), number, max(line.find(word), 0) + 1, what, hint)
+
+    try:
+        compiled = compile_wording(wording, str(path), number)
+    except ConfigError as error:
+        better = [at(word, what, hint) for word, what, hint in _explain(wording)]
+        return frozenset(slots), better or [Problem(str(path), number, 1, error.what, error.hint)]
+    problems = [
+        at(name, f"unknown slot {name!r}", did_you_mean(name, slots) or "declare it under `slots:`")
+        for name in sorted(compiled.names - slots)
+    ]
+    try:
+        for point in points if not problems else ():
+            compiled.render(point)
+    except ConfigError as error:
+        problems.append(Problem(str(path), number, 1, error.what, error.hint))
+    return compiled.names, problems
 
 
-def wordings_of(text: str) -> list[tuple[int, str]]:
-    """Return (line number from 1, wording) for every line of a template that is not blank or a comment."""
-    plain = "".join(_without_comments(text))
-    return [(number, line.strip()) for number, line in enumerate(plain.split("\n"), 1) if line.strip()]
+def _explain(wording: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (word, what, hint) for what the sandbox refused, where it can be told better than it does."""
+    try:
+        tree = SANDBOX.parse(wording)
+    except (TemplateSyntaxError, RecursionError):
+        return
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name not in FUNCTIONS:
+            name = call.node.name
+            yield name, f"unknown function {name!r}", did_you_mean(name, FUNCTIONS)
+    for reached in _reached_for(tree):
+        hint = "a template sees slots and functions, never Python: remove it"
+        yield reached, f"the template reaches for Python with {reached!r}", hint
 
 
-def _without_comments(text: str) -> Iterator[str]:
-    # Line ends inside a comment stay, so that line numbers hold.
-    rest = text
-    while "{#" in rest:
-        before, _, after = rest.partition("{#")
-        comment, _, rest = after.partition("#}")
-        yield before + "\n" * comment.count("\n")
-    yield rest
+def _reached_for(tree: nodes.Template) -> Iterator[str]:
+    for attribute in tree.find_all(nodes.Getattr):
+        yield attribute.attr
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str):
+            yield item.arg.value
+    for chosen in tree.find_all(nodes.Filter):
+        if chosen.name == "attr":
+            yield "attr"
 
 
-def _names(
-    path: Path, text: str, tree: nodes.Template, slots: Set[str], functions: Set[str]
-) -> Iterator[Problem]:
-    called = {id(call.node) for call in tree.find_all(nodes.Call)}
-    set_here = {name.name for name in tree.find_all(nodes.Name) if name.ctx in ("store", "param")}
-    for name in tree.find_all(nodes.Name):
-        is_call = id(name) in called
-        known = set(functions) if is_call else set(slots)
-        if name.name in known | set_here:
-            continue
-        line, column = name.lineno, _column(text, name.lineno, name.name)
-        kind = "function" if is_call else "slot"
-        if name.name in functions | slots:
-            what = f"{name.name!r} is a {'slot' if is_call else 'function'}, not a {kind}"
-            yield Problem(str(path), line, column, what, f"known as {kind}: {', '.join(sorted(known))}")
-        else:
-            hint = did_you_mean(name.name, known) or "declare it under `slots:`"
-            yield Problem(str(path), line, column, f"unknown {kind} {name.name!r}", hint)
-
-
-def _reaches(path: Path, text: str, tree: nodes.Template) -> Iterator[Problem]:
-    for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Filter, *_STATEMENTS)):
-        if isinstance(node, nodes.Getattr):
-            reached = node.attr
-        elif isinstance(node, nodes.Getitem):
-            reached = str(node.arg.value) if isinstance(node.arg, nodes.Const) else ""
-        elif isinstance(node, nodes.Filter):
-            reached = node.name if node.name == "attr" else ""
-        else:
-            what = f"a template cannot use {{% {type(node).__name__.lower()} %}}"
-            yield Problem(str(path), node.lineno, 1, what, "write one wording a line, with slots and functions only")
-            continue
-        if reached.startswith("_") or reached == "attr":
-            hint = "a template sees slots and functions, never Python: remove it"
-            column = _column(text, node.lineno, reached)
-            yield Problem(str(path), node.lineno, column, f"the template reaches for Python with {reached!r}", hint)
-
-
-def _column(text: str, line: int, word: str) -> int:
-    lines = text.split("\n")
-    found = lines[line - 1].find(word) if line <= len(lines) else -1
-    return max(found, 0) + 1
+def _left_out(path: Path, number: int, wording: str, skill: str, slots: Set[str]) -> Iterator[Problem]:
+    hint = "a claim speaks of it: say it in the words too, or take it out of the claim"
+    for slot in sorted(slots):
+        what = f"the wording {show(wording)} of the skill {skill!r} leaves out the slot {slot!r}"
+        yield Problem(str(path), number, 1, what, hint)

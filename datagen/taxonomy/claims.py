@@ -21,6 +21,7 @@ from datagen.errors import ConfigError
 from datagen.records import Claim, ClaimKind
 from datagen.taxonomy.models import RelationName
 from datagen.taxonomy.problems import did_you_mean, show
+from datagen.taxonomy.remembered import Remembered
 from datagen.taxonomy.render import Value
 
 _FORM = re.compile(r"\s*([a-z]+)\s*\((.*)\)\s*")
@@ -56,16 +57,16 @@ class ClaimForm:
     source: str
     kind: ClaimKind
     arguments: Mapping[str, Argument]
+    filled: Remembered[Claim]
 
     @property
-    def slots(self) -> frozenset[str]:
-        """The slots that it uses."""
-        return frozenset(argument.slot for argument in self.arguments.values()) - {""}
+    def slots(self) -> tuple[str, ...]:
+        """The slots that it uses, sorted."""
+        return self.filled.names
 
     def fill(self, values: Mapping[str, Value]) -> Claim:
         """Return the claim for the values of the slots."""
-        found = {place: argument.value(values) for place, argument in self.arguments.items()}
-        return Claim(self.kind, str(found.get("subject", "")), str(found.get("name", "")), found["value"])
+        return self.filled(values)
 
 
 def parse_claim(source: str, slots: Mapping[str, bool], words: Collection[str], where: str = "") -> ClaimForm:
@@ -96,7 +97,16 @@ def parse_claim(source: str, slots: Mapping[str, bool], words: Collection[str], 
         argument = Argument(literal=text) if is_name_of_attribute else _argument(text, slots, words, source, where)
         _check_kind(kind, place, argument, slots, source, where)
         arguments[place] = argument
-    return ClaimForm(source, cast(ClaimKind, kind), arguments)
+    return _make_form(source, cast(ClaimKind, kind), arguments)
+
+
+def _make_form(source: str, kind: ClaimKind, arguments: Mapping[str, Argument]) -> ClaimForm:
+    def fill(values: Mapping[str, Value]) -> Claim:
+        found = {place: argument.value(values) for place, argument in arguments.items()}
+        return Claim(kind, str(found.get("subject", "")), str(found.get("name", "")), found["value"])
+
+    slots = {argument.slot for argument in arguments.values() if argument.slot}
+    return ClaimForm(source, kind, arguments, Remembered(slots, fill))
 
 
 def _argument(text: str, slots: Collection[str], words: Collection[str], source: str, where: str) -> Argument:
@@ -112,9 +122,7 @@ def _argument(text: str, slots: Collection[str], words: Collection[str], source:
     raise ConfigError(f"{text!r} in {show(source)} is neither a slot nor a word", where=where, hint=hint)
 
 
-def _check_kind(
-    kind: str, place: str, argument: Argument, slots: Mapping[str, bool], source: str, where: str
-) -> None:
+def _check_kind(kind: str, place: str, argument: Argument, slots: Mapping[str, bool], source: str, where: str) -> None:
     is_number = slots[argument.slot] if argument.slot else isinstance(argument.literal, int)
     named = argument.slot or argument.literal
     if kind == "count" and place == "value" and not is_number:

@@ -5,45 +5,35 @@ Objects compare by their singular, relations by their name. Compiled in the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 
 from datagen.errors import ConfigError
+from datagen.taxonomy.remembered import Remembered
 from datagen.taxonomy.render import Value
 from datagen.taxonomy.sandbox import SANDBOX, names_in, parse
-
-_REMEMBERED = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A compiled condition on the slots `names`; answers are remembered, as the same pairs come again and again."""
+    """A compiled condition on the slots `names`; `where` is its place in the file."""
 
     source: str
     names: tuple[str, ...]
     where: str
-    evaluate: Callable[..., Any]
-    known: dict[tuple[Value, ...], bool] = field(default_factory=dict, compare=False, repr=False)
+    answer: Remembered[bool]
 
     def holds(self, values: Mapping[str, Value]) -> bool:
         """Say whether the condition is met. Raises ConfigError when it cannot be evaluated."""
-        key = tuple([values[name] for name in self.names])
-        answer = self.known.get(key)
-        if answer is None:
-            answer = self._ask(dict(zip(self.names, key, strict=True)))
-            if len(self.known) < _REMEMBERED:
-                self.known[key] = answer
-        return answer
-
-    def _ask(self, values: Mapping[str, Value]) -> bool:
         try:
-            return bool(self.evaluate(**values))
+            return self.answer(values)
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             what = f"the constraint {self.source!r} fails: {error}"
-            raise ConfigError(what, where=self.where, hint="compare words with words and numbers with numbers") from error
+            raise ConfigError(
+                what, where=self.where, hint="compare words with words and numbers with numbers"
+            ) from error
 
 
 def compile_constraint(source: str, where: str = "") -> Constraint:
@@ -57,4 +47,5 @@ def compile_constraint(source: str, where: str = "") -> Constraint:
     except TemplateSyntaxError as error:
         what, hint = f"broken constraint {source!r}: {error.message}", "write a condition such as `object != other`"
         raise ConfigError(what, where=where, hint=hint) from error
-    return Constraint(source, tuple(sorted(names_in(tree))), where, evaluate)
+    answer = Remembered(names_in(tree), lambda values: bool(evaluate(values)))
+    return Constraint(source, answer.names, where, answer)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 
 _NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen twenty"
-).split()
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
 
 _AN_ANYWAY = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
-_A_ANYWAY = re.compile(r"(eu|ewe|one\b|one-|once|ouija|u(biq|fo|k|kulele|nanim|rani|sa\b|se|sual|sur|tens|tili|topi))", re.I)
+_A_ANYWAY = re.compile(
+    r"(eu|ewe|one\b|one-|once|ouija|u(biq|fo|k|kulele|nanim|rani|sa\b|se|sual|sur|tens|tili|topi))", re.I
+)
 _YOU_NI = re.compile(r"uni(?!n|m[^a]|dent)", re.IGNORECASE)
 _SPELLED_WITH_AN = set("AEFHILMNORSX")
 
@@ -48,7 +50,7 @@ _IRREGULAR = {
 
 
 def article_of(word: str) -> str:
-    """Return `a` or `an`, by the first sound of a word as its letters suggest it: an hourglass, a unicycle, an X-ray."""
+    """Return `a` or `an`, by the sound that the first letters suggest: an hourglass, a unicycle, an X-ray."""
     word = word.strip()
     first = re.split(r"[\s-]", word, maxsplit=1)[0]
     if first[:1].isdigit():

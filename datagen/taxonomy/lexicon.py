@@ -19,27 +19,24 @@ from datagen.taxonomy.models import Entry, LexiconFile, ListName, Relation
 class Word(str):
     """A word as claims and constraints know it: text equal to its singular or name, which prints as its phrase.
 
-    `plural` and `article` are what prompts say of it; `phrase` differs from the name for relations alone ("to the left
-    of").
+    `name` is the bare text, as records hold it; `plural` and `article` are what prompts say of it; `phrase` differs
+    from the name for relations alone ("to the left of").
     """
 
-    __slots__ = ("article", "phrase", "plural")
+    __slots__ = ("article", "name", "phrase", "plural")
     article: str
+    name: str
     phrase: str
     plural: str
 
     def __new__(cls, name: str, *, plural: str | None = None, article: str | None = None, phrase: str = "") -> Self:
         """Make a word; what is not given follows the rules of English."""
         word = super().__new__(cls, name)
+        word.name = str.__str__(word)
         word.plural = plural or plural_of(name)
         word.article = article or article_of(name)
         word.phrase = phrase or name
         return word
-
-    @property
-    def name(self) -> str:
-        """The bare text, as claims and records hold it."""
-        return str.__str__(self)
 
     def __str__(self) -> str:
         return self.phrase

@@ -62,7 +62,9 @@ def _resolve(word: str | Path, folder: Path, what: str) -> Path:
         return Path(word)
     found = folder / f"{written}.yaml"
     if not found.is_file():
-        hint = did_you_mean(written, (path.stem for path in folder.glob("*.yaml"))) + "; a file is written with its path"
+        hint = (
+            did_you_mean(written, (path.stem for path in folder.glob("*.yaml"))) + "; a file is written with its path"
+        )
         raise ConfigError(f"no {what} named {written!r}", hint=hint)
     return found
 

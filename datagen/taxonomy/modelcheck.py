@@ -7,6 +7,7 @@ template that uses an unknown slot (`datagen.taxonomy.check`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ _EXPECTED = {
     "bool_parsing": "true or false",
     "none_required": "nothing",
 }
+_CHOICES = {"literal_error", "enum"}
+_QUOTED = re.compile(r"'([^']*)'")
 _A_LIST = {"list_type", "tuple_type", "set_type", "frozen_set_type"}
 _A_MAPPING = {"dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"}
 
@@ -102,7 +105,9 @@ def _children(node: Mapping[str, Any], step: str | int) -> list[Mapping[str, Any
     if isinstance(step, int):
         found = [node.get("items"), *node.get("prefixItems", ())]
     else:
-        found = [node.get("properties", {}).get(step, node.get("additionalProperties"))]
+        # Pydantic writes the values of a mapping whose keys have a pattern as `patternProperties`.
+        of_any_key = [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]
+        found = [node["properties"][step]] if step in node.get("properties", {}) else of_any_key
     return [child for child in found if isinstance(child, dict)]
 
 
@@ -136,40 +141,42 @@ def _holds(data: Any, part: str | int) -> bool:
 
 
 def _prune(faults: list[_Fault]) -> list[_Fault]:
-    """Keep, of the members of a union, the one that came closest: the deepest, then the one with fewest faults."""
+    """Keep, of the members of a union, what came closest: the right shape first, then the fewest wrong keys."""
     sites: dict[Location, dict[str | int, list[_Fault]]] = {}
     for fault in faults:
         if fault.member:
             sites.setdefault(fault.member[0], {}).setdefault(fault.member[1], []).append(fault)
-    best = {
-        site: min(members.values(), key=lambda group: (-max(len(fault.path) for fault in group), len(group)))
-        for site, members in sites.items()
-    }
     kept: list[_Fault] = []
     for fault in faults:
-        if not fault.member or fault in best[fault.member[0]] or _is_plain(fault, sites):
+        site = sites.get(fault.member[0], {}) if fault.member else {}
+        ranks = [_distance(group) for group in site.values()]
+        if not fault.member or _distance(site[fault.member[1]]) == min(ranks):
             kept.append(fault)
-    return _merge_expected(kept)
+    return _merge(kept)
 
 
-def _is_plain(fault: _Fault, sites: Mapping[Location, Mapping[str | int, list[_Fault]]]) -> bool:
-    site = fault.member[0] if fault.member else ()
-    return all(each.path == site and not each.missing for group in sites[site].values() for each in group)
+def _distance(group: list[_Fault]) -> tuple[bool, int, int]:
+    site = group[0].member[0] if group[0].member else ()
+    wrong_shape = any(fault.path == site and _expected(fault.error) for fault in group)
+    wrong_keys = sum(bool(fault.missing) or fault.error["type"] == "extra_forbidden" for fault in group)
+    return wrong_shape, wrong_keys, len(group)
 
 
-def _merge_expected(faults: list[_Fault]) -> list[_Fault]:
-    """Join faults of one place that only differ in the type they expected: `text or a list`."""
-    kept: dict[tuple[Location, str, str], _Fault] = {}
+def _merge(faults: list[_Fault]) -> list[_Fault]:
+    """Join faults of one place that differ by union member only: types (`text or a list`) and keys that are missing."""
+    kept: dict[tuple[Location, str], _Fault] = {}
     for fault in faults:
         expected = _expected(fault.error)
-        key = (fault.path, fault.missing, "type" if expected else str(fault.error["msg"]) + str(fault.error["loc"]))
-        earlier = kept.get(key)
-        if earlier and expected:
-            words = [*_expected(earlier.error).split(" or "), expected]
-            joined = {**earlier.error, "expected": " or ".join(dict.fromkeys(words))}
-            kept[key] = _Fault(fault.path, fault.missing, fault.member, joined)
-        else:
-            kept[key] = fault
+        sort = "type" if expected else str(fault.error["type"]) + ("" if fault.missing else str(fault.error["msg"]))
+        if fault.missing and not fault.member:
+            sort += fault.missing
+        earlier = kept.setdefault((fault.path, sort), fault)
+        if earlier is fault or not (expected or fault.missing):
+            continue
+        words = _expected(earlier.error).split(" or ") + [expected]
+        error = {**earlier.error, "expected": " or ".join(dict.fromkeys(words))} if expected else earlier.error
+        missing = " or ".join(dict.fromkeys([*earlier.missing.split(" or "), fault.missing]))
+        kept[(fault.path, sort)] = _Fault(fault.path, missing, fault.member, error)
     return list(kept.values())
 
 
@@ -187,25 +194,27 @@ def _expected(error: Mapping[str, Any]) -> str:
 def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Problem:
     kind, path, name = fault.error["type"], fault.path, dotted(fault.path)
     if fault.missing:
-        return document.problem(path, f"{name}: the key {fault.missing!r} is missing", "add it", key=True)
+        what = " or ".join(map(repr, fault.missing.split(" or ")))
+        return document.problem(path, f"{name}: the key {what} is missing", "add it", key=True)
     if kind == "extra_forbidden":
-        known = known_keys(schema, path[:-1]) - set(_keys_at(document.data, path[:-1]))
-        hint = did_you_mean(str(path[-1]), known) or "remove it"
-        return document.problem(path, f"unknown key {show(path[-1])} in {dotted(path[:-1])}", hint, key=True)
+        known = known_keys(schema, path[:-1])
+        what, hint = f"unknown key {show(path[-1])} in {dotted(path[:-1])}", did_you_mean(str(path[-1]), known)
+        if path[-1] in known:
+            what, hint = f"{name}: the key does not go with the others there", "remove it"
+        return document.problem(path, what, hint or "remove it", key=True)
     value = fault.error.get("input")
     if _expected(fault.error):
         hint = "put the value in quotes" if _expected(fault.error) == "text" and _is_scalar(value) else ""
         return document.problem(path, f"{name}: must be {_expected(fault.error)}, not {show(value)}", hint)
     what = str(fault.error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    what = what.replace("Input should", "must").replace("String should", "must")
-    note = f", not {show(value)}" if _is_scalar(value) and show(value) not in what else ""
-    return document.problem(path, f"{name}: {what}{note}", "", key="[key]" in fault.error["loc"])
-
-
-def _keys_at(data: Any, path: Location) -> list[str]:
-    for step in path:
-        data = data[step]
-    return list(data) if isinstance(data, dict) else []
+    what = re.sub(r"^(Input|String|List|Value|Dictionary|Tuple) should", "must", what)
+    if kind == "string_pattern_mismatch":
+        what = "must be written with small letters, digits and _" if "[a-z]" in what else what
+    said_already = kind == "value_error" and show(value) in what
+    note = f", not {show(value)}" if _is_scalar(value) and not said_already else ""
+    near = did_you_mean(value, _QUOTED.findall(what)) if kind in _CHOICES and isinstance(value, str) else ""
+    hint = near if near.startswith("did") else ""
+    return document.problem(path, f"{name}: {what}{note}", hint, key="[key]" in fault.error["loc"])
 
 
 def _is_scalar(value: Any) -> bool:

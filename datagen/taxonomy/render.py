@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Template, TemplateError, TemplateSyntaxError
+from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 
 from datagen.errors import ConfigError
 from datagen.taxonomy.lexicon import Word
+from datagen.taxonomy.remembered import Remembered
 from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX, names_in, parse
 
 MAX_CHARACTERS = 2000
@@ -35,7 +36,7 @@ class Wording:
     source: str
     names: frozenset[str]
     label: str
-    template: Template
+    parts: tuple[str | Remembered[str], ...]
 
     @property
     def where(self) -> str:
@@ -45,9 +46,10 @@ class Wording:
     def render(self, values: Mapping[str, Value]) -> str:
         """Return the prompt text for the values of the slots. Raises ConfigError, at the line, when it cannot."""
         try:
-            text = " ".join(self.template.render(values).split())
+            written = [part if isinstance(part, str) else part(values) for part in self.parts]
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise ConfigError(f"the template fails: {error}", where=self.where, hint=f"in {self.source!r}") from error
+        text = " ".join("".join(written).split())
         if not text or len(text) > MAX_CHARACTERS:
             what = f"the template gives {len(text)} characters"
             raise ConfigError(what, where=self.where, hint=f"a prompt has 1 to {MAX_CHARACTERS}")
@@ -71,12 +73,26 @@ def compile_wording(source: str, file: str, line: int, label: str = "") -> Wordi
     if len(source) > MAX_CHARACTERS:
         raise ConfigError(f"a wording of {len(source)} characters", where=where, hint=f"at most {MAX_CHARACTERS}")
     try:
-        names = names_in(parse(source))
-        template = SANDBOX.from_string(source)
+        tree = parse(source)
+        parts = tuple(_parts(tree))
     except TemplateSyntaxError as error:
         hint = f"a wording is one line with slots and the functions {', '.join(FUNCTIONS)}: {source!r}"
         raise ConfigError(f"broken template: {error.message}", where=where, hint=hint) from error
-    return Wording(file, line, source, names, label or where, template)
+    return Wording(file, line, source, names_in(tree), label or where, parts)
+
+
+def _parts(tree: nodes.Template) -> Iterator[str | Remembered[str]]:
+    """Split a wording into its plain text and what depends on slots, each compiled alone."""
+    for statement in tree.body:
+        for node in statement.nodes if isinstance(statement, nodes.Output) else [statement]:
+            if isinstance(node, nodes.TemplateData):
+                yield node.data
+            else:
+                body = nodes.Output([node]) if isinstance(node, nodes.Expr) else node
+                part = nodes.Template([body], lineno=1)
+                part.set_environment(SANDBOX)
+                compiled = Template.from_code(SANDBOX, SANDBOX.compile(part), dict(SANDBOX.globals))
+                yield Remembered(names_in(part), compiled.render)
 
 
 def read_wordings(path: Path, label: str = "") -> tuple[Wording, ...]:

@@ -75,7 +75,7 @@ def choose_point(skill: Skill, level: Level, key: bytes) -> tuple[Point, int]:
     for attempt in range(_TRIES):
         bits = int.from_bytes(blake2b(b"%s#%d" % (key, attempt), digest_size=64).digest(), "little")
         point, bits = _divide(level, bits)
-        if all([constraint.holds(point) for constraint in skill.constraints]):
+        if all(constraint.holds(point) for constraint in skill.constraints):
             return point, bits
     bits, place = divmod(bits, len(_allowed(skill, level)))
     point.update(zip(skill.bound, _allowed(skill, level)[place], strict=True))
@@ -112,28 +112,22 @@ def _points(skill: Skill, level: Level, names: Sequence[str]) -> Iterator[tuple[
 
 
 def count_distinct(skill: Skill, limit: int = 100_000) -> Distinct:
-    """Count the distinct points of a skill over all its levels, up to `limit`.
+    """Count the distinct points of a skill over all its levels.
 
-    Exact where listing what constraints and levels bind is possible within `limit` steps, else a lower bound. A
-    point can be said in `len(skill.wordings)` ways.
+    Exact where what constraints and levels bind has at most `limit` combinations; else a lower bound, the distinct
+    points among `limit` that were drawn. A point can be said in `len(skill.wordings)` ways. Raises ConfigError when a
+    constraint cannot be evaluated, or leaves nothing of a space too large to list.
     """
     first = skill.levels[0].choices
-    narrowed = [n for n in first if any(level.choices[n] != first[n] for level in skill.levels)]
-    bound = [name for name in first if name in skill.bound or name in narrowed]
-    free = math.prod(len(values) for name, values in first.items() if name not in bound)
-    seen: set[tuple[Value, ...]] = set()
-    steps = 0
-    for level in skill.levels:
-        for values in itertools.product(*(level.choices[name] for name in bound)):
-            point = dict(zip(bound, values, strict=True))
-            if all(constraint.holds(point) for constraint in skill.constraints):
-                seen.add(values)
-            steps += 1
-            if len(seen) * free >= limit or steps >= limit:
-                complete = level is skill.levels[-1] and steps == _steps(skill, bound)
-                return Distinct(len(seen) * free, complete)
-    return Distinct(len(seen) * free, True)
+    bound = [name for name in first if name in skill.bound or _is_narrowed(skill, name)]
+    size = sum(math.prod(len(level.choices[name]) for name in bound) for level in skill.levels)
+    if size <= limit:
+        free = math.prod(len(values) for name, values in first.items() if name not in bound)
+        return Distinct(free * len({values for level in skill.levels for values in _points(skill, level, bound)}), True)
+    turns = zip(range(limit), itertools.cycle(skill.levels), strict=False)
+    drawn = {tuple(choose_point(skill, level, b"count/%d" % turn)[0].values()) for turn, level in turns}
+    return Distinct(len(drawn), False)
 
 
-def _steps(skill: Skill, names: Sequence[str]) -> int:
-    return sum(math.prod(len(level.choices[name]) for name in names) for level in skill.levels)
+def _is_narrowed(skill: Skill, name: str) -> bool:
+    return any(level.choices[name] != skill.levels[0].choices[name] for level in skill.levels)

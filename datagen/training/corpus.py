@@ -7,7 +7,9 @@ out by its hash and never trained on; `datagen bench model` asks for those alone
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+import re
+import string
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,7 +18,11 @@ from datagen.backends.embedded.codec import ImageCodec
 from datagen.backends.embedded.vocab import Vocabulary, describe_scene
 from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import GRID, Item, Scene, draw_scene
+from datagen.prompts.templated import draw
 from datagen.records import Claim, hash_of
+from datagen.shipped import shipped_path
+from datagen.taxonomy import load_taxonomy
+from datagen.taxonomy.space import Skill
 
 HELD_OUT_ONE_IN = 10
 MIX = {"counting": 0.28, "spatial": 0.24, "attributes": 0.24, "text_rendering": 0.24}
@@ -26,25 +32,35 @@ DIRECT_SHARE = 0.12
 
 DrawPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
 
-import sys; sys.path.insert(0, "/tmp")
+
 class PromptSource:
-    def __init__(self):
-        import mini
-        self.mini = mini
-        self.by = {}
-        for s in mini.skills: self.by.setdefault(s["w"], []).append(s)
-    def __call__(self, rng):
-        w = rng.choices(list(MIX), list(MIX.values()))[0]
-        s = rng.choices(self.by[w], [x["share"] for x in self.by[w]])[0]
-        return self.mini.draw(rng, s, self.word)
-    def word(self, rng, skill):
-        return "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(*((1, 3) if skill == "short_word" else (4, 6)))))
-def tokenizer_corpus():
-    import re
-    src = PromptSource(); r = random.Random(0)
-    for _ in range(20000):
-        t, c = src(r); yield t
-        yield re.sub(r"<[^>]*>|\([^)]*\),?", " ", describe_scene(lay_out(c, r)))
+    """Draws training prompts from the shipped taxonomies; half of the words are random letters instead."""
+
+    def __init__(self) -> None:
+        files = [shipped_path("taxonomies", f"{weakness}.yaml") for weakness in MIX]
+        self._skills: dict[str, list[Skill]] = {}
+        for skill in load_taxonomy(files, "pictograms").skills:
+            self._skills.setdefault(skill.weakness, []).append(skill)
+
+    def __call__(self, rng: random.Random) -> tuple[str, tuple[Claim, ...]]:
+        """Return the text and the claims of one prompt."""
+        weakness = rng.choices(list(MIX), list(MIX.values()))[0]
+        skills = self._skills[weakness]
+        prompt = draw(rng.choices(skills, [skill.share for skill in skills])[0], rng.getrandbits(40), 0)
+        if weakness != "text_rendering" or rng.random() < 0.5:
+            return prompt.text, prompt.claims
+        word = str(prompt.claims[0].value)
+        letters = "".join(rng.choices(string.ascii_uppercase, k=len(word)))
+        return prompt.text.replace(f'"{word}"', f'"{letters}"'), (Claim("text", value=letters),)
+
+
+def tokenizer_corpus(examples: int = 20_000) -> Iterator[str]:
+    """Yield prompts and the words of plans, for training the text tokenizer; coordinates are left out."""
+    source, rng = PromptSource(), random.Random(0)
+    for _ in range(examples):
+        text, claims = source(rng)
+        yield text
+        yield re.sub(r"<[^>]*>|\([^)]*\),?", " ", describe_scene(lay_out(claims, rng)))
 
 
 def held_out(claims: Sequence[Claim]) -> bool:

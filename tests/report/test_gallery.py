@@ -203,6 +203,8 @@ def test_theme_follows_the_system_until_chosen(gallery: Page) -> None:
 
 def test_paper_shows_samples_without_controls(gallery: Page) -> None:
     gallery.call("Emulation.setEmulatedMedia", media="print")
+    gallery.resize(718, 1000)  # the width of A4 within Chromium's margins
+    assert gallery.run("document.documentElement.scrollWidth") <= 718
     assert not gallery.run("document.querySelector('.toolbar').checkVisibility()")
     assert gallery.run("document.querySelector('.card').checkVisibility()")
     gallery.call("Emulation.setEmulatedMedia", media="")

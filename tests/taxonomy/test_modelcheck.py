@@ -84,7 +84,9 @@ def test_a_validator_of_the_model_speaks_for_itself() -> None:
 
 
 def test_text_that_looks_like_a_number_gets_the_hint_to_quote_it() -> None:
-    assert lines_of("title: 1984\nsteps: []\n") == ["p.yaml:1:8  title: must be text, not 1984; put the value in quotes"]
+    assert lines_of("title: 1984\nsteps: []\n") == [
+        "p.yaml:1:8  title: must be text, not 1984; put the value in quotes"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "just words\n", "[1, 2]\n"])

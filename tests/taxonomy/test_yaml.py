@@ -45,7 +45,7 @@ def test_a_word_that_yaml_takes_for_a_truth_value_is_a_problem_that_says_to_quot
 
 
 def test_quoted_words_and_truth_values_of_keys_are_no_problem() -> None:
-    document = parse_yaml('words: ["NO", \'ON\']\nkept: true\non: 3\n2: x\n', "x.yaml")
+    document = parse_yaml("words: [\"NO\", 'ON']\nkept: true\non: 3\n2: x\n", "x.yaml")
     assert document.problems == []
     assert document.data == {"words": ["NO", "ON"], "kept": True, "on": 3, "2": "x"}
 
@@ -54,7 +54,9 @@ def test_dates_and_broken_numbers_stay_text() -> None:
     assert parse_yaml("a: 2026-01-02\nb: 0b_\n", "x.yaml").data == {"a": "2026-01-02", "b": "0b_"}
 
 
-@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system ['ls']", "!!python/name:os.system x", "!mine x", "!!set {a}"])
+@pytest.mark.parametrize(
+    "tag", ["!!python/object/apply:os.system ['ls']", "!!python/name:os.system x", "!mine x", "!!set {a}"]
+)
 def test_tags_never_make_objects(tag: str) -> None:
     document = parse_yaml(f"a: {tag}\n", "x.yaml")
     assert isinstance(document.data["a"], str | list | dict)

@@ -1,0 +1,208 @@
+"""All that a person sees in the terminal: progress, tables, panels. The one user of `rich`.
+
+On a terminal the stages are lines that move; elsewhere (a file, CI) they are plain lines, one in ten seconds at most.
+Results go to standard output, progress and problems to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from datagen.errors import DatagenError
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from datagen.pipeline import Estimate, Found, Progress
+
+PLAIN_SECONDS = 10.0
+"""Least time between two plain lines of one stage."""
+LIVE_SECONDS = 0.1
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Board:
+    """Shows the progress of a run, one line a stage. Use as a context manager; implements `pipeline.Watch`."""
+
+    def __init__(self, console: Console = err) -> None:
+        self._console = console
+        self._lines: dict[str, str] = {}
+        self._started: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False, transient=False)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.update("\n".join(self._lines.values()), refresh=True)
+            self._live.__exit__(kind, error, trace)
+            self._live = None
+
+    def show(self, progress: Progress) -> None:
+        """Show how far a stage is, now or with the next call, as often as a person can read."""
+        now = time.monotonic()
+        started = self._started.setdefault(progress.stage, now)
+        is_end = progress.done >= progress.total
+        pause = PLAIN_SECONDS if self._live is None else LIVE_SECONDS
+        if not is_end and now - self._shown.get(progress.stage, started - LIVE_SECONDS) < pause:
+            return
+        line = describe_progress(progress, now - started)
+        if line == self._lines.get(progress.stage):
+            return
+        self._shown[progress.stage] = now
+        self._lines[progress.stage] = line
+        if self._live is not None:
+            self._live.update("\n".join(escape(each) for each in self._lines.values()), refresh=True)
+        else:
+            self._console.print(line, markup=False)
+
+    def say(self, text: str) -> None:
+        """Show one sentence above the lines."""
+        self._console.print(text, markup=False)
+
+
+def describe_progress(progress: Progress, seconds: float) -> str:
+    """Return a stage as one line: count, share, rate, time left, failures, reward; `seconds` since it began."""
+    made, rest = progress.done - progress.before, progress.total - progress.done
+    parts = [f"{progress.stage:<9}{progress.done:>8,}/{progress.total:,}"]
+    if progress.done == progress.before == progress.total:
+        parts.append("was there already")
+    else:
+        parts.append(f"{progress.done / max(1, progress.total):4.0%}")
+    if made > 0 and seconds > 0.05:
+        rate = made / seconds
+        unit = "prompts" if progress.stage == "prompts" else "samples"
+        parts.append(f"{rate:,.1f} {unit}/s")
+        parts.append(f"{format_seconds(rest / rate)} left" if rest else f"in {format_seconds(seconds)}")
+    if progress.stage in ("generate", "score") and progress.done:
+        parts.append(f"{progress.failed / progress.done:.1%} failed")
+    if progress.reward is not None:
+        parts.append(f"mean reward {progress.reward:.3f}")
+    return "  ".join(parts)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as `0:07`, `12:30` or `3:05:00`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def format_bytes(size: float) -> str:
+    """Return a size as `3.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def print_error(error: Exception) -> None:
+    """Show an error in one panel: where, what, and what to do. What nobody foresaw is said to be datagen's fault."""
+    if isinstance(error, DatagenError):
+        name, where, what, hint = type(error).__name__, error.where, error.what, error.hint
+    else:
+        name, where, what = "Internal error", "", f"{type(error).__name__}: {error}"
+        hint = "this is a fault of datagen; finished shards are kept; --debug shows where"
+    if not err.is_terminal:
+        err.print("\n".join(part for part in (f"{name}: {where}: {what}" if where else f"{name}: {what}", hint) if part), markup=False)
+        return
+    body = "\n".join(part for part in (f"[bold]{escape(where)}[/bold]" if where else "", escape(what)) if part)
+    if hint:
+        body += f"\n\n[green]{escape(hint)}[/green]"
+    err.print(Panel(body, title=name, title_align="left", border_style="red"))
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print names and values, one a line."""
+    width = max((len(name) for name in facts), default=0)
+    for name, value in facts.items():
+        out.print(f"[bold]{escape(name):<{width}}[/bold]  {escape(str(value))}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+    """Print a table; numbers stand to the right, floats with three digits, None as a dash."""
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    cells = [list(row) for row in rows]
+    for k, column in enumerate(columns):
+        is_number = any(isinstance(row[k], (int, float)) for row in cells)
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    out.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def print_line(text: str = "") -> None:
+    """Print one line to standard output, as it is."""
+    out.print(text, markup=False)
+
+
+def print_text(text: str) -> None:
+    """Write text to standard output untouched: for what a program reads."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def print_sample(found: Found) -> None:
+    """Print one sample: prompt, claims, what the model wrote, scores with reasons, failures."""
+    prompt, sample = found.prompt, found.sample
+    facts: dict[str, Any] = {
+        "sample": f"{prompt.id}-{found.candidate:02d}",
+        "prompt": prompt.text,
+        "skill": f"{prompt.path}, {prompt.level}",
+        "claims": ", ".join(map(str, prompt.claims)),
+    }
+    if sample is not None:
+        settings = ", ".join(f"{key} {value}" for key, value in sample.settings.items())
+        facts["made by"] = f"{sample.engine}, seed {sample.seed}, {sample.mode}, switch {sample.switch}, {settings}"
+        for part in sample.segments:
+            facts[part.role] = part.text if part.kind == "text" else f"{len(part.image):,} bytes of PNG"
+    for failure in found.failures:
+        facts[f"{failure.stage} failed"] = " ".join(part for part in (failure.error, failure.detail) if part)
+    print_facts(facts)
+    if found.scores:
+        rows = [(score.name, score.target, score.value, score.reason) for score in found.scores]
+        print_table(["score", "judges", "value", "reason"], rows)
+
+
+def print_estimate(estimate: Estimate, workers: int) -> None:
+    """Print what a recipe comes to, and where the figures are from."""
+    facts: dict[str, Any] = {
+        "prompts": f"{estimate.prompts:,}",
+        "samples": f"{estimate.samples:,}",
+        "shards": f"{estimate.shards:,}",
+    }
+    if estimate.probed and estimate.seconds is not None and estimate.disk_bytes is not None:
+        rates = f"{estimate.samples_per_second:,.1f} samples/s drawn, {estimate.scores_per_second:,.1f} scored a worker"
+        facts["disk"] = f"about {format_bytes(estimate.disk_bytes)}"
+        facts["time"] = f"about {format_seconds(estimate.seconds)} with {workers} workers"
+        facts["measured"] = f"now, on {estimate.probed} samples on this machine: {rates}"
+    else:
+        facts["disk, time"] = "not measured (--no-probe)"
+    print_facts(facts)
+    print_table(["skill", "prompts"], [(path, round(share * estimate.prompts)) for path, share in estimate.skills.items()])
+    for path, reason in estimate.skipped:
+        print_line(f"{path} is left out: {reason}")

@@ -1,0 +1,36 @@
+"""`build_run`: all stages in order, each doing only what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from datagen.export import ExportResult
+from datagen.pipeline._prompts import plan_stage
+from datagen.pipeline._run import Run
+from datagen.pipeline._views import Weighed, export_run, report_run, weigh_run
+from datagen.pipeline._watch import Watch
+from datagen.pipeline._work import Execute, run_jobs
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A finished run: its weights, its dataset, and the address of its report."""
+
+    weighed: Weighed
+    dataset: ExportResult
+    report: str
+
+
+def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
+    """Bring a run to its end from wherever it stands; `execute` is the runner that makes the shards.
+
+    Called again on a finished run it makes the views again and nothing else. Raises DatagenError; every finished shard
+    is kept.
+    """
+    plan_stage(run, watch)
+    run_jobs(run, "both", execute, watch)
+    weighed = weigh_run(run, watch)
+    dataset = export_run(run, weighed, watch)
+    report = report_run(run, weighed, watch)
+    run.folder.log(f"finished: {len(weighed.rows)} samples, {dataset.kept} with weight")
+    return BuildResult(weighed, dataset, report)

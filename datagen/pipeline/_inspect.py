@@ -1,0 +1,142 @@
+"""Looking at a run: how far it is, one sample of it, and the same sample made again from its seed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import RunError
+from datagen.pipeline._run import Run
+from datagen.pipeline._shards import ask_backend, list_requests
+from datagen.pipeline._views import read_rows
+from datagen.records import Failure, Prompt, Sample, Score
+from datagen.store import SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How far a run is. `shards` counts finished files by stage; `rewards` are means by (weakness, modality)."""
+
+    planned_shards: int
+    planned_samples: int
+    shards: dict[str, int]
+    samples: int
+    failed: int
+    damaged: list[str]
+    rewards: dict[tuple[str, str], float]
+    dataset: bool
+    report: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One sample with its prompt and scores; a sample that could not be made has a failure instead."""
+
+    shard: int
+    prompt: Prompt
+    candidate: int
+    sample: Sample | None
+    scores: list[Score]
+    failures: list[Failure]
+
+
+def read_status(run: Run) -> RunStatus:
+    """Count what is there; reads no picture."""
+    folder = run.folder
+    plan: dict[str, Any] = folder.read_notes().get("plan") or {}
+    there = {stage: folder.list_shards(stage) for stage in SUFFIXES}
+    damage = [found for stage, shards in there.items() for found in folder.find_damage(stage, shards)]
+    bad = {(found.stage, found.shard) for found in damage}
+    failed: set[tuple[str, int]] = set()
+    for shard in there["failures"]:
+        if ("failures", shard) not in bad:
+            failed |= {(fault.prompt_id, fault.candidate) for fault in folder.read_failures(shard)}
+    values: dict[tuple[str, str], list[float]] = {}
+    for shard in there["scores"]:
+        if {("scores", shard), ("prompts", shard)} & bad or shard not in there["prompts"]:
+            continue
+        for row in read_rows(run, shard):
+            for modality, value in (("text", row.text), ("image", row.image)):
+                if value is not None:
+                    values.setdefault((row.weakness, modality), []).append(value)
+    return RunStatus(
+        planned_shards=int(plan.get("shards", 0)),
+        planned_samples=int(plan.get("prompts", 0)) * run.recipe.candidates,
+        shards={stage: len(shards) for stage, shards in there.items()},
+        samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
+        failed=len(failed),
+        damaged=[f"{found.where}: {found.what}" for found in damage],
+        rewards={key: math.fsum(some) / len(some) for key, some in sorted(values.items())},
+        dataset=folder.has("dataset/README.md"),
+        report=folder.has("report.html"),
+    )
+
+
+def find_sample(run: Run, word: str) -> Found:
+    """Find one sample by its id, or by the beginning of one; a prompt's id alone means candidate 0.
+
+    Raises RunError when nothing or more than one prompt begins like that.
+    """
+    start, dash, number = word.partition("-")
+    if dash and not number.isdigit():
+        raise RunError(f"{word!r} is no sample id", where=str(run.folder), hint="ids look like 0123456789abcdef-02")
+    candidate = int(number or 0)
+    hits = [
+        (shard, prompt)
+        for shard in run.folder.list_shards("prompts")
+        for prompt in run.folder.read_prompts(shard)
+        if prompt.id.startswith(start)
+    ]
+    if len(hits) != 1:
+        what = f"{len(hits)} prompts begin with {start!r}" if hits else f"no sample {word!r}"
+        hint = f"such as {hits[0][1].id}-00" if hits else f"ids stand in {run.folder}/prompts/ and in the report"
+        raise RunError(what, where=str(run.folder), hint=hint)
+    shard, prompt = hits[0]
+    if candidate >= run.recipe.candidates:
+        hint = f"candidates of this run: 00 to {run.recipe.candidates - 1:02d}"
+        raise RunError(f"no sample {word!r}", where=str(run.folder), hint=hint)
+    failures = [f for f in run.folder.read_failures(shard) if (f.prompt_id, f.candidate) == (prompt.id, candidate)]
+    sample_id = f"{prompt.id}-{candidate:02d}"
+    sample = next((some for some in run.folder.read_samples(shard) if some.id == sample_id), None)
+    scored = shard in run.folder.list_shards("scores")
+    scores = [s for s in run.folder.read_scores(shard) if s.sample_id == sample_id] if scored else []
+    return Found(shard, prompt, candidate, sample, scores, failures)
+
+
+def make_again(run: Run, found: Found) -> list[str]:
+    """Make a sample again from its seed and return how it differs from the stored one, bit for bit: [] if in nothing.
+
+    Raises BackendError when the model cannot be loaded, RunError when there is no stored sample to compare with.
+    """
+    if found.sample is None:
+        what = found.failures[0].error if found.failures else "it was not made yet"
+        raise RunError(f"there is no such sample: {what}", where=f"{found.prompt.id}-{found.candidate:02d}")
+    answer = next(ask_backend(run, [list_requests(run, [found.prompt])[found.candidate]]), None)
+    if not isinstance(answer, Sample):
+        return [f"it failed this time: {answer.error if answer else 'no answer'}"]
+    different = []
+    for name in Sample.__dataclass_fields__:
+        before, after = getattr(found.sample, name), getattr(answer, name)
+        if before != after and name != "segments":
+            different.append(f"{name}: {before!r} -> {after!r}")
+    for number, (old, new) in enumerate(zip(found.sample.segments, answer.segments, strict=False)):
+        if old != new:
+            different.append(f"segment {number} ({old.role}) has other {'pixels' if old.kind == 'image' else 'words'}")
+    if len(found.sample.segments) != len(answer.segments):
+        different.append(f"{len(found.sample.segments)} segments -> {len(answer.segments)}")
+    return different
+
+
+def save_image(found: Found, path: Path) -> Path:
+    """Write the last image of a sample as a PNG file. Raises RunError when it has none or the file cannot be written."""
+    name = f"{found.prompt.id}-{found.candidate:02d}"
+    image = found.sample.image if found.sample else None
+    if image is None:
+        raise RunError("the sample has no image", where=name)
+    try:
+        path.write_bytes(image)
+    except OSError as error:
+        raise RunError(f"cannot be written: {error.strerror}", where=str(path)) from error
+    return path

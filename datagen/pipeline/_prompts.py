@@ -1,0 +1,60 @@
+"""The prompt stage: draws the plan as a stream and writes it in shards; memory does not grow with the number of prompts."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from datagen.errors import ConfigError
+from datagen.pipeline._run import Run
+from datagen.pipeline._watch import Progress, Watch
+from datagen.prompts.templated import PromptStats, plan_prompts
+from datagen.records import Prompt
+
+
+def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
+    """Write the prompt shards that are missing or damaged and return the counts: prompts, shards, drawn, refused.
+
+    The plan is drawn again from the start if one shard is missing, and only that shard is written: the same recipe
+    gives the same plan. Raises ConfigError when no prompt is left.
+    """
+    folder, notes = run.folder, run.folder.read_notes()
+    there = folder.list_shards("prompts")
+    damaged = {damage.shard: damage for damage in folder.find_damage("prompts", there)}
+    for damage in damaged.values():
+        watch.say(f"{damage.where} is damaged ({damage.what}): drawn again")
+    finished = set(there) - set(damaged)
+    plan = notes.get("plan")
+    if isinstance(plan, dict) and finished == set(range(plan["shards"])):
+        watch.show(Progress("prompts", plan["prompts"], plan["prompts"], before=plan["prompts"]))
+        return plan
+    stats = PromptStats()
+    written = 0
+    stream = plan_prompts(run.taxonomy, run.recipe.prompts, run.recipe.seed, run.blocked, stats)
+    for shard, prompts in enumerate(_cut(stream, run.recipe.shard_prompts)):
+        if shard not in finished:
+            folder.write_prompts(shard, prompts)
+        written += len(prompts)
+        watch.show(Progress("prompts", written, run.recipe.prompts))
+    if not written:
+        raise ConfigError("the plan has no prompt", hint="; ".join(stats.notes()) or "every prompt was refused")
+    counts = {
+        "prompts": written,
+        "shards": -(-written // run.recipe.shard_prompts),
+        "drawn": stats.drawn,
+        "duplicates": stats.duplicates,
+        "contaminated": stats.contaminated,
+    }
+    for path, reason in run.taxonomy.skipped:
+        watch.say(f"{path} is left out: {reason}")
+    for note in stats.notes():
+        watch.say(note)
+    watch.show(Progress("prompts", written, written))
+    folder.write_notes({**notes, "plan": counts})
+    folder.log(f"prompts: {counts}")
+    return counts
+
+
+def _cut(prompts: Iterator[Prompt], size: int) -> Iterator[list[Prompt]]:
+    while chunk := list(itertools.islice(prompts, size)):
+        yield chunk

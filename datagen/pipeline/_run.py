@@ -1,0 +1,232 @@
+"""A run: a recipe and its folder, with the model, the scorers and the tools loaded on first use."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from datagen.config import PATH_KEYS, VIEW_KEYS, Recipe, changed_keys, explain, fingerprint_of, make_recipe
+from datagen.errors import ConfigError, RunError
+from datagen.plugins import load_plugin
+from datagen.prompts.contamination import Contamination
+from datagen.records import Failure, Request, Sample
+from datagen.rewards import _ocr
+from datagen.rewards._tools import Tools, make_tools
+from datagen.store import RunFolder
+from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
+from datagen.weighting import Policy
+
+PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", "rapidocr", "onnxruntime")
+"""Packages whose versions a run notes: what can change pictures, scores or files."""
+OUTPUTS = "outputs"
+"""Folder of runs that are given by name."""
+SCORE_KEYS = ("rewards", "detector")
+
+
+class Backend(Protocol):
+    """A model that writes samples. `lexicon` names the words it can draw."""
+
+    name: str
+    lexicon: str
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request."""
+
+
+class Run:
+    """A recipe and its folder. Travels to other processes as these two; everything loaded stays where it is."""
+
+    def __init__(self, recipe: Recipe, address: str) -> None:
+        self.recipe, self.folder = recipe, RunFolder(address)
+
+    def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str]]:
+        return Run, (self.recipe, self.folder.address)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The model; loading it can take a while. Raises PluginError or BackendError."""
+        choice = self.recipe.backend
+        backend: Backend = load_plugin("backends", choice.name, "build").build(choice.options)
+        return backend
+
+    @cached_property
+    def scorers(self) -> dict[str, ModuleType]:
+        """The scorer modules by name, in the recipe's order. Raises PluginError."""
+        return {name: load_plugin("rewards", name, "score") for name in self.recipe.rewards}
+
+    @cached_property
+    def tools(self) -> Tools:
+        """What the scorers see an image through; the OCR loads when a scorer first asks for it."""
+        choice = self.recipe.detector
+        detect = load_plugin("rewards.detectors", choice.name, "build").build(choice.options)
+        return make_tools(detect, _LateOcr())
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How rewards become weights. Raises ConfigError for a wrong key under `weights`."""
+        try:
+            return Policy.model_validate(self.recipe.weights)
+        except ValidationError as error:
+            raise explain(error, Policy, "weights") from error
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The skills to draw prompts from. Raises ConfigError."""
+        return load_taxonomy(self.recipe.taxonomy, self.lexicon)
+
+    @cached_property
+    def lexicon(self) -> str:
+        """The recipe's lexicon, else that of the backend. Raises ConfigError when neither has one."""
+        lexicon = self.recipe.lexicon or getattr(self.backend, "lexicon", None)
+        if not lexicon:
+            hint = "add `lexicon: everyday` to the recipe"
+            raise ConfigError(f"the backend {self.recipe.backend.name!r} names no lexicon", hint=hint)
+        return str(lexicon)
+
+    @cached_property
+    def blocked(self) -> Contamination | None:
+        """The benchmark prompts to keep away from, or None. Raises ConfigError."""
+        return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
+
+    def read_plan(self) -> dict[str, int]:
+        """Return the counts of the finished prompt stage; raises RunError when it has not been finished."""
+        plan = self.folder.read_notes().get("plan")
+        if not isinstance(plan, dict) or not isinstance(plan.get("shards"), int):
+            raise RunError("has no finished prompts", where=str(self.folder), hint="run `datagen build` with its recipe")
+        return plan
+
+
+class _LateOcr:
+    """Loads the OCR when it is first asked: a run without words to read never waits for it."""
+
+    def __init__(self) -> None:
+        self._read: Any = None
+
+    def __call__(self, image: bytes) -> list[str]:
+        self._read = self._read or _ocr.build()
+        return list(self._read(image))
+
+
+def create_run(recipe: Recipe, address: str, command: str = "datagen build") -> Run:
+    """Open the run of a recipe at an address, new or begun before, after checking all that can be checked for free.
+
+    Raises RunError when the folder holds the run of another recipe: the message names the changed keys and a command
+    that works, built from `command`. Raises ConfigError or PluginError for what the recipe names.
+    """
+    run = Run(recipe, address)
+    check_plugins(run)
+    files = _hash_files(run)
+    notes = {
+        "name": recipe.name,
+        "fingerprint": fingerprint_of(recipe, files),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _is_installed(name)},
+        "files": files,
+        "recipe": recipe.to_dict(),
+    }
+    if run.folder.exists():
+        old = run.folder.read_notes()
+        _refuse_other(old, notes, address, command)
+        notes["versions"] = old.get("versions", notes["versions"])
+        if "plan" in old:
+            notes["plan"] = old["plan"]
+        if old == notes:
+            return run
+    run.folder.write_notes(notes)
+    return run
+
+
+def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> Run:
+    """Open a run that is there, by address or by name under outputs/; `overrides` may change view and `allowed` keys.
+
+    Raises RunError when it is not a run, ConfigError when a key would change the data.
+    """
+    address = find_run(word)
+    folder = RunFolder(address)
+    old = make_recipe(folder.read_notes()["recipe"], where=f"{address}/run.yaml")
+    if not overrides:
+        return Run(old, address)
+    new = make_recipe(old.to_dict(), overrides, where="--set")
+    changed = [key for key in changed_keys(old.to_dict(), new.to_dict()) if key.split(".")[0] not in allowed]
+    if changed:
+        hint = f"here can change: {', '.join(sorted({*VIEW_KEYS, *allowed} - {'version', 'name'}))}"
+        if set(SCORE_KEYS) >= {key.split(".")[0] for key in changed}:
+            hint = "to score with others: datagen score RUN --set …"
+        raise ConfigError(f"{', '.join(changed)} cannot change in a run that is there", where="--set", hint=hint)
+    return Run(new, address)
+
+
+def find_run(word: str) -> str:
+    """Return the address of a run: an address as it is, a name as outputs/<name>; raises RunError with the known names."""
+    for address in (word, f"{OUTPUTS}/{word}"):
+        if RunFolder(address).exists():
+            return address
+    known = sorted(path.parent.name for path in Path(OUTPUTS).glob("*/run.yaml"))
+    hint = f"runs in {OUTPUTS}/: {', '.join(known)}" if known else "make one: datagen build"
+    raise RunError("no such run", where=word, hint=hint)
+
+
+def save_recipe(run: Run) -> None:
+    """Note the run's recipe as it is now, with the fingerprint that belongs to it."""
+    notes = run.folder.read_notes()
+    notes.update(recipe=run.recipe.to_dict(), fingerprint=fingerprint_of(run.recipe, notes.get("files") or {}))
+    run.folder.write_notes(notes)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def check_plugins(run: Run) -> None:
+    """Fail now for what would fail after an hour: unknown words, wrong weights, a benchmark file that is not there."""
+    load_plugin("backends", run.recipe.backend.name, "build")
+    load_plugin("rewards.detectors", run.recipe.detector.name, "build")
+    for name, module in run.scorers.items():
+        if getattr(module, "TARGET", None) not in ("text", "image"):
+            hint = 'define TARGET = "image" or TARGET = "text"'
+            raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
+    _ = run.policy, run.taxonomy, run.blocked
+
+
+def _hash_files(run: Run) -> dict[str, str]:
+    """Return the content hash of each file that decides the prompts: taxonomies, lexicon, templates, benchmark lists."""
+    recipe = run.recipe
+    paths = {str(resolve_taxonomy(word)): word for word in recipe.taxonomy}
+    paths |= {str(resolve_lexicon(run.lexicon)): run.lexicon}
+    paths |= {wording.file: wording.label.split(":")[0] for skill in run.taxonomy.skills for wording in skill.wordings}
+    paths |= {path: path for path in recipe.contamination}
+    return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
+
+
+def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], address: str, command: str) -> None:
+    """Raise RunError if the two notes belong to different data."""
+    if old.get("fingerprint") == new["fingerprint"]:
+        return
+    before, after = old.get("files") or {}, new["files"]
+    keys = [key for key in changed_keys(old["recipe"], new["recipe"]) if key not in PATH_KEYS or before != after]
+    changes = [f"{key}: {_value(old['recipe'], key)} -> {_value(new['recipe'], key)}" for key in keys]
+    changes += [f"the file {name}" for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    number = next(k for k in range(2, 10_000) if not RunFolder(f"{address}-{k}").exists())
+    hint = f"start another run:  {command} --run {address}-{number}"
+    if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == after:
+        hint = f"score it again:  datagen score {address} --set …\nor {hint}"
+    what = f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
+    raise RunError(what, where=address, hint=hint)
+
+
+def _value(recipe: Mapping[str, Any], key: str) -> Any:
+    value: Any = recipe
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+

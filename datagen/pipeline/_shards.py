@@ -1,0 +1,201 @@
+"""One shard, from its prompts to its scores: the same files whoever makes it, in whatever order.
+
+`draw_shard` asks the model and holds the result in memory; `finish_shard` writes it, scores it and writes the scores.
+A runner may do the two in different processes, so that the model never waits. A plugin's exception is data: `_attempt`
+is the one boundary that catches it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeVar
+
+from datagen.errors import BackendError, DatagenError
+from datagen.pipeline._run import Run
+from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
+from datagen.rewards._aggregate import aggregate
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one shard still needs: samples, scores or both; `samples` is how many samples it is about."""
+
+    shard: int
+    draw: bool
+    score: bool
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the model made of one shard, in the order of the requests, not yet on disk."""
+
+    shard: int
+    samples: tuple[Sample, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """A finished shard in numbers: samples stored, samples with a failed scorer, sum and number of image rewards."""
+
+    shard: int
+    samples: int
+    unscored: int
+    reward_sum: float
+    rewarded: int
+
+
+def run_shard(run: Run, job: Job) -> ShardResult:
+    """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
+    drawn = draw_shard(run, job.shard) if job.draw else None
+    return finish_shard(run, job, drawn)
+
+
+def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
+    """Return the requests of some prompts; each seed is a pure function of run seed, prompt id and candidate."""
+    recipe = run.recipe
+    return [
+        Request(prompt, k, seed_of(recipe.seed, prompt.id, k), recipe.mode)
+        for prompt in prompts
+        for k in range(recipe.candidates)
+    ]
+
+
+def draw_shard(run: Run, shard: int, count: Callable[[bool], None] = lambda failed: None) -> Drawn:
+    """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
+
+    A request that got no answer is a failure. Raises BackendError when the model itself breaks down.
+    """
+    requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, run.folder.read_prompts(shard))}
+    answers: dict[tuple[str, int], Sample | Failure] = {}
+    for answer in ask_backend(run, list(requests.values())):
+        key = (answer.prompt_id, answer.candidate)
+        if key not in requests or key in answers:
+            raise BackendError(f"{run.recipe.backend.name!r} answered what nobody asked: {key}", hint="mend the backend")
+        answers[key] = answer if isinstance(answer, Failure) else _check_sample(requests[key], answer)
+        count(isinstance(answers[key], Failure))
+    for key in requests.keys() - answers.keys():
+        answers[key] = Failure("generate", *key, "the backend gave no answer")
+        count(True)
+    ordered = [answers[key] for key in requests]
+    samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
+    return Drawn(shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+
+
+def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+    """Yield what the model answers; its own exceptions become a BackendError that names them."""
+    name = run.recipe.backend.name
+    answers = _attempt(lambda: iter(run.backend.generate(requests)))
+    while not isinstance(answers, Failed):
+        answer = _attempt(lambda: next(answers, None))
+        if answer is None:
+            return
+        if isinstance(answer, Failed):
+            raise BackendError(f"{name!r} broke down: {answer.text}", hint="finished shards are kept") from answer.error
+        if not isinstance(answer, (Sample, Failure)):
+            raise BackendError(f"{name!r} answered a {type(answer).__name__}, not a Sample or Failure")
+        yield answer
+    raise BackendError(f"{name!r} broke down: {answers.text}", hint="finished shards are kept") from answers.error
+
+
+def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
+    """Write what was drawn (None: read it back) and, if the job says so, score it and write the scores.
+
+    Order matters for a kill: failures stand before the file that makes a stage count as done.
+    """
+    folder = run.folder
+    if drawn is not None:
+        folder.remove_shard("scores", job.shard)
+        folder.write_failures(job.shard, drawn.failures)
+        folder.write_samples(job.shard, drawn.samples)
+        samples, failures = drawn.samples, drawn.failures
+    else:
+        samples = tuple(folder.read_samples(job.shard))
+        failures = tuple(f for f in folder.read_failures(job.shard) if f.stage != "score")
+    if not job.score:
+        return ShardResult(job.shard, len(samples), 0, 0.0, 0)
+    prompts = {prompt.id: prompt for prompt in folder.read_prompts(job.shard)}
+    scores: list[Score] = []
+    faults: list[Failure] = []
+    rewards: list[float] = []
+    for sample in samples:
+        given, failed = score_sample(run, prompts[sample.prompt_id], sample)
+        scores += given
+        faults += failed
+        reward = aggregate([s.value for s in given if s.target == "image"], run.recipe.aggregate.image)
+        rewards += [] if reward is None else [reward]
+    folder.write_failures(job.shard, [*failures, *faults])
+    folder.write_scores(job.shard, scores)
+    unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
+    return ShardResult(job.shard, len(samples), unscored, math.fsum(rewards), len(rewards))
+
+
+def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
+    """Return one score by each scorer of the recipe, and a failure for each that raised or answered nonsense."""
+    scores, failures = [], []
+    for name, module in run.scorers.items():
+        verdict = _attempt(lambda module=module: _judge(module, prompt, sample, run))
+        if isinstance(verdict, Failed):
+            failures.append(Failure("score", prompt.id, sample.candidate, f"{name}: {verdict.text}", verdict.place))
+            verdict = Verdict(None, f"the scorer failed: {verdict.text}")
+        scores.append(Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence))
+    return scores, failures
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What a plugin raised instead of answering: in words, and the place in its code."""
+
+    error: Exception
+    text: str
+    place: str
+
+
+def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
+    """Call plugin code. The one boundary of the pipeline: what it raises comes back as a value."""
+    try:
+        return call()
+    except DatagenError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and one bad sample must not stop a run
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
+        first = (str(error).splitlines() or [""])[0]
+        return Failed(error, f"{type(error).__name__}: {first}" if first else type(error).__name__, place)
+
+
+def _judge(module: ModuleType, prompt: Prompt, sample: Sample, run: Run) -> Verdict:
+    """Ask one scorer; raises ValueError for an answer that is no verdict."""
+    verdict: Any = module.score(prompt, sample, run.tools)
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"the scorer answered a {type(verdict).__name__}, not a Verdict")
+    value = verdict.value
+    if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
+        raise ValueError(f"the scorer answered {value}, which is not in [0, 1]")
+    json.dumps([verdict.value, verdict.reason, verdict.evidence], allow_nan=False, ensure_ascii=False).encode()
+    return verdict
+
+
+def _check_sample(request: Request, sample: Sample) -> Sample | Failure:
+    """Return the sample if it can be stored and is what was asked for, else the failure that says why not."""
+    if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
+        problem = "the sample has another id, seed or mode than its request"
+    elif not sample.segments:
+        problem = "the sample is empty"
+    else:
+        try:
+            json.dumps([sample.text, sample.settings], allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            problem = f"the sample cannot be stored: {error}"
+        else:
+            return sample
+    return Failure("generate", request.prompt.id, request.candidate, problem, sample.text[:500])

@@ -1,0 +1,177 @@
+"""Views on a scored run: weights, dataset and report. Made from files alone, without a model, as often as one likes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from datagen.errors import RunError
+from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset
+from datagen.pipeline._run import Run, save_recipe
+from datagen.pipeline._watch import Progress, Watch
+from datagen.records import Failure, Prompt, Sample, Score
+from datagen.report import ReportItem, write_report
+from datagen.rewards._aggregate import aggregate
+from datagen.rewards._verdict import passed
+from datagen.weighting import RewardRow, Weight, WeightReport, diagnose_weights, weigh
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The rewards and weights of every sample of a run, in the order of its files, and their diagnosis."""
+
+    rows: list[RewardRow]
+    weights: list[Weight]
+    report: WeightReport
+
+
+def weigh_run(run: Run, watch: Watch) -> Weighed:
+    """Weigh all scores by the recipe's policy and note that recipe; reads no image and takes seconds.
+
+    Raises RunError when a shard has not been scored.
+    """
+    rows = [row for shard in _list_scored(run) for row in read_rows(run, shard)]
+    weights = weigh(rows, run.policy)
+    report = diagnose_weights(rows, weights, run.policy)
+    save_recipe(run)
+    for warning in report.warnings:
+        watch.say(warning)
+    watch.show(Progress("weigh", len(rows), len(rows)))
+    return Weighed(rows, weights, report)
+
+
+def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
+    """Write dataset/ from the samples and their weights. Raises RunError when they do not fit each other."""
+    items = (
+        ExportItem(prompt, sample, scores, weight, row, passed(scores))
+        for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
+    )
+    recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+    notes = CardNotes(run.recipe.name, recipe=recipe)
+    with tempfile.TemporaryDirectory() as away:
+        out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
+        result = export_dataset(
+            items,
+            out,
+            scorers=run.recipe.rewards,
+            policy=run.policy,
+            notes=notes,
+            validation_share=run.recipe.validation_share,
+        )
+        if run.folder.is_local:
+            return result
+        run.folder.put_tree(out, "dataset")
+    return replace(result, path=Path(f"{run.folder}/dataset"))
+
+
+def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
+    """Write report.html and return its address."""
+    items = (
+        ReportItem(
+            prompt,
+            sample,
+            tuple(scores),
+            weight.text_weight,
+            weight.image_weight,
+            row.text,
+            row.image,
+            passed(scores),
+            weight.kept,
+            weight.reason,
+        )
+        for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
+    )
+    with tempfile.TemporaryDirectory() as away:
+        out = (run.folder.local_path if run.folder.is_local else Path(away)) / "report.html"
+        write_report(
+            out,
+            run.recipe.name,
+            items,
+            failures=_read_failures(run),
+            weight_report=weighed.report,
+            facts=_list_facts(run),
+            run=str(run.folder),
+        )
+        if not run.folder.is_local:
+            run.folder.put_tree(out, "report.html")
+    return f"{run.folder}/report.html"
+
+
+def _list_facts(run: Run) -> dict[str, object]:
+    recipe, plan = run.recipe, run.read_plan()
+    return {
+        "prompts": plan["prompts"],
+        "candidates": recipe.candidates,
+        "mode": recipe.mode,
+        "model": recipe.backend.name,
+        "scorers": ", ".join(recipe.rewards),
+        "weights": run.policy.policy,
+        "seed": recipe.seed,
+    }
+
+
+def _list_scored(run: Run) -> range:
+    """Return all shards of the run; raises RunError if one has no scores yet."""
+    shards = range(run.read_plan()["shards"])
+    missing = sorted({*shards} - {*run.folder.list_shards("scores")})
+    if missing:
+        what = f"{len(missing)} of {len(shards)} shards have no scores"
+        raise RunError(what, where=str(run.folder), hint="run `datagen build` or `datagen score` first")
+    return shards
+
+
+def read_rows(run: Run, shard: int) -> list[RewardRow]:
+    """Return the rewards of a shard's samples; every sample has scores, so no picture is read."""
+    prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+    rows = []
+    for sample_id, scores in _group(run.folder.read_scores(shard)).items():
+        prompt = prompts.get(sample_id.rpartition("-")[0])
+        if prompt is None:
+            where = run.folder.where("scores", shard)
+            raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
+        text, image = (
+            aggregate([score.value for score in scores if score.target == target], how)
+            for target, how in (("text", run.recipe.aggregate.text), ("image", run.recipe.aggregate.image))
+        )
+        rows.append(RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image))
+    return rows
+
+
+def _group(scores: Iterable[Score]) -> dict[str, list[Score]]:
+    grouped: dict[str, list[Score]] = defaultdict(list)
+    for score in scores:
+        grouped[score.sample_id].append(score)
+    return grouped
+
+
+Joined = tuple[Prompt, Sample, list[Score], RewardRow, Weight]
+
+
+def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
+    """Yield every sample with all that is known of it, one shard in memory at a time."""
+    rest = zip(weighed.rows, weighed.weights, strict=True)
+    for shard in _list_scored(run):
+        prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+        scores = _group(run.folder.read_scores(shard))
+        for sample in run.folder.read_samples(shard):
+            row, weight = next(rest, (None, None))
+            if row is None or weight is None or row.sample_id != sample.id or sample.prompt_id not in prompts:
+                where = run.folder.where("samples", shard)
+                raise RunError(f"sample {sample.id} and the scores do not fit", where=where, hint="datagen score RUN --again")
+            yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
+
+
+def _count(items: Iterator[Joined], stage: str, total: int, watch: Watch) -> Iterator[Joined]:
+    for number, item in enumerate(items, 1):
+        watch.show(Progress(stage, number, total))
+        yield item
+
+
+def _read_failures(run: Run) -> Iterator[Failure]:
+    for shard in run.folder.list_shards("failures"):
+        yield from run.folder.read_failures(shard)

@@ -1,0 +1,163 @@
+"""What is left to do in a run, and keeping count while a runner does it: progress, and the limit on failures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from datagen.errors import TooManyFailures
+from datagen.pipeline._run import SCORE_KEYS, Run, check_plugins, open_run, save_recipe
+from datagen.pipeline._shards import Job, ShardResult
+from datagen.pipeline._watch import Progress, Watch
+
+LEAST_SAMPLES = 100
+"""A failure share over fewer samples than this says too little to stop a run (all of a smaller run is enough)."""
+
+
+class Ledger:
+    """Keeps count of a run while shards are made; stops it when too many samples fail.
+
+    A runner calls `count_sample` for each sample drawn and `count_shard` for each shard finished, from one thread.
+    """
+
+    def __init__(self, run: Run, jobs: Sequence[Job], before: Counts, watch: Watch) -> None:
+        self.run, self.watch, self.total = run, watch, before.samples
+        self.to_draw = sum(job.samples for job in jobs if job.draw)
+        self.to_score = sum(job.samples for job in jobs if job.score)
+        self.drawn = self.drawn_before = before.samples - self.to_draw
+        self.scored = self.scored_before = before.samples - self.to_score
+        self.failed, self.tried = before.failed, before.tried
+        self._sums: list[float] = []
+        self._rewarded = 0
+        self._sizes = {job.shard: job for job in jobs}
+
+    def count_sample(self, failed: bool) -> None:
+        """Take one answer of the model in."""
+        self.drawn += 1
+        self.tried += 1
+        self.failed += failed
+        self._show_drawn()
+
+    def count_shard(self, result: ShardResult) -> None:
+        """Take one finished shard in. Raises TooManyFailures."""
+        job = self._sizes[result.shard]
+        if not job.draw:
+            self.tried += job.samples
+        if job.score:
+            self.scored += job.samples
+            self.failed += result.unscored
+            self._sums.append(result.reward_sum)
+            self._rewarded += result.rewarded
+            self._show_scored()
+        mean = f", mean image reward {result.reward_sum / result.rewarded:.3f}" if result.rewarded else ""
+        done = " and ".join(word for word, yes in (("drawn", job.draw), ("scored", job.score)) if yes)
+        self.run.folder.log(f"shard {result.shard:05d}: {result.samples} of {job.samples} samples {done}{mean}")
+        self.check_failures()
+
+    def check_failures(self) -> None:
+        """Raise TooManyFailures when the share of failed samples is over the recipe's limit."""
+        limit = self.run.recipe.failure_limit
+        if self.tried < min(LEAST_SAMPLES, self.total) or self.failed <= limit * self.tried:
+            return
+        share = self.failed / self.tried
+        raise TooManyFailures(
+            f"{self.failed:,} of {self.tried:,} samples failed ({share:.1%}); the recipe allows {limit:.1%}",
+            where=str(self.run.folder),
+            hint="see failures/ there; go on with --set failure_limit=1; finished shards are kept",
+        )
+
+    def show_start(self) -> None:
+        """Show the lines of both stages before anything is done."""
+        if self.to_draw:
+            self._show_drawn()
+        if self.to_score:
+            self._show_scored()
+
+    def _show_drawn(self) -> None:
+        self.watch.show(Progress("generate", self.drawn, self.total, self.drawn_before, self.failed))
+
+    def _show_scored(self) -> None:
+        reward = math.fsum(self._sums) / self._rewarded if self._rewarded else None
+        self.watch.show(Progress("score", self.scored, self.total, self.scored_before, self.failed, reward))
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run came to before: samples in its plan, tried so far, and failed among these."""
+
+    samples: int
+    tried: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Work:
+    """The jobs that are left, and what was there before."""
+
+    jobs: list[Job] = field(default_factory=list)
+    before: Counts = field(default_factory=lambda: Counts(0))
+
+
+Execute = Callable[[Run, Sequence[Job], Ledger], None]
+"""A runner: makes every job of a run, in any order and anywhere, and tells the ledger."""
+Stages = Literal["generate", "score", "both"]
+
+
+def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
+    """Compare the plan with the files that are there, and return what is missing; damaged files count as missing."""
+    plan, folder = run.read_plan(), run.folder
+    shards = range(plan["shards"])
+    drawn = _find_sound(run, "samples", watch) & _find_sound(run, "failures", watch)
+    scored = _find_sound(run, "scores", watch) & drawn
+    work = Work(before=Counts(plan["prompts"] * run.recipe.candidates))
+    for shard in shards:
+        rest = plan["prompts"] - shard * run.recipe.shard_prompts
+        samples = min(run.recipe.shard_prompts, rest) * run.recipe.candidates
+        draw, score = shard not in drawn, shard not in scored
+        job = Job(shard, draw and stages != "score", score and stages != "generate" and (not draw or stages == "both"), samples)
+        if job.draw or job.score:
+            work.jobs.append(job)
+        if not draw and not job.score:
+            failed = {(fault.prompt_id, fault.candidate) for fault in folder.read_failures(shard)}
+            work.before.tried += samples
+            work.before.failed += len(failed)
+    return work
+
+
+def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch: Watch) -> set[int]:
+    there = run.folder.list_shards(stage)
+    damaged = run.folder.find_damage(stage, there)
+    for damage in damaged:
+        watch.say(f"{damage.where} is damaged ({damage.what}): made again")
+    return set(there) - {damage.shard for damage in damaged}
+
+
+def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
+    """Do all that is missing of a stage. Raises TooManyFailures, and whatever stops the runner."""
+    work = find_jobs(run, stages, watch)
+    ledger = Ledger(run, work.jobs, work.before, watch)
+    ledger.check_failures()
+    if work.jobs:
+        ledger.show_start()
+        execute(run, work.jobs, ledger)
+        ledger.check_failures()
+    elif stages != "score":
+        watch.show(Progress("generate", ledger.total, ledger.total, ledger.total, ledger.failed))
+
+
+def rescore_run(word: str, changes: Sequence[str], again: bool, execute: Execute, watch: Watch) -> Run:
+    """Score what has no scores; all of it if `again` or if `changes` name other rewards or another detector.
+
+    Old scores go before the new recipe is noted: a kill in between leaves shards to score, never a mixture.
+    """
+    run = open_run(word, changes, allowed=SCORE_KEYS)
+    check_plugins(run)
+    with run.folder.hold():
+        if again or changes:
+            for shard in run.folder.list_shards("scores"):
+                run.folder.remove_shard("scores", shard)
+            save_recipe(run)
+        run_jobs(run, "score", execute, watch)
+    return run

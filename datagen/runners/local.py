@@ -1,0 +1,158 @@
+"""Makes shards on this machine: the model in this process, writing and scoring in others, so that neither waits.
+
+The model draws shard k + 1 while a worker writes and scores shard k. At most a few drawn shards wait in memory; then
+the model waits too. What a file holds does not depend on any of this. Ctrl-C ends after the shard in flight, a second
+one at once. Workers die with this process, however it dies. See it: `datagen build --workers 2`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from datagen.errors import RunError
+from datagen.pipeline import Drawn, Execute, Job, Ledger, Run, ShardResult, draw_shard, finish_shard
+
+MOST_WORKERS = 8
+WAITING_SHARDS = 2
+"""Drawn shards that may wait for a worker, beyond one for each worker."""
+
+
+def default_workers() -> int:
+    """Return one worker for each core but one, at least 1 and at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, cores - 1))
+
+
+def make_runner(workers: int | None = None) -> Execute:
+    """Return the runner with a number of scoring processes; 0 does everything here, one after the other."""
+    count = default_workers() if workers is None else workers
+
+    def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        with _catch_interrupt(ledger) as stopped:
+            if count:
+                _run_overlapped(run, jobs, ledger, stopped, count)
+            else:
+                _run_plainly(run, jobs, ledger, stopped)
+        if stopped.is_set():
+            raise KeyboardInterrupt
+
+    return execute
+
+
+def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event) -> None:
+    for job in jobs:
+        if stopped.is_set():
+            return
+        drawn = draw_shard(run, job.shard, ledger.count_sample) if job.draw else None
+        ledger.count_shard(finish_shard(run, job, drawn))
+
+
+def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
+    """Draw here, finish in workers; results are taken in as they come, in this thread."""
+    waiting: set[Future[ShardResult]] = set()
+    with _open_pool(run, workers) as pool:
+        warm = pool.submit(_warm_up) if any(job.score for job in jobs) else None
+        for job in jobs:
+            if stopped.is_set():
+                break
+            drawn = draw_shard(run, job.shard, ledger.count_sample) if job.draw else None
+            waiting.add(pool.submit(_finish, job, drawn))
+            if warm is not None and warm.done():
+                warm.result()
+            waiting = _collect(waiting, ledger, workers + WAITING_SHARDS)
+        _collect(waiting, ledger, 0)
+
+
+def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> set[Future[ShardResult]]:
+    """Take in the shards that are finished, and wait until at most `most` are not; return these."""
+    while True:
+        finished, waiting = wait(waiting, timeout=None if len(waiting) > most else 0, return_when=FIRST_COMPLETED)
+        try:
+            for future in finished:
+                ledger.count_shard(future.result())
+        except BrokenProcessPool as error:
+            hint = "out of memory? try --workers 1 or a smaller shard_prompts, then the same command: finished shards are kept"
+            raise RunError("a scoring process was killed", where=str(ledger.run.folder), hint=hint) from error
+        if len(waiting) <= most:
+            return waiting
+
+
+@contextmanager
+def _open_pool(run: Run, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Open workers that end when this process ends: they hang on a pipe that nobody writes to, and its end is theirs.
+
+    After an error, shards already handed over are finished; after a second Ctrl-C nothing is.
+    """
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(run, theirs))
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        ours.close()
+        raise
+    finally:
+        pool.shutdown(wait=True)
+        ours.close()
+        theirs.close()
+
+
+@contextmanager
+def _catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event, and let the second one through."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stopped.set()
+        ledger.watch.say("stopping after the shard in flight; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+_run: Run | None = None
+"""The run of this worker process."""
+
+
+def _start_worker(run: Run, line: Connection) -> None:
+    global _run
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    _run = run
+    threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
+
+
+def _end_with_parent(line: Connection) -> None:
+    with suppress(EOFError, OSError):
+        line.recv_bytes()
+    os._exit(1)
+
+
+def _worker_run() -> Run:
+    assert _run is not None, "a worker without a run"
+    return _run
+
+
+def _warm_up() -> None:
+    _ = _worker_run().tools, _worker_run().scorers
+
+
+def _finish(job: Job, drawn: Drawn | None) -> ShardResult:
+    return finish_shard(_worker_run(), job, drawn)
+
+

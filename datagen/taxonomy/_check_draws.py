@@ -1,0 +1,93 @@
+"""Checks what only drawing shows: wordings that fail when they are rendered, and skills with too few prompts.
+
+Each skill is built and drawn from with every lexicon that can fill it; a lexicon that lacks a list is passed over, as
+it is when prompts are made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from datagen.errors import ConfigError
+from datagen.taxonomy._yaml import Document
+from datagen.taxonomy.lexicon import Lexicon
+from datagen.taxonomy.load import _Builder, missing_list
+from datagen.taxonomy.models import SkillFile
+from datagen.taxonomy.problems import Problem
+from datagen.taxonomy.space import Skill, choose_point, count_distinct
+
+DRAWS = 12
+"""Points a level at which every wording is tried."""
+_COUNT_STEPS = 5_000
+_PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
+
+
+def problem_of(error: ConfigError, file: str) -> Problem:
+    """Return an error as a problem at the place it names; `file` stands in when it names none."""
+    place = _PLACE.fullmatch(error.where)
+    if place is None:
+        return Problem(error.where or file, 1, 1, error.what, error.hint)
+    return Problem(place["file"], int(place["line"]), int(place["column"] or 1), error.what, error.hint)
+
+
+def check_draws(
+    document: Document, place: int, weakness: str, lexicons: Sequence[Lexicon], min_distinct: int
+) -> list[Problem]:
+    """Draw from one skill that is right by itself, and return what goes wrong."""
+    try:
+        written = SkillFile.model_validate(document.data["skills"][place])
+    except ValidationError:
+        return []
+    fitting = [lexicon for lexicon in lexicons if not missing_list(written, lexicon)]
+    skills: list[tuple[Skill, Lexicon]] = []
+    refused: list[Problem] = []
+    for lexicon in fitting:
+        builder = _Builder(document, place, weakness, lexicon)
+        try:
+            skills.append((builder.build(written, Path(document.file)), lexicon))
+        except ConfigError as error:
+            refused.append(problem_of(error, document.file))
+    if not skills:
+        return refused[:1]
+    problems = [problem for skill, _ in skills for problem in _render_all(skill, document.file)]
+    return problems or _check_distinct(document, place, skills, min_distinct)
+
+
+def _render_all(skill: Skill, file: str) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for level in skill.levels:
+        for turn in range(DRAWS):
+            try:
+                point, _ = choose_point(skill, level, f"check/{turn}".encode())
+            except ConfigError as error:
+                yield problem_of(error, file)
+                break
+            for wording in skill.wordings:
+                try:
+                    wording.render(point)
+                except ConfigError as error:
+                    if wording.where not in seen:
+                        yield problem_of(error, file)
+                    seen.add(wording.where)
+
+
+def _check_distinct(
+    document: Document, place: int, skills: Sequence[tuple[Skill, Lexicon]], wanted: int
+) -> list[Problem]:
+    """Report a skill that makes fewer distinct prompts than `wanted` with every lexicon, by its best one."""
+    best = 0
+    best_lexicon = ""
+    for skill, lexicon in skills:
+        points = count_distinct(skill, max(_COUNT_STEPS, wanted))
+        total = points.count * len(skill.wordings)
+        if total >= wanted or not points.exact:
+            return []
+        if total >= best:
+            best, best_lexicon = total, lexicon.name
+    what = f"the skill {skills[0][0].name!r} has {best} distinct prompts with the lexicon {best_lexicon!r}"
+    hint = f"{wanted} are asked for: add words, values or wordings, or loosen the constraints"
+    return [document.problem(("skills", place, "name"), what, hint)]

@@ -1,0 +1,89 @@
+"""A backend that draws true scenes at once, some of them wrong on purpose: runs the whole pipeline without a model.
+
+Used by tests and benchmarks alone, as the dotted plugin `tests.helpers.instant`. Everything follows from a request's seed.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from datagen.backends.embedded.vocab import describe_scene
+from datagen.backends.embedded.world import lay_out
+from datagen.pictograms import COLORS, Scene, draw_scene
+from datagen.records import Failure, Request, Sample, Segment
+
+
+@dataclass(frozen=True)
+class Instant:
+    """Draws what is asked for; a share of samples is drawn wrong, another fails, as their seeds say.
+
+    `delay` is the seconds a sample takes, `same` hands out one picture for all, `breaks` raises in the middle.
+    """
+
+    wrong: float = 0.4
+    fails: float = 0.0
+    delay: float = 0.0
+    same: bool = False
+    breaks: bool = False
+    name: str = "instant"
+    lexicon: str = "pictograms"
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        picture = _png(lay_out(requests[0].prompt.claims, random.Random(0))) if self.same else b""
+        for number, request in enumerate(requests):
+            if self.delay:
+                time.sleep(self.delay)
+            if self.breaks and number == len(requests) // 2:
+                raise RuntimeError("the device fell off the bus")
+            rng = random.Random(request.seed)
+            if rng.random() < self.fails:
+                yield Failure("generate", request.prompt.id, request.candidate, "the model does not switch to an image")
+            else:
+                yield self._draw(request, rng, picture)
+
+    def _draw(self, request: Request, rng: random.Random, picture: bytes) -> Sample:
+        plan = "no plan"
+        if not picture:
+            scene = lay_out(request.prompt.claims, rng)
+            plan = describe_scene(scene)
+            picture = _png(_spoil(scene, rng) if rng.random() < self.wrong else scene)
+        think = (Segment("text", "think", text=plan),) if request.mode == "think" else ()
+        return Sample(
+            request.sample_id,
+            request.prompt.id,
+            request.candidate,
+            request.seed,
+            request.mode,
+            "instant/1",
+            "autonomous",
+            "stop",
+            (*think, Segment("image", "image", image=picture)),
+            {"wrong": self.wrong},
+        )
+
+
+def build(options: Mapping[str, Any]) -> Instant:
+    return Instant(**options)
+
+
+def _spoil(scene: Scene, rng: random.Random) -> Scene:
+    first, *rest = scene.items
+    if first.kind == "text":
+        return replace(scene, items=(replace(first, word=first.word[::-1]),))
+    if rest and rng.random() < 0.5:
+        return replace(scene, items=tuple(rest))
+    others = [color for color in COLORS if color != first.color]
+    return replace(scene, items=(replace(first, color=rng.choice(others)), *rest))
+
+
+def _png(scene: Scene) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(draw_scene(scene)).save(buffer, "PNG")
+    return buffer.getvalue()
