@@ -22,7 +22,7 @@ from datagen.taxonomy import load_taxonomy
 
 TAXONOMIES = ("counting", "spatial", "attributes", "text_rendering")
 LEXICON = "everyday"
-PLACES = 8
+PLACES = 4
 """Places in the plan for each prompt wanted: small skills run out long before a million and leave theirs empty."""
 
 

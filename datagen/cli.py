@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datagen.cli_bench import bench
 
 if TYPE_CHECKING:
     from datagen.pipeline import BuildResult, Run, Weighed
@@ -23,8 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
-bench = typer.Typer(help="Measure: each benchmark prints one table and takes --json FILE.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 
 INTERRUPTED = 130
@@ -223,6 +224,58 @@ def plan(
 
     count = default_workers() if workers is None else workers
     print_estimate(estimate_run(load_recipe(recipe, set_ or []), probe=probe, workers=count), count)
+
+
+@app.command()
+def check(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Files, folders or names.")] = None,
+    form: Annotated[str, typer.Option("--format", help="text, or github for annotations in CI.")] = "text",
+) -> None:
+    """Find every problem in taxonomies, templates, lexicons and recipes: file:line:col, what, what to do."""
+    from datagen.config import Recipe
+    from datagen.console import print_problems
+    from datagen.pipeline import list_scorable
+    from datagen.taxonomy.check import check_paths
+
+    problems = check_paths(paths or [], scorable=list_scorable(), models={"recipe": Recipe})
+    print_problems(problems, form)
+    raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
+
+
+@app.command()
+def schema(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to.")] = Path("schemas")) -> None:
+    """Write the JSON Schemas that editors complete taxonomies, lexicons and recipes with."""
+    from datagen.config import Recipe
+    from datagen.taxonomy.schema import write_schemas
+
+    for path in write_schemas(folder, {"recipe": Recipe}):
+        typer.echo(path)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project.")]) -> None:
+    """Start a project of your own: a small taxonomy, a template, and a recipe that builds."""
+    from datagen.project import init_project
+
+    for path in init_project(folder):
+        typer.echo(path)
+
+
+@app.command()
+def preview(
+    taxonomy: Annotated[list[str] | None, typer.Argument(metavar="[TAXONOMY]...", help="Names or files.")] = None,
+    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "pictograms",
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts a skill.")] = 3,
+    seed: int = 0,
+) -> None:
+    """Show a handful of prompts per skill, with their claims."""
+    from datagen.console import print_prompts
+    from datagen.prompts.templated import preview as draw_preview
+    from datagen.shipped import shipped_path
+    from datagen.taxonomy import load_taxonomy
+
+    words = taxonomy or sorted(path.stem for path in shipped_path("taxonomies").glob("*.yaml"))
+    print_prompts(draw_preview(load_taxonomy(words, lexicon), count, seed))
 
 
 def _create(recipe: str, overrides: list[str] | None, folder: str | None) -> Run:

@@ -35,12 +35,13 @@ MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset({"version", "name", "aggregate", "weights", "validation_share", "failure_limit"})
 """Keys that can change at any time without making a prompt, a sample or a score again."""
+PLUGIN_KEYS = ("backend", "detector")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination")
 Join = Literal["product", "mean", "genmean", "min"]
 
 
 class Choice(BaseModel):
-    """A plugin by its word, and the options it is built with: `{name: embedded, temperature: 0.9}` or just `embedded`."""
+    """A plugin by its word, and its options: `{name: embedded, temperature: 0.9}`, or just `embedded`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -141,7 +142,9 @@ def make_recipe(
     version = values.get("version", VERSION)
     if isinstance(version, int) and version > VERSION:
         hint = "upgrade datagen: pip install --upgrade datagen"
-        raise ConfigError(f"version {version} is newer than this datagen, which reads {VERSION}", where=where, hint=hint)
+        raise ConfigError(
+            f"version {version} is newer than this datagen, which reads {VERSION}", where=where, hint=hint
+        )
     if version != VERSION:
         raise ConfigError(f"version: {version!r} is not a version", where=where, hint=f"write version: {VERSION}")
     try:
@@ -219,6 +222,8 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     target = data
     for part in path[:-1]:
         inner = target.get(part)
+        if inner is None and target is data and part in PLUGIN_KEYS:
+            inner = Recipe.model_fields[part].default.name
         inner = {"name": inner} if isinstance(inner, str) else inner
         target[part] = dict(inner) if isinstance(inner, Mapping) else {}
         target = target[part]
@@ -240,7 +245,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
         what = f"broken YAML: {getattr(error, 'problem', None) or error}"
         raise ConfigError(what, where=place, hint="check indentation, quotes and brackets there") from error
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise ConfigError("a recipe is a mapping of keys to values", where=str(path), hint="see recipes/quickstart.yaml")
+        raise ConfigError(
+            "a recipe is a mapping of keys to values", where=str(path), hint="see recipes/quickstart.yaml"
+        )
     return data, lines
 
 

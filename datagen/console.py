@@ -23,13 +23,18 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from datagen.pipeline import Estimate, Found, Progress
+    from datagen.records import Prompt
+    from datagen.taxonomy.problems import Problem
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines of one stage."""
 LIVE_SECONDS = 0.1
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 160
+"""Characters a line where there is no terminal to ask: enough that no table wraps."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
 
 
 class Board:
@@ -50,7 +55,9 @@ class Board:
             self._live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live is not None:
             self._live.update("\n".join(self._lines.values()), refresh=True)
             self._live.__exit__(kind, error, trace)
@@ -123,7 +130,8 @@ def print_error(error: Exception) -> None:
         name, where, what = "Internal error", "", f"{type(error).__name__}: {error}"
         hint = "this is a fault of datagen; finished shards are kept; --debug shows where"
     if not err.is_terminal:
-        err.print("\n".join(part for part in (f"{name}: {where}: {what}" if where else f"{name}: {what}", hint) if part), markup=False)
+        first = f"{name}: {where}: {what}" if where else f"{name}: {what}"
+        err.print(f"{first}\n{hint}" if hint else first, markup=False)
         return
     body = "\n".join(part for part in (f"[bold]{escape(where)}[/bold]" if where else "", escape(what)) if part)
     if hint:
@@ -161,9 +169,25 @@ def print_line(text: str = "") -> None:
     out.print(text, markup=False)
 
 
-def print_text(text: str) -> None:
-    """Write text to standard output untouched: for what a program reads."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+def print_problems(problems: Sequence[Problem], form: str) -> None:
+    """Print problems, one a line, as text or as annotations for GitHub (`form` is `github`), and their number."""
+    from datagen.taxonomy.problems import format_github
+
+    for problem in problems:
+        print_line(format_github(problem) if form == "github" else str(problem))
+    errors = sum(problem.severity == "error" for problem in problems)
+    err.print(f"{errors} errors, {len(problems) - errors} warnings" if problems else "no problems", markup=False)
+
+
+def print_prompts(prompts: Iterable[Prompt]) -> None:
+    """Print prompts under their skill, each with its claims."""
+    skill = ""
+    for prompt in prompts:
+        if prompt.path != skill:
+            skill = prompt.path
+            out.print(f"[bold]{escape(skill)}[/bold]")
+        print_line(f"  {prompt.level:<8} {prompt.text}")
+        out.print(f"           [dim]{escape(', '.join(map(str, prompt.claims)))}[/dim]")
 
 
 def print_sample(found: Found) -> None:
@@ -203,6 +227,8 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
     else:
         facts["disk, time"] = "not measured (--no-probe)"
     print_facts(facts)
-    print_table(["skill", "prompts"], [(path, round(share * estimate.prompts)) for path, share in estimate.skills.items()])
+    print_table(
+        ["skill", "prompts"], [(path, round(share * estimate.prompts)) for path, share in estimate.skills.items()]
+    )
     for path, reason in estimate.skipped:
         print_line(f"{path} is left out: {reason}")

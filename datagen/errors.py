@@ -23,7 +23,9 @@ class DatagenError(Exception):
         self.what, self.where, self.hint = what, where, hint
 
     def __str__(self) -> str:
-        return "\n".join(part for part in (f"{self.where}: {self.what}" if self.where else self.what, self.hint) if part)
+        return "\n".join(
+            part for part in (f"{self.where}: {self.what}" if self.where else self.what, self.hint) if part
+        )
 
 
 class ConfigError(DatagenError):

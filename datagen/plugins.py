@@ -39,7 +39,9 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     try:
         module = importlib.import_module(name)
     except ImportError as error:
-        raise PluginError(f"{family} {word!r} cannot be imported: {error}", hint=f"is {name!r} on PYTHONPATH?") from error
+        raise PluginError(
+            f"{family} {word!r} cannot be imported: {error}", hint=f"is {name!r} on PYTHONPATH?"
+        ) from error
     if not hasattr(module, needs):
         raise PluginError(f"{family} {word!r} has no `{needs}`", where=name, hint=f"define `{needs}` in that module")
     return module

@@ -1,4 +1,4 @@
-"""The run folder: one number, one file a stage, each written whole. Done means the file is there; nothing else is state.
+"""The run folder: one number, one file a stage, each written whole. A shard is done when its file is there.
 
     outputs/quickstart/
       run.yaml              prompts/00003.jsonl   scores/00003.jsonl     dataset/
@@ -38,6 +38,7 @@ SUFFIXES: dict[Stage, str] = {"prompts": "jsonl", "samples": "parquet", "scores"
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
+MEND = "delete that file and build again: that shard alone is made again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ class RunFolder:
         return len(left)
 
     def find_damage(self, stage: Stage, shards: Iterable[int]) -> list[Damage]:
-        """Look at the ends of shard files (a few reads each, nothing decoded) and return those that were cut or torn."""
+        """Look at the ends of shard files (a few reads each, nothing decoded) and return those that were cut."""
         found = []
         for shard in shards:
             check = _check_parquet if SUFFIXES[stage] == "parquet" else _check_jsonl
@@ -167,7 +168,7 @@ class RunFolder:
             with self._fs.open(self._at(_shard_name("samples", shard)), "rb") as file:
                 return int(pq.read_metadata(file).num_rows)
         except (pa.ArrowException, OSError) as error:
-            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=_hint("samples")) from error
+            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=MEND) from error
 
     def has(self, name: str) -> bool:
         """Say whether a file such as `report.html` is there."""
@@ -179,7 +180,9 @@ class RunFolder:
         try:
             notes = yaml.safe_load(self._fs.cat_file(self._at("run.yaml")))
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise RunError("is not a run: it has no run.yaml", where=self.address, hint="`datagen build` makes one") from error
+            raise RunError(
+                "is not a run: it has no run.yaml", where=self.address, hint="`datagen build` makes one"
+            ) from error
         except yaml.YAMLError as error:
             raise RunError(f"is broken YAML: {error}", where=where, hint="restore it or start another run") from error
         if not isinstance(notes, dict) or "recipe" not in notes:
@@ -256,22 +259,21 @@ class RunFolder:
             writer.write_all(record.to_dict() for record in records)
         self.write_file(_shard_name(stage, shard), buffer.getvalue().encode())
 
-    def _read_lines(
-        self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record]
-    ) -> Iterator[Record]:
+    def _read_lines(self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record]) -> Iterator[Record]:
         import jsonlines
 
         content = self._read_file(stage, shard)
-        count = 0
+        number = 1
         try:
             if content and not content.endswith(b"\n"):
                 raise ValueError("the last line is cut")
-            for count, line in enumerate(jsonlines.Reader(io.StringIO(content.decode())), 1):
+            for line in jsonlines.Reader(io.StringIO(content.decode())):
                 yield make(line)
+                number += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # jsonlines.InvalidLineError is a ValueError; the others come from a line of another shape.
-            where = f"{self.where(stage, shard)}:{count + 1}"
-            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=_hint(stage)) from error
+            where = f"{self.where(stage, shard)}:{number}"
+            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=MEND) from error
 
     def _read_table(self, shard: int) -> pyarrow.Table:
         import pyarrow as pa
@@ -284,14 +286,14 @@ class RunFolder:
                 raise ValueError("its columns are not those of samples")
         except (pa.ArrowException, OSError, ValueError) as error:
             where = self.where("samples", shard)
-            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=_hint("samples")) from error
+            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=MEND) from error
         return table
 
     def _read_file(self, stage: Stage, shard: int) -> bytes:
         try:
             return bytes(self._fs.cat_file(self._at(_shard_name(stage, shard))))
         except FileNotFoundError as error:
-            raise RunError("missing", where=self.where(stage, shard), hint=_hint(stage)) from error
+            raise RunError("missing", where=self.where(stage, shard), hint=MEND) from error
         except OSError as error:
             raise RunError(f"cannot be read: {error.strerror or error}", where=self.where(stage, shard)) from error
 
@@ -309,10 +311,6 @@ class RunFolder:
 
 def _shard_name(stage: Stage, shard: int) -> str:
     return f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
-
-
-def _hint(stage: Stage) -> str:
-    return f"run `datagen build` or `datagen {'generate' if stage == 'samples' else stage}` again: it is made again"
 
 
 def _first_line(error: Exception) -> str:

@@ -69,10 +69,7 @@ def test_imports_go_down_only() -> None:
 
 
 def test_heavy_libraries_load_late() -> None:
-    code = (
-        "import sys, datagen.cli; "
-        f"print([m for m in {HEAVY!r} if m in sys.modules])"
-    )
+    code = f"import sys, datagen.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 

@@ -33,7 +33,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None
     recipe = tmp_path / "recipes" / "first.yaml"
     recipe.parent.mkdir()
     recipe.write_text("mine")
-    with pytest.raises(ConfigError, match="a project already: recipes/first.yaml"):
+    with pytest.raises(ConfigError, match="a project already: recipes/first"):
         init_project(tmp_path)
     assert recipe.read_text() == "mine"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [recipe]

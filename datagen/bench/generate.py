@@ -60,9 +60,7 @@ def _make_embedded(backend: EmbeddedBackend, prompt_ids: list[list[int]]) -> Cal
     return run
 
 
-def _make_transformers(
-    backend: EmbeddedBackend, prompt_ids: list[list[int]], checkpoint: Path
-) -> Callable[[int], int]:
+def _make_transformers(backend: EmbeddedBackend, prompt_ids: list[list[int]], checkpoint: Path) -> Callable[[int], int]:
     import torch
     from transformers import AutoModelForCausalLM
 

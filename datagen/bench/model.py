@@ -79,9 +79,7 @@ def judge_model(
     backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, mode: Any, tools: Tools
 ) -> Iterator[Judged]:
     """Generate `candidates` samples of every prompt and judge them; yields one result a prompt, in order."""
-    requests = [
-        Request(prompt, k, seed_of(seed, prompt.id, k), mode) for prompt in prompts for k in range(candidates)
-    ]
+    requests = [Request(prompt, k, seed_of(seed, prompt.id, k), mode) for prompt in prompts for k in range(candidates)]
     results = backend.generate(requests)
     for prompt in prompts:
         samples = [s for s in itertools.islice(results, candidates) if isinstance(s, Sample)]

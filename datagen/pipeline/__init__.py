@@ -1,9 +1,9 @@
-"""From a recipe to a dataset: the one place that knows every family (prompts, backends, rewards, weights, export, report).
+"""From a recipe to a dataset: the one place that knows every family, from prompts to the report.
 
     prompts ──▶ generate ──▶ score ──▶ weigh ──▶ export ──▶ report
 
 The first three write shards; what a shard holds depends on the plan alone, never on who made it, when or after what.
-The others are views on all shards, made again whenever they are asked for. `run_shard` is all that a runner has to know.
+The others are views on all shards, made again whenever they are asked for. `run_shard` is all a runner has to know.
 See it: `datagen build`.
 """
 
@@ -13,7 +13,7 @@ from datagen.pipeline._build import BuildResult, build_run
 from datagen.pipeline._estimate import Estimate, estimate_run
 from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, read_status, save_image
 from datagen.pipeline._prompts import plan_stage
-from datagen.pipeline._run import Run, create_run, find_run, open_run
+from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run
 from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard
 from datagen.pipeline._views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline._watch import Progress, Silent, Watch
@@ -43,6 +43,7 @@ __all__ = [
     "find_run",
     "find_sample",
     "finish_shard",
+    "list_scorable",
     "make_again",
     "open_run",
     "plan_stage",

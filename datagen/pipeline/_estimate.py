@@ -17,7 +17,7 @@ from datagen.store import RunFolder
 
 PROBE_SAMPLES = 64
 VIEW_FACTOR = 2.4
-"""Disk of a finished run over that of its samples: the dataset holds each picture once more, the report at most 2,000."""
+"""Disk of a finished run over that of its samples: the dataset holds each picture again, the report the first few."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def make_again(run: Run, found: Found) -> list[str]:
 
 
 def save_image(found: Found, path: Path) -> Path:
-    """Write the last image of a sample as a PNG file. Raises RunError when it has none or the file cannot be written."""
+    """Write the last image of a sample as a PNG file. Raises RunError when there is none, or no place for it."""
     name = f"{found.prompt.id}-{found.candidate:02d}"
     image = found.sample.image if found.sample else None
     if image is None:

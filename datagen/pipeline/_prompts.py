@@ -1,4 +1,4 @@
-"""The prompt stage: draws the plan as a stream and writes it in shards; memory does not grow with the number of prompts."""
+"""The prompt stage: draws the plan as a stream and writes it in shards, so memory stays flat."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
         if shard not in finished:
             folder.write_prompts(shard, prompts)
         written += len(prompts)
-        watch.show(Progress("prompts", written, run.recipe.prompts))
+        if written < run.recipe.prompts:
+            watch.show(Progress("prompts", written, run.recipe.prompts))
     if not written:
         raise ConfigError("the plan has no prompt", hint="; ".join(stats.notes()) or "every prompt was refused")
     counts = {

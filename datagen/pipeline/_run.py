@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from datagen.config import PATH_KEYS, VIEW_KEYS, Recipe, changed_keys, explain, fingerprint_of, make_recipe
 from datagen.errors import ConfigError, RunError
-from datagen.plugins import load_plugin
+from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
 from datagen.records import Failure, Request, Sample
 from datagen.rewards import _ocr
@@ -99,7 +99,9 @@ class Run:
         """Return the counts of the finished prompt stage; raises RunError when it has not been finished."""
         plan = self.folder.read_notes().get("plan")
         if not isinstance(plan, dict) or not isinstance(plan.get("shards"), int):
-            raise RunError("has no finished prompts", where=str(self.folder), hint="run `datagen build` with its recipe")
+            raise RunError(
+                "has no finished prompts", where=str(self.folder), hint="run `datagen build` with its recipe"
+            )
         return plan
 
 
@@ -163,13 +165,18 @@ def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = 
 
 
 def find_run(word: str) -> str:
-    """Return the address of a run: an address as it is, a name as outputs/<name>; raises RunError with the known names."""
+    """Return the address of a run, given as such or by its name under outputs/; raises RunError otherwise."""
     for address in (word, f"{OUTPUTS}/{word}"):
         if RunFolder(address).exists():
             return address
     known = sorted(path.parent.name for path in Path(OUTPUTS).glob("*/run.yaml"))
     hint = f"runs in {OUTPUTS}/: {', '.join(known)}" if known else "make one: datagen build"
     raise RunError("no such run", where=word, hint=hint)
+
+
+def list_scorable() -> frozenset[str]:
+    """Return the kinds of claim that some shipped scorer can judge."""
+    return frozenset(kind for word in known_words("rewards") for kind in load_plugin("rewards", word, "score").JUDGES)
 
 
 def save_recipe(run: Run) -> None:
@@ -199,7 +206,7 @@ def check_plugins(run: Run) -> None:
 
 
 def _hash_files(run: Run) -> dict[str, str]:
-    """Return the content hash of each file that decides the prompts: taxonomies, lexicon, templates, benchmark lists."""
+    """Return the hash of each file that decides the prompts: taxonomies, lexicon, templates, benchmark lists."""
     recipe = run.recipe
     paths = {str(resolve_taxonomy(word)): word for word in recipe.taxonomy}
     paths |= {str(resolve_lexicon(run.lexicon)): run.lexicon}
@@ -229,4 +236,3 @@ def _value(recipe: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
-

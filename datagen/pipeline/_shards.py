@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -78,7 +79,8 @@ def draw_shard(run: Run, shard: int, count: Callable[[bool], None] = lambda fail
     for answer in ask_backend(run, list(requests.values())):
         key = (answer.prompt_id, answer.candidate)
         if key not in requests or key in answers:
-            raise BackendError(f"{run.recipe.backend.name!r} answered what nobody asked: {key}", hint="mend the backend")
+            what = f"{run.recipe.backend.name!r} answered what nobody asked, or twice: {key}"
+            raise BackendError(what, hint="a backend yields one answer for each request")
         answers[key] = answer if isinstance(answer, Failure) else _check_sample(requests[key], answer)
         count(isinstance(answers[key], Failure))
     for key in requests.keys() - answers.keys():
@@ -141,7 +143,7 @@ def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score],
     """Return one score by each scorer of the recipe, and a failure for each that raised or answered nonsense."""
     scores, failures = [], []
     for name, module in run.scorers.items():
-        verdict = _attempt(lambda module=module: _judge(module, prompt, sample, run))
+        verdict = _attempt(partial(_judge, module, prompt, sample, run))
         if isinstance(verdict, Failed):
             failures.append(Failure("score", prompt.id, sample.candidate, f"{name}: {verdict.text}", verdict.place))
             verdict = Verdict(None, f"the scorer failed: {verdict.text}")

@@ -162,7 +162,11 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
             row, weight = next(rest, (None, None))
             if row is None or weight is None or row.sample_id != sample.id or sample.prompt_id not in prompts:
                 where = run.folder.where("samples", shard)
-                raise RunError(f"sample {sample.id} and the scores do not fit", where=where, hint="datagen score RUN --again")
+                raise RunError(
+                    f"sample {sample.id} and the scores do not fit",
+                    where=where,
+                    hint="datagen score RUN --again",
+                )
             yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
 
 

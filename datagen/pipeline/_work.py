@@ -116,7 +116,12 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
         rest = plan["prompts"] - shard * run.recipe.shard_prompts
         samples = min(run.recipe.shard_prompts, rest) * run.recipe.candidates
         draw, score = shard not in drawn, shard not in scored
-        job = Job(shard, draw and stages != "score", score and stages != "generate" and (not draw or stages == "both"), samples)
+        job = Job(
+            shard,
+            draw and stages != "score",
+            score and stages != "generate" and (not draw or stages == "both"),
+            samples,
+        )
         if job.draw or job.score:
             work.jobs.append(job)
         if not draw and not job.score:
@@ -130,7 +135,7 @@ def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch
     there = run.folder.list_shards(stage)
     damaged = run.folder.find_damage(stage, there)
     for damage in damaged:
-        watch.say(f"{damage.where} is damaged ({damage.what}): made again")
+        watch.say(f"{damage.where} is damaged ({damage.what}): counts as missing")
     return set(there) - {damage.shard for damage in damaged}
 
 

@@ -19,10 +19,10 @@ from datagen.prompts.contamination import normalize
 from datagen.records import Prompt
 from datagen.taxonomy.lexicon import Word
 from datagen.taxonomy.load import Taxonomy
-from datagen.taxonomy.space import Skill, choose_point
+from datagen.taxonomy.space import Skill, deal_point
 
 PATIENCE = 2000
-"""Draws in a row without a new prompt after which a skill counts as exhausted."""
+"""Draws in a row without a new prompt after which a skill counts as exhausted, if all its space has not come before."""
 
 
 class Blocked(Protocol):
@@ -81,7 +81,7 @@ class PromptStats:
     def notes(self) -> list[str]:
         """Return one line for each skill that could not give all it was asked for."""
         return [
-            f"{path}: {stats.kept} of {stats.asked} prompts, {PATIENCE} draws in a row gave nothing new "
+            f"{path}: {stats.kept} of {stats.asked} prompts, it has no more that are new "
             f"({stats.duplicates} duplicates, {stats.contaminated} contaminated); add words or wordings"
             for path, stats in self.skills.items()
             if stats.short
@@ -93,9 +93,7 @@ def draw(skill: Skill, index: int, seed: int) -> Prompt:
 
     Levels take turns, so that each gets its part. Raises ConfigError when a template or a constraint fails.
     """
-    level = skill.levels[index % len(skill.levels)]
-    point, bits = choose_point(skill, level, f"{seed}/{skill.path}/{index}".encode())
-    wording = skill.wordings[bits % len(skill.wordings)]
+    level, point, wording = deal_point(skill, index, seed)
     return Prompt.make(
         wording.render(point),
         tuple([claim.fill(point) for claim in skill.claims]),
@@ -144,7 +142,7 @@ def _fresh_prompts(
 ) -> Iterator[Prompt]:
     """Yield the prompts of a skill in the order of their index, without the seen and the blocked, until exhausted."""
     misses = 0
-    for index in itertools.count():
+    for index in range(skill.size):
         prompt = draw(skill, index, seed)
         stats.drawn += 1
         misses += 1

@@ -1,1 +1,1 @@
-"""Runners: who makes the shards, and where. Each knows `draw_shard` and `finish_shard` and nothing of what is in them."""
+"""Runners: who makes the shards, and where. Each knows how to make a shard and nothing of what is in it."""

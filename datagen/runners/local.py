@@ -80,7 +80,7 @@ def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> se
             for future in finished:
                 ledger.count_shard(future.result())
         except BrokenProcessPool as error:
-            hint = "out of memory? try --workers 1 or a smaller shard_prompts, then the same command: finished shards are kept"
+            hint = "out of memory? try --workers 1 or a smaller shard_prompts; finished shards are kept"
             raise RunError("a scoring process was killed", where=str(ledger.run.folder), hint=hint) from error
         if len(waiting) <= most:
             return waiting
@@ -154,5 +154,3 @@ def _warm_up() -> None:
 
 def _finish(job: Job, drawn: Drawn | None) -> ShardResult:
     return finish_shard(_worker_run(), job, drawn)
-
-

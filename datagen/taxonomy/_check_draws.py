@@ -22,7 +22,7 @@ from datagen.taxonomy.space import Skill, choose_point, count_distinct
 
 DRAWS = 12
 """Points a level at which every wording is tried."""
-_COUNT_STEPS = 5_000
+_COUNT_STEPS = (300, 50_000)
 _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
 
 
@@ -79,15 +79,27 @@ def _check_distinct(
     document: Document, place: int, skills: Sequence[tuple[Skill, Lexicon]], wanted: int
 ) -> list[Problem]:
     """Report a skill that makes fewer distinct prompts than `wanted` with every lexicon, by its best one."""
-    best = 0
-    best_lexicon = ""
+    best, best_lexicon = -1, ""
     for skill, lexicon in skills:
-        points = count_distinct(skill, max(_COUNT_STEPS, wanted))
-        total = points.count * len(skill.wordings)
-        if total >= wanted or not points.exact:
+        try:
+            total = _count_prompts(skill, wanted)
+        except ConfigError as error:
+            return [problem_of(error, document.file)]
+        if total >= wanted:
             return []
-        if total >= best:
+        if total > best:
             best, best_lexicon = total, lexicon.name
     what = f"the skill {skills[0][0].name!r} has {best} distinct prompts with the lexicon {best_lexicon!r}"
     hint = f"{wanted} are asked for: add words, values or wordings, or loosen the constraints"
     return [document.problem(("skills", place, "name"), what, hint)]
+
+
+def _count_prompts(skill: Skill, wanted: int) -> int:
+    """Return how many distinct prompts a skill has, at least `wanted` if that many are found: few steps first."""
+    total = 0
+    for steps in _COUNT_STEPS:
+        points = count_distinct(skill, max(steps, wanted))
+        total = points.count * len(skill.wordings)
+        if points.exact or total >= wanted:
+            break
+    return total

@@ -99,7 +99,8 @@ def _refuse_deep(text: str, name: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            where = f"{name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
+            mark = event.start_mark
+            where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
             raise ConfigError(f"nested more than {MAX_DEPTH} levels deep", where=where, hint="is a bracket left open?")
 
 

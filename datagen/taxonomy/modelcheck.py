@@ -173,7 +173,7 @@ def _merge(faults: list[_Fault]) -> list[_Fault]:
         earlier = kept.setdefault((fault.path, sort), fault)
         if earlier is fault or not (expected or fault.missing):
             continue
-        words = _expected(earlier.error).split(" or ") + [expected]
+        words = [*_expected(earlier.error).split(" or "), expected]
         error = {**earlier.error, "expected": " or ".join(dict.fromkeys(words))} if expected else earlier.error
         missing = " or ".join(dict.fromkeys([*earlier.missing.split(" or "), fault.missing]))
         kept[(fault.path, sort)] = _Fault(fault.path, missing, fault.member, error)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 Answer = TypeVar("Answer")
 
-MOST = 10_000
+MOST = 16_384
 """How many answers one function remembers; later ones are worked out each time."""
 
 

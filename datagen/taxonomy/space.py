@@ -1,8 +1,8 @@
-"""The space of a skill: its slots, levels and constraints, how one point of it is chosen, and how many there are.
+"""The space of a skill: its slots, levels and constraints, how points of it are dealt out, and how many there are.
 
-A choice is a pure function of a key: a hash gives 512 bits, and each slot divides off its share. Points that break a
-constraint are thrown back; when few points are left, they are listed and the choice is made among them, so that both
-ways draw uniformly from what is allowed.
+The points of a level, each in every wording, are numbered. A keyed shuffle of the numbers deals them out, so that none
+comes twice before all have come, and number i can be had without those before it. Where a constraint forbids a point,
+another one is drawn by hash, uniformly from what is allowed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 
 from datagen.errors import ConfigError
@@ -20,6 +21,8 @@ from datagen.taxonomy.render import Value, Wording
 
 _TRIES = 64
 _LISTED = 1_000_000
+_ROUNDS = 4
+_64_BITS = 2**64 - 1
 
 Point = dict[str, Value]
 
@@ -30,7 +33,11 @@ class Level:
 
     name: str
     choices: dict[str, tuple[Value, ...]]
+    size: int = field(init=False)
     allowed: list[tuple[Value, ...]] = field(default_factory=list, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", math.prod(map(len, self.choices.values())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,11 @@ class Skill:
         return f"{self.weakness}/{self.name}"
 
     @property
+    def size(self) -> int:
+        """How many items may be needed until every prompt has come: more bring nothing new."""
+        return len(self.levels) * len(self.wordings) * max(level.size for level in self.levels)
+
+    @property
     def bound(self) -> tuple[str, ...]:
         """The slots that some constraint speaks of, in the order of the slots."""
         named = {name for constraint in self.constraints for name in constraint.names}
@@ -65,6 +77,47 @@ class Distinct:
 
     count: int
     exact: bool
+
+
+def deal_point(skill: Skill, index: int, seed: int) -> tuple[Level, Point, Wording]:
+    """Return the level, the point and the wording of item `index` of a skill, a pure function of seed, path and index.
+
+    Levels take turns. Up to `skill.size` items, a point comes again in the same wording only in place of one that the
+    constraints forbid, or when its level is smaller than another. Raises ConfigError as `choose_point`.
+    """
+    turn, place = divmod(index, len(skill.levels))
+    level = skill.levels[place]
+    deal, number = divmod(turn, level.size * len(skill.wordings))
+    keys = _round_keys(f"{seed}/{skill.path}/{level.name}/{deal}")
+    number, said = divmod(shuffle(number, level.size * len(skill.wordings), keys), len(skill.wordings))
+    point, _ = _divide(level, number)
+    if not all(constraint.holds(point) for constraint in skill.constraints):
+        point, _ = choose_point(skill, level, f"{seed}/{skill.path}/{index}".encode())
+    return level, point, skill.wordings[said]
+
+
+@lru_cache(maxsize=256)
+def _round_keys(key: str) -> tuple[int, ...]:
+    digest = blake2b(key.encode(), digest_size=8 * _ROUNDS).digest()
+    return tuple(int.from_bytes(digest[k : k + 8], "little") for k in range(0, len(digest), 8))
+
+
+def shuffle(number: int, size: int, keys: Sequence[int]) -> int:
+    """Return where `number` goes in a shuffle of 0..size-1: a bijection, with no list of the numbers.
+
+    A Feistel network over pairs below the root of `size`, walked on until it lands inside (Black and Rogaway, "Ciphers
+    with Arbitrary Finite Domains", 2002); the round function mixes like SplitMix64. Even, not secret.
+    """
+    root = math.isqrt(size - 1) + 1
+    while True:
+        left, right = divmod(number, root)
+        for key in keys:
+            mixed = (right * 0x9E3779B97F4A7C15 + key) & _64_BITS
+            mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
+            left, right = right, (left + (mixed >> 31)) % root
+        number = left * root + right
+        if number < size:
+            return number
 
 
 def choose_point(skill: Skill, level: Level, key: bytes) -> tuple[Point, int]:

@@ -40,6 +40,7 @@ def train_codec(out: Path, *, steps: int, batch: int, seed: int, init: Path | No
     state = TrainingState(out, codec, optimizers)
     for step in range(state.restore(), steps):
         schedule.set(step)
+        torch.manual_seed(seed * 1_000_003 + step)  # each step has its own noise, so a stopped training goes on alike
         codec.train()
         picked = np.random.default_rng([seed, step]).integers(0, _POOL, batch)
         pictures = to_unit(pool[picked])

@@ -1,6 +1,6 @@
 """A backend that draws true scenes at once, some of them wrong on purpose: runs the whole pipeline without a model.
 
-Used by tests and benchmarks alone, as the dotted plugin `tests.helpers.instant`. Everything follows from a request's seed.
+Used by tests and benchmarks alone, as the plugin `tests.helpers.instant`. Everything follows from a request's seed.
 """
 
 from __future__ import annotations

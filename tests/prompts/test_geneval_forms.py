@@ -10,7 +10,8 @@ from datagen.prompts.contamination import Contamination
 from datagen.prompts.geneval_forms import FORM_COUNTS, geneval_forms
 from datagen.taxonomy.lexicon import Lexicon, Word
 
-OBJECTS = tuple(Word(f"thing{letter}") for letter in "abcdefgh") + (
+OBJECTS = (
+    *(Word(f"thing{letter}") for letter in "abcdefgh"),
     Word("umbrella", plural="umbrellas", article="an"),
     Word("knife", plural="knives", article="a"),
 )

@@ -146,7 +146,7 @@ def test_each_mistake_is_told_at_its_place(home: Path, old: str, new: str, expec
     [
         (
             "{{ many(n, object) }}\n",
-            "templates/mine/one.j2:1:1  the wording '{{ many(n, object) }}' of the skill 'one' leaves out the slot 'color'",
+            "one.j2:1:1  the wording '{{ many(n, object) }}' of the skill 'one' leaves out the slot 'color'",
         ),
         (
             "{# a\nb -#}\n{{ many(n, colr, object) }}\n",

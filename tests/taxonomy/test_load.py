@@ -3,12 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from projects import LEXICON, TAXONOMY, TEMPLATE, write_project
 
 from datagen.errors import ConfigError
 from datagen.shipped import shipped_path
 from datagen.taxonomy import count_distinct, find_template, load_taxonomy, resolve_lexicon, resolve_taxonomy
-from datagen.taxonomy.space import choose_point
+from datagen.taxonomy.space import choose_point, shuffle
 
 SHIPPED = ["counting", "spatial", "attributes", "text_rendering"]
 
@@ -183,6 +185,11 @@ def test_constraints_that_leave_nothing_say_so(tmp_path: Path) -> None:
         choose_point(skill, skill.levels[0], b"")
     assert caught.value.where.startswith(str(tmp_path))
     assert count_distinct(skill).count == 0
+
+
+@given(st.integers(1, 400), st.lists(st.integers(0, 2**64 - 1), min_size=4, max_size=4))
+def test_a_shuffle_loses_no_number(size: int, keys: list[int]) -> None:
+    assert sorted(shuffle(number, size, keys) for number in range(size)) == list(range(size))
 
 
 def _one(paths: tuple[Path, Path]) -> tuple[list[Path], Path]:

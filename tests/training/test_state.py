@@ -4,31 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
+from datagen.backends.embedded.codec import ImageCodec
 from datagen.training.codec import train_codec
+from datagen.training.state import TrainingState
 
 
-def test_a_resumed_codec_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch) -> None:  # noqa: ANN001
+def train(out: Path) -> ImageCodec:
+    return train_codec(out, steps=16, batch=4, seed=0, init=None, save_every=8)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datagen.training.codec._POOL", 64)
-    settings = {"steps": 6, "batch": 4, "seed": 0, "init": None, "save_every": 3}
-    whole = train_codec(tmp_path / "whole", **settings)
-    monkeypatch.setattr("datagen.training.codec.save_codec", _stop_after_first_save := _Stop())
-    try:
-        train_codec(tmp_path / "cut", **settings)
-    except KeyboardInterrupt:
-        pass
-    assert _stop_after_first_save.called
-    monkeypatch.undo()
-    monkeypatch.setattr("datagen.training.codec._POOL", 64)
-    resumed = train_codec(tmp_path / "cut", **settings)
+    whole = train(tmp_path / "whole")
+    save = TrainingState.save
+
+    def save_and_stop(self: TrainingState, step: int) -> None:
+        save(self, step)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "cut")
+    resumed = train(tmp_path / "cut")
+    assert whole.codes == resumed.codes
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-class _Stop:
-    called = False
+def test_log_has_a_line_an_interval(tmp_path: Path) -> None:
+    state = TrainingState(tmp_path, torch.nn.Linear(2, 2), [])
+    state.log(50, loss=0.123456789)
+    assert '"loss": 0.12346' in (tmp_path / "log.jsonl").read_text()
 
-    def __call__(self, *args: object) -> None:
-        self.called = True
-        raise KeyboardInterrupt
+
+def test_a_fresh_folder_begins_at_zero(tmp_path: Path) -> None:
+    assert TrainingState(tmp_path, torch.nn.Linear(2, 2), []).restore() == 0

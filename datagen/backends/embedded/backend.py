@@ -51,7 +51,7 @@ class EmbeddedOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model wrote, read back: the plan if it made one, the codes of the image if it is whole, and how it ended."""
+    """What the model wrote, read back: the plan if any, the codes of the image if it is whole, and how it ended."""
 
     plan: str | None
     codes: tuple[int, ...] | None

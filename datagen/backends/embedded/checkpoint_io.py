@@ -1,7 +1,7 @@
 """Reading and writing the checkpoint folder: an ordinary Hugging Face causal LM with the image tokenizer beside it.
 
-    config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json   the LM, bf16
-    codec.json   codec.safetensors                                                                    the image tokenizer
+config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json   the LM, bf16
+codec.json   codec.safetensors                                                                    the image tokenizer
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """One vocabulary for text and image tokens, and the form of a sequence in it.
 
-    <|bos|> <|think|>  a red star  <|assistant|> <think> plan </think> <image> 6 rows of <|row_r|> and 6 codes </image> <|eos|>
-    <|bos|> <|direct|> a red star  <|assistant|>                      <image> …                                 </image> <|eos|>
+    <|bos|> <|think|>  a red star  <|assistant|> <think> plan </think> <image> rows </image> <|eos|>
+    <|bos|> <|direct|> a red star  <|assistant|>                       <image> rows </image> <|eos|>
+
+A row is `<|row_r|>` and six image tokens; there are six rows.
 
 What stands after `<|assistant|>` is all the model's own: it opens and closes the thought, and it decides when to draw.
 Text is byte-level BPE without loss; capital letters always stand alone, so that a word to be written is read letter by

@@ -1,6 +1,6 @@
 """True scenes to learn from: lay out what a prompt claims, at random, on the canvas of `datagen.pictograms`.
 
-Used by training and by `datagen bench model` (what is the best that any drawing could score?); generation never calls it.
+Used by training and by `datagen bench model`, which asks what the best drawing could score; generation never calls it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ def _place(sizes: Sequence[tuple[int, int]], rng: random.Random) -> list[tuple[i
     """Put boxes (w, h) on the grid without overlap, each uniformly among what is free; None if one finds no room."""
     boxes: list[tuple[int, int, int, int]] = []
     for w, h in sizes:
-        free = [
-            (x, y) for y in range(GRID - h + 1) for x in range(GRID - w + 1) if not _overlaps(x, y, w, h, boxes)
-        ]
+        free = [(x, y) for y in range(GRID - h + 1) for x in range(GRID - w + 1) if not _overlaps(x, y, w, h, boxes)]
         if not free:
             return None
         x, y = rng.choice(free)

@@ -22,7 +22,14 @@ def make_requests(texts: list[str] = TEXTS, mode: str = "think") -> list[Request
     return [
         Request(
             Prompt.make(
-                text, (Claim("count", "star", "", 1),), weakness="w", skill="s", level="easy", index=k, seed=0, template="t"
+                text,
+                (Claim("count", "star", "", 1),),
+                weakness="w",
+                skill="s",
+                level="easy",
+                index=k,
+                seed=0,
+                template="t",
             ),
             candidate=0,
             seed=1000 + k,

@@ -1,0 +1,57 @@
+"""`datagen bench`: each command measures, prints one table or two, and takes `--json FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+bench = typer.Typer(help="Measure: each benchmark prints its table and takes --json FILE.", no_args_is_help=True)
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")]
+CheckpointOption = Annotated[Path | None, typer.Option(help="A checkpoint folder [the shipped one].")]
+
+
+@bench.command("model")
+def bench_model(
+    checkpoint: CheckpointOption = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Held-out prompts a skill.")] = 40,
+    candidates: Annotated[int, typer.Option(min=8, help="Samples a prompt; pass@k is for this k.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of prompts and samples.")] = 1,
+    mode: Annotated[str, typer.Option(help="think or direct")] = "think",
+    json: JsonOption = None,
+) -> None:
+    """Judge the embedded model on prompts it was never trained on."""
+    from datagen.backends.embedded.backend import SHIPPED
+    from datagen.bench.model import bench_model as measure
+
+    tables = measure(checkpoint or SHIPPED, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
+    _show(tables, json)
+
+
+@bench.command("generate")
+def bench_generate(
+    batch: Annotated[int, typer.Option(min=1, help="Samples a batch, on both sides.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed batches of each engine, in turn.")] = 5,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Time the embedded engine against `transformers` `generate`."""
+    from datagen.backends.embedded.backend import SHIPPED
+    from datagen.bench.generate import measure_generation
+    from datagen.bench.model import draw_held_out
+
+    prompts = [prompt.text for prompt in draw_held_out(-(-batch // 10), seed=0)][:batch]
+    _show({"generate": measure_generation(prompts, rounds=rounds, checkpoint=checkpoint or SHIPPED)}, json)
+
+
+def _show(tables: dict[str, list[dict[str, Any]]], file: Path | None) -> None:
+    """Print each table, and write all of them to `file` as JSON."""
+    import json
+
+    from datagen.console import print_table
+
+    for title, rows in tables.items():
+        print_table(list(rows[0]), [list(row.values()) for row in rows], title)
+    if file is not None:
+        file.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")

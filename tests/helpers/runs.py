@@ -1,0 +1,68 @@
+"""Small runs with the instant backend, in this process or in one of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from datagen.config import Recipe, make_recipe
+from datagen.pipeline import BuildResult, Run, Silent, build_run, create_run
+from datagen.runners.local import make_runner
+
+ROOT = Path(__file__).parent.parent.parent
+SHARDS = ("prompts", "samples", "scores", "failures")
+
+
+class Listener(Silent):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def small_values(**changes: Any) -> dict[str, Any]:
+    """A recipe of 3 shards that needs no OCR; backend options are given as `backend`."""
+    backend = {"name": "tests.helpers.instant", **changes.pop("backend", {})}
+    values = {"taxonomy": ["counting", "attributes"], "lexicon": "pictograms", "prompts": 10, "candidates": 2}
+    values |= {"shard_prompts": 4, "rewards": ["counting", "attribute", "plan"], "failure_limit": 1.0, "name": "small"}
+    return {**values, "backend": backend, **changes}
+
+
+def small_recipe(**changes: Any) -> Recipe:
+    return make_recipe(small_values(**changes))
+
+
+def build_here(recipe: Recipe, folder: Path | str, watch: Silent | None = None) -> tuple[Run, BuildResult]:
+    """Build in this process, without workers."""
+    run = create_run(recipe, str(folder))
+    return run, build_run(run, make_runner(0), watch or Silent())
+
+
+def hash_files(folder: Path, *parts: str) -> dict[str, str]:
+    """The content hash of every file under some parts of a run."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for part in parts
+        for path in sorted((folder / part).rglob("*"))
+        if path.is_file()
+    }
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "datagen", *map(str, words)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def run_cli(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(command(*words), capture_output=True, text=True, env=environment(), cwd=cwd, timeout=300)

@@ -1,0 +1,84 @@
+"""The local runner: workers change when things happen, never what is written; faults in a worker are clear errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datagen.errors import RunError, TooManyFailures
+from datagen.pipeline import Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
+from datagen.runners.local import default_workers, make_runner
+from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
+
+KILLER = """
+import os
+TARGET = "image"
+JUDGES = frozenset()
+def score(prompt, sample, tools):
+    os._exit(9)
+"""
+
+
+class Recorder(Silent):
+    def __init__(self) -> None:
+        self.seen: list[Progress] = []
+
+    def show(self, progress: Progress) -> None:
+        self.seen.append(progress)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_write_what_one_process_writes(tmp_path: Path, workers: int) -> None:
+    recipe = small_recipe(backend={"fails": 0.2})
+    build_here(recipe, tmp_path / "plain")
+    recorder = Recorder()
+    build_run(create_run(recipe, str(tmp_path / "workers")), make_runner(workers), recorder)
+    parts = (*SHARDS, "dataset")
+    assert hash_files(tmp_path / "plain", *parts) == hash_files(tmp_path / "workers", *parts)
+    last = {progress.stage: progress for progress in recorder.seen}
+    assert [last[stage].done for stage in ("generate", "score", "export", "report")] == [
+        20,
+        20,
+        *[last["weigh"].done] * 2,
+    ]
+    assert last["score"].failed > 0
+    assert last["score"].reward is not None
+    assert 0 < last["score"].reward <= 1
+
+
+def test_a_worker_that_dies_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deadly").mkdir()
+    (tmp_path / "deadly/scorer.py").write_text(KILLER, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = create_run(small_recipe(rewards=["deadly.scorer"]), str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    with pytest.raises(RunError, match="a scoring process was killed"):
+        run_jobs(run, "both", make_runner(1), Silent())
+    assert run.folder.list_shards("samples")
+
+
+def test_errors_cross_the_process_border_whole(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(), tmp_path / "run")
+    path = tmp_path / "run/samples/00001.parquet"
+    path.write_bytes(path.read_bytes()[:4] + b"\0" * (path.stat().st_size - 12) + path.read_bytes()[-8:])
+    run.folder.remove_shard("scores", 1)
+    with pytest.raises(RunError, match="damaged") as caught:
+        run_jobs(run, "score", make_runner(1), Silent())
+    assert caught.value.where == str(path)
+    assert "delete that file" in caught.value.hint
+
+
+def test_failures_over_the_limit_stop_and_what_was_drawn_is_written(tmp_path: Path) -> None:
+    recipe = small_recipe(prompts=60, candidates=5, backend={"fails": 0.7}, failure_limit=0.1)
+    run = create_run(recipe, str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    with pytest.raises(TooManyFailures):
+        run_jobs(run, "both", make_runner(1), Silent())
+    assert run.folder.list_shards("samples") == run.folder.list_shards("scores")
+    assert 0 < len(run.folder.list_shards("samples")) < 15
+    assert find_jobs(run, "both", Silent()).jobs
+
+
+def test_default_workers_leave_a_core_for_the_model() -> None:
+    assert 1 <= default_workers() <= 8

@@ -1,0 +1,114 @@
+"""Recipes: read, changed on the command line, and refused with a line that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datagen.config import Recipe, changed_keys, fingerprint_of, load_recipe, make_recipe
+from datagen.errors import ConfigError
+
+GOOD = "taxonomy: [counting]\nprompts: 12\nbackend: {name: embedded, temperature: 0.5}\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_recipe_takes_its_name_and_defaults(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, GOOD))
+    assert (recipe.name, recipe.prompts, recipe.candidates, recipe.mode) == ("mine", 12, 4, "think")
+    assert recipe.backend.name == "embedded"
+    assert recipe.backend.options == {"temperature": 0.5}
+
+
+def test_the_shipped_quickstart_loads_by_name() -> None:
+    recipe = load_recipe("quickstart")
+    assert (recipe.prompts, recipe.candidates, len(recipe.taxonomy)) == (200, 4, 4)
+
+
+def test_overrides_reach_nested_keys_and_parse_yaml(tmp_path: Path) -> None:
+    changes = ["backend.temperature=0.25", "rewards=[text, plan]", "detector.match=0.9", "weights.policy=best"]
+    recipe = load_recipe(write(tmp_path, GOOD), changes)
+    assert recipe.backend.options == {"temperature": 0.25}
+    assert recipe.rewards == ["text", "plan"]
+    assert recipe.detector.options == {"match": 0.9}
+    assert recipe.weights == {"policy": "best"}
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("taxonomy: [counting]\ncandidatez: 3\n", "mine.yaml:2", "did you mean 'candidates'?"),
+        ("taxonomy: [counting]\nprompts: many\n", "mine.yaml:2", "not 'many'"),
+        ("taxonomy: [counting]\nprompts: 1000000000\n", "mine.yaml:2", "10000000"),
+        ("taxonomy: [counting]\nprompts: true\n", "mine.yaml:2", "prompts"),
+        ("taxonomy: [counting]\nversion: 2\n", "mine.yaml", "newer"),
+        ("taxonomy: [counting]\naggregate: {imag: min}\n", "mine.yaml:2", "did you mean 'image'?"),
+        ("taxonomy: [counting]\nprompts: 1\nprompts: 2\n", "mine.yaml:3", "twice"),
+        ("taxonomy: [counting\nprompts: 3\n", "mine.yaml:2", "broken YAML"),
+        ("prompts: 3\n", "mine.yaml", "'taxonomy' is missing"),
+        ("- a\n- b\n", "mine.yaml", "mapping of keys"),
+        ("", "mine.yaml", "mapping of keys"),
+        ("taxonomy: [counting]\nshard_prompts: 10000\ncandidates: 200\n", "mine.yaml", "a shard holds at most"),
+        ("taxonomy: [counting]\nprompts: 10000000\ncandidates: 256\nshard_prompts: 8\n", "mine.yaml", "at most"),
+        ("taxonomy: [counting]\nrewards: [plan, plan]\n", "mine.yaml", "twice"),
+        ("taxonomy: [counting]\nname: ../etc\n", "mine.yaml:2", "name"),
+        ("taxonomy: [counting]\nseed: -1\n", "mine.yaml:2", "seed"),
+        ("taxonomy: [counting]\nfailure_limit: .nan\n", "mine.yaml:2", "failure_limit"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_line(tmp_path: Path, text: str, where: str, what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(write(tmp_path, text))
+    assert where in caught.value.where
+    assert what in str(caught.value)
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(write(tmp_path, "taxonomy: [counting]\nprompts: 0\nmode: dream\nwaights: {}\n"))
+    for word in ("mine.yaml:2", "mine.yaml:3", "mine.yaml:4", "weights"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["candidates", "=3", "a..b=1", "candidates={"])
+def test_a_broken_override_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"key=value|YAML"):
+        load_recipe("quickstart", [override])
+
+
+def test_unknown_recipes_are_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'quickstart'"):
+        load_recipe("quikstart")
+    with pytest.raises(ConfigError, match="no such recipe"):
+        load_recipe("folder/none.yaml")
+
+
+def test_paths_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "taxonomy").mkdir()
+    (tmp_path / "taxonomy/own.yaml").write_text("x", encoding="utf-8")
+    recipe = load_recipe(write(tmp_path, "taxonomy: [taxonomy/own.yaml, counting]\n"))
+    assert recipe.taxonomy == [str((tmp_path / "taxonomy/own.yaml").resolve()), "counting"]
+
+
+def test_the_fingerprint_is_of_the_data_alone() -> None:
+    base = {"taxonomy": ["counting"], "weights": {"policy": "rwr"}}
+    first = fingerprint_of(make_recipe(base), {"a": "1"})
+    assert fingerprint_of(make_recipe(base, ["weights.policy=best", "name=other"]), {"a": "1"}) == first
+    assert fingerprint_of(make_recipe(base, ["seed=1"]), {"a": "1"}) != first
+    assert fingerprint_of(make_recipe(base), {"a": "2"}) != first
+
+
+def test_changed_keys_are_dotted() -> None:
+    old = make_recipe({"taxonomy": ["counting"]}).to_dict()
+    new = make_recipe({"taxonomy": ["counting"]}, ["backend.temperature=2", "candidates=8", "weights.beta=1"]).to_dict()
+    assert changed_keys(old, new) == ["backend.temperature", "candidates"]
+
+
+def test_a_recipe_survives_the_way_through_yaml() -> None:
+    recipe = load_recipe("quickstart")
+    assert Recipe.model_validate(recipe.to_dict()) == recipe
