@@ -65,7 +65,7 @@ def test_killed_at_random_moments_a_run_ends_the_same(tmp_path: Path) -> None:
     assert last.returncode == 0, last.stderr
     parts = (*SHARDS, "dataset")
     assert hash_files(whole, *parts) == hash_files(torn, *parts)
-    assert not [path for path in torn.rglob("*.part")]
+    assert not list(torn.rglob("*.part"))
 
 
 def test_ctrl_c_ends_after_the_shard_in_flight_and_says_how_to_go_on(tmp_path: Path) -> None:

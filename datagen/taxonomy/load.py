@@ -20,6 +20,7 @@ from datagen.taxonomy.modelcheck import check_model, problems_error
 from datagen.taxonomy.models import ListSlot, RangeSlot, SkillFile, Slot, TaxonomyFile
 from datagen.taxonomy.problems import Problem, did_you_mean, show
 from datagen.taxonomy.render import Value, Wording, read_wordings
+from datagen.taxonomy.sandbox import FUNCTIONS
 from datagen.taxonomy.space import Level, Skill
 
 DEFAULT_LEVEL = "medium"
@@ -147,6 +148,11 @@ class _Builder:
 
     def build(self, skill: SkillFile, path: Path) -> Skill:
         """Return the skill. Raises ConfigError at the first part of it that cannot be used."""
+        for name in sorted(FUNCTIONS.keys() & skill.slots.keys()):
+            hint = "templates could not tell them apart: rename the slot"
+            raise problems_error(
+                [self.at("slots", name, what=f"the slot {name!r} is named like a function", hint=hint)]
+            )
         full = {name: slot_values(slot, self.lexicon) for name, slot in skill.slots.items()}
         is_number = {name: self._is_number(name, values) for name, values in full.items()}
         words = {str(word.name) for items in self.lexicon.lists.values() for word in items}

@@ -89,6 +89,7 @@ def test_names_are_shipped_files_and_paths_are_paths(tmp_path: Path) -> None:
         ("title: A few", "shar: 0.5\n    title: A few", 7, "did you mean 'share'?"),
         ("range: [1, 4]", "range: [1, 1000000000]", 9, "1000000000"),
         ("range: [1, 4]", "values: [1, big]", 9, "mixes words and numbers"),
+        ("object: {from: objects}", "many: {from: objects}", 10, "named like a function"),
     ],
 )
 def test_a_fault_is_shown_at_its_line(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:

@@ -142,6 +142,10 @@ def test_any_text_as_a_template_gives_text_or_a_config_error(source: str) -> Non
     [
         ("object != bench", True),
         ("object == 'knife'", True),
+        ("object != object", False),
+        ("object == bench", False),
+        ("object == object", True),
+        ("many != object", True),
         ("object in ['fork', 'spoon']", False),
         ("relation == 'left of' and n + one <= 4", True),
         ("n is even", False),
