@@ -45,7 +45,6 @@ def measure_overhead(samples: int, home: Path) -> list[dict[str, Any]]:
         "taxonomy": ["counting", "spatial", "attributes", "text_rendering"],
         "lexicon": "pictograms",
         "prompts": samples // 4,
-        "shard_prompts": 32,
         "backend": {"name": "tests.helpers.instant", "same": True},
         "rewards": ["tests.helpers.agree"],
     }

@@ -80,7 +80,7 @@ class Recipe(BaseModel):
     candidates: int = Field(4, ge=1, le=256, strict=True, description="samples a prompt")
     mode: Mode = Field("think", description="`think` (reasoning, then image) or `direct` (image only)")
     seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="everything random follows from it")
-    shard_prompts: int = Field(32, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
+    shard_prompts: int = Field(64, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
     backend: Choice = Field(Choice(name="embedded"), description="the model that writes the samples, and its options")
     rewards: list[str] = Field(["counting", "spatial", "attribute", "text"], min_length=1, description="scorers")
     detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")

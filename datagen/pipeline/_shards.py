@@ -117,10 +117,11 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
         folder.remove_shard("scores", job.shard)
         folder.write_failures(job.shard, drawn.failures)
         folder.write_samples(job.shard, drawn.samples)
-        samples, failures = drawn.samples, drawn.failures
+        samples, failures, noted = drawn.samples, drawn.failures, list(drawn.failures)
     else:
         samples = tuple(folder.read_samples(job.shard))
-        failures = tuple(f for f in folder.read_failures(job.shard) if f.stage != "score")
+        noted = folder.read_failures(job.shard)
+        failures = tuple(failure for failure in noted if failure.stage != "score")
     if not job.score:
         return ShardResult(job.shard, len(samples), 0, 0.0, 0)
     prompts = {prompt.id: prompt for prompt in folder.read_prompts(job.shard)}
@@ -133,7 +134,8 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
         faults += failed
         reward = aggregate([s.value for s in given if s.target == "image"], run.recipe.aggregate.image)
         rewards += [] if reward is None else [reward]
-    folder.write_failures(job.shard, [*failures, *faults])
+    if [*failures, *faults] != noted:
+        folder.write_failures(job.shard, [*failures, *faults])
     folder.write_scores(job.shard, scores)
     unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
     return ShardResult(job.shard, len(samples), unscored, math.fsum(rewards), len(rewards))
