@@ -239,6 +239,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
         lines = dict(_walk(yaml.compose(text, Loader=yaml.SafeLoader), (), str(path)))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot be read: {error}", where=str(path)) from error
+    except RecursionError as error:
+        raise ConfigError("nested too deeply", where=str(path), hint="a recipe has two levels") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)

@@ -183,7 +183,7 @@ def test_a_full_disk_stops_with_one_message_and_keeps_what_is_there(tmp_path: Pa
 def test_progress_in_one_line() -> None:
     rest = ["1.0%", "failed", "mean", "reward", "0.500"]
     line = describe_progress(Progress("score", 300, 1000, before=100, failed=3, reward=0.5), 10.0)
-    assert line.split() == ["score", "300/1,000", "30%", *"20.0 samples/s 0:35 left".split(" "), *rest]
+    assert line.split() == ["score", "300/1,000", "30%", *["20.0", "samples/s", "0:35", "left"], *rest]
     assert "was there already" in describe_progress(Progress("generate", 5, 5, before=5), 0.0)
     assert "/s" not in describe_progress(Progress("generate", 0, 5), 0.0)
 

@@ -64,35 +64,45 @@ def source_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def compile_wording(source: str, file: str, line: int, label: str = "") -> Wording:
+Parts = dict[str, Remembered[str]]
+
+
+def compile_wording(source: str, file: str, line: int, label: str = "", shared: Parts | None = None) -> Wording:
     """Compile one wording. Raises ConfigError, with file and line, for bad syntax and what the sandbox refuses.
 
-    `label` is what a prompt's record names as its template; the default is `file:line`.
+    `label` is what a prompt's record names as its template; the default is `file:line`. `shared` holds compiled parts
+    of other wordings for the same slots, which are used again.
     """
     where = f"{file}:{line}"
     if len(source) > MAX_CHARACTERS:
         raise ConfigError(f"a wording of {len(source)} characters", where=where, hint=f"at most {MAX_CHARACTERS}")
     try:
         tree = parse(source)
-        parts = tuple(_parts(tree))
+        parts = tuple(_parts(tree, {} if shared is None else shared))
     except TemplateSyntaxError as error:
         hint = f"a wording is one line with slots and the functions {', '.join(FUNCTIONS)}: {source!r}"
         raise ConfigError(f"broken template: {error.message}", where=where, hint=hint) from error
     return Wording(file, line, source, names_in(tree), label or where, parts)
 
 
-def _parts(tree: nodes.Template) -> Iterator[str | Remembered[str]]:
-    """Split a wording into its plain text and what depends on slots, each compiled alone."""
+def _parts(tree: nodes.Template, shared: Parts) -> Iterator[str | Remembered[str]]:
+    """Split a wording into its plain text and what depends on slots, each compiled alone and once."""
     for statement in tree.body:
         for node in statement.nodes if isinstance(statement, nodes.Output) else [statement]:
             if isinstance(node, nodes.TemplateData):
                 yield node.data
-            else:
-                body = nodes.Output([node]) if isinstance(node, nodes.Expr) else node
-                part = nodes.Template([body], lineno=1)
-                part.set_environment(SANDBOX)
-                compiled = Template.from_code(SANDBOX, SANDBOX.compile(part), dict(SANDBOX.globals))
-                yield Remembered(names_in(part), compiled.render)
+                continue
+            written = repr(node)
+            if written not in shared:
+                shared[written] = _compile_part(node)
+            yield shared[written]
+
+
+def _compile_part(node: nodes.Node) -> Remembered[str]:
+    part = nodes.Template([nodes.Output([node]) if isinstance(node, nodes.Expr) else node], lineno=1)
+    part.set_environment(SANDBOX)
+    compiled = Template.from_code(SANDBOX, SANDBOX.compile(part), dict(SANDBOX.globals))
+    return Remembered(names_in(part), compiled.render)
 
 
 def read_wordings(path: Path, label: str = "") -> tuple[Wording, ...]:
@@ -105,7 +115,8 @@ def read_wordings(path: Path, label: str = "") -> tuple[Wording, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the template: {error}", where=str(path), hint="check the path") from error
     named = label or path.name
-    found = tuple(compile_wording(line, str(path), n, f"{named}:{n}") for n, line in source_lines(text))
+    shared: Parts = {}
+    found = tuple(compile_wording(line, str(path), n, f"{named}:{n}", shared) for n, line in source_lines(text))
     if not found:
         raise ConfigError("the template has no wording", where=str(path), hint="write one wording a line")
     return found

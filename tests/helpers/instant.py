@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -24,7 +25,8 @@ from datagen.records import Failure, Request, Sample, Segment
 class Instant:
     """Draws what is asked for; a share of samples is drawn wrong, another fails, as their seeds say.
 
-    `delay` is the seconds a sample takes, `same` hands out one picture for all, `breaks` raises in the middle.
+    `delay` is the seconds a sample takes, `same` hands out one picture for all, `breaks` raises in the middle, and
+    `marker` is a file that appears when the first sample is begun.
     """
 
     wrong: float = 0.4
@@ -32,11 +34,14 @@ class Instant:
     delay: float = 0.0
     same: bool = False
     breaks: bool = False
+    marker: str = ""
     name: str = "instant"
     lexicon: str = "pictograms"
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         picture = _png(lay_out(requests[0].prompt.claims, random.Random(0))) if self.same else b""
+        if self.marker:
+            Path(self.marker).touch()
         for number, request in enumerate(requests):
             if self.delay:
                 time.sleep(self.delay)
