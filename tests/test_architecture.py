@@ -22,7 +22,13 @@ FLOORS = [
     {"cli", "cli_bench", "__main__"},
 ]
 # pipeline is the one file that knows every family; bench and training measure and make what the floor below offers.
-SAME_FLOOR = {("pipeline", "export"), ("pipeline", "report"), ("bench", "training"), ("cli", "cli_bench"), ("__main__", "cli")}
+SAME_FLOOR = {
+    ("pipeline", "export"),
+    ("pipeline", "report"),
+    ("bench", "training"),
+    ("cli", "cli_bench"),
+    ("__main__", "cli"),
+}
 HEAVY = ["torch", "transformers", "datasets", "vllm", "ray", "pyarrow", "rapidocr", "onnxruntime", "scipy", "cv2"]
 
 

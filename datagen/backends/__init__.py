@@ -1,1 +1,1 @@
-"""Backends: the models that write samples. A module here is a word for `backend:` in a recipe; it has `build(options)`."""
+"""Backends: models that write samples. A module here is a word for `backend:` in a recipe; it has `build(options)`."""

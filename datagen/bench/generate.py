@@ -21,7 +21,9 @@ def measure_generation(prompts: list[str], *, rounds: int, checkpoint: Path = SH
 
     All prompts make one batch. Raises BackendError when the checkpoint cannot be loaded.
     """
-    backend = EmbeddedBackend(EmbeddedOptions(checkpoint=checkpoint, batch_size=len(prompts), device="cpu"))
+    backend = EmbeddedBackend(
+        EmbeddedOptions.parse({"checkpoint": checkpoint, "batch_size": len(prompts), "device": "cpu"})
+    )
     prompt_ids = [backend.vocab.prompt_ids(prompt, "think") for prompt in prompts]
     engines: dict[str, Callable[[int], int]] = {
         "transformers generate": _make_transformers(backend, prompt_ids, checkpoint),

@@ -53,7 +53,7 @@ class Judged:
 def draw_held_out(per_skill: int, seed: int) -> list[Prompt]:
     """Return `per_skill` prompts of every skill whose claims training never saw; claims may recur in other words."""
     files = [shipped_path("taxonomies", f"{name}.yaml") for name in WEAKNESSES]
-    prompts = []
+    prompts: list[Prompt] = []
     for skill in load_taxonomy(files, "pictograms").skills:
         unseen = (p for index in itertools.count() if held_out((p := draw(skill, index, seed)).claims))
         prompts += itertools.islice(unseen, per_skill)

@@ -10,7 +10,8 @@ from typing import Protocol
 class Progress:
     """How far one stage is; `before` of the `done` were there already and say nothing about speed.
 
-    `failed` counts samples that could not be made or scored; `reward` is the mean image reward so far, in [0, 1].
+    `failed` counts the samples that this stage could not make or score; `reward` is the mean image reward so
+    far, in [0, 1].
     """
 
     stage: str

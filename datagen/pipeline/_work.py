@@ -28,7 +28,7 @@ class Ledger:
         self.to_score = sum(job.samples for job in jobs if job.score)
         self.drawn = self.drawn_before = before.samples - self.to_draw
         self.scored = self.scored_before = before.samples - self.to_score
-        self.failed, self.tried = before.failed, before.tried
+        self.tried, self.undrawn, self.unscored = before.tried, before.undrawn, before.unscored
         self._sums: list[float] = []
         self._rewarded = 0
         self._sizes = {job.shard: job for job in jobs}
@@ -37,7 +37,7 @@ class Ledger:
         """Take one answer of the model in."""
         self.drawn += 1
         self.tried += 1
-        self.failed += failed
+        self.undrawn += failed
         self._show_drawn()
 
     def count_shard(self, result: ShardResult) -> None:
@@ -47,7 +47,7 @@ class Ledger:
             self.tried += job.samples
         if job.score:
             self.scored += job.samples
-            self.failed += result.unscored
+            self.unscored += result.unscored
             self._sums.append(result.reward_sum)
             self._rewarded += result.rewarded
             self._show_scored()
@@ -58,12 +58,12 @@ class Ledger:
 
     def check_failures(self) -> None:
         """Raise TooManyFailures when the share of failed samples is over the recipe's limit."""
-        limit = self.run.recipe.failure_limit
-        if self.tried < min(LEAST_SAMPLES, self.total) or self.failed <= limit * self.tried:
+        limit, failed = self.run.recipe.failure_limit, self.undrawn + self.unscored
+        if self.tried < min(LEAST_SAMPLES, self.total) or failed <= limit * self.tried:
             return
-        share = self.failed / self.tried
+        share = failed / self.tried
         raise TooManyFailures(
-            f"{self.failed:,} of {self.tried:,} samples failed ({share:.1%}); the recipe allows {limit:.1%}",
+            f"{failed:,} of {self.tried:,} samples failed ({share:.1%}); the recipe allows {limit:.1%}",
             where=str(self.run.folder),
             hint="see failures/ there; go on with --set failure_limit=1; finished shards are kept",
         )
@@ -76,20 +76,21 @@ class Ledger:
             self._show_scored()
 
     def _show_drawn(self) -> None:
-        self.watch.show(Progress("generate", self.drawn, self.total, self.drawn_before, self.failed))
+        self.watch.show(Progress("generate", self.drawn, self.total, self.drawn_before, self.undrawn))
 
     def _show_scored(self) -> None:
         reward = math.fsum(self._sums) / self._rewarded if self._rewarded else None
-        self.watch.show(Progress("score", self.scored, self.total, self.scored_before, self.failed, reward))
+        self.watch.show(Progress("score", self.scored, self.total, self.scored_before, self.unscored, reward))
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a run came to before: samples in its plan, tried so far, and failed among these."""
+    """What a run came to before: samples in its plan, tried so far, and of these not drawn, or drawn and not scored."""
 
     samples: int
     tried: int = 0
-    failed: int = 0
+    undrawn: int = 0
+    unscored: int = 0
 
 
 @dataclass(slots=True)
@@ -125,9 +126,12 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
         if job.draw or job.score:
             work.jobs.append(job)
         if not draw and not job.score:
-            failed = {(fault.prompt_id, fault.candidate) for fault in folder.read_failures(shard)}
+            faults = {
+                (fault.stage == "score", fault.prompt_id, fault.candidate) for fault in folder.read_failures(shard)
+            }
             work.before.tried += samples
-            work.before.failed += len(failed)
+            work.before.unscored += sum(is_score for is_score, *_ in faults)
+            work.before.undrawn += sum(not is_score for is_score, *_ in faults)
     return work
 
 
@@ -149,7 +153,7 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
         execute(run, work.jobs, ledger)
         ledger.check_failures()
     elif stages != "score":
-        watch.show(Progress("generate", ledger.total, ledger.total, ledger.total, ledger.failed))
+        watch.show(Progress("generate", ledger.total, ledger.total, ledger.total, ledger.undrawn))
 
 
 def rescore_run(word: str, changes: Sequence[str], again: bool, execute: Execute, watch: Watch) -> Run:

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     """Return a matrix of the same shape with all singular values near 1 (0.7 to 1.2)."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    x: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         gram = x @ x.T
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    result: Tensor = x.T if matrix.shape[0] > matrix.shape[1] else x
+    return result
 
 
 class Muon(torch.optim.Optimizer):
@@ -44,7 +45,8 @@ class Muon(torch.optim.Optimizer):
 
 def split_parameters(model: nn.Module, plain: tuple[str, ...]) -> tuple[list[Tensor], list[Tensor]]:
     """Return (matrices for Muon, everything else for AdamW); names holding a word of `plain` are never Muon's."""
-    matrices, rest = [], []
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
     for name, parameter in model.named_parameters():
         hidden = parameter.ndim == 2 and not any(word in name for word in plain)
         (matrices if hidden else rest).append(parameter)

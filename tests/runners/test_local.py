@@ -42,7 +42,7 @@ def test_workers_write_what_one_process_writes(tmp_path: Path, workers: int) -> 
         20,
         *[last["weigh"].done] * 2,
     ]
-    assert last["score"].failed > 0
+    assert last["generate"].failed > 0
     assert last["score"].reward is not None
     assert 0 < last["score"].reward <= 1
 

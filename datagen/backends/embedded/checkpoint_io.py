@@ -50,7 +50,8 @@ def load_codec(folder: Path) -> ImageCodec:
     tensors = load_file(str(folder / "codec.safetensors"))
     codec.set_book(tensors["book"])
     codec.load_state_dict(tensors)
-    return codec.eval()
+    codec.eval()
+    return codec
 
 
 def save_lm(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:

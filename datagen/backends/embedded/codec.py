@@ -77,7 +77,8 @@ class _Block(nn.Module):
         q, k, v = self.qkv(self.norm1(x)).reshape(batch, cells, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, cells, width))
-        return x + self.mlp(self.norm2(x))
+        result: Tensor = x + self.mlp(self.norm2(x))
+        return result
 
 
 class ImageCodec(nn.Module):

@@ -85,13 +85,15 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        ids = {token: tokenizer.token_to_id(token) for token in FIXED}
+        first_code = "<|image_0000|>"
+        known: dict[str, int] = tokenizer.get_vocab()
+        ids = {token: known[token] for token in (*FIXED, first_code)}
         self.pad, self.bos, self.eos = ids[PAD], ids[BOS], ids[EOS]
         self.assistant, self.modes = ids[ASSISTANT], {mode: ids[token] for mode, token in MODES.items()}
         self.think, self.end_think = ids[THINK], ids[END_THINK]
         self.image, self.end_image = ids[IMAGE], ids[END_IMAGE]
         self.rows = [ids[token] for token in ROWS]
-        self.first_code = tokenizer.token_to_id("<|image_0000|>")
+        self.first_code = ids[first_code]
         self.size = tokenizer.get_vocab_size()
 
     def prompt_ids(self, text: str, mode: str) -> list[int]:
