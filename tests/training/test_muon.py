@@ -23,7 +23,7 @@ def test_it_lowers_a_loss() -> None:
     goal = x @ torch.randn(8, 8)
     optimizer = Muon(layer.parameters(), lr=0.05)
     losses = []
-    for _ in range(60):
+    for _ in range(150):
         loss = (layer(x) - goal).square().mean()
         optimizer.zero_grad()
         loss.backward()
