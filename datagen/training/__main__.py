@@ -37,13 +37,24 @@ def lm(
     batch: int = 48,
     seed: int = 0,
     init: InitOption = None,
+    rate: Annotated[float, typer.Option(min=0, help="Scales the learning rates; 0.3 suits --init.")] = 1.0,
     save_every: int = 250,
     device: str = "cpu",
 ) -> None:
     """Train the language model on prompts, plans and image tokens."""
     from datagen.training.lm import train_lm
 
-    train_lm(out, codec=codec, steps=steps, batch=batch, seed=seed, init=init, save_every=save_every, device=device)
+    train_lm(
+        out,
+        codec=codec,
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        init=init,
+        rate=rate,
+        save_every=save_every,
+        device=device,
+    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ the batch that it would have had.
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -101,29 +102,46 @@ def _in_range(chunk: int, future: Future[list[Batch]], first: int, last: int) ->
             yield batch
 
 
-def prepare_folder(out: Path, codec: Path) -> Tokenizer:
-    """Put the image tokenizer and the text tokenizer into `out` (training the latter if it is not there)."""
+def prepare_folder(out: Path, codec: Path, init: Path | None) -> Tokenizer:
+    """Put the image tokenizer and the text tokenizer into `out`: the latter as it is there, from `init`, or trained."""
     from tokenizers import Tokenizer
 
     out.mkdir(parents=True, exist_ok=True)
     image_codec = load_codec(codec)
     save_codec(image_codec, out)
+    if init and not (out / "tokenizer.json").exists():
+        shutil.copy(init / "tokenizer.json", out / "tokenizer.json")  # the weights know these ids and no others
     if not (out / "tokenizer.json").exists():
         build_tokenizer(tokenizer_corpus(), image_codec.codes).save(str(out / "tokenizer.json"))
     return Tokenizer.from_file(str(out / "tokenizer.json"))
 
 
 def train_lm(
-    out: Path, *, codec: Path, steps: int, batch: int, seed: int, init: Path | None, save_every: int, device: str
+    out: Path,
+    *,
+    codec: Path,
+    steps: int,
+    batch: int,
+    seed: int,
+    init: Path | None,
+    rate: float,
+    save_every: int,
+    device: str,
 ) -> None:
-    """Train for `steps` in all, going on from `out/state.pt` if it is there; write the checkpoint folder `out`."""
-    tokenizer = prepare_folder(out, codec)
+    """Train for `steps` in all, going on from `out/state.pt` if it is there; write the checkpoint folder `out`.
+
+    `init` is a checkpoint folder to start from, and `rate` scales both learning rates (less than 1 suits `init`).
+    """
+    tokenizer = prepare_folder(out, codec, init)
     vocab = Vocabulary(tokenizer)
     torch.manual_seed(seed)
     model = _load(init) if init else new_model(vocab, LMShape())
     model.to(device).train()
     matrices, rest = split_parameters(model, ("embed_tokens",))
-    optimizers = [Muon(matrices, lr=0.02), torch.optim.AdamW(rest, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)]
+    optimizers = [
+        Muon(matrices, lr=0.02 * rate),
+        torch.optim.AdamW(rest, lr=3e-3 * rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
     schedule = Schedule(optimizers, steps, decay=0.5)
     state = TrainingState(out, model, optimizers)
     first = state.restore()
