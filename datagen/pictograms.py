@@ -2,7 +2,7 @@
 
 One home for what both sides must agree on: the names of shapes, the ten GenEval colours, the backgrounds, the
 6 x 6 cell canvas and how a true scene looks. The backend learns from `draw_scene`; the detector compares what it
-finds with `shape_mask`. Nothing here places objects for the model. See it: `datagen bench model --pictures`.
+finds with `shape_mask`. Nothing here places objects for the model. See it: the gallery of `datagen build`.
 
 Not covered: perspective, overlap, shading, lower-case letters, more than one word a picture.
 """

@@ -5,7 +5,7 @@ The true mask of each pictogram in its box of two or three cells, and of each ca
 the match is the Tanimoto similarity (an intersection over union for coverages) over the whole box, the empty margin
 included. The best matches at or above `MATCH` that do not overlap are the detections; a bitten, smeared or doubled
 thing that matches less is not counted. Letters in one line become one detection labelled `text` with the box of the
-word; what they spell is for OCR. See it: `datagen bench model --pictures`.
+word; what they spell is for OCR. See it: the gallery of `datagen build`.
 
 Not covered: other backgrounds than the six, sizes between two and three cells, rotation, lower-case letters; a picture
 of another size is resized to the canvas first.
