@@ -32,7 +32,8 @@ def bench_model(
 @bench.command("generate")
 def bench_generate(
     batch: Annotated[int, typer.Option(min=1, help="Samples a batch, on both sides.")] = 64,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed batches of each engine, in turn.")] = 5,
+    batches: Annotated[int, typer.Option(min=1, help="Batches a round.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each engine, in turn.")] = 5,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -41,8 +42,10 @@ def bench_generate(
     from datagen.bench.generate import measure_generation
     from datagen.bench.model import draw_held_out
 
-    prompts = [prompt.text for prompt in draw_held_out(-(-batch // 10), seed=0)][:batch]
-    _show({"generate": measure_generation(prompts, rounds=rounds, checkpoint=checkpoint or SHIPPED)}, json)
+    samples = batch * batches
+    prompts = draw_held_out(-(-samples // 10), seed=0)[:samples]
+    rows = measure_generation(prompts, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
+    _show({"generate": rows}, json)
 
 
 def _show(tables: dict[str, list[dict[str, Any]]], file: Path | None) -> None:

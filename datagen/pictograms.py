@@ -72,7 +72,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A background and its items in reading order (row of the upper edge, then column)."""
+    """A background and the items on it, none over another."""
 
     background: str
     items: tuple[Item, ...]

@@ -1,46 +1,50 @@
 """Samples per second of the embedded engine against `transformers` `generate`: same checkpoint, batch and machine.
 
 Run: `datagen bench generate`. Both sides sample at temperature 1 until the model ends by itself, take the same prompts
-with the same number of rows, and alternate, so that a drifting machine hurts both; the ratio is of the medians.
-Only tokens are timed: decoding pixels is the same work on both sides.
+in the same order and in batches of as many rows, with all cores, and alternate, so that a drifting machine hurts both;
+the ratio is of the medians. Only tokens are timed: decoding pixels is the same work on both sides.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions, expected_length
+from datagen.records import Prompt, Request
 
 
-def measure_generation(prompts: list[str], *, rounds: int, checkpoint: Path = SHIPPED) -> list[dict[str, Any]]:
+def measure_generation(
+    prompts: Sequence[Prompt], *, batch: int, rounds: int, checkpoint: Path = SHIPPED
+) -> list[dict[str, Any]]:
     """Return one row an engine: engine, samples_per_second (median), slowest, fastest, ratio to transformers.
 
-    All prompts make one batch. Raises BackendError when the checkpoint cannot be loaded.
+    A round is all prompts, once. Raises BackendError when the checkpoint cannot be loaded.
     """
     backend = EmbeddedBackend(
-        EmbeddedOptions.parse({"checkpoint": checkpoint, "batch_size": len(prompts), "device": "cpu"})
+        EmbeddedOptions.parse({"checkpoint": checkpoint, "batch_size": batch, "device": "cpu", "temperature": 1.0})
     )
-    prompt_ids = [backend.vocab.prompt_ids(prompt, "think") for prompt in prompts]
-    engines: dict[str, Callable[[int], int]] = {
-        "transformers generate": _make_transformers(backend, prompt_ids, checkpoint),
+    requests = sorted((Request(prompt, 0, 0, "think") for prompt in prompts), key=expected_length, reverse=True)
+    prompt_ids = [backend.vocab.prompt_ids(request.prompt.text, request.mode) for request in requests]
+    engines: dict[str, Callable[[int], None]] = {
+        "transformers generate": _make_transformers(backend, prompt_ids, batch, checkpoint),
         "datagen embedded": _make_embedded(backend, prompt_ids),
     }
     rates: dict[str, list[float]] = {name: [] for name in engines}
     for turn in range(rounds + 1):
         for name, run in engines.items():
             started = time.perf_counter()
-            whole = run(turn)
+            run(turn)
             if turn:  # the first round warms up
-                rates[name].append(whole / (time.perf_counter() - started))
+                rates[name].append(len(prompts) / (time.perf_counter() - started))
     base = statistics.median(rates["transformers generate"])
     return [
         {
             "engine": name,
-            "batch": len(prompts),
+            "batch": batch,
             "samples_per_second": statistics.median(values),
             "slowest": min(values),
             "fastest": max(values),
@@ -50,40 +54,40 @@ def measure_generation(prompts: list[str], *, rounds: int, checkpoint: Path = SH
     ]
 
 
-def _make_embedded(backend: EmbeddedBackend, prompt_ids: list[list[int]]) -> Callable[[int], int]:
-    def run(turn: int) -> int:
-        seeds = [turn * len(prompt_ids) + row for row in range(len(prompt_ids))]
-        options = backend.options
-        rows = backend.decoder.sample(
-            prompt_ids, seeds, length=options.max_tokens, eos=backend.vocab.eos, temperature=1.0
-        )
-        return len(rows)
+def _make_embedded(backend: EmbeddedBackend, prompt_ids: list[list[int]]) -> Callable[[int], None]:
+    def run(turn: int) -> None:
+        backend.write(prompt_ids, [turn * len(prompt_ids) + row for row in range(len(prompt_ids))])
 
     return run
 
 
-def _make_transformers(backend: EmbeddedBackend, prompt_ids: list[list[int]], checkpoint: Path) -> Callable[[int], int]:
+def _make_transformers(
+    backend: EmbeddedBackend, prompt_ids: list[list[int]], batch: int, checkpoint: Path
+) -> Callable[[int], None]:
     import torch
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    longest = max(len(ids) for ids in prompt_ids)
-    padded = torch.tensor([[backend.vocab.pad] * (longest - len(ids)) + ids for ids in prompt_ids])
-    mask = (padded != backend.vocab.pad).long()
+    pad = backend.vocab.pad
+    batches = []
+    for start in range(0, len(prompt_ids), batch):
+        rows = prompt_ids[start : start + batch]
+        longest = max(len(ids) for ids in rows)
+        batches.append(torch.tensor([[pad] * (longest - len(ids)) + ids for ids in rows]))
 
-    def run(turn: int) -> int:
+    def run(turn: int) -> None:
         torch.manual_seed(turn)
-        with torch.inference_mode():
-            out = model.generate(
-                padded,
-                attention_mask=mask,
-                do_sample=True,
-                temperature=1.0,
-                top_k=0,
-                max_length=backend.options.max_tokens,
-                eos_token_id=backend.vocab.eos,
-                pad_token_id=backend.vocab.pad,
-            )
-        return int(out.shape[0])
+        for padded in batches:
+            with torch.inference_mode():
+                model.generate(
+                    padded,
+                    attention_mask=(padded != pad).long(),
+                    do_sample=True,
+                    temperature=1.0,
+                    top_k=0,
+                    max_length=backend.options.max_tokens,
+                    eos_token_id=backend.vocab.eos,
+                    pad_token_id=pad,
+                )
 
     return run

@@ -25,10 +25,12 @@ from datagen.taxonomy import load_taxonomy
 from datagen.taxonomy.space import Skill
 
 HELD_OUT_ONE_IN = 10
-MIX = {"counting": 0.28, "spatial": 0.24, "attributes": 0.24, "text_rendering": 0.24}
+MIX = {"counting": 0.22, "spatial": 0.30, "attributes": 0.33, "text_rendering": 0.15}
 """Share of each weakness in training."""
 DIRECT_SHARE = 0.12
 """Share of the examples that draw without a thought."""
+FIRST_CELL_WEIGHT = 6.0
+"""Weight in the loss of the image token where a planned thing begins; every other token weighs 1."""
 
 DrawPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
 
@@ -97,8 +99,11 @@ def _part(item: Item, x: int, y: int) -> tuple[object, ...]:
 
 def make_example(
     rng: random.Random, draw_prompt: DrawPrompt, table: CodeTable, vocab: Vocabulary
-) -> tuple[list[int], int]:
-    """Return one training sequence and how many of its first ids are the prompt."""
+) -> tuple[list[int], list[float]]:
+    """Return one training sequence and the weight of every id in the loss: 0 for the prompt.
+
+    With a plan, the first cell of each thing weighs FIRST_CELL_WEIGHT: it settles what stands there, in which colour.
+    """
     while True:
         text, claims = draw_prompt(rng)
         if not held_out(claims):
@@ -107,15 +112,19 @@ def make_example(
     scene = lay_out(claims, rng)
     prompt = vocab.prompt_ids(text, mode)
     plan = describe_scene(scene) if mode == "think" else None
-    return prompt + vocab.answer_ids(plan, table.codes(scene)), len(prompt)
+    answer = vocab.answer_ids(plan, table.codes(scene))
+    weights = [0.0] * len(prompt) + [1.0] * len(answer)
+    for item in scene.items if plan else ():
+        weights[vocab.cell_position(item.x1, item.y1)] = FIRST_CELL_WEIGHT
+    return prompt + answer, weights
 
 
 def make_batches(
     seed: int, chunk: int, draw_prompt: DrawPrompt, table: CodeTable, vocab: Vocabulary, *, size: int, batches: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return chunk number `chunk`: `batches` pairs (ids, is_target), each (size, length) int64 and bool.
+    """Return chunk number `chunk`: `batches` pairs (ids, weights), each (size, length) int64 and float32.
 
-    Sequences of like length share a batch, padded on the right to a multiple of 8.
+    Sequences of like length share a batch, padded on the right to a multiple of 8 with weight 0.
     """
     rng = random.Random(f"{seed}/{chunk}")
     rows = [make_example(rng, draw_prompt, table, vocab) for _ in range(size * batches)]
@@ -125,11 +134,11 @@ def make_batches(
     return [_pad(group, vocab.pad) for group in groups]
 
 
-def _pad(group: Sequence[tuple[list[int], int]], pad: int) -> tuple[np.ndarray, np.ndarray]:
+def _pad(group: Sequence[tuple[list[int], list[float]]], pad: int) -> tuple[np.ndarray, np.ndarray]:
     length = -(-max(len(ids) for ids, _ in group) // 8) * 8
     ids = np.full((len(group), length), pad, dtype=np.int64)
-    target = np.zeros((len(group), length), dtype=bool)
-    for row, (sequence, prompt) in enumerate(group):
+    weights = np.zeros((len(group), length), dtype=np.float32)
+    for row, (sequence, each) in enumerate(group):
         ids[row, : len(sequence)] = sequence
-        target[row, prompt : len(sequence)] = True
-    return ids, target
+        weights[row, : len(sequence)] = each
+    return ids, weights

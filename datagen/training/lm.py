@@ -1,6 +1,7 @@
 """Train the language model on prompt, plan and image tokens, in one sequence.
 
-The loss is the cross-entropy of everything after `<|assistant|>`. Muon updates the hidden matrices, AdamW the rest.
+The loss is the cross-entropy of everything after `<|assistant|>`, weighted as `corpus.make_example` says. Muon updates
+the hidden matrices, AdamW the rest.
 Batches come from a process of their own and are a pure function of (seed, chunk), so a stopped training goes on with
 the batch that it would have had.
 """
@@ -145,20 +146,23 @@ def train_lm(
     schedule = Schedule(optimizers, steps, decay=0.5)
     state = TrainingState(out, model, optimizers)
     first = state.restore()
-    losses: list[tuple[float, float]] = []
-    for step, (ids, target) in enumerate(stream_batches(out, seed, first, steps, batch), first):
+    losses: list[tuple[float, float, float]] = []
+    for step, arrays in enumerate(stream_batches(out, seed, first, steps, batch), first):
         schedule.set(step)
-        each, labels = _losses(model, torch.from_numpy(ids).to(device), torch.from_numpy(target).to(device))
+        ids, weights = (torch.from_numpy(array).to(device) for array in arrays)
+        wanted = weights > 0
+        each, labels = _losses(model, ids, wanted)
         for optimizer in optimizers:
             optimizer.zero_grad()
-        each.mean().backward()
+        (each * weights[wanted]).mean().backward()
         for optimizer in optimizers:
             optimizer.step()
-        drawn = labels >= vocab.first_code
-        losses.append((each[drawn].mean().item(), each[~drawn].mean().item()))
+        drawn, decisive = labels >= vocab.first_code, weights[wanted] > 1
+        losses.append((each[drawn].mean().item(), each[decisive].mean().item(), each[~drawn].mean().item()))
         if (step + 1) % 50 == 0:
-            image, text = np.mean(losses, axis=0)
-            state.log(step + 1, image_loss=float(image), text_loss=float(text), seen=(step + 1) * batch)
+            image, first_cell, text = np.nanmean(losses, axis=0)
+            figures = {"image_loss": float(image), "first_cell_loss": float(first_cell), "text_loss": float(text)}
+            state.log(step + 1, **figures, seen=(step + 1) * batch)
             losses.clear()
         if (step + 1) % save_every == 0 or step + 1 == steps:
             state.save(step + 1)
@@ -172,10 +176,9 @@ def _load(folder: Path) -> LlamaForCausalLM:
     return model
 
 
-def _losses(model: LlamaForCausalLM, ids: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss of every target token and the tokens: both (targets,)."""
+def _losses(model: LlamaForCausalLM, ids: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of every wanted token, where `wanted` (rows, length) is true, and the tokens: both (wanted,)."""
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    wanted = target[:, 1:]
-    labels = ids[:, 1:][wanted]
-    logits = hidden[wanted] @ model.lm_head.weight.T
+    labels = ids[:, 1:][wanted[:, 1:]]
+    logits = hidden[wanted[:, 1:]] @ model.lm_head.weight.T
     return torch.nn.functional.cross_entropy(logits, labels, reduction="none"), labels

@@ -14,7 +14,7 @@ from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import draw_scene
 from datagen.records import Claim
 from datagen.training.codec import to_unit
-from datagen.training.corpus import CodeTable, PromptSource, held_out, make_batches
+from datagen.training.corpus import FIRST_CELL_WEIGHT, CodeTable, PromptSource, held_out, make_batches
 
 
 def open_parts() -> tuple[PromptSource, CodeTable, Vocabulary]:
@@ -32,7 +32,8 @@ def test_batches_are_a_pure_function_of_seed_and_chunk() -> None:
 
 def test_targets_begin_after_the_prompt_and_end_with_eos() -> None:
     source, table, vocab = open_parts()
-    for ids, target in make_batches(0, 0, source, table, vocab, size=4, batches=2):
+    for ids, weights in make_batches(0, 0, source, table, vocab, size=4, batches=2):
+        target = weights > 0
         assert ids.shape == target.shape
         assert ids.shape[1] % 8 == 0
         for row, mask in zip(ids, target, strict=True):
@@ -40,6 +41,36 @@ def test_targets_begin_after_the_prompt_and_end_with_eos() -> None:
             assert row[first - 1] == vocab.assistant
             assert row[first] in (vocab.think, vocab.image)
             assert row[mask.nonzero()[0][-1]] == vocab.eos
+
+
+def test_the_first_cell_of_each_planned_thing_weighs_more() -> None:
+    _, table, vocab = open_parts()
+    claims = (Claim("count", "star", "", 2), Claim("count", "moon", "", 1))
+    raised = {FIRST_CELL_WEIGHT: 0, 1.0: 0}
+    for ids, weights in make_batches(0, 0, lambda rng: ("x", claims), table, vocab, size=4, batches=2):
+        for row, each in zip(ids.tolist(), weights, strict=True):
+            end = row.index(vocab.eos) + 1
+            heavy = [k - end for k in np.flatnonzero(each > 1)]
+            raised[FIRST_CELL_WEIGHT if heavy else 1.0] += 1
+            planned = vocab.think in row
+            assert len(heavy) == (3 if planned else 0)
+            assert all(row[:end][k] >= vocab.first_code for k in heavy)
+    assert all(raised.values())
+
+
+def test_cell_positions_count_from_the_end() -> None:
+    *_, vocab = open_parts()
+    answer = vocab.answer_ids(None, list(range(36)))
+    cells = [answer[vocab.cell_position(x, y)] - vocab.first_code for y in range(6) for x in range(6)]
+    assert cells == list(range(36))
+
+
+def test_a_layout_keeps_the_order_of_the_claims() -> None:
+    claims = [Claim("count", "star", "", 1), Claim("count", "moon", "", 3), Claim("count", "bell", "", 1)]
+    for seed in range(20):
+        items = lay_out(claims, random.Random(seed)).items
+        assert [item.kind for item in items] == ["star", "moon", "moon", "moon", "bell"]
+        assert sorted(items[1:4], key=lambda item: (item.y1, item.x1)) == list(items[1:4])
 
 
 def test_one_claim_set_in_ten_is_held_out() -> None:

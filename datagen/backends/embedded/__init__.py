@@ -1,6 +1,6 @@
 """The unified model that ships with datagen: one small LM writes the plan and the image tokens in one sequence.
 
-    backend: {name: embedded, temperature: 1.0, batch_size: 64, device: auto}
+    backend: {name: embedded, temperature: 1.0, batch_size: 64, threads: 0, device: auto}
 
 The same sample comes out whatever else is in the batch: noise is keyed by sample and position, batches have one shape.
 What the model can draw is `taxonomies/lexicons/pictograms.yaml`. Its figures: `datagen bench model`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +25,15 @@ ENGINE = "embedded/1"
 
 
 class EmbeddedOptions(BaseModel):
-    """What a recipe may set under `backend:`."""
+    """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU."""
 
     model_config = ConfigDict(extra="forbid")
 
     checkpoint: Path = SHIPPED
     temperature: float = Field(1.0, ge=0, le=5)
     batch_size: int = Field(64, ge=1, le=4096)
-    max_tokens: int = Field(160, ge=64, le=512)
+    threads: int = Field(0, ge=0, le=256)
+    max_tokens: int = Field(128, ge=64, le=512)
     device: str = "auto"
 
     @classmethod
@@ -85,35 +87,33 @@ class EmbeddedBackend:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample for each request, in order, or a failure that says what was wrong with what it wrote."""
-        size = self.options.batch_size
-        for start in range(0, len(requests), size):
-            yield from self._generate_batch(requests[start : start + size])
-
-    def _generate_batch(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Sample a batch padded to its fixed shape with copies of the last request."""
         limit = self.options.max_tokens - GRID * (GRID + 1) - 8
         prompts = [self.vocab.prompt_ids(request.prompt.text, request.mode) for request in requests]
         fits = [k for k, prompt in enumerate(prompts) if len(prompt) <= limit]
-        answers: dict[int, Answer] = {}
-        if fits:
-            rows = [fits[min(k, len(fits) - 1)] for k in range(self.options.batch_size)]
-            written = self.decoder.sample(
-                [prompts[k] for k in rows],
-                [requests[k].seed for k in rows],
-                length=self.options.max_tokens,
-                eos=self.vocab.eos,
-                temperature=self.options.temperature,
-            )
-            answers = {k: self.read(ids) for k, ids in zip(fits, written, strict=False)}
-        pictures = self._draw([answers[k].codes for k in answers])
-        images = dict(zip(answers, pictures, strict=True))
+        fits.sort(key=lambda k: expected_length(requests[k]), reverse=True)  # the longest batch never runs alone, last
+        written = self.write([prompts[k] for k in fits], [requests[k].seed for k in fits])
+        answers = {k: self.read(ids) for k, ids in zip(fits, written, strict=True)}
+        images = self._draw({k: answer.codes for k, answer in answers.items() if answer.codes is not None})
         for k, request in enumerate(requests):
             if k not in answers:
                 yield _fail(request, f"the prompt is {len(prompts[k])} tokens long; this model reads {limit}", "")
-            elif images[k] is None:
+            elif k not in images:
                 yield _fail(request, answers[k].problem, answers[k].plan or "")
             else:
-                yield self._sample(request, answers[k], images[k] or b"")
+                yield self._sample(request, answers[k], images[k])
+
+    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
+        """Return what the model writes after each prompt (token ids), one batch a core at once."""
+        options = self.options
+        return self.decoder.sample(
+            prompts,
+            seeds,
+            batch=options.batch_size,
+            length=options.max_tokens,
+            eos=self.vocab.eos,
+            temperature=options.temperature,
+            threads=options.threads or (count_cores() if options.device == "cpu" else 1),
+        )
 
     def read(self, ids: Sequence[int]) -> Answer:
         """Read what the model wrote after the prompt, token by token, without repairing anything."""
@@ -137,17 +137,15 @@ class EmbeddedBackend:
             return Answer(plan, None, finish, "the image is not six whole rows and an end")
         return Answer(plan, tuple(token - v.first_code for line in lines for token in line[1:]), finish, "")
 
-    def _draw(self, codes: Sequence[tuple[int, ...] | None]) -> list[bytes | None]:
-        """Decode codes to PNG bytes in a batch of the fixed shape; None stays None."""
-        known = [k for k, row in enumerate(codes) if row is not None]
-        if not known:
-            return [None] * len(codes)
-        rows = [codes[known[min(k, len(known) - 1)]] for k in range(self.options.batch_size)]
-        with torch.inference_mode():
-            pixels = self.codec.decode(torch.tensor(rows, device=self.options.device)).cpu().numpy()
-        drawn: list[bytes | None] = [None] * len(codes)
-        for row, k in enumerate(known):
-            drawn[k] = _png(pixels[row])
+    def _draw(self, codes: Mapping[int, tuple[int, ...]]) -> dict[int, bytes]:
+        """Decode images to PNG bytes, in batches of the fixed shape: the last one is filled up with its last image."""
+        drawn: dict[int, bytes] = {}
+        keys, size = list(codes), self.options.batch_size
+        for start in range(0, len(keys), size):
+            rows = [codes[keys[min(start + k, len(keys) - 1)]] for k in range(size)]
+            with torch.inference_mode():
+                pixels = self.codec.decode(torch.tensor(rows, device=self.options.device)).cpu().numpy()
+            drawn.update((key, _png(picture)) for key, picture in zip(keys[start:], pixels, strict=False))
         return drawn
 
     def _sample(self, request: Request, answer: Answer, image: bytes) -> Sample:
@@ -166,6 +164,17 @@ class EmbeddedBackend:
             segments=tuple(segments),
             settings=dict(self.settings),
         )
+
+
+def expected_length(request: Request) -> tuple[str, int, int]:
+    """Order requests by how long their answers should be: the plan has a line for each claimed thing."""
+    things = sum(int(claim.value) for claim in request.prompt.claims if claim.kind == "count")
+    return request.mode, things, len(request.prompt.text)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _fail(request: Request, error: str, detail: str) -> Failure:

@@ -1,11 +1,12 @@
 """A Llama-architecture causal LM that decodes in fixed batches, fast on few cores.
 
 The weights are those of an ordinary Hugging Face folder; `transformers` computes the same logits (a test holds the two
-together). What makes this faster than `generate`: fused projections, norms folded into them, a preallocated cache,
-one uniform number a token instead of one a vocabulary entry, and no per-step Python beyond the layers themselves.
+together). What makes this faster than `generate`: fused projections with norms and the attention scale folded in,
+rotations as one complex product, a preallocated cache, one uniform number a token instead of one a vocabulary entry,
+and no per-step Python beyond the layers themselves. It holds no state between calls, so threads can share one decoder.
 
 Every row is at the same position: a prompt is fed as forced tokens, so there is no padding, and what a row computes
-depends on that row alone. A batch always has the same number of rows; the spare ones repeat the last request.
+depends on that row alone.
 
 Not covered: beam search, prompts longer than the cache, quantized weights.
 """
@@ -13,7 +14,9 @@ Not covered: beam search, prompts longer than the cache, quantized weights.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,87 +46,109 @@ class LlamaDecoder:
         self.blocks = [self._fuse(weights, f"model.layers.{layer}.") for layer in range(self.layers)]
 
     def _fuse(self, weights: dict[str, Tensor], prefix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return (qkv, out, gate_up, down) as (inputs, outputs), the norms and the attention scale folded in."""
+        """Return (qkv, out, gate_up, down) as (inputs, outputs); queries and keys with rotated pairs side by side."""
         norm1, norm2 = weights[prefix + "input_layernorm.weight"], weights[prefix + "post_attention_layernorm.weight"]
-        attention = [weights[f"{prefix}self_attn.{part}_proj.weight"] for part in "qkv"]
-        attention[0] = attention[0] * self.head_size**-0.5
-        qkv = (torch.cat(attention) * norm1).T.contiguous()
+        q, k, v = (weights[f"{prefix}self_attn.{part}_proj.weight"] for part in "qkv")
+        qkv = torch.cat((self._pair(q) * self.head_size**-0.5, self._pair(k), v))
         out = weights[prefix + "self_attn.o_proj.weight"].T.contiguous()
         gate_up = torch.cat([weights[f"{prefix}mlp.{part}_proj.weight"] for part in ("gate", "up")]) * norm2
-        return qkv, out, gate_up.T.contiguous(), weights[prefix + "mlp.down_proj.weight"].T.contiguous()
+        down = weights[prefix + "mlp.down_proj.weight"].T.contiguous()
+        return (qkv * norm1).T.contiguous(), out, gate_up.T.contiguous(), down
+
+    def _pair(self, weight: Tensor) -> Tensor:
+        """Reorder the outputs of each head from (first half, second half) to pairs, the real and imaginary parts."""
+        return weight.view(-1, 2, self.head_size // 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
 
     def _normalize(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.epsilon)
+        return torch.nn.functional.rms_norm(x, (self.width,), eps=self.epsilon)
 
-    def _rotations(self, length: int) -> tuple[Tensor, Tensor]:
-        half = torch.arange(0, self.head_size, 2, device=self.device, dtype=torch.float32) / self.head_size
-        angles = torch.arange(length, device=self.device, dtype=torch.float32)[:, None] * self.theta**-half
-        return angles.cos().repeat(1, 2), angles.sin().repeat(1, 2)
+    def _rotations(self, length: int) -> Tensor:
+        """Return (length, heads, pairs) complex: the turn of each query and key at each position, and 1 for values."""
+        exponents = torch.arange(0, self.head_size, 2, device=self.device, dtype=torch.float32) / self.head_size
+        angles = torch.arange(length, device=self.device, dtype=torch.float32)[:, None] * self.theta**-exponents
+        turns = torch.polar(torch.ones_like(angles), angles)[:, None]
+        rotated = turns.expand(-1, self.heads + self.kv_heads, -1)
+        return torch.cat((rotated, torch.ones_like(turns).expand(-1, self.kv_heads, -1)), dim=1)
 
     def _new_cache(self, rows: int, length: int) -> Tensor:
-        shape = (self.layers, 2, rows, self.kv_heads, length, self.head_size)
+        shape = (self.layers, rows, 2 * self.kv_heads, length, self.head_size)
         return torch.zeros(shape, device=self.device)
 
-    def _step(self, tokens: Tensor, position: int, cache: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Feed one token a row (rows,) at `position`; fill the cache; return logits (rows, vocabulary)."""
-        rows, size, groups = tokens.shape[0], self.head_size, self.heads // self.kv_heads
-        rotated = (self.heads + self.kv_heads) * size
+    def _step(self, tokens: Tensor, position: int, cache: Tensor, rotations: Tensor) -> Tensor:
+        """Feed one token a row (rows,) at `position`; fill the cache; return the last hidden state (rows, width)."""
+        rows, heads, kv_heads, size = tokens.shape[0], self.heads, self.kv_heads, self.head_size
         x = self.embedding[tokens]
         for layer, (w_qkv, w_out, w_gate_up, w_down) in enumerate(self.blocks):
-            qkv = self._normalize(x) @ w_qkv
-            qk = qkv[:, :rotated].view(rows, -1, size)
-            turned = torch.cat((-qk[..., size // 2 :], qk[..., : size // 2]), dim=-1)
-            qk = qk * cos[position] + turned * sin[position]
-            keys, values = cache[layer]
-            keys[:, :, position] = qk[:, self.heads :]
-            values[:, :, position] = qkv[:, rotated:].view(rows, -1, size)
-            q = qk[:, : self.heads].reshape(rows, self.kv_heads, groups, size)
-            past = slice(0, position + 1)
-            mixed = (q @ keys[:, :, past].transpose(-1, -2)).softmax(-1) @ values[:, :, past]
-            x = x + mixed.reshape(rows, -1) @ w_out
+            pairs = torch.view_as_complex((self._normalize(x) @ w_qkv).view(rows, -1, size // 2, 2))
+            qkv = torch.view_as_real(pairs * rotations[position]).view(rows, -1, size)
+            cache[layer, :, :, position] = qkv[:, heads:]
+            keys, values = cache[layer, :, :, : position + 1].split(kv_heads, dim=1)
+            q = qkv[:, :heads].view(rows, kv_heads, heads // kv_heads, size)
+            mixed = (q @ keys.transpose(-1, -2)).softmax(-1) @ values
+            x.addmm_(mixed.view(rows, -1), w_out)
             gate, up = (self._normalize(x) @ w_gate_up).chunk(2, dim=-1)
-            x = x + (torch.nn.functional.silu(gate) * up) @ w_down
-        return self._normalize(x) @ self.unembedding
+            x.addmm_(torch.nn.functional.silu(gate).mul_(up), w_down)
+        return x
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return self._normalize(hidden) @ self.unembedding
 
     @torch.inference_mode()
     def logits(self, tokens: Tensor) -> Tensor:
         """Return the logits of whole sequences: (rows, length) int64 to (rows, length, vocabulary)."""
         rows, length = tokens.shape
-        cache, (cos, sin) = self._new_cache(rows, length), self._rotations(length)
-        return torch.stack([self._step(tokens[:, k], k, cache, cos, sin) for k in range(length)], dim=1)
+        cache, rotations = self._new_cache(rows, length), self._rotations(length)
+        steps = (self._step(tokens[:, k], k, cache, rotations) for k in range(length))
+        return torch.stack([self._logits(hidden) for hidden in steps], dim=1)
 
-    @torch.inference_mode()
     def sample(
-        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], *, length: int, eos: int, temperature: float
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        *,
+        batch: int,
+        length: int,
+        eos: int,
+        temperature: float,
+        threads: int = 1,
     ) -> list[list[int]]:
         """Continue each prompt until `eos` or `length` tokens in all; return what was written, `eos` included.
 
-        Row r draws its token at position p with the p-th number of a Philox stream keyed by `seeds[r]`;
-        temperature 0 takes the likeliest token. Raises ValueError for a prompt that leaves no room.
+        Prompt k draws its token at position p with the p-th number of a Philox stream keyed by `seeds[k]`;
+        temperature 0 takes the likeliest token. Neighbours share a batch of `batch` rows, which ends when its last row
+        does; `threads` batches run side by side, each on one core. Raises ValueError for a prompt that leaves no room.
         """
-        longest = max(len(prompt) for prompt in prompts)
+        longest = max((len(prompt) for prompt in prompts), default=0)
         if longest >= length:
             raise ValueError(f"a prompt of {longest} tokens leaves no room in {length}")
-        rows = len(prompts)
-        forced = torch.full((rows, length), -1, dtype=torch.int64)
+
+        def run(start: int) -> list[list[int]]:
+            rows = [min(start + k, len(prompts) - 1) for k in range(batch)]  # always one shape
+            tokens = self._run([prompts[k] for k in rows], [seeds[k] for k in rows], length, eos, temperature)
+            written = [row[len(prompts[k]) :] for k, row in zip(rows, tokens.tolist(), strict=True)]
+            return [row[: row.index(eos) + 1] if eos in row else row for row in written[: len(prompts) - start]]
+
+        with _open_threads(threads) as pool:
+            return [row for rows in pool.map(run, range(0, len(prompts), batch)) for row in rows]
+
+    @torch.inference_mode()
+    def _run(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], length: int, eos: int, temperature: float
+    ) -> Tensor:
+        """Return the whole sequences of one batch: (rows, length), `eos` repeated to the end."""
+        forced = torch.full((len(prompts), length), -1, dtype=torch.int64)
         for row, prompt in enumerate(prompts):
             forced[row, : len(prompt)] = torch.tensor(prompt)
-        noise = np.stack([np.random.Generator(np.random.Philox(key=seed)).random(length) for seed in seeds])
-        tokens = self._run(forced.to(self.device), torch.from_numpy(noise).float().to(self.device), eos, temperature)
-        written = [row[len(prompt) :] for row, prompt in zip(tokens.tolist(), prompts, strict=True)]
-        return [row[: row.index(eos) + 1] if eos in row else row for row in written]
-
-    def _run(self, forced: Tensor, noise: Tensor, eos: int, temperature: float) -> Tensor:
-        rows, length = forced.shape
-        cache, (cos, sin) = self._new_cache(rows, length), self._rotations(length)
-        tokens = forced.clone()
-        first_free = int((forced >= 0).all(0).sum())
-        done = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        numbers = np.stack([np.random.Generator(np.random.Philox(key=seed)).random(length) for seed in seeds])
+        forced, noise = forced.to(self.device), torch.from_numpy(numbers).float().to(self.device)
+        cache, rotations = self._new_cache(len(prompts), length), self._rotations(length)
+        tokens, first_free = forced.clone(), min(len(prompt) for prompt in prompts)
+        done = torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
         for position in range(length - 1):
-            logits = self._step(tokens[:, position], position, cache, cos, sin)
+            hidden = self._step(tokens[:, position], position, cache, rotations)
             if position + 1 < first_free:
                 continue
-            picked = _pick(logits, noise[:, position + 1], temperature)
+            picked = _pick(self._logits(hidden), noise[:, position + 1], temperature)
             given = forced[:, position + 1]
             picked = torch.where(done, eos, torch.where(given >= 0, given, picked))
             tokens[:, position + 1] = picked
@@ -132,6 +157,15 @@ class LlamaDecoder:
                 tokens[:, position + 2 :] = eos
                 break
         return tokens
+
+
+@contextmanager
+def _open_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Open `count` threads whose torch operations use one core each: whole batches side by side never wait."""
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield pool
+    torch.set_num_threads(before)  # what later threads start with; the calls above changed that too
 
 
 def _pick(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:

@@ -52,7 +52,7 @@ def describe_item(item: Item) -> str:
 
 
 def describe_scene(scene: Scene) -> str:
-    """Write a whole scene as a plan: background, then every item in reading order."""
+    """Write a whole scene as a plan: background, then every item in its order."""
     return f"{scene.background} background" + "".join(describe_item(item) for item in scene.items)
 
 
@@ -109,3 +109,8 @@ class Vocabulary:
             drawn.append(self.rows[row])
             drawn += [self.first_code + code for code in codes[row * GRID : (row + 1) * GRID]]
         return [*thought, self.image, *drawn, self.end_image, self.eos]
+
+    @staticmethod
+    def cell_position(x: int, y: int) -> int:
+        """Return where in a sequence the token of a cell stands, counted from the end (negative)."""
+        return (y - GRID) * (GRID + 1) + x + 1 - 2  # a row token before the cells; END_IMAGE and EOS after them

@@ -64,6 +64,7 @@ def _word_scene(word: str, rng: random.Random) -> Scene:
 def lay_out(claims: Sequence[Claim], rng: random.Random) -> Scene:
     """Return a random scene in which every claim holds and nothing else is.
 
+    Its items stand in the order of the claims, those of one kind in reading order.
     Raises ValueError when the claims name what the world lacks, or do not fit the canvas.
     """
     words = [str(claim.value) for claim in claims if claim.kind == "text"]
@@ -85,7 +86,7 @@ def lay_out(claims: Sequence[Claim], rng: random.Random) -> Scene:
         first = {kind: boxes[kinds.index(kind)] for kind in counts}
         if all(holds(relation, first[a], first[b]) for a, relation, b in relations):
             items = [_item(kind, box, named, rng) for kind, box in zip(kinds, boxes, strict=True)]
-            items.sort(key=lambda item: (item.y1, item.x1))
+            items.sort(key=lambda item: (kinds.index(item.kind), item.y1, item.x1))
             return Scene(rng.choice(list(BACKGROUNDS)), tuple(items))
     raise ValueError(f"{len(kinds)} things do not fit a canvas of {GRID} x {GRID} cells")
 

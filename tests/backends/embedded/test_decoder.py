@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import pytest
@@ -55,6 +56,22 @@ def test_a_sample_is_the_same_whatever_else_is_in_the_batch() -> None:
     reversed_order = list(backend().generate(requests[::-1]))[::-1]
     alone = [next(iter(backend().generate([request]))) for request in requests]
     assert together == reversed_order == alone
+
+
+def test_a_sample_does_not_depend_on_the_number_of_threads_or_batches() -> None:
+    requests = make_requests([f"{text} {k}" for k in range(4) for text in TEXTS])
+    one, three = (EmbeddedBackend(EmbeddedOptions(batch_size=8, threads=n, device="cpu")) for n in (1, 3))
+    assert list(one.generate(requests)) == list(three.generate(requests)) == list(three.generate(requests))
+
+
+def test_threads_leave_the_settings_of_torch_alone() -> None:
+    before = torch.get_num_threads()
+    list(backend().generate(make_requests()))
+    seen: list[int] = []
+    later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert [torch.get_num_threads(), *seen] == [before, before]
 
 
 def test_seeds_make_different_samples() -> None:
