@@ -278,6 +278,20 @@ def preview(
     print_prompts(draw_preview(load_taxonomy(words, lexicon), count, seed))
 
 
+@app.command()
+def geneval(
+    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "everyday", seed: int = 0
+) -> None:
+    """Print prompts in GenEval's six forms as the metadata lines that its evaluator reads, with words of a lexicon."""
+    import json
+
+    from datagen.prompts.geneval_forms import geneval_forms
+    from datagen.taxonomy import load_lexicon, resolve_lexicon
+
+    for _, metadata in geneval_forms(load_lexicon(resolve_lexicon(lexicon)), seed):
+        typer.echo(json.dumps(metadata))
+
+
 def _create(recipe: str, overrides: list[str] | None, folder: str | None) -> Run:
     from datagen.config import load_recipe
     from datagen.pipeline import create_run

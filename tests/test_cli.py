@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 from datagen.cli import app
 from datagen.console import describe_progress, format_bytes, format_seconds
 from datagen.pipeline import Progress
+from datagen.prompts.contamination import Contamination
+from datagen.prompts.geneval_forms import FORM_COUNTS
 from tests.helpers.runs import build_here, command, environment, run_cli, small_recipe, small_values
 
 COMMANDS = (
     "build", "prompts", "generate", "score", "weigh", "export", "report", "status", "sample", "regen", "plan",
-    "check", "schema", "init", "preview", "bench",
+    "check", "schema", "init", "preview", "geneval", "bench",
 )  # fmt: skip
 
 
@@ -196,3 +198,15 @@ def test_durations(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("size", "text"), [(999, "999 B"), (1500, "1.5 kB"), (2.5e9, "2.5 GB"), (7e13, "70.0 TB")])
 def test_sizes(size: float, text: str) -> None:
     assert format_bytes(size) == text
+
+
+def test_geneval_prints_metadata_lines_that_can_be_kept_away_from(tmp_path: Path) -> None:
+    lines = call("geneval").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len(rows) == 553
+    assert {row["tag"] for row in rows} == set(FORM_COUNTS)
+    assert all({"tag", "include", "prompt"} <= set(row) for row in rows)
+    assert call("geneval", "--seed", "1").splitlines() != lines
+    file = tmp_path / "forms.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    assert Contamination.from_files([file]).match(rows[0]["prompt"])
