@@ -1,0 +1,103 @@
+"""One form of request for every text engine, in this process or behind HTTP: chat messages and a sampling spec.
+
+What an engine cannot serve it refuses: an answer that does not obey its schema or its choices is an error, never text
+that somebody might believe. `check_reply` is that test, the same for all engines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a message: text, or an image as PNG bytes."""
+
+    text: str = ""
+    image: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Who says what."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def say(cls, role: Role, text: str) -> Message:
+        """Build a message of text alone."""
+        return cls(role, (Part(text=text),))
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to answer: at most one of `schema` (JSON Schema) and `choices` (exact answers) binds the text.
+
+    With `top_logprobs` (0 to 20) the reply carries that many log-probabilities for its first token.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    seed: int = 0
+    schema: Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+    top_logprobs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """Messages to answer, and how."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What an engine answered: the text, why it ended, and log-probabilities (natural) of first tokens by their text.
+
+    `error` says why there is no answer; the text is then whatever there was of it.
+    """
+
+    text: str
+    finish: str = "stop"
+    first_logprobs: Mapping[str, float] | None = None
+    error: str = ""
+
+
+class ChatEngine(Protocol):
+    """A model that answers chat messages."""
+
+    def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order; one that fails never fails its neighbours."""
+
+
+def check_reply(reply: Reply, sampling: Sampling) -> Reply:
+    """Return the reply, with an error if it does not obey what was asked: schema, choices, log-probabilities."""
+    problem = "" if reply.error else _find_problem(reply, sampling)
+    return Reply(reply.text, reply.finish, reply.first_logprobs, problem) if problem else reply
+
+
+def _find_problem(reply: Reply, sampling: Sampling) -> str:
+    if sampling.choices and reply.text not in sampling.choices:
+        return f"the engine ignores choices: it answered {reply.text[:60]!r}"
+    if sampling.top_logprobs and not reply.first_logprobs:
+        return "the engine gives no log-probabilities"
+    if sampling.schema is None:
+        return ""
+    import jsonschema
+
+    try:
+        jsonschema.validate(json.loads(reply.text), dict(sampling.schema))
+    except json.JSONDecodeError:
+        return f"the engine ignores the schema: {reply.text[:60]!r} is not JSON"
+    except jsonschema.ValidationError as error:
+        return f"the engine ignores the schema: {error.message[:200]}"
+    return ""

@@ -1,0 +1,36 @@
+"""Any OpenAI-compatible server, through the official async client: vLLM, vLLM-Omni, SGLang, or a hosted one.
+
+    backend: {name: openai, base_url: "http://localhost:8091/v1", model: ByteDance-Seed/BAGEL-7B-MoT}
+
+Images come from `/chat/completions` (`api: chat`) or `/images/generations` (`api: images`). The key is read from the
+environment variable that `api_key_env` names and stands nowhere else. See if a server does what it should:
+`datagen doctor RECIPE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from datagen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from datagen.backends.openai.backend import OpenAIBackend
+
+
+def build(options: Mapping[str, Any]) -> OpenAIBackend:
+    """Check the options and that the server answers, takes the key and knows the model.
+
+    Raises BackendError when it does not, MissingExtraError without the package `openai`.
+    """
+    try:
+        import openai  # noqa: F401
+    except ImportError as error:
+        hint = "pip install 'datagen[openai]'"
+        raise MissingExtraError("the backend 'openai' needs the package openai", hint=hint) from error
+    from datagen.backends.openai.backend import OpenAIBackend
+    from datagen.backends.openai.options import OpenAIOptions
+
+    backend = OpenAIBackend(OpenAIOptions.parse(options))
+    backend.check_server()
+    return backend

@@ -1,0 +1,172 @@
+"""A server as a backend: requests become HTTP requests, answers become samples, and each fails alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from datagen.backends._chat import ChatRequest, Message, Reply, check_reply
+from datagen.backends._pictures import to_data_url
+from datagen.backends.openai.answers import AnswerError, read_drawing, read_image, read_reply
+from datagen.backends.openai.options import OpenAIOptions
+from datagen.backends.openai.transport import RequestError, Transport
+from datagen.errors import BackendError
+from datagen.records import Failure, Request, Sample, Segment
+
+PLAN_FIRST = (
+    "Think about the picture before it is drawn: name every object with its colour, how many there are, and where each "
+    "one is. Answer with the plan alone."
+)
+"""What the model is told where the toolkit drives the thought (`think: driven`)."""
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+class OpenAIBackend:
+    """Generates samples and answers chats over HTTP. Samples of a seed repeat as far as the server keeps its seeds."""
+
+    name = "openai"
+
+    def __init__(self, options: OpenAIOptions) -> None:
+        if options.api == "images" and options.think == "driven":
+            raise BackendError("backend option 'think': driven needs api: chat", hint="/images has no text to drive")
+        self.options = options
+        self.lexicon = options.lexicon
+        chosen = options.model_dump(exclude={"concurrency", "retries", "timeout_seconds", "max_answer_bytes"})
+        self.settings = {key: value for key, value in chosen.items() if key not in ("api_key_env", "lexicon")}
+
+    def check_server(self) -> None:
+        """Raise BackendError when nobody answers, the key is refused, or the model is unknown there."""
+
+        async def check(transport: Transport, nothing: None) -> None:
+            await transport.check()
+
+        for _ in self._run(check, [None]):
+            pass
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request, in order. Raises BackendError when the key is refused."""
+        return self._run(self._make, requests)
+
+    def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order; see `_chat.ChatEngine`."""
+        return self._run(self._answer, requests)
+
+    def _run(self, work: Callable[[Transport, Item], Awaitable[Made]], items: Sequence[Item]) -> Iterator[Made]:
+        """Yield results in order while the rest goes on; an iterator that is closed early cancels what is open."""
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            transport = Transport(self.options)
+
+            async def start() -> list[asyncio.Future[Made]]:
+                return [asyncio.ensure_future(work(transport, item)) for item in items]
+
+            tasks = runner.run(start())
+            try:
+                for task in tasks:
+                    yield loop.run_until_complete(task)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                runner.run(_settle(tasks, transport))
+
+    async def _make(self, transport: Transport, request: Request) -> Sample | Failure:
+        try:
+            segments, finish, switch = await self._draw(transport, request)
+        except (RequestError, AnswerError) as error:
+            return Failure("generate", request.prompt.id, request.candidate, str(error))
+        if request.mode == "think" and not any(segment.role == "think" for segment in segments):
+            hint = "the server was asked to think and drew without a thought; see think_body, or think: driven"
+            return Failure("generate", request.prompt.id, request.candidate, hint)
+        if request.mode == "direct":
+            segments = tuple(segment for segment in segments if segment.kind == "image")
+        return Sample(
+            id=request.sample_id,
+            prompt_id=request.prompt.id,
+            candidate=request.candidate,
+            seed=request.seed,
+            mode=request.mode,
+            engine="openai/1",
+            switch=switch if request.mode == "think" else "none",
+            finish=finish,
+            segments=segments,
+            settings=dict(self.settings),
+        )
+
+    async def _draw(self, transport: Transport, request: Request) -> tuple[tuple[Segment, ...], str, str]:
+        """Return segments, why the answer ended, and who switched from text to image."""
+        options, thought = self.options, request.mode == "think"
+        body: dict[str, Any] = {"model": options.model, "seed": request.seed % 2**31}
+        extra = {**(options.think_body if thought and options.think == "native" else {}), **options.extra_body}
+        if options.api == "images":
+            return (await self._draw_plainly(transport, request.prompt.text, body, extra),), "stop", "forced"
+        plan = await self._plan(transport, request.prompt.text, body) if thought and options.think == "driven" else ""
+        text = f"{request.prompt.text}\n\n{plan}" if plan else request.prompt.text
+        asked = self._body(ChatRequest((Message.say("user", text),)), body)
+        size = zip(("width", "height"), (options.image_size or "").split("x"), strict=False)
+        sides = {side: int(length) for side, length in size if length}
+        asked["extra_body"] = {"modalities": ["image"], **sides, **extra}
+        segments, finish, together = read_drawing(await transport.chat(**asked))
+        if plan:
+            images = (segment for segment in segments if segment.kind == "image")
+            return (Segment("text", "think", text=plan), *images), finish, "forced"
+        return segments, finish, "autonomous" if together else "forced"
+
+    async def _draw_plainly(
+        self, transport: Transport, text: str, body: dict[str, Any], extra: dict[str, Any]
+    ) -> Segment:
+        size = {"size": self.options.image_size} if self.options.image_size else {}
+        asked = {"seed": body["seed"], **extra}
+        form = {"n": 1, "response_format": "b64_json", "extra_body": asked}
+        return read_image(await transport.images(model=body["model"], prompt=text, **form, **size))
+
+    async def _plan(self, transport: Transport, text: str, body: dict[str, Any]) -> str:
+        told = ChatRequest((Message.say("system", PLAN_FIRST), Message.say("user", text)))
+        plan = read_reply(await transport.chat(**self._body(told, body)))
+        if plan.error or not plan.text.strip():
+            raise AnswerError(plan.error or "the plan is empty")
+        return plan.text.strip()
+
+    async def _answer(self, transport: Transport, request: ChatRequest) -> Reply:
+        how = request.sampling
+        body: dict[str, Any] = {"model": self.options.model, "seed": how.seed % 2**31}
+        asked = self._body(request, body)
+        asked.update(temperature=how.temperature, top_p=how.top_p, max_tokens=how.max_tokens)
+        if how.schema is not None:
+            asked["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": dict(how.schema), "strict": True},
+            }
+        if how.choices:
+            asked["extra_body"] = {"structured_outputs": {"choice": list(how.choices)}, **asked["extra_body"]}
+        if how.top_logprobs:
+            asked.update(logprobs=True, top_logprobs=how.top_logprobs)
+        try:
+            reply = read_reply(await transport.chat(**asked))
+        except (RequestError, AnswerError) as error:
+            return Reply("", "error", error=str(error))
+        return check_reply(reply, how)
+
+    def _body(self, request: ChatRequest, body: dict[str, Any]) -> dict[str, Any]:
+        chosen = {"temperature": self.options.temperature, "max_tokens": self.options.max_tokens}
+        given = {key: value for key, value in chosen.items() if value is not None}
+        return {**body, **given, "messages": [_to_message(m) for m in request.messages], "extra_body": {}}
+
+
+def _to_message(message: Message) -> dict[str, Any]:
+    """Return a message in the wire form; text alone is a string, which every server reads."""
+    if all(not part.image for part in message.parts):
+        return {"role": message.role, "content": "".join(part.text for part in message.parts)}
+    parts = [
+        {"type": "image_url", "image_url": {"url": to_data_url(part.image)}}
+        if part.image
+        else {"type": "text", "text": part.text}
+        for part in message.parts
+    ]
+    return {"role": message.role, "content": parts}
+
+
+async def _settle(tasks: Sequence[asyncio.Future[Any]], transport: Transport) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await transport.close()

@@ -1,0 +1,56 @@
+"""What a recipe may set under `backend: {name: openai, …}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from datagen.errors import BackendError
+
+
+class OpenAIOptions(BaseModel):
+    """Where the server is and how it is asked. Times are seconds, sizes bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    base_url: str = "http://localhost:8000/v1"
+    model: str = Field(min_length=1)
+    api: Literal["chat", "images"] = "chat"
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = Field(8, ge=1, le=1024)
+    retries: int = Field(5, ge=0, le=100)
+    timeout_seconds: float = Field(600, gt=0)
+    max_answer_bytes: int = Field(64_000_000, ge=1_000)
+    temperature: float | None = Field(None, ge=0, le=5)
+    max_tokens: int | None = Field(None, ge=1)
+    image_size: str | None = Field(None, pattern=r"^\d+x\d+$")
+    think: Literal["native", "driven"] = "native"
+    think_body: dict[str, Any] = {"think": True}
+    extra_body: dict[str, Any] = {}
+    lexicon: str = "everyday"
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an address begins with http:// or https://")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("an address holds no name, key or query: the key goes into the environment")
+        return value.rstrip("/")
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> OpenAIOptions:
+        """Validate options from a recipe; raises BackendError naming the first wrong one, never its value."""
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise BackendError(
+                f"backend option {key!r}: {message}", hint=f"options: {', '.join(cls.model_fields)}"
+            ) from None
