@@ -42,7 +42,6 @@ class FaultyServer:
         self.tries: Counter[int] = Counter()
         self.bodies: list[tuple[str, dict[str, Any]]] = []
         self.sent_bytes = 0
-        self.most_at_once = self._now = 0
         self.lock = threading.Lock()
         server = self
 
@@ -63,15 +62,10 @@ class FaultyServer:
                 with server.lock:
                     server.bodies.append((self.path, body))
                     server.tries[body.get("seed", 0)] += 1
-                    server._now += 1
-                    server.most_at_once = max(server.most_at_once, server._now)
                 try:
                     _misbehave(self, server, body)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
-                finally:
-                    with server.lock:
-                        server._now -= 1
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from datagen.backends._chat import ChatRequest, Message, Part, Sampling
 from datagen.backends.openai import build
 from datagen.errors import BackendError
 from datagen.records import Claim, Failure, Prompt, Request, Sample
-from tests.helpers.faulty_server import HUGE_BYTES, FaultyServer, chat_answer, png_of
+from tests.helpers.faulty_server import HUGE_BYTES, FaultyServer, answer_rightly, chat_answer, png_of
 from tests.helpers.runs import build_here, small_recipe
 
 QUICK = {"model": "tiny", "retries": 2, "timeout_seconds": 1.0, "concurrency": 16, "max_answer_bytes": 20_000_000}
@@ -113,13 +114,25 @@ def test_500_samples_are_each_made_or_failed_once(tmp_path: Path) -> None:
     assert max((made + failed).values()) == 1
     expected = sum(kinds[seed % len(kinds)] in ("", "429_once", "500_once", "cut_once") for seed in server.tries)
     assert len(made) == expected
-    assert server.most_at_once <= 16
 
 
-def test_requests_in_flight_are_bounded() -> None:
-    with FaultyServer() as server:
-        draw(server, list(range(40)), concurrency=3)
-    assert 1 < server.most_at_once <= 3
+def test_requests_in_flight_are_as_many_as_allowed_and_no_more() -> None:
+    lock, together = threading.Lock(), threading.Barrier(3)
+    now: list[int] = [0, 0]
+
+    def answer(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        with lock:
+            now[0] += 1
+            now[1] = max(now)
+        together.wait(30)  # breaks, and fails the request, unless three are here at once
+        with lock:
+            now[0] -= 1
+        return answer_rightly(path, body)
+
+    with FaultyServer(answer=answer) as server:
+        made = draw(server, list(range(12)), concurrency=3, timeout_seconds=60)
+    assert all(isinstance(sample, Sample) for sample in made)
+    assert now == [0, 3]
 
 
 def test_a_key_reaches_the_server_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
