@@ -227,6 +227,16 @@ def plan(
 
 
 @app.command()
+def doctor(recipe: RecipeArg = "quickstart", set_: SetOption = None) -> None:
+    """Examine the model of a recipe before a long run: prompts followed, seeds kept, schemas obeyed, speed."""
+    from datagen.config import load_recipe
+    from datagen.console import print_findings
+    from datagen.pipeline import examine_recipe
+
+    raise typer.Exit(print_findings(examine_recipe(load_recipe(recipe, set_ or []))))
+
+
+@app.command()
 def check(
     paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Files, folders or names.")] = None,
     form: Annotated[str, typer.Option("--format", help="text, or github for annotations in CI.")] = "text",

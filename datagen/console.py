@@ -22,7 +22,7 @@ from datagen.errors import DatagenError
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from datagen.pipeline import Estimate, Found, Progress
+    from datagen.pipeline import Estimate, Finding, Found, Progress
     from datagen.records import Prompt
     from datagen.taxonomy.problems import Problem
 
@@ -144,6 +144,16 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         out.print(f"[bold]{escape(name):<{width}}[/bold]  {escape(str(value))}")
+
+
+def print_findings(findings: Iterable[Finding]) -> int:
+    """Print each finding as it comes; return how many failed, at most 1."""
+    failed = False
+    for check, verdict, seen in findings:
+        color = {"ok": "green", "warning": "yellow", "failed": "red"}[verdict]
+        out.print(f"[{color}]{verdict:<8}[/{color}] [bold]{escape(check)}[/bold]  {escape(seen)}")
+        failed |= verdict == "failed"
+    return int(failed)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:

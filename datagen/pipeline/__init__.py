@@ -10,6 +10,7 @@ See it: `datagen build`.
 from __future__ import annotations
 
 from datagen.pipeline._build import BuildResult, build_run
+from datagen.pipeline._doctor import Finding, examine_recipe
 from datagen.pipeline._estimate import Estimate, estimate_run
 from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, read_status, save_image
 from datagen.pipeline._prompts import plan_stage
@@ -24,6 +25,7 @@ __all__ = [
     "Drawn",
     "Estimate",
     "Execute",
+    "Finding",
     "Found",
     "Job",
     "Ledger",
@@ -38,6 +40,7 @@ __all__ = [
     "create_run",
     "draw_shard",
     "estimate_run",
+    "examine_recipe",
     "export_run",
     "find_jobs",
     "find_run",
