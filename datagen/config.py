@@ -13,22 +13,21 @@ which checks them when a run is opened.
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from datagen.documents.checking import load_model
+from datagen.documents.problems import did_you_mean
+from datagen.documents.reading import Document, read_yaml
 from datagen.errors import ConfigError
 from datagen.records import Mode, hash_of
 from datagen.shipped import shipped_path
 
-VERSION = 1
-"""Version of the recipe format that this code reads."""
 MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
 MAX_SHARD_SAMPLES = 16_384
@@ -72,7 +71,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    version: int = Field(1, description="version of this format")
+    version: Literal[1] = Field(1, description="version of this format")
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names outputs/<name>")
     taxonomy: list[str] = Field(min_length=1, description="shipped names such as `counting`, or paths")
     lexicon: str | None = Field(None, description="a shipped name or a path; default: what the backend can draw")
@@ -93,7 +92,7 @@ class Recipe(BaseModel):
     @field_validator("taxonomy", "contamination", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+        return [value] if isinstance(value, str) else [] if value is None else value
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
@@ -118,39 +117,25 @@ def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Reci
     line, key and value for everything that is wrong.
     """
     path = find_recipe(str(path_or_name))
-    data, lines = _read(path)
-    for key in PATH_KEYS:
-        data[key] = _beside(path.parent, data[key]) if data.get(key) else data.get(key)
-        if data[key] is None:
-            del data[key]
-    data.setdefault("name", path.stem)
-    return make_recipe(data, overrides, where=str(path), lines=lines)
+    document = read_yaml(path)
+    if not isinstance(document.data, dict):
+        hint = "see recipes/quickstart.yaml"
+        raise ConfigError("a recipe is a mapping of keys to values", where=str(path), hint=hint)
+    for key in document.data.keys() & PATH_KEYS:
+        document.data[key] = _beside(path.parent, document.data[key])
+    document.data.setdefault("name", path.stem)
+    return _check(document, overrides)
 
 
-def make_recipe(
-    data: Mapping[str, Any],
-    overrides: Sequence[str] = (),
-    *,
-    where: str = "recipe",
-    lines: Mapping[tuple[str, ...], int] | None = None,
-) -> Recipe:
-    """Check plain values as a recipe; `where` and `lines` (line number by key path) place what is wrong."""
-    values, lines = dict(data), dict(lines or {})
+def make_recipe(data: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
+    """Check plain values as a recipe; messages name `where` as their place."""
+    return _check(Document(where, dict(data)), overrides)
+
+
+def _check(document: Document, overrides: Sequence[str]) -> Recipe:
     for override in overrides:
-        path = _override(values, override)
-        lines = {key: line for key, line in lines.items() if key[: len(path)] != path}
-    version = values.get("version", VERSION)
-    if isinstance(version, int) and version > VERSION:
-        hint = "upgrade datagen: pip install --upgrade datagen"
-        raise ConfigError(
-            f"version {version} is newer than this datagen, which reads {VERSION}", where=where, hint=hint
-        )
-    if version != VERSION:
-        raise ConfigError(f"version: {version!r} is not a version", where=where, hint=f"write version: {VERSION}")
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise explain(error, Recipe, where, lines) from error
+        document.forget(_override(document.data, override))
+    return load_model(document, Recipe)
 
 
 def find_recipe(word: str) -> Path:
@@ -162,51 +147,8 @@ def find_recipe(word: str) -> Path:
     folder = shipped_path("recipes")
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if word not in known:
-        raise ConfigError(f"no recipe named {word!r}", hint=_suggest(word, known))
+        raise ConfigError(f"no recipe named {word!r}", hint=did_you_mean(word, known))
     return folder / f"{word}.yaml"
-
-
-def explain(
-    error: ValidationError, model: type[BaseModel], where: str, lines: Mapping[tuple[str, ...], int] | None = None
-) -> ConfigError:
-    """Turn what pydantic found into one ConfigError: a line for each wrong key, with its value and a did-you-mean."""
-    found = []
-    for detail in error.errors(include_url=False):
-        path = tuple(str(part) for part in detail["loc"])
-        line = next((lines[path[:k]] for k in range(len(path), 0, -1) if path[:k] in lines), None) if lines else None
-        place = f"{where}:{line}" if line else where
-        found.append((place, _say(detail, path, model)))
-    if len(found) == 1:
-        place, (what, hint) = found[0]
-        return ConfigError(what, where=place, hint=hint)
-    rows = [f"{place}: {what}{f' ({hint})' if hint else ''}" for place, (what, hint) in found]
-    return ConfigError(f"{len(rows)} things are wrong\n" + "\n".join(rows), where=where)
-
-
-def _say(detail: ErrorDetails, path: tuple[str, ...], model: type[BaseModel]) -> tuple[str, str]:
-    key, value = ".".join(path), repr(detail["input"])
-    shown = value if len(value) <= 60 else f"{value[:59]}…"
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys(model, path[:-1])
-        return f"unknown key {key!r}", _suggest(path[-1], known)
-    if detail["type"] == "missing":
-        return f"the key {key!r} is missing", str(model.model_fields[path[0]].description or "")
-    message = detail["msg"].removeprefix("Value error, ")
-    return (f"{key}: {message}, not {shown}" if key else message), ""
-
-
-def _known_keys(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
-    for part in path:
-        inner = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def _suggest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
 
 
 def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
@@ -229,43 +171,6 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
         target = target[part]
     target[path[-1]] = parsed
     return path
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """Return a YAML mapping and the line of each key path; raises ConfigError for anything that is not one."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        data = yaml.safe_load(text)
-        lines = dict(_walk(yaml.compose(text, Loader=yaml.SafeLoader), (), str(path)))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", where=str(path)) from error
-    except RecursionError as error:
-        raise ConfigError("nested too deeply", where=str(path), hint="a recipe has two levels") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        what = f"broken YAML: {getattr(error, 'problem', None) or error}"
-        raise ConfigError(what, where=place, hint="check indentation, quotes and brackets there") from error
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise ConfigError(
-            "a recipe is a mapping of keys to values", where=str(path), hint="see recipes/quickstart.yaml"
-        )
-    return data, lines
-
-
-def _walk(node: yaml.Node | None, path: tuple[str, ...], file: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise ConfigError(f"the key {key.value!r} stands twice", where=f"{file}:{line}", hint="keep one")
-            seen.add(key.value)
-            yield (*path, key.value), line
-            yield from _walk(value, (*path, key.value), file)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*path, str(index)), value.start_mark.line + 1
 
 
 def _beside(folder: Path, value: Any) -> Any:

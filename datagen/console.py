@@ -22,9 +22,9 @@ from datagen.errors import DatagenError
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from datagen.documents.problems import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
     from datagen.records import Prompt
-    from datagen.taxonomy.problems import Problem
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines of one stage."""
@@ -181,7 +181,7 @@ def print_line(text: str = "") -> None:
 
 def print_problems(problems: Sequence[Problem], form: str) -> None:
     """Print problems, one a line, as text or as annotations for GitHub (`form` is `github`), and their number."""
-    from datagen.taxonomy.problems import format_github
+    from datagen.documents.problems import format_github
 
     for problem in problems:
         print_line(format_github(problem) if form == "github" else str(problem))

@@ -42,15 +42,17 @@ def test_overrides_reach_nested_keys_and_parse_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("taxonomy: [counting]\ncandidatez: 3\n", "mine.yaml:2", "did you mean 'candidates'?"),
-        ("taxonomy: [counting]\nprompts: many\n", "mine.yaml:2", "not 'many'"),
+        ("taxonomy: [counting]\ncandidatez: 3\n", "mine.yaml:2:1", "did you mean 'candidates'?"),
+        ("taxonomy: [counting]\nprompts: many\n", "mine.yaml:2:10", "must be a whole number, not 'many'"),
         ("taxonomy: [counting]\nprompts: 1000000000\n", "mine.yaml:2", "10000000"),
         ("taxonomy: [counting]\nprompts: true\n", "mine.yaml:2", "prompts"),
-        ("taxonomy: [counting]\nversion: 2\n", "mine.yaml", "newer"),
-        ("taxonomy: [counting]\naggregate: {imag: min}\n", "mine.yaml:2", "did you mean 'image'?"),
+        ("taxonomy: [counting]\nversion: 2\n", "mine.yaml:2:10", "newer"),
+        ("taxonomy: [counting]\nversion: 0\n", "mine.yaml:2:10", "must be 1, not 0"),
+        ("taxonomy:\n", "mine.yaml:1", "taxonomy"),
+        ("taxonomy: [counting]\naggregate: {imag: min}\n", "mine.yaml:2:13", "did you mean 'image'?"),
         ("taxonomy: [counting]\nprompts: 1\nprompts: 2\n", "mine.yaml:3", "twice"),
         ("taxonomy: [counting\nprompts: 3\n", "mine.yaml:2", "broken YAML"),
-        ("prompts: 3\n", "mine.yaml", "'taxonomy' is missing"),
+        ("prompts: 3\n", "mine.yaml:1:1", "'taxonomy' is missing\nadd it: shipped names"),
         ("- a\n- b\n", "mine.yaml", "mapping of keys"),
         ("", "mine.yaml", "mapping of keys"),
         ("taxonomy: [counting]\nshard_prompts: 10000\ncandidates: 200\n", "mine.yaml", "a shard holds at most"),
@@ -71,8 +73,22 @@ def test_what_is_wrong_is_said_at_its_line(tmp_path: Path, text: str, where: str
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_recipe(write(tmp_path, "taxonomy: [counting]\nprompts: 0\nmode: dream\nwaights: {}\n"))
-    for word in ("mine.yaml:2", "mine.yaml:3", "mine.yaml:4", "weights"):
+    for word in ("mine.yaml:2:10", "mine.yaml:3:7", "mine.yaml:4:1", "'weights'"):
         assert word in str(caught.value)
+
+
+def test_what_was_set_on_the_command_line_carries_no_line(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + "mode: dream\n")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path, ["prompts=0", "aggregate.imag=min", "backend.name=''"])
+    told = str(caught.value)
+    for what in ("prompts: must be", "unknown key 'imag' in aggregate", "backend.name: must have"):
+        assert f"{path}: {what}" in told or f"{path}  {what}" in told
+    assert f"{path}:4:7  mode: must be" in told
+
+
+def test_an_empty_key_means_its_default(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, "taxonomy: counting\nlexicon:\ncontamination:\n")).contamination == []
 
 
 @pytest.mark.parametrize("override", ["candidates", "=3", "a..b=1", "candidates={"])

@@ -51,7 +51,7 @@ def test_shipped_files_and_weights_are_inside(installed: Path) -> None:
         assert (installed / "datagen/_shipped" / name).is_file()
     checkpoint = installed / "datagen/backends/embedded/checkpoint"
     sizes = [path.stat().st_size for path in checkpoint.iterdir()]
-    assert {"model.safetensors", "codec.safetensors", "tokenizer.json"} <= {p.name for p in checkpoint.iterdir()}
+    assert {"model.safetensors", "codec.safetensors", "tokenizer.json"} <= {p.name for p in checkpoint.rglob("*")}
     assert sum(sizes) <= 24 * 2**20
 
 

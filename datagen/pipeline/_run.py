@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from pydantic import ValidationError
-
-from datagen.config import PATH_KEYS, VIEW_KEYS, Recipe, changed_keys, explain, fingerprint_of, make_recipe
+from datagen.config import PATH_KEYS, VIEW_KEYS, Recipe, changed_keys, fingerprint_of, make_recipe
+from datagen.documents.checking import load_model
+from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
@@ -71,10 +71,7 @@ class Run:
     @cached_property
     def policy(self) -> Policy:
         """How rewards become weights. Raises ConfigError for a wrong key under `weights`."""
-        try:
-            return Policy.model_validate(self.recipe.weights)
-        except ValidationError as error:
-            raise explain(error, Policy, "weights") from error
+        return load_model(Document("weights", self.recipe.weights), Policy)
 
     @cached_property
     def taxonomy(self) -> Taxonomy:

@@ -6,32 +6,21 @@ it is when prompts are made.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from pydantic import ValidationError
 
+from datagen.documents.problems import Problem, problem_of
+from datagen.documents.reading import Document
 from datagen.errors import ConfigError
-from datagen.taxonomy._yaml import Document
 from datagen.taxonomy.lexicon import Lexicon
-from datagen.taxonomy.load import _Builder, missing_list
+from datagen.taxonomy.load import SkillBuilder, missing_list
 from datagen.taxonomy.models import SkillFile
-from datagen.taxonomy.problems import Problem
 from datagen.taxonomy.space import Skill, choose_point, count_distinct
 
 DRAWS = 12
 """Points a level at which every wording is tried."""
 _COUNT_STEPS = (300, 50_000)
-_PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
-
-
-def problem_of(error: ConfigError, file: str) -> Problem:
-    """Return an error as a problem at the place it names; `file` stands in when it names none."""
-    place = _PLACE.fullmatch(error.where)
-    if place is None:
-        return Problem(error.where or file, 1, 1, error.what, error.hint)
-    return Problem(place["file"], int(place["line"]), int(place["column"] or 1), error.what, error.hint)
 
 
 def check_draws(
@@ -46,9 +35,9 @@ def check_draws(
     skills: list[tuple[Skill, Lexicon]] = []
     refused: list[Problem] = []
     for lexicon in fitting:
-        builder = _Builder(document, place, weakness, lexicon)
+        builder = SkillBuilder(document, place, weakness, lexicon)
         try:
-            skills.append((builder.build(written, Path(document.file)), lexicon))
+            skills.append((builder.build(written), lexicon))
         except ConfigError as error:
             refused.append(problem_of(error, document.file))
     if not skills:

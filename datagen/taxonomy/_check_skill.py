@@ -1,7 +1,7 @@
 """Checks what a schema cannot say of one skill: slots, levels, constraints and claims that must fit each other.
 
 Works on the plain values of the file, so that one broken slot does not hide what is wrong with the rest. What the
-schema already reports (`datagen.taxonomy.modelcheck`) is not reported again.
+schema already reports (`datagen.documents.checking`) is not reported again.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from datagen.documents.problems import Problem, did_you_mean, show
+from datagen.documents.reading import Document
 from datagen.errors import ConfigError
 from datagen.taxonomy._check_template import check_template
-from datagen.taxonomy._yaml import Document
 from datagen.taxonomy.claims import ClaimForm, parse_claim
 from datagen.taxonomy.constraints import Constraint, compile_constraint
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.load import find_template, slot_values
 from datagen.taxonomy.models import MAX_COUNT, ListName, RelationName, TemplatePath, ValuesSlot
-from datagen.taxonomy.problems import Problem, did_you_mean, show
 from datagen.taxonomy.render import Value
 
 COLOR = "color"

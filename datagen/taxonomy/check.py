@@ -15,17 +15,17 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from datagen.documents.checking import check_model
+from datagen.documents.problems import Problem, did_you_mean, problem_of, show
+from datagen.documents.reading import Document, read_yaml
 from datagen.errors import ConfigError
 from datagen.shipped import shipped_path
-from datagen.taxonomy._check_draws import check_draws, problem_of
+from datagen.taxonomy._check_draws import check_draws
 from datagen.taxonomy._check_skill import SkillCheck
-from datagen.taxonomy._yaml import Document, read_yaml
 from datagen.taxonomy.english import article_of
 from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon
 from datagen.taxonomy.load import resolve_lexicon, resolve_taxonomy
-from datagen.taxonomy.modelcheck import check_model
 from datagen.taxonomy.models import LexiconFile, ListName, TaxonomyFile
-from datagen.taxonomy.problems import Problem, did_you_mean, show
 
 MIN_DISTINCT = 20
 """How many distinct prompts a skill must have, unless told otherwise."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, get_args
 
+from datagen.documents.checking import load_model
+from datagen.documents.reading import read_yaml
 from datagen.taxonomy.english import article_of, plural_of
-from datagen.taxonomy.modelcheck import load_model
 from datagen.taxonomy.models import Entry, LexiconFile, ListName, Relation
 
 
@@ -62,7 +63,7 @@ def word_of(entry: str | Entry | Relation) -> Word:
 
 def load_lexicon(path: str | Path) -> Lexicon:
     """Read a lexicon file. Raises ConfigError that shows each problem at its line."""
-    written = load_model(path, LexiconFile)
+    written = load_model(read_yaml(path), LexiconFile)
     lists = {name: getattr(written, name) for name in get_args(ListName)}
     words = {name: tuple(word_of(entry) for entry in entries) for name, entries in lists.items() if entries}
     return Lexicon(written.lexicon, written.about, words)

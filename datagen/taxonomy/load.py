@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from datagen.documents.checking import load_model
+from datagen.documents.problems import Problem, did_you_mean, problems_error, show
+from datagen.documents.reading import Document, read_yaml
 from datagen.errors import ConfigError
 from datagen.shipped import shipped_path
-from datagen.taxonomy._yaml import Document, read_yaml
 from datagen.taxonomy.claims import parse_claim
 from datagen.taxonomy.constraints import compile_constraint
 from datagen.taxonomy.lexicon import Lexicon, load_lexicon, word_of
-from datagen.taxonomy.modelcheck import check_model, problems_error
 from datagen.taxonomy.models import ListSlot, RangeSlot, SkillFile, Slot, TaxonomyFile
-from datagen.taxonomy.problems import Problem, did_you_mean, show
 from datagen.taxonomy.render import Value, Wording, read_wordings
 from datagen.taxonomy.sandbox import FUNCTIONS
 from datagen.taxonomy.space import Level, Skill
@@ -99,9 +99,7 @@ def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
     skipped: list[tuple[str, str]] = []
     for path in map(resolve_taxonomy, paths):
         document = read_yaml(path)
-        written, problems = check_model(document, TaxonomyFile)
-        if written is None or problems:
-            raise problems_error(problems)
+        written = load_model(document, TaxonomyFile)
         if written.weakness in weaknesses:
             other = weaknesses[written.weakness].file
             where = document.problem(("weakness",), "").where
@@ -113,7 +111,7 @@ def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
             if reason:
                 skipped.append((f"{written.weakness}/{skill.name}", reason))
             else:
-                skills.append(_Builder(document, place, written.weakness, words).build(skill, path))
+                skills.append(SkillBuilder(document, place, written.weakness, words).build(skill))
     if not skills:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in skipped)
         raise ConfigError(f"the lexicon {words.name!r} fills no skill of the taxonomy", hint=reasons)
@@ -136,7 +134,7 @@ def slot_values(slot: Slot, lexicon: Lexicon) -> tuple[Value, ...]:
     return tuple(value if isinstance(value, int) else word_of(value) for value in slot.values)
 
 
-class _Builder:
+class SkillBuilder:
     """Builds one skill; knows where in its file each part stands."""
 
     def __init__(self, document: Document, place: int, weakness: str, lexicon: Lexicon) -> None:
@@ -146,7 +144,7 @@ class _Builder:
         """Return a problem at a place inside the skill."""
         return self.document.problem(("skills", self.place, *path), what, hint)
 
-    def build(self, skill: SkillFile, path: Path) -> Skill:
+    def build(self, skill: SkillFile) -> Skill:
         """Return the skill. Raises ConfigError at the first part of it that cannot be used."""
         for name in sorted(FUNCTIONS.keys() & skill.slots.keys()):
             hint = "templates could not tell them apart: rename the slot"
@@ -168,7 +166,7 @@ class _Builder:
             levels=tuple(self._levels(skill, full)),
             constraints=tuple(constraints),
             claims=tuple(claims),
-            wordings=self._wordings(skill, full, path),
+            wordings=self._wordings(skill, full),
             where=self.at().where,
         )
 
@@ -179,9 +177,9 @@ class _Builder:
             raise problems_error([self.at("slots", slot, what=what, hint=hint)])
         return numbers > 0
 
-    def _wordings(self, skill: SkillFile, slots: Mapping[str, object], path: Path) -> tuple[Wording, ...]:
+    def _wordings(self, skill: SkillFile, slots: Mapping[str, object]) -> tuple[Wording, ...]:
         try:
-            found = find_template(path, skill.templates)
+            found = find_template(Path(self.document.file), skill.templates)
         except ConfigError as error:
             raise problems_error([self.at("templates", what=error.what, hint=error.hint)]) from error
         wordings = read_wordings(found, skill.templates)

@@ -32,7 +32,7 @@ def codec(
 @app.command()
 def lm(
     out: OutOption,
-    codec: Annotated[Path, typer.Option(help="Folder with codec.json and codec.safetensors.")],
+    codec: Annotated[Path, typer.Option(help="Folder with the image tokenizer.")],
     steps: int = 5000,
     batch: int = 48,
     seed: int = 0,

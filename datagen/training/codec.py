@@ -29,7 +29,7 @@ def to_unit(pictures: np.ndarray) -> torch.Tensor:
 
 
 def train_codec(out: Path, *, steps: int, batch: int, seed: int, init: Path | None, save_every: int) -> ImageCodec:
-    """Train for `steps` in all, going on from `out/state.pt` if it is there; write codec.json and codec.safetensors."""
+    """Train for `steps` in all, going on from `out/state.pt` if it is there; write the image tokenizer."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     pool = np.stack([draw_scene(random_scene(rng)) for _ in range(_POOL)])

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from datagen.config import Recipe
+from datagen.documents.problems import Problem
 from datagen.taxonomy.check import check_paths, kind_of
-from datagen.taxonomy.problems import Problem
 
 SCORABLE = frozenset({"count", "attribute", "relation", "text"})
 
@@ -250,7 +250,7 @@ def test_one_weakness_in_two_files_is_a_warning(home: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("version: 1\nlexicon: tiny\n", "tiny.yaml:1:1  the file: a lexicon needs at least one list of words"),
+        ("version: 1\nlexicon: tiny\n", "tiny.yaml:1:1  a lexicon needs at least one list of words"),
         ("version: 1\nlexicon: tiny\nobjects: []\n", "tiny.yaml:3:10  objects: must have at least 1 item"),
         ("version: 1\nlexicon: tiny\nwords: [UP, NO]\n", 'write it in quotes: "NO"'),
         (
@@ -258,7 +258,7 @@ def test_one_weakness_in_two_files_is_a_warning(home: Path) -> None:
             "tiny.yaml:3:13  words[1]: must be text or a mapping of key: value, not 3",
         ),
         ("version: 1\nlexicon: tiny\nwords: [UP, UP]\n", "tiny.yaml:3:13  'UP' stands twice in words"),
-        ("version: 1\nlexicon: tiny\nobjcts: [dog]\n", "unknown key 'objcts' in the file; did you mean 'objects'?"),
+        ("version: 1\nlexicon: tiny\nobjcts: [dog]\n", "unknown key 'objcts'; did you mean 'objects'?"),
         ("version: 1\nlexicon: tiny\nobjects: [{singlar: dog}]\n", "did you mean 'singular'?"),
         (
             "version: 1\nlexicon: tiny\nobjects: [{singular: owl, article: a}]\n",
@@ -285,7 +285,7 @@ def test_recipes_are_checked_with_the_model_that_is_given(home: Path) -> None:
     assert len(lines) == 4
     assert lines[0].startswith("recipe.yaml:2:12  no taxonomy named 'countin'; did you mean 'counting'?")
     assert lines[1].startswith("recipe.yaml:2:32  there is no file 'gone.yaml'")
-    assert lines[2] == "recipe.yaml:3:1  unknown key 'promts' in the file; did you mean 'prompts'?"
+    assert lines[2] == "recipe.yaml:3:1  unknown key 'promts'; did you mean 'prompts'?"
     assert lines[3].startswith("recipe.yaml:4:10  no lexicon named 'tinny'")
 
 

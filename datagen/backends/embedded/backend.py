@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from datagen.backends.embedded.answers import (
+    IMAGE_TOKENS,
+    Answer,
+    draw_codes,
+    list_segments,
+    make_failure,
+    make_sample,
+    read_answer,
+)
 from datagen.backends.embedded.checkpoint_io import load_codec, require_files
 from datagen.backends.embedded.decoder import LlamaDecoder
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.errors import BackendError
-from datagen.pictograms import GRID
-from datagen.records import Failure, Request, Sample, Segment
+from datagen.records import Failure, Request, Sample
 
 SHIPPED = Path(__file__).parent / "checkpoint"
 ENGINE = "embedded/1"
@@ -51,16 +57,6 @@ class EmbeddedOptions(BaseModel):
         return parsed
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model wrote, read back: the plan if any, the codes of the image if it is whole, and how it ended."""
-
-    plan: str | None
-    codes: tuple[int, ...] | None
-    finish: str
-    problem: str
-
-
 class EmbeddedBackend:
     """Generates think-then-draw and direct samples with the embedded checkpoint."""
 
@@ -87,18 +83,19 @@ class EmbeddedBackend:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample for each request, in order, or a failure that says what was wrong with what it wrote."""
-        limit = self.options.max_tokens - GRID * (GRID + 1) - 8
+        limit = self.options.max_tokens - IMAGE_TOKENS - 8
         prompts = [self.vocab.prompt_ids(request.prompt.text, request.mode) for request in requests]
         fits = [k for k, prompt in enumerate(prompts) if len(prompt) <= limit]
         fits.sort(key=lambda k: expected_length(requests[k]), reverse=True)  # the longest batch never runs alone, last
         written = self.write([prompts[k] for k in fits], [requests[k].seed for k in fits])
         answers = {k: self.read(ids) for k, ids in zip(fits, written, strict=True)}
-        images = self._draw({k: answer.codes for k, answer in answers.items() if answer.codes is not None})
+        codes = {k: answer.codes for k, answer in answers.items() if answer.codes is not None}
+        images = draw_codes(self.codec, codes, self.options.batch_size, self.options.device)
         for k, request in enumerate(requests):
             if k not in answers:
-                yield _fail(request, f"the prompt is {len(prompts[k])} tokens long; this model reads {limit}", "")
+                yield make_failure(request, f"the prompt is {len(prompts[k])} tokens long; this model reads {limit}")
             elif k not in images:
-                yield _fail(request, answers[k].problem, answers[k].plan or "")
+                yield make_failure(request, answers[k].problem, answers[k].plan or "")
             else:
                 yield self._sample(request, answers[k], images[k])
 
@@ -117,52 +114,12 @@ class EmbeddedBackend:
 
     def read(self, ids: Sequence[int]) -> Answer:
         """Read what the model wrote after the prompt, token by token, without repairing anything."""
-        v, rest = self.vocab, list(ids)
-        finish = "stop" if rest and rest[-1] == v.eos else "length"
-        plan = None
-        if rest and rest[0] == v.think:
-            if v.end_think not in rest:
-                return Answer(None, None, finish, "the thought never ends")
-            end = rest.index(v.end_think)
-            plan, rest = v.tokenizer.decode(rest[1:end], skip_special_tokens=False), rest[end + 1 :]
-        if not rest or rest[0] != v.image:
-            return Answer(plan, None, finish, "the model does not switch to an image")
-        body, tail = rest[1 : 1 + GRID * (GRID + 1)], rest[1 + GRID * (GRID + 1) :]
-        lines = [body[k : k + GRID + 1] for k in range(0, len(body), GRID + 1)]
-        whole = len(lines) == GRID and all(
-            len(line) == GRID + 1 and line[0] == v.rows[row] and min(line[1:]) >= v.first_code
-            for row, line in enumerate(lines)
-        )
-        if not whole or tail[:2] != [v.end_image, v.eos]:
-            return Answer(plan, None, finish, "the image is not six whole rows and an end")
-        return Answer(plan, tuple(token - v.first_code for line in lines for token in line[1:]), finish, "")
-
-    def _draw(self, codes: Mapping[int, tuple[int, ...]]) -> dict[int, bytes]:
-        """Decode images to PNG bytes, in batches of the fixed shape: the last one is filled up with its last image."""
-        drawn: dict[int, bytes] = {}
-        keys, size = list(codes), self.options.batch_size
-        for start in range(0, len(keys), size):
-            rows = [codes[keys[min(start + k, len(keys) - 1)]] for k in range(size)]
-            with torch.inference_mode():
-                pixels = self.codec.decode(torch.tensor(rows, device=self.options.device)).cpu().numpy()
-            drawn.update((key, _png(picture)) for key, picture in zip(keys[start:], pixels, strict=False))
-        return drawn
+        return read_answer(self.vocab, ids)
 
     def _sample(self, request: Request, answer: Answer, image: bytes) -> Sample:
-        segments = [Segment("image", "image", image=image)]
-        if answer.plan is not None:
-            segments.insert(0, Segment("text", "think", text=answer.plan))
-        return Sample(
-            id=request.sample_id,
-            prompt_id=request.prompt.id,
-            candidate=request.candidate,
-            seed=request.seed,
-            mode=request.mode,
-            engine=ENGINE,
-            switch="autonomous",
-            finish=answer.finish,
-            segments=tuple(segments),
-            settings=dict(self.settings),
+        segments = list_segments(answer, image)
+        return make_sample(
+            request, segments, engine=ENGINE, switch="autonomous", finish=answer.finish, settings=self.settings
         )
 
 
@@ -175,15 +132,3 @@ def expected_length(request: Request) -> tuple[str, int, int]:
 def count_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _fail(request: Request, error: str, detail: str) -> Failure:
-    return Failure("generate", request.prompt.id, request.candidate, error, detail)
-
-
-def _png(pixels: Any) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    return buffer.getvalue()

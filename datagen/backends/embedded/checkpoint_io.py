@@ -1,7 +1,9 @@
 """Reading and writing the checkpoint folder: an ordinary Hugging Face causal LM with the image tokenizer beside it.
 
 config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json   the LM, bf16
-codec.json   codec.safetensors                                                                    the image tokenizer
+codec/codec.json  codec/codec.safetensors                                                         the image tokenizer
+
+The image tokenizer has a folder of its own because vLLM takes every safetensors file beside config.json for the LM's.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import LlamaForCausalLM
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json", "codec.json", "codec.safetensors")
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "codec/codec.json", "codec/codec.safetensors")
 
 
 def require_files(folder: Path) -> None:
@@ -31,10 +33,16 @@ def require_files(folder: Path) -> None:
         )
 
 
+def has_codec(folder: Path) -> bool:
+    """Say whether a checkpoint folder has an image tokenizer of this form."""
+    return (folder / "codec" / "codec.json").is_file()
+
+
 def save_codec(codec: ImageCodec, folder: Path) -> None:
-    """Write the image tokenizer as codec.json and codec.safetensors (float32)."""
+    """Write the image tokenizer (float32) as codec/codec.json and codec/codec.safetensors in a folder."""
     from safetensors.torch import save_file
 
+    folder = folder / "codec"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "codec.json").write_text(json.dumps(codec.config.to_dict(), indent=2) + "\n", encoding="utf-8")
     tensors = {name: tensor.contiguous() for name, tensor in codec.state_dict().items()}
@@ -45,6 +53,7 @@ def load_codec(folder: Path) -> ImageCodec:
     """Read the image tokenizer, ready for use; raises OSError, KeyError or RuntimeError on a damaged one."""
     from safetensors.torch import load_file
 
+    folder = folder / "codec"
     config = json.loads((folder / "codec.json").read_text(encoding="utf-8"))
     codec = ImageCodec(CodecConfig(**{**config, "levels": tuple(config["levels"])}))
     tensors = load_file(str(folder / "codec.safetensors"))

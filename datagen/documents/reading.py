@@ -14,11 +14,14 @@ from typing import Any
 import yaml
 from yaml.constructor import SafeConstructor
 
+from datagen.documents.problems import Problem, show
 from datagen.errors import ConfigError
-from datagen.taxonomy.problems import Problem, show
 
 Location = tuple[str | int, ...]
 Spot = tuple[int, int]
+
+NOWHERE: Spot = (0, 0)
+"""Of values that stand in no file: defaults, and what the command line sets."""
 
 MAX_DEPTH = 60
 MAX_VALUES = 200_000
@@ -49,7 +52,15 @@ class Document:
             return self.keys[location]
         while location and location not in self.values:
             location = location[:-1]
-        return self.values.get(location, (1, 1))
+        return self.values.get(location, NOWHERE)
+
+    def forget(self, location: Location) -> None:
+        """Drop the positions of a path, of all in it and of all around it: its value is no longer that of the file."""
+        for spots in (self.values, self.keys):
+            for place in spots:
+                if all(step == other for step, other in zip(place, location, strict=False)):
+                    spots[place] = NOWHERE
+        self.values[location] = NOWHERE
 
     def problem(self, location: Location, what: str, hint: str = "", *, key: bool = False, **more: Any) -> Problem:
         """Return a problem at a path: at its key if `key`, else at its value."""
@@ -84,7 +95,7 @@ def parse_yaml(text: str, name: str) -> Document:
         character = f"U+{error.character:04X}" if isinstance(error.character, int) else str(error.character)
         where = f"{name}:{line}"
         raise ConfigError(f"broken YAML: the character {character} is not allowed", where=where) from error
-    document = Document(name)
+    document = Document(name, values={(): (1, 1)})
     if node is not None:
         document.data = _Walk(document).value(node, ())
     return document

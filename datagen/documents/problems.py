@@ -7,16 +7,21 @@ Actions. See some: `datagen check`, `datagen check --format github`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from datagen.errors import ConfigError
+
 Severity = Literal["error", "warning"]
+
+_PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong in a file; `line` and `column` count from 1.
+    """One thing that is wrong in a file; `line` and `column` count from 1, and are 0 for what stands in no file.
 
     An `error` keeps the file from being used, a `warning` does not. `what` carries the offending value, `hint` what to
     do.
@@ -31,8 +36,8 @@ class Problem:
 
     @property
     def where(self) -> str:
-        """The place as `file:line:column`, which editors turn into a link."""
-        return f"{self.file}:{self.line}:{self.column}"
+        """The place as `file:line:column`, which editors turn into a link, or the file alone."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     @property
     def message(self) -> str:
@@ -42,6 +47,21 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}  {_one_line(self.message)}"
+
+
+def problems_error(problems: list[Problem]) -> ConfigError:
+    """Return one error for several problems: the first in full, the others as lines of the hint."""
+    first, *others = problems
+    hint = "\n".join(part for part in (first.hint, *(str(problem) for problem in others)) if part)
+    return ConfigError(first.what, where=first.where, hint=hint)
+
+
+def problem_of(error: ConfigError, file: str) -> Problem:
+    """Return an error as a problem at the place it names; `file` stands in when it names none."""
+    place = _PLACE.fullmatch(error.where)
+    if place is None:
+        return Problem(error.where or file, 1, 1, error.what, error.hint)
+    return Problem(place["file"], int(place["line"]), int(place["column"] or 1), error.what, error.hint)
 
 
 def format_github(problem: Problem) -> str:

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from datagen.documents.checking import check_model, dotted, known_keys, load_model
+from datagen.documents.reading import Document, parse_yaml, read_yaml
 from datagen.errors import ConfigError
-from datagen.taxonomy._yaml import parse_yaml
-from datagen.taxonomy.modelcheck import check_model, dotted, known_keys, load_model
 
 
 class Strict(BaseModel):
@@ -32,7 +32,7 @@ class Values(Strict):
 
 class Plan(Strict):
     version: int = 1
-    title: str
+    title: Annotated[str, Field(description="what a reader sees first")]
     steps: list[Step]
     slots: dict[str, Range | Values] = {}
 
@@ -58,8 +58,8 @@ def test_a_right_file_gives_the_model_and_no_problem() -> None:
 def test_every_problem_is_found_in_one_pass_each_at_its_place() -> None:
     text = "titel: x\nsteps:\n  - name: ''\n    shar: 2\n  - name: two\n    share: -1\n    kind: c\n  - 7\n"
     assert lines_of(text) == [
-        "p.yaml:1:1  the file: the key 'title' is missing; add it",
-        "p.yaml:1:1  unknown key 'titel' in the file; did you mean 'title'?",
+        "p.yaml:1:1  the key 'title' is missing; add it: what a reader sees first",
+        "p.yaml:1:1  unknown key 'titel'; did you mean 'title'?",
         "p.yaml:3:11  steps[0].name: must have at least 1 character, not ''",
         "p.yaml:4:5  unknown key 'shar' in steps[0]; did you mean 'share'?",
         "p.yaml:6:12  steps[1].share: must be greater than 0, not -1",
@@ -100,11 +100,31 @@ def test_a_newer_version_is_the_only_problem() -> None:
     assert line.startswith("p.yaml:1:10  the file is of version 2, a newer one; this datagen reads version 1")
 
 
+def test_a_model_without_a_version_takes_none() -> None:
+    assert [problem.what for problem in check_model(Document("p", {"name": "x", "version": 9}), Step)[1]] == [
+        "unknown key 'version'"
+    ]
+
+
+def test_values_that_stand_in_no_file_are_told_without_a_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_model(Document("here", {"title": "x", "steps": [{"name": ""}], "more": 1}), Plan)
+    assert str(caught.value).splitlines() == [
+        "here: steps[0].name: must have at least 1 character, not ''",
+        "here  unknown key 'more'; known: slots, steps, title, version",
+    ]
+
+
+def test_a_key_that_stands_twice_keeps_a_file_from_loading() -> None:
+    with pytest.raises(ConfigError, match="stands twice"):
+        load_model(parse_yaml("title: x\nsteps: []\ntitle: y\n", "p.yaml"), Plan)
+
+
 def test_load_model_raises_one_error_that_holds_all_problems(tmp_path: Path) -> None:
     path = tmp_path / "p.yaml"
     path.write_text("titel: x\nsteps: 3\n")
     with pytest.raises(ConfigError) as caught:
-        load_model(path, Plan)
+        load_model(read_yaml(path), Plan)
     assert caught.value.where == f"{path}:1:1"
     assert "titel" in str(caught.value)
     assert "steps: must be a list, not 3" in str(caught.value)
@@ -112,7 +132,7 @@ def test_load_model_raises_one_error_that_holds_all_problems(tmp_path: Path) -> 
 
 def test_known_keys_follow_lists_mappings_and_unions() -> None:
     schema = Plan.model_json_schema()
-    assert known_keys(schema, ()) == {"version", "title", "steps", "slots"}
-    assert known_keys(schema, ("steps", 4)) == {"name", "share", "words", "kind"}
-    assert known_keys(schema, ("slots", "any")) == {"range", "values"}
+    assert set(known_keys(schema, ())) == {"version", "title", "steps", "slots"}
+    assert set(known_keys(schema, ("steps", 4))) == {"name", "share", "words", "kind"}
+    assert set(known_keys(schema, ("slots", "any"))) == {"range", "values"}
     assert dotted(("steps", 2, "share")) == "steps[2].share"

@@ -1,4 +1,4 @@
-"""Checks a YAML document against any pydantic model and says where in the file each thing is wrong.
+"""Checks a document against any pydantic model and says where in the file each thing is wrong.
 
 Pydantic names the path of an error, the document knows where that path stands. Works for every user-written file:
 taxonomy, lexicon, recipe. See it: `datagen check recipes/mine.yaml`. Not covered: what a schema cannot say, such as a
@@ -10,18 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from datagen.errors import ConfigError
-from datagen.taxonomy._yaml import Document, Location, read_yaml
-from datagen.taxonomy.problems import Problem, did_you_mean, show
+from datagen.documents.problems import Problem, did_you_mean, problems_error, show
+from datagen.documents.reading import Document, Location
 
 Model = TypeVar("Model", bound=BaseModel)
 
 VERSION = 1
+"""Version of the formats of taxonomies, lexicons and recipes that this code reads."""
 
 _EXPECTED = {
     "string_type": "text",
@@ -52,28 +51,20 @@ class _Fault:
     error: Mapping[str, Any]
 
 
-def load_model(path: str | Path, model: type[Model], version: int = VERSION) -> Model:
-    """Read a YAML file into a model. Raises ConfigError that shows every problem, the first with its place."""
-    found, problems = check_model(read_yaml(path), model, version)
-    problems = [problem for problem in problems if problem.severity == "error"]
+def load_model(document: Document, model: type[Model]) -> Model:
+    """Return a document as a model. Raises ConfigError that shows every problem with its place."""
+    found, problems = check_model(document, model)
     if found is None or problems:
         raise problems_error(problems)
     return found
 
 
-def problems_error(problems: list[Problem]) -> ConfigError:
-    """Return one error for several problems: the first in full, the others as lines of the hint."""
-    first, *others = problems
-    hint = "\n".join(part for part in (first.hint, *(str(problem) for problem in others)) if part)
-    return ConfigError(first.what, where=first.where, hint=hint)
-
-
-def check_model(document: Document, model: type[Model], version: int = VERSION) -> tuple[Model | None, list[Problem]]:
+def check_model(document: Document, model: type[Model]) -> tuple[Model | None, list[Problem]]:
     """Return the model, or None when the data does not fit, and every problem with its place in the file.
 
-    A file of a newer `version` than this gets that one problem: what else looks wrong in it may be right there.
+    A file of a newer version than `VERSION` gets that one problem: what else looks wrong in it may be right there.
     """
-    newer = _newer_version(document, version)
+    newer = _newer_version(document) if "version" in model.model_fields else None
     if newer:
         return None, [newer]
     problems = list(document.problems)
@@ -86,12 +77,16 @@ def check_model(document: Document, model: type[Model], version: int = VERSION) 
         return None, sorted(set(problems))
 
 
-def known_keys(schema: Mapping[str, Any], path: Iterable[str | int]) -> set[str]:
-    """Return the keys that a JSON schema allows in the mapping at `path`, over all members of its unions."""
+def known_keys(schema: Mapping[str, Any], path: Iterable[str | int]) -> dict[str, str]:
+    """Return the keys that a JSON schema allows in the mapping at `path`, over all members of its unions.
+
+    Each comes with its description, which is empty where the model has none.
+    """
     nodes = [schema]
     for step in path:
         nodes = [child for node in nodes for each in _resolve(schema, node) for child in _children(each, step)]
-    return {key for node in nodes for each in _resolve(schema, node) for key in each.get("properties", {})}
+    found = [each.get("properties", {}) for node in nodes for each in _resolve(schema, node)]
+    return {key: str(child.get("description", "")) for properties in found for key, child in properties.items()}
 
 
 def _resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -111,11 +106,11 @@ def _children(node: Mapping[str, Any], step: str | int) -> list[Mapping[str, Any
     return [child for child in found if isinstance(child, dict)]
 
 
-def _newer_version(document: Document, version: int) -> Problem | None:
+def _newer_version(document: Document) -> Problem | None:
     found = document.data.get("version") if isinstance(document.data, dict) else None
-    if isinstance(found, bool) or not isinstance(found, int) or found <= version:
+    if isinstance(found, bool) or not isinstance(found, int) or found <= VERSION:
         return None
-    hint = f"this datagen reads version {version}: upgrade datagen, or write the file for version {version}"
+    hint = f"this datagen reads version {VERSION}: upgrade datagen, or write the file for version {VERSION}"
     return document.problem(("version",), f"the file is of version {found}, a newer one", hint)
 
 
@@ -192,20 +187,23 @@ def _expected(error: Mapping[str, Any]) -> str:
 
 
 def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Problem:
-    kind, path, name = fault.error["type"], fault.path, dotted(fault.path)
+    kind, path = fault.error["type"], fault.path
+    start = f"{dotted(path)}: " if path else ""
     if fault.missing:
         what = " or ".join(map(repr, fault.missing.split(" or ")))
-        return document.problem(path, f"{name}: the key {what} is missing", "add it", key=True)
+        about = known_keys(schema, path).get(fault.missing)
+        hint = f"add it: {about}" if about else "add it"
+        return document.problem(path, f"{start}the key {what} is missing", hint, key=True)
     if kind == "extra_forbidden":
-        known = known_keys(schema, path[:-1])
-        what, hint = f"unknown key {show(path[-1])} in {dotted(path[:-1])}", did_you_mean(str(path[-1]), known)
+        known, place = known_keys(schema, path[:-1]), f" in {dotted(path[:-1])}" if path[1:] else ""
+        what, hint = f"unknown key {show(path[-1])}{place}", did_you_mean(str(path[-1]), known)
         if path[-1] in known:
-            what, hint = f"{name}: the key does not go with the others there", "remove it"
+            what, hint = f"{start}the key does not go with the others there", "remove it"
         return document.problem(path, what, hint or "remove it", key=True)
     value = fault.error.get("input")
     if _expected(fault.error):
         hint = "put the value in quotes" if _expected(fault.error) == "text" and _is_scalar(value) else ""
-        return document.problem(path, f"{name}: must be {_expected(fault.error)}, not {show(value)}", hint)
+        return document.problem(path, f"{start}must be {_expected(fault.error)}, not {show(value)}", hint)
     what = str(fault.error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
     what = re.sub(r"^(Input|String|List|Value|Dictionary|Tuple) should", "must", what)
     if kind == "string_pattern_mismatch":
@@ -214,7 +212,7 @@ def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Pr
     note = f", not {show(value)}" if _is_scalar(value) and not said_already else ""
     near = did_you_mean(value, _QUOTED.findall(what)) if kind in _CHOICES and isinstance(value, str) else ""
     hint = near if near.startswith("did") else ""
-    return document.problem(path, f"{name}: {what}{note}", hint, key="[key]" in fault.error["loc"])
+    return document.problem(path, f"{start}{what}{note}", hint, key="[key]" in fault.error["loc"])
 
 
 def _is_scalar(value: Any) -> bool:
@@ -222,8 +220,8 @@ def _is_scalar(value: Any) -> bool:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """Return a path as people write it: `skills[2].slots.n`; the root is `the file`."""
+    """Return a path as people write it: `skills[2].slots.n`; the root is empty."""
     written = ""
     for step in path:
         written += f"[{step}]" if isinstance(step, int) else f".{step}" if written else str(step)
-    return written or "the file"
+    return written

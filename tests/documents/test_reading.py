@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from datagen.documents.reading import MAX_DEPTH, NOWHERE, Document, parse_yaml, read_yaml
 from datagen.errors import ConfigError
-from datagen.taxonomy._yaml import MAX_DEPTH, parse_yaml, read_yaml
 
 
 def test_every_key_and_value_has_its_line_and_column() -> None:
@@ -22,8 +22,22 @@ def test_a_path_that_is_not_there_gets_the_spot_of_its_nearest_parent() -> None:
     assert document.spot(("zzz",)) == (1, 1)
 
 
+def test_a_document_that_was_not_read_has_no_spots() -> None:
+    assert Document("x", {"a": 1}).spot(("a",)) == NOWHERE
+
+
+def test_what_is_forgotten_loses_its_spots_with_all_in_it_and_around_it() -> None:
+    document = parse_yaml("a:\n  b: {c: 1}\n  d: 2\n", "x.yaml")
+    document.forget(("a", "b"))
+    for path in ((), ("a",), ("a", "b"), ("a", "b", "c"), ("new",)):
+        assert document.spot(path) == document.spot(path, key=True) == NOWHERE
+    assert document.spot(("a", "d")) == (3, 6)
+    assert document.spot(("a", "d"), key=True) == (3, 3)
+
+
 def test_an_empty_file_is_none_and_not_an_error() -> None:
-    assert parse_yaml("# only a comment\n", "x.yaml").data is None
+    document = parse_yaml("# only a comment\n", "x.yaml")
+    assert (document.data, document.spot(("a",))) == (None, (1, 1))
 
 
 def test_a_key_that_stands_twice_is_a_problem_at_the_second_one() -> None:

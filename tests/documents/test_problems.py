@@ -1,12 +1,26 @@
 from __future__ import annotations
 
-from datagen.taxonomy.problems import Problem, did_you_mean, format_github, show
+from datagen.documents.problems import Problem, did_you_mean, format_github, problem_of, problems_error, show
+from datagen.errors import ConfigError
 
 
 def test_a_problem_is_one_line_with_place_what_and_hint() -> None:
     problem = Problem("a.yaml", 3, 5, "unknown key 'shar'", "did you mean 'share'?")
     assert str(problem) == "a.yaml:3:5  unknown key 'shar'; did you mean 'share'?"
     assert str(Problem("a.yaml", 1, 1, "two\nlines", severity="warning")) == "a.yaml:1:1  warning: two lines"
+
+
+def test_a_problem_that_stands_in_no_file_has_no_line() -> None:
+    assert str(Problem("--set", 0, 0, "unknown key 'x'")) == "--set  unknown key 'x'"
+
+
+def test_problems_become_one_error_and_an_error_a_problem_again() -> None:
+    first, second = Problem("a.yaml", 3, 5, "one", "do this"), Problem("a.yaml", 4, 1, "two")
+    error = problems_error([first, second])
+    assert (error.what, error.where, error.hint) == ("one", "a.yaml:3:5", "do this\na.yaml:4:1  two")
+    assert problem_of(problems_error([first]), "b.yaml") == first
+    assert problem_of(ConfigError("x", where="a.yaml:7"), "b.yaml") == Problem("a.yaml", 7, 1, "x")
+    assert problem_of(ConfigError("x"), "b.yaml") == Problem("b.yaml", 1, 1, "x")
 
 
 def test_github_form_escapes_what_would_end_the_command() -> None:
