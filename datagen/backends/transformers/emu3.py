@@ -1,0 +1,219 @@
+"""Emu3: text and images from one head, in one sequence and one `generate` call.
+
+In mode `think` the model writes text and begins an image when it likes (`switch: autonomous`); what it writes between
+begin and end of an image is held to the form of images (`emu3_form`). Published checkpoints draw or talk, and cannot
+decide: with `switch: forced` the end of their text becomes the begin of the image. In mode `direct` the processor puts
+the begin of the image into the prompt, and the switch is `forced` too.
+
+Images are drawn with classifier-free guidance, as by the authors (scale 3, arXiv 2409.18869); text never is.
+
+Not covered: images in prompts, images that are not square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache, Emu3ForConditionalGeneration, GenerationConfig, LogitsProcessorList
+
+from datagen.backends.embedded.answers import encode_png, make_failure, make_sample
+from datagen.backends.transformers.emu3_form import FormError, Interleave, Part, make_form, read_written
+from datagen.backends.transformers.loading import fill_template, list_control_tokens, load_model, load_processor
+from datagen.backends.transformers.options import ENGINE, TransformersOptions
+from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.errors import BackendError
+from datagen.records import Failure, Mode, Request, Sample, Segment
+
+SCALE = 3.0
+"""Guidance by default."""
+MODES: tuple[Mode, ...] = ("direct", "think")
+
+
+class Emu3Family:
+    """Runs an Emu3 model; see the module."""
+
+    USES = frozenset(
+        {"guidance_scale", "negative_prompt", "image_px", "max_images", "switch", "template", "think_template"}
+    )
+    lexicon = "everyday"
+
+    def __init__(self, folder: Path, options: TransformersOptions, settings: dict[str, Any]) -> None:
+        self.options = options
+        self.scale = SCALE if options.guidance_scale is None else options.guidance_scale
+        self.settings = {**settings, "guidance_scale": self.scale}
+        self.model = load_model(Emu3ForConditionalGeneration, folder, options)
+        self.processor = load_processor(folder, options)
+        self.tokenizer = self.processor.tokenizer
+        self.controls = list_control_tokens(self.tokenizer)
+        try:
+            self.form = make_form(self.processor, self.model, options.image_px)
+        except (KeyError, AttributeError) as error:
+            raise BackendError(f"the tokenizer lacks what images are made of: {error}", where=options.model) from error
+        self.vocabulary = self.model.config.text_config.vocab_size
+        longest = self.model.config.text_config.max_position_embeddings
+        self.limits: dict[Mode, int] = {mode: longest - self._count_steps(mode) for mode in MODES}
+        self._check_limits(longest)
+        self.model.generation_config = GenerationConfig(
+            pad_token_id=self.pad, bos_token_id=self.tokenizer.bos_token_id, eos_token_id=self.form.eos
+        )
+        self.runners = {mode: RowRunner(options, self.pad) for mode in self.limits}
+
+    @property
+    def pad(self) -> int:
+        """The id that fills prompts up on the left."""
+        pad = self.tokenizer.pad_token_id
+        return int(self.form.eos if pad is None else pad)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request, batch by batch."""
+        for mode in MODES:
+            rows = [
+                Row(request, tuple(self._encode(request.prompt.text, mode)), request.seed)
+                for request in requests
+                if request.mode == mode
+            ]
+            fitting, failures = split_fitting(rows, self.limits[mode])
+            yield from failures
+            yield from self.runners[mode].run(fitting, self._make)
+
+    def write(self, grid: Grid) -> list[list[int]]:
+        """Return what the model writes after each prompt of a batch: token ids, the end of all included."""
+        mode, options = grid.rows[0].request.mode, self.options
+        interleave = Interleave(
+            self.form,
+            self.vocabulary,
+            grid.size,
+            max_text=options.max_tokens,
+            max_images=options.max_images if mode == "think" else 1,
+            forced=options.switch == "forced",
+            started=mode == "direct",
+        )
+        steps = self._count_steps(mode)
+        processors: list[Any] = [interleave, grid.make_picker(steps, options)]
+        if self.scale > 1:
+            unprompted = self._encode(options.negative_prompt, mode)
+            processors.insert(1, Guidance(self.model, unprompted, self.scale, interleave))
+        written = self.model.generate(
+            input_ids=grid.tokens,
+            attention_mask=grid.mask,
+            do_sample=False,
+            max_new_tokens=steps,
+            logits_processor=LogitsProcessorList(processors),
+        )
+        return [cut_after(row, self.form.eos) for row in written[: len(grid.rows), grid.length :].tolist()]
+
+    def _make(self, grid: Grid) -> list[Sample | Failure]:
+        return [self.read(row.request, ids) for row, ids in zip(grid.rows, self.write(grid), strict=True)]
+
+    def read(self, request: Request, ids: Sequence[int]) -> Sample | Failure:
+        """Return what the model wrote after a prompt as a sample, or a failure that says what is wrong with it."""
+        direct = request.mode == "direct"
+        try:
+            parts = read_written(self.form, ids, started=direct)
+        except FormError as error:
+            return make_failure(request, str(error), self._decode(ids)[:500])
+        segments = tuple(segment for part in parts for segment in self._to_segments(part))
+        kinds = [segment.kind for segment in segments]
+        if "image" not in kinds:
+            return make_failure(request, "the model does not switch to an image", self._decode(ids)[:500])
+        if not direct and kinds[0] != "text":
+            return make_failure(request, "the model draws without a thought")
+        cut = sum(len(part.ids) for part in parts if part.kind == "text") >= self.options.max_tokens
+        return make_sample(
+            request,
+            segments,
+            engine=ENGINE,
+            switch="forced" if direct else self.options.switch,
+            finish="length" if cut or self.form.eos not in ids else "stop",
+            settings=self.settings,
+        )
+
+    def _to_segments(self, part: Part) -> list[Segment]:
+        if part.kind == "image":
+            return [Segment("image", "image", image=self._draw(part.ids))]
+        text = self._decode(part.ids).strip()
+        return [Segment("text", "think", text=text)] if text else []
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def _draw(self, codes: Sequence[int]) -> bytes:
+        """Decode one image, alone: the shape is the same whatever else is drawn."""
+        form = self.form
+        lines = torch.tensor(codes).view(form.height, form.width)
+        ends = torch.full((form.height, 1), form.end_of_line)
+        tail = torch.tensor([form.end_of_file, form.end, form.eos])
+        tokens = torch.cat((torch.cat((lines, ends), dim=1).flatten(), tail))[None]
+        drawn = self.model.decode_image_tokens(
+            image_tokens=tokens.to(self.options.device), height=form.height, width=form.width
+        )
+        pictures = self.processor.postprocess(list(drawn.float().cpu()), return_tensors="PIL.Image.Image")
+        return encode_png(np.asarray(pictures["pixel_values"][0]))
+
+    def _encode(self, text: str, mode: Mode) -> list[int]:
+        options = self.options
+        template = options.template if mode == "direct" else options.think_template or options.template
+        asked = fill_template(template, text, self.controls)
+        image = {"ratio": "1:1", "image_area": options.image_px**2} if mode == "direct" else {}
+        inputs = self.processor(
+            text=[asked], return_for_image_generation=mode == "direct", return_tensors="pt", **image
+        )
+        ids: list[int] = inputs["input_ids"][0].tolist()
+        return ids
+
+    def _count_steps(self, mode: Mode) -> int:
+        form, options = self.form, self.options
+        if mode == "direct":
+            return form.length - 1 - len(form.header) + 1
+        return options.max_tokens + options.max_images * form.length + 1
+
+    def _check_limits(self, longest: int) -> None:
+        mode = min(self.limits, key=lambda mode: self.limits[mode])
+        if self.limits[mode] < 1:
+            raise BackendError(
+                f"an answer can take {self._count_steps(mode)} tokens, and this model reads {longest} in all",
+                where=self.options.model,
+                hint=f"an image of {self.options.image_px} px takes {self.form.length}: a smaller image_px, "
+                "fewer max_images or fewer max_tokens",
+            )
+
+
+class Guidance:
+    """A logits processor for classifier-free guidance of the images alone, with a prompt that asks for nothing.
+
+    A second pass of the model reads the empty (or negative) prompt and then the same tokens, of which it sees those of
+    images only: so it may go in step with rows that begin their images at different times. Inside images the score is
+    `u + scale * (c - u)`, elsewhere it stays as it is.
+    """
+
+    def __init__(self, model: Any, unprompted: Sequence[int], scale: float, interleave: Interleave) -> None:
+        self.model, self.scale, self.interleave = model, scale, interleave
+        self._prompt = torch.tensor([list(unprompted)])
+        self._mask: Tensor | None = None
+        self._cache = DynamicCache()
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Take and return scores (rows, vocabulary); stands behind `Interleave`, whose minus infinities stay."""
+        inside = torch.tensor(self.interleave.inside, device=scores.device)[:, None]
+        if self._mask is None:
+            tokens = self._prompt.to(scores.device).expand(scores.shape[0], -1)
+            self._mask = torch.ones_like(tokens)
+        else:
+            tokens = input_ids[:, -1:]
+            self._mask = torch.cat((self._mask, inside.to(self._mask.dtype)), dim=1)
+        positions = (self._mask.cumsum(-1) - 1)[:, -tokens.shape[1] :]
+        output = self.model(
+            input_ids=tokens,
+            attention_mask=self._mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        free = output.logits[:, -1].float()
+        return torch.where(inside & (scores > -torch.inf), free + self.scale * (scores - free), scores)

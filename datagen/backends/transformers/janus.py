@@ -1,0 +1,196 @@
+"""Janus: one model with a head for text and a head for images, so the toolkit switches from one to the other.
+
+In mode `think` the model is first asked for a plan, as text; then it draws, with the prompt and the plan before it. In
+mode `direct` it draws at once. The switch is `forced` in both. A thought that reaches `max_tokens` is kept, and
+the sample says `length`.
+
+Images are drawn with classifier-free guidance, as by the authors (scale 5, arXiv 2501.17811).
+
+Not covered: images in prompts, so no second image that the model makes while it looks at its first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache, GenerationConfig, GenerationMixin, JanusForConditionalGeneration
+from transformers import LogitsProcessorList as Processors
+
+from datagen.backends.embedded.answers import encode_png, make_failure, make_sample
+from datagen.backends.transformers.loading import fill_template, list_control_tokens, load_model, load_processor
+from datagen.backends.transformers.options import ENGINE, TransformersOptions
+from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.errors import BackendError
+from datagen.records import Failure, Request, Sample, Segment, seed_of
+
+SCALE = 5.0
+"""Guidance by default."""
+PLAN_FIRST = (
+    "{prompt}\n\nThink about this picture before it is drawn: name every object with its colour, how many there are, "
+    "and where each one is. Answer with the plan alone."
+)
+"""What the model is asked for its thought, by default."""
+
+
+class JanusFamily:
+    """Runs a Janus model; see the module."""
+
+    USES = frozenset({"guidance_scale", "template", "think_template"})
+    lexicon = "everyday"
+
+    def __init__(self, folder: Path, options: TransformersOptions, settings: dict[str, Any]) -> None:
+        self.options = options
+        self.scale = SCALE if options.guidance_scale is None else options.guidance_scale
+        self.think_template = options.think_template or PLAN_FIRST
+        self.settings = {**settings, "guidance_scale": self.scale, "think_template": self.think_template}
+        self.model = load_model(JanusForConditionalGeneration, folder, options)
+        self.processor = load_processor(folder, options)
+        self.tokenizer = self.processor.tokenizer
+        self.controls = list_control_tokens(self.tokenizer)
+        self.eos: int = self.tokenizer.eos_token_id
+        pad = self.tokenizer.pad_token_id
+        self.pad: int = self.eos if pad is None else pad
+        self.codes: int = self.model.model.vision_model.config.num_image_tokens
+        self.longest: int = self.model.config.text_config.max_position_embeddings
+        if min(self.longest - options.max_tokens, self.longest - self.codes) < 1:
+            raise BackendError(
+                f"{options.max_tokens} tokens of text, or {self.codes} of an image, are more than this model reads",
+                where=options.model,
+                hint=f"max_tokens must be less than {self.longest}",
+            )
+        self.model.generation_config = self._make_config()
+        self.thinker, self.drawer = RowRunner(options, self.pad), RowRunner(options, self.pad)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request: thoughts first, all of them, then images batch by batch."""
+        asked = [request for request in requests if request.mode == "think"]
+        rows = [Row(r, self._encode(self.think_template, r.prompt.text, "text"), r.seed) for r in asked]
+        fitting, failures = split_fitting(rows, self.longest - self.options.max_tokens)
+        yield from failures
+        ready = [self._ask_image(r, "", "stop") for r in requests if r.mode == "direct"]
+        for thought in self.thinker.run(fitting, self._think):
+            if isinstance(thought, Failure):
+                yield thought
+            else:
+                ready.append(thought)
+        fitting, failures = split_fitting(ready, self.longest - self.codes)
+        yield from failures
+        yield from self.drawer.run(fitting, self._draw)
+
+    def _think(self, grid: Grid) -> list[Row | Failure]:
+        """Return for each row the prompt of its image, or a failure."""
+        # The class's own generate forgets logits processors in text mode; the one that it inherits does not.
+        written = GenerationMixin.generate(
+            self.model,
+            input_ids=grid.tokens,
+            attention_mask=grid.mask,
+            max_new_tokens=self.options.max_tokens,
+            guidance_scale=None,
+            logits_processor=Processors(
+                [self._make_text_only(), grid.make_picker(self.options.max_tokens, self.options)]
+            ),
+        )
+        texts = [cut_after(row, self.eos) for row in written[: len(grid.rows), grid.length :].tolist()]
+        return [self._read_thought(row.request, ids) for row, ids in zip(grid.rows, texts, strict=True)]
+
+    def _read_thought(self, request: Request, ids: Sequence[int]) -> Row | Failure:
+        thought = str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
+        if not thought:
+            return make_failure(request, "the model writes no thought")
+        return self._ask_image(request, thought, "stop" if self.eos in ids else "length")
+
+    def _ask_image(self, request: Request, thought: str, finish: str) -> Row:
+        text = f"{request.prompt.text}\n\n{thought}" if thought else request.prompt.text
+        ids = self._encode(self.options.template, text, "image")
+        return Row(request, ids, seed_of(request.seed, "image"), thought, finish)
+
+    def _draw(self, grid: Grid) -> list[Sample]:
+        codes = self.model.generate(
+            inputs=grid.tokens,
+            attention_mask=grid.mask,
+            generation_mode="image",
+            past_key_values=DynamicCache(),  # transformers 5.16 and 5.17 cannot make their own
+            logits_processor=Processors([Guidance(self.scale), grid.make_picker(self.codes, self.options)]),
+        )
+        return [self._make_sample(row, self._decode(codes[k : k + 1])) for k, row in enumerate(grid.rows)]
+
+    def _make_sample(self, row: Row, png: bytes) -> Sample:
+        image = Segment("image", "image", image=png)
+        return make_sample(
+            row.request,
+            (Segment("text", "think", text=row.thought), image) if row.thought else (image,),
+            engine=ENGINE,
+            switch="forced",
+            finish=row.finish,
+            settings=self.settings,
+        )
+
+    def _decode(self, codes: Tensor) -> bytes:
+        """Draw the codes (1, n) of one image, alone: the shape is the same whatever else is drawn.
+
+        What the processor would do is done here: without torchvision it takes the height for the channels.
+        """
+        with torch.inference_mode():
+            pixels = self.model.decode_image_tokens(codes)[0].float().cpu().numpy()
+        images = self.processor.image_processor
+        values = (pixels * np.asarray(images.image_std) + np.asarray(images.image_mean)) / images.rescale_factor
+        return encode_png(values.clip(0, 255).astype(np.uint8))
+
+    def _encode(self, template: str, text: str, mode: str) -> tuple[int, ...]:
+        asked = fill_template(template, text, self.controls)
+        if self.processor.chat_template:
+            message = {"role": "user", "content": [{"type": "text", "text": asked}]}
+            asked = self.processor.apply_chat_template([message], add_generation_prompt=True)
+        # A list: some versions take a bare string for a list of letters.
+        inputs = self.processor(text=[asked], generation_mode=mode, return_tensors="pt")
+        return tuple(inputs["input_ids"][0].tolist())
+
+    def _make_config(self) -> Any:
+        """Return how `generate` runs: greedily over what the processors leave, with guidance left to `Guidance`.
+
+        A configuration read back from a folder can lack `generation_kwargs`, which image mode needs.
+        """
+        begin = self.tokenizer.convert_tokens_to_ids(self.processor.image_start_token)
+        return GenerationConfig(
+            pad_token_id=self.pad,
+            bos_token_id=self.tokenizer.bos_token_id,
+            eos_token_id=self.eos,
+            do_sample=False,
+            guidance_scale=1.0,
+            generation_kwargs={"boi_token_id": begin},
+        )
+
+    def _make_text_only(self) -> TextOnly:
+        return TextOnly([token for token in self.tokenizer.all_special_ids if token != self.eos])
+
+
+class TextOnly:
+    """A logits processor that keeps some tokens out of a text."""
+
+    def __init__(self, unwritten: Sequence[int]) -> None:
+        self.unwritten = torch.tensor(list(unwritten), dtype=torch.int64)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Take and return scores (rows, vocabulary)."""
+        self.unwritten = self.unwritten.to(scores.device)
+        return scores.index_fill(-1, self.unwritten, -torch.inf)
+
+
+class Guidance:
+    """A logits processor for classifier-free guidance: (2 * rows, codes), asked and unasked, to (rows, codes).
+
+    The library's own would stand behind the one that draws, which must be last.
+    """
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return `u + scale * (c - u)`."""
+        asked, unasked = scores.float().chunk(2)
+        return unasked + self.scale * (asked - unasked)

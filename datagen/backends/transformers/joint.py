@@ -1,0 +1,132 @@
+"""Joint models: a causal LM that writes text and image tokens in one sequence, with its image tokenizer beside it.
+
+The checkpoint of the embedded model is one; any folder with its files (`embedded/checkpoint_io`) and its
+vocabulary is. The architecture is whatever AutoModelForCausalLM loads. Nothing steers
+what the model writes: it opens and closes its thought, and it decides when to draw.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList
+
+from datagen.backends.embedded.answers import (
+    IMAGE_TOKENS,
+    draw_codes,
+    list_segments,
+    make_failure,
+    make_sample,
+    read_answer,
+)
+from datagen.backends.embedded.checkpoint_io import FILES, load_codec
+from datagen.backends.embedded.vocab import Vocabulary
+from datagen.backends.transformers.loading import load_model
+from datagen.backends.transformers.options import ENGINE, TransformersOptions
+from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.errors import BackendError
+from datagen.records import Failure, Request, Sample
+
+BESIDE_TEXT = IMAGE_TOKENS + 5
+"""Tokens of an answer that are not text: the image, begin and end of thought and image, and the end of all."""
+
+
+class JointFamily:
+    """Runs a joint model through `generate`; the toolkit reads what it wrote and repairs nothing."""
+
+    USES: frozenset[str] = frozenset()
+    lexicon = "pictograms"
+
+    def __init__(self, folder: Path, options: TransformersOptions, settings: dict[str, Any]) -> None:
+        _require_files(folder, options.model)
+        self.options, self.settings = options, settings
+        try:
+            json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))  # a damaged one: an error with a name
+            self.vocab = Vocabulary(Tokenizer.from_file(str(folder / "tokenizer.json")))
+            self.codec = load_codec(folder).to(options.device)
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise BackendError(f"the image tokenizer cannot be loaded: {error}", where=options.model) from error
+        self.model = load_model(AutoModelForCausalLM, folder, options)
+        self._check_sizes()
+        self.steps = options.max_tokens + BESIDE_TEXT
+        self.limit = getattr(self.model.config, "max_position_embeddings", 1 << 20) - self.steps
+        if self.limit < 1:
+            raise BackendError(
+                f"backend option 'max_tokens': {options.max_tokens} and an image are more than this model reads",
+                where=options.model,
+                hint=f"at most {self.limit + options.max_tokens - 1}, less what prompts take",
+            )
+        self.model.generation_config = self._make_config()
+        self.runner = RowRunner(options, self.vocab.pad)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request, batch by batch."""
+        rows = [
+            Row(request, tuple(self.vocab.prompt_ids(request.prompt.text, request.mode)), request.seed)
+            for request in requests
+        ]
+        fitting, failures = split_fitting(rows, self.limit)
+        yield from failures
+        yield from self.runner.run(fitting, self._make)
+
+    def write(self, grid: Grid) -> list[list[int]]:
+        """Return what the model writes after each prompt of a batch: token ids, the end of all included."""
+        written = self.model.generate(
+            input_ids=grid.tokens,
+            attention_mask=grid.mask,
+            logits_processor=LogitsProcessorList([grid.make_picker(self.steps, self.options)]),
+        )
+        rows = written[: len(grid.rows), grid.length :].tolist()
+        return [cut_after(row, self.vocab.eos) for row in rows]
+
+    def _make(self, grid: Grid) -> list[Sample | Failure]:
+        answers = [read_answer(self.vocab, ids) for ids in self.write(grid)]
+        codes = {k: answer.codes for k, answer in enumerate(answers) if answer.codes is not None}
+        images = draw_codes(self.codec, codes, grid.size, self.options.device)
+        return [
+            make_sample(
+                row.request,
+                list_segments(answer, images[k]),
+                engine=ENGINE,
+                switch="autonomous",
+                finish=answer.finish,
+                settings=self.settings,
+            )
+            if k in images
+            else make_failure(row.request, answer.problem, answer.plan or "")
+            for k, (row, answer) in enumerate(zip(grid.rows, answers, strict=True))
+        ]
+
+    def _make_config(self) -> Any:
+        """Return how `generate` runs: the recipe's sampling and nothing that the folder may say about it.
+
+        On a GPU the cache is static: it takes its memory at once, and attention always meets one shape. It is not
+        compiled, as that needs a C compiler on the machine.
+        """
+        ids = {"pad_token_id": self.vocab.pad, "bos_token_id": self.vocab.bos, "eos_token_id": self.vocab.eos}
+        static = {"cache_implementation": "static", "disable_compile": True}
+        cache = static if self.options.device.startswith("cuda") else {}
+        return GenerationConfig(do_sample=False, max_new_tokens=self.steps, **ids, **cache)
+
+    def _check_sizes(self) -> None:
+        codes = self.vocab.size - self.vocab.first_code
+        embedded = self.model.get_input_embeddings().num_embeddings
+        if codes > self.codec.codes or self.vocab.size > embedded:
+            raise BackendError(
+                f"the tokenizer has {codes} image tokens of {self.vocab.size} in all; "
+                f"the image tokenizer draws {self.codec.codes}, the model knows {embedded}",
+                where=self.options.model,
+                hint="the files of this folder are not of one model",
+            )
+
+
+def _require_files(folder: Path, model: str) -> None:
+    """Raise BackendError naming the files that are missing; weights may be in several files, so they are not named."""
+    needed = (name for name in FILES if name != "model.safetensors")
+    if missing := [name for name in needed if not (folder / name).is_file()]:
+        raise BackendError(f"the checkpoint lacks {', '.join(missing)}", where=model)
