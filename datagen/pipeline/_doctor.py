@@ -69,7 +69,8 @@ def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
 
 def _ask(run: Run, prompts: Sequence[Prompt], seed: int) -> Answers:
     requests = [Request(prompt, 0, seed, run.recipe.mode) for prompt in prompts]
-    return list(ask_backend(run, requests))
+    answers = {answer.prompt_id: answer for answer in ask_backend(run, requests)}  # in any order
+    return [answers.get(p.id) or Failure("generate", p.id, 0, "the backend gave no answer") for p in prompts]
 
 
 def _check_made(answers: Answers, limit: float) -> Finding:
