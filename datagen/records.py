@@ -152,6 +152,31 @@ class Sample:
     segments: tuple[Segment, ...]
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def make(
+        cls,
+        request: Request,
+        segments: tuple[Segment, ...],
+        *,
+        engine: str,
+        switch: str,
+        finish: str,
+        settings: Mapping[str, Any],
+    ) -> Self:
+        """Return the record of a request that was answered; `settings` is copied."""
+        return cls(
+            id=request.sample_id,
+            prompt_id=request.prompt.id,
+            candidate=request.candidate,
+            seed=request.seed,
+            mode=request.mode,
+            engine=engine,
+            switch=switch,
+            finish=finish,
+            segments=segments,
+            settings=dict(settings),
+        )
+
     @property
     def text(self) -> str:
         """All text segments, joined by blank lines."""
@@ -217,6 +242,11 @@ class Failure:
     candidate: int
     error: str
     detail: str = ""
+
+    @classmethod
+    def unanswered(cls, request: Request, error: str, detail: str = "") -> Self:
+        """Return the record of a request that was not answered, or not well."""
+        return cls("generate", request.prompt.id, request.candidate, error, detail)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

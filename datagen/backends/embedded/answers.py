@@ -15,7 +15,7 @@ import torch
 from datagen.backends.embedded.codec import ImageCodec
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.pictograms import GRID
-from datagen.records import Failure, Request, Sample, Segment
+from datagen.records import Segment
 
 IMAGE_TOKENS = GRID * (GRID + 1)
 """Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
@@ -70,35 +70,6 @@ def list_segments(answer: Answer, image: bytes) -> tuple[Segment, ...]:
     """Return the thought, if there is one, and the image."""
     drawn = Segment("image", "image", image=image)
     return (drawn,) if answer.plan is None else (Segment("text", "think", text=answer.plan), drawn)
-
-
-def make_sample(
-    request: Request,
-    segments: tuple[Segment, ...],
-    *,
-    engine: str,
-    switch: str,
-    finish: str,
-    settings: Mapping[str, Any],
-) -> Sample:
-    """Return the record of a request that was answered; `settings` is copied."""
-    return Sample(
-        id=request.sample_id,
-        prompt_id=request.prompt.id,
-        candidate=request.candidate,
-        seed=request.seed,
-        mode=request.mode,
-        engine=engine,
-        switch=switch,
-        finish=finish,
-        segments=segments,
-        settings=dict(settings),
-    )
-
-
-def make_failure(request: Request, error: str, detail: str = "") -> Failure:
-    """Return the record of a request that was not answered, or not well."""
-    return Failure("generate", request.prompt.id, request.candidate, error, detail)
 
 
 def encode_png(pixels: Any) -> bytes:

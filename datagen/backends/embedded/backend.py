@@ -6,18 +6,17 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from datagen.backends._options import BackendOptions
 from datagen.backends.embedded.answers import (
     IMAGE_TOKENS,
     Answer,
     draw_codes,
     list_segments,
-    make_failure,
-    make_sample,
     read_answer,
 )
 from datagen.backends.embedded.checkpoint_io import load_codec, require_files
@@ -30,10 +29,8 @@ SHIPPED = Path(__file__).parent / "checkpoint"
 ENGINE = "embedded/1"
 
 
-class EmbeddedOptions(BaseModel):
+class EmbeddedOptions(BackendOptions):
     """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU."""
-
-    model_config = ConfigDict(extra="forbid")
 
     checkpoint: Path = SHIPPED
     temperature: float = Field(1.0, ge=0, le=5)
@@ -43,15 +40,9 @@ class EmbeddedOptions(BaseModel):
     device: str = "auto"
 
     @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> EmbeddedOptions:
-        """Validate options from a recipe; raises BackendError naming the first wrong one."""
-        try:
-            parsed = cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            known = ", ".join(cls.model_fields)
-            raise BackendError(f"backend option {key!r}: {first['msg']}", hint=f"options: {known}") from error
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """Validate options from a recipe and settle the device; raises BackendError naming the first wrong one."""
+        parsed = super().parse(options)
         if parsed.device == "auto":
             parsed.device = "cuda" if torch.cuda.is_available() else "cpu"
         return parsed
@@ -93,9 +84,11 @@ class EmbeddedBackend:
         images = draw_codes(self.codec, codes, self.options.batch_size, self.options.device)
         for k, request in enumerate(requests):
             if k not in answers:
-                yield make_failure(request, f"the prompt is {len(prompts[k])} tokens long; this model reads {limit}")
+                yield Failure.unanswered(
+                    request, f"the prompt is {len(prompts[k])} tokens long; this model reads {limit}"
+                )
             elif k not in images:
-                yield make_failure(request, answers[k].problem, answers[k].plan or "")
+                yield Failure.unanswered(request, answers[k].problem, answers[k].plan or "")
             else:
                 yield self._sample(request, answers[k], images[k])
 
@@ -118,7 +111,7 @@ class EmbeddedBackend:
 
     def _sample(self, request: Request, answer: Answer, image: bytes) -> Sample:
         segments = list_segments(answer, image)
-        return make_sample(
+        return Sample.make(
             request, segments, engine=ENGINE, switch="autonomous", finish=answer.finish, settings=self.settings
         )
 

@@ -75,24 +75,14 @@ class OpenAIBackend:
         try:
             segments, finish, switch = await self._draw(transport, request)
         except (RequestError, AnswerError) as error:
-            return Failure("generate", request.prompt.id, request.candidate, str(error))
+            return Failure.unanswered(request, str(error))
         if request.mode == "think" and not any(segment.role == "think" for segment in segments):
             hint = "the server was asked to think and drew without a thought; see think_body, or think: driven"
-            return Failure("generate", request.prompt.id, request.candidate, hint)
+            return Failure.unanswered(request, hint)
         if request.mode == "direct":
             segments = tuple(segment for segment in segments if segment.kind == "image")
-        return Sample(
-            id=request.sample_id,
-            prompt_id=request.prompt.id,
-            candidate=request.candidate,
-            seed=request.seed,
-            mode=request.mode,
-            engine="openai/1",
-            switch=switch if request.mode == "think" else "none",
-            finish=finish,
-            segments=segments,
-            settings=dict(self.settings),
-        )
+        switch = switch if request.mode == "think" else "none"
+        return Sample.make(request, segments, engine="openai/1", switch=switch, finish=finish, settings=self.settings)
 
     async def _draw(self, transport: Transport, request: Request) -> tuple[tuple[Segment, ...], str, str]:
         """Return segments, why the answer ended, and who switched from text to image."""

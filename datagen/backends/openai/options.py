@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from datagen.errors import BackendError
+from datagen.backends._options import BackendOptions
 
 
-class OpenAIOptions(BaseModel):
+class OpenAIOptions(BackendOptions):
     """Where the server is and how it is asked. Times are seconds, sizes bytes."""
-
-    model_config = ConfigDict(extra="forbid")
 
     base_url: str = "http://localhost:8000/v1"
     model: str = Field(min_length=1)
@@ -28,8 +25,8 @@ class OpenAIOptions(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     image_size: str | None = Field(None, pattern=r"^\d+x\d+$")
     think: Literal["native", "driven"] = "native"
-    think_body: dict[str, Any] = {"think": True}
-    extra_body: dict[str, Any] = {}
+    think_body: dict[str, Any] = Field(default_factory=lambda: {"think": True})
+    extra_body: dict[str, Any] = Field(default_factory=dict)
     lexicon: str = "everyday"
 
     @field_validator("base_url")
@@ -41,16 +38,3 @@ class OpenAIOptions(BaseModel):
         if parts.username or parts.password or parts.query:
             raise ValueError("an address holds no name, key or query: the key goes into the environment")
         return value.rstrip("/")
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> OpenAIOptions:
-        """Validate options from a recipe; raises BackendError naming the first wrong one, never its value."""
-        try:
-            return cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise BackendError(
-                f"backend option {key!r}: {message}", hint=f"options: {', '.join(cls.model_fields)}"
-            ) from None

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, Emu3ForConditionalGeneration, GenerationConfig, LogitsProcessorList
 
-from datagen.backends.embedded.answers import encode_png, make_failure, make_sample
+from datagen.backends.embedded.answers import encode_png
 from datagen.backends.transformers.emu3_form import FormError, Interleave, Part, make_form, read_written
 from datagen.backends.transformers.loading import fill_template, list_control_tokens, load_model, load_processor
 from datagen.backends.transformers.options import ENGINE, TransformersOptions
@@ -116,15 +116,15 @@ class Emu3Family:
         try:
             parts = read_written(self.form, ids, started=direct)
         except FormError as error:
-            return make_failure(request, str(error), self._decode(ids)[:500])
+            return Failure.unanswered(request, str(error), self._decode(ids)[:500])
         segments = tuple(segment for part in parts for segment in self._to_segments(part))
         kinds = [segment.kind for segment in segments]
         if "image" not in kinds:
-            return make_failure(request, "the model does not switch to an image", self._decode(ids)[:500])
+            return Failure.unanswered(request, "the model does not switch to an image", self._decode(ids)[:500])
         if not direct and kinds[0] != "text":
-            return make_failure(request, "the model draws without a thought")
+            return Failure.unanswered(request, "the model draws without a thought")
         cut = sum(len(part.ids) for part in parts if part.kind == "text") >= self.options.max_tokens
-        return make_sample(
+        return Sample.make(
             request,
             segments,
             engine=ENGINE,

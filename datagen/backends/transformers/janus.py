@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, GenerationMixin, JanusForConditionalGeneration
 from transformers import LogitsProcessorList as Processors
 
-from datagen.backends.embedded.answers import encode_png, make_failure, make_sample
+from datagen.backends.embedded.answers import encode_png
 from datagen.backends.transformers.loading import fill_template, list_control_tokens, load_model, load_processor
 from datagen.backends.transformers.options import ENGINE, TransformersOptions
 from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
@@ -101,7 +101,7 @@ class JanusFamily:
     def _read_thought(self, request: Request, ids: Sequence[int]) -> Row | Failure:
         thought = str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
         if not thought:
-            return make_failure(request, "the model writes no thought")
+            return Failure.unanswered(request, "the model writes no thought")
         return self._ask_image(request, thought, "stop" if self.eos in ids else "length")
 
     def _ask_image(self, request: Request, thought: str, finish: str) -> Row:
@@ -121,7 +121,7 @@ class JanusFamily:
 
     def _make_sample(self, row: Row, png: bytes) -> Sample:
         image = Segment("image", "image", image=png)
-        return make_sample(
+        return Sample.make(
             row.request,
             (Segment("text", "think", text=row.thought), image) if row.thought else (image,),
             engine=ENGINE,

@@ -20,8 +20,6 @@ from datagen.backends.embedded.answers import (
     IMAGE_TOKENS,
     draw_codes,
     list_segments,
-    make_failure,
-    make_sample,
     read_answer,
 )
 from datagen.backends.embedded.checkpoint_io import FILES, load_codec
@@ -89,7 +87,7 @@ class JointFamily:
         codes = {k: answer.codes for k, answer in enumerate(answers) if answer.codes is not None}
         images = draw_codes(self.codec, codes, grid.size, self.options.device)
         return [
-            make_sample(
+            Sample.make(
                 row.request,
                 list_segments(answer, images[k]),
                 engine=ENGINE,
@@ -98,7 +96,7 @@ class JointFamily:
                 settings=self.settings,
             )
             if k in images
-            else make_failure(row.request, answer.problem, answer.plan or "")
+            else Failure.unanswered(row.request, answer.problem, answer.plan or "")
             for k, (row, answer) in enumerate(zip(grid.rows, answers, strict=True))
         ]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
+from datagen.backends._options import BackendOptions
 from datagen.errors import BackendError
 
 ENGINE = "transformers/1"
@@ -15,15 +16,13 @@ COMMON = ("model", "revision", "device", "dtype", "batch_size", "temperature", "
 """Options that every family takes; which others one takes stands in its `USES`."""
 
 
-class TransformersOptions(BaseModel):
+class TransformersOptions(BackendOptions):
     """Which model, where it runs, and how it writes.
 
     `max_tokens` counts text alone: what images take comes on top. `image_px` is the side of a square image.
     `guidance_scale` (classifier-free, 1 is none) is by default what the family's authors use. `template` is what a
     model is asked when it is to draw at once, `think_template` when it is to think first.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1)
     revision: str | None = None
@@ -49,16 +48,9 @@ class TransformersOptions(BaseModel):
         return value
 
     @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> TransformersOptions:
-        """Validate options from a recipe; raises BackendError naming the first wrong one."""
-        try:
-            parsed = cls.model_validate(dict(options))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            hint = f"options: {', '.join(cls.model_fields)}"
-            raise BackendError(f"backend option {key!r}: {message}", hint=hint) from error
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """Validate options from a recipe and settle device and dtype. Raises BackendError."""
+        parsed = super().parse(options)
         parsed.device = _check_device(parsed.device)
         if parsed.dtype == "auto":
             parsed.dtype = "bfloat16" if parsed.device.startswith("cuda") else "float32"

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from datagen.backends._batches import Batches
-from datagen.backends.embedded.answers import make_failure
 from datagen.backends.transformers.options import TransformersOptions
 from datagen.backends.transformers.sampling import Picker, draw_numbers
 from datagen.records import Failure, Request
@@ -82,7 +81,7 @@ class RowRunner:
             return work(self._lay_out(batch, size))
 
         def fail(row: Row, reason: str) -> Made | Failure:
-            return make_failure(row.request, reason)
+            return Failure.unanswered(row.request, reason)
 
         for length in sorted(groups, reverse=True):
             yield from self._batches.run(length, groups[length], make, fail)
@@ -99,7 +98,7 @@ def split_fitting(rows: Sequence[Row], limit: int) -> tuple[list[Row], list[Fail
     """Return the rows of at most `limit` tokens, and a failure for each of the others."""
     fitting = [row for row in rows if len(row.ids) <= limit]
     failures = [
-        make_failure(row.request, f"the prompt is {len(row.ids)} tokens long; this model reads {limit}")
+        Failure.unanswered(row.request, f"the prompt is {len(row.ids)} tokens long; this model reads {limit}")
         for row in rows
         if len(row.ids) > limit
     ]

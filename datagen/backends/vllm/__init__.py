@@ -1,0 +1,30 @@
+"""Models in a vLLM engine of this process: a joint text-image checkpoint draws, any other answers chats.
+
+    backend: {name: vllm, model: path/to/checkpoint}
+
+A folder with an image tokenizer in `codec/` (the embedded checkpoint, or one trained like it) writes samples; a text
+or vision model has `chat` alone, for rewriting and judging. vLLM is an extra: `pip install 'datagen[vllm]'`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from datagen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from datagen.backends.vllm.backend import VllmBackend
+
+
+def build(options: Mapping[str, Any]) -> VllmBackend:
+    """Start an engine with the model. Raises BackendError when it cannot, MissingExtraError without vLLM."""
+    try:
+        import vllm  # noqa: F401
+    except ImportError as error:
+        hint = "pip install 'datagen[vllm]'"
+        raise MissingExtraError(f"the backend 'vllm' needs vLLM: {error}", hint=hint) from error
+    from datagen.backends.vllm.backend import VllmBackend
+    from datagen.backends.vllm.options import VllmOptions
+
+    return VllmBackend(VllmOptions.parse(options))

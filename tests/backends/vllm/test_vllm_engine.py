@@ -1,0 +1,163 @@
+"""Real vLLM: `make test-vllm` sets up an environment with it; elsewhere these tests are skipped."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
+
+from datagen.backends._chat import ChatRequest, Message, Part, Sampling
+from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.backends.vllm import build
+from datagen.bench.model import draw_held_out, judge_model, open_tools
+from datagen.errors import BackendError
+from datagen.records import Request, Sample
+from tests.helpers.tiny_llava import save_tiny_llava
+
+SMALL = {"enforce_eager": True, "max_num_seqs": 64}
+SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}},
+    "required": ["ok"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_llava(tmp_path_factory.mktemp("llava"))
+
+
+@pytest.fixture(scope="module")
+def judge(llava: Path) -> Any:
+    engine = {**SMALL, "load_format": "dummy", "max_num_seqs": 4}
+    return build({"model": str(llava), "dtype": "bfloat16", "max_model_len": 2048, "engine": engine})
+
+
+@pytest.fixture(scope="module")
+def painter() -> Any:
+    return build({"dtype": "float32", "max_model_len": 160, "engine": SMALL})
+
+
+def red_png() -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 40), (200, 10, 10)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def ask(backend: Any, *samplings: Sampling) -> list[Any]:
+    message = Message("user", (Part(image=red_png()), Part(text="is it red?")))
+    return list(backend.chat([ChatRequest((message,), sampling) for sampling in samplings]))
+
+
+def test_greedy_tokens_are_those_of_transformers(painter: Any) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from vllm import SamplingParams
+
+    vocab = painter._vocab
+    model = AutoModelForCausalLM.from_pretrained(SHIPPED, dtype=torch.float32).eval()
+    prompts = [vocab.prompt_ids(text, "think") for text in ("three red stars", 'the word "OPEN"', "a blue key")]
+    greedy = SamplingParams(temperature=0, max_tokens=100, stop_token_ids=[vocab.eos], detokenize=False)
+    written = painter.engine.continue_tokens(prompts, [greedy] * 3)
+    for prompt, ids in zip(prompts, written, strict=True):
+        whole = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=100, eos_token_id=vocab.eos)
+        assert ids == whole[0, len(prompt) :].tolist()
+
+
+def test_sampled_pictures_pass_the_same_judges_at_the_same_rate(painter: Any) -> None:
+    prompts, tools, candidates = draw_held_out(3, seed=2), open_tools(), 8
+    embedded = EmbeddedBackend(EmbeddedOptions.parse({"device": "cpu"}))
+    rates = []
+    for backend in (painter, embedded):
+        judged = list(judge_model(backend, prompts, candidates, 4, "think", tools))
+        rates.append(sum(j.passes for j in judged) / (len(judged) * candidates))
+    total = len(prompts) * candidates
+    mean = sum(rates) / 2
+    assert abs(rates[0] - rates[1]) < 4 * math.sqrt(2 * mean * (1 - mean) / total)
+    assert mean > 0.3
+
+
+def test_a_model_without_an_image_tokenizer_cannot_draw(judge: Any) -> None:
+    prompt = draw_held_out(1, seed=0)[0]
+    with pytest.raises(BackendError, match="no image tokenizer"):
+        list(judge.generate([Request(prompt, 0, 1, "think")]))
+
+
+def test_samples_carry_what_made_them(painter: Any) -> None:
+    prompt = draw_held_out(1, seed=0)[0]
+    made = [s for s in painter.generate([Request(prompt, k, k, "think") for k in range(4)]) if isinstance(s, Sample)]
+    assert made
+    assert all(s.engine == "vllm/1" and s.switch == "autonomous" for s in made)
+
+
+def test_yes_no_has_log_probabilities_and_bound_answers_are_bound(judge: Any) -> None:
+    scored, chosen, written = ask(
+        judge,
+        Sampling(max_tokens=1, top_logprobs=5),
+        Sampling(max_tokens=8, choices=("yes", "no")),
+        Sampling(max_tokens=40, temperature=1.0, seed=1, schema=SCHEMA),
+    )
+    assert len(scored.first_logprobs) >= 5
+    assert all(value <= 0 for value in scored.first_logprobs.values())
+    assert (chosen.error, written.error) == ("", "")
+    assert chosen.text in ("yes", "no")
+
+
+def test_an_unknown_model_is_one_error() -> None:
+    with pytest.raises(BackendError, match="vLLM cannot start the model"):
+        build({"model": "/no/such/model"})
+
+
+@pytest.fixture(scope="module")
+def served(llava: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["--model", str(llava), "--served-model-name", "tiny", "--load-format", "dummy", "--enforce-eager"]
+    words += ["--max-model-len", "2048", "--dtype", "bfloat16", "--port", str(port), "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *words]
+    server = subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+                break
+            except OSError:
+                time.sleep(1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_the_openai_backend_gets_the_same_from_a_real_server(served: str) -> None:
+    from datagen.backends.openai import build as build_openai
+
+    backend = build_openai({"base_url": served, "model": "tiny"})
+    scored, chosen, written = ask(
+        backend,
+        Sampling(max_tokens=1, top_logprobs=5),
+        Sampling(max_tokens=8, choices=("yes", "no")),
+        Sampling(max_tokens=40, temperature=1.0, seed=1, schema=SCHEMA),
+    )
+    assert scored.first_logprobs
+    assert all(value <= 0 for value in scored.first_logprobs.values())  # tokens of one text count once
+    assert chosen.text in ("yes", "no")
+    assert (chosen.error, written.error) == ("", "")
+    with pytest.raises(BackendError, match="no model 'tiny2'"):
+        build_openai({"base_url": served, "model": "tiny2"})
