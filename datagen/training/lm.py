@@ -1,6 +1,6 @@
-"""Train the language model on prompt, plan and image tokens, in one sequence.
+"""Train the language model on words and image tokens in one sequence: to draw, reflect, describe, answer and rewrite.
 
-The loss is the cross-entropy of everything after `<|assistant|>`, weighted as `corpus.make_example` says. Muon updates
+The loss is the cross-entropy of what the model is to write, weighted as `sequences.Writer` says. Muon updates
 the hidden matrices, AdamW the rest.
 Batches come from a process of their own and are a pure function of (seed, chunk), so a stopped training goes on with
 the batch that it would have had.
@@ -22,8 +22,10 @@ import torch
 
 from datagen.backends.embedded.checkpoint_io import load_codec, save_codec, save_lm
 from datagen.backends.embedded.vocab import Vocabulary, build_tokenizer
-from datagen.training.corpus import CodeTable, PromptSource, make_batches, tokenizer_corpus
+from datagen.training.codes import CodeTable
+from datagen.training.corpus import PromptSource, make_batches, tokenizer_corpus
 from datagen.training.muon import Muon, Schedule, split_parameters
+from datagen.training.sequences import Writer
 from datagen.training.state import TrainingState
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BATCHES = 8
 _AHEAD = 3
+_FIGURES = ("image_loss", "first_cell_loss", "text_loss", "answer_loss")
 Batch = tuple[np.ndarray, np.ndarray]
 
 
@@ -66,7 +69,7 @@ def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-_worker: tuple[PromptSource, CodeTable, Vocabulary] | None = None
+_worker: tuple[PromptSource, Writer] | None = None
 
 
 def _start_worker(folder: str) -> None:
@@ -75,7 +78,7 @@ def _start_worker(folder: str) -> None:
     global _worker
     torch.set_num_threads(1)
     vocab = Vocabulary(Tokenizer.from_file(f"{folder}/tokenizer.json"))
-    _worker = PromptSource(), CodeTable(load_codec(Path(folder))), vocab
+    _worker = PromptSource(), Writer(vocab, CodeTable(load_codec(Path(folder))))
 
 
 def _make_chunk(seed: int, chunk: int, size: int) -> list[Batch]:
@@ -146,7 +149,7 @@ def train_lm(
     schedule = Schedule(optimizers, steps, decay=0.5)
     state = TrainingState(out, model, optimizers)
     first = state.restore()
-    losses: list[tuple[float, float, float]] = []
+    losses: list[list[float]] = []
     for step, arrays in enumerate(stream_batches(out, seed, first, steps, batch), first):
         schedule.set(step)
         ids, weights = (torch.from_numpy(array).to(device) for array in arrays)
@@ -157,12 +160,10 @@ def train_lm(
         (each * weights[wanted]).mean().backward()
         for optimizer in optimizers:
             optimizer.step()
-        drawn, decisive = labels >= vocab.first_code, weights[wanted] > 1
-        losses.append((each[drawn].mean().item(), each[decisive].mean().item(), each[~drawn].mean().item()))
+        losses.append(_split_loss(each.detach(), labels >= vocab.first_code, weights[wanted] > 1))
         if (step + 1) % 50 == 0:
-            image, first_cell, text = np.nanmean(losses, axis=0)
-            figures = {"image_loss": float(image), "first_cell_loss": float(first_cell), "text_loss": float(text)}
-            state.log(step + 1, **figures, seen=(step + 1) * batch)
+            means = np.nanmean(losses, axis=0).tolist()
+            state.log(step + 1, **dict(zip(_FIGURES, means, strict=True)), seen=(step + 1) * batch)
             losses.clear()
         if (step + 1) % save_every == 0 or step + 1 == steps:
             state.save(step + 1)
@@ -174,6 +175,12 @@ def _load(folder: Path) -> LlamaForCausalLM:
 
     model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return model
+
+
+def _split_loss(each: torch.Tensor, drawn: torch.Tensor, decisive: torch.Tensor) -> list[float]:
+    """Return the mean loss of image tokens, of those that settle something, of text, and of what settles there."""
+    parts = (drawn, drawn & decisive, ~drawn, ~drawn & decisive)
+    return [each[part].mean().item() for part in parts]
 
 
 def _losses(model: LlamaForCausalLM, ids: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,12 +14,14 @@ from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import draw_scene
 from datagen.records import Claim
 from datagen.training.codec import to_unit
-from datagen.training.corpus import FIRST_CELL_WEIGHT, CodeTable, PromptSource, held_out, make_batches
+from datagen.training.codes import CodeTable
+from datagen.training.corpus import PromptSource, held_out, make_batches
+from datagen.training.sequences import Writer
 
 
-def open_parts() -> tuple[PromptSource, CodeTable, Vocabulary]:
+def open_parts() -> tuple[PromptSource, Writer]:
     vocab = Vocabulary(Tokenizer.from_file(str(SHIPPED / "tokenizer.json")))
-    return PromptSource(), CodeTable(load_codec(SHIPPED)), vocab
+    return PromptSource(), Writer(vocab, CodeTable(load_codec(SHIPPED)))
 
 
 def test_batches_are_a_pure_function_of_seed_and_chunk() -> None:
@@ -30,39 +32,16 @@ def test_batches_are_a_pure_function_of_seed_and_chunk() -> None:
     assert any(a.shape != b.shape or not np.array_equal(a, b) for (a, _), (b, _) in zip(first, other, strict=True))
 
 
-def test_targets_begin_after_the_prompt_and_end_with_eos() -> None:
-    source, table, vocab = open_parts()
-    for ids, weights in make_batches(0, 0, source, table, vocab, size=4, batches=2):
+def test_targets_begin_after_what_is_given_and_end_with_eos() -> None:
+    source, writer = open_parts()
+    vocab = writer.vocab
+    for ids, weights in make_batches(0, 0, source, writer, size=8, batches=4):
         target = weights > 0
         assert ids.shape == target.shape
         assert ids.shape[1] % 8 == 0
         for row, mask in zip(ids, target, strict=True):
-            first = int(mask.argmax())
-            assert row[first - 1] == vocab.assistant
-            assert row[first] in (vocab.think, vocab.image)
+            assert vocab.assistant in row[: int(mask.argmax())]
             assert row[mask.nonzero()[0][-1]] == vocab.eos
-
-
-def test_the_first_cell_of_each_planned_thing_weighs_more() -> None:
-    _, table, vocab = open_parts()
-    claims = (Claim("count", "star", "", 2), Claim("count", "moon", "", 1))
-    raised = {FIRST_CELL_WEIGHT: 0, 1.0: 0}
-    for ids, weights in make_batches(0, 0, lambda rng: ("x", claims), table, vocab, size=4, batches=2):
-        for row, each in zip(ids.tolist(), weights, strict=True):
-            end = row.index(vocab.eos) + 1
-            heavy = [k - end for k in np.flatnonzero(each > 1)]
-            raised[FIRST_CELL_WEIGHT if heavy else 1.0] += 1
-            planned = vocab.think in row
-            assert len(heavy) == (3 if planned else 0)
-            assert all(row[:end][k] >= vocab.first_code for k in heavy)
-    assert all(raised.values())
-
-
-def test_cell_positions_count_from_the_end() -> None:
-    *_, vocab = open_parts()
-    answer = vocab.answer_ids(None, list(range(36)))
-    cells = [answer[vocab.cell_position(x, y)] - vocab.first_code for y in range(6) for x in range(6)]
-    assert cells == list(range(36))
 
 
 def test_a_layout_keeps_the_order_of_the_claims() -> None:
@@ -89,7 +68,8 @@ def test_random_words_stay_in_the_prompt_and_the_claim() -> None:
 
 
 def test_remembered_codes_equal_encoded_pictures() -> None:
-    source, table, _ = open_parts()
+    source, writer = open_parts()
+    table = writer.table
     codec, rng = load_codec(SHIPPED), random.Random(3)
     for _ in range(30):
         scene = lay_out(source(rng)[1], rng)

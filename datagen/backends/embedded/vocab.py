@@ -2,6 +2,9 @@
 
     <|bos|> <|think|>  a red star  <|assistant|> <think> plan </think> <image> rows </image> <|eos|>
     <|bos|> <|direct|> a red star  <|assistant|>                       <image> rows </image> <|eos|>
+    <|bos|> <|reflect|> a red star <|assistant|> <think> plan </think> <image> rows </image>
+                <look> what it sees </look> <reflect> what to improve </reflect> <image> rows </image> <|eos|>
+    <|bos|> <|chat|> words <image> rows </image> <|assistant|> words <|eos|>
 
 A row is `<|row_r|>` and six image tokens; there are six rows.
 
@@ -24,11 +27,14 @@ if TYPE_CHECKING:
 
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
 ASSISTANT = "<|assistant|>"
-MODES = {"think": "<|think|>", "direct": "<|direct|>"}
+MODES = {"think": "<|think|>", "direct": "<|direct|>", "reflect": "<|reflect|>"}
+CHAT = "<|chat|>"
 THINK, END_THINK, IMAGE, END_IMAGE = "<think>", "</think>", "<image>", "</image>"
+LOOK, END_LOOK, REFLECT, END_REFLECT = "<look>", "</look>", "<reflect>", "</reflect>"
+YES, NO = "Yes", "No"
 OBJECT, BOX = "<|obj_start|>", "<|obj_end|><|box_start|>"
 ROWS = [f"<|row_{row}|>" for row in range(GRID)]
-SPARE = [f"<|spare_{k:02d}|>" for k in range(32)]
+SPARE = [f"<|spare_{k:02d}|>" for k in range(24)]
 TEXT_TOKENS = 700
 """Size of the byte-level BPE part; the rest of the vocabulary is fixed by the grid and the codec."""
 
@@ -40,7 +46,8 @@ def corner(cell_x: int, cell_y: int) -> str:
 
 CORNERS = [corner(x, y) for y in range(GRID + 1) for x in range(GRID + 1)]
 FIXED = [
-    PAD, BOS, EOS, ASSISTANT, *MODES.values(), THINK, END_THINK, IMAGE, END_IMAGE, OBJECT, BOX, *ROWS, *SPARE,
+    PAD, BOS, EOS, ASSISTANT, MODES["think"], MODES["direct"], THINK, END_THINK, IMAGE, END_IMAGE, OBJECT, BOX, *ROWS,
+    CHAT, MODES["reflect"], LOOK, END_LOOK, REFLECT, END_REFLECT, YES, NO, *SPARE,
     *CORNERS, *(f",{point}<|box_end|>" for point in CORNERS),
 ]  # fmt: skip
 
@@ -75,7 +82,10 @@ def build_tokenizer(corpus: Iterable[str], codes: int) -> Tokenizer:
     tokenizer.train_from_iterator(corpus, trainer)
     image_tokens = [f"<|image_{code:04d}|>" for code in range(codes)]
     tokenizer.add_special_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in (*FIXED, *image_tokens)]
+        [
+            AddedToken(token, special=True, normalized=False, single_word=token in (YES, NO))
+            for token in (*FIXED, *image_tokens)
+        ]
     )
     return tokenizer
 
@@ -90,27 +100,46 @@ class Vocabulary:
         ids = {token: known[token] for token in (*FIXED, first_code)}
         self.pad, self.bos, self.eos = ids[PAD], ids[BOS], ids[EOS]
         self.assistant, self.modes = ids[ASSISTANT], {mode: ids[token] for mode, token in MODES.items()}
+        self.chat, self.yes, self.no = ids[CHAT], ids[YES], ids[NO]
         self.think, self.end_think = ids[THINK], ids[END_THINK]
         self.image, self.end_image = ids[IMAGE], ids[END_IMAGE]
+        self.look, self.end_look = ids[LOOK], ids[END_LOOK]
+        self.reflect, self.end_reflect = ids[REFLECT], ids[END_REFLECT]
         self.rows = [ids[token] for token in ROWS]
         self.first_code = ids[first_code]
         self.size = tokenizer.get_vocab_size()
 
-    def prompt_ids(self, text: str, mode: str) -> list[int]:
-        """Return the ids of everything up to where the model takes over."""
-        clean = re.sub(r"<\|?/?[a-z_0-9]+\|?>", " ", text)  # a prompt cannot smuggle in control tokens
-        return [self.bos, self.modes[mode], *self.tokenizer.encode(clean).ids, self.assistant]
+    def text_ids(self, text: str) -> list[int]:
+        """Return the ids of words; what reads like a control token becomes a space."""
+        return list(self.tokenizer.encode(re.sub(r"<\|?/?[a-z_0-9]+\|?>", " ", text)).ids)
 
-    def answer_ids(self, plan: str | None, codes: Sequence[int]) -> list[int]:
-        """Return the ids that the model should write: the thought if any, the image, the end."""
-        thought = [] if plan is None else [self.think, *self.tokenizer.encode(plan).ids, self.end_think]
-        drawn: list[int] = []
+    def plan_ids(self, plan: str) -> list[int]:
+        """Return the ids of a plan, in which control tokens mark things and boxes."""
+        return list(self.tokenizer.encode(plan).ids)
+
+    def image_ids(self, codes: Sequence[int]) -> list[int]:
+        """Return an image from its begin to its end."""
+        drawn = [self.image]
         for row in range(GRID):
             drawn.append(self.rows[row])
             drawn += [self.first_code + code for code in codes[row * GRID : (row + 1) * GRID]]
-        return [*thought, self.image, *drawn, self.end_image, self.eos]
+        return [*drawn, self.end_image]
 
     @staticmethod
     def cell_position(x: int, y: int) -> int:
-        """Return where in a sequence the token of a cell stands, counted from the end (negative)."""
-        return (y - GRID) * (GRID + 1) + x + 1 - 2  # a row token before the cells; END_IMAGE and EOS after them
+        """Return where in `image_ids` the token of a cell stands: behind the begin and the token of its row."""
+        return 1 + y * (GRID + 1) + 1 + x
+
+    def prompt_ids(self, text: str, mode: str) -> list[int]:
+        """Return the ids of everything up to where the model takes over."""
+        return [self.bos, self.modes[mode], *self.text_ids(text), self.assistant]
+
+    def chat_ids(self, text: str, images: Sequence[Sequence[int]]) -> list[int]:
+        """Return the ids of a chat up to where the model takes over: the words, then the codes of each image."""
+        seen = [token for codes in images for token in self.image_ids(codes)]
+        return [self.bos, self.chat, *self.text_ids(text), *seen, self.assistant]
+
+    def answer_ids(self, plan: str | None, codes: Sequence[int]) -> list[int]:
+        """Return the ids that the model should write: the thought if any, the image, the end."""
+        thought = [] if plan is None else [self.think, *self.plan_ids(plan), self.end_think]
+        return [*thought, *self.image_ids(codes), self.eos]

@@ -1,0 +1,86 @@
+"""Questions about an image, made from its prompt's claims: the atoms of Soft-TIFA and the nodes of a question graph.
+
+The two questions about a whole prompt are those of VQAScore (github.com/linzhiqiu/t2v_metrics at 6ecb74f) and of
+GenEval 2 (github.com/facebookresearch/GenEval2 at a6e82d2), as their definitions state them; the atoms are our own
+words. Nothing here looks at an image: `vqa.py` asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datagen.records import Claim
+from datagen.taxonomy.english import number_word, plural_of
+
+WHOLE = {
+    "vqascore": 'Does this figure show "{}"? Please answer Yes or No.',
+    "qwenvqascore": 'Does this image show "{}"? Answer the question with Yes or No.',
+}
+"""Question about a whole prompt, by the name of the score."""
+ONE_WORD = " Answer in one word."
+"""What follows an atom's question (Soft-TIFA)."""
+YES = ("Yes", "yes")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question, the answers that hold its claim, and the questions (by index) that must hold before it matters.
+
+    `accepted` are words without spaces around them; `atom` is False for a question that only a graph asks.
+    """
+
+    text: str
+    accepted: tuple[str, ...]
+    claim: Claim
+    parents: tuple[int, ...] = ()
+    atom: bool = True
+
+
+def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
+    """Return the questions of a prompt: first whether each thing is there, then numbers, attributes and relations."""
+    counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
+    asked: list[Question] = []
+    exists: dict[str, int] = {}
+    for claim in claims:
+        for thing in _name_things(claim):
+            if thing not in exists:
+                exists[thing] = len(asked)
+                known = Claim("count", thing, "", counts.get(thing, 1))
+                asked.append(_ask_presence(thing, known, atom=counts.get(thing) == 1))
+    for claim in claims:
+        parents = tuple(exists[thing] for thing in _name_things(claim))
+        if claim.kind == "count" and int(claim.value) != 1:
+            asked.append(_ask_number(claim, parents))
+        elif claim.kind != "count":
+            asked.append(Question(_phrase(claim, counts), YES, claim, parents))
+    return tuple(asked)
+
+
+def _name_things(claim: Claim) -> tuple[str, ...]:
+    if claim.kind == "relation":
+        return claim.subject, str(claim.value)
+    return () if claim.kind == "text" else (claim.subject,)
+
+
+def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
+    return Question(f"Is there any {thing} in the image?", YES, claim, atom=atom)
+
+
+def _ask_number(claim: Claim, parents: tuple[int, ...]) -> Question:
+    n = int(claim.value)
+    word = number_word(n)
+    accepted = (word, word.capitalize(), str(n))
+    return Question(f"How many {plural_of(claim.subject)} are in the image?", accepted, claim, parents)
+
+
+def _phrase(claim: Claim, counts: dict[str, int]) -> str:
+    if claim.kind == "text":
+        return f'Is the text "{claim.value}" in the image?'
+    if claim.kind == "attribute":
+        many = counts.get(claim.subject, 1) != 1
+        made = "made of " if claim.name == "material" else ""
+        subject = plural_of(claim.subject) if many else claim.subject
+        return f"{'Are' if many else 'Is'} the {subject} {made}{claim.value}?"
+    side = {"left of": "to the left of", "right of": "to the right of"}.get(claim.name, claim.name)
+    return f"Is the {claim.subject} {side} the {claim.value}?"

@@ -1,0 +1,126 @@
+"""Scenes that are wrong, and what is wrong with them: so that the model learns to tell, to say and to repair.
+
+Truth here is the scene itself, by the rules that the scorers use on detections.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from datagen.pictograms import COLORS, GRID, SHAPES, Item, Scene
+from datagen.records import Claim
+from datagen.rewards._relations import find_relations
+from datagen.rewards._words import name_many
+
+_TRIES = 100
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def list_faults(claims: Sequence[Claim], scene: Scene) -> list[str]:
+    """Say what must change for the claims to hold and nothing else to be there: an order each, none if all is well."""
+    words = [str(claim.value) for claim in claims if claim.kind == "text"]
+    faults = [fault for claim in claims if (fault := _find_fault(claim, scene))]
+    claimed = {claim.subject for claim in claims if claim.kind == "count"} | ({"text"} if words else set())
+    extra = sorted({item.kind for item in scene.items} - claimed)
+    return faults + [f"leave out the {kind}" for kind in extra]
+
+
+def _find_fault(claim: Claim, scene: Scene) -> str:
+    if claim.kind == "text":
+        found = [item.word for item in scene.items if item.kind == "text"]
+        return "" if claim.value in found else f'write "{claim.value}"' + (f', not "{found[0]}"' if found else "")
+    ours = find_items(scene, claim.subject)
+    if claim.kind == "count":
+        n = int(claim.value)
+        return "" if len(ours) == n else f"draw {name_many(n, claim.subject)}, not {len(ours)}"
+    if not ours:
+        return ""  # the count says so
+    if claim.kind == "attribute":
+        wrong = [item.color for item in ours if item.color != claim.value]
+        return f"make the {claim.subject} {claim.value}, not {wrong[0]}" if wrong else ""
+    others = find_items(scene, str(claim.value))
+    if not others or all(claim.name in find_relations(box_of(a), box_of(b)) for a in ours for b in others):
+        return ""
+    return f"put the {claim.subject} {claim.name} the {claim.value}"
+
+
+def find_items(scene: Scene, kind: str) -> list[Item]:
+    """Return the items of one kind, in their order."""
+    return [item for item in scene.items if item.kind == kind]
+
+
+def box_of(item: Item) -> tuple[int, int, int, int]:
+    """Return an item's box in cells."""
+    return item.x1, item.y1, item.x2, item.y2
+
+
+def spoil(claims: Sequence[Claim], scene: Scene, rng: random.Random) -> Scene:
+    """Return the scene with one or two changes after which some claim fails; what was not changed stays."""
+    for _ in range(_TRIES):
+        spoiled = scene
+        for _ in range(1 if rng.random() < 0.75 else 2):
+            spoiled = _change(spoiled, rng)
+        if list_faults(claims, spoiled):
+            return spoiled
+    raise ValueError(f"no change of {scene} breaks {[str(claim) for claim in claims]}")
+
+
+def _change(scene: Scene, rng: random.Random) -> Scene:
+    items = list(scene.items)
+    k = rng.randrange(len(items))
+    if items[k].kind == "text":
+        items[k] = _misspell(items[k], rng)
+        return replace(scene, items=tuple(items))
+    change = rng.choice(("color", "kind", "remove", "add", "move", "swap", "swap colors"))
+    j = rng.randrange(len(items))
+    if change == "color":
+        items[k] = replace(items[k], color=rng.choice(list(COLORS)))
+    elif change == "kind":
+        items[k] = replace(items[k], kind=rng.choice(list(SHAPES)))
+    elif change == "remove" and len(items) > 1:
+        del items[k]
+    elif change == "swap colors":
+        items[k], items[j] = replace(items[k], color=items[j].color), replace(items[j], color=items[k].color)
+    elif change == "swap" and items[k].x2 - items[k].x1 == items[j].x2 - items[j].x1:
+        items[k], items[j] = _move_to(items[k], items[j]), _move_to(items[j], items[k])
+    elif change in ("add", "move"):
+        items = _place_anew(items, k, rng, keep=change == "add")
+    return replace(scene, items=tuple(items))
+
+
+def _move_to(item: Item, place: Item) -> Item:
+    return replace(item, x1=place.x1, y1=place.y1, x2=place.x2, y2=place.y2)
+
+
+def _place_anew(items: list[Item], k: int, rng: random.Random, *, keep: bool) -> list[Item]:
+    """Put item k, or with `keep` another of its like, where there is room; the items as they were if there is none."""
+    rest = items if keep else items[:k] + items[k + 1 :]
+    free = [
+        (x, y)
+        for y in range(GRID - 1)
+        for x in range(GRID - 1)
+        if all(x >= other.x2 or x + 2 <= other.x1 or y >= other.y2 or y + 2 <= other.y1 for other in rest)
+    ]
+    if not free:
+        return items
+    x, y = rng.choice(free)
+    moved = replace(items[k], x1=x, y1=y, x2=x + 2, y2=y + 2)
+    if not keep:
+        return [*items[:k], moved, *items[k + 1 :]]
+    kind = moved.kind if rng.random() < 0.6 else rng.choice(list(SHAPES))
+    return [*items, replace(moved, kind=kind)]
+
+
+def _misspell(item: Item, rng: random.Random) -> Item:
+    letters = list(item.word)
+    k = rng.randrange(len(letters))
+    change = rng.choice(("replace", "replace", "swap", "drop"))
+    if change == "replace":
+        letters[k] = rng.choice(_LETTERS)
+    elif change == "swap" and k + 1 < len(letters):
+        letters[k], letters[k + 1] = letters[k + 1], letters[k]
+    elif change == "drop" and len(letters) > 1:
+        del letters[k]
+    return replace(item, word="".join(letters), x2=item.x1 + len(letters))

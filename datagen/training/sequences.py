@@ -1,0 +1,189 @@
+"""The kinds of sequence that the embedded model learns from: draw, reflect, caption, answer, rewrite.
+
+Each is a `Draft`: token ids with the weight of each in the loss, 0 for what the model is given. What settles an answer
+(the first cell of a thing, a yes, a fault) weighs more than what follows from it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from datagen.backends.embedded.vocab import Vocabulary, describe_scene
+from datagen.backends.embedded.world import lay_out
+from datagen.pictograms import Scene
+from datagen.prompts.instructions import instruct
+from datagen.records import Claim
+from datagen.rewards._questions import ONE_WORD, WHOLE, Question, ask_claims
+from datagen.rewards._relations import find_relations
+from datagen.taxonomy.english import number_word
+from datagen.training.codes import CodeTable
+from datagen.training.faults import box_of, find_items, list_faults, spoil
+from datagen.training.wordings import STYLES, reword, write_brief
+
+DESCRIBE = "Describe the image."
+"""What asks for a caption: the answer is a plan of the things seen, in reading order."""
+DECISIVE = 6.0
+"""Weight in the loss of a token that settles an answer; every other token weighs 1."""
+DIRECT_SHARE = 0.12
+"""Share of the drawings without a thought."""
+REWORDED_SHARE = 0.25
+"""Share of the drawings whose prompt is said in another style."""
+FAULT_WEIGHT = 3.0
+
+
+@dataclass(slots=True)
+class Draft:
+    """A sequence in the making: ids, and the weight of each in the loss."""
+
+    ids: list[int] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+
+    def add(self, ids: Sequence[int], weight: float = 1.0) -> None:
+        """Append ids that all weigh the same."""
+        self.ids += ids
+        self.weights += [weight] * len(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What a sequence is about: a prompt, its claims, and a scene in which they hold."""
+
+    text: str
+    claims: tuple[Claim, ...]
+    scene: Scene
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Writes sequences in one vocabulary; `table` knows the image tokens of scenes."""
+
+    vocab: Vocabulary
+    table: CodeTable
+
+    def draw(self, example: Example, rng: random.Random) -> Draft:
+        """Prompt, plan, image; or prompt and image alone."""
+        text = example.text
+        if rng.random() < REWORDED_SHARE:
+            text = reword(example.claims, rng.choice(STYLES), rng)
+        draft, mode = Draft(), "direct" if rng.random() < DIRECT_SHARE else "think"
+        draft.add(self.vocab.prompt_ids(text, mode), 0)
+        if mode == "think":
+            self._add_plan(draft, example.scene, self.vocab.think, self.vocab.end_think)
+        self._add_image(draft, example.scene, DECISIVE if mode == "think" else 1.0)
+        draft.add([self.vocab.eos])
+        return draft
+
+    def reflect(self, example: Example, rng: random.Random) -> Draft:
+        """Prompt, plan, image, what is seen, what must change, image: the first one wrong in half of them.
+
+        A wrong plan or image weighs nothing, so that the model does not learn to make it.
+        """
+        vocab, right, seen, planned = self.vocab, example.scene, example.scene, example.scene
+        if rng.random() < 0.5:
+            seen = spoil(example.claims, right, rng)
+            planned = seen if rng.random() < 0.25 else right
+        draft = Draft()
+        draft.add(vocab.prompt_ids(example.text, "reflect"), 0)
+        self._add_plan(draft, planned, vocab.think, vocab.end_think, 1.0 if planned is right else 0.0)
+        self._add_image(draft, seen, DECISIVE if seen is right else 0.0)
+        self._add_plan(draft, in_reading_order(seen), vocab.look, vocab.end_look)
+        faults = "; ".join(list_faults(example.claims, seen)) or "none"
+        draft.add([vocab.reflect, *vocab.text_ids("Required improvements: ")])
+        draft.add(vocab.text_ids(faults), FAULT_WEIGHT)
+        draft.add(vocab.text_ids("\nStep-by-step guidance: "))
+        draft.add(vocab.plan_ids(describe_scene(right)))
+        draft.add([*vocab.text_ids(f"\nFinal prompt: {example.text}"), vocab.end_reflect])
+        self._add_image(draft, right, DECISIVE)
+        draft.add([vocab.eos])
+        return draft
+
+    def caption(self, example: Example, rng: random.Random) -> Draft:
+        """An image, right or spoiled, and what is on it."""
+        seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
+        draft = Draft()
+        draft.add(self.vocab.chat_ids(DESCRIBE, [self.table.codes(seen)]), 0)
+        draft.add([*self.vocab.plan_ids(describe_scene(in_reading_order(seen))), self.vocab.eos])
+        return draft
+
+    def answer(self, example: Example, rng: random.Random) -> Draft:
+        """A question about an image, whole or of one claim, and its answer: right for half of them."""
+        seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
+        if rng.random() < 0.6:
+            asked = rng.choice(list(WHOLE.values())).format(example.text)
+            reply = "No" if list_faults(example.claims, seen) else "Yes"
+        else:
+            question = rng.choice(ask_claims(example.claims))
+            asked, reply = question.text + ONE_WORD, answer_truly(question, seen)
+        draft = Draft()
+        draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
+        draft.add(self.vocab.text_ids(reply), DECISIVE)
+        draft.add([self.vocab.eos])
+        return draft
+
+    def rewrite(self, example: Example, rng: random.Random) -> Draft:
+        """A prompt, an instruction, and the prompt in another style: the JSON that expansion asks for."""
+        style = rng.choice(STYLES)
+        draft = Draft()
+        draft.add(self.vocab.chat_ids(instruct(style, example.text, form="pictograms"), []), 0)
+        draft.add([*self.vocab.text_ids(write_reply(example.claims, style, rng)), self.vocab.eos])
+        return draft
+
+    def _add_plan(self, draft: Draft, scene: Scene, begin: int, end: int, weight: float = 1.0) -> None:
+        draft.add([begin, *self.vocab.plan_ids(describe_scene(scene)), end], weight)
+
+    def _add_image(self, draft: Draft, scene: Scene, first_cell: float) -> None:
+        """Add a scene's image; `first_cell` weighs the token where each thing begins, and 0 the whole image."""
+        start = len(draft.ids)
+        draft.add(self.vocab.image_ids(self.table.codes(scene)), min(first_cell, 1.0))
+        for item in scene.items if first_cell else ():
+            draft.weights[start + self.vocab.cell_position(item.x1, item.y1)] = first_cell
+
+
+Write = Callable[[Writer, Example, random.Random], Draft]
+TASKS: dict[str, tuple[float, Write]] = {
+    "draw": (0.42, Writer.draw),
+    "reflect": (0.16, Writer.reflect),
+    "caption": (0.10, Writer.caption),
+    "answer": (0.20, Writer.answer),
+    "rewrite": (0.12, Writer.rewrite),
+}
+"""Each kind of sequence with its share of the training examples."""
+
+
+def make_example(rng: random.Random, text: str, claims: tuple[Claim, ...], writer: Writer) -> Draft:
+    """Return one training sequence about a prompt, of a kind drawn by its share."""
+    write = rng.choices([write for _, write in TASKS.values()], [share for share, _ in TASKS.values()])[0]
+    return write(writer, Example(text, claims, lay_out(claims, rng)), rng)
+
+
+def write_reply(claims: Sequence[Claim], style: str, rng: random.Random) -> str:
+    """Return what a rewriter answers: `{"prompt": …}`, or the brief itself."""
+    import json
+
+    return json.dumps(write_brief(claims) if style == "JSON brief" else {"prompt": reword(claims, style, rng)})
+
+
+def in_reading_order(scene: Scene) -> Scene:
+    """Return the scene with its items from the top left, row by row: the order in which an image is described."""
+    return Scene(scene.background, tuple(sorted(scene.items, key=lambda item: (item.y1, item.x1))))
+
+
+def answer_truly(question: Question, scene: Scene) -> str:
+    """Answer a question about a scene: Yes, No or a number in words."""
+    claim = question.claim
+    if claim.kind == "text":
+        return _say(any(item.word == claim.value for item in scene.items))
+    ours = find_items(scene, claim.subject)
+    if claim.kind == "count":
+        return _say(bool(ours)) if question.text.startswith("Is") else number_word(len(ours))
+    if claim.kind == "attribute":
+        return _say(bool(ours) and all(item.color == claim.value for item in ours))
+    others = find_items(scene, str(claim.value))
+    held = [claim.name in find_relations(box_of(a), box_of(b)) for a in ours for b in others]
+    return _say(bool(held) and all(held))
+
+
+def _say(yes: bool) -> str:
+    return "Yes" if yes else "No"

@@ -1,0 +1,51 @@
+"""Spoiled scenes really fail, and the list of faults says what to change."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from datagen.backends.embedded.world import lay_out
+from datagen.pictograms import GRID, Item, Scene
+from datagen.records import Claim
+from datagen.rewards._relations import shared_area
+from datagen.training.corpus import PromptSource
+from datagen.training.faults import box_of, list_faults, spoil
+
+STAR, MOON = Item("star", "red", 0, 0, 2, 2), Item("moon", "blue", 4, 0, 6, 2)
+PAIR = (Claim("count", "star", "", 1), Claim("count", "moon", "", 1))
+
+
+def test_true_scenes_have_no_fault_and_spoiled_ones_have() -> None:
+    source, rng = PromptSource(), random.Random(0)
+    for _ in range(300):
+        _, claims = source(rng)
+        scene = lay_out(claims, rng)
+        assert list_faults(claims, scene) == []
+        spoiled = spoil(claims, scene, rng)
+        assert list_faults(claims, spoiled)
+        for k, item in enumerate(spoiled.items):
+            assert 0 <= item.x1 < item.x2 <= GRID
+            assert 0 <= item.y1 < item.y2 <= GRID
+            assert all(shared_area(box_of(item), box_of(other)) == 0 for other in spoiled.items[k + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("claims", "items", "faults"),
+    [
+        (PAIR, (STAR, MOON), []),
+        (PAIR, (STAR,), ["draw 1 moon, not 0"]),
+        (PAIR, (STAR, STAR, MOON), ["draw 1 star, not 2"]),
+        (PAIR[:1], (STAR, MOON), ["leave out the moon"]),
+        ((PAIR[0], Claim("attribute", "star", "color", "pink")), (STAR,), ["make the star pink, not red"]),
+        ((*PAIR, Claim("relation", "star", "right of", "moon")), (STAR, MOON), ["put the star right of the moon"]),
+        (
+            (Claim("text", "", "", "GO"),),
+            (Item("text", "black", 0, 0, 2, 2, "OG"),),
+            ['write "GO", not "OG"'],
+        ),
+    ],
+)
+def test_faults_are_orders(claims: tuple[Claim, ...], items: tuple[Item, ...], faults: list[str]) -> None:
+    assert list_faults(claims, Scene("gray", items)) == faults

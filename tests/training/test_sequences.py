@@ -1,0 +1,132 @@
+"""Each kind of training sequence: what it is given, what it must write, and that the answers are true."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+
+import pytest
+from tokenizers import Tokenizer
+
+from datagen.backends.embedded.backend import SHIPPED
+from datagen.backends.embedded.checkpoint_io import load_codec
+from datagen.backends.embedded.vocab import Vocabulary, describe_scene
+from datagen.backends.embedded.world import lay_out
+from datagen.pictograms import Item, Scene
+from datagen.records import Claim
+from datagen.rewards._questions import ask_claims
+from datagen.training.codes import CodeTable
+from datagen.training.sequences import DECISIVE, TASKS, Draft, Example, Writer, answer_truly, in_reading_order
+
+CLAIMS = (Claim("count", "star", "", 2), Claim("count", "moon", "", 1), Claim("attribute", "moon", "color", "red"))
+
+
+@cache
+def open_writer() -> Writer:
+    vocab = Vocabulary(Tokenizer.from_file(str(SHIPPED / "tokenizer.json")))
+    return Writer(vocab, CodeTable(load_codec(SHIPPED)))
+
+
+def write(kind: str, seed: int, claims: tuple[Claim, ...] = CLAIMS) -> tuple[Draft, str]:
+    rng, writer = random.Random(seed), open_writer()
+    draft = TASKS[kind][1](writer, Example("two stars and a red moon", claims, lay_out(claims, rng)), rng)
+    return draft, writer.vocab.tokenizer.decode(draft.ids, skip_special_tokens=False)
+
+
+def test_the_first_cell_of_each_planned_thing_weighs_more() -> None:
+    vocab, planned = open_writer().vocab, 0
+    for seed in range(20):
+        draft, _ = write("draw", seed)
+        heavy = [token for token, weight in zip(draft.ids, draft.weights, strict=True) if weight > 1]
+        assert len(heavy) == (3 if vocab.think in draft.ids else 0)
+        assert all(token >= vocab.first_code for token in heavy)
+        planned += bool(heavy)
+    assert 0 < planned < 20
+
+
+def test_cells_stand_where_the_vocabulary_says() -> None:
+    vocab = open_writer().vocab
+    ids = vocab.image_ids(list(range(36)))
+    cells = [ids[vocab.cell_position(x, y)] - vocab.first_code for y in range(6) for x in range(6)]
+    assert cells == list(range(36))
+
+
+def test_a_wrong_first_image_has_no_weight_and_its_fault_is_said() -> None:
+    vocab, kinds = open_writer().vocab, set()
+    for seed in range(30):
+        draft, text = write("reflect", seed)
+        first = draft.ids.index(vocab.image)
+        wrong = "improvements: none" not in text
+        kinds.add(wrong)
+        assert (draft.weights[first] == 0) == wrong
+        assert draft.ids.count(vocab.image) == 2
+        assert draft.weights[draft.ids.index(vocab.image, first + 1)] == 1
+        assert text.index("<look>") < text.index("<reflect>") < text.index("Final prompt:") < text.rindex("<image>")
+    assert kinds == {True, False}
+
+
+def test_when_nothing_is_wrong_the_image_is_kept() -> None:
+    vocab = open_writer().vocab
+    for seed in range(20):
+        draft, text = write("reflect", seed)
+        first = draft.ids.index(vocab.image)
+        second = draft.ids.index(vocab.image, first + 1)
+        same = draft.ids[first : first + 44] == draft.ids[second : second + 44]
+        assert same == ("improvements: none" in text)
+
+
+def test_a_caption_is_the_plan_of_what_is_there() -> None:
+    draft, text = write("caption", 3)
+    answer = text.split("<|assistant|>")[1]
+    assert "background<|obj_start|>" in answer
+    assert sum(weight > 0 for weight in draft.weights) == len(open_writer().vocab.plan_ids(answer))
+
+
+def test_half_of_the_answers_about_whole_prompts_are_yes() -> None:
+    answers = [write("answer", seed)[1].split("<|assistant|>")[1] for seed in range(200)]
+    assert 50 < answers.count("Yes<|eos|>") < 140
+    assert answers.count("No<|eos|>") > 50
+    draft, _ = write("answer", 0)
+    assert max(draft.weights) == DECISIVE
+
+
+def test_a_rewrite_is_json() -> None:
+    for seed in range(30):
+        _, text = write("rewrite", seed)
+        reply = json.loads(text.split("<|assistant|>")[1].removesuffix("<|eos|>"))
+        assert set(reply) <= {"prompt", "objects", "relations", "text"}
+        assert reply
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(0, "Yes"), (1, "Yes"), (2, "one"), (3, "No")],
+)
+def test_answers_are_true(number: int, expected: str) -> None:
+    scene = Scene("gray", (Item("star", "blue", 0, 0, 2, 2), Item("moon", "pink", 3, 3, 5, 5)))
+    questions = ask_claims(CLAIMS)
+    assert [question.text for question in questions] == [
+        "Is there any star in the image?",
+        "Is there any moon in the image?",
+        "How many stars are in the image?",
+        "Is the moon red?",
+    ]
+    assert answer_truly(questions[number], scene) == expected
+
+
+def test_relations_and_words_are_answered_by_where_they_stand() -> None:
+    scene = Scene("gray", (Item("star", "blue", 0, 0, 2, 2), Item("moon", "pink", 4, 0, 6, 2)))
+    pair = (Claim("count", "star", "", 1), Claim("count", "moon", "", 1))
+    for relation, expected in (("left of", "Yes"), ("right of", "No"), ("above", "No")):
+        question = ask_claims((*pair, Claim("relation", "star", relation, "moon")))[-1]
+        assert answer_truly(question, scene) == expected
+    (asked,) = ask_claims((Claim("text", "", "", "OPEN"),))
+    assert answer_truly(asked, Scene("gray", (Item("text", "black", 0, 0, 4, 2, "OPEN"),))) == "Yes"
+    assert answer_truly(asked, Scene("gray", (Item("text", "black", 0, 0, 4, 2, "OPNE"),))) == "No"
+
+
+def test_reading_order_goes_row_by_row() -> None:
+    items = (Item("star", "red", 3, 3, 5, 5), Item("moon", "red", 4, 0, 6, 2), Item("bell", "red", 0, 0, 2, 2))
+    assert [item.kind for item in in_reading_order(Scene("gray", items)).items] == ["bell", "moon", "star"]
+    assert describe_scene(in_reading_order(Scene("gray", items))).index("bell") < 40
