@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from datagen.backends._chat import ChatRequest, Message, Sampling
+from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, score_sample

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from datagen.backends._chat import ChatRequest, Reply, check_reply
+from datagen.chat import ChatRequest, Reply, check_reply
 from datagen.records import Failure, Request, Sample
 from tests.helpers.instant import Instant
 

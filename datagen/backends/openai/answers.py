@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from datagen.backends._chat import Reply
 from datagen.backends._pictures import from_base64, from_data_url, to_png
+from datagen.chat import Reply
 from datagen.records import Segment
 
 _THINK_TAGS = re.compile(r"</?think>")

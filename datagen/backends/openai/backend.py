@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from datagen.backends._chat import ChatRequest, Message, Reply, check_reply
 from datagen.backends._pictures import to_data_url
 from datagen.backends.openai.answers import AnswerError, read_drawing, read_image, read_reply
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.transport import RequestError, Transport
+from datagen.chat import ChatRequest, Message, Reply, check_reply
 from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample, Segment
 
@@ -50,7 +50,7 @@ class OpenAIBackend:
         return self._run(self._make, requests)
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order; see `_chat.ChatEngine`."""
+        """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
         return self._run(self._answer, requests)
 
     def _run(self, work: Callable[[Transport, Item], Awaitable[Made]], items: Sequence[Item]) -> Iterator[Made]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from datagen.backends._chat import ChatRequest, Reply, check_reply
 from datagen.backends.embedded.answers import (
     IMAGE_TOKENS,
     draw_codes,
@@ -16,6 +15,7 @@ from datagen.backends.embedded.checkpoint_io import load_codec
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.backends.vllm.engine import Engine
 from datagen.backends.vllm.options import VllmOptions
+from datagen.chat import ChatRequest, Reply, check_reply
 from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample
 
@@ -83,7 +83,7 @@ class VllmBackend:
                 )
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order; see `_chat.ChatEngine`."""
+        """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
         specs = [request.sampling for request in requests]
         outputs = self.engine.chat([request.messages for request in requests], specs)
         for output, spec in zip(outputs, specs, strict=True):

@@ -1,7 +1,7 @@
 """One vLLM engine, started again when it dies; requests in, `RequestOutput`s out.
 
 What a call was given is given to the new engine whole, so nothing is lost or kept twice. Prompts are token ids or chat
-messages; the sampling spec is `_chat.Sampling`.
+messages; the sampling spec is `datagen.chat.Sampling`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from datagen.backends._chat import Message, Sampling
 from datagen.backends.embedded.checkpoint_io import has_codec
 from datagen.backends.vllm.options import VllmOptions
+from datagen.chat import Message, Sampling
 from datagen.errors import BackendError
 
 

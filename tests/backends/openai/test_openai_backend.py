@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from datagen.backends._chat import ChatRequest, Message, Part, Sampling
 from datagen.backends.openai import build
+from datagen.chat import ChatRequest, Message, Part, Sampling
 from datagen.errors import BackendError
 from datagen.records import Claim, Failure, Prompt, Request, Sample
 from tests.helpers.faulty_server import HUGE_BYTES, FaultyServer, answer_rightly, chat_answer, png_of

@@ -18,10 +18,10 @@ import pytest
 
 pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
 
-from datagen.backends._chat import ChatRequest, Message, Part, Sampling
 from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.backends.vllm import build
 from datagen.bench.model import draw_held_out, judge_model, open_tools
+from datagen.chat import ChatRequest, Message, Part, Sampling
 from datagen.errors import BackendError
 from datagen.records import Request, Sample
 from tests.helpers.tiny_llava import save_tiny_llava
