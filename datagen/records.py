@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 ClaimKind = Literal["count", "attribute", "relation", "text"]
 Modality = Literal["text", "image"]
-Mode = Literal["direct", "think"]
+Mode = Literal["direct", "think", "reflect"]
 
 
 def hash_of(*parts: object) -> str:
@@ -123,7 +123,7 @@ class Request:
 class Segment:
     """One stretch of what a model wrote: text, or an image as PNG bytes, and the role it plays.
 
-    Roles: `think`, `image`; later modes add `reflect`, `refined image`, `caption`, `plan`.
+    Roles: `think`, `image`; a reflection adds `look` (what the model sees), `reflect` and `refined image`.
     """
 
     kind: Modality

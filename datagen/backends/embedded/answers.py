@@ -1,13 +1,14 @@
 """From what a joint model wrote to a sample: reading token ids, drawing codes, PNG, and the record.
 
-Shared by every backend that runs a model in this vocabulary, whatever decodes it.
+Shared by every backend that runs a model in this vocabulary, whatever decodes it. Nothing is repaired: an answer that
+is not well formed is a failure with its reason.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,48 +16,155 @@ import torch
 from datagen.backends.embedded.codec import ImageCodec
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.pictograms import GRID
-from datagen.records import Segment
+from datagen.records import Failure, Request, Sample, Segment
 
 IMAGE_TOKENS = GRID * (GRID + 1)
 """Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model wrote, read back: the plan if any, the codes of the image if it is whole, and how it ended."""
+class Piece:
+    """One stretch of an answer: a role with its text, or `image` or `refined image` with its codes."""
 
-    plan: str | None
-    codes: tuple[int, ...] | None
+    role: str
+    text: str = ""
+    codes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model wrote, read back: its pieces in order, how it ended, and what is wrong with its form."""
+
+    pieces: tuple[Piece, ...]
     finish: str
-    problem: str
+    problem: str = ""
+
+    @property
+    def text(self) -> str:
+        """All its text."""
+        return "\n\n".join(piece.text for piece in self.pieces if piece.text)
 
 
 def read_answer(vocab: Vocabulary, ids: Sequence[int]) -> Answer:
     """Read what the model wrote after the prompt, token by token, without repairing anything."""
-    rest = list(ids)
+    rest, pieces = list(ids), list[Piece]()
     finish = "stop" if rest and rest[-1] == vocab.eos else "length"
-    plan = None
-    if rest and rest[0] == vocab.think:
-        if vocab.end_think not in rest:
-            return Answer(None, None, finish, "the thought never ends")
-        end = rest.index(vocab.end_think)
-        plan, rest = vocab.tokenizer.decode(rest[1:end], skip_special_tokens=False), rest[end + 1 :]
-    if not rest or rest[0] != vocab.image:
-        return Answer(plan, None, finish, "the model does not switch to an image")
-    body, tail = rest[1 : 1 + IMAGE_TOKENS], rest[1 + IMAGE_TOKENS :]
+    sections = {
+        vocab.think: (vocab.end_think, "think", "the thought never ends"),
+        vocab.look: (vocab.end_look, "look", "the look at the image never ends"),
+        vocab.reflect: (vocab.end_reflect, "reflect", "the reflection never ends"),
+    }
+    while rest and rest[0] != vocab.eos:
+        if rest[0] in sections:
+            end, role, endless = sections[rest[0]]
+            if end not in rest:
+                return Answer(tuple(pieces), finish, endless)
+            cut = rest.index(end)
+            pieces.append(Piece(role, text=vocab.tokenizer.decode(rest[1:cut], skip_special_tokens=False)))
+            rest = rest[cut + 1 :]
+        elif rest[0] == vocab.image:
+            codes = _read_codes(vocab, rest)
+            if codes is None:
+                return Answer(tuple(pieces), finish, "the image is not six whole rows and an end")
+            drawn = any(piece.codes for piece in pieces)
+            pieces.append(Piece("refined image" if drawn else "image", codes=codes))
+            rest = rest[IMAGE_TOKENS + 2 :]
+        else:
+            break
+    return Answer(tuple(pieces), finish, _find_problem(pieces, ended=rest == [vocab.eos]))
+
+
+def _find_problem(pieces: Sequence[Piece], *, ended: bool) -> str:
+    if not any(piece.codes for piece in pieces):
+        return "the model does not switch to an image"
+    if not ended:
+        return "the model goes on where it should have ended"
+    return "" if pieces[-1].codes else "the model reflects and does not redraw"
+
+
+def _read_codes(vocab: Vocabulary, ids: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the codes of the image that begins at `ids[0]`, or None if it is not whole."""
+    body = ids[1 : 1 + IMAGE_TOKENS]
     lines = [body[k : k + GRID + 1] for k in range(0, len(body), GRID + 1)]
     whole = len(lines) == GRID and all(
         len(line) == GRID + 1 and line[0] == vocab.rows[row] and min(line[1:]) >= vocab.first_code
         for row, line in enumerate(lines)
     )
-    if not whole or tail[:2] != [vocab.end_image, vocab.eos]:
-        return Answer(plan, None, finish, "the image is not six whole rows and an end")
-    return Answer(plan, tuple(token - vocab.first_code for line in lines for token in line[1:]), finish, "")
+    if not whole or list(ids[1 + IMAGE_TOKENS : 2 + IMAGE_TOKENS]) != [vocab.end_image]:
+        return None
+    return tuple(token - vocab.first_code for line in lines for token in line[1:])
 
 
-def draw_codes(codec: ImageCodec, codes: Mapping[int, tuple[int, ...]], size: int, device: str) -> dict[int, bytes]:
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turns what a joint model wrote into samples; `batch` images are drawn at once, always that many."""
+
+    vocab: Vocabulary
+    codec: ImageCodec
+    engine: str
+    settings: Mapping[str, Any]
+    device: str = "cpu"
+    batch: int = 64
+
+    def read(
+        self, requests: Sequence[Request], written: Sequence[Answer], switch: str = "autonomous"
+    ) -> Iterator[Sample | Failure]:
+        """Yield one sample for each request, in order, or a failure that says what was wrong with its answer."""
+        problems = [_find_missing(request, answer) for request, answer in zip(requests, written, strict=True)]
+        codes = {
+            (k, j): piece.codes
+            for k, answer in enumerate(written)
+            for j, piece in enumerate(answer.pieces)
+            if piece.codes and not problems[k]
+        }
+        images = draw_codes(self.codec, codes, self.batch, self.device)
+        for k, (request, answer, problem) in enumerate(zip(requests, written, problems, strict=True)):
+            if problem:
+                yield Failure.unanswered(request, problem, answer.text)
+                continue
+            segments = tuple(
+                Segment("image", piece.role, image=images[k, j])
+                if piece.codes
+                else Segment("text", piece.role, text=piece.text)
+                for j, piece in enumerate(answer.pieces)
+            )
+            yield Sample.make(
+                request, segments, engine=self.engine, switch=switch, finish=answer.finish, settings=self.settings
+            )
+
+
+def _find_missing(request: Request, answer: Answer) -> str:
+    """Say what is wrong with an answer to a request, or `""`."""
+    redraws = any(piece.role == "refined image" for piece in answer.pieces)
+    if not answer.problem and redraws != (request.mode == "reflect"):
+        return "the model redraws unasked" if redraws else "the model does not look and redraw"
+    return answer.problem
+
+
+@dataclass(slots=True)
+class Fitting:
+    """Prompts as ids, and which of them leave room for an answer."""
+
+    ids: list[list[int]]
+    kept: list[int] = field(default_factory=list)
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+    @classmethod
+    def sort(cls, vocab: Vocabulary, requests: Sequence[Request], limit: int) -> Fitting:
+        """Encode prompts; those of more than `limit` tokens become failures."""
+        fitting = cls([vocab.prompt_ids(request.prompt.text, request.mode) for request in requests])
+        for k, ids in enumerate(fitting.ids):
+            if len(ids) <= limit:
+                fitting.kept.append(k)
+            else:
+                what = f"the prompt is {len(ids)} tokens long; this model reads {limit}"
+                fitting.failures[k] = Failure.unanswered(requests[k], what)
+        return fitting
+
+
+def draw_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: int, device: str) -> dict[Any, bytes]:
     """Decode images to PNG bytes, in batches of one fixed shape: the last one is filled up with its last image."""
-    drawn: dict[int, bytes] = {}
+    drawn: dict[Any, bytes] = {}
     keys = list(codes)
     for start in range(0, len(keys), size):
         rows = [codes[keys[min(start + k, len(keys) - 1)]] for k in range(size)]
@@ -64,12 +172,6 @@ def draw_codes(codec: ImageCodec, codes: Mapping[int, tuple[int, ...]], size: in
             pixels = codec.decode(torch.tensor(rows, device=device)).cpu().numpy()
         drawn.update((key, encode_png(picture)) for key, picture in zip(keys[start:], pixels, strict=False))
     return drawn
-
-
-def list_segments(answer: Answer, image: bytes) -> tuple[Segment, ...]:
-    """Return the thought, if there is one, and the image."""
-    drawn = Segment("image", "image", image=image)
-    return (drawn,) if answer.plan is None else (Segment("text", "think", text=answer.plan), drawn)
 
 
 def encode_png(pixels: Any) -> bytes:

@@ -12,25 +12,26 @@ import torch
 from pydantic import Field
 
 from datagen.backends._options import BackendOptions
-from datagen.backends.embedded.answers import (
-    IMAGE_TOKENS,
-    Answer,
-    draw_codes,
-    list_segments,
-    read_answer,
-)
+from datagen.backends.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, read_answer
+from datagen.backends.embedded.chat import ChatModel
 from datagen.backends.embedded.checkpoint_io import load_codec, require_files
 from datagen.backends.embedded.decoder import LlamaDecoder
 from datagen.backends.embedded.vocab import Vocabulary
+from datagen.chat import ChatRequest, Reply
 from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample
 
 SHIPPED = Path(__file__).parent / "checkpoint"
-ENGINE = "embedded/1"
+ENGINE = "embedded/2"
+REFLECTION = 3
+"""How many times `max_tokens` a reflection may take."""
 
 
 class EmbeddedOptions(BackendOptions):
-    """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU."""
+    """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU.
+
+    `max_tokens` bounds prompt, thought and image; a reflection may take three times as many.
+    """
 
     checkpoint: Path = SHIPPED
     temperature: float = Field(1.0, ge=0, le=5)
@@ -49,7 +50,7 @@ class EmbeddedOptions(BackendOptions):
 
 
 class EmbeddedBackend:
-    """Generates think-then-draw and direct samples with the embedded checkpoint."""
+    """Generates samples with the embedded checkpoint, in every mode, and answers chats about images and prompts."""
 
     name = "embedded"
     lexicon = "pictograms"
@@ -71,49 +72,44 @@ class EmbeddedBackend:
             "max_tokens": options.max_tokens,
             "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
         }
+        self.threads = options.threads or (count_cores() if options.device == "cpu" else 1)
+        self._reader = Reader(
+            self.vocab, self.codec, ENGINE, self.settings, device=options.device, batch=options.batch_size
+        )
+        self._talker = ChatModel(self.vocab, self.codec, self.decoder, batch=options.batch_size, threads=self.threads)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample for each request, in order, or a failure that says what was wrong with what it wrote."""
-        limit = self.options.max_tokens - IMAGE_TOKENS - 8
-        prompts = [self.vocab.prompt_ids(request.prompt.text, request.mode) for request in requests]
-        fits = [k for k, prompt in enumerate(prompts) if len(prompt) <= limit]
-        fits.sort(key=lambda k: expected_length(requests[k]), reverse=True)  # the longest batch never runs alone, last
-        written = self.write([prompts[k] for k in fits], [requests[k].seed for k in fits])
-        answers = {k: self.read(ids) for k, ids in zip(fits, written, strict=True)}
-        codes = {k: answer.codes for k, answer in answers.items() if answer.codes is not None}
-        images = draw_codes(self.codec, codes, self.options.batch_size, self.options.device)
-        for k, request in enumerate(requests):
-            if k not in answers:
-                yield Failure.unanswered(
-                    request, f"the prompt is {len(prompts[k])} tokens long; this model reads {limit}"
-                )
-            elif k not in images:
-                yield Failure.unanswered(request, answers[k].problem, answers[k].plan or "")
-            else:
-                yield self._sample(request, answers[k], images[k])
+        fitting = Fitting.sort(self.vocab, requests, self.options.max_tokens - IMAGE_TOKENS - 8)
+        order = sorted(fitting.kept, key=lambda k: expected_length(requests[k]), reverse=True)
+        made: dict[int, Sample | Failure] = dict(fitting.failures)
+        for mode in {requests[k].mode for k in order}:
+            ours = [k for k in order if requests[k].mode == mode]  # the longest batch never runs alone, last
+            written = self.write([fitting.ids[k] for k in ours], [requests[k].seed for k in ours], mode)
+            answers = [read_answer(self.vocab, ids) for ids in written]
+            made.update(zip(ours, self._reader.read([requests[k] for k in ours], answers), strict=True))
+        yield from (made[k] for k in range(len(requests)))
 
-    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
+    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], mode: str = "think") -> list[list[int]]:
         """Return what the model writes after each prompt (token ids), one batch a core at once."""
         options = self.options
         return self.decoder.sample(
             prompts,
             seeds,
             batch=options.batch_size,
-            length=options.max_tokens,
+            length=options.max_tokens * (REFLECTION if mode == "reflect" else 1),
             eos=self.vocab.eos,
             temperature=options.temperature,
-            threads=options.threads or (count_cores() if options.device == "cpu" else 1),
+            threads=self.threads,
         )
+
+    def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
+        return self._talker.chat(requests)
 
     def read(self, ids: Sequence[int]) -> Answer:
         """Read what the model wrote after the prompt, token by token, without repairing anything."""
         return read_answer(self.vocab, ids)
-
-    def _sample(self, request: Request, answer: Answer, image: bytes) -> Sample:
-        segments = list_segments(answer, image)
-        return Sample.make(
-            request, segments, engine=ENGINE, switch="autonomous", finish=answer.finish, settings=self.settings
-        )
 
 
 def expected_length(request: Request) -> tuple[str, int, int]:

@@ -95,11 +95,21 @@ class LlamaDecoder:
 
     @torch.inference_mode()
     def logits(self, tokens: Tensor) -> Tensor:
-        """Return the logits of whole sequences: (rows, length) int64 to (rows, length, vocabulary)."""
+        """Return the logits of whole sequences at once: (rows, length) int64 to (rows, length, vocabulary)."""
         rows, length = tokens.shape
-        cache, rotations = self._new_cache(rows, length), self._rotations(length)
-        steps = (self._step(tokens[:, k], k, cache, rotations) for k in range(length))
-        return torch.stack([self._logits(hidden) for hidden in steps], dim=1)
+        turns = self._rotations(length)
+        x = self.embedding[tokens].view(rows * length, self.width)
+        for w_qkv, w_out, w_gate_up, w_down in self.blocks:
+            pairs = torch.view_as_complex((self._normalize(x) @ w_qkv).view(rows, length, -1, self.head_size // 2, 2))
+            qkv = torch.view_as_real(pairs * turns).view(rows, length, -1, self.head_size).transpose(1, 2)
+            q, keys, values = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
+            mixed = torch.nn.functional.scaled_dot_product_attention(
+                q, keys, values, is_causal=True, scale=1.0, enable_gqa=True
+            )
+            x = x.addmm(mixed.transpose(1, 2).reshape(rows * length, -1), w_out)
+            gate, up = (self._normalize(x) @ w_gate_up).chunk(2, dim=-1)
+            x = x.addmm(torch.nn.functional.silu(gate).mul_(up), w_down)
+        return self._logits(x).view(rows, length, -1)
 
     def sample(
         self,

@@ -16,12 +16,7 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList
 
-from datagen.backends.embedded.answers import (
-    IMAGE_TOKENS,
-    draw_codes,
-    list_segments,
-    read_answer,
-)
+from datagen.backends.embedded.answers import IMAGE_TOKENS, Reader, read_answer
 from datagen.backends.embedded.checkpoint_io import FILES, load_codec
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.backends.transformers.loading import load_model
@@ -84,21 +79,8 @@ class JointFamily:
 
     def _make(self, grid: Grid) -> list[Sample | Failure]:
         answers = [read_answer(self.vocab, ids) for ids in self.write(grid)]
-        codes = {k: answer.codes for k, answer in enumerate(answers) if answer.codes is not None}
-        images = draw_codes(self.codec, codes, grid.size, self.options.device)
-        return [
-            Sample.make(
-                row.request,
-                list_segments(answer, images[k]),
-                engine=ENGINE,
-                switch="autonomous",
-                finish=answer.finish,
-                settings=self.settings,
-            )
-            if k in images
-            else Failure.unanswered(row.request, answer.problem, answer.plan or "")
-            for k, (row, answer) in enumerate(zip(grid.rows, answers, strict=True))
-        ]
+        reader = Reader(self.vocab, self.codec, ENGINE, self.settings, device=self.options.device, batch=grid.size)
+        return list(reader.read([row.request for row in grid.rows], answers))
 
     def _make_config(self) -> Any:
         """Return how `generate` runs: the recipe's sampling and nothing that the folder may say about it.

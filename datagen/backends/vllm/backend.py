@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from datagen.backends.embedded.answers import (
-    IMAGE_TOKENS,
-    draw_codes,
-    list_segments,
-    read_answer,
-)
+from datagen.backends.embedded.answers import IMAGE_TOKENS, Fitting, Reader, read_answer
 from datagen.backends.embedded.checkpoint_io import load_codec
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.backends.vllm.engine import Engine
@@ -20,7 +15,6 @@ from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample
 
 ENGINE = "vllm/1"
-PICTURES_AT_ONCE = 64
 
 
 class VllmBackend:
@@ -41,8 +35,8 @@ class VllmBackend:
             from tokenizers import Tokenizer
 
             folder = Path(options.model)
-            self._vocab = Vocabulary(Tokenizer.from_file(str(folder / "tokenizer.json")))
-            self._codec = load_codec(folder)
+            vocab = Vocabulary(Tokenizer.from_file(str(folder / "tokenizer.json")))
+            self._reader = Reader(vocab, load_codec(folder), ENGINE, self.settings)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for each request, in order. Raises BackendError for a model that cannot draw."""
@@ -51,36 +45,23 @@ class VllmBackend:
         if not self.engine.joint:
             what = "the model has no image tokenizer: there is no codec/ beside its weights"
             raise BackendError(what, where=self.options.model, hint="it can rewrite and judge, not draw")
-        limit = self.options.max_tokens - IMAGE_TOKENS - 8
-        prompts = [self._vocab.prompt_ids(request.prompt.text, request.mode) for request in requests]
-        fits = [k for k, prompt in enumerate(prompts) if len(prompt) <= limit]
+        fitting = Fitting.sort(self._reader.vocab, requests, self.options.max_tokens - IMAGE_TOKENS - 8)
+        prompts, fits = fitting.ids, fitting.kept
         sampling = [
             SamplingParams(
                 temperature=self.options.temperature,
                 top_p=self.options.top_p,
                 max_tokens=self.options.max_tokens - len(prompts[k]),
                 seed=requests[k].seed,
-                stop_token_ids=[self._vocab.eos],
+                stop_token_ids=[self._reader.vocab.eos],
                 detokenize=False,
             )
             for k in fits
         ]
         written = self.engine.continue_tokens([prompts[k] for k in fits], sampling) if fits else []
-        answers = {k: read_answer(self._vocab, ids) for k, ids in zip(fits, written, strict=True)}
-        codes = {k: answer.codes for k, answer in answers.items() if answer.codes is not None}
-        images = draw_codes(self._codec, codes, PICTURES_AT_ONCE, "cpu")
-        for k, request in enumerate(requests):
-            if k not in answers:
-                yield Failure.unanswered(
-                    request, f"the prompt is {len(prompts[k])} tokens long; this model reads {limit}"
-                )
-            elif k not in images:
-                yield Failure.unanswered(request, answers[k].problem, answers[k].plan or "")
-            else:
-                segments, finish = list_segments(answers[k], images[k]), answers[k].finish
-                yield Sample.make(
-                    request, segments, engine=ENGINE, switch="autonomous", finish=finish, settings=self.settings
-                )
+        answers = [read_answer(self._reader.vocab, ids) for ids in written]
+        made = dict(zip(fits, self._reader.read([requests[k] for k in fits], answers), strict=True))
+        yield from ({**made, **fitting.failures}[k] for k in range(len(requests)))
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""

@@ -122,7 +122,7 @@ def test_a_prompt_cannot_smuggle_control_tokens() -> None:
 def test_malformed_answers_are_named(ids: str, problem: str) -> None:
     vocab = backend().vocab
     answer = backend().read([getattr(vocab, name) for name in ids.split()])
-    assert answer.codes is None
+    assert not any(piece.codes for piece in answer.pieces)
     assert problem in answer.problem
     assert answer.finish == "length"
 
@@ -132,6 +132,8 @@ def test_plan_survives_the_tokenizer() -> None:
     plan = "gray background<|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>"
     plan += '<|obj_start|>black text "OPEN"<|obj_end|><|box_start|>(0,0),(667,333)<|box_end|>'
     answer = backend().read(vocab.answer_ids(plan, list(range(36))))
-    assert answer.plan == plan
-    assert answer.codes == tuple(range(36))
+    assert [(piece.role, piece.text, piece.codes) for piece in answer.pieces] == [
+        ("think", plan, ()),
+        ("image", "", tuple(range(36))),
+    ]
     assert answer.finish == "stop"

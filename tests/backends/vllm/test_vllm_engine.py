@@ -69,7 +69,7 @@ def test_greedy_tokens_are_those_of_transformers(painter: Any) -> None:
     from transformers import AutoModelForCausalLM
     from vllm import SamplingParams
 
-    vocab = painter._vocab
+    vocab = painter._reader.vocab
     model = AutoModelForCausalLM.from_pretrained(SHIPPED, dtype=torch.float32).eval()
     prompts = [vocab.prompt_ids(text, "think") for text in ("three red stars", 'the word "OPEN"', "a blue key")]
     greedy = SamplingParams(temperature=0, max_tokens=100, stop_token_ids=[vocab.eos], detokenize=False)

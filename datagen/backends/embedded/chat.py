@@ -1,0 +1,117 @@
+"""The embedded model answers chats: words and images in, words out, with log-probabilities of the first token.
+
+It learned few things to say: questions about an image (`rewards/_questions.py`), "Describe the image.", and the short
+instruction to rewrite a prompt. Anything else gets an answer that means little. Nothing binds its words: an answer that
+breaks a schema is an error (`datagen.chat.check_reply`), never text that somebody might believe.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from datagen.backends.embedded.codec import ImageCodec
+from datagen.backends.embedded.decoder import LlamaDecoder
+from datagen.backends.embedded.vocab import Vocabulary
+from datagen.chat import ChatRequest, Reply, Sampling, check_reply
+from datagen.pictograms import IMAGE_PX
+
+MOST_TOKENS = 384
+"""Tokens of a chat and its answer together; the model was trained on fewer."""
+
+
+class ChatModel:
+    """Answers chats with the embedded checkpoint; `batch` and `threads` are those of the backend."""
+
+    def __init__(
+        self, vocab: Vocabulary, codec: ImageCodec, decoder: LlamaDecoder, *, batch: int, threads: int
+    ) -> None:
+        self._vocab, self._codec, self._decoder = vocab, codec, decoder
+        self._batch, self._threads = batch, threads
+
+    def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order; one that cannot be read never fails its neighbours."""
+        replies: dict[int, Reply] = {}
+        prompts: dict[int, list[int]] = {}
+        for k, request in enumerate(requests):
+            try:
+                prompts[k] = self._encode(request)
+            except (OSError, ValueError) as error:
+                replies[k] = Reply("", "error", error=f"the chat cannot be read: {error}")
+        looked = self._look_ahead({k: ids for k, ids in prompts.items() if requests[k].sampling.top_logprobs})
+        groups: dict[tuple[float, int], list[int]] = defaultdict(list)
+        for k in prompts:
+            sampling = requests[k].sampling
+            if k in looked and sampling.max_tokens == 1 and sampling.temperature == 0:
+                replies[k] = self._name_first(looked[k], sampling)
+            else:
+                groups[sampling.temperature, sampling.max_tokens].append(k)
+        for (temperature, most), members in groups.items():
+            seeds = [requests[k].sampling.seed for k in members]
+            for k, ids in zip(
+                members, self._write([prompts[k] for k in members], seeds, temperature, most), strict=True
+            ):
+                first = self._name_first(looked[k], requests[k].sampling).first_logprobs if k in looked else None
+                replies[k] = Reply(self._spell(ids), "stop" if self._vocab.eos in ids else "length", first)
+        for k, request in enumerate(requests):
+            yield check_reply(replies[k], request.sampling)
+
+    def _encode(self, request: ChatRequest) -> list[int]:
+        """Return a chat as ids: all words, then all images. Raises ValueError, or OSError for a broken image."""
+        parts = [part for message in request.messages for part in message.parts]
+        words = "\n".join(part.text for part in parts if part.text)
+        ids = self._vocab.chat_ids(words, [self._see(part.image) for part in parts if part.image])
+        if len(ids) + 1 > MOST_TOKENS:
+            raise ValueError(f"it is {len(ids)} tokens long, and this model reads {MOST_TOKENS - 1}")
+        return ids
+
+    def _see(self, png: bytes) -> list[int]:
+        """Return the codes of an image; one of another size is resized first."""
+        from PIL import Image
+
+        with Image.open(io.BytesIO(png)) as opened:
+            picture = opened.convert("RGB")
+        if picture.size != (IMAGE_PX, IMAGE_PX):
+            picture = picture.resize((IMAGE_PX, IMAGE_PX))
+        pixels = torch.from_numpy(np.asarray(picture).copy()).to(self._decoder.device)
+        with torch.inference_mode():
+            codes: list[int] = self._codec.encode(pixels[None].float() / 127.5 - 1)[0].tolist()
+        return codes
+
+    def _look_ahead(self, prompts: dict[int, list[int]]) -> dict[int, torch.Tensor]:
+        """Return the log-probabilities (vocabulary,) of the first token after each prompt, one prompt at a time.
+
+        A neighbour of another length would change the last bits, and with them a stored score.
+        """
+        return {
+            k: self._decoder.logits(torch.tensor([ids], device=self._decoder.device))[0, -1].log_softmax(-1)
+            for k, ids in prompts.items()
+        }
+
+    def _name_first(self, logprobs: torch.Tensor, sampling: Sampling) -> Reply:
+        values, ids = logprobs.topk(sampling.top_logprobs)
+        named = {self._spell([token]): value for value, token in zip(values.tolist(), ids.tolist(), strict=True)}
+        return Reply(self._spell([int(ids[0])]), "length", named)
+
+    def _write(self, prompts: list[list[int]], seeds: list[int], temperature: float, most: int) -> list[list[int]]:
+        longest = max(len(ids) for ids in prompts)
+        written = self._decoder.sample(
+            prompts,
+            seeds,
+            batch=min(self._batch, len(prompts)),
+            length=min(longest + most, MOST_TOKENS),
+            eos=self._vocab.eos,
+            temperature=temperature,
+            threads=self._threads,
+        )
+        return [ids[:most] for ids in written]
+
+    def _spell(self, ids: Sequence[int]) -> str:
+        kept = [token for token in ids if token != self._vocab.eos]
+        text: Any = self._vocab.tokenizer.decode(kept, skip_special_tokens=False)
+        return str(text)
