@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExportItem:
-    """One sample with all that is known of it; `passed` says whether every claim holds, None if that was not judged."""
+    """One sample with all that is known of it; `passed` says whether every claim holds, None if that was not judged.
+
+    `gain` is the image reward after the last reflection minus that of the first image, None for a single image.
+    """
 
     prompt: Prompt
     sample: Sample
@@ -27,6 +30,7 @@ class ExportItem:
     weight: Weight
     rewards: RewardRow
     passed: bool | None = None
+    gain: float | None = None
 
 
 def column_of(scorer: str) -> str:
@@ -54,7 +58,7 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             "segments": List({"kind": text, "role": text, "text": text, "image": Value("int32")}),
             "images": List(Image()),
             **rewards,
-            **dict.fromkeys(("text_reward", "image_reward", "text_weight", "image_weight"), number),
+            **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
             **dict.fromkeys(("kept", "passed"), flag),
             "group_id": text,
             **dict.fromkeys(("candidate", "seed"), integer),
@@ -90,6 +94,7 @@ def row_of(item: ExportItem, scorers: Sequence[str], policy: Policy) -> dict[str
         **judged,
         "text_reward": item.rewards.text,
         "image_reward": item.rewards.image,
+        "gain": item.gain,
         "text_weight": item.weight.text_weight,
         "image_weight": item.weight.image_weight,
         "kept": item.weight.kept,

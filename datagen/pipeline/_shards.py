@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
@@ -142,7 +142,33 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
 
 
 def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
-    """Return one score by each scorer of the recipe, and a failure for each that raised or answered nonsense."""
+    """Return one score by each scorer of the recipe, and a failure for each that raised or answered nonsense.
+
+    Of a sample with several images the last one counts; what each round came to stands in `evidence["rounds"]` of the
+    scores of images.
+    """
+    before = [score_once(run, prompt, part)[0] for part in list_rounds(sample)[:-1]]
+    scores, failures = score_once(run, prompt, sample)
+    if not before:
+        return scores, failures
+    return [_add_rounds(score, [earlier[k] for earlier in before]) for k, score in enumerate(scores)], failures
+
+
+def list_rounds(sample: Sample) -> list[Sample]:
+    """Return the sample as it stood after each image: the last is the sample itself."""
+    ends = [k for k, segment in enumerate(sample.segments) if segment.kind == "image"]
+    return [replace(sample, segments=sample.segments[: end + 1]) for end in ends[:-1]] + [sample]
+
+
+def _add_rounds(score: Score, before: Sequence[Score]) -> Score:
+    if score.target != "image":
+        return score
+    rounds = [[each.value, each.evidence.get("passed")] for each in (*before, score)]
+    return replace(score, evidence={**score.evidence, "rounds": rounds})
+
+
+def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
+    """Return the scores of a sample's last image and of its text, and the failures of scorers."""
     scores, failures = [], []
     for name, module in run.scorers.items():
         verdict = _attempt(partial(_judge, module, prompt, sample, run))

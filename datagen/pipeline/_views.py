@@ -17,6 +17,7 @@ from datagen.pipeline._watch import Progress, Watch
 from datagen.records import Failure, Prompt, Sample, Score
 from datagen.report import ReportItem, write_report
 from datagen.rewards._aggregate import aggregate
+from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
 from datagen.rewards._verdict import passed
 from datagen.weighting import RewardRow, Weight, WeightReport, diagnose_weights, weigh
 
@@ -48,7 +49,7 @@ def weigh_run(run: Run, watch: Watch) -> Weighed:
 def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
     """Write dataset/ from the samples and their weights. Raises RunError when they do not fit each other."""
     items = (
-        ExportItem(prompt, sample, scores, weight, row, passed(scores))
+        ExportItem(prompt, sample, scores, weight, row, passed(scores), gain_of(scores, run.recipe.aggregate.image))
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
     recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
@@ -83,6 +84,8 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             passed(scores),
             weight.kept,
             weight.reason,
+            tuple(reward_rounds(scores, run.recipe.aggregate.image)),
+            tuple(passed_rounds(scores)),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
     )

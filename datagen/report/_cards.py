@@ -35,6 +35,7 @@ class Picture:
     planned: Markup
     detected_count: int
     planned_count: int
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,7 @@ def make_group(items: list[ReportItem]) -> Group:
 def make_card(item: ReportItem) -> Card:
     """Return one candidate as shown."""
     passages = [Passage(s.role, read_plan(s.text)) for s in item.sample.segments if s.kind == "text" and s.text.strip()]
-    planned = [(step.box, step.text) for passage in passages for step in passage.steps if step.box]
-    detected = list(read_detections(item.scores))
-    images = [segment for segment in item.sample.segments if segment.kind == "image"]
-    pictures = [
-        _picture(segment, item, detected if segment is images[-1] else [], planned if segment is images[-1] else [])
-        for segment in images
-    ]
+    pictures = _make_pictures(item)
     values: dict[str, float | None] = {
         "image_weight": item.image_weight,
         "text_weight": item.text_weight,
@@ -103,6 +98,32 @@ def make_card(item: ReportItem) -> Card:
     )
 
 
+def _make_pictures(item: ReportItem) -> list[Picture]:
+    """Return the images in order, each with the boxes that the words before it plan; the last with what was found."""
+    pictures: list[Picture] = []
+    planned: list[tuple[Box, str]] = []
+    count = sum(segment.kind == "image" for segment in item.sample.segments)
+    for segment in item.sample.segments:
+        if segment.kind == "text":
+            steps = [(step.box, step.text) for step in read_plan(segment.text) if step.box]
+            planned = planned if segment.role == "look" else steps
+            continue
+        last = len(pictures) + 1 == count
+        detected = list(read_detections(item.scores)) if last else []
+        caption = _caption(item, len(pictures)) if count > 1 else ""
+        pictures.append(_picture(segment, item, detected, planned, caption))
+    return pictures
+
+
+def _caption(item: ReportItem, number: int) -> str:
+    name = f"redrawn {number}" if number else "first"
+    if number >= len(item.rounds):
+        return name
+    verdict = {True: "✓", False: "✗", None: ""}[item.round_verdicts[number]]
+    reward = item.rounds[number]
+    return f"{name} {verdict} {'–' if reward is None else f'{reward:.2f}'}"
+
+
 def read_detections(scores: tuple[Score, ...]) -> Iterator[tuple[Box, str]]:
     """Yield box and label of what the first scorer with `evidence["detections"]` found, malformed ones left out."""
     found: object = next((score.evidence["detections"] for score in scores if score.evidence.get("detections")), [])
@@ -116,7 +137,11 @@ def _label(entry: dict[str, Any]) -> str:
 
 
 def _picture(
-    segment: Segment, item: ReportItem, detected: list[tuple[Box, str]], planned: list[tuple[Box, str]]
+    segment: Segment,
+    item: ReportItem,
+    detected: list[tuple[Box, str]],
+    planned: list[tuple[Box, str]],
+    caption: str,
 ) -> Picture:
     kind = next((mime for magic, mime in _MAGIC.items() if segment.image.startswith(magic)), "")
     width, height = _size_px(segment.image)
@@ -131,6 +156,7 @@ def _picture(
         planned=draw_boxes(planned, "planned"),
         detected_count=len(detected),
         planned_count=len(planned),
+        caption=caption,
     )
 
 

@@ -12,10 +12,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
 
-from datagen.records import Claim, Failure, Score
+from datagen.records import Claim, Failure, Sample, Score
 from datagen.report._items import ReportItem
 
 _Z = 1.959964
@@ -119,6 +119,21 @@ class GroupFigures:
     pass_n: Estimate | None
 
 
+@dataclass(frozen=True, slots=True)
+class RoundFigures:
+    """What reflection did in one weakness: mean image reward and pass rate after each image, better and worse samples.
+
+    `weakness` is empty for the whole run. Samples without a reward in some round are left out.
+    """
+
+    weakness: str
+    samples: int
+    rewards: tuple[float, ...]
+    passes: tuple[float | None, ...]
+    better: int
+    worse: int
+
+
 @dataclass(slots=True)
 class Tally:
     """Everything counted while the samples stream by."""
@@ -128,6 +143,7 @@ class Tally:
     weights: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: {"text": [], "image": []})
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     details: dict[tuple[str, str], str] = field(default_factory=dict)
+    reflected: list[ReportItem] = field(default_factory=list)
 
     @property
     def candidates(self) -> int:
@@ -148,6 +164,8 @@ class Tally:
         for modality, weight in (("text", item.text_weight), ("image", item.image_weight)):
             if weight is not None:
                 self.weights[modality].append((weight, item.verdict))
+        if len(item.rounds) > 1 and None not in item.rounds:
+            self.reflected.append(replace(item, sample=_without_pictures(item.sample), scores=()))
         for score in item.scores:
             scorer = self.scorers.setdefault(score.name, ScorerTally(score.name, score.target))
             scorer.add(score, prompt.claims)
@@ -170,6 +188,15 @@ class Tally:
                 lines.append(self._line(weakness, skill, [tally for tally in mine if tally.skill == skill]))
         return lines
 
+    def rounds(self) -> list[RoundFigures]:
+        """Return what reflection did: the whole run, then each weakness; empty for a run without reflection."""
+        if not self.reflected:
+            return []
+        count = min(len(item.rounds) for item in self.reflected)
+        names = sorted({item.prompt.weakness for item in self.reflected})
+        groups = {"": self.reflected} | {n: [i for i in self.reflected if i.prompt.weakness == n] for n in names}
+        return [_tally_rounds(name, items, count) for name, items in groups.items()]
+
     def _line(self, weakness: str, skill: str, tallies: list[PromptTally]) -> GroupFigures:
         samples = sum(tally.samples for tally in tallies)
         full = [tally for tally in tallies if tally.judged == self.candidates]
@@ -187,6 +214,23 @@ class Tally:
             ),
             pass_n=estimate([pass_at_k(tally.judged, tally.passed, tally.judged) for tally in full], len(full)),
         )
+
+
+def _tally_rounds(weakness: str, items: Sequence[ReportItem], count: int) -> RoundFigures:
+    gains = [(item.rounds[count - 1] or 0.0) - (item.rounds[0] or 0.0) for item in items]
+    verdicts = [[v for item in items if (v := item.round_verdicts[k]) is not None] for k in range(count)]
+    return RoundFigures(
+        weakness,
+        len(items),
+        tuple(fmean(item.rounds[k] or 0.0 for item in items) for k in range(count)),
+        tuple(fmean(known) if known else None for known in verdicts),
+        better=sum(gain > 0 for gain in gains),
+        worse=sum(gain < 0 for gain in gains),
+    )
+
+
+def _without_pictures(sample: Sample) -> Sample:
+    return replace(sample, segments=())
 
 
 def _mean_reward(rewards: Iterable[list[float]]) -> Estimate | None:

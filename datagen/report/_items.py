@@ -24,7 +24,8 @@ class ReportItem:
 
     Rewards are in [0, 1], or None where nothing could be scored; weights are >= 0. `passed` says whether every claim
     holds, None if that could not be judged. `kept` is False for a sample that training leaves out, and `weight_reason`
-    says why in a person's words.
+    says why in a person's words. `rounds` and `round_verdicts` hold the image reward and the verdict after each image
+    of a reflection, and are empty for a sample with one image.
     """
 
     prompt: Prompt
@@ -37,6 +38,8 @@ class ReportItem:
     passed: bool | None
     kept: bool = True
     weight_reason: str = ""
+    rounds: tuple[float | None, ...] = ()
+    round_verdicts: tuple[bool | None, ...] = ()
 
     @property
     def verdict(self) -> str:

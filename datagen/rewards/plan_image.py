@@ -15,7 +15,6 @@ from datagen.rewards._layout import Planned, read_layout
 from datagen.rewards._relations import measure_overlap
 from datagen.rewards._tools import Tools
 from datagen.rewards._verdict import list_detections
-from datagen.rewards.plan import find_thought
 
 TARGET: Modality = "text"
 JUDGES: frozenset[str] = frozenset()
@@ -24,8 +23,8 @@ GOOD_OVERLAP = 0.5
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Compare the boxes of the `think` segment with what the detector finds in the sample's last image."""
-    thought = find_thought(sample)
+    """Compare the boxes of the last thought or reflection with what the detector finds in the sample's last image."""
+    thought = find_last_thought(sample)
     if thought is None:
         return Verdict(None, "the sample has no reasoning")
     if sample.image is None:
@@ -45,6 +44,12 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         "detections": list_detections(found),
     }
     return Verdict(sum(overlaps) / len(overlaps), _explain(pairs, overlaps), evidence)
+
+
+def find_last_thought(sample: Sample) -> str | None:
+    """Return the last text that plans an image: the thought, or the reflection before a refined image."""
+    thoughts = [s.text for s in sample.segments if s.kind == "text" and s.role in ("think", "reflect")]
+    return thoughts[-1] if thoughts else None
 
 
 def pair_boxes(planned: Sequence[Planned], found: Sequence[Detection]) -> list[tuple[Planned, Detection | None]]:

@@ -146,7 +146,7 @@ def train_lm(
         Muon(matrices, lr=0.02 * rate),
         torch.optim.AdamW(rest, lr=3e-3 * rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    schedule = Schedule(optimizers, steps, decay=0.5)
+    schedule = Schedule(optimizers, steps, decay=0.6, warmup=200 if init else 40)  # new tasks shake old skills at first
     state = TrainingState(out, model, optimizers)
     first = state.restore()
     losses: list[list[float]] = []

@@ -54,12 +54,14 @@ class Instant:
                 yield self._draw(request, rng, picture)
 
     def _draw(self, request: Request, rng: random.Random, picture: bytes) -> Sample:
-        plan = "no plan"
+        plan, redrawn = "no plan", picture
         if not picture:
             scene = lay_out(request.prompt.claims, rng)
-            plan = describe_scene(scene)
+            plan, redrawn = describe_scene(scene), _png(scene)
             picture = _png(_spoil(scene, rng) if rng.random() < self.wrong else scene)
-        think = (Segment("text", "think", text=plan),) if request.mode == "think" else ()
+        think = (Segment("text", "think", text=plan),) if request.mode != "direct" else ()
+        again = (Segment("text", "look", text="what I see"), Segment("text", "reflect", text=f"Guidance: {plan}"))
+        reflection = (*again, Segment("image", "refined image", image=redrawn)) if request.mode == "reflect" else ()
         return Sample(
             request.sample_id,
             request.prompt.id,
@@ -69,7 +71,7 @@ class Instant:
             "instant/1",
             "autonomous",
             "stop",
-            (*think, Segment("image", "image", image=picture)),
+            (*think, Segment("image", "image", image=picture), *reflection),
             {"wrong": self.wrong},
         )
 

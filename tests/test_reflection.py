@@ -1,0 +1,62 @@
+"""Reflection through the pipeline: both images are scored, the gain is kept, reported and exported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+
+from datagen.records import Score
+from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
+from tests.helpers.runs import build_here, small_recipe
+
+
+def image_score(name: str, *rounds: tuple[float | None, bool | None]) -> Score:
+    evidence = {"rounds": [list(each) for each in rounds]}
+    return Score("s", name, "image", rounds[-1][0], "", evidence)
+
+
+def test_rewards_by_round_are_joined_like_the_reward_itself() -> None:
+    scores = [
+        image_score("counting", (0.5, False), (1.0, True)),
+        image_score("attribute", (0.8, True), (0.5, False)),
+        image_score("text", (None, None), (None, None)),
+        Score("s", "plan", "text", 0.1, ""),
+    ]
+    assert reward_rounds(scores, "product") == [0.4, 0.5]
+    assert passed_rounds(scores) == [False, False]
+    assert gain_of(scores, "product") == pytest.approx(0.1)
+    assert gain_of(scores, "min") == pytest.approx(0.0)
+
+
+def test_one_image_has_no_gain() -> None:
+    assert gain_of([Score("s", "counting", "image", 1.0, "")], "product") is None
+    assert reward_rounds([], "product") == []
+    assert gain_of([image_score("a", (None, None), (1.0, True))], "product") is None
+
+
+def test_a_reflecting_run_keeps_both_images_and_what_it_gained(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(mode="reflect"), tmp_path / "run")
+    rows = load_dataset(str(tmp_path / "run" / "dataset"), split="train")
+    assert [part["role"] for part in rows[0]["segments"]] == ["think", "image", "look", "reflect", "refined image"]
+    assert all(len(images) == 2 for images in rows["images"])
+    gains = [gain for gain in rows["gain"] if gain is not None]
+    assert min(gains) >= 0
+    assert max(gains) > 0
+    scores = run.folder.read_scores(0)
+    judged = [score for score in scores if score.target == "image" and score.value is not None]
+    assert all(score.evidence["rounds"][-1][0] == score.value for score in judged)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Redrawn 1: reward (pass)" in page
+    assert re.search(r"first ✗ 0\.\d\d", page)
+    assert "redrawn 1 ✓ 1.00" in page
+
+
+def test_a_run_without_reflection_does_not_speak_of_it(tmp_path: Path) -> None:
+    build_here(small_recipe(), tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "h-rounds" not in page
+    rows = load_dataset(str(tmp_path / "run" / "dataset"), split="train")
+    assert set(rows["gain"]) == {None}
