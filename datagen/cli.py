@@ -37,6 +37,7 @@ IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the be
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
 FolderOption = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run folder [outputs/<name>].")]
 WorkersOption = Annotated[int | None, typer.Option(min=0, max=256, help="Scoring processes; 0 scores in this one.")]
+ModelsOption = Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one for each GPU].")]
 
 
 def _print_version(value: bool) -> None:
@@ -59,7 +60,11 @@ def _options(
 
 @app.command()
 def build(
-    recipe: RecipeArg = "quickstart", set_: SetOption = None, run: FolderOption = None, workers: WorkersOption = None
+    recipe: RecipeArg = "quickstart",
+    set_: SetOption = None,
+    run: FolderOption = None,
+    workers: WorkersOption = None,
+    models: ModelsOption = None,
 ) -> None:
     """Make a dataset from a recipe, or go on where it stopped: prompts, samples, scores, weights, dataset, report."""
     from datagen.console import Board
@@ -69,7 +74,7 @@ def build(
     opened = _create(recipe, set_, run)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
-        result = build_run(opened, make_runner(workers), board)
+        result = build_run(opened, make_runner(workers, models), board)
     _print_result(opened, result)
 
 
@@ -86,7 +91,7 @@ def prompts(recipe: RecipeArg = "quickstart", set_: SetOption = None, run: Folde
 
 
 @app.command()
-def generate(run: RunArg, workers: WorkersOption = None) -> None:
+def generate(run: RunArg, workers: WorkersOption = None, models: ModelsOption = None) -> None:
     """Make the samples that a run still lacks."""
     from datagen.console import Board
     from datagen.pipeline import open_run, run_jobs
@@ -95,7 +100,7 @@ def generate(run: RunArg, workers: WorkersOption = None) -> None:
     opened = open_run(run)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
-        run_jobs(opened, "generate", make_runner(workers), board)
+        run_jobs(opened, "generate", make_runner(workers, models), board)
 
 
 @app.command()

@@ -1,8 +1,9 @@
 """Makes shards on this machine: the model in this process, writing and scoring in others, so that neither waits.
 
 The model draws shard k + 1 while a worker writes and scores shard k. At most a few drawn shards wait in memory; then
-the model waits too. What a file holds does not depend on any of this. Ctrl-C ends after the shard in flight, a second
-one at once. Workers die with this process, however it dies. See it: `datagen build --workers 2`.
+the model waits too. On a machine with several GPUs, each has a process with a model of its own. What a file holds does
+not depend on any of this. Ctrl-C ends after the shard in flight, a second one at once. Workers die with this process,
+however it dies. See it: `datagen build --workers 2 --models 2`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.queues import SimpleQueue
 from types import FrameType
 
 from datagen.errors import RunError
@@ -32,13 +34,35 @@ def default_workers() -> int:
     return max(1, min(MOST_WORKERS, cores - 1))
 
 
-def make_runner(workers: int | None = None) -> Execute:
-    """Return the runner with a number of scoring processes; 0 does everything here, one after the other."""
+def list_devices(models: int | None = None) -> list[str]:
+    """Return what `CUDA_VISIBLE_DEVICES` each model process gets: one for each GPU, or `models` in turn over them.
+
+    Empty means one model in this process: what a machine with at most one GPU gets unless `models` asks for more.
+    """
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        import torch
+
+        gpus = [str(k) for k in range(torch.cuda.device_count())]
+    else:
+        gpus = [name.strip() for name in given.split(",") if name.strip()]
+    count = len(gpus) if models is None else models
+    return [gpus[k % len(gpus)] if gpus else "" for k in range(count)] if count > 1 else []
+
+
+def make_runner(workers: int | None = None, models: int | None = None) -> Execute:
+    """Return the runner with a number of scoring processes and of models, by default one for each GPU.
+
+    `workers` 0 does everything here, one after the other, with one model.
+    """
     count = default_workers() if workers is None else workers
 
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        devices = list_devices(models) if count and any(job.draw for job in jobs) else []
         with _catch_interrupt(ledger) as stopped:
-            if count:
+            if devices:
+                _run_spread(run, jobs, ledger, stopped, count, devices)
+            elif count:
                 _run_overlapped(run, jobs, ledger, stopped, count)
             else:
                 _run_plainly(run, jobs, ledger, stopped)
@@ -72,6 +96,42 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
         _collect(waiting, ledger, 0)
 
 
+def _run_spread(
+    run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int, devices: Sequence[str]
+) -> None:
+    """Draw in one process a device, finish in workers; what a model drew passes through here."""
+    drawing: dict[Future[Drawn], Job] = {}
+    waiting: set[Future[ShardResult]] = set()
+    rest = iter(jobs)
+    with _open_pool(run, len(devices), devices) as models, _open_pool(run, workers) as pool:
+        while True:
+            while not stopped.is_set() and len(drawing) < 2 * len(devices) and (job := next(rest, None)):
+                if job.draw:
+                    drawing[models.submit(_draw, job.shard)] = job
+                else:
+                    waiting.add(pool.submit(_finish, job, None))
+            if stopped.is_set():
+                drawing = {future: job for future, job in drawing.items() if not future.cancel()}
+            if not drawing:
+                break
+            for future in wait(drawing, return_when=FIRST_COMPLETED).done:
+                waiting.add(pool.submit(_finish, drawing.pop(future), _take_in(future, ledger)))
+            waiting = _collect(waiting, ledger, workers + WAITING_SHARDS)
+        _collect(waiting, ledger, 0)
+
+
+def _take_in(future: Future[Drawn], ledger: Ledger) -> Drawn:
+    """Return what a model process drew, and count it; raises RunError if that process died."""
+    try:
+        drawn = future.result()
+    except BrokenProcessPool as error:
+        hint = "out of memory? see the log of the engine; finished shards are kept"
+        raise RunError("a model process was killed", where=str(ledger.run.folder), hint=hint) from error
+    for failed in [False] * len(drawn.samples) + [True] * len(drawn.failures):
+        ledger.count_sample(failed)
+    return drawn
+
+
 def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> set[Future[ShardResult]]:
     """Take in the shards that are finished, and wait until at most `most` are not; return these."""
     while True:
@@ -87,14 +147,19 @@ def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> se
 
 
 @contextmanager
-def _open_pool(run: Run, workers: int) -> Iterator[ProcessPoolExecutor]:
+def _open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor]:
     """Open workers that end when this process ends: they hang on a pipe that nobody writes to, and its end is theirs.
 
-    After an error, shards already handed over are finished; after a second Ctrl-C nothing is.
+    With `devices`, each worker takes one of them and sees no other GPU. After an error, shards already handed over are
+    finished; after a second Ctrl-C nothing is.
     """
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(run, theirs))
+    names = context.SimpleQueue()
+    for device in devices:
+        names.put(device)
+    given = (run, theirs, names if devices else None)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
     try:
         yield pool
     except KeyboardInterrupt:
@@ -130,8 +195,10 @@ _run: Run | None = None
 """The run of this worker process."""
 
 
-def _start_worker(run: Run, line: Connection) -> None:
+def _start_worker(run: Run, line: Connection, devices: SimpleQueue[str] | None) -> None:
     global _run
+    if devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _run = run
     threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
@@ -150,6 +217,10 @@ def _worker_run() -> Run:
 
 def _warm_up() -> None:
     _ = _worker_run().tools, _worker_run().scorers
+
+
+def _draw(shard: int) -> Drawn:
+    return draw_shard(_worker_run(), shard)
 
 
 def _finish(job: Job, drawn: Drawn | None) -> ShardResult:

@@ -8,7 +8,7 @@ import pytest
 
 from datagen.errors import RunError, TooManyFailures
 from datagen.pipeline import Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
-from datagen.runners.local import default_workers, make_runner
+from datagen.runners.local import default_workers, list_devices, make_runner
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
 
 KILLER = """
@@ -20,6 +20,20 @@ def score(prompt, sample, tools):
 """
 
 
+DYING = """
+import os
+from dataclasses import dataclass
+@dataclass
+class Dying:
+    name = "dying"
+    lexicon = "pictograms"
+    def generate(self, requests):
+        os._exit(9)
+def build(options):
+    return Dying()
+"""
+
+
 class Recorder(Silent):
     def __init__(self) -> None:
         self.seen: list[Progress] = []
@@ -28,12 +42,12 @@ class Recorder(Silent):
         self.seen.append(progress)
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_workers_write_what_one_process_writes(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("workers", "models"), [(1, 1), (3, 1), (1, 2)])
+def test_workers_write_what_one_process_writes(tmp_path: Path, workers: int, models: int) -> None:
     recipe = small_recipe(backend={"fails": 0.2})
     build_here(recipe, tmp_path / "plain")
     recorder = Recorder()
-    build_run(create_run(recipe, str(tmp_path / "workers")), make_runner(workers), recorder)
+    build_run(create_run(recipe, str(tmp_path / "workers")), make_runner(workers, models), recorder)
     parts = (*SHARDS, "dataset")
     assert hash_files(tmp_path / "plain", *parts) == hash_files(tmp_path / "workers", *parts)
     last = {progress.stage: progress for progress in recorder.seen}
@@ -56,6 +70,28 @@ def test_a_worker_that_dies_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RunError, match="a scoring process was killed"):
         run_jobs(run, "both", make_runner(1), Silent())
     assert run.folder.list_shards("samples")
+
+
+def test_a_model_process_that_dies_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dying").mkdir()
+    (tmp_path / "dying/model.py").write_text(DYING, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    recipe = small_recipe(backend={"name": "dying.model"})
+    run = create_run(recipe, str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    with pytest.raises(RunError, match="a model process was killed"):
+        run_jobs(run, "both", make_runner(1, 2), Silent())
+
+
+def test_each_model_sees_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 7")
+    assert list_devices() == ["4", "7"]
+    assert list_devices(3) == ["4", "7", "4"]
+    assert list_devices(1) == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    assert list_devices() == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert list_devices(2) == ["", ""]
 
 
 def test_errors_cross_the_process_border_whole(tmp_path: Path) -> None:
