@@ -34,7 +34,7 @@ MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset({"version", "name", "aggregate", "weights", "validation_share", "failure_limit"})
 """Keys that can change at any time without making a prompt, a sample or a score again."""
-PLUGIN_KEYS = ("backend", "detector")
+PLUGIN_KEYS = ("backend", "detector", "judge")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination")
 Join = Literal["product", "mean", "genmean", "min"]
 
@@ -77,11 +77,15 @@ class Recipe(BaseModel):
     lexicon: str | None = Field(None, description="a shipped name or a path; default: what the backend can draw")
     prompts: int = Field(200, ge=1, le=MAX_PROMPTS, strict=True, description="how many prompts to draw")
     candidates: int = Field(4, ge=1, le=256, strict=True, description="samples a prompt")
-    mode: Mode = Field("think", description="`think` (reasoning, then image) or `direct` (image only)")
+    mode: Mode = Field(
+        "think", description="`direct` (image only), `think` (reasoning first), `reflect` (look at the image and redraw)"
+    )
     seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="everything random follows from it")
     shard_prompts: int = Field(64, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
     backend: Choice = Field(Choice(name="embedded"), description="the model that writes the samples, and its options")
     rewards: list[str] = Field(["counting", "spatial", "attribute", "text"], min_length=1, description="scorers")
+    judge: Choice | None = Field(None, description="a backend that answers the questions of scorers such as `vqa`")
+    expand: dict[str, Any] | None = Field(None, description="how a language model rewrites prompts; see docs/expansion.md")
     detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
     aggregate: Aggregate = Aggregate()
     weights: dict[str, Any] = Field(default_factory=dict, description="policy and parameters; see `datagen weigh`")
@@ -165,7 +169,7 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     for part in path[:-1]:
         inner = target.get(part)
         if inner is None and target is data and part in PLUGIN_KEYS:
-            inner = Recipe.model_fields[part].default.name
+            inner = getattr(Recipe.model_fields[part].default, "name", "embedded")
         inner = {"name": inner} if isinstance(inner, str) else inner
         target[part] = dict(inner) if isinstance(inner, Mapping) else {}
         target = target[part]
@@ -184,8 +188,12 @@ def _beside(folder: Path, value: Any) -> Any:
 
 
 def fingerprint_of(recipe: Recipe, files: Mapping[str, str]) -> str:
-    """Return the hash of what decides prompts, samples and scores: the data keys and the content hash of each file."""
-    data = {key: value for key, value in recipe.to_dict().items() if key not in VIEW_KEYS | set(PATH_KEYS)}
+    """Return the hash of what decides prompts, samples and scores: the data keys and the content hash of each file.
+
+    A key that is not set has no part in it, so that a new kind of key leaves old runs as they are.
+    """
+    kept = recipe.to_dict().items()
+    data = {key: value for key, value in kept if key not in VIEW_KEYS | set(PATH_KEYS) and value is not None}
     return hash_of(data, sorted(files.values()))
 
 

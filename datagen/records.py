@@ -234,6 +234,25 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What a language model answered when it was asked to rewrite a prompt; `key` names the question, by its hash."""
+
+    key: str
+    text: str
+    finish: str
+    error: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a rewrite; raises TypeError on a wrong shape."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What could not be made or scored, and why: data, not a crash."""
 

@@ -27,14 +27,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 
 from datagen.errors import RunError
-from datagen.records import Failure, Prompt, Sample, Score, Segment
+from datagen.records import Failure, Prompt, Rewrite, Sample, Score, Segment
 
 if TYPE_CHECKING:
     import pyarrow
 
-Stage = Literal["prompts", "samples", "scores", "failures"]
+Stage = Literal["prompts", "rewrites", "samples", "scores", "failures"]
 Record = TypeVar("Record")
-SUFFIXES: dict[Stage, str] = {"prompts": "jsonl", "samples": "parquet", "scores": "jsonl", "failures": "jsonl"}
+SUFFIXES: dict[Stage, str] = {
+    "prompts": "jsonl",
+    "rewrites": "jsonl",
+    "samples": "parquet",
+    "scores": "jsonl",
+    "failures": "jsonl",
+}
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
@@ -132,6 +138,10 @@ class RunFolder:
         """Write a shard of failures, possibly none."""
         self._write_lines("failures", shard, failures)
 
+    def write_rewrites(self, batch: int, rewrites: Iterable[Rewrite]) -> None:
+        """Write what a language model answered to one batch of questions."""
+        self._write_lines("rewrites", batch, rewrites)
+
     def write_samples(self, shard: int, samples: Iterable[Sample]) -> None:
         """Write a shard of samples with their images as parquet, byte for byte the same for the same samples."""
         import pyarrow as pa
@@ -153,6 +163,10 @@ class RunFolder:
     def read_failures(self, shard: int) -> list[Failure]:
         """Return the failures of a shard."""
         return list(self._read_lines("failures", shard, Failure.from_dict))
+
+    def read_rewrites(self, batch: int) -> list[Rewrite]:
+        """Return the answers to one batch of questions."""
+        return list(self._read_lines("rewrites", batch, Rewrite.from_dict))
 
     def read_samples(self, shard: int) -> list[Sample]:
         """Return the samples of a shard with their images."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from datagen.config import PATH_KEYS, VIEW_KEYS, Recipe, changed_keys, fingerprint_of, make_recipe
+from datagen.chat import ChatEngine, ChatRequest, Reply
+from datagen.config import PATH_KEYS, VIEW_KEYS, Choice, Recipe, changed_keys, fingerprint_of, make_recipe
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
@@ -27,7 +28,7 @@ PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", "r
 """Packages whose versions a run notes: what can change pictures, scores or files."""
 OUTPUTS = "outputs"
 """Folder of runs that are given by name."""
-SCORE_KEYS = ("rewards", "detector")
+SCORE_KEYS = ("rewards", "detector", "judge")
 
 
 class Backend(Protocol):
@@ -66,7 +67,30 @@ class Run:
         """What the scorers see an image through; the OCR loads when a scorer first asks for it."""
         choice = self.recipe.detector
         detect = load_plugin("rewards.detectors", choice.name, "build").build(choice.options)
-        return make_tools(detect, _LateOcr())
+        return make_tools(detect, _LateOcr(), ask=self._ask_judge if self.recipe.judge else None)
+
+    def _ask_judge(self, requests: Sequence[ChatRequest]) -> list[Reply]:
+        return list(self.judge.chat(requests))
+
+    @cached_property
+    def judge(self) -> ChatEngine:
+        """The model that answers questions about images: its own, or the one that draws if both are the same.
+
+        Raises ConfigError when the recipe names none, or one that does not answer chats.
+        """
+        choice = self.recipe.judge
+        if choice is None:
+            raise ConfigError("the recipe has no judge", hint="add `judge: embedded`, or another backend")
+        return self.open_chat(choice)
+
+    def open_chat(self, choice: Choice) -> ChatEngine:
+        """Return a backend as an engine that answers chats; raises ConfigError when it cannot."""
+        same = choice == self.recipe.backend
+        engine: Any = self.backend if same else load_plugin("backends", choice.name, "build").build(choice.options)
+        if not hasattr(engine, "chat"):
+            raise ConfigError(f"the backend {choice.name!r} does not answer questions", hint="try `judge: embedded`")
+        chat_engine: ChatEngine = engine
+        return chat_engine
 
     @cached_property
     def policy(self) -> Policy:
@@ -195,6 +219,8 @@ def check_plugins(run: Run) -> None:
     """Fail now for what would fail after an hour: unknown words, wrong weights, a benchmark file that is not there."""
     load_plugin("backends", run.recipe.backend.name, "build")
     load_plugin("rewards.detectors", run.recipe.detector.name, "build")
+    if run.recipe.judge is not None:
+        load_plugin("backends", run.recipe.judge.name, "build")
     for name, module in run.scorers.items():
         if getattr(module, "TARGET", None) not in ("text", "image"):
             hint = 'define TARGET = "image" or TARGET = "text"'

@@ -7,6 +7,7 @@ is not well formed is a failure with its reason.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from datagen.backends.embedded.vocab import Vocabulary
 from datagen.pictograms import GRID
 from datagen.records import Failure, Request, Sample, Segment
 
+_GUIDANCE = re.compile(r"Step-by-step guidance:(.*?)\nFinal prompt:(?!.*Step-by-step guidance:)", re.DOTALL)
 IMAGE_TOKENS = GRID * (GRID + 1)
 """Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
 
@@ -93,6 +95,25 @@ def _read_codes(vocab: Vocabulary, ids: Sequence[int]) -> tuple[int, ...] | None
     if not whole or list(ids[1 + IMAGE_TOKENS : 2 + IMAGE_TOKENS]) != [vocab.end_image]:
         return None
     return tuple(token - vocab.first_code for line in lines for token in line[1:])
+
+
+def resume(vocab: Vocabulary, answer: Answer) -> list[int]:
+    """Return how another round begins: the guidance of the last reflection as the plan, and the last image.
+
+    Empty for an answer that is not a whole reflection, or whose reflection gives no guidance.
+    """
+    guidance = _GUIDANCE.search(answer.text)
+    if answer.problem or not guidance or answer.pieces[-1].role != "refined image":
+        return []
+    plan = [vocab.think, *vocab.plan_ids(guidance[1].strip()), vocab.end_think]
+    return [*plan, *vocab.image_ids(answer.pieces[-1].codes)]
+
+
+def extend(answer: Answer, again: Answer) -> Answer:
+    """Return an answer with the round that was written after `resume`; unchanged if that round is not whole."""
+    if again.problem or not any(piece.role == "refined image" for piece in again.pieces):
+        return answer
+    return Answer((*answer.pieces, *again.pieces[2:]), again.finish)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ import torch
 from pydantic import Field
 
 from datagen.backends._options import BackendOptions
-from datagen.backends.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, read_answer
+from datagen.backends.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, extend, read_answer, resume
 from datagen.backends.embedded.chat import ChatModel
 from datagen.backends.embedded.checkpoint_io import load_codec, require_files
 from datagen.backends.embedded.decoder import LlamaDecoder
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.chat import ChatRequest, Reply
 from datagen.errors import BackendError
-from datagen.records import Failure, Request, Sample
+from datagen.records import Failure, Request, Sample, seed_of
 
 SHIPPED = Path(__file__).parent / "checkpoint"
 ENGINE = "embedded/2"
@@ -38,6 +38,7 @@ class EmbeddedOptions(BackendOptions):
     batch_size: int = Field(64, ge=1, le=4096)
     threads: int = Field(0, ge=0, le=256)
     max_tokens: int = Field(128, ge=64, le=512)
+    rounds: int = Field(1, ge=1, le=8)
     device: str = "auto"
 
     @classmethod
@@ -87,8 +88,22 @@ class EmbeddedBackend:
             ours = [k for k in order if requests[k].mode == mode]  # the longest batch never runs alone, last
             written = self.write([fitting.ids[k] for k in ours], [requests[k].seed for k in ours], mode)
             answers = [read_answer(self.vocab, ids) for ids in written]
+            if mode == "reflect":
+                for turn in range(2, self.options.rounds + 1):
+                    self._reflect_again([requests[k] for k in ours], answers, turn)
             made.update(zip(ours, self._reader.read([requests[k] for k in ours], answers), strict=True))
         yield from (made[k] for k in range(len(requests)))
+
+    def _reflect_again(self, requests: Sequence[Request], answers: list[Answer], turn: int) -> None:
+        """Add a round to each answer, in place: its guidance and its last image become plan and image of a new start.
+
+        An answer whose round goes wrong keeps the rounds that it has.
+        """
+        begun = {k: begin for k, answer in enumerate(answers) if (begin := resume(self.vocab, answer))}
+        prompts = [self.vocab.prompt_ids(requests[k].prompt.text, "reflect") + begin for k, begin in begun.items()]
+        seeds = [seed_of(requests[k].seed, "round", turn) for k in begun]
+        for (k, begin), ids in zip(begun.items(), self.write(prompts, seeds, "reflect"), strict=True):
+            answers[k] = extend(answers[k], read_answer(self.vocab, [*begin, *ids]))
 
     def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], mode: str = "think") -> list[list[int]]:
         """Return what the model writes after each prompt (token ids), one batch a core at once."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from datagen.backends._pictures import to_data_url
+from datagen.backends._reflect import drive_reflection
 from datagen.backends.openai.answers import AnswerError, read_drawing, read_image, read_reply
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.transport import RequestError, Transport
@@ -46,8 +48,17 @@ class OpenAIBackend:
             pass
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request, in order. Raises BackendError when the key is refused."""
-        return self._run(self._make, requests)
+        """Yield one sample or failure for each request, in order. Raises BackendError when the key is refused.
+
+        A reflection is driven: no server draws twice in one answer.
+        """
+        plain = [request for request in requests if request.mode != "reflect"]
+        reflected = [request for request in requests if request.mode == "reflect"]
+        if not reflected:
+            return self._run(self._make, plain)
+        most = self.options.max_tokens or 2048
+        driven = drive_reflection(self, reflected, rounds=self.options.rounds, max_tokens=most)
+        return itertools.chain(self._run(self._make, plain) if plain else (), driven)
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""

@@ -25,6 +25,7 @@ class OpenAIOptions(BackendOptions):
     max_tokens: int | None = Field(None, ge=1)
     image_size: str | None = Field(None, pattern=r"^\d+x\d+$")
     think: Literal["native", "driven"] = "native"
+    rounds: int = Field(1, ge=1, le=8)
     think_body: dict[str, Any] = Field(default_factory=lambda: {"think": True})
     extra_body: dict[str, Any] = Field(default_factory=dict)
     lexicon: str = "everyday"
