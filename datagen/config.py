@@ -78,14 +78,17 @@ class Recipe(BaseModel):
     prompts: int = Field(200, ge=1, le=MAX_PROMPTS, strict=True, description="how many prompts to draw")
     candidates: int = Field(4, ge=1, le=256, strict=True, description="samples a prompt")
     mode: Mode = Field(
-        "think", description="`direct` (image only), `think` (reasoning first), `reflect` (look at the image and redraw)"
+        "think",
+        description="`direct` (image only), `think` (reasoning first), `reflect` (look at the image and redraw)",
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="everything random follows from it")
     shard_prompts: int = Field(64, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
     backend: Choice = Field(Choice(name="embedded"), description="the model that writes the samples, and its options")
     rewards: list[str] = Field(["counting", "spatial", "attribute", "text"], min_length=1, description="scorers")
     judge: Choice | None = Field(None, description="a backend that answers the questions of scorers such as `vqa`")
-    expand: dict[str, Any] | None = Field(None, description="how a language model rewrites prompts; see docs/expansion.md")
+    expand: dict[str, Any] | None = Field(
+        None, description="how a language model rewrites prompts; see docs/expansion.md"
+    )
     detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
     aggregate: Aggregate = Aggregate()
     weights: dict[str, Any] = Field(default_factory=dict, description="policy and parameters; see `datagen weigh`")

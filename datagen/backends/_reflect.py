@@ -94,7 +94,7 @@ def _reflect_once(
 
 def write_reflection(improvements: str, guidance: str, final_prompt: str) -> str:
     """Return the headed parts of a reflection as one text, the form that every backend uses."""
-    return f"Required improvements: {improvements}\nStep-by-step guidance: {guidance}\nFinal prompt: {final_prompt}"
+    return f"Required improvements: {improvements}\nFinal prompt: {final_prompt}\nStep-by-step guidance: {guidance}"
 
 
 def _ask(request: Request, sample: Sample, turn: int, max_tokens: int) -> ChatRequest:

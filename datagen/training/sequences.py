@@ -92,9 +92,8 @@ class Writer:
         faults = "; ".join(list_faults(example.claims, seen)) or "none"
         draft.add([vocab.reflect, *vocab.text_ids("Required improvements: ")])
         draft.add(vocab.text_ids(faults), FAULT_WEIGHT)
-        draft.add(vocab.text_ids("\nStep-by-step guidance: "))
-        draft.add(vocab.plan_ids(describe_scene(right)))
-        draft.add([*vocab.text_ids(f"\nFinal prompt: {example.text}"), vocab.end_reflect])
+        draft.add(vocab.text_ids(f"\nFinal prompt: {example.text}\nStep-by-step guidance: "))
+        draft.add([*vocab.plan_ids(describe_scene(right)), vocab.end_reflect])  # a plan last, as before any image
         self._add_image(draft, right, DECISIVE)
         draft.add([vocab.eos])
         return draft
@@ -143,8 +142,8 @@ class Writer:
 
 Write = Callable[[Writer, Example, random.Random], Draft]
 TASKS: dict[str, tuple[float, Write]] = {
-    "draw": (0.42, Writer.draw),
-    "reflect": (0.16, Writer.reflect),
+    "draw": (0.40, Writer.draw),
+    "reflect": (0.18, Writer.reflect),
     "caption": (0.10, Writer.caption),
     "answer": (0.20, Writer.answer),
     "rewrite": (0.12, Writer.rewrite),

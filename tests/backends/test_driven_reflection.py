@@ -64,8 +64,8 @@ def test_a_sample_has_five_segments_and_says_that_it_was_driven() -> None:
     assert first.segments[4].image == b"three stars"
     assert first.segments[3].text.splitlines() == [
         "Required improvements: one more star",
-        "Step-by-step guidance: draw it left",
         "Final prompt: three stars",
+        "Step-by-step guidance: draw it left",
     ]
     assert backend.asked[0].messages[0].parts[0].image == b"prompt 0"
     assert "prompt 0" in backend.asked[0].messages[0].parts[1].text

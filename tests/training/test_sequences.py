@@ -62,7 +62,7 @@ def test_a_wrong_first_image_has_no_weight_and_its_fault_is_said() -> None:
         assert (draft.weights[first] == 0) == wrong
         assert draft.ids.count(vocab.image) == 2
         assert draft.weights[draft.ids.index(vocab.image, first + 1)] == 1
-        assert text.index("<look>") < text.index("<reflect>") < text.index("Final prompt:") < text.rindex("<image>")
+        assert text.index("<look>") < text.index("<reflect>") < text.index("guidance:") < text.rindex("<image>")
     assert kinds == {True, False}
 
 

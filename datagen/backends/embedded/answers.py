@@ -7,7 +7,6 @@ is not well formed is a failure with its reason.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,7 @@ from datagen.backends.embedded.vocab import Vocabulary
 from datagen.pictograms import GRID
 from datagen.records import Failure, Request, Sample, Segment
 
-_GUIDANCE = re.compile(r"Step-by-step guidance:(.*?)\nFinal prompt:(?!.*Step-by-step guidance:)", re.DOTALL)
+_GUIDANCE = "Step-by-step guidance:"
 IMAGE_TOKENS = GRID * (GRID + 1)
 """Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
 
@@ -102,10 +101,12 @@ def resume(vocab: Vocabulary, answer: Answer) -> list[int]:
 
     Empty for an answer that is not a whole reflection, or whose reflection gives no guidance.
     """
-    guidance = _GUIDANCE.search(answer.text)
-    if answer.problem or not guidance or answer.pieces[-1].role != "refined image":
+    if answer.problem or len(answer.pieces) < 2 or answer.pieces[-1].role != "refined image":
         return []
-    plan = [vocab.think, *vocab.plan_ids(guidance[1].strip()), vocab.end_think]
+    _, found, guidance = answer.pieces[-2].text.rpartition(_GUIDANCE)
+    if not found:
+        return []
+    plan = [vocab.think, *vocab.plan_ids(guidance.strip()), vocab.end_think]
     return [*plan, *vocab.image_ids(answer.pieces[-1].codes)]
 
 

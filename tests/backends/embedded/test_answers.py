@@ -13,7 +13,7 @@ from datagen.backends.embedded.vocab import Vocabulary
 
 PLAN = "gray background<|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>"
 CODES, OTHER = tuple(range(36)), tuple(range(36, 72))
-REFLECTION = f"Required improvements: none\nStep-by-step guidance: {PLAN}\nFinal prompt: a red star"
+REFLECTION = f"Required improvements: none\nFinal prompt: a red star\nStep-by-step guidance: {PLAN}"
 
 
 @cache
