@@ -22,9 +22,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from datagen.documents.checking import load_model
-from datagen.documents.problems import did_you_mean
 from datagen.documents.reading import Document, read_yaml
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, did_you_mean
 from datagen.records import Mode, hash_of
 from datagen.shipped import shipped_path
 

@@ -14,6 +14,9 @@ error but a `Failure` record.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class DatagenError(Exception):
     """Base of all: `what` is wrong, `where` (file, line, key), and what to do (`hint`)."""
@@ -50,3 +53,12 @@ class BackendError(DatagenError):
 
 class TooManyFailures(DatagenError):
     """The share of failed samples passed the recipe's limit; finished shards are kept."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` for a near miss, else the list of known words, else an empty string."""
+    words = sorted(set(known))
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(words)}" if words else ""

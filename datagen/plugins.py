@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from types import ModuleType
 
-from datagen.errors import PluginError
+from datagen.errors import PluginError, did_you_mean
 
 
 def known_words(family: str) -> list[str]:
@@ -21,12 +20,6 @@ def known_words(family: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("_") and name != "detectors")
 
 
-def suggest(word: str, known: list[str]) -> str:
-    """Return `did you mean …?` for a near miss, else the list of known words."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-
-
 def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     """Import the module that `word` names and check that it has the attribute `needs`.
 
@@ -34,7 +27,7 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     """
     known = known_words(family)
     if "." not in word and word not in known:
-        raise PluginError(f"no {family} named {word!r}", hint=suggest(word, known))
+        raise PluginError(f"no {family} named {word!r}", hint=did_you_mean(word, known))
     name = word if "." in word else f"datagen.{family}.{word}"
     try:
         module = importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""What the embedded model can do besides drawing: judge, caption, reflect, rewrite. The figures of `datagen bench model`.
+"""What the embedded model can do besides drawing: judge, caption, reflect, rewrite. See `datagen bench model`.
 
 Every prompt has claims that training never saw. The truth about an image is what the arithmetic scorers and the OCR
 say; about a true scene, the scene itself; about a rewrite, the check that prompt expansion uses.
@@ -89,7 +89,7 @@ def bench_reflection(
 def bench_judge(
     backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools
 ) -> list[Row]:
-    """Return how well P(yes) separates right from wrong images that the model drew: AUC, calibration error, yes-bias."""
+    """Return how well P(yes) tells right images from wrong ones that the model drew: AUC, calibration, yes-bias."""
     requests = [
         Request(prompt, k, seed_of(seed, prompt.id, k), "think") for prompt in prompts for k in range(candidates)
     ]

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from datagen.documents.problems import Problem, did_you_mean, problems_error, show
+from datagen.documents.problems import Problem, problems_error, show
 from datagen.documents.reading import Document, Location
+from datagen.errors import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -6,9 +6,7 @@ Actions. See some: `datagen check`, `datagen check --format github`.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,15 +71,6 @@ def format_github(problem: Problem) -> str:
     place = f"file={_escape(problem.file, ':,')},line={problem.line},col={problem.column}"
     body = f"{problem.what}; {problem.hint}" if problem.hint else problem.what
     return f"::{problem.severity} {place}::{_escape(body)}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for a near miss, else the list of known words, else an empty string."""
-    words = sorted(set(known))
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(words)}" if words else ""
 
 
 def show(value: object, limit: int = 60) -> str:

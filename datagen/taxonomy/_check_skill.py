@@ -14,9 +14,9 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from datagen.documents.problems import Problem, did_you_mean, show
+from datagen.documents.problems import Problem, show
 from datagen.documents.reading import Document
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, did_you_mean
 from datagen.taxonomy._check_template import check_template
 from datagen.taxonomy.claims import ClaimForm, parse_claim
 from datagen.taxonomy.constraints import Constraint, compile_constraint

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from datagen.documents.problems import Problem, did_you_mean, show
-from datagen.errors import ConfigError
+from datagen.documents.problems import Problem, show
+from datagen.errors import ConfigError, did_you_mean
 from datagen.taxonomy.render import Value, compile_wording, source_lines
 from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX
 

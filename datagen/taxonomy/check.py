@@ -16,9 +16,9 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from datagen.documents.checking import check_model
-from datagen.documents.problems import Problem, did_you_mean, problem_of, show
+from datagen.documents.problems import Problem, problem_of, show
 from datagen.documents.reading import Document, read_yaml
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, did_you_mean
 from datagen.shipped import shipped_path
 from datagen.taxonomy._check_draws import check_draws
 from datagen.taxonomy._check_skill import SkillCheck

@@ -17,8 +17,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast, get_args
 
-from datagen.documents.problems import did_you_mean, show
-from datagen.errors import ConfigError
+from datagen.documents.problems import show
+from datagen.errors import ConfigError, did_you_mean
 from datagen.records import Claim, ClaimKind
 from datagen.taxonomy.models import RelationName
 from datagen.taxonomy.remembered import Remembered

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.documents.checking import load_model
-from datagen.documents.problems import Problem, did_you_mean, problems_error, show
+from datagen.documents.problems import Problem, problems_error, show
 from datagen.documents.reading import Document, read_yaml
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, did_you_mean
 from datagen.shipped import shipped_path
 from datagen.taxonomy.claims import parse_claim
 from datagen.taxonomy.constraints import compile_constraint

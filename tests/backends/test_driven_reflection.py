@@ -12,7 +12,12 @@ from datagen.backends._reflect import MOST_CHARACTERS, drive_reflection
 from datagen.chat import ChatRequest, Reply, check_reply
 from datagen.records import Failure, Prompt, Request, Sample, Segment
 
-PARTS = {"look": "two stars", "improvements": "one more star", "guidance": "draw it left", "final_prompt": "three stars"}
+PARTS = {
+    "look": "two stars",
+    "improvements": "one more star",
+    "guidance": "draw it left",
+    "final_prompt": "three stars",
+}
 
 
 @dataclass

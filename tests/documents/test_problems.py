@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from datagen.documents.problems import Problem, did_you_mean, format_github, problem_of, problems_error, show
-from datagen.errors import ConfigError
+from datagen.documents.problems import Problem, format_github, problem_of, problems_error, show
+from datagen.errors import ConfigError, did_you_mean
 
 
 def test_a_problem_is_one_line_with_place_what_and_hint() -> None:

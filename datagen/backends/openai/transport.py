@@ -17,8 +17,7 @@ from typing import Any
 import openai
 
 from datagen.backends.openai.options import OpenAIOptions
-from datagen.errors import BackendError
-from datagen.plugins import suggest
+from datagen.errors import BackendError, did_you_mean
 
 NO_KEY = "no-key"
 """What is sent where the environment holds no key: servers of one's own rarely ask for one."""
@@ -70,9 +69,8 @@ class Transport:
             raise BackendError("no server answers", where=options.base_url, hint=hint) from error
         names = [model.id for model in listed.data or []]
         if names and options.model not in names:
-            raise BackendError(
-                f"the server has no model {options.model!r}", where=options.base_url, hint=suggest(options.model, names)
-            )
+            hint = did_you_mean(options.model, names)
+            raise BackendError(f"the server has no model {options.model!r}", where=options.base_url, hint=hint)
 
     async def _ask(self, call: Callable[..., Any], body: dict[str, Any]) -> dict[str, Any]:
         async with self._places:

@@ -265,3 +265,22 @@ def test_what_a_server_ignores_is_an_error_and_never_believed(content: str, samp
     reply, _ = ask(content, sampling)
     assert problem in reply.error
     assert bool(reply.error) == bool(problem)
+
+
+def test_a_reflection_is_driven_over_http() -> None:
+    parts = {"look": "a star", "improvements": "none", "guidance": "keep it", "final_prompt": "one star"}
+
+    def answer(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return chat_answer(json.dumps(parts)) if "response_format" in body else answer_rightly(path, body)
+
+    with FaultyServer(answer=answer) as server:
+        (sample,) = draw(server, [3], mode="reflect")
+    assert isinstance(sample, Sample)
+    assert [segment.role for segment in sample.segments] == ["think", "image", "look", "reflect", "refined image"]
+    assert (sample.mode, sample.switch) == ("reflect", "forced")
+    asked = [body["messages"][-1]["content"] for _, body in server.bodies]
+    assert [part["type"] for part in asked[1]] == ["image_url", "text"]
+    assert asked[2] == "one star"
+    with FaultyServer() as server:  # it answers the criticism with words that are no JSON
+        (failed,) = draw(server, [3], mode="reflect")
+    assert error_of(failed).startswith("round 1: the model does not reflect")
