@@ -19,7 +19,7 @@ MOST_CHARACTERS = 20_000
 
 
 class Recorder:
-    """An engine's answers by batch: from the run folder if they are there, else from the engine, loaded on first use."""
+    """An engine's answers by batch: from the run folder where they are, else from the engine, loaded late."""
 
     def __init__(self, run: Run, choice: Choice) -> None:
         self._run, self._choice, self._batch = run, choice, 0

@@ -1,0 +1,48 @@
+"""BAGEL and its like in the engine vLLM-Omni, offline in this process: a thought as text, then one picture.
+
+    backend: {name: vllm_omni, model: ByteDance-Seed/BAGEL-7B-MoT, height: 512, width: 512}
+
+The defaults are BAGEL's; SenseNova-U1, one stage that frames its prompts itself, takes others:
+
+    backend: {name: vllm_omni, model: …, deploy_config: null, template: "{prompt}", think_template: "{prompt}"}
+
+The package needs an environment of its own, because its pins exclude the current vLLM:
+
+    pip install vllm-omni==0.30.0 'vllm==0.30.*' datagen
+
+One request is one call of the engine, so a sample depends on its own prompt and seed alone. A server draws faster, as
+it mixes requests: start `vllm serve MODEL --omni` there and use the backend `openai`.
+
+Not covered: more than one picture in an answer (no model of vLLM-Omni 0.30.0 does it), pictures as input, chats.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from datagen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from datagen.backends.vllm_omni.backend import OmniBackend
+
+INSTALL = "in another environment: pip install vllm-omni==0.30.0 'vllm==0.30.*', and datagen without extras"
+
+
+def build(options: Mapping[str, Any]) -> OmniBackend:
+    """Start an engine with the model. Raises BackendError when it cannot, MissingExtraError without vLLM-Omni."""
+    from datagen.backends.vllm_omni.options import OmniOptions
+
+    parsed = OmniOptions.parse(options)
+    try:
+        importlib.import_module("vllm_omni").Omni  # noqa: B018 - the name loads late, and needs vLLM
+    except (ImportError, AttributeError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        what = (
+            f"the backend 'vllm_omni' needs an environment of its own, as its pins exclude the current vLLM: {reason}"
+        )
+        raise MissingExtraError(what, hint=INSTALL) from error
+    from datagen.backends.vllm_omni.backend import OmniBackend
+
+    return OmniBackend(parsed)
