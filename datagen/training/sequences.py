@@ -142,11 +142,11 @@ class Writer:
 
 Write = Callable[[Writer, Example, random.Random], Draft]
 TASKS: dict[str, tuple[float, Write]] = {
-    "draw": (0.40, Writer.draw),
-    "reflect": (0.18, Writer.reflect),
-    "caption": (0.10, Writer.caption),
+    "draw": (0.36, Writer.draw),
+    "reflect": (0.16, Writer.reflect),
+    "caption": (0.18, Writer.caption),
     "answer": (0.20, Writer.answer),
-    "rewrite": (0.12, Writer.rewrite),
+    "rewrite": (0.10, Writer.rewrite),
 }
 """Each kind of sequence with its share of the training examples."""
 
