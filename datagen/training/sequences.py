@@ -107,7 +107,10 @@ class Writer:
         return draft
 
     def answer(self, example: Example, rng: random.Random) -> Draft:
-        """A question about an image, whole or of one claim, and its answer: right for half of them."""
+        """A question about an image, whole or of one claim; what is seen, and then the answer: right for half of them.
+
+        Seeing first makes the answer a comparison of words, which is far easier to learn than one glance.
+        """
         seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
         if rng.random() < 0.6:
             asked = rng.choice(list(WHOLE.values())).format(example.text)
@@ -117,6 +120,7 @@ class Writer:
             asked, reply = question.text + ONE_WORD, answer_truly(question, seen)
         draft = Draft()
         draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
+        self._add_plan(draft, in_reading_order(seen), self.vocab.look, self.vocab.end_look)
         draft.add(self.vocab.text_ids(reply), DECISIVE)
         draft.add([self.vocab.eos])
         return draft
@@ -142,10 +146,10 @@ class Writer:
 
 Write = Callable[[Writer, Example, random.Random], Draft]
 TASKS: dict[str, tuple[float, Write]] = {
-    "draw": (0.36, Writer.draw),
+    "draw": (0.38, Writer.draw),
     "reflect": (0.16, Writer.reflect),
-    "caption": (0.18, Writer.caption),
-    "answer": (0.20, Writer.answer),
+    "caption": (0.10, Writer.caption),
+    "answer": (0.26, Writer.answer),
     "rewrite": (0.10, Writer.rewrite),
 }
 """Each kind of sequence with its share of the training examples."""

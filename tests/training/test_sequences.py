@@ -83,10 +83,12 @@ def test_a_caption_is_the_plan_of_what_is_there() -> None:
     assert sum(weight > 0 for weight in draft.weights) == len(open_writer().vocab.plan_ids(answer))
 
 
-def test_half_of_the_answers_about_whole_prompts_are_yes() -> None:
+def test_an_answer_follows_what_is_seen_and_half_of_them_are_yes() -> None:
     answers = [write("answer", seed)[1].split("<|assistant|>")[1] for seed in range(200)]
-    assert 50 < answers.count("Yes<|eos|>") < 140
-    assert answers.count("No<|eos|>") > 50
+    assert all(answer.startswith("<look>") for answer in answers)
+    said = [answer.split("</look>")[1] for answer in answers]
+    assert 50 < said.count("Yes<|eos|>") < 140
+    assert said.count("No<|eos|>") > 50
     draft, _ = write("answer", 0)
     assert max(draft.weights) == DECISIVE
 

@@ -1,5 +1,8 @@
 """The embedded model answers chats: words and images in, words out, with log-probabilities of the first token.
 
+Asked about an image it looks first: it writes what it sees between `<look>` and `</look>`, and then answers. That
+thought is its own and is left out of the reply; the log-probabilities are those of the first token behind it.
+
 It learned few things to say: questions about an image (`rewards/_questions.py`), "Describe the image.", and the short
 instruction to rewrite a prompt. Anything else gets an answer that means little. Nothing binds its words: an answer that
 breaks a schema is an error (`datagen.chat.check_reply`), never text that somebody might believe.
@@ -21,8 +24,12 @@ from datagen.backends.embedded.vocab import Vocabulary
 from datagen.chat import ChatRequest, Reply, Sampling, check_reply
 from datagen.pictograms import IMAGE_PX
 
-MOST_TOKENS = 384
-"""Tokens of a chat and its answer together; the model was trained on fewer."""
+MOST_PROMPT = 224
+"""Tokens of a chat that the model reads."""
+MOST_LOOK = 128
+"""Tokens of what it sees."""
+MOST_TOKENS = 512
+"""Tokens of a chat, what is seen, and the answer together; the model was trained on fewer."""
 
 
 class ChatModel:
@@ -43,6 +50,10 @@ class ChatModel:
                 prompts[k] = self._encode(request)
             except (OSError, ValueError) as error:
                 replies[k] = Reply("", "error", error=f"the chat cannot be read: {error}")
+        prompts |= self._look({k: ids for k, ids in prompts.items() if _has_image(requests[k])})
+        for k in [k for k, ids in prompts.items() if not ids]:
+            replies[k] = Reply("", "length", error="the model looks at the image and never answers")
+            del prompts[k]
         looked = self._look_ahead({k: ids for k, ids in prompts.items() if requests[k].sampling.top_logprobs})
         groups: dict[tuple[float, int], list[int]] = defaultdict(list)
         for k in prompts:
@@ -66,8 +77,8 @@ class ChatModel:
         parts = [part for message in request.messages for part in message.parts]
         words = "\n".join(part.text for part in parts if part.text)
         ids = self._vocab.chat_ids(words, [self._see(part.image) for part in parts if part.image])
-        if len(ids) + 1 > MOST_TOKENS:
-            raise ValueError(f"it is {len(ids)} tokens long, and this model reads {MOST_TOKENS - 1}")
+        if len(ids) > MOST_PROMPT:
+            raise ValueError(f"it is {len(ids)} tokens long, and this model reads {MOST_PROMPT}")
         return ids
 
     def _see(self, png: bytes) -> list[int]:
@@ -82,6 +93,16 @@ class ChatModel:
         with torch.inference_mode():
             codes: list[int] = self._codec.encode(pixels[None].float() / 127.5 - 1)[0].tolist()
         return codes
+
+    def _look(self, prompts: dict[int, list[int]]) -> dict[int, list[int]]:
+        """Return the prompts with what the model sees, where it begins by looking; empty where that never ends."""
+        first = self._look_ahead(prompts)
+        begun = {k: [*prompts[k], self._vocab.look] for k in prompts if int(first[k].argmax()) == self._vocab.look}
+        if not begun:
+            return {}
+        end = self._vocab.end_look
+        seen = self._write(list(begun.values()), [0] * len(begun), 0.0, MOST_LOOK, end=end)
+        return {k: [*ids, *look] if end in look else [] for (k, ids), look in zip(begun.items(), seen, strict=True)}
 
     def _look_ahead(self, prompts: dict[int, list[int]]) -> dict[int, torch.Tensor]:
         """Return the log-probabilities (vocabulary,) of the first token after each prompt, one prompt at a time.
@@ -98,14 +119,16 @@ class ChatModel:
         named = {self._spell([token]): value for value, token in zip(values.tolist(), ids.tolist(), strict=True)}
         return Reply(self._spell([int(ids[0])]), "length", named)
 
-    def _write(self, prompts: list[list[int]], seeds: list[int], temperature: float, most: int) -> list[list[int]]:
+    def _write(
+        self, prompts: list[list[int]], seeds: list[int], temperature: float, most: int, end: int | None = None
+    ) -> list[list[int]]:
         longest = max(len(ids) for ids in prompts)
         written = self._decoder.sample(
             prompts,
             seeds,
             batch=min(self._batch, len(prompts)),
             length=min(longest + most, MOST_TOKENS),
-            eos=self._vocab.eos,
+            eos=self._vocab.eos if end is None else end,
             temperature=temperature,
             threads=self._threads,
         )
@@ -115,3 +138,7 @@ class ChatModel:
         kept = [token for token in ids if token != self._vocab.eos]
         text: Any = self._vocab.tokenizer.decode(kept, skip_special_tokens=False)
         return str(text)
+
+
+def _has_image(request: ChatRequest) -> bool:
+    return any(part.image for message in request.messages for part in message.parts)
