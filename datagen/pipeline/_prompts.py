@@ -6,10 +6,16 @@ import itertools
 from collections.abc import Iterator
 
 from datagen.errors import ConfigError
+from datagen.pipeline._rewrites import Recorder
 from datagen.pipeline._run import Run
 from datagen.pipeline._watch import Progress, Watch
+from datagen.plugins import load_plugin
+from datagen.prompts.expand_stats import ExpandStats
+from datagen.prompts.expanded import expand
 from datagen.prompts.templated import PromptStats, plan_prompts
 from datagen.records import Prompt
+from datagen.taxonomy import resolve_lexicon
+from datagen.taxonomy.lexicon import load_lexicon
 
 
 def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
@@ -28,9 +34,9 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     if isinstance(plan, dict) and finished == set(range(plan["shards"])):
         watch.show(Progress("prompts", plan["prompts"], plan["prompts"], before=plan["prompts"]))
         return plan
-    stats = PromptStats()
+    stats, rewrites = PromptStats(), ExpandStats()
     written = 0
-    stream = plan_prompts(run.taxonomy, run.recipe.prompts, run.recipe.seed, run.blocked, stats)
+    stream = _draw(run, stats, rewrites)
     for shard, prompts in enumerate(_cut(stream, run.recipe.shard_prompts)):
         if shard not in finished:
             folder.write_prompts(shard, prompts)
@@ -48,12 +54,34 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     }
     for path, reason in run.taxonomy.skipped:
         watch.say(f"{path} is left out: {reason}")
-    for note in stats.notes():
+    for note in [*stats.notes(), *rewrites.notes()]:
         watch.say(note)
     watch.show(Progress("prompts", written, written))
-    folder.write_notes({**notes, "plan": counts})
+    expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}
+    folder.write_notes({**notes, "plan": counts, **expansion})
     folder.log(f"prompts: {counts}")
     return counts
+
+
+def _draw(run: Run, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Prompt]:
+    """Yield the plan: prompts from templates, in other words if the recipe has `expand`, at most as many as it asks."""
+    recipe, options = run.recipe, run.expansion
+    if options is None:
+        return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats)
+    sources = -(-recipe.prompts // options.per_prompt)
+    choice = options.backend or recipe.backend
+    form = getattr(load_plugin("backends", choice.name, "build"), "FORM", "instruct")
+    expanded = expand(
+        plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats),
+        Recorder(run, choice),
+        options,
+        seed=recipe.seed,
+        lexicon=load_lexicon(resolve_lexicon(run.lexicon)),
+        form=form,
+        blocked=run.blocked,
+        stats=rewrites,
+    )
+    return itertools.islice(expanded, recipe.prompts)
 
 
 def _cut(prompts: Iterator[Prompt], size: int) -> Iterator[list[Prompt]]:

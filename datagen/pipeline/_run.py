@@ -17,6 +17,7 @@ from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
+from datagen.prompts.expanded import ExpandOptions
 from datagen.records import Failure, Request, Sample
 from datagen.rewards import _ocr
 from datagen.rewards._tools import Tools, make_tools
@@ -112,6 +113,13 @@ class Run:
         return str(lexicon)
 
     @cached_property
+    def expansion(self) -> ExpandOptions | None:
+        """How prompts are rewritten, or None. Raises ConfigError for a wrong key under `expand`."""
+        if self.recipe.expand is None:
+            return None
+        return load_model(Document("expand", self.recipe.expand), ExpandOptions)
+
+    @cached_property
     def blocked(self) -> Contamination | None:
         """The benchmark prompts to keep away from, or None. Raises ConfigError."""
         return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
@@ -157,8 +165,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build") -> 
         old = run.folder.read_notes()
         _refuse_other(old, notes, address, command)
         notes["versions"] = old.get("versions", notes["versions"])
-        if "plan" in old:
-            notes["plan"] = old["plan"]
+        notes |= {key: old[key] for key in ("plan", "expansion") if key in old}
         if old == notes:
             return run
     run.folder.write_notes(notes)
@@ -226,6 +233,8 @@ def check_plugins(run: Run) -> None:
             hint = 'define TARGET = "image" or TARGET = "text"'
             raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
     _ = run.policy, run.taxonomy, run.blocked
+    if run.expansion is not None and run.expansion.backend is not None:
+        load_plugin("backends", run.expansion.backend.name, "build")
 
 
 def _hash_files(run: Run) -> dict[str, str]:
@@ -235,6 +244,8 @@ def _hash_files(run: Run) -> dict[str, str]:
     paths |= {str(resolve_lexicon(run.lexicon)): run.lexicon}
     paths |= {wording.file: wording.label.split(":")[0] for skill in run.taxonomy.skills for wording in skill.wordings}
     paths |= {path: path for path in recipe.contamination}
+    if run.expansion is not None and run.expansion.instruction:
+        paths[run.expansion.instruction] = run.expansion.instruction
     return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
 
 

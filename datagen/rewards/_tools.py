@@ -5,10 +5,11 @@ Several scorers look at the same image one after the other, so `make_tools` reme
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from datagen.chat import ChatRequest, Reply
 from datagen.records import Detection
 
 Answer = TypeVar("Answer")
@@ -18,12 +19,14 @@ Answer = TypeVar("Answer")
 class Tools:
     """Callables from PNG bytes to what is seen: things, and words in reading order.
 
-    `labels` holds every object name the detector can give, or None if it can name anything.
+    `labels` holds every object name the detector can give, or None if it can name anything. `ask` answers questions
+    about images, one reply for each request in order; None where the recipe names no judge.
     """
 
     detect: Callable[[bytes], list[Detection]]
     read_text: Callable[[bytes], list[str]]
     labels: frozenset[str] | None = None
+    ask: Callable[[Sequence[ChatRequest]], Sequence[Reply]] | None = None
 
     def find_unknown(self, names: set[str]) -> list[str]:
         """Return those object names, sorted, that the detector cannot see."""
@@ -49,6 +52,8 @@ class _LastImage(Generic[Answer]):
 def make_tools(
     detect: Callable[[bytes], list[Detection]],
     read_text: Callable[[bytes], list[str]],
+    *,
+    ask: Callable[[Sequence[ChatRequest]], Sequence[Reply]] | None = None,
 ) -> Tools:
     """Return tools that look at the current image once; `detect.labels`, if it has any, become the known labels."""
-    return Tools(_LastImage(detect), _LastImage(read_text), getattr(detect, "labels", None))
+    return Tools(_LastImage(detect), _LastImage(read_text), getattr(detect, "labels", None), ask)

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+FORM = "pictograms"
+"""Name of the instruction template by which it learned to rewrite: `templates/expansion/pictograms.j2`."""
+
 if TYPE_CHECKING:
     from datagen.backends.embedded.backend import EmbeddedBackend
 

@@ -55,8 +55,6 @@ class EmbeddedBackend:
 
     name = "embedded"
     lexicon = "pictograms"
-    form = "pictograms"
-    """Name of the instruction template that it learned to rewrite by."""
 
     def __init__(self, options: EmbeddedOptions) -> None:
         from tokenizers import Tokenizer

@@ -1,0 +1,214 @@
+"""Prompts in other words, by a language model: each rewrite is checked, and the template text stands where none holds.
+
+    expand:
+      styles: [short caption, question]
+      per_prompt: 2
+      personas: [a teacher who prepares a lesson]
+
+in a recipe asks for it. Style, persona, scene and seed of a request are a pure function of (seed, prompt id, k). What
+is refused is counted by its reason in `ExpandStats`, and why is `datagen.prompts.keeps`. A model's answer is never
+stored but as a rewrite that was kept, or cut to 200 characters as an example of a refusal. Not covered: which engine
+answers (`ask` is handed in), and keeping its answers for a second run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from datagen.chat import ChatRequest, Message, Reply, Sampling
+from datagen.config import Choice
+from datagen.prompts.briefs import SCHEMA as BRIEF_SCHEMA
+from datagen.prompts.briefs import parse_brief
+from datagen.prompts.contamination import normalize
+from datagen.prompts.expand_stats import ExpandStats
+from datagen.prompts.instructions import instruct
+from datagen.prompts.keeps import Breach, judge_rewrite
+from datagen.prompts.minhash import NearDuplicates, jaccard, shingles_of
+from datagen.prompts.templated import Blocked, SeenTexts
+from datagen.records import Prompt, seed_of
+from datagen.taxonomy.lexicon import Lexicon
+
+Style = Literal["short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief"]
+STYLES: tuple[Style, ...] = get_args(Style)
+BRIEF = "JSON brief"
+BATCH_PROMPTS = 64
+"""Prompts whose rewrites are asked for together; memory and an engine's batches are bounded by it."""
+MAX_REPLY_CHARACTERS = 20_000
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"prompt": {"type": "string"}},
+    "required": ["prompt"],
+    "additionalProperties": False,
+}
+"""JSON Schema of an answer in every style but the brief, which has its own."""
+
+Ask = Callable[[Sequence[ChatRequest]], Iterator[Reply]]
+
+
+class ExpandOptions(BaseModel):
+    """What a recipe may say under `expand:`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    styles: list[Style] = Field(
+        [style for style in STYLES if style != BRIEF], min_length=1, description="how to write; they take turns"
+    )
+    per_prompt: int = Field(1, ge=1, le=16, strict=True, description="rewrites wanted for each prompt")
+    personas: list[str] = Field([], description="who writes, such as `a teacher of young children`")
+    scenes: list[str] = Field([], description="what it is for, such as `a poster for a school fair`")
+    temperature: float = Field(0.9, ge=0, le=2, description="of the model that rewrites")
+    max_tokens: int = Field(256, ge=16, le=4096, strict=True, description="the most tokens of one answer")
+    instruction: str | None = Field(None, description="a template file in place of the shipped instruction")
+    backend: Choice | None = Field(None, description="the model that rewrites; default: that of the recipe")
+    keep_source: bool = Field(False, description="keep the template's text beside the rewrites that hold")
+    similarity: float = Field(0.85, gt=0, le=1, description="Jaccard of word 3-grams from which a text is no new one")
+
+    @field_validator("styles", "personas", "scenes")
+    @classmethod
+    def _differ(cls, values: list[str]) -> list[str]:
+        if len(set(values)) < len(values) or not all(value.strip() for value in values):
+            raise ValueError("holds the same entry twice, or an empty one")
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One question: which prompt, in which style, and what an engine is asked."""
+
+    prompt: Prompt
+    style: Style
+    request: ChatRequest
+
+
+def expand(
+    prompts: Iterable[Prompt],
+    ask: Ask,
+    options: ExpandOptions,
+    *,
+    seed: int,
+    lexicon: Lexicon,
+    form: str | Path,
+    blocked: Blocked | None = None,
+    stats: ExpandStats | None = None,
+) -> Iterator[Prompt]:
+    """Yield the rewrites that hold for each prompt, or the prompt itself, in the order of the prompts.
+
+    `ask` answers a batch of requests in order; an answer that is missing counts as an engine error. `form` is the
+    instruction's form unless `options.instruction` names a file. A text that was yielded before is not yielded again,
+    so a source is dropped when a rewrite of another has taken its very words. Raises ConfigError when the instruction
+    template fails, and what `ask` raises.
+    """
+    form = Path(options.instruction) if options.instruction else form
+    sieve = _Sieve(options.similarity, lexicon, blocked, stats if stats is not None else ExpandStats())
+    source = iter(prompts)
+    while batch := list(itertools.islice(source, BATCH_PROMPTS)):
+        questions = [[_question(prompt, k, options, seed, form) for k in range(options.per_prompt)] for prompt in batch]
+        replies = iter(ask([asked.request for group in questions for asked in group]))
+        for prompt, group in zip(batch, questions, strict=True):
+            answered = [(asked, next(replies, _NO_ANSWER)) for asked in group]
+            yield from sieve.sift(prompt, answered, keep_source=options.keep_source)
+
+
+_NO_ANSWER = Reply("", "error", error="the engine gave no answer")
+
+
+def _question(prompt: Prompt, k: int, options: ExpandOptions, seed: int, form: str | Path) -> _Asked:
+    styles = list(options.styles)
+    # One order of styles for each prompt, so that its rewrites differ in style while there are styles left.
+    Random(seed_of(seed, prompt.id, "styles")).shuffle(styles)
+    style = styles[k % len(styles)]
+    rng = Random(seed_of(seed, prompt.id, k))
+    persona = rng.choice(options.personas) if options.personas else ""
+    scene = rng.choice(options.scenes) if options.scenes else ""
+    said = instruct(style, prompt.text, form=form, persona=persona, scene=scene)
+    sampling = Sampling(
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        seed=seed_of(seed, prompt.id, k, "sampling"),
+        schema=BRIEF_SCHEMA if style == BRIEF else SCHEMA,
+    )
+    return _Asked(prompt, style, ChatRequest((Message.say("user", said),), sampling))
+
+
+def read_reply(reply: Reply, style: str) -> str | Breach:
+    """Return the rewritten prompt of an answer, on one line, or why there is none."""
+    if len(reply.text) > MAX_REPLY_CHARACTERS:
+        return Breach("too long", f"the answer is {len(reply.text):,} characters long")
+    if reply.error:
+        kind = "not JSON" if "schema" in reply.error[:200] else "engine error"
+        return Breach(kind, reply.error[:200])
+    if style == BRIEF:
+        brief = parse_brief(reply.text)
+        return Breach("not JSON", "the answer is no JSON brief") if brief is None else _write_line(brief)
+    try:
+        answer = json.loads(reply.text)
+    except (ValueError, RecursionError):
+        return Breach("not JSON", "the answer is not JSON")
+    if not isinstance(answer, dict) or set(answer) != {"prompt"} or not isinstance(answer["prompt"], str):
+        return Breach("not JSON", 'the answer is not {"prompt": text}')
+    return " ".join(answer["prompt"].split())
+
+
+def _write_line(brief: Mapping[str, Any]) -> str:
+    return json.dumps(brief, ensure_ascii=False)
+
+
+class _Sieve:
+    """Lets through what keeps its claims and is new; counts the rest by reason."""
+
+    def __init__(self, similarity: float, lexicon: Lexicon, blocked: Blocked | None, stats: ExpandStats) -> None:
+        self._similarity, self._lexicon, self._blocked, self._stats = similarity, lexicon, blocked, stats
+        self._said, self._near = SeenTexts(), NearDuplicates(similarity)
+
+    def sift(self, prompt: Prompt, answered: Sequence[tuple[_Asked, Reply]], *, keep_source: bool) -> Iterator[Prompt]:
+        """Yield the rewrites of a prompt that hold; the prompt itself if none does, or if it is wanted too."""
+        self._stats.count_source(prompt.text)
+        kept = 0
+        for asked, reply in answered:
+            text = read_reply(reply, asked.style)
+            breach = text if isinstance(text, Breach) else self._find_breach(text, prompt)
+            if breach is None:
+                kept += 1
+                self._stats.keep(str(text), asked.style)
+                yield _rewritten(prompt, str(text), asked.style)
+            else:
+                self._stats.refuse(breach.kind, breach.reason, reply.text if text is breach else str(text))
+        if kept and not keep_source:
+            return
+        if self._said.add(prompt.text):
+            self._stats.stand(prompt.text, alone=not kept)
+            yield prompt
+        else:
+            self._stats.repeated += 1
+
+    def _find_breach(self, text: str, prompt: Prompt) -> Breach | None:
+        """Return why a rewrite is refused, or None; it is then known to the sieve."""
+        breach = judge_rewrite(text, prompt.claims, self._lexicon)
+        if breach:
+            return breach
+        why = self._blocked.match(text) if self._blocked is not None else None
+        if why is not None:
+            return Breach("contaminated", why)
+        if normalize(text) == normalize(prompt.text):
+            return Breach("duplicate", "the same words as the prompt")
+        if jaccard(shingles_of(text), shingles_of(prompt.text)) >= self._similarity:
+            return Breach("near-duplicate", "nearly the same words as the prompt")
+        if not self._said.add(text):
+            return Breach("duplicate", "the same words as one before")
+        if not self._near.add(text):
+            return Breach("near-duplicate", "nearly the same words as one before")
+        return None
+
+
+def _rewritten(prompt: Prompt, text: str, style: str) -> Prompt:
+    names = ("weakness", "skill", "level", "index", "seed", "template", "slots")
+    where = {name: getattr(prompt, name) for name in names}
+    return Prompt.make(text, prompt.claims, **where, source=f"rewrite: {style}")

@@ -1,0 +1,208 @@
+"""Does a rewritten prompt still say what was claimed, all of it and nothing against it? When in doubt: no.
+
+`find_breach` answers in words for people, `judge_rewrite` with the class that counts are kept by. Numbers, things,
+colours, materials, relations with their direction, and quoted words are checked; so is what a rewriter added. Read by
+`datagen.prompts.expanded`; measured in `tests/prompts/test_keeps.py`. Not covered: synonyms of things (a rewrite that
+says "kitten" for a cat is refused), things that stand in no lexicon, languages but English.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from datagen.prompts.briefs import normalize_claims, parse_brief, read_brief, turn
+from datagen.prompts.mentions import Mention, Reading, read_text
+from datagen.prompts.vocabulary import VAGUE, Phrases, compile_words, listed, tokenize
+from datagen.records import Claim
+from datagen.taxonomy.english import number_word
+from datagen.taxonomy.lexicon import Lexicon, Word
+
+MAX_CHARACTERS = 2000
+"""The longest rewrite, as the longest prompt of a template."""
+
+_QUOTED = re.compile(r"\"([^\"]*)\"|“([^“”]*)”|«([^«»]*)»|(?<!\w)['‘]([^'‘’\"]*)['’](?!\w)")
+_CAPITALS = re.compile(r"\b[A-Z](?:[-. ]?[A-Z])+\b")
+_ECHO = re.compile(
+    r"\b(?:rewrit\w*|rephras\w*|paraphras\w*|json|prompts?|persona)\b|^\W*(?:sure|certainly|of course|okay)\b[,!. ]"
+    r"|\bhere(?: is|'s|’s) (?:a|the|your)\b|\bas an ai\b|\bi (?:cannot|can't|can’t|am unable)\b|```|[{}<>]|\*\*|^#",
+    re.IGNORECASE,
+)
+_FOREIGN = frozenset(
+    listed(
+        "un une una uno unos ein eine einen einem der das und mit le les el los las il lo gli et avec con que dice "
+        "deux trois dos tres zwei drei vier uma dois com rotes roter rouge bleu"
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Why a rewrite is refused: the class (`count`, `object`, `colour`, …) and the reason for people."""
+
+    kind: str
+    reason: str
+
+
+def find_breach(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> str:
+    """Return `""` if a text keeps every claim and adds nothing against them, else the first reason it does not."""
+    breach = judge_rewrite(text, claims, lexicon)
+    return breach.reason if breach else ""
+
+
+def judge_rewrite(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Breach | None:
+    """Return the first breach of a text or of a JSON brief, or None. The text is read up to 2,000 characters only."""
+    if len(text) > MAX_CHARACTERS:
+        return Breach("too long", f"is {len(text):,} characters long; {MAX_CHARACTERS:,} are allowed")
+    if not text.strip():
+        return Breach("empty", "says nothing")
+    if text.lstrip().startswith("{"):
+        return next(_find_in_brief(text, claims, lexicon), None)
+    return next(_find_in_words(text, claims, compile_words(lexicon, claims)), None)
+
+
+def _find_in_brief(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Iterator[Breach]:
+    brief = parse_brief(text)
+    if brief is None:
+        yield Breach("not JSON", "is no JSON brief")
+        return
+    singulars = {
+        form: item.value
+        for words, item in compile_words(lexicon, claims).items()
+        if item.kind == "object"
+        for form in (" ".join(words), item.text)
+    }
+    said = read_brief(brief, singulars)
+    wanted, found = normalize_claims(claims), Counter(turn(claim) for claim in said)
+    kinds = {"count": "count", "relation": "relation", "text": "text"}
+    for claim in claims:
+        if turn(claim) not in found:
+            yield Breach(kinds.get(claim.kind) or _name(claim.name), f"the brief lacks {claim}")
+    for claim in said:
+        if turn(claim) not in wanted or found[turn(claim)] > 1:
+            yield Breach("added", f"the brief adds {claim}")
+
+
+def _find_in_words(text: str, claims: Sequence[Claim], phrases: Phrases) -> Iterator[Breach]:
+    quoted = [next(filter(None, groups), "") for groups in _QUOTED.findall(text)]
+    plain = _QUOTED.sub(" ", text)
+    yield from _find_in_form(plain)
+    yield from _find_in_quotes(quoted, plain, claims)
+    reading = read_text(plain, phrases)
+    plurals = {item.value: item.text for item in phrases.values() if item.kind == "object" and item.forms != "one"}
+    yield from _find_in_things(reading.mentions, claims, plurals)
+    if any(claim.kind != "text" for claim in claims):
+        for about, reason in reading.doubts:
+            yield Breach(about, reason)
+        yield from _find_in_numbers(reading.numbers, claims)
+        for thing in dict.fromkeys(mention.thing for mention in reading.mentions):
+            yield from _find_in_attributes(thing, reading.mentions, claims)
+    yield from _find_in_relations(reading, claims)
+
+
+def _find_in_form(plain: str) -> Iterator[Breach]:
+    echo = _ECHO.search(plain)
+    if echo:
+        yield Breach("echo", f"answers about its task: {echo.group()!r}")
+    letters = [letter for letter in plain if letter.isalpha()]
+    foreign = _FOREIGN & set(tokenize(plain))
+    if foreign or 5 * sum(not letter.isascii() for letter in letters) > len(letters):
+        yield Breach("language", "is not English" + (f": {min(foreign)!r}" if foreign else ""))
+
+
+def _find_in_quotes(quoted: Sequence[str], plain: str, claims: Sequence[Claim]) -> Iterator[Breach]:
+    wanted = [str(claim.value) for claim in claims if claim.kind == "text"]
+    for words in wanted:
+        if words not in quoted:
+            yield Breach("text", f'lacks the text "{words}" to the letter')
+    for words in quoted:
+        if words not in wanted:
+            yield Breach("text", f'adds the text "{words[:60]}"')
+    if any(mark in plain for mark in '"“”«»'):
+        yield Breach("text", "has a quotation mark without its other half")
+    for capitals in _CAPITALS.findall(plain) if wanted else ():
+        if re.sub("[-. ]", "", capitals) not in wanted and capitals not in wanted:
+            yield Breach("text", f"adds the text {capitals[:60]}")
+
+
+def _find_in_things(
+    mentions: Sequence[Mention], claims: Sequence[Claim], plurals: Mapping[str, str]
+) -> Iterator[Breach]:
+    named = [claim.subject for claim in claims if claim.kind != "text"]
+    named += [str(claim.value) for claim in claims if claim.kind == "relation"]
+    for thing in dict.fromkeys(named):
+        ours = [mention for mention in mentions if mention.thing == thing]
+        if not ours:
+            yield Breach("object", f"lacks the object {thing}")
+        for claim in claims:
+            if ours and claim.kind == "count" and claim.subject == thing:
+                yield from _find_in_count(thing, plurals[thing], int(claim.value), ours)
+    for mention in mentions:
+        if mention.thing not in named:
+            yield Breach("added", f"adds {Word(mention.thing).article} {mention.thing}")
+
+
+def _find_in_count(thing: str, plural: str, wanted: int, ours: Sequence[Mention]) -> Iterator[Breach]:
+    several = plural if wanted != 1 else thing
+    for mention in ours:
+        said = mention.number
+        if said == VAGUE:
+            yield Breach("count", f"does not say how many {plural}, the claim is {number_word(wanted)}")
+        elif said is not None and said != wanted and not mention.each:
+            yield Breach(
+                "count",
+                f"says {number_word(said)} {plural if said != 1 else thing}, the claim is {number_word(wanted)}",
+            )
+        elif mention.forms == ("several" if wanted == 1 else "one") and not (mention.each and wanted != 1):
+            yield Breach(
+                "count", f"writes {'several' if wanted == 1 else 'one'} {thing}, the claim is {number_word(wanted)}"
+            )
+        elif mention.each and wanted == 1:
+            yield Breach("count", f"says each {thing}, the claim is one")
+    if sum(mention.new for mention in ours) > 1:
+        yield Breach("count", f"names {number_word(wanted)} {several} more than once as new")
+    if wanted != 1 and not any(mention.number == wanted for mention in ours):
+        yield Breach("count", f"does not say how many {several}, the claim is {number_word(wanted)}")
+
+
+def _find_in_numbers(numbers: Sequence[int], claims: Sequence[Claim]) -> Iterator[Breach]:
+    counts = [int(claim.value) for claim in claims if claim.kind == "count"]
+    for number in numbers:
+        if number not in {*counts, sum(counts), len(counts)}:
+            what = "one more" if number < 0 else number_word(number)
+            yield Breach("count", f"says {what} where nothing claimed is counted")
+
+
+def _find_in_attributes(thing: str, mentions: Sequence[Mention], claims: Sequence[Claim]) -> Iterator[Breach]:
+    said = {(item.name, item.value) for mention in mentions if mention.thing == thing for item in mention.attributes}
+    wanted = {(c.name, str(c.value)) for c in claims if c.kind == "attribute" and c.subject == thing}
+    for name, value in sorted(wanted - said):
+        yield Breach(_name(name), f"lacks the {_name(name)} {value} of the {thing}")
+    for name, value in sorted(said - wanted):
+        claimed = next((right for other, right in sorted(wanted) if other == name), "")
+        ending = f", the claim is {claimed}" if claimed else ""
+        yield Breach(_name(name), f"gives the {thing} the {_name(name)} {value}{ending}")
+
+
+def _find_in_relations(reading: Reading, claims: Sequence[Claim]) -> Iterator[Breach]:
+    wanted = [claim for claim in claims if claim.kind == "relation"]
+    turned = {turn(claim): claim for claim in wanted}
+    said = [Claim("relation", *triple) for triple in reading.relations]
+    for claim in said:
+        if turn(claim) not in turned:
+            against = next((c for c in wanted if {c.subject, c.value} == {claim.subject, claim.value}), None)
+            ending = (
+                f", the claim is that the {against.subject} is {against.name} the {against.value}" if against else ""
+            )
+            yield Breach("relation", f"the {claim.subject} stands {claim.name} the {claim.value}{ending}")
+    for claim in wanted:
+        if turn(claim) not in {turn(each) for each in said}:
+            yield Breach("relation", f"does not say that the {claim.subject} is {claim.name} the {claim.value}")
+    for subject, place, other in reading.places:
+        yield Breach("added", f"adds that the {subject} is {place} the {other}")
+
+
+def _name(attribute: str) -> str:
+    return "colour" if attribute == "color" else attribute

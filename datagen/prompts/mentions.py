@@ -1,0 +1,273 @@
+"""What a text says of things: which are named, how many of each, in which colour, and how they stand to each other.
+
+`read_text` is no parser of English. It reads noun phrases backwards from each object of the lexicon, binds the
+attributes that follow a thing to it, and pairs things around words such as "to the left of". Whatever it cannot read
+for sure it lists as a doubt, and a rewrite with a doubt is refused. Not covered: absolute places ("a cup on the
+left"), pronouns over more than two things, "the former", "respectively".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from datagen.prompts.vocabulary import ARTICLES, OTHER_COLORS, Item, Phrases, listed, read_items
+
+MOST_ADJECTIVES = 4
+"""Words between a number and its noun that are neither colour nor material."""
+SCENERY = frozenset(
+    listed("background backgrounds backdrop sky wall walls floor canvas surface page ground grass lawn field space")
+)
+"""Nouns whose colour is nobody's claim."""
+_SHADES = frozenset(listed("color colour colored coloured hue shade tone tint tinted painted"))
+_COPULAS = frozenset(listed("is are was were be being 's looks appears"))
+_RELATIVES = frozenset({"that", "which", "who"})
+_SHAPES = frozenset(
+    listed(
+        "shape shapes shaped tank park ring holder pattern print like size sized themed maker shop lover handle wash"
+    )
+)
+_NOUN_ENDINGS_THAT_ARE_NOT = ("ss", "ous", "us", "is")
+
+
+@dataclass(slots=True)
+class Mention:
+    """One noun phrase, items `start` to `end` inclusive, about one kind of thing.
+
+    `number` is what it says, None if nothing and 0 if vaguely; `new` tells "a star" from "the star" and from "star".
+    """
+
+    thing: str
+    start: int
+    end: int
+    forms: str
+    number: int | None = None
+    new: bool = False
+    definite: bool = False
+    each: bool = False
+    attributes: list[Item] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a text says; a `doubt` is a pair of what it is about (`count`, `colour`, …) and a reason for people."""
+
+    mentions: list[Mention] = field(default_factory=list)
+    relations: list[tuple[str, str, str]] = field(default_factory=list)
+    places: list[tuple[str, str, str]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    doubts: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_text(text: str, phrases: Phrases) -> Reading:
+    """Read a text without its quoted parts."""
+    return _Reader(read_items(text, phrases)).read()
+
+
+class _Reader:
+    """Goes over the items of a text four times: things, loose words, attributes, relations."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = items
+        self._reading = Reading()
+        self._used: set[int] = set()
+        self._sentences: list[int] = []
+        for item in items:
+            before = self._sentences[-1] if self._sentences else 0
+            self._sentences.append(before + (item.kind == "end"))
+
+    def read(self) -> Reading:
+        for place, item in enumerate(self._items):
+            if item.kind == "object":
+                self._read_mention(place, item)
+        for place, item in enumerate(self._items):
+            if place not in self._used:
+                self._read_loose(place, item)
+        for place, item in enumerate(self._items):
+            if item.kind == "attribute" and place not in self._used:
+                self._bind(place, item)
+            elif item.kind in ("relation", "place"):
+                self._relate(place, item)
+        return self._reading
+
+    def _doubt(self, about: str, reason: str) -> None:
+        self._reading.doubts.append((about, reason))
+
+    def _near(self, place: int) -> str:
+        return " ".join(item.text for item in self._items[max(0, place - 2) : place + 4])
+
+    # Things: "the three small red stars", read from the noun to the left.
+
+    def _read_mention(self, noun: int, item: Item) -> None:
+        mention = Mention(item.value, noun, noun, item.forms)
+        place, adjectives = noun - 1, 0
+        while place >= 0 and adjectives <= MOST_ADJECTIVES and self._describes(place, mention):
+            found = self._items[place]
+            if found.kind == "attribute":
+                mention.attributes.append(found)
+                self._used.add(place)
+            elif found.kind == "number":
+                mention.number, mention.new = found.number, True
+                self._used.add(place)
+            elif found.kind == "more":
+                self._doubt("count", f"speaks of {found.text} {item.text}")
+            elif found.kind == "definite":
+                mention.definite, mention.new = True, False
+                mention.each = mention.each or found.text in ("each", "every")
+            adjectives += found.kind == "word"
+            mention.start = place
+            place -= 1
+        if place >= 0 and self._items[place].kind == "hedge" and mention.number is not None:
+            self._doubt("count", f"says {self._items[place].text} {self._items[mention.start].text}")
+        following = self._items[noun + 1 : noun + 2]
+        if following and following[0].text in _SHAPES:
+            self._doubt("object", f"speaks of a {item.text} {following[0].text}")
+        self._used.update((noun, *(k for k in range(mention.start, noun) if self._items[k].kind == "definite")))
+        self._reading.mentions.append(mention)
+
+    def _describes(self, place: int, mention: Mention) -> bool:
+        """Tell whether an item belongs to the noun phrase that begins right after it."""
+        item = self._items[place]
+        if mention.definite:
+            return item.text == "all"
+        if mention.number is not None:
+            # "a large pair of stars" has its article first, and "the three stars" its determiner.
+            return item.kind in ("definite", "more") or (item.text in ARTICLES and mention.number != 1)
+        if item.kind == "comma" and item.text == ",":
+            before = [each.kind for each in self._items[max(0, place - 3) : place]]
+            return "number" in before and before[-1] in ("word", "attribute") and mention.start <= mention.end - 1
+        if item.text == "and":
+            sides = self._items[max(0, place - 1)], self._items[place + 1]
+            return all(side.kind == "attribute" for side in sides)
+        if item.kind == "word":
+            return not _is_plural_noun(item.text)
+        return item.kind in ("attribute", "number", "definite", "more")
+
+    # Loose words: numbers that count nothing here, negations, "or".
+
+    def _read_loose(self, place: int, item: Item) -> None:
+        if item.kind == "number" and (item.number > 1 or self._kind(place + 1) == "more"):
+            more = self._kind(place + 1) == "more"
+            self._reading.numbers.append(-1 if more else item.number)
+        elif item.kind == "more" and self._kind(place + 1) == "number":
+            self._doubt("count", f"says {self._near(place)!r}")
+        elif item.kind == "unclear":
+            self._doubt("unclear", f"says {self._near(place)!r}, which may mean anything")
+        elif item.kind in ("negation", "or"):
+            self._read_denial(place, item)
+
+    def _read_denial(self, place: int, item: Item) -> None:
+        ahead = 8 if item.kind == "negation" else 4
+        for later in self._items[place + 1 : place + 1 + ahead]:
+            if later.kind in ("comma", "end"):
+                return
+            counts = later.kind == "number" and later.number != 1
+            if counts or later.kind in ("object", "attribute", "relation"):
+                self._doubt("unclear", f"says {item.text} {later.text}")
+                return
+            if item.kind == "or" and later.text in ("more", "so", "less", "fewer"):
+                self._doubt("count", f"says or {later.text}")
+                return
+
+    def _kind(self, place: int) -> str:
+        return self._items[place].kind if 0 <= place < len(self._items) else ""
+
+    # Attributes that follow: "a star in red", "stars, all of them red".
+
+    def _bind(self, place: int, item: Item) -> None:
+        words = []
+        for later in self._items[place + 1 : place + 4]:
+            if later.kind != "word":
+                break
+            words.append(later.text)
+        other = item.text in OTHER_COLORS and item.text == item.value
+        noun = words[0] if words and words[0] not in _SHADES and not words[0].endswith("ly") else ""
+        if any(word in SCENERY for word in words) or (other and noun):
+            return
+        if noun:
+            self._doubt(_about(item), f"colours or makes something else: {item.text} {noun}")
+            return
+        owners = self._find_owners(place)
+        if not owners:
+            if not other:
+                self._doubt(_about(item), f"does not say for sure what is {item.text}: {self._near(place)!r}")
+            return
+        for owner in owners:
+            owner.attributes.append(item)
+
+    def _find_owners(self, place: int) -> list[Mention]:
+        before = [mention for mention in self._reading.mentions if mention.end < place]
+        here = [mention for mention in before if self._sentences[mention.end] == self._sentences[place]]
+        sentence = self._sentences.index(self._sentences[place])
+        between = self._items[max(sentence, here[-1].end + 1 if here else 0) : place]
+        texts = [item.text for item in between]
+        if not here:
+            speaks_back = {"it", "they", "all", "each", "both", "them"} & set(texts)
+            return before if speaks_back and len({mention.thing for mention in before}) == 1 else []
+        if {"all", "both", "each", "they", "every"} & set(texts):
+            # "two stars, all red and three moons, all blue": a thing that has its colour already is not meant again.
+            name = self._items[place].name
+            return [m for m in here if not any(each.name == name for each in m.attributes)] or here
+        if _speaks_of_another(between):
+            return []
+        return self._pick_owner(here, texts)
+
+    def _pick_owner(self, here: list[Mention], between: list[str]) -> list[Mention]:
+        nearest = here[-1]
+        copula = bool(_COPULAS & set(between))
+        before = self._kind(nearest.start - 1)
+        if before in ("relation", "place") and not _RELATIVES & set(between) and (copula or between[:1] == [","]):
+            return []
+        joined = nearest.start > 0 and self._items[nearest.start - 1].text == "and"
+        if joined and len(here) > 1 and {"are", "were"} & set(between):
+            return here[-2:]
+        return [nearest]
+
+    # Relations: "A left of B", "left of B is A", "B with A left of it".
+
+    def _relate(self, place: int, item: Item) -> None:
+        target = next((mention for mention in self._reading.mentions if mention.start == place + 1), None)
+        here = [m for m in self._reading.mentions if self._sentences[m.end] == self._sentences[place]]
+        before, after = [m for m in here if m.end < place], [m for m in here if m.start > place]
+        pronoun = self._kind(place + 1) == "pronoun"
+        if target is None and not pronoun:
+            if item.kind == "relation" and item.text not in ("over", "under"):
+                self._doubt("relation", f"says {self._near(place)!r}, and not of what")
+            return
+        subject = before[-1].thing if before else ""
+        if target is None:
+            kinds = list(dict.fromkeys(m.thing for m in before))
+            pair = [subject, *(kind for kind in kinds if kind != subject)]
+            if len(kinds) == 1 and after:
+                pair = [after[0].thing, subject]
+        else:
+            if not before or subject == target.thing:
+                spoken_of = any(each.kind == "pronoun" for each in self._items[self._begin(place) : place])
+                follows = [m for m in after if m is not target]
+                subject = follows[0].thing if follows and not spoken_of else ""
+            pair = [subject, target.thing]
+        self._add_pair(place, item, [name for name in pair if name])
+
+    def _begin(self, place: int) -> int:
+        return self._sentences.index(self._sentences[place])
+
+    def _add_pair(self, place: int, item: Item, pair: list[str]) -> None:
+        if len(pair) == 2:
+            found = self._reading.relations if item.kind == "relation" else self._reading.places
+            found.append((pair[0], item.value or item.text, pair[1]))
+        elif item.kind == "relation":
+            self._doubt("relation", f"does not say for sure what is {self._near(place)!r}")
+
+
+def _speaks_of_another(between: Sequence[Item]) -> bool:
+    """Tell whether a noun that is no claimed thing is what has the attribute: "a moon; the sky is blue"."""
+    nouns = [k for k, item in enumerate(between) if item.kind == "definite" or item.text in ARTICLES]
+    return bool(nouns) and any(item.text in _COPULAS for item in between[nouns[0] :])
+
+
+def _about(item: Item) -> str:
+    return "colour" if item.name == "color" else item.name
+
+
+def _is_plural_noun(word: str) -> bool:
+    return len(word) > 3 and word.endswith("s") and not word.endswith(_NOUN_ENDINGS_THAT_ARE_NOT)

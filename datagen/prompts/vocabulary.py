@@ -1,0 +1,206 @@
+"""The English that a rewritten prompt is read with: which words name things, number them, colour them, place them.
+
+`compile_words` turns a lexicon into a table of phrases, `read_items` turns a text into items of that table, longest
+phrase first. What the items say is `datagen.prompts.mentions`. Not covered: languages but English, texts without
+spaces between words, a word that a lexicon lists both as an object and as a colour (it is read as the object).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from datagen.records import Claim
+from datagen.taxonomy.english import number_word
+from datagen.taxonomy.lexicon import Lexicon, Word
+
+ItemKind = Literal[
+    "object",
+    "attribute",
+    "number",
+    "definite",
+    "pronoun",
+    "more",
+    "hedge",
+    "relation",
+    "place",
+    "negation",
+    "unclear",
+    "or",
+    "comma",
+    "end",
+    "stop",
+    "word",
+]
+Forms = Literal["one", "several", "either"]
+
+VAGUE = 0
+"""The value of a number word that says no number: several, many, some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One phrase of a text and what it can mean.
+
+    `value` is the object's singular, a relation's name, or the value of an attribute whose `name` is `color`,
+    `material`, …; `number` is what a number word says; `forms` says how many an object's form can mean.
+    """
+
+    kind: ItemKind
+    text: str
+    value: str = ""
+    name: str = ""
+    number: int = 1
+    forms: Forms = "either"
+
+
+Phrases = Mapping[tuple[str, ...], Item]
+
+
+def listed(words: str) -> tuple[str, ...]:
+    """Return words or phrases from one line: parted by commas if it has any, else by spaces."""
+    return tuple(words.split(", " if "," in words else None))
+
+
+_TOKENS = re.compile(
+    r"\d+(?:[.,]\d+)+|\d+[^\W_]*|[^\W\d_]+n['’]t\b|[^\W\d_]+|['’]s\b|[.!?\n]+|[,;:()–—]|(?<=\s)-(?=\s)"
+)
+_ENDS = frozenset(".!?\n")
+_TENS = {"thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000}
+_NUMBERS = {
+    **{number_word(n): n for n in range(21)},
+    **_TENS,
+    **dict.fromkeys(listed("a, an, single, a single, lone, a lone, solitary, a solitary, just one"), 1),
+    **dict.fromkeys(listed("pair of, a pair of, couple of, a couple of, both, twin, duo of, a duo of"), 2),
+    **dict.fromkeys(listed("trio of, a trio of, triplet of, a triplet of"), 3),
+    **dict.fromkeys(listed("quartet of, a quartet of"), 4),
+    **dict.fromkeys(listed("half a dozen, half dozen, a half dozen"), 6),
+    **dict.fromkeys(listed("dozen, a dozen"), 12),
+    **dict.fromkeys(
+        listed(
+            "several, many, some, few, multiple, numerous, various, countless, plenty, dozens, hundreds, scores, lots, "
+            "most, a few, a lot of, lots of, dozens of, a number of, plenty of, any number"
+        ),
+        VAGUE,
+    ),
+}
+ARTICLES = frozenset({"a", "an"})
+_RELATIONS = {
+    "above": ("above", "over", "on top of", "atop", "higher than", "up above"),
+    "below": ("below", "under", "beneath", "underneath", "lower than", "down below"),
+}
+_SIDES = listed(
+    "{} of, to the {} of, on the {} of, at the {} of, to {} of, to the immediate {} of, to the far {} of, "
+    "to the {} side of, on the {} side of, at the {} side of, to the {} hand side of, on the {} hand side of"
+)
+_WORDS: Mapping[ItemKind, str] = {
+    "definite": "the this these those its my your our their his her each every all such any",
+    "pronoun": "it they them which itself themselves",
+    "more": "another other others more extra additional further second third fourth fifth",
+    "negation": "no not without never neither nor none instead except excluding lacks lacking avoid "
+    "isn't aren't don't doesn't cannot rather unlike hardly barely scarcely",
+    "hedge": "at least, at most, more than, less than, fewer than, up to, about, nearly, almost, roughly, "
+    "approximately",
+    "place": "on, in, inside, within, behind, between, among, amid, beside, besides, by, near, nearby, alongside, "
+    "around, next to, close to, adjacent to, in front of, at, across, across from, opposite, along, into, onto, "
+    "facing, touching, surrounded by, overlapping, in between, in the middle of, at the side of, to the side of",
+    "unclear": "former latter respectively versa missing absent invisible hidden removed erased swap swaps swapped "
+    "reversed exchanged alternately either anything minus left right leftmost rightmost topmost bottommost",
+    "or": "or",
+    "stop": "of with and that who whose is are was were be being has have having shows show showing contains "
+    "containing features featuring depicts depicting holding wearing carrying riding made as for from to than "
+    "but while where there please draw make create give want need see plus as against like also looks appears",
+}
+_SYNONYMS = {"wood": ("wooden",), "aluminum": ("aluminium",), "wool": ("woollen", "woolen")}
+OTHER_COLORS = frozenset(
+    listed(
+        "gray grey gold golden silver turquoise cyan magenta violet teal beige crimson scarlet navy maroon indigo lime "
+        "tan amber ivory bronze lavender olive aqua rainbow multicolored multicoloured colorless transparent"
+    )
+)
+"""Colours that lexicons seldom have; on a claimed thing they contradict its colour, anywhere else they are free."""
+
+
+def tokenize(text: str) -> list[str]:
+    """Return the words, numbers and marks of a text in small letters; hyphens part words."""
+    return [token.replace("’", "'") for token in _TOKENS.findall(text.casefold())]
+
+
+def read_items(text: str, phrases: Phrases) -> list[Item]:
+    """Return the items of a text, longest phrase first; a word that no phrase begins with is of kind `word`."""
+    tokens = tokenize(text)
+    items: list[Item] = []
+    place = 0
+    longest = max(map(len, phrases))
+    while place < len(tokens):
+        for size in range(min(longest, len(tokens) - place), 0, -1):
+            found = phrases.get(tuple(tokens[place : place + size]))
+            if found is not None:
+                break
+        items.append(found or _read_token(tokens[place]))
+        place += size
+    return items
+
+
+def _read_token(token: str) -> Item:
+    if token[0] in _ENDS:
+        return Item("end", token)
+    if token != "'s" and not token[0].isalnum():
+        return Item("comma", token)
+    if token.isdecimal():
+        return Item("number", token, number=int(token))
+    if token == "'s":
+        return Item("stop", token)
+    return Item("negation" if token.endswith("n't") else "word", token)
+
+
+def compile_words(lexicon: Lexicon, claims: Iterable[Claim]) -> Phrases:
+    """Return the table of phrases for a lexicon, with the words of the claims that it lacks."""
+    things = {word.name: word.plural for word in lexicon.lists.get("objects", ())}
+    values = {word.name: "color" for word in lexicon.lists.get("colors", ())}
+    values |= {word.name: "material" for word in lexicon.lists.get("materials", ()) if word.name not in values}
+    for claim in claims:
+        for name in _things_of(claim):
+            things.setdefault(name, Word(name).plural)
+        if claim.kind == "attribute":
+            values.setdefault(str(claim.value), claim.name)
+    return _compile(tuple(things.items()), tuple(values.items()))
+
+
+def _things_of(claim: Claim) -> Sequence[str]:
+    if claim.kind == "text":
+        return ()
+    return (claim.subject, str(claim.value)) if claim.kind == "relation" else (claim.subject,)
+
+
+@lru_cache(maxsize=64)
+def _compile(things: tuple[tuple[str, str], ...], values: tuple[tuple[str, str], ...]) -> Phrases:
+    phrases: dict[tuple[str, ...], Item] = {}
+
+    def add(words: str, item: Item) -> None:
+        phrases[tuple(tokenize(words))] = item
+
+    for kind, words in _WORDS.items():
+        for word in listed(words):
+            add(word, Item(kind, word))
+    for word, number in _NUMBERS.items():
+        add(word, Item("number", word, number=number))
+    for relation, said in _RELATIONS.items():
+        for word in said:
+            add(word, Item("relation", word, relation))
+    for side in ("left", "right"):
+        for form in _SIDES:
+            add(form.format(side), Item("relation", form.format(side), f"{side} of"))
+    for color in OTHER_COLORS:
+        add(color, Item("attribute", color, color, "color"))
+    for value, name in values:
+        for word in (value, *_SYNONYMS.get(value, ())):
+            add(word, Item("attribute", word, value, name))
+    for one, several in things:
+        same = one == several
+        add(several, Item("object", several, one, forms="either" if same else "several"))
+        add(one, Item("object", one, one, forms="either" if same else "one"))
+    return phrases
