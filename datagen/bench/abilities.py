@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from datagen.backends.embedded import FORM
 from datagen.backends.embedded.backend import EmbeddedBackend
 from datagen.backends.embedded.world import lay_out
 from datagen.bench.judge import auc_of, bootstrap_auc, expected_calibration_error, measure_yes_bias
@@ -127,7 +128,7 @@ def bench_rewrites(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: in
     cases = [(prompt, style) for prompt in prompts for style in STYLES]
     asked = [
         ChatRequest(
-            (Message.say("user", instruct(style, prompt.text, form=backend.form)),),
+            (Message.say("user", instruct(style, prompt.text, form=FORM)),),
             Sampling(0.9, max_tokens=200, seed=seed_of(seed, prompt.id, style)),
         )
         for prompt, style in cases

@@ -1,7 +1,7 @@
 """The JSON brief: the claims of a prompt as data, `{"objects": […], "relations": […], "text": […]}`.
 
-`SCHEMA` is what a rewriter is bound to, `read_brief` says what a brief claims. Shown by `datagen preview` with
-`expand.styles: [JSON brief]`. Not covered: places in a layout, sizes.
+`SCHEMA` is what a rewriter is bound to, `read_brief` says what a brief claims. A recipe asks for it with
+`expand: {styles: [JSON brief]}`. Not covered: places in a layout, sizes.
 """
 
 from __future__ import annotations
