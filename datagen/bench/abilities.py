@@ -12,7 +12,6 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from PIL import Image
 
@@ -26,11 +25,29 @@ from datagen.pictograms import Scene, draw_scene
 from datagen.prompts.instructions import instruct
 from datagen.prompts.keeps import find_breach
 from datagen.records import Prompt, Request, Sample, seed_of
-from datagen.rewards import qwenvqascore
+from datagen.rewards import vqa
 from datagen.rewards._layout import read_layout
 from datagen.rewards._tools import Tools
+from datagen.taxonomy import resolve_lexicon
+from datagen.taxonomy.lexicon import Lexicon, load_lexicon
 from datagen.training.sequences import DESCRIBE
 from datagen.training.wordings import STYLES
+
+
+def measure_abilities(
+    backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools
+) -> dict[str, list[Row]]:
+    """Return the tables `captions`, `judge`, `reflection` and `rewrites`.
+
+    Raises BackendError for a checkpoint that only draws.
+    """
+    lexicon = load_lexicon(resolve_lexicon("pictograms"))
+    return {
+        "captions": bench_captions(backend, prompts, seed),
+        "judge": bench_judge(backend, prompts, candidates, seed, tools),
+        "reflection": bench_reflection(backend, prompts, candidates, seed, tools),
+        "rewrites": bench_rewrites(backend, prompts, seed, lexicon),
+    }
 
 
 def bench_captions(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int) -> list[Row]:
@@ -100,7 +117,7 @@ def bench_judge(
         for request, answer in zip(requests, backend.generate(requests), strict=True)
         if isinstance(answer, Sample)
     ]
-    said = [qwenvqascore.score(prompt, sample, judge).value or 0.0 for prompt, sample in drawn]
+    said = [vqa.score(prompt, sample, judge).value or 0.0 for prompt, sample in drawn]
     truth = [judge_sample(prompt, sample, tools) for prompt, sample in drawn]
     rows: list[Row] = []
     for weakness in ("all", *WEAKNESSES):
@@ -119,11 +136,11 @@ def bench_judge(
                 "calibration error": expected_calibration_error(pairs),
             }
         )
-    bias = measure_yes_bias(judge.ask, drawn)
-    return [{**row, "yes to another's prompt": bias.mean if k == 0 else None} for k, row in enumerate(rows)]
+    bias = measure_yes_bias(lambda asked: list(backend.chat(asked)), drawn)
+    return [{**row, "yes to another's prompt": bias.share if k == 0 else None} for k, row in enumerate(rows)]
 
 
-def bench_rewrites(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, lexicon: Any) -> list[Row]:
+def bench_rewrites(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, lexicon: Lexicon) -> list[Row]:
     """Return the share of rewrites that keep every claim, by style."""
     cases = [(prompt, style) for prompt in prompts for style in STYLES]
     asked = [

@@ -163,9 +163,19 @@ def _as_sample(prompt: Prompt, pixels: np.ndarray) -> Sample:
     return Sample(f"{prompt.id}-00", prompt.id, 0, 0, "direct", "true scene", "none", "stop", segments)
 
 
-def bench_model(checkpoint: Path, *, per_skill: int, candidates: int, seed: int, mode: str) -> dict[str, list[Row]]:
-    """Measure a checkpoint: tables `tokenizer` and `model`. Raises BackendError when it cannot be loaded."""
+def bench_model(
+    checkpoint: Path, *, per_skill: int, candidates: int, seed: int, mode: str, reading: bool
+) -> dict[str, list[Row]]:
+    """Measure a checkpoint: tables `tokenizer` and `model`, and with `reading` what else it can do (`abilities`).
+
+    Raises BackendError when it cannot be loaded.
+    """
     backend = EmbeddedBackend(EmbeddedOptions.parse({"checkpoint": checkpoint}))
     prompts, tools = draw_held_out(per_skill, seed), open_tools()
     judged = list(judge_model(backend, prompts, candidates, seed, mode, tools))
-    return {"tokenizer": judge_codec(backend, prompts, seed, tools), "model": tabulate(judged, candidates)}
+    tables = {"tokenizer": judge_codec(backend, prompts, seed, tools), "model": tabulate(judged, candidates)}
+    if reading:
+        from datagen.bench.abilities import measure_abilities
+
+        tables |= measure_abilities(backend, prompts, candidates, seed, tools)
+    return tables

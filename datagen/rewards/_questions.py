@@ -2,7 +2,7 @@
 
 The two questions about a whole prompt are those of VQAScore (github.com/linzhiqiu/t2v_metrics at 6ecb74f) and of
 GenEval 2 (github.com/facebookresearch/GenEval2 at a6e82d2), as their definitions state them; the atoms are our own
-words. Nothing here looks at an image: `vqa.py` asks.
+words. Nothing here looks at an image: `_asking.py` asks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ WHOLE = {
 ONE_WORD = " Answer in one word."
 """What follows an atom's question (Soft-TIFA)."""
 YES = ("Yes", "yes")
+NO = ("No", "no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def _name_things(claim: Claim) -> tuple[str, ...]:
 
 
 def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
-    return Question(f"Is there any {thing} in the image?", YES, claim, atom=atom)
+    accepted = YES if claim.value else NO  # where none is claimed, "No" is right
+    return Question(f"Is there any {thing} in the image?", accepted, claim, atom=atom)
 
 
 def _ask_number(claim: Claim, parents: tuple[int, ...]) -> Question:

@@ -1,18 +1,21 @@
-"""What scorers see an image through: a detector and an OCR, handed in as plain callables.
+"""What scorers see an image through: a detector, an OCR and a judge, handed in as plain callables.
 
-Several scorers look at the same image one after the other, so `make_tools` remembers the answer for the last image.
+Several scorers look at the same image one after the other, so `make_tools` remembers what was last seen and read. The
+judge is not remembered: each scorer has questions of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
 from datagen.records import Detection
 
 Answer = TypeVar("Answer")
+Ask: TypeAlias = Callable[[Sequence[ChatRequest]], Sequence[Reply]]
+"""A judge: one reply for each request, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Tools:
     detect: Callable[[bytes], list[Detection]]
     read_text: Callable[[bytes], list[str]]
     labels: frozenset[str] | None = None
-    ask: Callable[[Sequence[ChatRequest]], Sequence[Reply]] | None = None
+    ask: Ask | None = None
 
     def find_unknown(self, names: set[str]) -> list[str]:
         """Return those object names, sorted, that the detector cannot see."""

@@ -33,6 +33,7 @@ def codec(
 def lm(
     out: OutOption,
     codec: Annotated[Path, typer.Option(help="Folder with the image tokenizer.")],
+    tasks: Annotated[str, typer.Option(help="draw (prompts to images) or read (images and prompts to words)")] = "draw",
     steps: int = 5000,
     batch: int = 48,
     seed: int = 0,
@@ -41,11 +42,12 @@ def lm(
     save_every: int = 250,
     device: str = "cpu",
 ) -> None:
-    """Train the language model on prompts, plans and image tokens."""
+    """Train a language model on words and image tokens: the one that draws, or the one that sees and speaks."""
     from datagen.training.lm import train_lm
 
     train_lm(
         out,
+        tasks=tasks,
         codec=codec,
         steps=steps,
         batch=batch,

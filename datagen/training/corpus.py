@@ -67,14 +67,14 @@ def held_out(claims: Sequence[Claim]) -> bool:
 
 
 def make_batches(
-    seed: int, chunk: int, draw_prompt: DrawPrompt, writer: Writer, *, size: int, batches: int
+    seed: int, chunk: int, draw_prompt: DrawPrompt, writer: Writer, tasks: str, *, size: int, batches: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return chunk number `chunk`: `batches` pairs (ids, weights), each (size, length) int64 and float32.
 
     Sequences of like length share a batch, padded on the right to a multiple of 8 with weight 0.
     """
     rng = random.Random(f"{seed}/{chunk}")
-    rows = [make_example(rng, *draw_unheld(rng, draw_prompt), writer) for _ in range(size * batches)]
+    rows = [make_example(rng, *draw_unheld(rng, draw_prompt), writer, tasks) for _ in range(size * batches)]
     rows.sort(key=lambda row: len(row.ids))
     groups = [rows[k * size : (k + 1) * size] for k in range(batches)]
     rng.shuffle(groups)

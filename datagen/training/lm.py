@@ -1,4 +1,4 @@
-"""Train the language model on words and image tokens in one sequence: to draw, reflect, describe, answer and rewrite.
+"""Train the language model on words and image tokens in one sequence: one model to draw, one to see and speak.
 
 The loss is the cross-entropy of what the model is to write, weighted as `sequences.Writer` says. Muon updates
 the hidden matrices, AdamW the rest.
@@ -69,16 +69,16 @@ def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-_worker: tuple[PromptSource, Writer] | None = None
+_worker: tuple[PromptSource, Writer, str] | None = None
 
 
-def _start_worker(folder: str) -> None:
+def _start_worker(folder: str, tasks: str) -> None:
     from tokenizers import Tokenizer
 
     global _worker
     torch.set_num_threads(1)
     vocab = Vocabulary(Tokenizer.from_file(f"{folder}/tokenizer.json"))
-    _worker = PromptSource(), Writer(vocab, CodeTable(load_codec(Path(folder))))
+    _worker = PromptSource(), Writer(vocab, CodeTable(load_codec(Path(folder)))), tasks
 
 
 def _make_chunk(seed: int, chunk: int, size: int) -> list[Batch]:
@@ -86,10 +86,10 @@ def _make_chunk(seed: int, chunk: int, size: int) -> list[Batch]:
     return make_batches(seed, chunk, *_worker, size=size, batches=_CHUNK_BATCHES)
 
 
-def stream_batches(folder: Path, seed: int, first: int, last: int, size: int) -> Iterator[Batch]:
+def stream_batches(folder: Path, tasks: str, seed: int, first: int, last: int, size: int) -> Iterator[Batch]:
     """Yield batches number `first` to `last - 1`, prepared a few chunks ahead in another process."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=(str(folder),)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=(str(folder), tasks)) as pool:
         chunks = range(first // _CHUNK_BATCHES, -(-last // _CHUNK_BATCHES))
         waiting: deque[tuple[int, Future[list[Batch]]]] = deque()
         for chunk in chunks:
@@ -123,6 +123,7 @@ def prepare_folder(out: Path, codec: Path, init: Path | None) -> Tokenizer:
 def train_lm(
     out: Path,
     *,
+    tasks: str,
     codec: Path,
     steps: int,
     batch: int,
@@ -150,7 +151,7 @@ def train_lm(
     state = TrainingState(out, model, optimizers)
     first = state.restore()
     losses: list[list[float]] = []
-    for step, arrays in enumerate(stream_batches(out, seed, first, steps, batch), first):
+    for step, arrays in enumerate(stream_batches(out, tasks, seed, first, steps, batch), first):
         schedule.set(step)
         ids, weights = (torch.from_numpy(array).to(device) for array in arrays)
         wanted = weights > 0
@@ -162,8 +163,9 @@ def train_lm(
             optimizer.step()
         losses.append(_split_loss(each.detach(), labels >= vocab.first_code, weights[wanted] > 1))
         if (step + 1) % 50 == 0:
-            means = np.nanmean(losses, axis=0).tolist()
-            state.log(step + 1, **dict(zip(_FIGURES, means, strict=True)), seen=(step + 1) * batch)
+            columns = ([loss for loss in column if loss == loss] for column in zip(*losses, strict=True))  # no NaN
+            known = {name: sum(column) / len(column) for name, column in zip(_FIGURES, columns, strict=True) if column}
+            state.log(step + 1, **known, seen=(step + 1) * batch)
             losses.clear()
         if (step + 1) % save_every == 0 or step + 1 == steps:
             state.save(step + 1)

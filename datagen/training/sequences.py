@@ -28,9 +28,6 @@ DECISIVE = 6.0
 """Weight in the loss of a token that settles an answer; every other token weighs 1."""
 DIRECT_SHARE = 0.12
 """Share of the drawings without a thought."""
-REWORDED_SHARE = 0.25
-"""Share of the drawings whose prompt is said in another style."""
-FAULT_WEIGHT = 3.0
 
 
 @dataclass(slots=True)
@@ -64,38 +61,30 @@ class Writer:
 
     def draw(self, example: Example, rng: random.Random) -> Draft:
         """Prompt, plan, image; or prompt and image alone."""
-        text = example.text
-        if rng.random() < REWORDED_SHARE:
-            text = reword(example.claims, rng.choice(STYLES), rng)
         draft, mode = Draft(), "direct" if rng.random() < DIRECT_SHARE else "think"
-        draft.add(self.vocab.prompt_ids(text, mode), 0)
+        draft.add(self.vocab.prompt_ids(example.text, mode), 0)
         if mode == "think":
-            self._add_plan(draft, example.scene, self.vocab.think, self.vocab.end_think)
+            plan = self.vocab.plan_ids(describe_scene(example.scene))
+            draft.add([self.vocab.think, *plan, self.vocab.end_think])
         self._add_image(draft, example.scene, DECISIVE if mode == "think" else 1.0)
         draft.add([self.vocab.eos])
         return draft
 
     def reflect(self, example: Example, rng: random.Random) -> Draft:
-        """Prompt, plan, image, what is seen, what must change, image: the first one wrong in half of them.
-
-        A wrong plan or image weighs nothing, so that the model does not learn to make it.
-        """
+        """Given a prompt, a plan and an image, wrong in half of them: what is seen, and what must change."""
         vocab, right, seen, planned = self.vocab, example.scene, example.scene, example.scene
         if rng.random() < 0.5:
             seen = spoil(example.claims, right, rng)
             planned = seen if rng.random() < 0.25 else right
         draft = Draft()
-        draft.add(vocab.prompt_ids(example.text, "reflect"), 0)
-        self._add_plan(draft, planned, vocab.think, vocab.end_think, 1.0 if planned is right else 0.0)
-        self._add_image(draft, seen, DECISIVE if seen is right else 0.0)
-        self._add_plan(draft, in_reading_order(seen), vocab.look, vocab.end_look)
+        plan = [vocab.think, *vocab.plan_ids(describe_scene(planned)), vocab.end_think]
+        draft.add(vocab.reflection_ids(example.text, plan, self.table.codes(seen)), 0)
+        self._add_seen(draft, seen)
         faults = "; ".join(list_faults(example.claims, seen)) or "none"
         draft.add([vocab.reflect, *vocab.text_ids("Required improvements: ")])
-        draft.add(vocab.text_ids(faults), FAULT_WEIGHT)
+        draft.add(vocab.text_ids(faults), DECISIVE)
         draft.add(vocab.text_ids(f"\nFinal prompt: {example.text}\nStep-by-step guidance: "))
-        draft.add([*vocab.plan_ids(describe_scene(right)), vocab.end_reflect])  # a plan last, as before any image
-        self._add_image(draft, right, DECISIVE)
-        draft.add([vocab.eos])
+        draft.add([*vocab.plan_ids(describe_scene(right)), vocab.end_reflect, vocab.eos])
         return draft
 
     def caption(self, example: Example, rng: random.Random) -> Draft:
@@ -103,7 +92,8 @@ class Writer:
         seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
         draft = Draft()
         draft.add(self.vocab.chat_ids(DESCRIBE, [self.table.codes(seen)]), 0)
-        draft.add([*self.vocab.plan_ids(describe_scene(in_reading_order(seen))), self.vocab.eos])
+        self._add_plan(draft, seen)
+        draft.add([self.vocab.eos])
         return draft
 
     def answer(self, example: Example, rng: random.Random) -> Draft:
@@ -120,7 +110,7 @@ class Writer:
             asked, reply = question.text + ONE_WORD, answer_truly(question, seen)
         draft = Draft()
         draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
-        self._add_plan(draft, in_reading_order(seen), self.vocab.look, self.vocab.end_look)
+        self._add_seen(draft, seen)
         draft.add(self.vocab.text_ids(reply), DECISIVE)
         draft.add([self.vocab.eos])
         return draft
@@ -133,31 +123,36 @@ class Writer:
         draft.add([*self.vocab.text_ids(write_reply(example.claims, style, rng)), self.vocab.eos])
         return draft
 
-    def _add_plan(self, draft: Draft, scene: Scene, begin: int, end: int, weight: float = 1.0) -> None:
-        draft.add([begin, *self.vocab.plan_ids(describe_scene(scene)), end], weight)
+    def _add_seen(self, draft: Draft, scene: Scene) -> None:
+        draft.add([self.vocab.look])
+        self._add_plan(draft, scene)
+        draft.add([self.vocab.end_look])
+
+    def _add_plan(self, draft: Draft, scene: Scene) -> None:
+        """Add what is seen, in reading order; its words and the corners where things begin settle it."""
+        for token in self.vocab.plan_ids(describe_scene(in_reading_order(scene))):
+            draft.add([token], DECISIVE if token in self.vocab.words_and_corners else 1.0)
 
     def _add_image(self, draft: Draft, scene: Scene, first_cell: float) -> None:
-        """Add a scene's image; `first_cell` weighs the token where each thing begins, and 0 the whole image."""
+        """Add a scene's image; `first_cell` weighs the token where each thing begins."""
         start = len(draft.ids)
-        draft.add(self.vocab.image_ids(self.table.codes(scene)), min(first_cell, 1.0))
-        for item in scene.items if first_cell else ():
+        draft.add(self.vocab.image_ids(self.table.codes(scene)))
+        for item in scene.items:
             draft.weights[start + self.vocab.cell_position(item.x1, item.y1)] = first_cell
 
 
 Write = Callable[[Writer, Example, random.Random], Draft]
-TASKS: dict[str, tuple[float, Write]] = {
-    "draw": (0.38, Writer.draw),
-    "reflect": (0.16, Writer.reflect),
-    "caption": (0.10, Writer.caption),
-    "answer": (0.26, Writer.answer),
-    "rewrite": (0.10, Writer.rewrite),
+TASKS: dict[str, dict[Write, float]] = {
+    "draw": {Writer.draw: 1.0},
+    "read": {Writer.caption: 0.35, Writer.answer: 0.30, Writer.reflect: 0.15, Writer.rewrite: 0.20},
 }
-"""Each kind of sequence with its share of the training examples."""
+"""What each of the two models learns: kinds of sequence with their shares. One draws, the other sees and speaks."""
 
 
-def make_example(rng: random.Random, text: str, claims: tuple[Claim, ...], writer: Writer) -> Draft:
+def make_example(rng: random.Random, text: str, claims: tuple[Claim, ...], writer: Writer, tasks: str) -> Draft:
     """Return one training sequence about a prompt, of a kind drawn by its share."""
-    write = rng.choices([write for _, write in TASKS.values()], [share for share, _ in TASKS.values()])[0]
+    kinds = TASKS[tasks]
+    write = rng.choices(list(kinds), list(kinds.values()))[0]
     return write(writer, Example(text, claims, lay_out(claims, rng)), rng)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 from tokenizers import Tokenizer
 
 from datagen.backends.embedded.backend import SHIPPED
@@ -25,17 +26,18 @@ def open_parts() -> tuple[PromptSource, Writer]:
 
 
 def test_batches_are_a_pure_function_of_seed_and_chunk() -> None:
-    first = make_batches(1, 2, *open_parts(), size=4, batches=2)
-    again = make_batches(1, 2, *open_parts(), size=4, batches=2)
-    other = make_batches(1, 3, *open_parts(), size=4, batches=2)
+    first = make_batches(1, 2, *open_parts(), "read", size=4, batches=2)
+    again = make_batches(1, 2, *open_parts(), "read", size=4, batches=2)
+    other = make_batches(1, 3, *open_parts(), "read", size=4, batches=2)
     assert all(np.array_equal(a, b) for x, y in zip(first, again, strict=True) for a, b in zip(x, y, strict=True))
     assert any(a.shape != b.shape or not np.array_equal(a, b) for (a, _), (b, _) in zip(first, other, strict=True))
 
 
-def test_targets_begin_after_what_is_given_and_end_with_eos() -> None:
+@pytest.mark.parametrize("tasks", ["draw", "read"])
+def test_targets_begin_after_what_is_given_and_end_with_eos(tasks: str) -> None:
     source, writer = open_parts()
     vocab = writer.vocab
-    for ids, weights in make_batches(0, 0, source, writer, size=8, batches=4):
+    for ids, weights in make_batches(0, 0, source, writer, tasks, size=8, batches=2):
         target = weights > 0
         assert ids.shape == target.shape
         assert ids.shape[1] % 8 == 0

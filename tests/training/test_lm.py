@@ -12,6 +12,7 @@ from datagen.training.lm import train_lm
 def test_going_on_from_the_shipped_weights_keeps_their_vocabulary_and_starts_low(tmp_path: Path) -> None:
     train_lm(
         tmp_path,
+        tasks="draw",
         codec=SHIPPED,
         steps=50,
         batch=2,

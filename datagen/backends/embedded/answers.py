@@ -18,7 +18,6 @@ from datagen.backends.embedded.vocab import Vocabulary
 from datagen.pictograms import GRID
 from datagen.records import Failure, Request, Sample, Segment
 
-_GUIDANCE = "Step-by-step guidance:"
 IMAGE_TOKENS = GRID * (GRID + 1)
 """Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
 
@@ -47,40 +46,43 @@ class Answer:
 
 
 def read_answer(vocab: Vocabulary, ids: Sequence[int]) -> Answer:
-    """Read what the model wrote after the prompt, token by token, without repairing anything."""
-    rest, pieces = list(ids), list[Piece]()
-    finish = "stop" if rest and rest[-1] == vocab.eos else "length"
+    """Read what a model wrote after a prompt for an image, token by token, without repairing anything."""
+    finish = "stop" if ids and ids[-1] == vocab.eos else "length"
+    pieces, rest, problem = read_sections(vocab, ids)
+    if not problem and not any(piece.codes for piece in pieces):
+        problem = "the model does not switch to an image"
+    elif not problem and rest != [vocab.eos]:
+        problem = "the model goes on where it should have ended"
+    return Answer(pieces, finish, problem)
+
+
+def read_sections(vocab: Vocabulary, ids: Sequence[int]) -> tuple[tuple[Piece, ...], list[int], str]:
+    """Return the whole sections that ids begin with, what is left of the ids, and what is wrong with the next one."""
     sections = {
         vocab.think: (vocab.end_think, "think", "the thought never ends"),
         vocab.look: (vocab.end_look, "look", "the look at the image never ends"),
         vocab.reflect: (vocab.end_reflect, "reflect", "the reflection never ends"),
     }
-    while rest and rest[0] != vocab.eos:
+    rest, pieces, problem = list(ids), list[Piece](), ""
+    while rest and not problem:
         if rest[0] in sections:
             end, role, endless = sections[rest[0]]
-            if end not in rest:
-                return Answer(tuple(pieces), finish, endless)
-            cut = rest.index(end)
-            pieces.append(Piece(role, text=vocab.tokenizer.decode(rest[1:cut], skip_special_tokens=False)))
-            rest = rest[cut + 1 :]
+            if end in rest:
+                cut = rest.index(end)
+                pieces.append(Piece(role, text=vocab.tokenizer.decode(rest[1:cut], skip_special_tokens=False)))
+                rest = rest[cut + 1 :]
+            else:
+                problem = endless
         elif rest[0] == vocab.image:
             codes = _read_codes(vocab, rest)
             if codes is None:
-                return Answer(tuple(pieces), finish, "the image is not six whole rows and an end")
-            drawn = any(piece.codes for piece in pieces)
-            pieces.append(Piece("refined image" if drawn else "image", codes=codes))
-            rest = rest[IMAGE_TOKENS + 2 :]
+                problem = "the image is not six whole rows and an end"
+            else:
+                pieces.append(Piece("image", codes=codes))
+                rest = rest[IMAGE_TOKENS + 2 :]
         else:
             break
-    return Answer(tuple(pieces), finish, _find_problem(pieces, ended=rest == [vocab.eos]))
-
-
-def _find_problem(pieces: Sequence[Piece], *, ended: bool) -> str:
-    if not any(piece.codes for piece in pieces):
-        return "the model does not switch to an image"
-    if not ended:
-        return "the model goes on where it should have ended"
-    return "" if pieces[-1].codes else "the model reflects and does not redraw"
+    return tuple(pieces), rest, problem
 
 
 def _read_codes(vocab: Vocabulary, ids: Sequence[int]) -> tuple[int, ...] | None:
@@ -94,27 +96,6 @@ def _read_codes(vocab: Vocabulary, ids: Sequence[int]) -> tuple[int, ...] | None
     if not whole or list(ids[1 + IMAGE_TOKENS : 2 + IMAGE_TOKENS]) != [vocab.end_image]:
         return None
     return tuple(token - vocab.first_code for line in lines for token in line[1:])
-
-
-def resume(vocab: Vocabulary, answer: Answer) -> list[int]:
-    """Return how another round begins: the guidance of the last reflection as the plan, and the last image.
-
-    Empty for an answer that is not a whole reflection, or whose reflection gives no guidance.
-    """
-    if answer.problem or len(answer.pieces) < 2 or answer.pieces[-1].role != "refined image":
-        return []
-    _, found, guidance = answer.pieces[-2].text.rpartition(_GUIDANCE)
-    if not found:
-        return []
-    plan = [vocab.think, *vocab.plan_ids(guidance.strip()), vocab.end_think]
-    return [*plan, *vocab.image_ids(answer.pieces[-1].codes)]
-
-
-def extend(answer: Answer, again: Answer) -> Answer:
-    """Return an answer with the round that was written after `resume`; unchanged if that round is not whole."""
-    if again.problem or not any(piece.role == "refined image" for piece in again.pieces):
-        return answer
-    return Answer((*answer.pieces, *again.pieces[2:]), again.finish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +113,16 @@ class Reader:
         self, requests: Sequence[Request], written: Sequence[Answer], switch: str = "autonomous"
     ) -> Iterator[Sample | Failure]:
         """Yield one sample for each request, in order, or a failure that says what was wrong with its answer."""
-        problems = [_find_missing(request, answer) for request, answer in zip(requests, written, strict=True)]
         codes = {
             (k, j): piece.codes
             for k, answer in enumerate(written)
             for j, piece in enumerate(answer.pieces)
-            if piece.codes and not problems[k]
+            if piece.codes and not answer.problem
         }
         images = draw_codes(self.codec, codes, self.batch, self.device)
-        for k, (request, answer, problem) in enumerate(zip(requests, written, problems, strict=True)):
-            if problem:
-                yield Failure.unanswered(request, problem, answer.text)
+        for k, (request, answer) in enumerate(zip(requests, written, strict=True)):
+            if answer.problem:
+                yield Failure.unanswered(request, answer.problem, answer.text)
                 continue
             segments = tuple(
                 Segment("image", piece.role, image=images[k, j])
@@ -155,14 +135,6 @@ class Reader:
             )
 
 
-def _find_missing(request: Request, answer: Answer) -> str:
-    """Say what is wrong with an answer to a request, or `""`."""
-    redraws = any(piece.role == "refined image" for piece in answer.pieces)
-    if not answer.problem and redraws != (request.mode == "reflect"):
-        return "the model redraws unasked" if redraws else "the model does not look and redraw"
-    return answer.problem
-
-
 @dataclass(slots=True)
 class Fitting:
     """Prompts as ids, and which of them leave room for an answer."""
@@ -173,8 +145,9 @@ class Fitting:
 
     @classmethod
     def sort(cls, vocab: Vocabulary, requests: Sequence[Request], limit: int) -> Fitting:
-        """Encode prompts; those of more than `limit` tokens become failures."""
-        fitting = cls([vocab.prompt_ids(request.prompt.text, request.mode) for request in requests])
+        """Encode prompts; those of more than `limit` tokens become failures. A reflection begins with a thought."""
+        modes = ["think" if request.mode == "reflect" else request.mode for request in requests]
+        fitting = cls([vocab.prompt_ids(r.prompt.text, mode) for r, mode in zip(requests, modes, strict=True)])
         for k, ids in enumerate(fitting.ids):
             if len(ids) <= limit:
                 fitting.kept.append(k)

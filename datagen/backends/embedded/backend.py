@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,25 +13,26 @@ import torch
 from pydantic import Field
 
 from datagen.backends._options import BackendOptions
-from datagen.backends.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, extend, read_answer, resume
+from datagen.backends.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, read_answer
 from datagen.backends.embedded.chat import ChatModel
-from datagen.backends.embedded.checkpoint_io import load_codec, require_files
+from datagen.backends.embedded.checkpoint_io import READER, load_codec, require_files
 from datagen.backends.embedded.decoder import LlamaDecoder
+from datagen.backends.embedded.reflection import reflect
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.chat import ChatRequest, Reply
 from datagen.errors import BackendError
-from datagen.records import Failure, Request, Sample, seed_of
+from datagen.records import Failure, Request, Sample
 
 SHIPPED = Path(__file__).parent / "checkpoint"
 ENGINE = "embedded/2"
-REFLECTION = 3
-"""How many times `max_tokens` a reflection may take."""
+BESIDE_IMAGE = 8
+"""Tokens kept free beside the image when a prompt is read: marks, and the least of a plan."""
 
 
 class EmbeddedOptions(BackendOptions):
     """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU.
 
-    `max_tokens` bounds prompt, thought and image; a reflection may take three times as many.
+    `max_tokens` bounds prompt, thought and image; `rounds` is how often a reflection looks and redraws.
     """
 
     checkpoint: Path = SHIPPED
@@ -73,54 +75,62 @@ class EmbeddedBackend:
             "max_tokens": options.max_tokens,
             "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
         }
+        self._limit = options.max_tokens - IMAGE_TOKENS - BESIDE_IMAGE
         self.threads = options.threads or (count_cores() if options.device == "cpu" else 1)
         self._reader = Reader(
             self.vocab, self.codec, ENGINE, self.settings, device=options.device, batch=options.batch_size
         )
-        self._talker = ChatModel(self.vocab, self.codec, self.decoder, batch=options.batch_size, threads=self.threads)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample for each request, in order, or a failure that says what was wrong with what it wrote."""
-        fitting = Fitting.sort(self.vocab, requests, self.options.max_tokens - IMAGE_TOKENS - 8)
-        order = sorted(fitting.kept, key=lambda k: expected_length(requests[k]), reverse=True)
+        """Yield one sample for each request, in order, or a failure that says what was wrong with what it wrote.
+
+        Raises BackendError when a reflection is asked of a checkpoint that cannot read.
+        """
+        fitting = Fitting.sort(self.vocab, requests, self._limit)
+        order = sorted(fitting.kept, key=lambda k: expected_length(requests[k]), reverse=True)  # the longest run first
+        written = self.write([fitting.ids[k] for k in order], [requests[k].seed for k in order])
+        answers = {k: read_answer(self.vocab, ids) for k, ids in zip(order, written, strict=True)}
         made: dict[int, Sample | Failure] = dict(fitting.failures)
-        for mode in {requests[k].mode for k in order}:
-            ours = [k for k in order if requests[k].mode == mode]  # the longest batch never runs alone, last
-            written = self.write([fitting.ids[k] for k in ours], [requests[k].seed for k in ours], mode)
-            answers = [read_answer(self.vocab, ids) for ids in written]
-            if mode == "reflect":
-                for turn in range(2, self.options.rounds + 1):
-                    self._reflect_again([requests[k] for k in ours], answers, turn)
-            made.update(zip(ours, self._reader.read([requests[k] for k in ours], answers), strict=True))
+        for driven in (False, True):
+            ours = [k for k in order if (requests[k].mode == "reflect") == driven]
+            asked, found = [requests[k] for k in ours], [answers[k] for k in ours]
+            for turn in range(1, self.options.rounds + 1 if driven and ours else 0):
+                found = reflect(
+                    self.vocab, asked, found, self.talker.read, self.write, turn=turn, limit=self._limit + 4
+                )
+            switch = "forced" if driven else "autonomous"
+            made.update(zip(ours, self._reader.read(asked, found, switch), strict=True))
         yield from (made[k] for k in range(len(requests)))
 
-    def _reflect_again(self, requests: Sequence[Request], answers: list[Answer], turn: int) -> None:
-        """Add a round to each answer, in place: its guidance and its last image become plan and image of a new start.
-
-        An answer whose round goes wrong keeps the rounds that it has.
-        """
-        begun = {k: begin for k, answer in enumerate(answers) if (begin := resume(self.vocab, answer))}
-        prompts = [self.vocab.prompt_ids(requests[k].prompt.text, "reflect") + begin for k, begin in begun.items()]
-        seeds = [seed_of(requests[k].seed, "round", turn) for k in begun]
-        for (k, begin), ids in zip(begun.items(), self.write(prompts, seeds, "reflect"), strict=True):
-            answers[k] = extend(answers[k], read_answer(self.vocab, [*begin, *ids]))
-
-    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], mode: str = "think") -> list[list[int]]:
+    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
         """Return what the model writes after each prompt (token ids), one batch a core at once."""
         options = self.options
         return self.decoder.sample(
             prompts,
             seeds,
             batch=options.batch_size,
-            length=options.max_tokens * (REFLECTION if mode == "reflect" else 1),
+            length=options.max_tokens,
             eos=self.vocab.eos,
             temperature=options.temperature,
             threads=self.threads,
         )
 
+    @cached_property
+    def talker(self) -> ChatModel:
+        """The model that reads, loaded on first use. Raises BackendError when the checkpoint has none."""
+        folder, options = self.options.checkpoint / READER, self.options
+        if not (folder / "model.safetensors").is_file():
+            hint = "train one: python -m datagen.training lm --tasks read"
+            raise BackendError("the checkpoint draws, and has no model that reads", where=str(folder), hint=hint)
+        try:
+            decoder = LlamaDecoder(folder, options.device)
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise BackendError(f"the checkpoint cannot be loaded: {error}", where=str(folder)) from error
+        return ChatModel(self.vocab, self.codec, decoder, batch=options.batch_size, threads=self.threads)
+
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
-        return self._talker.chat(requests)
+        return self.talker.chat(requests)
 
     def read(self, ids: Sequence[int]) -> Answer:
         """Read what the model wrote after the prompt, token by token, without repairing anything."""

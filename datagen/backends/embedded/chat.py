@@ -72,6 +72,10 @@ class ChatModel:
         for k, request in enumerate(requests):
             yield check_reply(replies[k], request.sampling)
 
+    def read(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
+        """Return what the model writes after each prompt (token ids), greedily, to the end of all."""
+        return self._write([list(ids) for ids in prompts], list(seeds), 0.0, MOST_TOKENS, batch=self._batch)
+
     def _encode(self, request: ChatRequest) -> list[int]:
         """Return a chat as ids: all words, then all images. Raises ValueError, or OSError for a broken image."""
         parts = [part for message in request.messages for part in message.parts]
@@ -120,13 +124,20 @@ class ChatModel:
         return Reply(self._spell([int(ids[0])]), "length", named)
 
     def _write(
-        self, prompts: list[list[int]], seeds: list[int], temperature: float, most: int, end: int | None = None
+        self,
+        prompts: list[list[int]],
+        seeds: list[int],
+        temperature: float,
+        most: int,
+        *,
+        end: int | None = None,
+        batch: int | None = None,
     ) -> list[list[int]]:
         longest = max(len(ids) for ids in prompts)
         written = self._decoder.sample(
             prompts,
             seeds,
-            batch=min(self._batch, len(prompts)),
+            batch=batch or min(self._batch, len(prompts)),
             length=min(longest + most, MOST_TOKENS),
             eos=self._vocab.eos if end is None else end,
             temperature=temperature,

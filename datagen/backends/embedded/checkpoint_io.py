@@ -2,6 +2,7 @@
 
 config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json   the LM, bf16
 codec/codec.json  codec/codec.safetensors                                                         the image tokenizer
+reader/config.json  reader/model.safetensors                  if there: the LM that reads, with the same tokenizers
 
 The image tokenizer has a folder of its own because vLLM takes every safetensors file beside config.json for the LM's.
 """
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import LlamaForCausalLM
 
+READER = "reader"
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "codec/codec.json", "codec/codec.safetensors")
 
 

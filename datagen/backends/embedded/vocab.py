@@ -2,11 +2,15 @@
 
     <|bos|> <|think|>  a red star  <|assistant|> <think> plan </think> <image> rows </image> <|eos|>
     <|bos|> <|direct|> a red star  <|assistant|>                       <image> rows </image> <|eos|>
-    <|bos|> <|reflect|> a red star <|assistant|> <think> plan </think> <image> rows </image>
-                <look> what it sees </look> <reflect> what to improve </reflect> <image> rows </image> <|eos|>
-    <|bos|> <|chat|> words <image> rows </image> <|assistant|> words <|eos|>
 
-A row is `<|row_r|>` and six image tokens; there are six rows.
+is what the model that draws writes. A second one, in the same vocabulary, sees and speaks:
+
+    <|bos|> <|chat|> words <image> cells </image> <|assistant|> <look> what it sees </look> words <|eos|>
+    <|bos|> <|reflect|> a red star <|assistant|> <think> plan </think> <image> cells </image>
+                                                 <look> what it sees </look> <reflect> what to change </reflect> <|eos|>
+
+A row is `<|row_r|>` and six image tokens; there are six rows. The reader is shown each image token behind the corner
+where its cell begins, so that it can say where a thing is by copying.
 
 What stands after `<|assistant|>` is all the model's own: it opens and closes the thought, and it decides when to draw.
 Text is byte-level BPE without loss; capital letters always stand alone, so that a word to be written is read letter by
@@ -107,6 +111,9 @@ class Vocabulary:
         self.reflect, self.end_reflect = ids[REFLECT], ids[END_REFLECT]
         self.rows = [ids[token] for token in ROWS]
         self.first_code = ids[first_code]
+        self.corners = [known[corner(x, y)] for y in range(GRID) for x in range(GRID)]
+        corners = {known[point] for point in CORNERS}
+        self.words_and_corners = frozenset(corners | {token for token in known.values() if token < self.pad})
         self.size = tokenizer.get_vocab_size()
 
     def text_ids(self, text: str) -> list[int]:
@@ -125,6 +132,13 @@ class Vocabulary:
             drawn += [self.first_code + code for code in codes[row * GRID : (row + 1) * GRID]]
         return [*drawn, self.end_image]
 
+    def seen_ids(self, codes: Sequence[int]) -> list[int]:
+        """Return an image as the reader is shown it: every code behind the corner of its cell."""
+        cells = (
+            pair for point, code in zip(self.corners, codes, strict=True) for pair in (point, self.first_code + code)
+        )
+        return [self.image, *cells, self.end_image]
+
     @staticmethod
     def cell_position(x: int, y: int) -> int:
         """Return where in `image_ids` the token of a cell stands: behind the begin and the token of its row."""
@@ -136,8 +150,12 @@ class Vocabulary:
 
     def chat_ids(self, text: str, images: Sequence[Sequence[int]]) -> list[int]:
         """Return the ids of a chat up to where the model takes over: the words, then the codes of each image."""
-        seen = [token for codes in images for token in self.image_ids(codes)]
+        seen = [token for codes in images for token in self.seen_ids(codes)]
         return [self.bos, self.chat, *self.text_ids(text), *seen, self.assistant]
+
+    def reflection_ids(self, text: str, plan: Sequence[int], codes: Sequence[int]) -> list[int]:
+        """Return the ids of a prompt with the plan (its ids, marks included) and the image that were made for it."""
+        return [*self.prompt_ids(text, "reflect"), *plan, *self.seen_ids(codes)]
 
     def answer_ids(self, plan: str | None, codes: Sequence[int]) -> list[int]:
         """Return the ids that the model should write: the thought if any, the image, the end."""

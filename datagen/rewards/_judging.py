@@ -1,0 +1,111 @@
+"""Makes verdicts of a judge's answers: about the whole prompt, about each atom, about a graph of questions.
+
+The evidence says `holds`, not `passed`: `_verdict.passed` is the strict verdict of arithmetic, and pass@k must not move
+because a recipe selects by a judge. The judge that selects is never the judge that evaluates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from datagen.records import Prompt, Sample, Verdict
+from datagen.rewards._asking import SAMPLES, Answer, Asked, ask_all
+from datagen.rewards._questions import ONE_WORD, WHOLE, YES, ask_claims
+from datagen.rewards._tools import Tools
+
+NO_JUDGE = "no judge: add `judge:` to the recipe, for example judge: embedded"
+"""Why a scorer that asks does not judge where there is nobody to ask."""
+HOLDS = 0.5
+"""Least P of an answer that holds."""
+
+
+def judge_whole(name: str, prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Return P(yes) to the question `WHOLE[name]` about the prompt's text."""
+    answers = _ask(sample, tools, [(WHOLE[name].format(prompt.text), YES)])
+    if isinstance(answers, Verdict):
+        return answers
+    p = answers[0].probability or 0.0
+    reason = f"the judge says yes with P {p:.2f}" + _tell_how(answers)
+    return Verdict(p, reason, {"holds": p >= HOLDS, **_list_answers(answers)})
+
+
+def judge_atoms(prompt: Prompt, sample: Sample, tools: Tools, join: Callable[[Sequence[float]], float]) -> Verdict:
+    """Return the joined P of the accepted answers to each atom (Soft-TIFA)."""
+    atoms = [question for question in ask_claims(prompt.claims) if question.atom]
+    if not atoms:
+        return Verdict(None, "no claim")
+    answers = _ask(sample, tools, [(atom.text + ONE_WORD, atom.accepted) for atom in atoms])
+    if isinstance(answers, Verdict):
+        return answers
+    values = [answer.probability or 0.0 for answer in answers]
+    doubts = [f"{atom.text} P {p:.2f}" for atom, p in zip(atoms, values, strict=True) if p < HOLDS]
+    reason = ("the judge doubts: " + "; ".join(doubts) if doubts else "the judge affirms all") + _tell_how(answers)
+    return Verdict(join(values), reason, {"holds": not doubts, **_list_answers(answers)})
+
+
+def judge_graph(prompt: Prompt, sample: Sample, tools: Tools, *, cascade: bool) -> Verdict:
+    """Return the share of questions that hold and whose parents hold, each answer yes or no at P 0.5."""
+    questions = ask_claims(prompt.claims)
+    if not questions:
+        return Verdict(None, "no claim")
+    answers = _ask(sample, tools, [(question.text + ONE_WORD, question.accepted) for question in questions])
+    if isinstance(answers, Verdict):
+        return answers
+    raw = [(answer.probability or 0.0) >= HOLDS for answer in answers]
+    settled = settle(raw, [question.parents for question in questions], cascade=cascade)
+    failed = [
+        question.text + ("" if not own else " (moot, what it asks about is not there)")
+        for question, own, holds in zip(questions, raw, settled, strict=True)
+        if not holds
+    ]
+    reason = ("the judge denies: " + "; ".join(failed) if failed else "the judge affirms all") + _tell_how(answers)
+    evidence = {"holds": not failed, **_list_answers(answers), "settled": settled}
+    return Verdict(sum(settled) / len(settled), reason, evidence)
+
+
+def settle(raw: Sequence[bool], parents: Sequence[Sequence[int]], *, cascade: bool) -> list[bool]:
+    """Return which questions hold once each needs all its parents; a parent stands before its children.
+
+    With `cascade` a parent counts as settled, so that a failure reaches all below it (DPG-Bench, arXiv 2403.05135);
+    without, as it was answered, so that it reaches its children alone (OneIG-Bench, arXiv 2506.07977).
+    """
+    settled: list[bool] = []
+    for own, above in zip(raw, parents, strict=True):
+        settled.append(own and all((settled if cascade else raw)[k] for k in above))
+    return settled
+
+
+def _ask(sample: Sample, tools: Tools, questions: Sequence[tuple[str, tuple[str, ...]]]) -> list[Answer] | Verdict:
+    """Return the answers of all questions, or the verdict None if one has no answer."""
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    if tools.ask is None:
+        return Verdict(None, NO_JUDGE)
+    answers = ask_all(tools.ask, [Asked(sample.image, text, accepted, sample.seed) for text, accepted in questions])
+    problems = [answer.problem for answer in answers if answer.problem]
+    if problems:
+        some = f" ({len(problems)} of {len(answers)} questions)" if len(answers) > 1 else ""
+        return Verdict(None, problems[0] + some, _list_answers(answers))
+    return answers
+
+
+def _list_answers(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return the evidence: how P was had, and each question with its P and what was said."""
+    drawn = any(answer.why_drawn for answer in answers)
+    listed = [
+        {
+            "question": answer.asked.text,
+            "accepted": list(answer.asked.accepted),
+            "p": None if answer.probability is None else round(answer.probability, 6),
+            "tokens": answer.said,
+        }
+        for answer in answers
+    ]
+    how: dict[str, Any] = {"method": "sampling", "samples": SAMPLES} if drawn else {"method": "first token"}
+    return {**how, "questions": listed}
+
+
+def _tell_how(answers: Sequence[Answer]) -> str:
+    why = next((answer.why_drawn for answer in answers if answer.why_drawn), "")
+    return f" (sampling, {SAMPLES} answers: {why})" if why else ""

@@ -1,0 +1,18 @@
+"""Asks a judge whether the image shows the prompt: VQAScore (arXiv 2404.01291). See docs/judges.md.
+
+Value: P(yes) to `Does this figure show "…"? Please answer Yes or No.` (github.com/linzhiqiu/t2v_metrics at 6ecb74f).
+"""
+
+from __future__ import annotations
+
+from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.rewards._judging import judge_whole
+from datagen.rewards._tools import Tools
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"count", "attribute", "relation", "text"})
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge the prompt's text on the sample's last image."""
+    return judge_whole("vqascore", prompt, sample, tools)
