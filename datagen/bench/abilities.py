@@ -117,19 +117,21 @@ def bench_judge(
         for request, answer in zip(requests, backend.generate(requests), strict=True)
         if isinstance(answer, Sample)
     ]
-    said = [vqa.score(prompt, sample, judge).value or 0.0 for prompt, sample in drawn]
-    truth = [judge_sample(prompt, sample, tools) for prompt, sample in drawn]
+    said = [vqa.score(prompt, sample, judge).value for prompt, sample in drawn]
+    judged = [
+        (prompt.weakness, p, judge_sample(prompt, sample, tools))
+        for (prompt, sample), p in zip(drawn, said, strict=True)
+        if p is not None
+    ]
     rows: list[Row] = []
     for weakness in ("all", *WEAKNESSES):
-        pairs = [
-            (p, t) for (prompt, _), p, t in zip(drawn, said, truth, strict=True) if weakness in ("all", prompt.weakness)
-        ]
+        pairs = [(p, truth) for name, p, truth in judged if weakness in ("all", name)]
         low, high = bootstrap_auc(pairs)
         rows.append(
             {
                 "judge P(yes)": weakness,
                 "images": len(pairs),
-                "right": sum(t for _, t in pairs) / len(pairs),
+                "right": sum(truth for _, truth in pairs) / max(1, len(pairs)),
                 "AUC": auc_of(pairs),
                 "low": low,
                 "high": high,

@@ -232,6 +232,9 @@ def check_plugins(run: Run) -> None:
         if getattr(module, "TARGET", None) not in ("text", "image"):
             hint = 'define TARGET = "image" or TARGET = "text"'
             raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
+        if getattr(module, "NEEDS_JUDGE", False) and run.recipe.judge is None:
+            hint = "add `judge: embedded` to the recipe, or another backend that answers chats"
+            raise ConfigError(f"the scorer {name!r} asks a judge, and the recipe names none", hint=hint)
     _ = run.policy, run.taxonomy, run.blocked
     if run.expansion is not None and run.expansion.backend is not None:
         load_plugin("backends", run.expansion.backend.name, "build")

@@ -56,7 +56,7 @@ def make_tools(
     detect: Callable[[bytes], list[Detection]],
     read_text: Callable[[bytes], list[str]],
     *,
-    ask: Callable[[Sequence[ChatRequest]], Sequence[Reply]] | None = None,
+    ask: Ask | None = None,
 ) -> Tools:
     """Return tools that look at the current image once; `detect.labels`, if it has any, become the known labels."""
     return Tools(_LastImage(detect), _LastImage(read_text), getattr(detect, "labels", None), ask)

@@ -10,6 +10,7 @@ from datagen.rewards._judging import judge_graph
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
+NEEDS_JUDGE = True
 JUDGES = frozenset({"count", "attribute", "relation", "text"})
 
 

@@ -21,6 +21,7 @@ from datagen.rewards._tools import Tools
 from datagen.shipped import shipped_path
 
 TARGET: Modality = "image"
+NEEDS_JUDGE = True
 JUDGES = frozenset({"count", "attribute", "relation", "text"})
 MOST_TOKENS = 1024
 """Tokens of the reasoning and its verdict."""
@@ -65,7 +66,7 @@ def read_verdict(reply: Reply) -> Verdict:
 
 def _shorten(reasoning: str) -> str:
     """Return the end of a reasoning, which concludes it, on one line."""
-    line = " ".join(reasoning.split())
+    line = " ".join(reasoning.split()).rstrip("$* ")
     return line if len(line) <= _REASON_CHARACTERS else "…" + line[-_REASON_CHARACTERS:].partition(" ")[2]
 
 

@@ -14,6 +14,7 @@ from datagen.rewards._judging import judge_atoms
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
+NEEDS_JUDGE = True
 JUDGES = frozenset({"count", "attribute", "relation", "text"})
 EPSILON = 1e-6
 """Least P of an atom; our choice."""

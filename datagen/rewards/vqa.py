@@ -11,6 +11,7 @@ from datagen.rewards._judging import judge_whole
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
+NEEDS_JUDGE = True
 JUDGES = frozenset({"count", "attribute", "relation", "text"})
 
 
