@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
+from datagen.errors import ConfigError, PluginError
+from datagen.pipeline import create_run
 from datagen.records import Score
 from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
 from tests.helpers.runs import build_here, small_recipe
@@ -60,3 +62,29 @@ def test_a_run_without_reflection_does_not_speak_of_it(tmp_path: Path) -> None:
     assert "h-rounds" not in page
     rows = load_dataset(str(tmp_path / "run" / "dataset"), split="train")
     assert set(rows["gain"]) == {None}
+
+
+def test_a_backend_that_does_not_reflect_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    recipe = small_recipe(mode="reflect", backend={"name": "tests.helpers.deaf", "fault": "swapped"})
+    with pytest.raises(ConfigError, match="does not reflect"):
+        create_run(recipe, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_scorer_that_asks_needs_a_judge(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'vqa' asks a judge"):
+        create_run(small_recipe(rewards=["vqa"]), str(tmp_path / "run"))
+    with pytest.raises(PluginError, match="no backends named 'nobody'"):
+        create_run(small_recipe(rewards=["vqa"], judge="nobody"), str(tmp_path / "run"))
+    run = create_run(small_recipe(rewards=["vqa"], judge="tests.helpers.instant"), str(tmp_path / "run"))
+    with pytest.raises(ConfigError, match="does not answer questions"):
+        _ = run.judge
+
+
+def test_a_judge_scores_through_the_pipeline(tmp_path: Path) -> None:
+    recipe = small_recipe(rewards=["counting", "vqa"], judge={"name": "tests.helpers.judge", "says": "No"})
+    run, _ = build_here(recipe, tmp_path / "run")
+    scores = [score for score in run.folder.read_scores(0) if score.name == "vqa"]
+    assert [score.value for score in scores] == pytest.approx([0.1] * len(scores))
+    assert scores
+    assert all(score.evidence["holds"] is False for score in scores)

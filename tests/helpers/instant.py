@@ -20,6 +20,8 @@ from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import COLORS, Scene, draw_scene
 from datagen.records import Failure, Request, Sample, Segment
 
+REFLECTS = True
+
 
 @dataclass(frozen=True)
 class Instant:

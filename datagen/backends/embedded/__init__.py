@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+REFLECTS = True
 FORM = "pictograms"
 """Name of the instruction template by which it learned to rewrite: `templates/expansion/pictograms.j2`."""
 

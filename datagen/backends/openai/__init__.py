@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import MissingExtraError
 
+REFLECTS = True
+
 if TYPE_CHECKING:
     from datagen.backends.openai.backend import OpenAIBackend
 
