@@ -4,6 +4,8 @@ A scorer is a module with `TARGET` (the modality it judges), `JUDGES` (the kinds
 `score(prompt, sample, tools) -> Verdict`. It reads claims, never the prose of a prompt. What it cannot judge is
 `Verdict(None, reason)`; what it raises is recorded by the pipeline as a failure of that one sample.
 
+A scorer that asks a model about the image says `NEEDS_JUDGE = True`, and its recipe names one under `judge:`.
+
 A verdict whose evidence has `passed` (bool) also says whether what it judges holds outright; `_verdict.passed` joins
 these for pass@k.
 """

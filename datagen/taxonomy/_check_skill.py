@@ -184,8 +184,8 @@ class SkillCheck:
         elif claim.kind == "attribute" and ANY_ATTRIBUTE not in self.scorable:
             name = claim.arguments["name"].literal
             if name != COLOR:
-                what = f"no shipped scorer can judge the attribute {name!r} of {source}, it stays without a score"
-                self.report(path, what, "add a scorer that answers questions about images", severity="warning")
+                what = f"only a judge that answers questions can score the attribute {name!r} of {source}"
+                self.report(path, what, "add `vqa` and a `judge:` to the recipe", severity="warning")
         elif claim.kind == "relation":
             argument = claim.arguments["name"]
             said = self.values[argument.slot] if argument.slot else [argument.literal]
