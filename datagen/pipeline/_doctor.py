@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe
+from datagen.errors import BackendError
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, score_sample
 from datagen.prompts.templated import plan_prompts
@@ -148,6 +149,10 @@ def _check_chat(backend: Any) -> Iterator[Finding]:
         "chat: log-probabilities": Sampling(max_tokens=1, top_logprobs=5),
     }
     question = (Message.say("user", "Is a cat an animal? How many letters has its name?"),)
-    replies = backend.chat([ChatRequest(question, sampling) for sampling in cases.values()])
+    try:
+        replies = list(backend.chat([ChatRequest(question, sampling) for sampling in cases.values()]))
+    except BackendError as error:  # a model that only draws
+        yield Finding("chat", "warning", error.what)
+        return
     for name, reply in zip(cases, replies, strict=True):
         yield Finding(name, "warning" if reply.error else "ok", reply.error or f"obeyed: {reply.text[:40]!r}")
