@@ -19,16 +19,13 @@ def bench_model(
     candidates: Annotated[int, typer.Option(min=8, help="Samples a prompt; pass@k is for this k.")] = 8,
     seed: Annotated[int, typer.Option(help="Of prompts and samples.")] = 1,
     mode: Annotated[str, typer.Option(help="think or direct")] = "think",
-    reading: Annotated[bool, typer.Option(help="Also captions, judging, reflection and rewrites.")] = True,
     json: JsonOption = None,
 ) -> None:
-    """Judge the embedded model on prompts it was never trained on: how it draws, and how it reads."""
+    """Judge the embedded model on prompts it was never trained on: how it draws and, if it can, how it reads."""
     from datagen.backends.embedded.backend import SHIPPED
     from datagen.bench.model import bench_model as measure
 
-    tables = measure(
-        checkpoint or SHIPPED, per_skill=prompts, candidates=candidates, seed=seed, mode=mode, reading=reading
-    )
+    tables = measure(checkpoint or SHIPPED, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
     _show(tables, json)
 
 

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 from datagen.backends.embedded.backend import EmbeddedBackend, EmbeddedOptions
+from datagen.backends.embedded.checkpoint_io import has_reader
 from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import draw_scene
 from datagen.plugins import load_plugin
@@ -163,10 +164,8 @@ def _as_sample(prompt: Prompt, pixels: np.ndarray) -> Sample:
     return Sample(f"{prompt.id}-00", prompt.id, 0, 0, "direct", "true scene", "none", "stop", segments)
 
 
-def bench_model(
-    checkpoint: Path, *, per_skill: int, candidates: int, seed: int, mode: str, reading: bool
-) -> dict[str, list[Row]]:
-    """Measure a checkpoint: tables `tokenizer` and `model`, and with `reading` what else it can do (`abilities`).
+def bench_model(checkpoint: Path, *, per_skill: int, candidates: int, seed: int, mode: str) -> dict[str, list[Row]]:
+    """Measure a checkpoint: tables `tokenizer` and `model`, and those of `bench.abilities` if it has a reader.
 
     Raises BackendError when it cannot be loaded.
     """
@@ -174,7 +173,7 @@ def bench_model(
     prompts, tools = draw_held_out(per_skill, seed), open_tools()
     judged = list(judge_model(backend, prompts, candidates, seed, mode, tools))
     tables = {"tokenizer": judge_codec(backend, prompts, seed, tools), "model": tabulate(judged, candidates)}
-    if reading:
+    if has_reader(checkpoint):
         from datagen.bench.abilities import measure_abilities
 
         tables |= measure_abilities(backend, prompts, candidates, seed, tools)

@@ -15,7 +15,7 @@ from pydantic import Field
 from datagen.backends._options import BackendOptions
 from datagen.backends.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, read_answer
 from datagen.backends.embedded.chat import ChatModel
-from datagen.backends.embedded.checkpoint_io import READER, load_codec, require_files
+from datagen.backends.embedded.checkpoint_io import READER, has_reader, load_codec, require_files
 from datagen.backends.embedded.decoder import LlamaDecoder
 from datagen.backends.embedded.reflection import reflect
 from datagen.backends.embedded.vocab import Vocabulary
@@ -119,7 +119,7 @@ class EmbeddedBackend:
     def talker(self) -> ChatModel:
         """The model that reads, loaded on first use. Raises BackendError when the checkpoint has none."""
         folder, options = self.options.checkpoint / READER, self.options
-        if not (folder / "model.safetensors").is_file():
+        if not has_reader(options.checkpoint):
             hint = "train one: python -m datagen.training lm --tasks read"
             raise BackendError("the checkpoint draws, and has no model that reads", where=str(folder), hint=hint)
         try:

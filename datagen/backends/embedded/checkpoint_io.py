@@ -40,6 +40,11 @@ def has_codec(folder: Path) -> bool:
     return (folder / "codec" / "codec.json").is_file()
 
 
+def has_reader(folder: Path) -> bool:
+    """Say whether a checkpoint folder has a model that reads."""
+    return (folder / READER / "model.safetensors").is_file()
+
+
 def save_codec(codec: ImageCodec, folder: Path) -> None:
     """Write the image tokenizer (float32) as codec/codec.json and codec/codec.safetensors in a folder."""
     from safetensors.torch import save_file
