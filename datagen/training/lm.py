@@ -40,11 +40,18 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class LMShape:
-    """Size of the language model; heads of 64, one key-value head for a small cache."""
+    """Size of a language model."""
 
     width: int = 192
     layers: int = 6
     inner: int = 512
+    heads: int = 3
+    kv_heads: int = 1
+
+
+SHAPES = {"draw": LMShape(), "read": LMShape(layers=4, heads=6, kv_heads=6)}
+"""The drawer has one key-value head, for a small cache. The reader has one for each of its heads: it has to copy from
+what it reads, and with a single one it did not learn to."""
 
 
 def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
@@ -56,9 +63,9 @@ def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
         hidden_size=shape.width,
         intermediate_size=shape.inner,
         num_hidden_layers=shape.layers,
-        num_attention_heads=shape.width // 64,
-        num_key_value_heads=1,
-        head_dim=64,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.width // shape.heads,
         max_position_embeddings=512,
         tie_word_embeddings=True,
         pad_token_id=vocab.pad,
@@ -140,7 +147,7 @@ def train_lm(
     tokenizer = prepare_folder(out, codec, init)
     vocab = Vocabulary(tokenizer)
     torch.manual_seed(seed)
-    model = _load(init) if init else new_model(vocab, LMShape())
+    model = _load(init) if init else new_model(vocab, SHAPES[tasks])
     model.to(device).train()
     matrices, rest = split_parameters(model, ("embed_tokens",))
     optimizers = [

@@ -89,10 +89,7 @@ class Writer:
 
     def caption(self, example: Example, rng: random.Random) -> Draft:
         """An image, right or spoiled, and what is on it."""
-        return self.describe(spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene)
-
-    def describe(self, seen: Scene) -> Draft:
-        """An image and what is on it."""
+        seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
         draft = Draft()
         draft.add(self.vocab.chat_ids(DESCRIBE, [self.table.codes(seen)]), 0)
         self._add_plan(draft, seen)
@@ -147,27 +144,16 @@ class Writer:
 Write = Callable[[Writer, Example, random.Random], Draft]
 TASKS: dict[str, dict[Write, float]] = {
     "draw": {Writer.draw: 1.0},
-    "look": {Writer.caption: 0.85, Writer.rewrite: 0.15},
-    "read": {Writer.caption: 0.15, Writer.answer: 0.15, Writer.reflect: 0.15, Writer.rewrite: 0.55},
+    "read": {Writer.caption: 0.25, Writer.answer: 0.25, Writer.reflect: 0.20, Writer.rewrite: 0.30},
 }
-"""What each of the two models learns: kinds of sequence with their shares. One draws, the other sees and speaks.
-
-The reader begins with `look`: images of one or two things, so that it finds out where a thing begins.
-"""
-FEW_THINGS = 2
-"""Most things on an image of `look`."""
+"""What each of the two models learns: kinds of sequence with their shares. One draws, the other sees and speaks."""
 
 
 def make_example(rng: random.Random, text: str, claims: tuple[Claim, ...], writer: Writer, tasks: str) -> Draft:
     """Return one training sequence about a prompt, of a kind drawn by its share."""
     kinds = TASKS[tasks]
-    scene = lay_out(claims, rng)
-    if tasks == "look" and len(scene.items) > FEW_THINGS:
-        kept = scene.items[: rng.randint(1, FEW_THINGS)]
-        scene = Scene(scene.background, kept)
-        return writer.describe(scene)
     write = rng.choices(list(kinds), list(kinds.values()))[0]
-    return write(writer, Example(text, claims, scene), rng)
+    return write(writer, Example(text, claims, lay_out(claims, rng)), rng)
 
 
 def write_reply(claims: Sequence[Claim], style: str, rng: random.Random) -> str:

@@ -40,7 +40,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes((SHIPPED / name).read_bytes())
     torch.manual_seed(0)
     tokenizer = Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
-    save_lm(new_model(Vocabulary(tokenizer), LMShape(layers=2)), tokenizer, folder / READER)
+    save_lm(new_model(Vocabulary(tokenizer), LMShape(layers=2, heads=6, kv_heads=6)), tokenizer, folder / READER)
     return folder
 
 
