@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("vllm", reason="needs vLLM: make test-vllm")
+pytest.importorskip("vllm.sampling_params", reason="needs vLLM: make test-vllm")
 
 from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.backends.vllm import build
