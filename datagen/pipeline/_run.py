@@ -81,7 +81,9 @@ class Run:
         """
         choice = self.recipe.judge
         if choice is None:
-            raise ConfigError("the recipe has no judge", hint="add `judge: embedded`, or another backend")
+            raise ConfigError(
+                "the recipe has no judge", hint="add `judge:` with a backend that answers chats, such as openai"
+            )
         return self.open_chat(choice)
 
     def open_chat(self, choice: Choice) -> ChatEngine:
@@ -89,7 +91,7 @@ class Run:
         same = choice == self.recipe.backend
         engine: Any = self.backend if same else load_plugin("backends", choice.name, "build").build(choice.options)
         if not hasattr(engine, "chat"):
-            raise ConfigError(f"the backend {choice.name!r} does not answer questions", hint="try `judge: embedded`")
+            raise ConfigError(f"the backend {choice.name!r} does not answer questions", hint="`openai` and `vllm` do")
         chat_engine: ChatEngine = engine
         return chat_engine
 
@@ -236,7 +238,7 @@ def check_plugins(run: Run) -> None:
             hint = 'define TARGET = "image" or TARGET = "text"'
             raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
         if getattr(module, "NEEDS_JUDGE", False) and run.recipe.judge is None:
-            hint = "add `judge: embedded` to the recipe, or another backend that answers chats"
+            hint = "add `judge:` with a backend that answers chats, such as openai or vllm"
             raise ConfigError(f"the scorer {name!r} asks a judge, and the recipe names none", hint=hint)
     _ = run.policy, run.taxonomy, run.blocked
     if run.expansion is not None and run.expansion.backend is not None:

@@ -14,7 +14,7 @@ from datagen.rewards._asking import SAMPLES, Answer, Asked, ask_all
 from datagen.rewards._questions import ONE_WORD, WHOLE, YES, ask_claims
 from datagen.rewards._tools import Tools
 
-NO_JUDGE = "no judge: add `judge:` to the recipe, for example judge: embedded"
+NO_JUDGE = "no judge: add `judge:` to the recipe, with a backend that answers chats"
 """Why a scorer that asks does not judge where there is nobody to ask."""
 HOLDS = 0.5
 """Least P of an answer that holds."""

@@ -152,7 +152,7 @@ def test_without_claims_image_or_judge(scorer: ModuleType) -> None:
     cases = [
         (make_prompt(), SAMPLE, judge, "no claim"),
         (PROMPT, make_sample(image=None), judge, "the sample has no image"),
-        (PROMPT, SAMPLE, None, "no judge: add `judge:` to the recipe, for example judge: embedded"),
+        (PROMPT, SAMPLE, None, "no judge: add `judge:` to the recipe, with a backend that answers chats"),
     ]
     for prompt, sample, ask, reason in cases:
         verdict = scorer.score(prompt, sample, tools_with(ask))

@@ -151,7 +151,7 @@ def test_without_image_or_judge(scorer: ModuleType) -> None:
     assert (verdict.value, verdict.reason, judge.calls) == (None, "the sample has no image", [])
     verdict = scorer.score(PROMPT, SAMPLE, tools_with(None))
     assert verdict.value is None
-    assert verdict.reason == "no judge: add `judge:` to the recipe, for example judge: embedded"
+    assert verdict.reason == "no judge: add `judge:` to the recipe, with a backend that answers chats"
 
 
 @BOTH
