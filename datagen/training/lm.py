@@ -51,7 +51,7 @@ class LMShape:
 
 SHAPES = {"draw": LMShape(), "read": LMShape(layers=4, heads=6, kv_heads=6)}
 """The drawer has one key-value head, for a small cache. The reader has one for each of its heads: it has to copy from
-what it reads, and with a single one it did not learn to."""
+what it reads, which the drawer's shape and weights did not learn."""
 
 
 def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
