@@ -228,7 +228,7 @@ def check_plugins(run: Run) -> None:
     """Fail now for what would fail after an hour: unknown words, wrong weights, a benchmark file that is not there."""
     module = load_plugin("backends", run.recipe.backend.name, "build")
     if run.recipe.mode == "reflect" and not getattr(module, "REFLECTS", False):
-        hint = "`embedded` and `openai` do; a backend of your own that does says REFLECTS = True in its module"
+        hint = "`openai` does, and `embedded` with a reader; a backend of your own that does says REFLECTS = True"
         raise ConfigError(f"the backend {run.recipe.backend.name!r} does not reflect", where="mode", hint=hint)
     load_plugin("rewards.detectors", run.recipe.detector.name, "build")
     if run.recipe.judge is not None:

@@ -25,8 +25,10 @@ from datagen.records import Failure, Request, Sample
 
 SHIPPED = Path(__file__).parent / "checkpoint"
 ENGINE = "embedded/2"
-BESIDE_IMAGE = 8
-"""Tokens kept free beside the image when a prompt is read: marks, and the least of a plan."""
+IMAGE_MARKS = 3
+"""Tokens around an image: its begin, its end, and the end of all."""
+LEAST_PLAN = 5
+"""Tokens kept free for a thought when a prompt is read."""
 
 
 class EmbeddedOptions(BackendOptions):
@@ -75,7 +77,6 @@ class EmbeddedBackend:
             "max_tokens": options.max_tokens,
             "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
         }
-        self._limit = options.max_tokens - IMAGE_TOKENS - BESIDE_IMAGE
         self.threads = options.threads or (count_cores() if options.device == "cpu" else 1)
         self._reader = Reader(
             self.vocab, self.codec, ENGINE, self.settings, device=options.device, batch=options.batch_size
@@ -86,7 +87,10 @@ class EmbeddedBackend:
 
         Raises BackendError when a reflection is asked of a checkpoint that cannot read.
         """
-        fitting = Fitting.sort(self.vocab, requests, self._limit)
+        if any(request.mode == "reflect" for request in requests):
+            _ = self.talker  # a checkpoint that cannot read says so before anything is drawn
+        room = self.options.max_tokens - IMAGE_TOKENS - IMAGE_MARKS
+        fitting = Fitting.sort(self.vocab, requests, room - LEAST_PLAN)
         order = sorted(fitting.kept, key=lambda k: expected_length(requests[k]), reverse=True)  # the longest run first
         written = self.write([fitting.ids[k] for k in order], [requests[k].seed for k in order])
         answers = {k: read_answer(self.vocab, ids) for k, ids in zip(order, written, strict=True)}
@@ -95,9 +99,7 @@ class EmbeddedBackend:
             ours = [k for k in order if (requests[k].mode == "reflect") == driven]
             asked, found = [requests[k] for k in ours], [answers[k] for k in ours]
             for turn in range(1, self.options.rounds + 1 if driven and ours else 0):
-                found = reflect(
-                    self.vocab, asked, found, self.talker.read, self.write, turn=turn, limit=self._limit + 4
-                )
+                found = reflect(self.vocab, asked, found, self.talker.read, self.write, turn=turn, limit=room)
             switch = "forced" if driven else "autonomous"
             made.update(zip(ours, self._reader.read(asked, found, switch), strict=True))
         yield from (made[k] for k in range(len(requests)))
