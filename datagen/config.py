@@ -7,8 +7,8 @@
 Every key has a default but `taxonomy`; `recipes/quickstart.yaml` shows them. What is wrong is named with file, line and
 key, all at once. `datagen plan RECIPE` shows what a recipe comes to.
 
-Not covered: the keys under `weights`, and the options under `backend` and `detector`. Those belong to the floor above,
-which checks them when a run is opened.
+Not covered: the keys under `weights`, the expressions under `aggregate`, and the options under `backend` and
+`detector`. Those belong to the floor above, which checks them when a run is opened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ VIEW_KEYS = frozenset({"version", "name", "aggregate", "weights", "validation_sh
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination")
-Join = Literal["product", "mean", "genmean", "min"]
 
 
 class Choice(BaseModel):
@@ -56,13 +55,26 @@ class Choice(BaseModel):
         return dict(self.model_extra or {})
 
 
-class Aggregate(BaseModel):
-    """How the scores of one sample become its text reward and its image reward."""
+class Joins(BaseModel):
+    """How scores are joined for one weakness or skill; what is not said stays as for all."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: Join = "product"
-    image: Join = "product"
+    text: str | None = None
+    image: str | None = None
+
+
+class Aggregate(BaseModel):
+    """How the scores of one sample become its text reward and its image reward: a way, or an expression over scorers.
+
+    Checked when a run is opened; see `rewards/_expression.py`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = "product"
+    image: str = "product"
+    by_weakness: dict[str, Joins] = Field(default_factory=dict, description="`weakness` or `weakness/skill`")
 
 
 class Recipe(BaseModel):

@@ -162,6 +162,10 @@ def test_weights_change_in_place(tmp_path: Path) -> None:
     assert hash_files(tmp_path, *SHARDS) == before
     weigh_run(open_run(str(tmp_path), ["weights.policy=uniform"]), Silent())
     assert open_run(str(tmp_path)).policy.policy == "uniform"
+    halves = weigh_run(open_run(str(tmp_path), ["aggregate.image=0.5*counting + 0.5*attribute"]), Silent())
+    alone = weigh_run(open_run(str(tmp_path), ["aggregate.by_weakness.attributes.image=attribute"]), Silent())
+    assert {row.image for row in halves.rows} >= {0.5}
+    assert [row.image for row in alone.rows] != [row.image for row in halves.rows]
     with pytest.raises(ConfigError, match="candidates cannot change"):
         open_run(str(tmp_path), ["candidates=9"])
 
@@ -246,6 +250,8 @@ def test_a_sample_is_found_and_made_again_bit_for_bit(tmp_path: Path) -> None:
         ({"detector": "pictogram"}, "did you mean 'pictograms'"),
         ({"weights": {"betta": 1}}, "did you mean 'beta'"),
         ({"weights": {"policy": "bestest"}}, "policy"),
+        ({"aggregate": {"image": "0.5*countin"}}, "did you mean 'counting'"),
+        ({"aggregate": {"by_weakness": {"countng": {"image": "counting"}}}}, "did you mean 'counting'"),
         ({"taxonomy": ["countin"]}, "did you mean 'counting'"),
         ({"lexicon": "pictogramz"}, "did you mean 'pictograms'"),
         ({"contamination": ["none.jsonl"]}, "none.jsonl"),

@@ -11,6 +11,7 @@ from datasets import load_dataset
 from datagen.errors import ConfigError, PluginError
 from datagen.pipeline import create_run
 from datagen.records import Score
+from datagen.rewards._expression import join_all, parse_expression
 from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
 from tests.helpers.runs import build_here, small_recipe
 
@@ -27,16 +28,20 @@ def test_rewards_by_round_are_joined_like_the_reward_itself() -> None:
         image_score("text", (None, None), (None, None)),
         Score("s", "plan", "text", 0.1, ""),
     ]
-    assert reward_rounds(scores, "product") == [0.4, 0.5]
+    images = ["counting", "attribute", "text"]
+    assert reward_rounds(scores, join_all("product", images)) == [0.4, 0.5]
     assert passed_rounds(scores) == [False, False]
-    assert gain_of(scores, "product") == pytest.approx(0.1)
-    assert gain_of(scores, "min") == pytest.approx(0.0)
+    assert gain_of(scores, join_all("product", images)) == pytest.approx(0.1)
+    assert gain_of(scores, join_all("min", images)) == pytest.approx(0.0)
+    weighted = parse_expression("0.75*counting + 0.25*attribute * plan", [*images, "plan"])
+    assert reward_rounds(scores, weighted) == pytest.approx([0.75 * 0.5 + 0.25 * 0.08, 0.75 + 0.25 * 0.05])
 
 
 def test_one_image_has_no_gain() -> None:
-    assert gain_of([Score("s", "counting", "image", 1.0, "")], "product") is None
-    assert reward_rounds([], "product") == []
-    assert gain_of([image_score("a", (None, None), (1.0, True))], "product") is None
+    product = join_all("product", ["counting", "a"])
+    assert gain_of([Score("s", "counting", "image", 1.0, "")], product) is None
+    assert reward_rounds([], product) == []
+    assert gain_of([image_score("a", (None, None), (1.0, True))], product) is None
 
 
 def test_a_reflecting_run_keeps_both_images_and_what_it_gained(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, score_sample
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Failure, Prompt, Request, Sample, seed_of
-from datagen.rewards._aggregate import aggregate
 
 CANARIES = 16
 """Prompts that are asked; fewer if the taxonomy has fewer."""
@@ -115,7 +114,7 @@ def _check_fit(run: Run, prompts: Sequence[Prompt], drawn: Answers) -> Finding:
 
 def _reward(run: Run, prompt: Prompt, sample: Sample) -> float | None:
     scores, _ = score_sample(run, prompt, sample)
-    return aggregate([score.value for score in scores if score.target == "image"], run.recipe.aggregate.image)
+    return run.rewarder.reward(prompt, scores, "image")
 
 
 def _check_repeat(drawn: Answers, again: Answers) -> Finding:

@@ -20,6 +20,7 @@ from datagen.prompts.contamination import Contamination
 from datagen.prompts.expanded import ExpandOptions
 from datagen.records import Failure, Request, Sample
 from datagen.rewards import _ocr
+from datagen.rewards._rewarder import Rewarder, make_rewarder
 from datagen.rewards._tools import Tools, make_tools
 from datagen.store import RunFolder
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
@@ -62,6 +63,15 @@ class Run:
     def scorers(self) -> dict[str, ModuleType]:
         """The scorer modules by name, in the recipe's order. Raises PluginError."""
         return {name: load_plugin("rewards", name, "score") for name in self.recipe.rewards}
+
+    @cached_property
+    def rewarder(self) -> Rewarder:
+        """How the scores of a sample become its rewards. Raises ConfigError for a wrong key under `aggregate`."""
+        targets = {name: module.TARGET for name, module in self.scorers.items()}
+        aggregate = self.recipe.aggregate
+        skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else no taxonomy has to be there to weigh
+        places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))
+        return make_rewarder(aggregate, targets, places)
 
     @cached_property
     def tools(self) -> Tools:
@@ -240,7 +250,7 @@ def check_plugins(run: Run) -> None:
         if getattr(module, "NEEDS_JUDGE", False) and run.recipe.judge is None:
             hint = "add `judge:` with a backend that answers chats, such as openai or vllm"
             raise ConfigError(f"the scorer {name!r} asks a judge, and the recipe names none", hint=hint)
-    _ = run.policy, run.taxonomy, run.blocked
+    _ = run.policy, run.taxonomy, run.rewarder, run.blocked
     if run.expansion is not None and run.expansion.backend is not None:
         load_plugin("backends", run.expansion.backend.name, "build")
 

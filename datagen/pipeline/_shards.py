@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 from datagen.errors import BackendError, DatagenError
 from datagen.pipeline._run import Run
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
-from datagen.rewards._aggregate import aggregate
 
 Answer = TypeVar("Answer")
 
@@ -132,7 +131,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
         given, failed = score_sample(run, prompts[sample.prompt_id], sample)
         scores += given
         faults += failed
-        reward = aggregate([s.value for s in given if s.target == "image"], run.recipe.aggregate.image)
+        reward = run.rewarder.reward(prompts[sample.prompt_id], given, "image")
         rewards += [] if reward is None else [reward]
     if [*failures, *faults] != noted:
         folder.write_failures(job.shard, [*failures, *faults])

@@ -16,7 +16,6 @@ from datagen.pipeline._run import Run, save_recipe
 from datagen.pipeline._watch import Progress, Watch
 from datagen.records import Failure, Prompt, Sample, Score
 from datagen.report import ReportItem, write_report
-from datagen.rewards._aggregate import aggregate
 from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
 from datagen.rewards._verdict import passed
 from datagen.weighting import RewardRow, Weight, WeightReport, diagnose_weights, weigh
@@ -49,7 +48,15 @@ def weigh_run(run: Run, watch: Watch) -> Weighed:
 def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
     """Write dataset/ from the samples and their weights. Raises RunError when they do not fit each other."""
     items = (
-        ExportItem(prompt, sample, scores, weight, row, passed(scores), gain_of(scores, run.recipe.aggregate.image))
+        ExportItem(
+            prompt,
+            sample,
+            scores,
+            weight,
+            row,
+            passed(scores),
+            gain_of(scores, run.rewarder.find_join(prompt, "image")),
+        )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
     recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
@@ -84,7 +91,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             passed(scores),
             weight.kept,
             weight.reason,
-            tuple(reward_rounds(scores, run.recipe.aggregate.image)),
+            tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
             tuple(passed_rounds(scores)),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
@@ -137,10 +144,7 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
         if prompt is None:
             where = run.folder.where("scores", shard)
             raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
-        text, image = (
-            aggregate([score.value for score in scores if score.target == target], how)
-            for target, how in (("text", run.recipe.aggregate.text), ("image", run.recipe.aggregate.image))
-        )
+        text, image = run.rewarder.reward(prompt, scores, "text"), run.rewarder.reward(prompt, scores, "image")
         rows.append(RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image))
     return rows
 

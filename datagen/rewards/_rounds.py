@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datagen.records import Score
-from datagen.rewards._aggregate import aggregate
+from datagen.rewards._expression import Expression
 
 
-def reward_rounds(scores: Sequence[Score], how: str) -> list[float | None]:
-    """Return the image reward after each round; empty if no scorer saw more than one image."""
-    judged = [score for score in scores if score.target == "image" and "rounds" in score.evidence]
-    count = min((len(score.evidence["rounds"]) for score in judged), default=0)
-    return [aggregate([score.evidence["rounds"][k][0] for score in judged], how) for k in range(count)]
+def reward_rounds(scores: Sequence[Score], join: Expression) -> list[float | None]:
+    """Return the image reward after each round; empty if no scorer saw more than one image.
+
+    Where an expression names a scorer of the text, its one value counts in every round.
+    """
+    judged = {score.name: score.evidence["rounds"] for score in scores if "rounds" in score.evidence}
+    count = min(map(len, judged.values()), default=0)
+    values = {score.name: score.value for score in scores}
+    return [join({**values, **{name: rounds[k][0] for name, rounds in judged.items()}}) for k in range(count)]
 
 
 def passed_rounds(scores: Sequence[Score]) -> list[bool | None]:
@@ -30,9 +34,9 @@ def passed_rounds(scores: Sequence[Score]) -> list[bool | None]:
     return verdicts
 
 
-def gain_of(scores: Sequence[Score], how: str) -> float | None:
+def gain_of(scores: Sequence[Score], join: Expression) -> float | None:
     """Return the last image reward minus the first, in [-1, 1]; None for one image, or where one has no reward."""
-    rounds = reward_rounds(scores, how)
+    rounds = reward_rounds(scores, join)
     if len(rounds) < 2 or rounds[0] is None or rounds[-1] is None:
         return None
     return rounds[-1] - rounds[0]

@@ -28,6 +28,8 @@ DECISIVE = 6.0
 """Weight in the loss of a token that settles an answer; every other token weighs 1."""
 DIRECT_SHARE = 0.12
 """Share of the drawings without a thought."""
+REWORDED_SHARE = 0.4
+"""Share of the prompts in other words than a template's: what prompt expansion will ask for."""
 
 
 @dataclass(slots=True)
@@ -153,6 +155,8 @@ def make_example(rng: random.Random, text: str, claims: tuple[Claim, ...], write
     """Return one training sequence about a prompt, of a kind drawn by its share."""
     kinds = TASKS[tasks]
     write = rng.choices(list(kinds), list(kinds.values()))[0]
+    if write != Writer.rewrite and rng.random() < REWORDED_SHARE:
+        text = reword(claims, rng.choice(STYLES), rng)
     return write(writer, Example(text, claims, lay_out(claims, rng)), rng)
 
 
