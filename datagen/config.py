@@ -31,7 +31,7 @@ MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
 MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
-VIEW_KEYS = frozenset({"version", "name", "aggregate", "weights", "validation_share", "failure_limit"})
+VIEW_KEYS = frozenset({"version", "name", "aggregate", "weights", "validation_share", "failure_limit", "same_judge"})
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination")
@@ -96,6 +96,8 @@ class Recipe(BaseModel):
     shard_prompts: int = Field(64, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
     backend: Choice = Field(Choice(name="embedded"), description="the model that writes the samples, and its options")
     rewards: list[str] = Field(["counting", "spatial", "attribute", "text"], min_length=1, description="scorers")
+    evaluate: list[str] | None = Field(None, description="scorers that are reported and exported, and weigh nothing")
+    same_judge: bool = Field(False, description="allows a scorer in both `rewards` and `evaluate`")
     judge: Choice | None = Field(None, description="a backend that answers the questions of scorers such as `vqa`")
     expand: dict[str, Any] | None = Field(
         None, description="how a language model rewrites prompts; see docs/expansion.md"
@@ -119,9 +121,19 @@ class Recipe(BaseModel):
         if self.shard_prompts * self.candidates > MAX_SHARD_SAMPLES:
             size = self.shard_prompts * self.candidates
             raise ValueError(f"shard_prompts x candidates is {size:,}, and a shard holds at most {MAX_SHARD_SAMPLES:,}")
-        if len(set(self.rewards)) < len(self.rewards):
-            raise ValueError("rewards holds the same scorer twice")
+        for name, scorers in (("rewards", self.rewards), ("evaluate", self.evaluate or [])):
+            if len(set(scorers)) < len(scorers):
+                raise ValueError(f"{name} holds the same scorer twice")
+        both = [name for name in self.evaluate or [] if name in self.rewards]
+        if both and not self.same_judge:
+            what = f"{', '.join(both)} would select the samples and evaluate them, which hides what selecting does"
+            raise ValueError(f"{what}; name another scorer under evaluate, or say same_judge: true")
         return self
+
+    @property
+    def scorers(self) -> list[str]:
+        """Every scorer of the recipe: those that weigh, then those that only evaluate."""
+        return list(dict.fromkeys([*self.rewards, *(self.evaluate or [])]))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain YAML values, plugin options included."""

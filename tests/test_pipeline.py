@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from datasets import load_dataset
 
 from datagen.config import make_recipe
 from datagen.errors import BackendError, ConfigError, DatagenError, PluginError, RunError, TooManyFailures
@@ -178,6 +179,26 @@ def test_scoring_anew_with_other_scorers(tmp_path: Path) -> None:
     build_here(small_recipe(rewards=["counting"]), tmp_path / "b")
     parts = (*SHARDS, "dataset")
     assert hash_files(tmp_path / "a", *parts) == hash_files(tmp_path / "b", *parts)
+
+
+def test_a_scorer_that_evaluates_is_scored_exported_and_reported_but_weighs_nothing(tmp_path: Path) -> None:
+    _, alone = build_here(small_recipe(rewards=["counting", "plan"]), tmp_path / "a")
+    run, held = build_here(small_recipe(rewards=["counting", "plan"], evaluate=["attribute"]), tmp_path / "b")
+    assert held.weighed.weights == alone.weighed.weights
+    assert {score.name for score in run.folder.read_scores(0)} == {"counting", "plan", "attribute"}
+    rows = load_dataset(str(tmp_path / "b" / "dataset"), split="train")
+    assert any(value is not None for value in rows["reward_attribute"])
+    assert rows["passed"] == load_dataset(str(tmp_path / "a" / "dataset"), split="train")["passed"]
+    assert "evaluates only" in (tmp_path / "b" / "report.html").read_text(encoding="utf-8")
+    assert "evaluates only" not in (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_judge_that_selects_and_evaluates_is_refused_unless_it_is_said(tmp_path: Path) -> None:
+    both = {"rewards": ["counting"], "evaluate": ["counting"]}
+    with pytest.raises(ConfigError, match="counting would select the samples and evaluate them"):
+        small_recipe(**both)
+    run, _ = build_here(small_recipe(**both, same_judge=True), tmp_path)
+    assert {score.name for score in run.folder.read_scores(0)} == {"counting"}
 
 
 def test_what_a_scorer_raises_is_recorded_and_counts_as_unscored(

@@ -30,7 +30,7 @@ PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", "r
 """Packages whose versions a run notes: what can change pictures, scores or files."""
 OUTPUTS = "outputs"
 """Folder of runs that are given by name."""
-SCORE_KEYS = ("rewards", "detector", "judge")
+SCORE_KEYS = ("rewards", "evaluate", "detector", "judge")
 
 
 class Backend(Protocol):
@@ -62,12 +62,12 @@ class Run:
     @cached_property
     def scorers(self) -> dict[str, ModuleType]:
         """The scorer modules by name, in the recipe's order. Raises PluginError."""
-        return {name: load_plugin("rewards", name, "score") for name in self.recipe.rewards}
+        return {name: load_plugin("rewards", name, "score") for name in self.recipe.scorers}
 
     @cached_property
     def rewarder(self) -> Rewarder:
         """How the scores of a sample become its rewards. Raises ConfigError for a wrong key under `aggregate`."""
-        targets = {name: module.TARGET for name, module in self.scorers.items()}
+        targets = {name: self.scorers[name].TARGET for name in self.recipe.rewards}
         aggregate = self.recipe.aggregate
         skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else no taxonomy has to be there to weigh
         places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))

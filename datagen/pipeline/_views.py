@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             scores,
             weight,
             row,
-            passed(scores),
+            passed(_weighing(run, scores)),
             gain_of(scores, run.rewarder.find_join(prompt, "image")),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
@@ -66,7 +66,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         result = export_dataset(
             items,
             out,
-            scorers=run.recipe.rewards,
+            scorers=run.recipe.scorers,
             policy=run.policy,
             notes=notes,
             validation_share=run.recipe.validation_share,
@@ -88,11 +88,11 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             weight.image_weight,
             row.text,
             row.image,
-            passed(scores),
+            passed(_weighing(run, scores)),
             weight.kept,
             weight.reason,
             tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
-            tuple(passed_rounds(scores)),
+            tuple(passed_rounds(_weighing(run, scores))),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
     )
@@ -106,6 +106,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             weight_report=weighed.report,
             facts=_list_facts(run),
             run=str(run.folder),
+            evaluators=frozenset(run.recipe.evaluate or ()),
         )
         if not run.folder.is_local:
             run.folder.put_tree(out, "report.html")
@@ -120,6 +121,7 @@ def _list_facts(run: Run) -> dict[str, object]:
         "mode": recipe.mode,
         "model": recipe.backend.name,
         "scorers": ", ".join(recipe.rewards),
+        **({"evaluated by": ", ".join(recipe.evaluate)} if recipe.evaluate else {}),
         "weights": run.policy.policy,
         "seed": recipe.seed,
     }
@@ -147,6 +149,11 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
         text, image = run.rewarder.reward(prompt, scores, "text"), run.rewarder.reward(prompt, scores, "image")
         rows.append(RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image))
     return rows
+
+
+def _weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
+    """Leave out the scorers that only evaluate: what passes is what was selected for."""
+    return [score for score in scores if score.name in run.recipe.rewards]
 
 
 def _group(scores: Iterable[Score]) -> dict[str, list[Score]]:

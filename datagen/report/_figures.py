@@ -83,17 +83,21 @@ class ScorerTally:
     judged: int = 0
     unjudged: int = 0
     short: int = 0
+    weight: float = 0.0
+    weighted: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
     unjudged_reasons: Counter[str] = field(default_factory=Counter)
 
-    def add(self, score: Score, claims: Sequence[Claim]) -> None:
-        """Count one score of a prompt with those claims."""
+    def add(self, score: Score, claims: Sequence[Claim], weight: float | None) -> None:
+        """Count one score of a prompt with those claims, and what its sample weighs in that modality."""
         if score.value is None:
             self.unjudged += 1
             _count_reason(self.unjudged_reasons, generalize(score.reason))
             return
         self.judged += 1
         self.total += score.value
+        self.weight += weight or 0.0
+        self.weighted += (weight or 0.0) * score.value
         if score.value < 1:
             self.short += 1
             _count_reason(self.reasons, generalize(score.reason, claims))
@@ -102,6 +106,11 @@ class ScorerTally:
     def mean(self) -> float | None:
         """Mean of the values that are not None."""
         return self.total / self.judged if self.judged else None
+
+    @property
+    def weighted_mean(self) -> float | None:
+        """Mean of the values that are not None, each counted as much as its sample weighs in training."""
+        return self.weighted / self.weight if self.weight else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +177,7 @@ class Tally:
             self.reflected.append(replace(item, sample=_without_pictures(item.sample), scores=()))
         for score in item.scores:
             scorer = self.scorers.setdefault(score.name, ScorerTally(score.name, score.target))
-            scorer.add(score, prompt.claims)
+            scorer.add(score, prompt.claims, item.image_weight if score.target == "image" else item.text_weight)
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
         """Count what could not be made or scored."""

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,12 +35,13 @@ def write_report(
     run: str = "",
     embed_limit: int = EMBED_LIMIT,
     embed_limit_bytes: int = EMBED_LIMIT_BYTES,
+    evaluators: Collection[str] = (),
 ) -> Path:
     """Write the gallery of a run as one self-contained HTML file and return its path.
 
     `items` is read once and may be a stream; figures cover all of it, the gallery at most `embed_limit` samples and
     `embed_limit_bytes` of images. `weight_report` is what
-    `diagnose_weights` found; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes,
+    `diagnose_weights` found; `evaluators` names the scorers that had no part in the weights; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes,
     by default the folder of `out_path`. The file appears whole or not at all. Raises RunError if it cannot be written.
     """
     path = Path(out_path)
@@ -50,6 +51,7 @@ def write_report(
         subset.add(item)
     tally.add_failures(failures)
     context = _context(title, tally, subset, weight_report, dict(facts or {}))
+    context["evaluators"] = evaluators
     context["run"] = shlex.quote(run or path.parent.as_posix())
     _write_whole(path, _render(context))
     return path
