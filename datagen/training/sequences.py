@@ -7,6 +7,7 @@ Each is a `Draft`: token ids with the weight of each in the loss, 0 for what the
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from datagen.prompts.instructions import instruct
 from datagen.records import Claim
 from datagen.rewards._questions import ONE_WORD, WHOLE, Question, ask_claims
 from datagen.rewards._relations import find_relations
-from datagen.taxonomy.english import number_word
+from datagen.taxonomy.english import number_word, plural_of
 from datagen.training.codes import CodeTable
 from datagen.training.faults import box_of, find_items, list_faults, spoil
 from datagen.training.wordings import STYLES, reword, write_brief
@@ -122,7 +123,11 @@ class Writer:
         style = rng.choice(STYLES)
         draft = Draft()
         draft.add(self.vocab.chat_ids(instruct(style, example.text, form="pictograms"), []), 0)
-        draft.add([*self.vocab.text_ids(write_reply(example.claims, style, rng)), self.vocab.eos])
+        reply = write_reply(example.claims, style, rng)
+        claimed, encoded = find_claimed(reply, example.claims), self.vocab.tokenizer.encode(reply)
+        for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True):
+            draft.add([token], DECISIVE if any(start < b and a < end for a, b in claimed) else 1.0)
+        draft.add([self.vocab.eos])
         return draft
 
     def _add_seen(self, draft: Draft, scene: Scene) -> None:
@@ -165,6 +170,17 @@ def write_reply(claims: Sequence[Claim], style: str, rng: random.Random) -> str:
     import json
 
     return json.dumps(write_brief(claims) if style == "JSON brief" else {"prompt": reword(claims, style, rng)})
+
+
+def find_claimed(text: str, claims: Sequence[Claim]) -> list[tuple[int, int]]:
+    """Return where a text says what is claimed: begin and end of each object, number, colour, side and quoted word."""
+    words: set[str] = set()
+    for claim in claims:
+        words |= {claim.subject, plural_of(claim.subject)} if claim.subject else set()
+        words |= {number_word(claim.value), str(claim.value)} if isinstance(claim.value, int) else {claim.value}
+    words |= {"left", "right", "above", "below"} if any(claim.kind == "relation" for claim in claims) else set()
+    pattern = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    return [match.span() for match in re.finditer(rf"\b(?:{pattern})\b", text)]
 
 
 def in_reading_order(scene: Scene) -> Scene:

@@ -17,7 +17,16 @@ from datagen.pictograms import Item, Scene
 from datagen.records import Claim
 from datagen.rewards._questions import ask_claims
 from datagen.training.codes import CodeTable
-from datagen.training.sequences import DECISIVE, TASKS, Draft, Example, Writer, answer_truly, in_reading_order
+from datagen.training.sequences import (
+    DECISIVE,
+    TASKS,
+    Draft,
+    Example,
+    Writer,
+    answer_truly,
+    find_claimed,
+    in_reading_order,
+)
 
 CLAIMS = (Claim("count", "star", "", 2), Claim("count", "moon", "", 1), Claim("attribute", "moon", "color", "red"))
 
@@ -130,3 +139,15 @@ def test_reading_order_goes_row_by_row() -> None:
     items = (Item("star", "red", 3, 3, 5, 5), Item("moon", "red", 4, 0, 6, 2), Item("bell", "red", 0, 0, 2, 2))
     assert [item.kind for item in in_reading_order(Scene("gray", items)).items] == ["bell", "moon", "star"]
     assert describe_scene(in_reading_order(Scene("gray", items))).index("bell") < 40
+
+
+def test_what_a_rewrite_claims_weighs_more_than_its_frame() -> None:
+    claims = (Claim("count", "umbrella", "", 2), Claim("attribute", "umbrella", "color", "red"))
+    text = 'I need two red umbrellas for my class, "umbrellas" and redder, please.'
+    assert [text[a:b] for a, b in find_claimed(text, claims)] == ["two", "red", "umbrellas", "umbrellas"]
+    draft, _ = write("rewrite", 1, claims)
+    heavy = [i for i, weight in zip(draft.ids, draft.weights, strict=True) if weight > 1]
+    said = open_writer().vocab.tokenizer.decode(heavy)
+    assert "red" in said
+    assert "umbre" in said
+    assert "prompt" not in said
