@@ -40,9 +40,9 @@ def write_report(
     """Write the gallery of a run as one self-contained HTML file and return its path.
 
     `items` is read once and may be a stream; figures cover all of it, the gallery at most `embed_limit` samples and
-    `embed_limit_bytes` of images. `weight_report` is what
-    `diagnose_weights` found; `evaluators` names the scorers that had no part in the weights; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes,
-    by default the folder of `out_path`. The file appears whole or not at all. Raises RunError if it cannot be written.
+    `embed_limit_bytes` of images. `weight_report` is what `diagnose_weights` found; `evaluators` names the scorers that
+    had no part in the weights; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes, by
+    default the folder of `out_path`. The file appears whole or not at all. Raises RunError if it cannot be written.
     """
     path = Path(out_path)
     tally, subset = Tally(), Subset(embed_limit, embed_limit_bytes)
