@@ -200,6 +200,19 @@ def sample(
 
 
 @app.command()
+def mark(
+    run: RunArg,
+    sample_id: IdArg,
+    wrong: Annotated[list[int] | None, typer.Option(help="Number of a claim that does not hold, from 1.")] = None,
+    into: Annotated[Path, typer.Option(metavar="FILE", help="The file of canaries.")] = Path("canaries/marked.jsonl"),
+) -> None:
+    """Mark a sample by eye as a canary: every claim holds but those that --wrong numbers."""
+    from datagen.pipeline import find_sample, mark_sample, open_run
+
+    typer.echo(mark_sample(find_sample(open_run(run), sample_id), wrong or [], into))
+
+
+@app.command()
 def regen(run: RunArg, sample_id: IdArg) -> None:
     """Make one sample again from its seed and compare it with the stored one, bit for bit."""
     from datagen.pipeline import find_sample, make_again, open_run

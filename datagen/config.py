@@ -31,10 +31,13 @@ MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
 MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
-VIEW_KEYS = frozenset({"version", "name", "aggregate", "weights", "validation_share", "failure_limit", "same_judge"})
+VIEW_KEYS = frozenset(
+    {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
+    | {"same_judge", "canaries", "canary_limit"}
+)
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge")
-PATH_KEYS = ("taxonomy", "lexicon", "contamination")
+PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
 
 
 class Choice(BaseModel):
@@ -103,6 +106,8 @@ class Recipe(BaseModel):
         None, description="how a language model rewrites prompts; see docs/expansion.md"
     )
     detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
+    canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
+    canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
     aggregate: Aggregate = Aggregate()
     weights: dict[str, Any] = Field(default_factory=dict, description="policy and parameters; see `datagen weigh`")
     failure_limit: float = Field(0.2, ge=0, le=1, description="share of failed samples that stops a run")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from datagen.pipeline._build import BuildResult, build_run
 from datagen.pipeline._doctor import Finding, examine_recipe
 from datagen.pipeline._estimate import Estimate, estimate_run
-from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, read_status, save_image
+from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, mark_sample, read_status, save_image
 from datagen.pipeline._prompts import plan_stage
 from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run
 from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard
@@ -48,6 +48,7 @@ __all__ = [
     "finish_shard",
     "list_scorable",
     "make_again",
+    "mark_sample",
     "open_run",
     "plan_stage",
     "read_status",

@@ -1,13 +1,15 @@
-"""Looking at a run: how far it is, one sample of it, and the same sample made again from its seed."""
+"""Looking at a run: how far it is, one sample of it, made again from its seed or marked by a person."""
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.errors import RunError
+from datagen.errors import ConfigError, RunError
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, list_requests
 from datagen.pipeline._views import read_rows
@@ -140,3 +142,22 @@ def save_image(found: Found, path: Path) -> Path:
     except OSError as error:
         raise RunError(f"cannot be written: {error.strerror}", where=str(path)) from error
     return path
+
+
+def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> Path:
+    """Add a sample to a file of canaries (see `_canaries`), its image beside it.
+
+    `wrong` numbers the claims, from 1, that do not hold. Raises ConfigError for a number that no claim has,
+    RunError when the sample has no image or there is no place for it.
+    """
+    claims = found.prompt.claims
+    if strange := [number for number in wrong if not 1 <= number <= len(claims)]:
+        hint = "; ".join(f"{k}: {claim}" for k, claim in enumerate(claims, 1))
+        raise ConfigError(f"no claim number {strange[0]}", where="--wrong", hint=hint)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}.png")
+    marks = [{**claim.to_dict(), "holds": k not in wrong} for k, claim in enumerate(claims, 1)]
+    line = {"image": image.name, "prompt": found.prompt.text, "claims": marks}
+    with into.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return into

@@ -177,7 +177,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build") -> 
         old = run.folder.read_notes()
         _refuse_other(old, notes, address, command)
         notes["versions"] = old.get("versions", notes["versions"])
-        notes |= {key: old[key] for key in ("plan", "expansion") if key in old}
+        notes |= {key: old[key] for key in ("plan", "expansion", "canaries") if key in old}
         if old == notes:
             return run
     run.folder.write_notes(notes)

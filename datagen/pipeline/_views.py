@@ -12,6 +12,7 @@ import yaml
 
 from datagen.errors import RunError
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset
+from datagen.pipeline._canaries import require_canaries
 from datagen.pipeline._run import Run, save_recipe
 from datagen.pipeline._watch import Progress, Watch
 from datagen.records import Failure, Prompt, Sample, Score
@@ -33,8 +34,9 @@ class Weighed:
 def weigh_run(run: Run, watch: Watch) -> Weighed:
     """Weigh all scores by the recipe's policy and note that recipe; reads no image and takes seconds.
 
-    Raises RunError when a shard has not been scored.
+    Raises RunError when a shard has not been scored, or a scorer fails the recipe's canaries.
     """
+    require_canaries(run)
     rows = [row for shard in _list_scored(run) for row in read_rows(run, shard)]
     weights = weigh(rows, run.policy)
     report = diagnose_weights(rows, weights, run.policy)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from datagen.errors import TooManyFailures
+from datagen.pipeline._canaries import check_canaries
 from datagen.pipeline._run import SCORE_KEYS, Run, check_plugins, open_run, save_recipe
 from datagen.pipeline._shards import Job, ShardResult
 from datagen.pipeline._watch import Progress, Watch
@@ -144,7 +145,12 @@ def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch
 
 
 def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
-    """Do all that is missing of a stage. Raises TooManyFailures, and whatever stops the runner."""
+    """Do all that is missing of a stage. Raises TooManyFailures, and whatever stops the runner.
+
+    What scores is asked about the recipe's canaries first: a scorer that fails them costs no night.
+    """
+    if stages != "generate":
+        check_canaries(run, watch)
     work = find_jobs(run, stages, watch)
     ledger = Ledger(run, work.jobs, work.before, watch)
     ledger.check_failures()

@@ -1,0 +1,111 @@
+"""Canaries: marked images that scorers must judge right, or no weights are made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from datagen.errors import ConfigError, RunError
+from datagen.pipeline import Silent, find_sample, mark_sample, open_run, rescore_run, weigh_run
+from datagen.pipeline._canaries import read_canaries
+from datagen.runners.local import make_runner
+from tests.helpers.runs import Listener, build_here, run_cli, small_recipe
+
+BASE = {"rewards": ["counting", "attribute", "plan"]}
+
+
+def mark_all(folder: Path, into: Path, *, lie: bool = False) -> Path:
+    """Mark four samples of a run as the scorers judged them; with `lie`, the first of them the other way round."""
+    run, _ = build_here(small_recipe(**BASE), folder)
+    for k, row in enumerate(list(run.folder.read_samples(0))[:4]):
+        found = find_sample(run, row.id)
+        held = {name: ok for score in found.scores for name, ok in (score.evidence.get("claims") or {}).items()}
+        wrong = [n for n, claim in enumerate(found.prompt.claims, 1) if held[str(claim)] == (lie and k == 0)]
+        mark_sample(found, wrong, into)
+    return into
+
+
+def test_scorers_that_judge_them_right_make_weights(tmp_path: Path) -> None:
+    file = mark_all(tmp_path / "a", tmp_path / "marks" / "four.jsonl")
+    assert [len(canary.marks) for canary in read_canaries(file)]
+    run, result = build_here(small_recipe(**BASE, canaries=str(file)), tmp_path / "b")
+    assert len(result.weighed.rows) == 20
+    noted = run.folder.read_notes()["canaries"]["scorers"]
+    assert noted["counting"]["right"] == noted["counting"]["judged"] == 4
+    assert "plan" not in noted, "the text is not judged on images"
+
+
+def test_a_scorer_that_fails_stops_before_anything_is_drawn(tmp_path: Path) -> None:
+    file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl", lie=True)
+    with pytest.raises(RunError, match=r"counting is right on 3 of 4 \(wrong: .*marks\.jsonl:1\)"):
+        build_here(small_recipe(**BASE, canaries=str(file)), tmp_path / "b")
+    assert not (tmp_path / "b" / "samples").exists()
+    _, result = build_here(small_recipe(**BASE, canaries=str(file), canary_limit=0.75), tmp_path / "b")
+    assert result.weighed.weights
+
+
+def test_weights_wait_until_the_scorers_have_been_asked(tmp_path: Path) -> None:
+    file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")
+    with pytest.raises(RunError, match="have not been asked about these canaries"):
+        weigh_run(open_run(str(tmp_path / "a"), [f"canaries={file}"]), Silent())
+    build_here(small_recipe(**BASE, canaries=str(file)), tmp_path / "a")
+    weigh_run(open_run(str(tmp_path / "a")), Silent())
+    first, *rest = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([first.replace('"holds": true', '"holds": false'), *rest]), encoding="utf-8")
+    with pytest.raises(RunError, match="have not been asked"):
+        weigh_run(open_run(str(tmp_path / "a")), Silent())
+    with pytest.raises(RunError, match="fails its canaries"):
+        rescore_run(str(tmp_path / "a"), [], False, make_runner(0), Silent())
+
+
+def test_a_scorer_without_a_canary_is_named(tmp_path: Path) -> None:
+    file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")
+    counts = [{**json.loads(line)} for line in file.read_text(encoding="utf-8").splitlines()]
+    for line in counts:
+        line["claims"] = [claim for claim in line["claims"] if claim["kind"] == "count"]
+    file.write_text("\n".join(map(json.dumps, counts)), encoding="utf-8")
+    listener = Listener()
+    build_here(small_recipe(**BASE, canaries=str(file)), tmp_path / "b", listener)
+    assert "no canary is judged by attribute" in listener.said
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "marks.jsonl:2"),
+        ('{"image": "x.png", "prompt": "a", "claims": []}', "claims"),
+        ('{"image": "x.png", "prompt": "a", "claims": [{"kind": "counts", "holds": true}]}', "kind"),
+        ('{"image": "none.png", "prompt": "a", "claims": [{"kind": "text", "value": "A", "holds": true}]}', "no image"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, what: str) -> None:
+    file = tmp_path / "marks.jsonl"
+    file.write_text("\n" + line, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read_canaries(file)
+    assert what in str(caught.value)
+    assert "marks.jsonl:2" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "", "\n\n"])
+def test_a_file_without_canaries_is_refused(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "marks.jsonl").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"marks\.jsonl"):
+        read_canaries(tmp_path / "marks.jsonl")
+
+
+def test_marking_from_the_command_line(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(**BASE), tmp_path / "run")
+    sample = next(iter(run.folder.read_samples(0)))
+    done = run_cli("mark", tmp_path / "run", sample.id, "--wrong", 1, "--into", tmp_path / "m" / "one.jsonl")
+    assert done.returncode == 0, done.stderr
+    (canary,) = read_canaries(tmp_path / "m" / "one.jsonl")
+    assert canary.image == sample.image
+    assert not next(iter(canary.marks.values()))
+    done = run_cli("mark", tmp_path / "run", sample.id, "--wrong", 9, "--into", tmp_path / "m" / "one.jsonl")
+    assert done.returncode == 1
+    assert "no claim number 9" in done.stdout + done.stderr
