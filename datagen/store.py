@@ -295,7 +295,8 @@ class RunFolder:
 
         content = self._read_file("samples", shard)
         try:
-            table = pq.read_table(io.BytesIO(content))
+            with pq.ParquetFile(pa.BufferReader(content)) as file:
+                table = file.read(use_threads=False)  # a thread over a Python file can abort the process at its exit
             if table.schema != _schema():
                 raise ValueError("its columns are not those of samples")
         except (pa.ArrowException, OSError, ValueError) as error:
