@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datagen.cli_audit import audit
 from datagen.cli_bench import bench
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
 app.add_typer(bench, name="bench")
+app.command()(audit)
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""

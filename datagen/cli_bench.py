@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ def bench_model(
     from datagen.bench.model import bench_model as measure
 
     tables = measure(checkpoint or SHIPPED, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
-    _show(tables, json)
+    show_tables(tables, json)
 
 
 @bench.command("generate")
@@ -45,16 +46,17 @@ def bench_generate(
     samples = batch * batches
     prompts = draw_held_out(-(-samples // 10), seed=0)[:samples]
     rows = measure_generation(prompts, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
-    _show({"generate": rows}, json)
+    show_tables({"generate": rows}, json)
 
 
-def _show(tables: dict[str, list[dict[str, Any]]], file: Path | None) -> None:
+def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None) -> None:
     """Print each table, and write all of them to `file` as JSON."""
     import json
 
     from datagen.console import print_table
 
     for title, rows in tables.items():
-        print_table(list(rows[0]), [list(row.values()) for row in rows], title)
+        if rows:
+            print_table(list(rows[0]), [list(row.values()) for row in rows], title)
     if file is not None:
         file.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")

@@ -17,16 +17,21 @@ FLOORS = [
     {"records", "plugins", "shipped", "documents", "chat"},
     {"taxonomy", "config", "store", "pictograms"},
     {"prompts", "backends", "rewards", "weighting"},
-    {"pipeline", "export", "report", "diagnose", "training", "bench", "project"},
+    {"pipeline", "export", "report", "diagnose", "training", "bench", "project", "audit"},
     {"runners", "console"},
-    {"cli", "cli_bench", "__main__"},
+    {"cli", "cli_audit", "cli_bench", "__main__"},
 ]
-# pipeline is the one file that knows every family; bench and training measure and make what the floor below offers.
+# pipeline is the one file that knows every family; bench and training measure and make what the floor below offers,
+# and audit measures what a run has.
 SAME_FLOOR = {
     ("pipeline", "export"),
     ("pipeline", "report"),
     ("bench", "training"),
+    ("audit", "bench"),
+    ("audit", "pipeline"),
+    ("cli", "cli_audit"),
     ("cli", "cli_bench"),
+    ("cli_audit", "cli_bench"),
     ("__main__", "cli"),
 }
 HEAVY = ["torch", "transformers", "datasets", "vllm", "ray", "pyarrow", "rapidocr", "onnxruntime", "scipy", "cv2"]

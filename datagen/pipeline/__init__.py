@@ -15,7 +15,7 @@ from datagen.pipeline._estimate import Estimate, estimate_run
 from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, mark_sample, read_status, save_image
 from datagen.pipeline._prompts import plan_stage
 from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run
-from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard
+from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
 from datagen.pipeline._views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline._watch import Progress, Silent, Watch
 from datagen.pipeline._work import Execute, Ledger, find_jobs, rescore_run, run_jobs
@@ -57,5 +57,6 @@ __all__ = [
     "run_jobs",
     "run_shard",
     "save_image",
+    "score_by",
     "weigh_run",
 ]

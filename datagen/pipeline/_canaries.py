@@ -25,7 +25,8 @@ from datagen.errors import ConfigError, RunError
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import score_once
 from datagen.pipeline._watch import Watch
-from datagen.records import Claim, ClaimKind, Prompt, Sample, Score, Segment
+from datagen.records import Claim, ClaimKind, Prompt, Sample, Segment
+from datagen.rewards._verdict import says_yes
 
 
 class _MarkedClaim(BaseModel):
@@ -140,12 +141,7 @@ def _judge(run: Run, canary: Canary) -> Iterator[tuple[str, bool]]:
         kinds = run.scorers[score.name].JUDGES
         mine = [holds for claim, holds in canary.marks.items() if claim.kind in kinds]
         if score.target == "image" and score.value is not None and mine and score.name in run.recipe.rewards:
-            yield score.name, _holds(score) == all(mine)
-
-
-def _holds(score: Score) -> bool:
-    said = score.evidence.get("passed", score.evidence.get("holds"))
-    return bool(said) if said is not None else (score.value or 0.0) >= 0.5
+            yield score.name, says_yes(score) == all(mine)
 
 
 def _key_of(run: Run) -> str:

@@ -168,14 +168,18 @@ def _add_rounds(score: Score, before: Sequence[Score]) -> Score:
 
 def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
     """Return the scores of a sample's last image and of its text, and the failures of scorers."""
-    scores, failures = [], []
-    for name, module in run.scorers.items():
-        verdict = _attempt(partial(_judge, module, prompt, sample, run))
-        if isinstance(verdict, Failed):
-            failures.append(Failure("score", prompt.id, sample.candidate, f"{name}: {verdict.text}", verdict.place))
-            verdict = Verdict(None, f"the scorer failed: {verdict.text}")
-        scores.append(Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence))
-    return scores, failures
+    given = [score_by(run, name, prompt, sample) for name in run.scorers]
+    return [score for score, _ in given], [failure for _, failure in given if failure is not None]
+
+
+def score_by(run: Run, name: str, prompt: Prompt, sample: Sample) -> tuple[Score, Failure | None]:
+    """Return the score of one scorer, and a failure if it raised or answered nonsense."""
+    module, failure = run.scorers[name], None
+    verdict = _attempt(partial(_judge, module, prompt, sample, run))
+    if isinstance(verdict, Failed):
+        failure = Failure("score", prompt.id, sample.candidate, f"{name}: {verdict.text}", verdict.place)
+        verdict = Verdict(None, f"the scorer failed: {verdict.text}")
+    return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
 
 
 @dataclass(frozen=True, slots=True)

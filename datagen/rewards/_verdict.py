@@ -21,6 +21,17 @@ def passed(scores: Iterable[Score]) -> bool | None:
     return all(verdicts) if verdicts else None
 
 
+def says_yes(score: Score) -> bool | None:
+    """Say whether a scorer says that what it judges holds: its strict verdict, else a value of at least 0.5.
+
+    None where it has no value. A judge's verdict is `holds` in its evidence, that of arithmetic `passed`.
+    """
+    if score.value is None:
+        return None
+    said = score.evidence.get("passed", score.evidence.get("holds"))
+    return score.value >= 0.5 if said is None else bool(said)
+
+
 def mean_of_claims(verdicts: dict[str, bool], reasons: list[str], **evidence: object) -> Verdict:
     """Return the share of claims that hold, with `passed` if all do; `verdicts` maps a claim as text to its answer."""
     share = sum(verdicts.values()) / len(verdicts)

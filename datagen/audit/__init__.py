@@ -1,0 +1,49 @@
+"""Judging the judge: how far each scorer of a recipe can be trusted, on scenes whose truth is known and on a run.
+
+    datagen audit RECIPE                 scenes that are true, and the same scenes broken on purpose
+    datagen audit RECIPE --run RUN       also: where the scorers of a run agree, saturate, and drift from another run
+
+A scorer is right about an image if it says of the claims that it judges what is the case. Scenes are those of the
+embedded world, so a recipe needs prompts that it can draw (lexicon `pictograms`); others have their canaries.
+"""
+
+from __future__ import annotations
+
+from datagen.audit.agreement import compare_scorers, find_saturation, list_disagreements, measure_drift, read_said
+from datagen.audit.scenes import make_cases
+from datagen.audit.trust import Row, ask_scorers, find_bias, rate_changes, rate_scorers
+from datagen.config import Recipe
+from datagen.errors import ConfigError
+from datagen.pipeline import Run
+from datagen.prompts.templated import draw
+
+DISAGREEMENTS = 10
+"""Samples shown about which the scorers of a run disagree most."""
+
+
+def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
+    """Return the tables `scorers`, `scenes` and `bias` of a recipe's image scorers; nothing is written.
+
+    Raises ConfigError when the embedded world can draw none of the recipe's prompts.
+    """
+    run = Run(recipe, "audit")  # a name alone
+    prompts = [draw(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
+    opinions = ask_scorers(run, make_cases(prompts, seed))
+    if not opinions:
+        hint = "audit a recipe with `lexicon: pictograms`, or mark canaries: datagen mark RUN ID"
+        raise ConfigError("no scene is known for these prompts and scorers", where=recipe.name, hint=hint)
+    return {"scorers": rate_scorers(opinions), "scenes": rate_changes(opinions), "bias": find_bias(opinions)}
+
+
+def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:
+    """Return the tables `agreement`, `saturation`, `disagreements` and, with an earlier run, `drift`.
+
+    The scores of a run are held in memory, its pictures are not read.
+    """
+    said = list(read_said(run))
+    tables = {
+        "agreement": compare_scorers(said),
+        "saturation": find_saturation(said),
+        "disagreements": list_disagreements(said, DISAGREEMENTS),
+    }
+    return tables if before is None else {**tables, "drift": measure_drift(said, list(read_said(before)))}

@@ -1,0 +1,170 @@
+"""What a scorer is worth on cases whose truth is known: accuracy, AUC, false passes and fails, calibration, bias.
+
+A scorer says yes if its evidence says `passed` or `holds`, else if its value is at least 0.5. It is right if that is
+whether all the claims that it judges hold; cases in which that is open, and those that it does not judge, do not count
+(the latter are shown as unjudged). AUC and calibration are about the value itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from datagen.audit.scenes import CHANGES, Case
+from datagen.bench.judge import auc_of, expected_calibration_error
+from datagen.pictograms import BACKGROUNDS, GRID
+from datagen.pipeline import Run, score_by
+from datagen.rewards._verdict import says_yes
+
+Row = dict[str, str | int | float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one scorer said of one case: its value, its yes or no, why, the truth, and the seconds that it took."""
+
+    scorer: str
+    case: Case
+    value: float | None
+    says: bool | None
+    reason: str
+    truth: bool
+    seconds: float
+
+
+def ask_scorers(run: Run, cases: Iterable[Case]) -> list[Opinion]:
+    """Return what every image scorer of a run's recipe says of every case, case by case.
+
+    A scorer that raises has no value. Where the truth of what it judges is open, or where it judges no claim of the
+    case, it is not asked. The first scorer that looks at an image waits for the detector or the OCR, the others do not.
+    """
+    names = [name for name, module in run.scorers.items() if module.TARGET == "image"]
+    opinions = []
+    for case in cases:
+        sample = case.as_sample()
+        for name in names:
+            truth = truth_for(case, run.scorers[name].JUDGES)
+            if truth is None:
+                continue
+            begin = time.perf_counter()
+            score, _ = score_by(run, name, case.prompt, sample)
+            seconds = time.perf_counter() - begin
+            opinions.append(Opinion(name, case, score.value, says_yes(score), score.reason, truth, seconds))
+    return opinions
+
+
+def truth_for(case: Case, kinds: Collection[str]) -> bool | None:
+    """Return whether all claims of some kinds hold in a case; None if it has none, or if that is open."""
+    mine = [holds for claim, holds in case.truth.items() if claim.kind in kinds]
+    if not mine:
+        return None
+    if False in mine:
+        return False
+    return None if None in mine else True
+
+
+def rate_scorers(opinions: Sequence[Opinion]) -> list[Row]:
+    """Return one row for each scorer and weakness, all weaknesses first; see `rate`."""
+    rows: list[Row] = []
+    for name in dict.fromkeys(opinion.scorer for opinion in opinions):
+        mine = [opinion for opinion in opinions if opinion.scorer == name]
+        weaknesses = dict.fromkeys(opinion.case.prompt.weakness for opinion in mine)
+        rows.append({"scorer": name, "weakness": "all", **rate(mine)})
+        if len(weaknesses) > 1:
+            for weakness in weaknesses:
+                some = [opinion for opinion in mine if opinion.case.prompt.weakness == weakness]
+                rows.append({"scorer": name, "weakness": weakness, **rate(some)})
+    return rows
+
+
+def rate(opinions: Sequence[Opinion]) -> Row:
+    """Return how often the opinions are right, and in what way they are wrong.
+
+    `false pass` is a share of the cases that are wrong, `false fail` of those that are right, `calibration error` the
+    expected calibration error of the value: all in [0, 1], or None without cases. `ms` is the mean time of a case in
+    milliseconds.
+    """
+    judged = [opinion for opinion in opinions if opinion.says is not None]
+    pairs = [(opinion.value or 0.0, opinion.truth) for opinion in judged]
+    return {
+        "cases": len(opinions),
+        "unjudged": len(opinions) - len(judged),
+        "accuracy": share(judged, lambda each: each.says == each.truth),
+        "AUC": auc_of(pairs) if pairs else None,
+        "false pass": share([each for each in judged if not each.truth], lambda each: bool(each.says)),
+        "false fail": share([each for each in judged if each.truth], lambda each: not each.says),
+        "calibration error": expected_calibration_error(pairs),
+        "ms": 1000 * sum(opinion.seconds for opinion in opinions) / len(opinions),
+    }
+
+
+def rate_changes(opinions: Sequence[Opinion]) -> list[Row]:
+    """Return for each scorer the accuracy on true scenes and on those broken in each way, with the number of cases."""
+    rows: list[Row] = []
+    for name in dict.fromkeys(opinion.scorer for opinion in opinions):
+        for change in CHANGES:
+            mine = [o for o in opinions if o.scorer == name and o.case.change == change and o.says is not None]
+            if mine:
+                right = share(mine, lambda each: each.says == each.truth)
+                rows.append({"scorer": name, "scene": change, "cases": len(mine), "accuracy": right})
+    return rows
+
+
+def find_bias(opinions: Sequence[Opinion]) -> list[Row]:
+    """Return for each scorer and quality of the image the accuracy by bucket: a gap between buckets is a bias.
+
+    Qualities: brightness of the background (luma, 0 to 1), size of the smallest thing, height of the mean place,
+    letters in the word, things in the image. Only buckets with a case are shown.
+    """
+    rows: list[Row] = []
+    for name in dict.fromkeys(opinion.scorer for opinion in opinions):
+        judged = [opinion for opinion in opinions if opinion.scorer == name and opinion.says is not None]
+        for quality, bucket_of in _QUALITIES.items():
+            buckets: dict[str, list[Opinion]] = {}
+            for opinion in judged:
+                if (bucket := bucket_of(opinion.case)) is not None:
+                    buckets.setdefault(bucket, []).append(opinion)
+            for bucket, mine in sorted(buckets.items()):
+                right = share(mine, lambda each: each.says == each.truth)
+                rows.append({"scorer": name, "by": quality, "bucket": bucket, "cases": len(mine), "accuracy": right})
+    return rows
+
+
+def share(opinions: Sequence[Opinion], counts: Callable[[Opinion], bool]) -> float | None:
+    """Return the share of opinions that count, in [0, 1]; None if there are none."""
+    return sum(map(counts, opinions)) / len(opinions) if opinions else None
+
+
+def _brightness(case: Case) -> str:
+    red, green, blue = BACKGROUNDS[case.scene.background]
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return f"{luma / 255:.2f} ({case.scene.background})"
+
+
+def _size(case: Case) -> str | None:
+    sides = [item.x2 - item.x1 for item in case.scene.items if not item.word]
+    return f"{min(sides)} cells" if sides else None
+
+
+def _place(case: Case) -> str:
+    middle = sum(item.y1 + item.y2 for item in case.scene.items) / (2 * len(case.scene.items))
+    return "upper third" if middle < GRID / 3 else "lower third" if middle > 2 * GRID / 3 else "middle third"
+
+
+def _letters(case: Case) -> str | None:
+    words = [item.word for item in case.scene.items if item.word]
+    return f"{len(words[0])} letters" if words else None
+
+
+def _crowd(case: Case) -> str:
+    return f"{min(len(case.scene.items), 5)}{' or more' if len(case.scene.items) >= 5 else ''} things"
+
+
+_QUALITIES: dict[str, Callable[[Case], str | None]] = {
+    "brightness": _brightness,
+    "size": _size,
+    "place": _place,
+    "text length": _letters,
+    "crowd": _crowd,
+}

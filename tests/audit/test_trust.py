@@ -1,0 +1,134 @@
+"""What a scorer is worth: figures worked out by hand, and scorers with a known fault that the audit must find."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from datagen.audit import audit_scenes
+from datagen.audit.scenes import Case
+from datagen.audit.trust import Opinion, rate, truth_for
+from datagen.config import make_recipe
+from datagen.errors import ConfigError
+from datagen.pictograms import Item, Scene
+from datagen.records import Claim, Prompt, Sample, Verdict
+from tests.helpers.runs import run_cli
+
+COUNT, COLOR = Claim("count", "star", "", 1), Claim("attribute", "star", "color", "red")
+WHERE = {"weakness": "w", "skill": "s", "level": "", "index": 0, "seed": 0, "template": ""}
+
+
+def make_case(**truth: bool | None) -> Case:
+    marks = {COUNT: truth.get("count"), COLOR: truth.get("color")}
+    return Case(
+        Prompt.make("a red star", (COUNT, COLOR), **WHERE),
+        Scene("white", (Item("star", "red", 0, 0, 2, 2),)),
+        "true",
+        marks,
+    )
+
+
+def opinion(value: float | None, truth: bool, seconds: float = 0.002) -> Opinion:
+    return Opinion("x", make_case(), value, None if value is None else value >= 0.5, "", truth, seconds)
+
+
+def test_figures_worked_out_by_hand() -> None:
+    row = rate([opinion(0.9, True), opinion(0.2, True), opinion(0.6, False), opinion(0.1, False), opinion(None, True)])
+    assert row["cases"] == 5
+    assert row["unjudged"] == 1
+    assert row["accuracy"] == 0.5
+    assert row["AUC"] == 0.75
+    assert row["false pass"] == 0.5
+    assert row["false fail"] == 0.5
+    assert row["calibration error"] == pytest.approx((0.1 + 0.8 + 0.6 + 0.1) / 4)
+    assert row["ms"] == pytest.approx(2.0)
+
+
+def test_nothing_judged_has_no_figures() -> None:
+    row = rate([opinion(None, True)])
+    assert row["accuracy"] is row["AUC"] is row["false pass"] is row["calibration error"] is None
+
+
+@pytest.mark.parametrize(
+    ("count", "color", "kinds", "truth"),
+    [
+        (True, False, {"count"}, True),
+        (True, False, {"attribute"}, False),
+        (True, False, {"count", "attribute"}, False),
+        (True, None, {"count", "attribute"}, None),
+        (False, None, {"count", "attribute"}, False),
+        (True, True, {"text"}, None),
+    ],
+)
+def test_truth_is_that_of_the_claims_a_scorer_judges(
+    count: bool, color: bool | None, kinds: set[str], truth: bool | None
+) -> None:
+    assert truth_for(make_case(count=count, color=color), kinds) is truth
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, name: str, score: Any) -> str:
+    package, module = ModuleType("planted"), ModuleType(f"planted.{name}")
+    module.TARGET, module.JUDGES, module.score = "image", frozenset({"count"}), score  # type: ignore[attr-defined]
+    package.__path__ = []  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "planted", package)
+    monkeypatch.setitem(sys.modules, f"planted.{name}", module)
+    return f"planted.{name}"
+
+
+def audit(*rewards: str) -> dict[str, list[dict[str, Any]]]:
+    recipe = make_recipe({"taxonomy": ["counting"], "lexicon": "pictograms", "rewards": list(rewards), "name": "a"})
+    return audit_scenes(recipe, per_skill=12, seed=5)
+
+
+def test_a_scorer_that_always_passes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(prompt: Prompt, sample: Sample, tools: object) -> Verdict:
+        return Verdict(1.0, "fine", {"passed": True})
+
+    rows = {row["scorer"]: row for row in audit("counting", plant(monkeypatch, "kind", score))["scorers"]}
+    good, bad = rows["counting"], rows["planted.kind"]
+    assert good["accuracy"] >= 0.98
+    assert (bad["false pass"], bad["false fail"], bad["AUC"]) == (1.0, 0.0, 0.5)
+
+
+def test_a_bias_shows_in_its_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    from datagen.rewards import counting
+
+    def score(prompt: Prompt, sample: Sample, tools: Any) -> Verdict:
+        crowded = len(tools.detect(sample.image)) >= 5
+        return Verdict(0.0, "too many", {"passed": False}) if crowded else counting.score(prompt, sample, tools)
+
+    name = plant(monkeypatch, "shy", score)
+    rows = {row["bucket"]: row["accuracy"] for row in audit(name)["bias"] if row["by"] == "crowd"}
+    assert rows["5 or more things"] < 0.9 <= rows["2 things"]
+
+
+def test_a_scorer_that_raises_or_answers_nan_is_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(0)
+
+    def score(prompt: Prompt, sample: Sample, tools: object) -> Verdict:
+        if rng.random() < 0.5:
+            raise RuntimeError("no")
+        return Verdict(float("nan"), "nan")
+
+    (row,) = audit(plant(monkeypatch, "broken", score))["scorers"]
+    assert row["unjudged"] == row["cases"] > 0
+    assert row["accuracy"] is None
+
+
+def test_prompts_that_the_world_cannot_draw_are_refused() -> None:
+    recipe = make_recipe({"taxonomy": ["counting"], "lexicon": "everyday", "rewards": ["counting"], "name": "a"})
+    with pytest.raises(ConfigError, match="no scene is known"):
+        audit_scenes(recipe, per_skill=2, seed=1)
+
+
+def test_the_command_prints_every_table_and_writes_them(tmp_path: Path) -> None:
+    words = ("audit", "quickstart", "--set", "rewards=[counting, attribute]", "--prompts", 2)
+    done = run_cli(*words, "--json", tmp_path / "a.json")
+    assert done.returncode == 0, done.stderr
+    assert all(title in done.stdout for title in ("scorers", "scenes", "bias"))
+    assert (tmp_path / "a.json").exists()
