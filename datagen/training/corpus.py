@@ -24,8 +24,11 @@ from datagen.training.sequences import Draft, Writer, make_example, write_reply
 from datagen.training.wordings import STYLES
 
 HELD_OUT_ONE_IN = 10
-MIX = {"counting": 0.22, "spatial": 0.30, "attributes": 0.33, "text_rendering": 0.15}
-"""Share of each weakness in training."""
+MIXES = {
+    "draw": {"counting": 0.22, "spatial": 0.30, "attributes": 0.33, "text_rendering": 0.15},
+    "read": {"counting": 0.22, "spatial": 0.25, "attributes": 0.25, "text_rendering": 0.28},
+}
+"""Share of each weakness in training, for each of the two models."""
 
 DrawPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
 
@@ -33,15 +36,16 @@ DrawPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
 class PromptSource:
     """Draws training prompts from the shipped taxonomies; half of the words are random letters instead."""
 
-    def __init__(self) -> None:
-        files = [shipped_path("taxonomies", f"{weakness}.yaml") for weakness in MIX]
+    def __init__(self, tasks: str = "draw") -> None:
+        self._mix = MIXES[tasks]
+        files = [shipped_path("taxonomies", f"{weakness}.yaml") for weakness in self._mix]
         self._skills: dict[str, list[Skill]] = {}
         for skill in load_taxonomy(files, "pictograms").skills:
             self._skills.setdefault(skill.weakness, []).append(skill)
 
     def __call__(self, rng: random.Random) -> tuple[str, tuple[Claim, ...]]:
         """Return the text and the claims of one prompt."""
-        weakness = rng.choices(list(MIX), list(MIX.values()))[0]
+        weakness = rng.choices(list(self._mix), list(self._mix.values()))[0]
         skills = self._skills[weakness]
         prompt = draw(rng.choices(skills, [skill.share for skill in skills])[0], rng.getrandbits(40), 0)
         if weakness != "text_rendering" or rng.random() < 0.5:

@@ -85,7 +85,7 @@ def _start_worker(folder: str, tasks: str) -> None:
     global _worker
     torch.set_num_threads(1)
     vocab = Vocabulary(Tokenizer.from_file(f"{folder}/tokenizer.json"))
-    _worker = PromptSource(), Writer(vocab, CodeTable(load_codec(Path(folder)))), tasks
+    _worker = PromptSource(tasks), Writer(vocab, CodeTable(load_codec(Path(folder)))), tasks
 
 
 def _make_chunk(seed: int, chunk: int, size: int) -> list[Batch]:
