@@ -1,9 +1,8 @@
 """Prompts in the six forms of GenEval, made from a lexicon, with the metadata line that its evaluator reads.
 
-Source: GenEval (arXiv 2310.11513; code djghosh13/geneval, MIT): the tasks, how many prompts each has (553 in all) and
-the keys of a metadata line. The words come from the lexicon and the seed, never from the benchmark's own file, so the
-prompts measure the same abilities on other things. What a form says is strict: `Prompt.claims` counts exactly, while
-the evaluator lets an `include` pass at its count or more.
+Source: GenEval (arXiv 2310.11513; code djghosh13/geneval, MIT): the tasks and how many prompts each has (553 in all).
+The words come from the lexicon and the seed, never from the benchmark's own file, so the prompts measure the same
+abilities on other things. The metadata line is made from the claims (`datagen.documents.geneval_lines`).
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from datagen.documents.geneval_lines import Task, line_of
 from datagen.errors import ConfigError
 from datagen.records import Claim, Prompt, seed_of
 from datagen.taxonomy.english import article_of, number_word
 from datagen.taxonomy.lexicon import Lexicon, Word
 
-FORM_COUNTS: Mapping[str, int] = {
+FORM_COUNTS: Mapping[Task, int] = {
     "single_object": 80,
     "two_object": 99,
     "counting": 80,
@@ -31,7 +31,7 @@ NUMBERS = (2, 3, 4)
 """What GenEval counts to."""
 
 Metadata = dict[str, Any]
-_Made = tuple[str, tuple[Claim, ...], Metadata]
+_Made = tuple[str, tuple[Claim, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class _Form:
 
 
 def geneval_forms(
-    lexicon: Lexicon, seed: int, counts: Mapping[str, int] = FORM_COUNTS
+    lexicon: Lexicon, seed: int, counts: Mapping[Task, int] = FORM_COUNTS
 ) -> Iterator[tuple[Prompt, Metadata]]:
     """Yield prompts task by task, each once, with GenEval's metadata line (`tag`, `include`, `exclude`, `prompt`).
 
     A small lexicon yields all it has where that is less than asked for. Raises ConfigError for a task that is unknown
-    or needs a list that the lexicon lacks.
+    or needs a list that the lexicon lacks, and for a word that the evaluator does not know (a colour beyond ten).
     """
     for tag, count in counts.items():
         if tag not in _FORMS:
@@ -62,7 +62,7 @@ def geneval_forms(
         total = _product(sizes)
         places = Random(seed_of(seed, "geneval", tag)).sample(range(total), min(count, total))
         for index, place in enumerate(places):
-            text, claims, metadata = form.say(*_choose(form.lists, lists, sizes, place))
+            text, claims = form.say(*_choose(form.lists, lists, sizes, place))
             prompt = Prompt.make(
                 text,
                 claims,
@@ -74,7 +74,14 @@ def geneval_forms(
                 template=f"geneval/{tag}",
                 source="geneval form",
             )
-            yield prompt, {"tag": tag, **metadata, "prompt": text}
+            yield prompt, _write_line(prompt, tag)
+
+
+def _write_line(prompt: Prompt, tag: Task) -> Metadata:
+    try:
+        return line_of(prompt.claims, tag, prompt.text).to_dict()
+    except ValueError as error:
+        raise ConfigError(str(error), hint="take the word out of the lexicon") from error
 
 
 def _list_of(lexicon: Lexicon, name: str, tag: str) -> Sequence[Word]:
@@ -105,52 +112,38 @@ def _a(*words: Word) -> str:
     return " ".join([article, *(word.name for word in words)])
 
 
-def _one(thing: Word, **more: Any) -> Metadata:
-    return {"class": thing.name, "count": 1, **more}
+def _one(thing: Word) -> Claim:
+    return Claim("count", thing.name, value=1)
+
+
+def _colored(thing: Word, color: Word) -> tuple[Claim, Claim]:
+    return _one(thing), Claim("attribute", thing.name, "color", color.name)
 
 
 def _say_single(thing: Word) -> _Made:
-    return f"a photo of {_a(thing)}", (Claim("count", thing.name, value=1),), {"include": [_one(thing)]}
+    return f"a photo of {_a(thing)}", (_one(thing),)
 
 
 def _say_two(first: Word, second: Word) -> _Made:
-    claims = (Claim("count", first.name, value=1), Claim("count", second.name, value=1))
-    return f"a photo of {_a(first)} and {_a(second)}", claims, {"include": [_one(first), _one(second)]}
+    return f"a photo of {_a(first)} and {_a(second)}", (_one(first), _one(second))
 
 
 def _say_counting(number: int, thing: Word) -> _Made:
-    metadata = {
-        "include": [{"class": thing.name, "count": number}],
-        "exclude": [{"class": thing.name, "count": number + 1}],
-    }
-    text = f"a photo of {number_word(number)} {thing.plural}"
-    return text, (Claim("count", thing.name, value=number),), metadata
+    return f"a photo of {number_word(number)} {thing.plural}", (Claim("count", thing.name, value=number),)
 
 
 def _say_color(color: Word, thing: Word) -> _Made:
-    claims = (Claim("count", thing.name, value=1), Claim("attribute", thing.name, "color", color.name))
-    return f"a photo of {_a(color, thing)}", claims, {"include": [_one(thing, color=color.name)]}
+    return f"a photo of {_a(color, thing)}", _colored(thing, color)
 
 
 def _say_position(thing: Word, relation: Word, target: Word) -> _Made:
-    claims = (
-        Claim("count", thing.name, value=1),
-        Claim("count", target.name, value=1),
-        Claim("relation", thing.name, relation.name, target.name),
-    )
-    include = [_one(target), _one(thing, position=[relation.name, 0])]
-    return f"a photo of {_a(thing)} {relation.name} {_a(target)}", claims, {"include": include}
+    claims = (_one(thing), _one(target), Claim("relation", thing.name, relation.name, target.name))
+    return f"a photo of {_a(thing)} {relation.name} {_a(target)}", claims
 
 
 def _say_color_attr(color: Word, first: Word, shade: Word, second: Word) -> _Made:
-    claims = (
-        Claim("count", first.name, value=1),
-        Claim("attribute", first.name, "color", color.name),
-        Claim("count", second.name, value=1),
-        Claim("attribute", second.name, "color", shade.name),
-    )
-    include = [_one(first, color=color.name), _one(second, color=shade.name)]
-    return f"a photo of {_a(color, first)} and {_a(shade, second)}", claims, {"include": include}
+    claims = (*_colored(first, color), *_colored(second, shade))
+    return f"a photo of {_a(color, first)} and {_a(shade, second)}", claims
 
 
 _FORMS = {

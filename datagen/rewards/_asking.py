@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
 from datagen.records import seed_of
-from datagen.rewards._first_token import begins_answer, read_first_token, read_first_word
+from datagen.rewards._first_token import begins_answer, read_first_token, read_first_word, rivals_of
 from datagen.rewards._tools import Ask
 
 SAMPLES = 8
@@ -48,8 +48,9 @@ class Asked:
 class Answer:
     """P in [0, 1] that the answer is an accepted one, or None and the `problem`.
 
-    `said` holds the likeliest tokens with their probabilities, or the sampled first words with their shares;
-    `why_drawn` is why answers were sampled, `""` if they were not.
+    `rivals` is P of the answers that are not: the other of yes and no, or the other numbers. `said` holds the likeliest
+    tokens with their probabilities, or the sampled first words with their shares; `why_drawn` is why answers were
+    sampled, `""` if they were not.
     """
 
     asked: Asked
@@ -57,6 +58,7 @@ class Answer:
     said: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     why_drawn: str = ""
+    rivals: float = 0.0
 
 
 def ask_all(ask: Ask, asked: Sequence[Asked]) -> list[Answer]:
@@ -91,7 +93,7 @@ def _read_token(asked: Asked, reply: Reply) -> Answer:
         return Answer(asked, None, said, why_drawn="the first token of the judge does not tell one number from another")
     if first.answer < LEAST_ANSWER:
         return Answer(asked, None, said, f"the judge does not answer the question, it begins with {likeliest[0][0]!r}")
-    return Answer(asked, first.accepted, said)
+    return Answer(asked, first.accepted, said, rivals=first.rivals)
 
 
 def _read_drawn(asked: Asked, replies: Sequence[Reply], why: str) -> Answer:
@@ -103,6 +105,8 @@ def _read_drawn(asked: Asked, replies: Sequence[Reply], why: str) -> Answer:
     if not any(begins_answer(word) for word in words):
         problem = f"the judge does not answer the question, it says {replies[0].text[:60]!r}"
         return Answer(asked, None, said, problem, why)
-    right = {form.lower() for form in asked.accepted}
-    share = sum(count for word, count in words.items() if word.lower() in right) / len(replies)
-    return Answer(asked, share, said, why_drawn=why)
+    share, rivals = (
+        sum(count for word, count in words.items() if word.lower() in {form.lower() for form in forms}) / len(replies)
+        for forms in (asked.accepted, rivals_of(asked.accepted))
+    )
+    return Answer(asked, share, said, why_drawn=why, rivals=rivals)

@@ -30,9 +30,13 @@ YES_NO = frozenset({*YES, *NO})
 
 @dataclass(frozen=True, slots=True)
 class FirstToken:
-    """Probabilities in [0, 1]: of an accepted answer, of a part that tells nothing, of any answer; of each token."""
+    """Probabilities in [0, 1]: of an accepted answer, of one that is not, of a part that tells nothing; of each token.
+
+    `rivals` are the other of yes and no, or the other numbers; `answer` is the probability of any yes, no or number.
+    """
 
     accepted: float
+    rivals: float
     unclear: float
     answer: float
     tokens: dict[str, float]
@@ -46,14 +50,20 @@ def read_first_token(logprobs: Mapping[str, float], accepted: Collection[str]) -
             raise ValueError(f"the log-probability of {raw!r} is not a number")
         token = raw.translate(MARKERS)
         tokens[token] = max(tokens.get(token, 0.0), math.exp(min(value, 0.0)))
-    rivals = (YES_NO if YES_NO.issuperset(accepted) else NUMBERS) - set(accepted)
+    rivals = rivals_of(accepted)
     kinds = {token: _classify(token.strip(), accepted, rivals) for token in tokens}
     return FirstToken(
         accepted=_sum(p for token, p in tokens.items() if kinds[token] == "accepted"),
+        rivals=_sum(p for token, p in tokens.items() if _classify(token.strip(), rivals, accepted) == "accepted"),
         unclear=_sum(p for token, p in tokens.items() if kinds[token] == "unclear"),
         answer=_sum(p for token, p in tokens.items() if kinds[token] == "accepted" or begins_answer(token.strip())),
         tokens=tokens,
     )
+
+
+def rivals_of(accepted: Collection[str]) -> frozenset[str]:
+    """Return the other answers to the same question: the other of yes and no, or the other numbers."""
+    return (YES_NO if YES_NO.issuperset(accepted) else NUMBERS) - frozenset(accepted)
 
 
 def _classify(token: str, accepted: Collection[str], rivals: Collection[str]) -> str:

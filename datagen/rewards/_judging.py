@@ -1,4 +1,4 @@
-"""Makes verdicts of a judge's answers: about the whole prompt, about each atom, about a graph of questions.
+"""Makes verdicts of a judge's answers: about the whole prompt, each atom, a graph of questions, noun phrases, a layout.
 
 The evidence says `holds`, not `passed`: `_verdict.passed` is the strict verdict of arithmetic, and pass@k must not move
 because a recipe selects by a judge. The judge that selects is never the judge that evaluates.
@@ -6,12 +6,13 @@ because a recipe selects by a judge. The judge that selects is never the judge t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from datagen.records import Prompt, Sample, Verdict
 from datagen.rewards._asking import SAMPLES, Answer, Asked, ask_all
-from datagen.rewards._questions import ONE_WORD, WHOLE, YES, ask_claims
+from datagen.rewards._questions import LAYOUT, ONE_WORD, WHOLE, YES, ask_claims, name_phrases
 from datagen.rewards._tools import Tools
 
 NO_JUDGE = "no judge: add `judge:` to the recipe, with a backend that answers chats"
@@ -22,7 +23,16 @@ HOLDS = 0.5
 
 def judge_whole(name: str, prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Return P(yes) to the question `WHOLE[name]` about the prompt's text."""
-    answers = _ask(sample, tools, [(WHOLE[name].format(prompt.text), YES)])
+    return _judge_yes(WHOLE[name].format(prompt.text), sample.image, sample.seed, tools)
+
+
+def judge_layout(prompt: Prompt, sample: Sample, tools: Tools, canvas: bytes) -> Verdict:
+    """Return P(yes) to the question whether a layout, drawn as boxes on a canvas (PNG), fits the prompt's text."""
+    return _judge_yes(LAYOUT.format(prompt.text), canvas, sample.seed, tools)
+
+
+def _judge_yes(question: str, image: bytes | None, seed: int, tools: Tools) -> Verdict:
+    answers = _ask(image, seed, tools, [(question, YES)])
     if isinstance(answers, Verdict):
         return answers
     p = answers[0].probability or 0.0
@@ -30,12 +40,30 @@ def judge_whole(name: str, prompt: Prompt, sample: Sample, tools: Tools) -> Verd
     return Verdict(p, reason, {"holds": p >= HOLDS, **_list_answers(answers)})
 
 
+def judge_phrases(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Return the product over noun phrases of P(yes) / (P(yes) + P(no)) to the phrase as a question (T2I-CompBench)."""
+    phrases = name_phrases(prompt.claims)
+    if not phrases:
+        return Verdict(None, "no claim names a thing")
+    answers = _ask(sample.image, sample.seed, tools, [(f"{phrase}?", YES) for phrase in phrases])
+    if isinstance(answers, Verdict):
+        return answers
+    odds = [(answer.probability or 0.0, answer.rivals) for answer in answers]
+    if any(yes + no == 0 for yes, no in odds):
+        return Verdict(None, "the judge says neither yes nor no", _list_answers(answers))
+    values = [yes / (yes + no) for yes, no in odds]
+    doubts = [f"{phrase} P {p:.2f}" for phrase, p in zip(phrases, values, strict=True) if p < HOLDS]
+    reason = ("the judge doubts: " + "; ".join(doubts) if doubts else "the judge affirms all") + _tell_how(answers)
+    evidence = {"holds": not doubts, "phrases": dict(zip(phrases, values, strict=True)), **_list_answers(answers)}
+    return Verdict(math.prod(values), reason, evidence)
+
+
 def judge_atoms(prompt: Prompt, sample: Sample, tools: Tools, join: Callable[[Sequence[float]], float]) -> Verdict:
     """Return the joined P of the accepted answers to each atom (Soft-TIFA)."""
     atoms = [question for question in ask_claims(prompt.claims) if question.atom]
     if not atoms:
         return Verdict(None, "no claim")
-    answers = _ask(sample, tools, [(atom.text + ONE_WORD, atom.accepted) for atom in atoms])
+    answers = _ask(sample.image, sample.seed, tools, [(atom.text + ONE_WORD, atom.accepted) for atom in atoms])
     if isinstance(answers, Verdict):
         return answers
     values = [answer.probability or 0.0 for answer in answers]
@@ -49,7 +77,9 @@ def judge_graph(prompt: Prompt, sample: Sample, tools: Tools, *, cascade: bool) 
     questions = ask_claims(prompt.claims)
     if not questions:
         return Verdict(None, "no claim")
-    answers = _ask(sample, tools, [(question.text + ONE_WORD, question.accepted) for question in questions])
+    answers = _ask(
+        sample.image, sample.seed, tools, [(question.text + ONE_WORD, question.accepted) for question in questions]
+    )
     if isinstance(answers, Verdict):
         return answers
     raw = [(answer.probability or 0.0) >= HOLDS for answer in answers]
@@ -76,13 +106,15 @@ def settle(raw: Sequence[bool], parents: Sequence[Sequence[int]], *, cascade: bo
     return settled
 
 
-def _ask(sample: Sample, tools: Tools, questions: Sequence[tuple[str, tuple[str, ...]]]) -> list[Answer] | Verdict:
-    """Return the answers of all questions, or the verdict None if one has no answer."""
-    if sample.image is None:
+def _ask(
+    image: bytes | None, seed: int, tools: Tools, questions: Sequence[tuple[str, tuple[str, ...]]]
+) -> list[Answer] | Verdict:
+    """Return the answers of all questions about an image, or the verdict None if one has no answer."""
+    if image is None:
         return Verdict(None, "the sample has no image")
     if tools.ask is None:
         return Verdict(None, NO_JUDGE)
-    answers = ask_all(tools.ask, [Asked(sample.image, text, accepted, sample.seed) for text, accepted in questions])
+    answers = ask_all(tools.ask, [Asked(image, text, accepted, seed) for text, accepted in questions])
     problems = [answer.problem for answer in answers if answer.problem]
     if problems:
         some = f" ({len(problems)} of {len(answers)} questions)" if len(answers) > 1 else ""

@@ -4,12 +4,15 @@
 
 A phrase is a colour and an object, in any order of other words; a written word is `black text "OPEN"`. Coordinates are
 whole thousandths of the picture, y downwards. What does not have this form is a fault with a reason, never an error.
+Boxes that overlap are listed apart from the faults: tulips stand in their vase, but nothing of the embedded world does.
+Not covered: a phrase whose object does not come last (`bouquet of red tulips` is no `tulip`), and plurals.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import combinations
 
 from datagen.pictograms import COLORS
 from datagen.rewards._relations import shared_area
@@ -46,9 +49,20 @@ class Layout:
     things: tuple[Planned, ...]
     faults: tuple[str, ...]
 
+    @property
+    def overlaps(self) -> tuple[str, ...]:
+        """Which things lie over which."""
+        pairs = combinations(self.things, 2)
+        return tuple(f"{one} and {other} overlap" for one, other in pairs if shared_area(one.box, other.box) > 0)
+
+    @property
+    def placed(self) -> tuple[Planned, ...]:
+        """The things whose box is one: corners in order and inside the picture."""
+        return tuple(thing for thing in self.things if not find_box_fault(thing.box))
+
 
 def read_layout(text: str) -> Layout:
-    """Read every object with its box from a reasoning text, and list all that is malformed, outside or overlapping."""
+    """Read every object with its box from a reasoning text, and list all that is malformed or outside."""
     things = tuple(
         _read_phrase(match[1].strip(), (int(match[2]), int(match[3]), int(match[4]), int(match[5])))
         for match in _OBJECT.finditer(text)
@@ -57,13 +71,12 @@ def read_layout(text: str) -> Layout:
     if _MARK.search(_OBJECT.sub("", text)):
         faults.append("an object or box is not written out in full")
     faults += [f"the box of {thing} {reason}" for thing in things if (reason := find_box_fault(thing.box))]
-    faults += [
-        f"{one} and {other} overlap"
-        for k, one in enumerate(things)
-        for other in things[k + 1 :]
-        if shared_area(one.box, other.box) > 0
-    ]
     return Layout(things, tuple(faults))
+
+
+def is_named(thing: Planned, name: str) -> bool:
+    """Say whether a planned thing is the named object: `wooden chair` is a `chair`."""
+    return thing.label == name or (thing.label != TEXT and thing.label.endswith(f" {name}"))
 
 
 def find_box_fault(box: tuple[int, int, int, int]) -> str:

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from datagen.records import Claim
-from datagen.taxonomy.english import number_word, plural_of
+from datagen.taxonomy.english import article_of, number_word, plural_of
 
 WHOLE = {
     "vqascore": 'Does this figure show "{}"? Please answer Yes or No.',
     "qwenvqascore": 'Does this image show "{}"? Answer the question with Yes or No.',
 }
 """Question about a whole prompt, by the name of the score."""
+LAYOUT = (
+    "The image shows a layout: each box is where the thing written in it will be drawn. "
+    'Does this layout fit the prompt "{}"? Answer the question with Yes or No.'
+)
+"""Question about a layout drawn as boxes, after the idea of GoT-R1 (arXiv 2505.17022); the words are ours."""
 ONE_WORD = " Answer in one word."
 """What follows an atom's question (Soft-TIFA)."""
 YES = ("Yes", "yes")
@@ -86,3 +92,27 @@ def _phrase(claim: Claim, counts: dict[str, int]) -> str:
         return f"{'Are' if many else 'Is'} the {subject} {made}{claim.value}?"
     side = {"left of": "to the left of", "right of": "to the right of"}.get(claim.name, claim.name)
     return f"Is the {claim.subject} {side} the {claim.value}?"
+
+
+def name_phrases(claims: Sequence[Claim]) -> list[str]:
+    """Return a noun phrase for each thing claimed, with its number and attributes: `a red wood chair`, `two cups`.
+
+    A thing that is claimed both red and blue gets a phrase for each; one of which none is claimed gets none.
+    """
+    counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
+    said: dict[str, dict[str, list[str]]] = {}
+    for claim in claims:
+        for thing in _name_things(claim):
+            said.setdefault(thing, {})
+        if claim.kind == "attribute":
+            said[claim.subject].setdefault(claim.name, []).append(str(claim.value))
+    phrases: dict[str, None] = {}
+    for thing, attributes in said.items():
+        if counts.get(thing) == 0:
+            continue
+        several = any(len(set(values)) > 1 for values in attributes.values())
+        number = 1 if several else counts.get(thing, 1)
+        for words in product(*attributes.values()):
+            noun = " ".join([*words, thing if number == 1 else plural_of(thing)])
+            phrases[f"{article_of(noun) if number == 1 else number_word(number)} {noun}"] = None
+    return list(phrases)

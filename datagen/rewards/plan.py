@@ -5,7 +5,8 @@ by GenEval's rule, the words to the letter), and two more ask that nothing uncla
 well formed: corners in order, inside 0..1000, none over another. Value: the share of checks that hold. It plays the
 part of GoT-R1's rewards for the meaning and the layout of the reasoning (arXiv 2505.17022), decided by rules.
 
-Not covered: reasoning in prose. A thought without a layout plans nothing and scores 0.
+`got_layout` judges the boxes alone. Not covered: reasoning in prose. A thought without a layout plans nothing and
+scores 0.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
-from datagen.rewards._layout import TEXT, Planned, read_layout
-from datagen.rewards._relations import find_relations
+from datagen.rewards._layout import TEXT, Planned, is_named, read_layout
+from datagen.rewards._layout_claims import find_claim_fault
 from datagen.rewards._tools import Tools
-from datagen.rewards._words import name_many
 
 TARGET: Modality = "text"
 JUDGES = frozenset({"count", "attribute", "relation", "text"})
@@ -32,9 +32,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    faults = {str(claim): _find_fault(claim, prompt.claims, layout.things) for claim in prompt.claims}
+    faults = {str(claim): find_claim_fault(claim, prompt.claims, layout.things) for claim in prompt.claims}
     faults["nothing extra"] = _find_extra(prompt.claims, layout.things)
-    faults["boxes"] = ", ".join(layout.faults)
+    faults["boxes"] = ", ".join((*layout.faults, *layout.overlaps))
     checks = {check: not fault for check, fault in faults.items()}
     reason = "; ".join(fault for fault in faults.values() if fault) or "the plan holds every claim and nothing else"
     return Verdict(sum(checks.values()) / len(checks), reason, {"passed": all(checks.values()), "checks": checks})
@@ -46,43 +46,6 @@ def find_thought(sample: Sample) -> str | None:
     return "\n".join(thoughts) if thoughts else None
 
 
-def _find_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Planned]) -> str:
-    """Say how a plan misses a claim, or `""` if it holds it."""
-    if claim.kind == "text":
-        words = [thing.word for thing in things if thing.label == TEXT]
-        return "" if str(claim.value) in words else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
-    ours = [thing for thing in things if _is(thing, claim.subject)]
-    if claim.kind == "count":
-        wanted = int(claim.value)
-        return (
-            "" if len(ours) == wanted else f"expected {name_many(wanted, claim.subject)} in the plan, found {len(ours)}"
-        )
-    if not ours:
-        return f"the plan has no {claim.subject}"
-    if claim.kind == "attribute":
-        return _find_wrong(claim, claims, ours)
-    return _find_misplaced(claim, ours, [thing for thing in things if _is(thing, str(claim.value))])
-
-
-def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:
-    """Say which planned things lack an attribute: one with it is enough if others are claimed to be different."""
-    wrong = [thing.phrase for thing in ours if str(claim.value) not in thing.phrase.split()]
-    about = (claim.kind, claim.subject, claim.name)
-    same = [other for other in claims if (other.kind, other.subject, other.name) == about]
-    if not wrong or (len(same) > 1 and len(wrong) < len(ours)):
-        return ""
-    return f"expected every {claim.subject} {claim.value} in the plan, found {', '.join(wrong)}"
-
-
-def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Planned]) -> str:
-    if not theirs:
-        return f"the plan has no {claim.value}"
-    pairs = [(one, other) for one in ours for other in theirs if one is not other]
-    if all(claim.name in find_relations(one.box, other.box) for one, other in pairs):
-        return ""
-    return f"the plan does not put the {claim.subject} {claim.name} the {claim.value}"
-
-
 def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
     """Name what is planned but not claimed, or `""`."""
     names = {claim.subject for claim in claims if claim.kind != "text"}
@@ -92,11 +55,6 @@ def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
     for thing in things:
         if thing.label == TEXT and thing.word in words:
             words.remove(thing.word)
-        elif thing.label == TEXT or not any(_is(thing, name) for name in names):
+        elif thing.label == TEXT or not any(is_named(thing, name) for name in names):
             extra.append(thing.phrase)
     return f"nobody asked for {', '.join(extra)}" if extra else ""
-
-
-def _is(thing: Planned, name: str) -> bool:
-    """Say whether a planned thing is the named object: `wooden chair` is a `chair`."""
-    return thing.label == name or (thing.label != TEXT and thing.label.endswith(f" {name}"))

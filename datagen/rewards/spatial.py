@@ -8,6 +8,7 @@ position is 0 and stays 0 (one public soft version adds 1 to it afterwards). Val
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import permutations
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._relations import find_relations
@@ -37,14 +38,15 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int]) -> tuple[bool, str]:
     """Say whether a relation claim holds for all pairs, and why."""
     subject, target = claim.subject, str(claim.value)
-    ours, theirs = _pick(things, subject, wanted), _pick(things, target, wanted)
+    least = 2 if subject == target else 1
+    ours, theirs = _pick(things, subject, wanted, least), _pick(things, target, wanted, least)
     missing = [name for name, group in ((subject, ours), (target, theirs)) if not group]
     if missing:
         return False, f"expected the {subject} {claim.name} the {target}, found no {' and no '.join(missing)}"
+    if subject == target:
+        return _judge_same(claim, ours)
     for one in ours:
         for other in theirs:
-            if one is other:
-                continue
             held = find_relations(one.box, other.box)
             if claim.name not in held:
                 seen = " and ".join(sorted(held)) or "in no clear relation to"
@@ -52,7 +54,16 @@ def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int]) ->
     return True, f"the {subject} is {claim.name} the {target}"
 
 
-def _pick(things: Sequence[Detection], label: str, wanted: dict[str, int]) -> list[Detection]:
-    """Return the most confident things of a label, as many as are claimed (1 if no count is claimed)."""
+def _judge_same(claim: Claim, things: Sequence[Detection]) -> tuple[bool, str]:
+    """Say whether one thing of a kind stands so to another of it: one pair is enough."""
+    if len(things) < 2:
+        return False, f"expected a {claim.subject} {claim.name} another, found one {claim.subject}"
+    if any(claim.name in find_relations(one.box, other.box) for one, other in permutations(things, 2)):
+        return True, f"a {claim.subject} is {claim.name} another"
+    return False, f"expected a {claim.subject} {claim.name} another, found none"
+
+
+def _pick(things: Sequence[Detection], label: str, wanted: dict[str, int], least: int) -> list[Detection]:
+    """Return the most confident things of a label, as many as are claimed (`least` if no count is claimed)."""
     group = sorted((thing for thing in things if thing.label == label), key=lambda thing: -thing.confidence)
-    return group[: wanted.get(label, 1)]
+    return group[: wanted.get(label, least)]

@@ -17,7 +17,7 @@ def test_what_the_model_learns_to_write_is_read_back() -> None:
     for _ in range(100):
         scene = random_scene(rng)
         layout = read_layout(describe_scene(scene))
-        assert layout.faults == ()
+        assert (layout.faults, layout.overlaps) == ((), ())
         read = [(thing.label, thing.color, thing.word, thing.box) for thing in layout.things]
         drawn = [(i.kind, i.color, i.word, thousandths(i.x1, i.y1, i.x2, i.y2)) for i in scene.items]
         assert read == drawn
@@ -59,14 +59,15 @@ def test_prose_and_space_around_the_objects_do_no_harm() -> None:
 )
 def test_boxes(box: tuple[int, int, int, int], fault: str) -> None:
     assert find_box_fault(box) == fault
-    assert read_layout(write("star", *box)).faults == ((f"the box of star {fault}",) if fault else ())
+    layout = read_layout(write("star", *box))
+    assert layout.faults == ((f"the box of star {fault}",) if fault else ())
+    assert bool(layout.placed) is not bool(fault)
 
 
-def test_overlap_is_a_fault_and_touching_is_not() -> None:
-    assert read_layout(write("star", 0, 0, 500, 500) + write("cup", 500, 0, 900, 500)).faults == ()
-    assert read_layout(write("star", 0, 0, 500, 500) + write("cup", 499, 0, 900, 500)).faults == (
-        "star and cup overlap",
-    )
+def test_overlap_is_listed_apart_and_touching_is_none() -> None:
+    assert read_layout(write("star", 0, 0, 500, 500) + write("cup", 500, 0, 900, 500)).overlaps == ()
+    over = read_layout(write("star", 0, 0, 500, 500) + write("cup", 499, 0, 900, 500))
+    assert (over.faults, over.overlaps) == ((), ("star and cup overlap",))
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_a_true_plan_passes_every_check(claims: tuple[Claim, ...]) -> None:
         (STAR + CUP + write('black text "HI"', 0, 500, 333, 900), 1, 'nobody asked for black text "HI"'),
         (STAR + write("blue cup", 667, 0, 1001, 333), 1, "the box of blue cup leaves the picture"),
         (STAR + CUP + "<|obj_start|>", 1, "not written out in full"),
+        (STAR + write("blue cup", 300, 0, 1000, 333), 1, "red star and blue cup overlap"),
     ],
 )
 def test_each_fault_costs_its_check(think: str, failed: int, reason: str) -> None:

@@ -71,3 +71,13 @@ def test_none_with_a_reason_where_it_cannot_judge() -> None:
     assert spatial.score(make_prompt(count("cat", 1)), make_sample(), tools).reason == "no relation claim"
     assert spatial.score(prompt, make_sample(image=None), tools).value is None
     assert spatial.score(prompt, make_sample(), tools).reason == "the detector cannot see cat"
+
+
+@pytest.mark.parametrize(
+    ("boxes", "value"), [([LEFT], 0.0), ([LEFT, RIGHT], 1.0), ([RIGHT, LEFT], 1.0), ([LEFT, (0, 700, 200, 900)], 0.0)]
+)
+@pytest.mark.parametrize("counted", [True, False])
+def test_two_of_one_kind_need_one_pair(boxes: list[tuple[int, int, int, int]], value: float, counted: bool) -> None:
+    claims = [relation("cat", "left of", "cat"), *([count("cat", 2)] if counted else [])]
+    verdict = spatial.score(make_prompt(*claims), make_sample(), make_tools(*(thing("cat", box=box) for box in boxes)))
+    assert verdict.value == value

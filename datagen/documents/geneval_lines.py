@@ -1,0 +1,207 @@
+"""GenEval's metadata lines: what a prompt asks for, as its evaluator reads it, and the same as claims.
+
+    {"tag": "position", "include": [{"class": "box", "count": 1},
+     {"class": "cat", "count": 1, "position": ["left of", 0]}], "prompt": "a photo of a cat left of a box"}
+
+Source: `prompts/evaluation_metadata.jsonl` and `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at
+af4902f (MIT; arXiv 2310.11513). One home for both directions: the forms of `datagen geneval` write lines, the scorers
+`geneval` and `geneval_strict` read them. A claim counts exactly and a line lets an `include` pass at its count or more,
+so a number other than one gets an `exclude` besides, and one does not, as in the published lines.
+
+Not covered: what GenEval has no clause for, such as written words, materials, relations beyond four.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from datagen.documents.checking import load_model
+from datagen.documents.reading import Document
+from datagen.errors import ConfigError
+from datagen.records import Claim
+
+Task = Literal["single_object", "two_object", "counting", "colors", "position", "color_attr"]
+TASKS: tuple[Task, ...] = get_args(Task)
+"""GenEval's six tasks, in its order."""
+Color = Literal["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"]
+Position = Literal["left of", "right of", "above", "below"]
+
+
+class Exclude(BaseModel):
+    """A class of which there may not be `count` or more."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    label: str = Field(alias="class", min_length=1)
+    count: int = Field(ge=1, strict=True)
+
+
+class Include(Exclude):
+    """A class of which there must be `count` or more, in a colour, and placed to an earlier clause (by its index)."""
+
+    color: Color | None = None
+    position: tuple[Position, Annotated[int, Field(ge=0, strict=True)]] | None = None
+
+
+class Line(BaseModel):
+    """One metadata line. The clauses of `include` must all hold, and none of `exclude` may."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tag: Task
+    include: tuple[Include, ...]
+    exclude: tuple[Exclude, ...] = ()
+    prompt: str = ""
+
+    @model_validator(mode="after")
+    def _point_backwards(self) -> Self:
+        for place, clause in enumerate(self.include):
+            if clause.position and clause.position[1] >= place:
+                raise ValueError(f"include {place} stands to include {clause.position[1]}, which must come before it")
+        return self
+
+    @property
+    def labels(self) -> set[str]:
+        """Every class that the line names."""
+        return {clause.label for clause in (*self.include, *self.exclude)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values under GenEval's keys, in its order; what is not asked for is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+@dataclass(slots=True)
+class _Thing:
+    """What the claims say of one class; `count` is None where none is claimed."""
+
+    count: int | None = None
+    color: str | None = None
+
+
+def read_lines(path: str | Path) -> list[Line]:
+    """Return the lines of a metadata file. Raises ConfigError naming file, line and key of what is wrong."""
+    return [load_model(Document(where, data), Line) for where, data in read_jsonl(path)]
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object of a JSON lines file with its place (`file:line`); raises ConfigError for anything else."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", where=str(path), hint="give a file of JSON lines") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            data = json.loads(line)
+        except json.JSONDecodeError as error:
+            hint = "one JSON object a line"
+            raise ConfigError(f"the line is not JSON: {error}", where=f"{path}:{number}", hint=hint) from error
+        if not isinstance(data, dict):
+            raise ConfigError("the line is not a JSON object", where=f"{path}:{number}", hint="one JSON object a line")
+        yield f"{path}:{number}", data
+
+
+def line_of(claims: Sequence[Claim], tag: Task | None = None, prompt: str = "") -> Line:
+    """Return the line that asks for what the claims say; without a `tag`, of the task that is nearest.
+
+    `counting` is the task of any number other than one, since its limit of confidence is for exact numbers. Raises
+    ValueError, in words for a person, for what GenEval cannot ask.
+    """
+    things = _gather(claims)
+    relations = [claim for claim in claims if claim.kind == "relation"]
+    placed = {claim.subject for claim in relations}
+    include = [_include(label, thing) for label, thing in things.items() if label not in placed and thing.count != 0]
+    for claim in relations:
+        target = str(claim.value)
+        if target not in (labels := [clause.label for clause in include]):
+            include.append(_include(target, things[target]))
+            labels.append(target)
+        position = (cast(Position, claim.name), labels.index(target))
+        include.append(_include(claim.subject, things[claim.subject], position))
+    numbers = {label: thing.count for label, thing in things.items() if thing.count is not None and thing.count != 1}
+    exclude = tuple(Exclude(label=label, count=number + 1) for label, number in numbers.items())
+    tag = tag or ("counting" if numbers else _name_task(things, bool(relations)))
+    return Line(tag=tag, include=tuple(include), exclude=exclude, prompt=prompt)
+
+
+def _include(label: str, thing: _Thing, position: tuple[Position, int] | None = None) -> Include:
+    count = 1 if thing.count is None else thing.count
+    return Include(label=label, count=count, color=cast("Color | None", thing.color), position=position)
+
+
+def _gather(claims: Sequence[Claim]) -> dict[str, _Thing]:
+    """Return what is claimed of each class, in the order of their naming; raises ValueError for what has no clause."""
+    things: dict[str, _Thing] = {}
+    for claim in claims:
+        if reason := _find_unsayable(claim):
+            raise ValueError(f"GenEval cannot ask for {claim}: {reason}")
+        thing = things.setdefault(claim.subject, _Thing())
+        if claim.kind == "count":
+            if thing.count not in (None, claim.value):
+                raise ValueError(f"the claims want {thing.count} and {claim.value} of {claim.subject!r}")
+            thing.count = int(claim.value)
+        elif claim.kind == "attribute":
+            if thing.color not in (None, claim.value):
+                raise ValueError(f"GenEval cannot ask for {claim.subject!r} in two colours")
+            thing.color = str(claim.value)
+        else:
+            things.setdefault(str(claim.value), _Thing())
+    named = {name for claim in claims if claim.kind != "count" for name in (claim.subject, str(claim.value))}
+    if absent := sorted(label for label, thing in things.items() if thing.count == 0 and label in named):
+        raise ValueError(f"the claims want no {absent[0]!r} and say more of it")
+    return things
+
+
+def _find_unsayable(claim: Claim) -> str:
+    """Say why a claim has no clause, or `""`."""
+    if claim.kind == "count" and int(claim.value) < 0:
+        return "a number is not negative"
+    if claim.kind == "attribute" and claim.name != "color":
+        return "it knows no attribute but colour"
+    if claim.kind == "attribute" and claim.value not in get_args(Color):
+        return f"its colours are {', '.join(get_args(Color))}"
+    if claim.kind == "relation" and claim.name not in get_args(Position):
+        return f"its relations are {', '.join(get_args(Position))}"
+    if claim.kind == "relation" and claim.subject == claim.value:
+        return "it would compare a thing with itself"
+    return "" if claim.kind in ("count", "attribute", "relation") else "it has no clause for that"
+
+
+def _name_task(things: dict[str, _Thing], placed: bool) -> Task:
+    if placed:
+        return "position"
+    colored = any(thing.color for thing in things.values())
+    if len(things) > 1:
+        return "color_attr" if colored else "two_object"
+    return "colors" if colored else "single_object"
+
+
+def claims_of(line: Line) -> tuple[Claim, ...]:
+    """Return what a line asks for as claims, which count exactly where the line says at least.
+
+    Raises ValueError for an `exclude` that no claim can say: one that leaves open how many there are.
+    """
+    counts: dict[str, int] = {}
+    for clause in line.include:
+        counts[clause.label] = max(clause.count, counts.get(clause.label, 0))
+    claims: dict[Claim, None] = {}
+    for clause in line.include:
+        claims[Claim("count", clause.label, "", counts[clause.label])] = None
+        if clause.color:
+            claims[Claim("attribute", clause.label, "color", clause.color)] = None
+        if clause.position:
+            relation, target = clause.position
+            claims[Claim("relation", clause.label, relation, line.include[target].label)] = None
+    for limit in line.exclude:
+        if limit.count != counts.get(limit.label, 0) + 1:
+            raise ValueError(f"no claim says fewer than {limit.count} of {limit.label!r}")
+        if limit.label not in counts:
+            claims[Claim("count", limit.label, "", 0)] = None
+    return tuple(claims)

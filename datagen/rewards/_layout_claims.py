@@ -1,0 +1,53 @@
+"""Says how a planned layout misses a claim: as many of a thing as claimed, in the claimed colour, in the claimed place.
+
+`plan` holds every claim against a plan, `got_layout` those that boxes alone decide. Places follow GenEval's rule
+(`_relations.py`); GoT-R1 (arXiv 2505.17022) leaves both to a judge, for which see `got_layout_judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datagen.records import Claim
+from datagen.rewards._layout import TEXT, Planned, is_named
+from datagen.rewards._relations import find_relations
+from datagen.rewards._words import name_many
+
+
+def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Planned]) -> str:
+    """Say how a plan misses a claim, or `""` if it holds it."""
+    if claim.kind == "text":
+        words = [thing.word for thing in things if thing.label == TEXT]
+        return "" if str(claim.value) in words else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
+    ours = [thing for thing in things if is_named(thing, claim.subject)]
+    if claim.kind == "count":
+        wanted = int(claim.value)
+        return (
+            "" if len(ours) == wanted else f"expected {name_many(wanted, claim.subject)} in the plan, found {len(ours)}"
+        )
+    if not ours:
+        return f"the plan has no {claim.subject}"
+    if claim.kind == "attribute":
+        return _find_wrong(claim, claims, ours)
+    return _find_misplaced(claim, ours, [thing for thing in things if is_named(thing, str(claim.value))])
+
+
+def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:
+    """Say which planned things lack an attribute: one with it is enough if others are claimed to be different."""
+    wrong = [thing.phrase for thing in ours if str(claim.value) not in thing.phrase.split()]
+    about = (claim.kind, claim.subject, claim.name)
+    same = [other for other in claims if (other.kind, other.subject, other.name) == about]
+    if not wrong or (len(same) > 1 and len(wrong) < len(ours)):
+        return ""
+    return f"expected every {claim.subject} {claim.value} in the plan, found {', '.join(wrong)}"
+
+
+def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Planned]) -> str:
+    """Say how a relation fails, or `""`: all pairs must hold; of two of one kind, one pair in one order."""
+    pairs = [(one, other) for one in ours for other in theirs if one is not other]
+    if not pairs:
+        return f"the plan has no {'other ' if theirs else ''}{claim.value}"
+    held = [claim.name in find_relations(one.box, other.box) for one, other in pairs]
+    if any(held) if claim.subject == claim.value else all(held):
+        return ""
+    return f"the plan does not put the {claim.subject} {claim.name} the {claim.value}"
