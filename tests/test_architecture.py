@@ -14,7 +14,7 @@ from datagen.plugins import known_words, load_plugin
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "plugins", "shipped", "documents", "chat"},
+    {"records", "plugins", "shipped", "documents", "chat", "reflections"},
     {"taxonomy", "config", "store", "pictograms"},
     {"prompts", "backends", "rewards", "weighting"},
     {"pipeline", "export", "report", "diagnose", "training", "bench", "project", "audit"},

@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
 from datagen.records import Failure, Request, Sample, Segment, seed_of
+from datagen.reflections import write_reflection
 from datagen.shipped import shipped_path
 
 _PARTS = ("look", "improvements", "guidance", "final_prompt")
@@ -90,11 +91,6 @@ def _reflect_once(
         )
         made[k] = replace(samples[k], segments=(*samples[k].segments, *added))
     return made
-
-
-def write_reflection(improvements: str, guidance: str, final_prompt: str) -> str:
-    """Return the headed parts of a reflection as one text, the form that every backend uses."""
-    return f"Required improvements: {improvements}\nFinal prompt: {final_prompt}\nStep-by-step guidance: {guidance}"
 
 
 def _ask(request: Request, sample: Sample, turn: int, max_tokens: int) -> ChatRequest:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from datagen.records import Claim
+from datagen.taxonomy.claims import turn
 from datagen.taxonomy.models import RelationName
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
@@ -69,11 +70,3 @@ def _read_relation(written: str, singulars: Mapping[str, str]) -> Claim:
 def normalize_claims(claims: Sequence[Claim]) -> set[Claim]:
     """Return claims as a set in which "right of" and "below" are turned round, so that converses are equal."""
     return {turn(claim) for claim in claims}
-
-
-def turn(claim: Claim) -> Claim:
-    """Return a relation to the right or below as its converse, and any other claim as it is."""
-    converse = {"right of": "left of", "below": "above"}.get(claim.name)
-    if claim.kind != "relation" or converse is None:
-        return claim
-    return Claim("relation", str(claim.value), converse, claim.subject)

@@ -13,17 +13,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from datagen.prompts.briefs import normalize_claims, parse_brief, read_brief, turn
-from datagen.prompts.mentions import Mention, Reading, read_text
-from datagen.prompts.vocabulary import VAGUE, Phrases, compile_words, listed, tokenize
+from datagen.prompts.briefs import normalize_claims, parse_brief, read_brief
 from datagen.records import Claim
+from datagen.taxonomy.claims import turn
 from datagen.taxonomy.english import number_word
 from datagen.taxonomy.lexicon import Lexicon, Word
+from datagen.taxonomy.mentions import Mention, Reading, read_text
+from datagen.taxonomy.quotes import split_quoted
+from datagen.taxonomy.vocabulary import VAGUE, Phrases, compile_words, listed, tokenize
 
 MAX_CHARACTERS = 2000
 """The longest rewrite, as the longest prompt of a template."""
 
-_QUOTED = re.compile(r"\"([^\"]*)\"|“([^“”]*)”|«([^«»]*)»|(?<!\w)['‘]([^'‘’\"]*)['’](?!\w)")
 _CAPITALS = re.compile(r"\b[A-Z](?:[-. ]?[A-Z])+\b")
 _ECHO = re.compile(
     r"\b(?:rewrit\w*|rephras\w*|paraphras\w*|json|prompts?|persona)\b|^\W*(?:sure|certainly|of course|okay)\b[,!. ]"
@@ -86,8 +87,7 @@ def _find_in_brief(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Iter
 
 
 def _find_in_words(text: str, claims: Sequence[Claim], phrases: Phrases) -> Iterator[Breach]:
-    quoted = [next(filter(None, groups), "") for groups in _QUOTED.findall(text)]
-    plain = _QUOTED.sub(" ", text)
+    quoted, plain = split_quoted(text)
     yield from _find_in_form(plain)
     yield from _find_in_quotes(quoted, plain, claims)
     reading = read_text(plain, phrases)

@@ -12,6 +12,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable
 
+from datagen.records import Prompt, Sample, Verdict
+from datagen.rewards._tools import Tools
+
 LEAST_SIDE_PX = 192
 """Smaller pictures are enlarged by the whole factor that brings their longer side here."""
 
@@ -52,3 +55,19 @@ def build(threads: int = 1) -> Callable[[bytes], list[str]]:
 def keep_words(lines: Iterable[str]) -> list[str]:
     """Return the lines that hold a letter or a digit."""
     return [line for line in lines if any(letter.isalnum() for letter in line)]
+
+
+def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str], list[str]] | Verdict:
+    """Return the texts that a prompt claims and the lines read in the sample's last image, or why there are none."""
+    claimed = [str(claim.value) for claim in prompt.claims if claim.kind == "text"]
+    if not claimed:
+        return Verdict(None, "no text claim")
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    return claimed, tools.read_text(sample.image)
+
+
+def explain(claimed: list[str], lines: list[str], *, right: bool) -> str:
+    """Say for a person what was asked and what was read."""
+    seen = f'"{" ".join(lines)}"' if lines else "nothing"
+    return f"read {seen} as asked" if right else f'expected "{" ".join(claimed)}", read {seen}'

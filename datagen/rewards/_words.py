@@ -1,4 +1,4 @@
-"""Small words for reasons that a person reads, and the edit distance."""
+"""Small words for reasons that a person reads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,3 @@ def name_many(count: int, noun: str) -> str:
     else:
         plural = f"{noun}s"
     return f"{count} {plural}"
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Return the Levenshtein distance: the fewest insertions, deletions and substitutions of characters."""
-    previous = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        current = [i]
-        for j, y in enumerate(b, 1):
-            current.append(min(previous[j] + 1, current[-1] + 1, previous[j - 1] + (x != y)))
-        previous = current
-    return previous[-1]

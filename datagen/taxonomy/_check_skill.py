@@ -21,8 +21,8 @@ from datagen.taxonomy._check_template import check_template
 from datagen.taxonomy.claims import ClaimForm, parse_claim
 from datagen.taxonomy.constraints import Constraint, compile_constraint
 from datagen.taxonomy.lexicon import Lexicon, Word
-from datagen.taxonomy.load import find_template, slot_values
-from datagen.taxonomy.models import MAX_COUNT, ListName, RelationName, TemplatePath, ValuesSlot
+from datagen.taxonomy.load import find_template, lists_of, slot_values
+from datagen.taxonomy.models import MAX_COUNT, JoinSlot, ListSlot, RelationName, TemplatePath, ValuesSlot
 from datagen.taxonomy.render import Value
 
 COLOR = "color"
@@ -68,12 +68,8 @@ class SkillCheck:
     def _values_of(self, name: str, slot: Any) -> Values | None:
         if not isinstance(slot, dict):
             return None
-        if "from" in slot:
-            words = self.lists.get(str(slot["from"]))
-            if words is None and str(slot["from"]) in get_args(ListName):
-                known = f"they have {', '.join(sorted(self.lists))}" if self.lists else "there is none"
-                self.report(("slots", name, "from"), f"no lexicon here has the list {slot['from']!r}", known)
-            return words
+        if "from" in slot or "join" in slot:
+            return self._values_of_lists(name, slot)
         if "range" in slot:
             ends = slot["range"]
             if isinstance(ends, list) and len(ends) == 2 and all(_is_count(end) for end in ends):
@@ -88,6 +84,18 @@ class SkillCheck:
             self.report(("slots", name, "values"), f"the slot {name!r} mixes words and numbers", hint)
             return None
         return values
+
+    def _values_of_lists(self, name: str, slot: Mapping[str, Any]) -> Values | None:
+        try:
+            written: ListSlot | JoinSlot = TypeAdapter(ListSlot | JoinSlot).validate_python(slot)
+        except ValidationError:
+            return None
+        absent = [each for each in lists_of(written) if each not in self.lists]
+        for each in absent:
+            known = f"they have {', '.join(sorted(self.lists))}" if self.lists else "there is none"
+            path = ("slots", name, "from" if "from" in slot else "join")
+            self.report(path, f"no lexicon here has the list {each!r}", known)
+        return None if absent else slot_values(written, Lexicon("", "", self.lists))
 
     def _check_levels(self) -> None:
         levels = self.skill.get("levels")

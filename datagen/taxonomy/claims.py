@@ -129,3 +129,11 @@ def _check_kind(kind: str, place: str, argument: Argument, slots: Mapping[str, b
         raise ConfigError(f"{named!r} in {show(source)} is no number", where=where, hint="use a slot with a range")
     if is_number and not (kind == "count" and place == "value"):
         raise ConfigError(f"{named!r} in {show(source)} is a number", where=where, hint="a word belongs there")
+
+
+def turn(claim: Claim) -> Claim:
+    """Return a relation to the right or below as its converse, and any other claim as it is."""
+    converse = {"right of": "left of", "below": "above"}.get(claim.name)
+    if claim.kind != "relation" or converse is None:
+        return claim
+    return Claim("relation", str(claim.value), converse, claim.subject)

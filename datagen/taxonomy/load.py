@@ -6,6 +6,7 @@ with a large lexicon and a small one. The first fault of each skill is raised; `
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,17 @@ from datagen.errors import ConfigError, did_you_mean
 from datagen.shipped import shipped_path
 from datagen.taxonomy.claims import parse_claim
 from datagen.taxonomy.constraints import compile_constraint
-from datagen.taxonomy.lexicon import Lexicon, load_lexicon, word_of
-from datagen.taxonomy.models import ListSlot, RangeSlot, SkillFile, Slot, TaxonomyFile
+from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon, word_of
+from datagen.taxonomy.models import JoinSlot, ListName, ListSlot, RangeSlot, SkillFile, Slot, TaxonomyFile
 from datagen.taxonomy.render import Value, Wording, read_wordings
 from datagen.taxonomy.sandbox import FUNCTIONS
 from datagen.taxonomy.space import Level, Skill
+from datagen.taxonomy.spelling import spell_wrong
 
 DEFAULT_LEVEL = "medium"
 """The level of a skill that names none."""
+MOST_TEXTS = 50_000
+"""How many joined texts a slot holds at most, the first ones of its lists: each is made when the skill is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +124,30 @@ def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
 
 def missing_list(skill: SkillFile, lexicon: Lexicon) -> str:
     """Return why a skill cannot be filled from a lexicon, or an empty string when it can."""
-    needed = {slot.from_ for slot in skill.slots.values() if isinstance(slot, ListSlot)}
+    needed = {name for slot in skill.slots.values() for name in lists_of(slot)}
     absent = sorted(needed - lexicon.lists.keys())
     return f"the lexicon {lexicon.name!r} has no {' and no '.join(absent)}" if absent else ""
 
 
+def lists_of(slot: Slot) -> list[ListName]:
+    """Return the lists of a lexicon that a slot is filled from."""
+    if isinstance(slot, JoinSlot):
+        return slot.join
+    return [slot.from_] if isinstance(slot, ListSlot) else []
+
+
 def slot_values(slot: Slot, lexicon: Lexicon) -> tuple[Value, ...]:
-    """Return all that a slot may hold. Raises KeyError for a list that the lexicon lacks."""
+    """Return all that a slot may hold. Raises KeyError for a list that the lexicon lacks.
+
+    Joined texts that cannot be spelt wrong are left out; at most `MOST_TEXTS` are made.
+    """
+    if isinstance(slot, JoinSlot):
+        items = itertools.product(*(lexicon.lists[name] for name in slot.join))
+        texts = [" ".join(parts) for parts in itertools.islice(items, MOST_TEXTS)]
+        if slot.spelled:
+            wrong = ((text, spell_wrong(text, slot.spelled)) for text in texts)
+            texts = [spelt for text, spelt in wrong if spelt != text]
+        return tuple(Word(text) for text in dict.fromkeys(texts))
     if isinstance(slot, ListSlot):
         return lexicon.lists[slot.from_]
     if isinstance(slot, RangeSlot):

@@ -11,7 +11,20 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-ListName = Literal["objects", "colors", "relations", "materials", "words", "short_words"]
+from datagen.taxonomy.spelling import Spelling
+
+ListName = Literal[
+    "objects",
+    "colors",
+    "relations",
+    "materials",
+    "words",
+    "short_words",
+    "text_openings",
+    "text_endings",
+    "rare_words",
+    "rare_endings",
+]
 """The lists that a lexicon may have."""
 RelationName = Literal["left of", "right of", "above", "below"]
 """The four relations of GenEval (arXiv 2310.11513), which scorers can judge."""
@@ -86,6 +99,10 @@ class LexiconFile(_Strict):
     materials: Entries | None = None
     words: Entries | None = None
     short_words: Entries | None = None
+    text_openings: Entries | None = None
+    text_endings: Entries | None = None
+    rare_words: Entries | None = None
+    rare_endings: Entries | None = None
 
     @model_validator(mode="after")
     def _has_a_list(self) -> LexiconFile:
@@ -98,6 +115,13 @@ class ListSlot(_Strict):
     """A slot filled from a list of the lexicon."""
 
     from_: ListName = Field(alias="from")
+
+
+class JoinSlot(_Strict):
+    """A slot filled with texts: an item of each list, joined by a space, and spelt wrong if `spelled` says how."""
+
+    join: Annotated[list[ListName], Field(min_length=1, max_length=3)]
+    spelled: Spelling | None = None
 
 
 class RangeSlot(_Strict):
@@ -118,7 +142,7 @@ class ValuesSlot(_Strict):
     values: Annotated[list[Words | Number | Entry], Field(min_length=1), AfterValidator(_differ)]
 
 
-Slot = ListSlot | RangeSlot | ValuesSlot
+Slot = ListSlot | JoinSlot | RangeSlot | ValuesSlot
 
 
 class SkillFile(_Strict):

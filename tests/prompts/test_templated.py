@@ -61,8 +61,8 @@ def _plurals(taxonomy: Taxonomy) -> dict[str, str]:
 
 def _faults(prompt: Prompt, plurals: dict[str, str]) -> list[str]:
     text = prompt.text
-    faults = re.findall(r"[{}%#]|  |^ | $|None|Undefined|<|\\|_", text)
-    outside_quotes = re.sub(r'"[^"]*"', "", text)
+    outside_quotes = re.sub(r'"[^"]*"', '""', text)
+    faults = re.findall(r"[{}]|None|Undefined", text) + re.findall(r"[%#]|  |^ | $|<|\\|_", outside_quotes)
     for article, word in re.findall(r"\b(an?) (\w+)", outside_quotes):
         wanted = "an" if word in AN_WORDS or (word[0] in "aeiou" and word not in A_WORDS) else "a"
         faults += [f"{article} {word}"] if article != wanted else []

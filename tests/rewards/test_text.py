@@ -9,7 +9,7 @@ import pytest
 from reward_cases import count, make_prompt, make_sample, make_tools, words
 
 from datagen.rewards import text
-from datagen.rewards._words import edit_distance
+from datagen.rewards._rendered import compare_words, edit_distance
 
 
 @cache
@@ -44,7 +44,7 @@ def test_precision_recall_and_f1_agree_with_a_greedy_match() -> None:
         truth = rng.choices(["a", "B", "b", "cc"], k=rng.randint(1, 4))
         seen = rng.choices(["A", "b", "cc", "d"], k=rng.randint(0, 4))
         matched = slow_match(truth, seen)
-        result = text.compare_words(truth, seen)
+        result = compare_words(truth, seen)
         assert result["recall"] == matched / len(truth)
         assert result["precision"] == (matched / len(seen) if seen else 0)
         assert result["f1"] == pytest.approx(2 * matched / (len(truth) + len(seen)))

@@ -90,7 +90,7 @@ def test_a_right_taxonomy_has_no_problem(home: Path) -> None:
         (
             "{range: [2, 6]}",
             "{}",
-            "mine.yaml:10:7  skills[0].slots.n: the key 'from' or 'range' or 'values' is missing; add it",
+            "mine.yaml:10:7  skills[0].slots.n: the key 'from' or 'join' or 'range' or 'values' is missing; add it",
         ),
         ("{range: [2, 6]}", "{values: []}", "mine.yaml:10:19  skills[0].slots.n.values: must have at least 1 item"),
         ("{range: [2, 6]}", "{values: [2, x]}", "mine.yaml:10:19  the slot 'n' mixes words and numbers"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from datagen.prompts.vocabulary import ARTICLES, OTHER_COLORS, Item, Phrases, listed, read_items
+from datagen.taxonomy.vocabulary import ARTICLES, OTHER_COLORS, Item, Phrases, listed, read_items
 
 MOST_ADJECTIVES = 4
 """Words between a number and its noun that are neither colour nor material."""

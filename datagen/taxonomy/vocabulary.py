@@ -1,7 +1,7 @@
 """The English that a rewritten prompt is read with: which words name things, number them, colour them, place them.
 
 `compile_words` turns a lexicon into a table of phrases, `read_items` turns a text into items of that table, longest
-phrase first. What the items say is `datagen.prompts.mentions`. Not covered: languages but English, texts without
+phrase first. What the items say is `datagen.taxonomy.mentions`. Not covered: languages but English, texts without
 spaces between words, a word that a lexicon lists both as an object and as a colour (it is read as the object).
 """
 

@@ -1,0 +1,270 @@
+"""The arithmetic of rendered text: what was asked for against what was read, as six published evaluators define it.
+
+Pure functions over strings: the scorers `text`, `text_mario`, `text_oneig`, `text_longtext`, `text_cvtg`, `text_tiif`
+and `text_flow_grpo` are thin skins over them, and a corpus can be measured with them directly.
+
+Two faults of the published cleaning (OneIG, LongText) are not repeated: it keeps Latin letters of French and Chinese
+characters alone, so that Cyrillic or Hindi text vanishes and scores as right, and it takes each side's language from
+that side, so that a Chinese text read as Latin is split otherwise than the claim. Here every letter, mark and digit of
+Unicode stays, composed (NFC), and the claim says which language it is. The substitutions of one reader's known
+hallucinations ("addCriterion") are left out: they belong to that reader.
+
+The work is bounded, whatever is read: a text counts up to `MOST_CHARACTERS`, and where words are compared with words
+each side up to `MOST_WORDS`. What lies beyond is compared with nothing and counts as wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+MOST_CHARACTERS = 20_000
+"""How much of a text is compared letter by letter (at most 0.2 s); no picture holds more."""
+MOST_WORDS = 100
+"""How many words of each side are compared with each other (at most 10,000 pairs)."""
+MOST_LINES = 100
+"""How many lines are tried on the claimed regions; later ones belong to none."""
+CLOSE = 0.3
+"""Greatest normalised edit distance of a word that TIIF counts as recalled."""
+ONEIG_MOST = {False: 100, True: 50}
+"""The edit distance at which OneIG gives up, for texts in letters and for Chinese."""
+
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_NOT_PLAIN = re.compile(r"[^a-zA-Z0-9\s]")
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Return the Levenshtein distance: the fewest insertions, deletions and substitutions of characters.
+
+    Exact up to `MOST_CHARACTERS` each; beyond, an upper bound that is never more than the longer length. One row of
+    the table is two whole numbers of as many bits as `a` has characters (Myers 1999 in the form of Hyyrö 2003).
+    """
+    if a == b:
+        return 0
+    beyond = max(len(a), len(b)) - MOST_CHARACTERS
+    a, b = a[:MOST_CHARACTERS], b[:MOST_CHARACTERS]
+    if not a or not b:
+        return max(len(a), len(b)) + max(beyond, 0)
+    places: dict[str, int] = {}
+    for place, letter in enumerate(a):
+        places[letter] = places.get(letter, 0) | 1 << place
+    every, last = (1 << len(a)) - 1, 1 << len(a) - 1
+    # Bit k of `rises` (`falls`): the entry of letter k is one more (less) than the entry above it in this column.
+    rises, falls, distance = every, 0, len(a)
+    for letter in b:
+        same = places.get(letter, 0)
+        down = same | falls
+        across = ((same & rises) + rises ^ rises) | same
+        more, less = falls | ~(across | rises) & every, rises & across
+        distance += bool(more & last) - bool(less & last)
+        more, less = more << 1 | 1, less << 1
+        rises, falls = (less | ~(down | more)) & every, more & down
+    return distance + max(beyond, 0)
+
+
+def normalized_distance(a: str, b: str) -> float:
+    """Return the edit distance over the longer length, in [0, 1]; 0 for two empty texts."""
+    longer = max(len(a), len(b))
+    return edit_distance(a, b) / longer if longer else 0.0
+
+
+def is_chinese(text: str) -> bool:
+    """Tell whether a text holds a Chinese character (U+4E00 to U+9FFF), as OneIG decides it."""
+    return bool(_CHINESE.search(text))
+
+
+def clean(text: str, *, chinese: bool, lower: bool = False) -> str:
+    """Return letters and digits with single spaces between words; of Chinese, without spaces. Cut at the bound."""
+    text = unicodedata.normalize("NFC", text[:MOST_CHARACTERS])
+    text = _NOT_PLAIN.sub("", text) if text.isascii() else "".join(filter(_stays, text))
+    text = ("" if chinese else " ").join(text.split())
+    return text.lower() if lower else text
+
+
+def _stays(letter: str) -> bool:
+    return letter.isalnum() or letter.isspace() or unicodedata.category(letter).startswith("M")
+
+
+def part(text: str, *, chinese: bool) -> list[str]:
+    """Return the words of a cleaned text; of Chinese, its characters."""
+    return list(text) if chinese else text.split()
+
+
+def compare_words(claimed: Sequence[str], seen: Sequence[str]) -> dict[str, Any]:
+    """Return `passed` (exact), `precision`, `recall`, `f1` and `similarity`, each in [0, 1], of two lists of words.
+
+    Exact, precision, recall and F1 are those of MARIO-Eval (arXiv 2305.10855; LenCom-Eval, arXiv 2403.16422): letter
+    case ignored, a greedy multiset match, precision = matched / read, recall = matched / claimed. Their accuracy joins
+    the sorted words before it compares, so "ab c" equals "a bc" there; here the words must be the same. No word
+    read: precision, recall and F1 are 0. `similarity` is ours: 1 - normalised edit distance of the two lines.
+    """
+    truth, words = [word.lower() for word in claimed], [word.lower() for word in seen]
+    matched = (Counter(truth) & Counter(words)).total()
+    precision = matched / len(words) if words else 0.0
+    recall = matched / len(truth) if truth else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
+    similarity = 1 - normalized_distance(" ".join(truth), " ".join(words))
+    exact = matched == len(truth) == len(words)
+    return {"passed": exact, "precision": precision, "recall": recall, "f1": f1, "similarity": similarity}
+
+
+@dataclass(frozen=True, slots=True)
+class OneIG:
+    """What OneIG measures of one picture: the edit distance, matched words, claimed words, and the language."""
+
+    distance: int
+    matched: int
+    words: int
+    chinese: bool
+
+
+def measure_oneig(truth: str, read: str) -> OneIG:
+    """Measure one text by OneIG-Bench (arXiv 2506.07977, `scripts/text`): letter case counts, punctuation does not."""
+    chinese = is_chinese(truth)
+    wanted, seen = clean(truth, chinese=chinese), clean(read, chinese=chinese)
+    words = part(wanted, chinese=chinese)
+    matched = (Counter(words) & Counter(part(seen, chinese=chinese))).total()
+    return OneIG(edit_distance(wanted, seen), matched, len(words), chinese)
+
+
+def score_oneig(samples: Iterable[OneIG]) -> dict[str, float]:
+    """Return `ED`, `CR`, `WAC` and `score` of many texts of one language.
+
+    ED is the mean distance, CR the share with distance 0, WAC all matched words over all claimed ones;
+    score = 1 - min(ED, M) * (1 - CR) * (1 - WAC) / M with M = 100, for Chinese 50. Raises ValueError for no text and
+    for two languages, which OneIG scores apart.
+    """
+    measured = list(samples)
+    if len({sample.chinese for sample in measured}) != 1:
+        raise ValueError("OneIG's score is of one or more texts of one language")
+    most = ONEIG_MOST[measured[0].chinese]
+    distance = sum(sample.distance for sample in measured) / len(measured)
+    complete = sum(sample.distance == 0 for sample in measured) / len(measured)
+    words = sum(sample.words for sample in measured)
+    accuracy = sum(sample.matched for sample in measured) / words if words else 0.0
+    score = 1 - min(distance, most) * (1 - complete) * (1 - accuracy) / most
+    return {"ED": distance, "CR": complete, "WAC": accuracy, "score": score}
+
+
+def measure_longtext(truth: str, read: str) -> tuple[int, int]:
+    """Return (matched words, claimed words) by LongText-Bench (arXiv 2507.22058): as OneIG, letter case ignored.
+
+    The benchmark's figure is the sum of the first over the sum of the second.
+    """
+    wanted, seen = _words_of(truth, read)
+    return (Counter(wanted) & Counter(seen)).total(), len(wanted)
+
+
+def measure_cvtg(truth: str, read: str) -> tuple[float, float]:
+    """Return (word accuracy, NED), each in [0, 1] and better higher, by CVTG-2K (arXiv 2503.23461).
+
+    Accuracy is the share of claimed words that stand somewhere among the read ones: one read word answers for all its
+    claimed copies, and what is read beside them costs nothing. NED is the mean over claimed words of 1 - normalised
+    edit distance to the closest read word. Words are cleaned as for LongText. Both are 0 where no word is claimed.
+    """
+    wanted, seen = _words_of(truth, read)
+    if not wanted:
+        return 0.0, 0.0
+    there = set(seen)
+    tried = list(dict.fromkeys(seen))[:MOST_WORDS]
+    near = dict.fromkeys(there, 1.0)
+    for word in [word for word in dict.fromkeys(wanted) if word not in there][:MOST_WORDS]:
+        near[word] = 1 - min((normalized_distance(word, other) for other in tried), default=1.0)
+    return sum(word in there for word in wanted) / len(wanted), sum(near.get(word, 0.0) for word in wanted) / len(
+        wanted
+    )
+
+
+def measure_tiif(truth: str, read: str) -> tuple[float, float]:
+    """Return (GNED, recall) by TIIF-Bench (arXiv 2506.02161): GNED in [0, 1] is better lower, recall higher.
+
+    Claimed and read words are paired one to one for the least sum of normalised edit distances (Hungarian); GNED adds
+    the difference of the numbers of words and divides by the larger number. Recall is the share of claimed words whose
+    pair is at most `CLOSE` away. Words are cleaned as for LongText; two texts without a word have GNED 0, recall 0.
+    """
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    wanted, seen = _words_of(truth, read)
+    if not wanted or not seen:
+        return float(len(wanted) != len(seen)), 0.0
+    ours, theirs = wanted[:MOST_WORDS], seen[:MOST_WORDS]
+    cost = np.array([[normalized_distance(word, other) for other in theirs] for word in ours])
+    pairs = cost[linear_sum_assignment(cost)]
+    longer = max(len(wanted), len(seen))
+    return float(pairs.sum() + longer - len(pairs)) / longer, int((pairs <= CLOSE).sum()) / len(wanted)
+
+
+def _words_of(truth: str, read: str) -> tuple[list[str], list[str]]:
+    chinese = is_chinese(truth)
+    wanted, seen = (part(clean(text, chinese=chinese, lower=True), chinese=chinese) for text in (truth, read))
+    return wanted, seen
+
+
+def reward_flow_grpo(target: str, read: str, everything: str = "") -> float:
+    """Return the OCR reward of Flow-GRPO (arXiv 2505.05470), in [0, 1]: spaces out, letter case ignored.
+
+    1 if the target stands in what was read, else 1 - min(edit distance, length of the target) / that length.
+    `everything` is searched for the target in place of `read` if given. A target without a letter is 0: the published
+    one divides by zero.
+    """
+    wanted, seen, whole = (_squeeze(text) for text in (target, read, everything or read))
+    if not wanted:
+        return 0.0
+    return 1.0 if wanted in whole else 1 - min(edit_distance(wanted, seen), len(wanted)) / len(wanted)
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text[:MOST_CHARACTERS].split()).lower()
+
+
+def match_regions(claimed: Sequence[str], lines: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """Return the read lines of each claimed text, in reading order, and the lines that belong to none.
+
+    Texts may stand anywhere in a picture, in any order, each on one line or several. First each text is paired with at
+    most one line, for the largest sum of similarities; then each line that is left joins the text that it brings
+    closer to what was claimed, if there is one. One claimed text takes every line: all that is read answers for it.
+    """
+    if len(claimed) < 2:
+        return [list(lines)] * len(claimed), [] if claimed else list(lines)
+    tried = range(min(len(lines), MOST_LINES))
+    places = _pair_lines(claimed, [lines[k] for k in tried])
+    for line in [line for line in tried if not any(line in group for group in places)]:
+        gains = [
+            _near(claimed, lines, k, [*group, line]) - _near(claimed, lines, k, group) for k, group in enumerate(places)
+        ]
+        best = max(range(len(gains)), key=gains.__getitem__)
+        if gains[best] > 0:
+            places[best].append(line)
+    taken = {line for group in places for line in group}
+    others = [text for line, text in enumerate(lines) if line not in taken]
+    return [[lines[line] for line in sorted(group)] for group in places], others
+
+
+def _pair_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[list[int]]:
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    places: list[list[int]] = [[] for _ in claimed]
+    if lines:
+        gain = np.array([[_near(claimed, lines, k, [line]) for line in range(len(lines))] for k in range(len(claimed))])
+        for k, line in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+            if gain[k, line] > 0:
+                places[int(k)].append(int(line))
+    return places
+
+
+def _near(claimed: Sequence[str], lines: Sequence[str], text: int, group: Sequence[int]) -> float:
+    """Return how near some lines are to a claimed text, in [0, 1], by their first 200 characters."""
+    wanted, read = claimed[text], " ".join(lines[k] for k in sorted(group))
+    return 1 - normalized_distance(wanted[:200].lower(), read[:200].lower()) if group else 0.0
+
+
+def arrange_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """Return the lines in the order of the claimed texts that they belong to, those of none last."""
+    groups, others = match_regions(claimed, lines)
+    return [line for group in groups for line in group] + others

@@ -1,0 +1,54 @@
+"""Judges whether the image shows what the reasoning prose says: numbers, colours and things, against the detector.
+
+One statement for each thing the text names (as many as it says, or at least one) and one for each colour it gives a
+thing (one of that thing has it). Value: the share of statements that hold. The claims of the prompt have no say: a
+thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
+last image. Boxes of a layout are the matter of `plan_image`.
+
+Not covered: relations, written words, materials, and things that the detector cannot name; with a detector that can
+name anything, only things that the claims or the detections name are read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from datagen.records import Detection, Modality, Prompt, Sample, Verdict
+from datagen.rewards._prose import Facts, find_prose, read_facts
+from datagen.rewards._tools import Tools
+from datagen.rewards._verdict import list_detections
+
+TARGET: Modality = "text"
+JUDGES: frozenset[str] = frozenset()
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Return the share of what the reasoning says that is seen in the sample's last image, in [0, 1]."""
+    prose, why = find_prose(sample)
+    if why:
+        return Verdict(None, why)
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    found = tools.detect(sample.image)
+    facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found})
+    statements = dict(_check(facts, found, tools.find_unknown(set(facts.numbers))))
+    if not statements:
+        return Verdict(None, "the reasoning names nothing that the detector can see")
+    wrong = [statement for statement, holds in statements.items() if not holds]
+    reason = f"said and not seen: {'; '.join(wrong)}" if wrong else "the image shows what the reasoning says"
+    evidence = {"statements": statements, "detections": list_detections(found)}
+    return Verdict(sum(statements.values()) / len(statements), reason, evidence)
+
+
+def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    counts = Counter(thing.label for thing in found)
+    seen = {(thing.label, thing.color) for thing in found}
+    for thing, numbers in facts.numbers.items():
+        if thing not in unknown:
+            said = " or ".join(map(str, sorted(numbers))) if numbers else "at least 1"
+            yield f"{said} {thing}", counts[thing] in numbers if numbers else counts[thing] > 0
+    for (thing, name), values in facts.attributes.items():
+        if name == "color" and thing not in unknown:
+            for color in sorted(values):
+                yield f"{color} {thing}", (thing, color) in seen

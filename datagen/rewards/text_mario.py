@@ -1,0 +1,29 @@
+"""Judges the words in the image as MARIO-Eval does (arXiv 2305.10855; LenCom-Eval, arXiv 2403.16422): value is F1.
+
+Words are compared whole and in any order, letter case ignored, punctuation kept: "Open," is not "open". Their accuracy
+(the same words, no more and no fewer) is `passed`. Differs from the published evaluator as `_rendered.compare_words`
+says. Cannot see where a word stands, how it looks, or how near a wrong word is: one letter off is as wrong as ten.
+"""
+
+from __future__ import annotations
+
+from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.rewards._ocr import explain, read_claimed
+from datagen.rewards._rendered import compare_words
+from datagen.rewards._tools import Tools
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"text"})
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Return the F1 of claimed and read words in the sample's last image, in [0, 1]; precision and recall beside it."""
+    found = read_claimed(prompt, sample, tools)
+    if isinstance(found, Verdict):
+        return found
+    claimed, lines = found
+    if not " ".join(claimed).split():
+        return Verdict(None, "the claimed text has no word")
+    evidence = compare_words(" ".join(claimed).split(), " ".join(lines).split())
+    value = float(evidence["f1"])
+    return Verdict(value, explain(claimed, lines, right=bool(evidence["passed"])), {**evidence, "read": lines})

@@ -1,0 +1,37 @@
+"""Judges the words in the image as OneIG-Bench does (arXiv 2506.07977): letters and digits, letter case counts.
+
+The benchmark's score is of a corpus: 1 - min(ED, M) * (1 - CR) * (1 - WAC) / M (`_rendered.score_oneig`). Of one short
+text it is next to 1 whatever was drawn ("OPEN" read as nothing: 0.96), so it would select nothing. The value here is
+the sample's part of WAC: matched words over claimed ones, of Chinese characters. The evidence holds what the corpus
+score is made of (`distance`, `matched`, `words`, `chinese`) and that score `alone`; distance 0 is `passed`.
+
+Differs from the published evaluator as `_rendered` says, and in the reader: an OCR here, a vision-language model there.
+Cannot see surplus words (they cost distance, not WAC), places, or fonts; words in any order match.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.rewards._ocr import explain, read_claimed
+from datagen.rewards._rendered import arrange_lines, measure_oneig, score_oneig
+from datagen.rewards._tools import Tools
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"text"})
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Return the share of claimed words read in the sample's last image, in [0, 1]."""
+    found = read_claimed(prompt, sample, tools)
+    if isinstance(found, Verdict):
+        return found
+    claimed, lines = found
+    measured = measure_oneig(" ".join(claimed), " ".join(arrange_lines(claimed, lines)))
+    if not measured.words:
+        return Verdict(None, "the claimed text has no letter or digit")
+    alone = score_oneig([measured])["score"]
+    evidence = {"passed": measured.distance == 0, "alone": alone, **dataclasses.asdict(measured), "read": lines}
+    value = measured.matched / measured.words
+    return Verdict(value, explain(claimed, lines, right=measured.distance == 0), evidence)
