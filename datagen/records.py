@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-ClaimKind = Literal["count", "attribute", "relation", "text"]
+ClaimKind = Literal["count", "part", "attribute", "relation", "depth", "comparison", "text", "fact"]
 Modality = Literal["text", "image"]
 Mode = Literal["direct", "think", "reflect"]
 
@@ -35,10 +35,16 @@ class Claim:
 
     | kind | subject | name | value |
     |---|---|---|---|
-    | count | object, singular | | how many, exactly (int) |
-    | attribute | object | what of it (`color`, `material`) | which (str) |
+    | count | object, singular | | how many, exactly (int); 0: none |
+    | part | object | a colour | how many of them have it, exactly (int); 0: none |
+    | attribute | object | what of it (`color`, `material`, …) | which (str) |
     | relation | object | `left of`, `right of`, `above`, `below` | the other object |
+    | depth | object | `in front of`, `behind`, `partly hides`, `partly hidden by` | the other object |
+    | comparison | object | `more than`, `fewer than`, `as many as` | the other object; both are there |
     | text | | | the words to be seen, to the letter |
+    | fact | object, or empty | | what is visibly true: of the object ("has wings"), or a whole sentence |
+
+    Kinds are apart where judges are: no arithmetic on boxes sees depth, and none reads a fact.
     """
 
     kind: ClaimKind
@@ -49,6 +55,10 @@ class Claim:
     def __str__(self) -> str:
         if self.kind == "count":
             return f"count({self.subject}, {self.value})"
+        if self.kind == "fact" and self.subject:
+            return f"fact({self.subject}, {json.dumps(self.value, ensure_ascii=False)})"
+        if self.kind == "fact":
+            return f"fact({json.dumps(self.value, ensure_ascii=False)})"
         if self.kind == "text":
             return f"text({json.dumps(self.value, ensure_ascii=False)})"
         return f"{self.kind}({self.subject}, {self.name}, {self.value})"

@@ -6,10 +6,12 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from datagen.plugins import known_words, load_plugin
+from datagen.records import ClaimKind
 
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
@@ -131,7 +133,7 @@ def test_no_function_is_longer_than_50_lines() -> None:
 def test_every_reward_conforms(word: str) -> None:
     module = load_plugin("rewards", word, "score")
     assert module.TARGET in ("text", "image")
-    assert set(module.JUDGES) <= {"count", "attribute", "relation", "text"}
+    assert set(module.JUDGES) <= set(get_args(ClaimKind))
 
 
 @pytest.mark.parametrize("word", known_words("backends"))

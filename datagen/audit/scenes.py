@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import COLORS, GRID, Item, Scene, draw_scene
 from datagen.records import Claim, Prompt, Sample, Segment, seed_of
+from datagen.rewards._orders import holds_order
 from datagen.rewards._relations import find_relations
 
 TRUE = "true"
@@ -80,7 +81,11 @@ def is_true(claim: Claim, claims: Sequence[Claim], scene: Scene) -> bool | None:
         return len(ours) == claim.value
     if claim.kind == "attribute":
         return bool(ours) and all(item.color == claim.value for item in ours)
+    if claim.kind == "part":
+        return sum(item.color == claim.name for item in ours) == claim.value
     others = _find(scene, str(claim.value))
+    if claim.kind == "comparison":
+        return holds_order(claim.name, len(ours), len(others))
     wanted = {each.subject: each.value for each in claims if each.kind == "count"}
     if not ours or not others:
         return False

@@ -20,7 +20,8 @@ MAX_SHOWN = 200
 class ExpandStats:
     """Counts of an expansion: `asked` = `kept` + the sum of `refused`; `standing` sources had no rewrite that held.
 
-    `sources` counts the prompts that came in, `repeated` those whose very words had been yielded before as a rewrite.
+    `sources` counts the prompts that came in, `repeated` those whose very words had been yielded before as a rewrite,
+    `unchecked` those for which no rewrite was asked, since none could be checked.
     """
 
     sources: int = 0
@@ -28,15 +29,17 @@ class ExpandStats:
     kept: int = 0
     standing: int = 0
     repeated: int = 0
+    unchecked: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     styles: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     before: Diversity = field(default_factory=Diversity)
     after: Diversity = field(default_factory=Diversity)
 
-    def count_source(self, text: str) -> None:
+    def count_source(self, text: str, *, unchecked: bool = False) -> None:
         """Count a prompt that came in."""
         self.sources += 1
+        self.unchecked += unchecked
         self.before.add(text)
 
     def keep(self, text: str, style: str) -> None:
@@ -61,21 +64,25 @@ class ExpandStats:
 
     def notes(self) -> list[str]:
         """Return a few lines for people: what was kept, why the rest was not, how varied the prompts became."""
+        left = f"left as they are, since no words can check their claims: {self.unchecked:,} of {self.sources:,}"
         if not self.asked:
-            return []
+            return [left] if self.unchecked else []
         reasons = ", ".join(f"{kind} {count}" for kind, count in self.refused.most_common())
         lines = [
             f"{self.kept:,} of {self.asked:,} rewrites hold their claims and are new; "
             f"{self.standing:,} of {self.sources:,} prompts stand as the template wrote them"
         ]
         lines += [f"refused: {reasons}"] if reasons else []
+        lines += [left] if self.unchecked else []
         before, after = self.before.measure(), self.after.measure()
         changes = ", ".join(f"{name} {before[name]:.2f} to {after[name]:.2f}" for name in before)
         return [*lines, f"variety before and after: {changes}"]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        counts = {name: getattr(self, name) for name in ("sources", "asked", "kept", "standing", "repeated")}
+        counts = {
+            name: getattr(self, name) for name in ("sources", "asked", "kept", "standing", "repeated", "unchecked")
+        }
         diversity = {"before": self.before.measure(), "after": self.after.measure()}
         shown = {kind: list(examples) for kind, examples in self.examples.items()}
         return {

@@ -30,7 +30,7 @@ from datagen.prompts.briefs import parse_brief
 from datagen.prompts.contamination import normalize
 from datagen.prompts.expand_stats import ExpandStats
 from datagen.prompts.instructions import instruct
-from datagen.prompts.keeps import Breach, judge_rewrite
+from datagen.prompts.keeps import Breach, find_unchecked, judge_rewrite
 from datagen.prompts.minhash import NearDuplicates, jaccard, shingles_of
 from datagen.prompts.templated import Blocked, SeenTexts
 from datagen.records import Prompt, seed_of
@@ -103,14 +103,19 @@ def expand(
 
     `ask` answers a batch of requests in order; an answer that is missing counts as an engine error. `form` is the
     instruction's form unless `options.instruction` names a file. A text that was yielded before is not yielded again,
-    so a source is dropped when a rewrite of another has taken its very words. Raises ConfigError when the instruction
+    so a source is dropped when a rewrite of another has taken its very words. No rewrite is asked for a prompt whose
+    claims cannot be checked by words: it stands, and is counted as `unchecked`. Raises ConfigError when the instruction
     template fails, and what `ask` raises.
     """
     form = Path(options.instruction) if options.instruction else form
     sieve = _Sieve(options.similarity, lexicon, blocked, stats if stats is not None else ExpandStats())
     source = iter(prompts)
     while batch := list(itertools.islice(source, BATCH_PROMPTS)):
-        questions = [[_question(prompt, k, options, seed, form) for k in range(options.per_prompt)] for prompt in batch]
+        wanted = [0 if find_unchecked(prompt.claims) else options.per_prompt for prompt in batch]
+        questions = [
+            [_question(prompt, k, options, seed, form) for k in range(many)]
+            for prompt, many in zip(batch, wanted, strict=True)
+        ]
         replies = iter(ask([asked.request for group in questions for asked in group]))
         for prompt, group in zip(batch, questions, strict=True):
             answered = [(asked, next(replies, _NO_ANSWER)) for asked in group]
@@ -170,7 +175,7 @@ class _Sieve:
 
     def sift(self, prompt: Prompt, answered: Sequence[tuple[_Asked, Reply]], *, keep_source: bool) -> Iterator[Prompt]:
         """Yield the rewrites of a prompt that hold; the prompt itself if none does, or if it is wanted too."""
-        self._stats.count_source(prompt.text)
+        self._stats.count_source(prompt.text, unchecked=not answered)
         kept = 0
         for asked, reply in answered:
             text = read_reply(reply, asked.style)

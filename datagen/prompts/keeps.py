@@ -1,26 +1,28 @@
 """Does a rewritten prompt still say what was claimed, all of it and nothing against it? When in doubt: no.
 
 `find_breach` answers in words for people, `judge_rewrite` with the class that counts are kept by. Numbers, things,
-colours, materials, relations with their direction, and quoted words are checked; so is what a rewriter added. Read by
-`datagen.prompts.expanded`; measured in `tests/prompts/test_keeps.py`. Not covered: synonyms of things (a rewrite that
-says "kitten" for a cat is refused), things that stand in no lexicon, languages but English.
+colours, materials, relations with their direction, depth, absent things, comparisons and quoted words are checked; so
+is what a rewriter added. Read by `datagen.prompts.expanded`; measured in `tests/prompts/test_keeps.py`. Not covered:
+synonyms of things (a rewrite that says "kitten" for a cat is refused), things that stand in no lexicon, languages but
+English, and the claims that `find_unchecked` names, whose prompts are not rewritten.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from datagen.prompts.briefs import normalize_claims, parse_brief, read_brief
+from datagen.prompts.denials import Denied, normalize, take_out
 from datagen.records import Claim
 from datagen.taxonomy.claims import turn
 from datagen.taxonomy.english import number_word
 from datagen.taxonomy.lexicon import Lexicon, Word
-from datagen.taxonomy.mentions import Mention, Reading, read_text
+from datagen.taxonomy.mentions import Mention, Reading, read_mentions
 from datagen.taxonomy.quotes import split_quoted
-from datagen.taxonomy.vocabulary import VAGUE, Phrases, compile_words, listed, tokenize
+from datagen.taxonomy.vocabulary import VAGUE, Phrases, compile_words, listed, read_items, tokenize
 
 MAX_CHARACTERS = 2000
 """The longest rewrite, as the longest prompt of a template."""
@@ -53,12 +55,23 @@ def find_breach(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> str:
     return breach.reason if breach else ""
 
 
+def find_unchecked(claims: Sequence[Claim]) -> str:
+    """Name the claims that no reading of words can vouch for, or `""`: facts, parts, and what covers what.
+
+    A fact may be said in a thousand ways, and which of several things has a colour is said across clauses.
+    """
+    hidden = ("partly hides", "partly hidden by")
+    return ", ".join(str(claim) for claim in claims if claim.kind in ("fact", "part") or claim.name in hidden)
+
+
 def judge_rewrite(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Breach | None:
     """Return the first breach of a text or of a JSON brief, or None. The text is read up to 2,000 characters only."""
     if len(text) > MAX_CHARACTERS:
         return Breach("too long", f"is {len(text):,} characters long; {MAX_CHARACTERS:,} are allowed")
     if not text.strip():
         return Breach("empty", "says nothing")
+    if unchecked := find_unchecked(claims):
+        return Breach("unchecked", f"nobody can tell by its words whether it keeps {unchecked}")
     if text.lstrip().startswith("{"):
         return next(_find_in_brief(text, claims, lexicon), None)
     return next(_find_in_words(text, claims, compile_words(lexicon, claims)), None)
@@ -77,10 +90,10 @@ def _find_in_brief(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Iter
     }
     said = read_brief(brief, singulars)
     wanted, found = normalize_claims(claims), Counter(turn(claim) for claim in said)
-    kinds = {"count": "count", "relation": "relation", "text": "text"}
     for claim in claims:
         if turn(claim) not in found:
-            yield Breach(kinds.get(claim.kind) or _name(claim.name), f"the brief lacks {claim}")
+            kind = _name(claim.name) if claim.kind == "attribute" else claim.kind
+            yield Breach(kind, f"the brief lacks {claim}")
     for claim in said:
         if turn(claim) not in wanted or found[turn(claim)] > 1:
             yield Breach("added", f"the brief adds {claim}")
@@ -90,10 +103,16 @@ def _find_in_words(text: str, claims: Sequence[Claim], phrases: Phrases) -> Iter
     quoted, plain = split_quoted(text)
     yield from _find_in_form(plain)
     yield from _find_in_quotes(quoted, plain, claims)
-    reading = read_text(plain, phrases)
+    items = read_items(plain, phrases)
+    absent = {claim.subject for claim in claims if claim.kind == "count" and claim.value == 0}
+    compared = {normalize(claim) for claim in claims if claim.kind == "comparison"}
+    denied = take_out(items) if absent or compared else Denied(rest=items)
+    yield from _find_in_denials(denied, absent, compared)
+    claims = [claim for claim in claims if claim.subject not in absent and claim.kind != "comparison"]
+    reading = read_mentions(denied.rest)
     plurals = {item.value: item.text for item in phrases.values() if item.kind == "object" and item.forms != "one"}
-    yield from _find_in_things(reading.mentions, claims, plurals)
-    if any(claim.kind != "text" for claim in claims):
+    yield from _find_in_things(reading.mentions, claims, plurals, _things_in(compared))
+    if compared or any(claim.kind != "text" for claim in claims):
         for about, reason in reading.doubts:
             yield Breach(about, reason)
         yield from _find_in_numbers(reading.numbers, claims)
@@ -127,11 +146,23 @@ def _find_in_quotes(quoted: Sequence[str], plain: str, claims: Sequence[Claim]) 
             yield Breach("text", f"adds the text {capitals[:60]}")
 
 
+def _find_in_denials(denied: Denied, absent: Set[str], compared: Set[Claim]) -> Iterator[Breach]:
+    for thing in sorted(absent ^ denied.absent):
+        says = "does not say" if thing in absent else "says"
+        yield Breach("absence", f"{says} that there is no {thing}")
+    for claim in sorted(compared ^ denied.comparisons, key=str):
+        yield Breach("comparison", f"{'does not say' if claim in compared else 'says'} {claim}")
+
+
+def _things_in(compared: Set[Claim]) -> set[str]:
+    return {name for claim in compared for name in (claim.subject, str(claim.value))}
+
+
 def _find_in_things(
-    mentions: Sequence[Mention], claims: Sequence[Claim], plurals: Mapping[str, str]
+    mentions: Sequence[Mention], claims: Sequence[Claim], plurals: Mapping[str, str], uncounted: Set[str]
 ) -> Iterator[Breach]:
     named = [claim.subject for claim in claims if claim.kind != "text"]
-    named += [str(claim.value) for claim in claims if claim.kind == "relation"]
+    named += [str(claim.value) for claim in claims if claim.kind in ("relation", "depth")]
     for thing in dict.fromkeys(named):
         ours = [mention for mention in mentions if mention.thing == thing]
         if not ours:
@@ -140,7 +171,9 @@ def _find_in_things(
             if ours and claim.kind == "count" and claim.subject == thing:
                 yield from _find_in_count(thing, plurals[thing], int(claim.value), ours)
     for mention in mentions:
-        if mention.thing not in named:
+        if mention.thing in uncounted and mention.thing not in named and mention.number is not None:
+            yield Breach("count", f"says how many {plurals[mention.thing]}, which is not claimed")
+        if mention.thing not in named and mention.thing not in uncounted:
             yield Breach("added", f"adds {Word(mention.thing).article} {mention.thing}")
 
 
@@ -200,8 +233,13 @@ def _find_in_relations(reading: Reading, claims: Sequence[Claim]) -> Iterator[Br
     for claim in wanted:
         if turn(claim) not in {turn(each) for each in said}:
             yield Breach("relation", f"does not say that the {claim.subject} is {claim.name} the {claim.value}")
-    for subject, place, other in reading.places:
-        yield Breach("added", f"adds that the {subject} is {place} the {other}")
+    planes = {normalize(claim) for claim in claims if claim.kind == "depth"}
+    placed = {normalize(Claim("depth", *triple)): triple for triple in reading.places}
+    for claim, (subject, place, other) in placed.items():
+        if claim not in planes:
+            yield Breach("added", f"adds that the {subject} is {place} the {other}")
+    for claim in sorted(planes - placed.keys(), key=str):
+        yield Breach("depth", f"does not say that the {claim.subject} is {claim.name} the {claim.value}")
 
 
 def _name(attribute: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from datagen.records import Claim
 from datagen.rewards._layout import TEXT, Planned, is_named
+from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import find_relations
 from datagen.rewards._words import name_many
 
@@ -20,16 +21,24 @@ def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Pla
         words = [thing.word for thing in things if thing.label == TEXT]
         return "" if str(claim.value) in words else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
     ours = [thing for thing in things if is_named(thing, claim.subject)]
-    if claim.kind == "count":
-        wanted = int(claim.value)
-        return (
-            "" if len(ours) == wanted else f"expected {name_many(wanted, claim.subject)} in the plan, found {len(ours)}"
-        )
+    if claim.kind in ("count", "part"):
+        return _find_miscounted(claim, ours)
+    if claim.kind == "comparison":
+        theirs = sum(is_named(thing, str(claim.value)) for thing in things)
+        holds = holds_order(claim.name, len(ours), theirs)
+        return "" if holds else f"expected {say_order(claim)} in the plan, found {len(ours)} and {theirs}"
     if not ours:
         return f"the plan has no {claim.subject}"
     if claim.kind == "attribute":
         return _find_wrong(claim, claims, ours)
     return _find_misplaced(claim, ours, [thing for thing in things if is_named(thing, str(claim.value))])
+
+
+def _find_miscounted(claim: Claim, ours: Sequence[Planned]) -> str:
+    """Say how many of a thing, or of those in one colour, are missing or too many."""
+    wanted, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
+    found = sum(not claim.name or claim.name in thing.phrase.split() for thing in ours)
+    return "" if found == wanted else f"expected {name_many(wanted, what)} in the plan, found {found}"
 
 
 def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:

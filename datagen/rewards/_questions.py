@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import get_args
 
-from datagen.records import Claim
+from datagen.records import Claim, ClaimKind
+from datagen.rewards._orders import say_order
 from datagen.taxonomy.english import article_of, number_word, plural_of
 
+ASKED: frozenset[str] = frozenset(get_args(ClaimKind))
+"""Kinds of claim that questions are made of: all."""
+SAID = ASKED - {"fact"}
+"""Kinds of claim that the words of a prompt state: a fact may only follow from them."""
 WHOLE = {
     "vqascore": 'Does this figure show "{}"? Please answer Yes or No.',
     "qwenvqascore": 'Does this image show "{}"? Answer the question with Yes or No.',
@@ -54,10 +60,11 @@ def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
             if thing not in exists:
                 exists[thing] = len(asked)
                 known = Claim("count", thing, "", counts.get(thing, 1))
-                asked.append(_ask_presence(thing, known, atom=counts.get(thing) == 1))
+                asked.append(_ask_presence(thing, known, atom=counts.get(thing) in (0, 1)))
     for claim in claims:
         parents = tuple(exists[thing] for thing in _name_things(claim))
-        if claim.kind == "count" and int(claim.value) != 1:
+        # Whether there is one, or none, was asked above.
+        if claim.kind == "part" or (claim.kind == "count" and int(claim.value) > 1):
             asked.append(_ask_number(claim, parents))
         elif claim.kind != "count":
             asked.append(Question(_phrase(claim, counts), YES, claim, parents))
@@ -65,9 +72,9 @@ def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
 
 
 def _name_things(claim: Claim) -> tuple[str, ...]:
-    if claim.kind == "relation":
+    if claim.kind in ("relation", "depth", "comparison"):
         return claim.subject, str(claim.value)
-    return () if claim.kind == "text" else (claim.subject,)
+    return (claim.subject,) if claim.subject else ()
 
 
 def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
@@ -76,10 +83,12 @@ def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
 
 
 def _ask_number(claim: Claim, parents: tuple[int, ...]) -> Question:
-    n = int(claim.value)
+    n, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
+    if n == 0:
+        return Question(f"Is there any {what} in the image?", NO, claim, parents)
     word = number_word(n)
     accepted = (word, word.capitalize(), str(n))
-    return Question(f"How many {plural_of(claim.subject)} are in the image?", accepted, claim, parents)
+    return Question(f"How many {plural_of(what)} are in the image?", accepted, claim, parents)
 
 
 def _phrase(claim: Claim, counts: dict[str, int]) -> str:
@@ -90,6 +99,13 @@ def _phrase(claim: Claim, counts: dict[str, int]) -> str:
         made = "made of " if claim.name == "material" else ""
         subject = plural_of(claim.subject) if many else claim.subject
         return f"{'Are' if many else 'Is'} the {subject} {made}{claim.value}?"
+    if claim.kind == "fact":
+        about = f"the {claim.subject} {claim.value}" if claim.subject else claim.value
+        return f"Is this true of the image: {about}?"
+    if claim.kind == "comparison":
+        return f"Are there {say_order(claim)} in the image?"
+    if claim.name == "partly hides":
+        return f"Does the {claim.subject} partly hide the {claim.value}?"
     side = {"left of": "to the left of", "right of": "to the right of"}.get(claim.name, claim.name)
     return f"Is the {claim.subject} {side} the {claim.value}?"
 

@@ -1,7 +1,9 @@
-"""Counts the claimed things in the image: exactly as many, no fewer and no more.
+"""Counts the claimed things in the image, all of a kind or those in one colour: exactly as many, no fewer, no more.
 
 GenEval (arXiv 2310.11513) asks for at least n and forbids n + 1, which together is equality. Things that nobody
-claimed are no fault there and none here; the evidence lists them. Value: the share of count claims that hold.
+claimed are no fault there and none here; the evidence lists them. A claim of 0 asks that there is none. A `part` claim
+counts the things of a kind that have its colour; a thing whose colour has no name is of no colour. Value: the share
+of count and part claims that hold.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from datagen.rewards._verdict import list_detections, mean_of_claims
 from datagen.rewards._words import name_many
 
 TARGET: Modality = "image"
-JUDGES = frozenset({"count"})
+JUDGES = frozenset({"count", "part"})
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge every count claim of the prompt on what the detector finds in the sample's last image."""
-    claims = [claim for claim in prompt.claims if claim.kind == "count"]
+    """Judge every count and part claim of the prompt on what the detector finds in the sample's last image."""
+    claims = [claim for claim in prompt.claims if claim.kind in ("count", "part")]
     if not claims:
         return Verdict(None, "no count claim")
     if sample.image is None:
@@ -28,15 +30,17 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
     things = tools.detect(sample.image)
     found = Counter(thing.label for thing in things)
-    verdicts = {str(claim): found[claim.subject] == claim.value for claim in claims}
+    colored = Counter((thing.label, thing.color) for thing in things)
+    seen = [found[c.subject] if c.kind == "count" else colored[c.subject, c.name] for c in claims]
+    verdicts = {str(claim): n == claim.value for claim, n in zip(claims, seen, strict=True)}
     counts = {claim.subject: found[claim.subject] for claim in claims}
     extras = {label: count for label, count in sorted(found.items()) if label not in counts}
-    reasons = [_explain(claim, found[claim.subject]) for claim in claims]
+    reasons = [_explain(claim, n) for claim, n in zip(claims, seen, strict=True)]
     return mean_of_claims(verdicts, reasons, found=counts, extras=extras, detections=list_detections(things))
 
 
 def _explain(claim: Claim, found: int) -> str:
-    wanted = int(claim.value)
+    wanted, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
     if found == wanted:
-        return f"found {name_many(found, claim.subject)} as asked"
-    return f"expected {name_many(wanted, claim.subject)}, found {found}"
+        return f"found {name_many(found, what)} as asked"
+    return f"expected {name_many(wanted, what)}, found {found}"

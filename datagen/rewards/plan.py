@@ -5,8 +5,8 @@ by GenEval's rule, the words to the letter), and two more ask that nothing uncla
 well formed: corners in order, inside 0..1000, none over another. Value: the share of checks that hold. It plays the
 part of GoT-R1's rewards for the meaning and the layout of the reasoning (arXiv 2505.17022), decided by rules.
 
-`got_layout` judges the boxes alone. Not covered: reasoning in prose. A thought without a layout plans nothing and
-scores 0.
+`got_layout` judges the boxes alone. Not covered: reasoning in prose, which plans nothing and scores 0; claims of depth
+and facts, which no layout of boxes can hold: a prompt with one is not judged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datagen.rewards._layout_claims import find_claim_fault
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "text"
-JUDGES = frozenset({"count", "attribute", "relation", "text"})
+JUDGES = frozenset({"count", "part", "attribute", "relation", "comparison", "text"})
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
@@ -29,6 +29,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "the sample has no reasoning")
     if not prompt.claims:
         return Verdict(None, "no claim")
+    if beyond := sorted({claim.kind for claim in prompt.claims} - JUDGES):
+        return Verdict(None, f"a layout cannot show a claim of {' or '.join(beyond)}")
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
@@ -49,7 +51,7 @@ def find_thought(sample: Sample) -> str | None:
 def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
     """Name what is planned but not claimed, or `""`."""
     names = {claim.subject for claim in claims if claim.kind != "text"}
-    names |= {str(claim.value) for claim in claims if claim.kind == "relation"}
+    names |= {str(claim.value) for claim in claims if claim.kind in ("relation", "comparison")}
     words = [str(claim.value) for claim in claims if claim.kind == "text"]
     extra = []
     for thing in things:

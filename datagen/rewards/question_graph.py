@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._judging import judge_graph
+from datagen.rewards._questions import ASKED
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
 NEEDS_JUDGE = True
-JUDGES = frozenset({"count", "attribute", "relation", "text"})
+JUDGES = ASKED
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:

@@ -16,13 +16,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._judging import HOLDS, NO_JUDGE
-from datagen.rewards._questions import ask_claims
+from datagen.rewards._questions import ASKED, ask_claims
 from datagen.rewards._tools import Tools
 from datagen.shipped import shipped_path
 
 TARGET: Modality = "image"
 NEEDS_JUDGE = True
-JUDGES = frozenset({"count", "attribute", "relation", "text"})
+JUDGES = ASKED
 MOST_TOKENS = 1024
 """Tokens of the reasoning and its verdict."""
 _BOX = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{([^{}]*)\}|([^{}]*))\s*\}")

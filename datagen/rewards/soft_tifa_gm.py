@@ -11,11 +11,12 @@ from collections.abc import Sequence
 
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._judging import judge_atoms
+from datagen.rewards._questions import ASKED
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
 NEEDS_JUDGE = True
-JUDGES = frozenset({"count", "attribute", "relation", "text"})
+JUDGES = ASKED
 EPSILON = 1e-6
 """Least P of an atom; our choice."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -22,7 +22,7 @@ from datagen.taxonomy.claims import ClaimForm, parse_claim
 from datagen.taxonomy.constraints import Constraint, compile_constraint
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.load import find_template, lists_of, slot_values
-from datagen.taxonomy.models import MAX_COUNT, JoinSlot, ListSlot, RelationName, TemplatePath, ValuesSlot
+from datagen.taxonomy.models import MAX_COUNT, NAMES, JoinSlot, ListSlot, TemplatePath, ValuesSlot
 from datagen.taxonomy.render import Value
 
 COLOR = "color"
@@ -194,13 +194,14 @@ class SkillCheck:
             if name != COLOR:
                 what = f"only a judge that answers questions can score the attribute {name!r} of {source}"
                 self.report(path, what, "add `vqa` and a `judge:` to the recipe", severity="warning")
-        elif claim.kind == "relation":
+        elif claim.kind in NAMES:
             argument = claim.arguments["name"]
             said = self.values[argument.slot] if argument.slot else [argument.literal]
-            strange = sorted(str(name) for name in said or () if name not in get_args(RelationName))
+            strange = sorted(str(name) for name in said or () if name not in NAMES[claim.kind])
             if strange:
-                known = ", ".join(get_args(RelationName))
-                self.report(path, f"no scorer can judge the relation {strange[0]!r} of {source}", f"known: {known}")
+                other = next((kind for kind, names in NAMES.items() if strange[0] in names), "")
+                hint = f"write {other}(…)" if other else f"known: {', '.join(NAMES[claim.kind])}"
+                self.report(path, f"no scorer can judge the {claim.kind} {strange[0]!r} of {source}", hint)
 
     def _check_words(self, claims: list[ClaimForm], points: list[dict[str, Value]]) -> None:
         try:

@@ -4,8 +4,12 @@
 |---|---|
 | `count(object, n)` | what, and how many |
 | `attribute(object, color, shade)` | what, which attribute (its literal name), and its value |
+| `part(object, color, k)` | of what, which colour, and how many of them have it |
 | `relation(first, relation, second)` | what, how it stands, to what |
+| `depth(first, plane, second)` | what, whether nearer or farther, than what |
+| `comparison(object, order, other)` | what, more, fewer or as many, than what |
 | `text(word)` | the words to be seen |
+| `fact(sentence)`, `fact(object, predicate)` | what must be visibly true, of the whole or of an object |
 
 An argument is the name of a slot, a whole number, a word of the lexicon, or any text in double quotes.
 """
@@ -15,12 +19,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import cast, get_args
+from typing import cast
 
 from datagen.documents.problems import show
 from datagen.errors import ConfigError, did_you_mean
 from datagen.records import Claim, ClaimKind
-from datagen.taxonomy.models import RelationName
+from datagen.taxonomy.models import NAMES
 from datagen.taxonomy.remembered import Remembered
 from datagen.taxonomy.render import Value
 
@@ -31,8 +35,14 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "attribute": ("subject", "name", "value"),
     "relation": ("subject", "name", "value"),
     "text": ("value",),
+    "part": ("subject", "name", "value"),
+    "depth": ("subject", "name", "value"),
+    "comparison": ("subject", "name", "value"),
+    "fact": ("subject", "value"),
 }
-"""The fields of a claim that the arguments of each kind fill, in order."""
+"""The fields of a claim that the arguments of each kind fill, in order; the subject of a fact may be left out."""
+_COUNTED = ("count", "part")
+"""Kinds whose value is a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ def parse_claim(source: str, slots: Mapping[str, bool], words: Collection[str], 
             break
         written.append(match.group(1))
         end = match.end()
-    places = ARGUMENTS[kind]
+    places = ARGUMENTS[kind][1:] if kind == "fact" and len(written) == 1 else ARGUMENTS[kind]
     if end != len(inside) or len(written) != len(places) or inside.rstrip().endswith(","):
         hint = f"write {kind}({', '.join(places)})"
         raise ConfigError(f"{show(source)} must have {len(places)} arguments", where=where, hint=hint)
@@ -116,7 +126,7 @@ def _argument(text: str, slots: Collection[str], words: Collection[str], source:
         return Argument(literal=text[1:-1])
     if re.fullmatch(r"\d{1,9}", text):
         return Argument(literal=int(text))
-    if text in words or text in get_args(RelationName):
+    if text in words or any(text in names for names in NAMES.values()):
         return Argument(literal=text)
     hint = did_you_mean(text, slots) + '; a literal that is not in the lexicon stands in quotes: "…"'
     raise ConfigError(f"{text!r} in {show(source)} is neither a slot nor a word", where=where, hint=hint)
@@ -125,9 +135,9 @@ def _argument(text: str, slots: Collection[str], words: Collection[str], source:
 def _check_kind(kind: str, place: str, argument: Argument, slots: Mapping[str, bool], source: str, where: str) -> None:
     is_number = slots[argument.slot] if argument.slot else isinstance(argument.literal, int)
     named = argument.slot or argument.literal
-    if kind == "count" and place == "value" and not is_number:
+    if kind in _COUNTED and place == "value" and not is_number:
         raise ConfigError(f"{named!r} in {show(source)} is no number", where=where, hint="use a slot with a range")
-    if is_number and not (kind == "count" and place == "value"):
+    if is_number and not (kind in _COUNTED and place == "value"):
         raise ConfigError(f"{named!r} in {show(source)} is a number", where=where, hint="a word belongs there")
 
 

@@ -14,14 +14,14 @@ from typing import Self, get_args
 from datagen.documents.checking import load_model
 from datagen.documents.reading import read_yaml
 from datagen.taxonomy.english import article_of, plural_of
-from datagen.taxonomy.models import Entry, LexiconFile, ListName, Relation
+from datagen.taxonomy.models import Entry, LexiconFile, ListName, Relation, Saying
 
 
 class Word(str):
     """A word as claims and constraints know it: text equal to its singular or name, which prints as its phrase.
 
     `name` is the bare text, as records hold it; `plural` and `article` are what prompts say of it; `phrase` differs
-    from the name for relations alone ("to the left of").
+    from the name for relations ("to the left of") and for what a prompt says otherwise than its claim.
     """
 
     __slots__ = ("article", "name", "phrase", "plural")
@@ -52,12 +52,14 @@ class Lexicon:
     lists: Mapping[str, tuple[Word, ...]]
 
 
-def word_of(entry: str | Entry | Relation) -> Word:
+def word_of(entry: str | Entry | Relation | Saying) -> Word:
     """Turn an item of a list, as it is written, into a word."""
     if isinstance(entry, str):
         return Word(entry)
     if isinstance(entry, Relation):
         return Word(entry.name, phrase=entry.phrase)
+    if isinstance(entry, Saying):
+        return Word(entry.shows, phrase=entry.says)
     return Word(entry.singular, plural=entry.plural, article=entry.article)
 
 

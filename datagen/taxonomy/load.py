@@ -124,6 +124,8 @@ def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
 
 def missing_list(skill: SkillFile, lexicon: Lexicon) -> str:
     """Return why a skill cannot be filled from a lexicon, or an empty string when it can."""
+    if lexicon.name in skill.not_in:
+        return f"the world of the lexicon {lexicon.name!r} cannot show it"
     needed = {name for slot in skill.slots.values() for name in lists_of(slot)}
     absent = sorted(needed - lexicon.lists.keys())
     return f"the lexicon {lexicon.name!r} has no {' and no '.join(absent)}" if absent else ""

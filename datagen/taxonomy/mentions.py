@@ -61,7 +61,12 @@ class Reading:
 
 def read_text(text: str, phrases: Phrases) -> Reading:
     """Read a text without its quoted parts."""
-    return _Reader(read_items(text, phrases)).read()
+    return read_mentions(read_items(text, phrases))
+
+
+def read_mentions(items: Sequence[Item]) -> Reading:
+    """Read the items of a text."""
+    return _Reader(items).read()
 
 
 class _Reader:

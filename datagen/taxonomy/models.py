@@ -31,6 +31,17 @@ RelationName = Literal["left of", "right of", "above", "below"]
 
 _Item = TypeVar("_Item")
 
+DepthName = Literal["in front of", "behind", "partly hides", "partly hidden by"]
+"""Which of two things is nearer; a picture shows it by what covers what, which boxes do not tell."""
+ComparisonName = Literal["more than", "fewer than", "as many as"]
+"""How the numbers of two things compare."""
+NAMES: dict[str, tuple[str, ...]] = {
+    "relation": get_args(RelationName),
+    "depth": get_args(DepthName),
+    "comparison": get_args(ComparisonName),
+}
+"""What a claim of these kinds may be named."""
+
 MAX_COUNT = 1000
 """The largest whole number that a slot may hold: more things than that cannot be drawn, let alone counted."""
 
@@ -76,8 +87,21 @@ class Relation(_Strict):
     phrase: Words
 
 
+class Saying(_Strict):
+    """A value that a prompt says in one way and a claim in another: "a lake at minus 20 degrees", "ice covers it"."""
+
+    says: Words
+    shows: Words
+
+
+def name_of(entry: object) -> str:
+    """Return what claims call an item of a list, however it is written."""
+    named = (getattr(entry, key, None) for key in ("singular", "name", "shows"))
+    return next((str(name) for name in named if name is not None), str(entry))
+
+
 def _differ(entries: list[_Item]) -> list[_Item]:
-    names = [str(getattr(entry, "singular", getattr(entry, "name", entry))) for entry in entries]
+    names = [name_of(entry) for entry in entries]
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         raise ValueError(f"{twice!r} stands twice in the list: remove one")
@@ -139,23 +163,27 @@ class RangeSlot(_Strict):
 class ValuesSlot(_Strict):
     """A slot filled from values that stand in the taxonomy itself."""
 
-    values: Annotated[list[Words | Number | Entry], Field(min_length=1), AfterValidator(_differ)]
+    values: Annotated[list[Words | Number | Entry | Saying], Field(min_length=1), AfterValidator(_differ)]
 
 
 Slot = ListSlot | JoinSlot | RangeSlot | ValuesSlot
 
 
 class SkillFile(_Strict):
-    """A skill as it is written: slots, what binds them, levels, claims, and the template that says it in words."""
+    """A skill as it is written: slots, what binds them, levels, claims, and the template that says it in words.
+
+    `not_in` names lexicons whose world cannot show it, though they have every list that its slots draw from.
+    """
 
     name: Name
     title: Words
     share: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
-    slots: Annotated[dict[Name, Slot], Field(min_length=1, max_length=20)]
+    slots: Annotated[dict[Name, Slot], Field(min_length=1, max_length=40)]
     constraints: list[Expression] = []
     levels: dict[Name, dict[Name, Annotated[list[Plain], Field(min_length=1)]]] = {}
     claims: Annotated[list[Expression], Field(min_length=1)]
     templates: TemplatePath
+    not_in: list[Name] = []
 
 
 class TaxonomyFile(_Strict):

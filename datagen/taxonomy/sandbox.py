@@ -55,8 +55,19 @@ def number(n: int) -> str:
     return number_word(n)
 
 
-FUNCTIONS: dict[str, Callable[..., str]] = {"a": a, "many": many, "number": number, "plural": plural}
-"""What a template may call, by name."""
+def differ(*values: str | int) -> bool:
+    """Say whether no two values are the same, for constraints: `differ(first, second, third)`."""
+    return len(set(values)) == len(values)
+
+
+FUNCTIONS: dict[str, Callable[..., str | bool]] = {
+    "a": a,
+    "many": many,
+    "number": number,
+    "plural": plural,
+    "differ": differ,
+}
+"""What a template or a constraint may call, by name."""
 
 
 def _print_words_only(value: Any) -> Any:

@@ -19,10 +19,12 @@ from datagen.taxonomy.claims import ClaimForm
 from datagen.taxonomy.constraints import Constraint
 from datagen.taxonomy.render import Value, Wording
 
-_TRIES = 64
+_TRIES, _MOST_TRIES = 64, 8_192
 _LISTED = 1_000_000
 _ROUNDS = 4
 _64_BITS = 2**64 - 1
+_MIXED_BITS = 33
+"""Bits that one step of the fast shuffle fills."""
 
 Point = dict[str, Value]
 
@@ -106,9 +108,12 @@ def shuffle(number: int, size: int, keys: Sequence[int]) -> int:
     """Return where `number` goes in a shuffle of 0..size-1: a bijection, with no list of the numbers.
 
     A Feistel network over pairs below the root of `size`, walked on until it lands inside (Black and Rogaway, "Ciphers
-    with Arbitrary Finite Domains", 2002); the round function mixes like SplitMix64. Even, not secret.
+    with Arbitrary Finite Domains", 2002); the round function mixes like SplitMix64, and where half a number has more
+    bits than that fills, it is BLAKE2b. Even, not secret.
     """
     root = math.isqrt(size - 1) + 1
+    if root.bit_length() > _MIXED_BITS:
+        return _shuffle_wide(number, size, root, keys)
     while True:
         left, right = divmod(number, root)
         for key in keys:
@@ -120,12 +125,26 @@ def shuffle(number: int, size: int, keys: Sequence[int]) -> int:
             return number
 
 
+def _shuffle_wide(number: int, size: int, root: int, keys: Sequence[int]) -> int:
+    """Shuffle more numbers than 64-bit steps reach: ten things in ten colours have 2^100 points."""
+    length = root.bit_length() // 8 + 1
+    while True:
+        left, right = divmod(number, root)
+        for key in keys:
+            digest = blake2b(right.to_bytes(length, "little"), digest_size=64, key=key.to_bytes(8, "little")).digest()
+            left, right = right, (left + int.from_bytes(digest, "little")) % root
+        number = left * root + right
+        if number < size:
+            return number
+
+
 def choose_point(skill: Skill, level: Level, key: bytes) -> tuple[Point, int]:
     """Choose a point of a level uniformly, and bits for further choices. The same key always gives the same point.
 
     Raises ConfigError when the constraints leave nothing, or so little of a huge space that it cannot be found.
     """
-    for attempt in range(_TRIES):
+    listed = math.prod(len(level.choices[name]) for name in skill.bound) <= _LISTED
+    for attempt in range(_TRIES if listed else _MOST_TRIES):
         bits = int.from_bytes(blake2b(b"%s#%d" % (key, attempt), digest_size=64).digest(), "little")
         point, bits = _divide(level, bits)
         if all(constraint.holds(point) for constraint in skill.constraints):

@@ -171,9 +171,9 @@ def compile_words(lexicon: Lexicon, claims: Iterable[Claim]) -> Phrases:
 
 
 def _things_of(claim: Claim) -> Sequence[str]:
-    if claim.kind == "text":
-        return ()
-    return (claim.subject, str(claim.value)) if claim.kind == "relation" else (claim.subject,)
+    if claim.kind in ("relation", "depth", "comparison"):
+        return claim.subject, str(claim.value)
+    return (claim.subject,) if claim.subject else ()
 
 
 @lru_cache(maxsize=64)

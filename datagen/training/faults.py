@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from datagen.pictograms import COLORS, GRID, SHAPES, Item, Scene
 from datagen.records import Claim
+from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import find_relations
 from datagen.rewards._words import name_many
 
@@ -22,7 +23,8 @@ def list_faults(claims: Sequence[Claim], scene: Scene) -> list[str]:
     """Say what must change for the claims to hold and nothing else to be there: an order each, none if all is well."""
     words = [str(claim.value) for claim in claims if claim.kind == "text"]
     faults = [fault for claim in claims if (fault := _find_fault(claim, scene))]
-    claimed = {claim.subject for claim in claims if claim.kind == "count"} | ({"text"} if words else set())
+    claimed = {claim.subject for claim in claims if claim.kind in ("count", "part", "comparison")}
+    claimed |= {str(claim.value) for claim in claims if claim.kind == "comparison"} | ({"text"} if words else set())
     extra = sorted({item.kind for item in scene.items} - claimed)
     return faults + [f"leave out the {kind}" for kind in extra]
 
@@ -35,6 +37,13 @@ def _find_fault(claim: Claim, scene: Scene) -> str:
     if claim.kind == "count":
         n = int(claim.value)
         return "" if len(ours) == n else f"draw {name_many(n, claim.subject)}, not {len(ours)}"
+    if claim.kind == "part":
+        n, have = int(claim.value), sum(item.color == claim.name for item in ours)
+        return "" if have == n else f"draw {name_many(n, f'{claim.name} {claim.subject}')}, not {have}"
+    if claim.kind == "comparison":
+        theirs = len(find_items(scene, str(claim.value)))
+        holds = holds_order(claim.name, len(ours), theirs)
+        return "" if holds else f"draw {say_order(claim)}, not {len(ours)} and {theirs}"
     if not ours:
         return ""  # the count says so
     if claim.kind == "attribute":

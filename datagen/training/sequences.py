@@ -16,6 +16,7 @@ from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import Scene
 from datagen.prompts.instructions import instruct
 from datagen.records import Claim
+from datagen.rewards._orders import holds_order
 from datagen.rewards._questions import ONE_WORD, WHOLE, Question, ask_claims
 from datagen.rewards._relations import find_relations
 from datagen.taxonomy.english import number_word, plural_of
@@ -198,9 +199,14 @@ def answer_truly(question: Question, scene: Scene) -> str:
     ours = find_items(scene, claim.subject)
     if claim.kind == "count":
         return _say(bool(ours)) if question.text.startswith("Is") else number_word(len(ours))
+    if claim.kind == "part":
+        found = sum(item.color == claim.name for item in ours)
+        return _say(found > 0) if question.text.startswith("Is") else number_word(found)
     if claim.kind == "attribute":
         return _say(bool(ours) and all(item.color == claim.value for item in ours))
     others = find_items(scene, str(claim.value))
+    if claim.kind == "comparison":
+        return _say(holds_order(claim.name, len(ours), len(others)))
     held = [claim.name in find_relations(box_of(a), box_of(b)) for a in ours for b in others]
     return _say(bool(held) and all(held))
 

@@ -313,3 +313,19 @@ def test_an_answer_is_read_on_one_line() -> None:
 def _where(prompt: Prompt) -> dict[str, object]:
     names = ("weakness", "skill", "level", "index", "seed", "template", "slots")
     return {name: getattr(prompt, name) for name in names}
+
+
+def test_no_rewrite_is_asked_for_what_words_cannot_show() -> None:
+    fact = Prompt.make(
+        "a rainbow",
+        (Claim("fact", value="red is outside"),),
+        **{"weakness": "knowledge", "skill": "light", "level": "hard", "index": 0, "seed": 9, "template": "t.j2:1"},
+    )
+    engine, stats = Rewriter(say("a moonbow")), ExpandStats()
+    options = ExpandOptions(per_prompt=2)
+    found = list(expand([fact, STAR], engine, options, seed=0, lexicon=LEXICON, form="pictograms", stats=stats))
+    assert found[0] == fact
+    assert len(engine.batches[0]) == 2
+    assert all(STAR.text in request.messages[0].parts[0].text for request in engine.batches[0])
+    assert (stats.sources, stats.unchecked, stats.asked, stats.standing) == (2, 1, 2, 2)
+    assert stats.notes()[-2].endswith("can check their claims: 1 of 2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, thing
 
@@ -56,3 +58,38 @@ def test_none_with_a_reason_where_it_cannot_judge() -> None:
         verdict = counting.score(make_prompt(*claims), make_sample(image=image), tools)
         assert verdict.value is None
         assert verdict.reason == reason
+
+
+def test_nothing_of_a_kind_is_a_count_of_zero() -> None:
+    prompt = make_prompt(count("star", 1), count("moon", 0))
+    right = counting.score(prompt, make_sample(), make_tools(thing("star")))
+    assert (right.value, right.reason) == (1.0, "found 1 star as asked; found 0 moons as asked")
+    wrong = counting.score(prompt, make_sample(), make_tools(thing("star"), thing("moon")))
+    assert (wrong.value, wrong.evidence["passed"]) == (0.5, False)
+    assert "expected 0 moons, found 1" in wrong.reason
+
+
+def test_parts_agree_with_a_reference_that_crosses_things_off() -> None:
+    rng = random.Random(1)
+    for _ in range(300):
+        things = [(rng.choice(("star", "fish")), rng.choice(("red", "blue", ""))) for _ in range(rng.randint(0, 6))]
+        parts = [Claim("part", "fish", tone, rng.randint(0, 2)) for tone in rng.sample(("red", "blue", "pink"), 2)]
+        truth = []
+        for part in parts:
+            left, missing = [each for each in things if each == ("fish", part.name)], 0
+            for _ in range(int(part.value)):
+                missing += not left
+                left = left[1:]
+            truth.append(not left and not missing)
+        verdict = counting.score(make_prompt(*parts), make_sample(), make_tools(*[thing(*each) for each in things]))
+        assert list(verdict.evidence["claims"].values()) == truth
+        assert verdict.value == sum(truth) / 2
+
+
+def test_one_of_three_in_another_colour() -> None:
+    claims = (count("fish", 3), Claim("part", "fish", "red", 1), Claim("part", "fish", "blue", 2))
+    right = [thing("fish", "blue"), thing("fish", "red"), thing("fish", "blue")]
+    assert counting.score(make_prompt(*claims), make_sample(), make_tools(*right)).value == 1.0
+    alike = counting.score(make_prompt(*claims), make_sample(), make_tools(*[thing("fish", "red")] * 3))
+    assert alike.value == pytest.approx(1 / 3)
+    assert alike.reason == "found 3 fish as asked; expected 1 red fish, found 3; expected 2 blue fish, found 0"

@@ -88,3 +88,31 @@ def test_no_reasoning_is_none_and_reasoning_without_a_plan_is_zero() -> None:
     assert judge("I shall draw a red star.", *TWO).value == 0.0
     assert judge("", *TWO).value == 0.0
     assert judge(STAR).value is None
+
+
+LOGIC = [
+    ((count("star", 1), count("cup", 0)), STAR, ""),
+    ((count("star", 1), count("cup", 0)), STAR + CUP, "expected 0 cups in the plan, found 1"),
+    ((count("star", 2), Claim("part", "star", "red", 1)), STAR + write("blue star", 500, 0, 900, 400), ""),
+    (
+        (count("star", 2), Claim("part", "star", "red", 1)),
+        STAR + write("red star", 500, 0, 900, 400),
+        "expected 1 red star in the plan, found 2",
+    ),
+    ((Claim("comparison", "star", "as many as", "cup"),), STAR + CUP, ""),
+    ((Claim("comparison", "star", "more than", "cup"),), STAR + CUP, "expected more stars than cups in the plan"),
+    ((Claim("comparison", "star", "more than", "cup"),), STAR, "found 1 and 0"),
+]
+
+
+@pytest.mark.parametrize(("claims", "think", "reason"), LOGIC)
+def test_absence_parts_and_comparisons_in_a_plan(claims: tuple[Claim, ...], think: str, reason: str) -> None:
+    verdict = judge(think, *claims)
+    assert verdict.evidence["passed"] is (not reason)
+    assert reason in verdict.reason
+
+
+@pytest.mark.parametrize("claim", [Claim("depth", "star", "behind", "cup"), Claim("fact", "", "", "it rains")])
+def test_what_boxes_cannot_show_is_not_judged(claim: Claim) -> None:
+    verdict = judge(STAR + CUP, count("star", 1), claim)
+    assert (verdict.value, verdict.reason) == (None, f"a layout cannot show a claim of {claim.kind}")

@@ -84,7 +84,6 @@ def accepted_forms(n: int) -> tuple[str, ...]:
         (3, {"th": 0.2, "t": 0.1, "three": 0.7}, 0.7),  # thirteen, two
         (4, {"four": 0.7, "fo": 0.3}, 0.7),  # fourteen
         (14, {"four": 0.4, "fourteen": 0.3, "fourt": 0.3}, 0.6),  # four is another answer
-        (0, {"zero": 0.5, "0": 0.4, "no": 0.1}, 0.9),
         (25, {"25": 0.9, "2": 0.1}, 0.9),
     ],
 )

@@ -7,6 +7,7 @@ import yaml
 
 from datagen.config import Recipe
 from datagen.documents.problems import Problem
+from datagen.pipeline import list_scorable
 from datagen.taxonomy.check import check_paths, kind_of
 
 SCORABLE = frozenset({"count", "attribute", "relation", "text"})
@@ -309,7 +310,7 @@ def test_what_is_not_there_is_a_problem_and_not_a_crash(home: Path) -> None:
 
 
 def test_everything_that_ships_is_without_an_error() -> None:
-    problems = check_paths([], scorable=SCORABLE, models={"recipe": Recipe})
+    problems = check_paths([], scorable=list_scorable(), models={"recipe": Recipe})
     assert [str(problem) for problem in problems if problem.severity == "error"] == []
 
 
@@ -318,3 +319,9 @@ def test_kinds_show_by_their_keys() -> None:
     assert kind_of(yaml.safe_load(LEXICON)) == "lexicon"
     assert kind_of({"taxonomy": [], "lexicon": "x"}) == "recipe"
     assert kind_of(None) == kind_of([1]) == "unknown"
+
+
+def test_a_name_of_another_kind_of_claim_says_which(home: Path) -> None:
+    (problem,) = check(home, swap("count(object, n)", "relation(object, behind, color)"))
+    assert "no scorer can judge the relation 'behind'" in problem.what
+    assert problem.hint == "write depth(…)"

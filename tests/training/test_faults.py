@@ -40,6 +40,15 @@ def test_true_scenes_have_no_fault_and_spoiled_ones_have() -> None:
         (PAIR[:1], (STAR, MOON), ["leave out the moon"]),
         ((PAIR[0], Claim("attribute", "star", "color", "pink")), (STAR,), ["make the star pink, not red"]),
         ((*PAIR, Claim("relation", "star", "right of", "moon")), (STAR, MOON), ["put the star right of the moon"]),
+        ((PAIR[0], Claim("count", "moon", "", 0)), (STAR,), []),
+        ((PAIR[0], Claim("count", "moon", "", 0)), (STAR, MOON), ["draw 0 moons, not 1"]),
+        ((*PAIR, Claim("part", "star", "red", 0)), (STAR, MOON), ["draw 0 red stars, not 1"]),
+        ((Claim("comparison", "star", "as many as", "moon"),), (STAR, MOON), []),
+        (
+            (Claim("comparison", "star", "fewer than", "moon"),),
+            (STAR, MOON),
+            ["draw fewer stars than moons, not 1 and 1"],
+        ),
         (
             (Claim("text", "", "", "GO"),),
             (Item("text", "black", 0, 0, 2, 2, "OG"),),

@@ -135,6 +135,18 @@ def test_relations_and_words_are_answered_by_where_they_stand() -> None:
     assert answer_truly(asked, Scene("gray", (Item("text", "black", 0, 0, 4, 2, "OPNE"),))) == "No"
 
 
+def test_absence_parts_and_comparisons_are_answered_by_counting() -> None:
+    scene = Scene("gray", (Item("star", "blue", 0, 0, 2, 2), Item("moon", "pink", 4, 0, 6, 2)))
+    for claim, expected in (
+        (Claim("count", "bell", "", 0), "No"),
+        (Claim("part", "star", "blue", 1), "one"),
+        (Claim("part", "star", "red", 0), "No"),
+        (Claim("comparison", "star", "as many as", "moon"), "Yes"),
+        (Claim("comparison", "star", "more than", "moon"), "No"),
+    ):
+        assert answer_truly(ask_claims((claim,))[-1], scene) == expected
+
+
 def test_reading_order_goes_row_by_row() -> None:
     items = (Item("star", "red", 3, 3, 5, 5), Item("moon", "red", 4, 0, 6, 2), Item("bell", "red", 0, 0, 2, 2))
     assert [item.kind for item in in_reading_order(Scene("gray", items)).items] == ["bell", "moon", "star"]
