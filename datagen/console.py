@@ -224,6 +224,8 @@ def print_sample(found: Found) -> None:
 
 def print_estimate(estimate: Estimate, workers: int) -> None:
     """Print what a recipe comes to, and where the figures are from."""
+    from datagen.taxonomy import explain_skipped
+
     facts: dict[str, Any] = {
         "prompts": f"{estimate.prompts:,}",
         "samples": f"{estimate.samples:,}",
@@ -240,5 +242,5 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
     print_table(
         ["skill", "prompts"], [(path, round(share * estimate.prompts)) for path, share in estimate.skills.items()]
     )
-    for path, reason in estimate.skipped:
-        print_line(f"{path} is left out: {reason}")
+    for sentence in explain_skipped(estimate.skipped):
+        print_line(sentence)

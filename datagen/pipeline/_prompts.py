@@ -14,6 +14,7 @@ from datagen.prompts.expand_stats import ExpandStats
 from datagen.prompts.expanded import expand
 from datagen.prompts.templated import PromptStats, plan_prompts
 from datagen.records import Prompt
+from datagen.taxonomy import explain_skipped
 from datagen.taxonomy import resolve_lexicon
 from datagen.taxonomy.lexicon import load_lexicon
 
@@ -52,9 +53,7 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
         "duplicates": stats.duplicates,
         "contaminated": stats.contaminated,
     }
-    for path, reason in run.taxonomy.skipped:
-        watch.say(f"{path} is left out: {reason}")
-    for note in [*stats.notes(), *rewrites.notes()]:
+    for note in [*explain_skipped(run.taxonomy.skipped), *stats.notes(), *rewrites.notes()]:
         watch.say(note)
     watch.show(Progress("prompts", written, written))
     expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}

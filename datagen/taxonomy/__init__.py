@@ -4,6 +4,7 @@ from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon
 from datagen.taxonomy.load import (
     Taxonomy,
     Weakness,
+    explain_skipped,
     find_template,
     load_taxonomy,
     resolve_lexicon,
@@ -20,6 +21,7 @@ __all__ = [
     "Weakness",
     "Word",
     "count_distinct",
+    "explain_skipped",
     "find_template",
     "load_lexicon",
     "load_taxonomy",

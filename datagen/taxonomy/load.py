@@ -7,7 +7,7 @@ with a large lexicon and a small one. The first fault of each skill is raised; `
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,14 @@ class Taxonomy:
     weaknesses: tuple[Weakness, ...]
     skills: tuple[Skill, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+
+
+def explain_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
+    """Return one sentence for each reason, naming every skill that is left out for it."""
+    reasons: dict[str, list[str]] = {}
+    for path, reason in skipped:
+        reasons.setdefault(reason, []).append(path)
+    return [f"left out, as {reason}: {', '.join(paths)}" for reason, paths in reasons.items()]
 
 
 def resolve_taxonomy(word: str | Path) -> Path:

@@ -9,7 +9,14 @@ from projects import LEXICON, TAXONOMY, TEMPLATE, write_project
 
 from datagen.errors import ConfigError
 from datagen.shipped import shipped_path
-from datagen.taxonomy import count_distinct, find_template, load_taxonomy, resolve_lexicon, resolve_taxonomy
+from datagen.taxonomy import (
+    count_distinct,
+    explain_skipped,
+    find_template,
+    load_taxonomy,
+    resolve_lexicon,
+    resolve_taxonomy,
+)
 from datagen.taxonomy.space import choose_point, shuffle
 
 SHIPPED = ["counting", "spatial", "attributes", "text_rendering"]
@@ -20,6 +27,9 @@ def test_shipped_taxonomies_load_with_both_lexicons() -> None:
     assert [weakness.name for weakness in everyday.weaknesses] == SHIPPED
     assert everyday.skipped == ()
     assert "materials" in dict(pictograms.skipped)["attributes/one_material"]
+    sentences = explain_skipped(pictograms.skipped)
+    assert sentences[0] == "left out, as the lexicon 'pictograms' has no materials: attributes/one_material"
+    assert len(sentences) < len(pictograms.skipped)
     drawn = {skill.path for skill in pictograms.skills}
     assert [skill.path for skill in everyday.skills if skill.path not in drawn] == [p for p, _ in pictograms.skipped]
 
