@@ -14,8 +14,7 @@ from datagen.prompts.expand_stats import ExpandStats
 from datagen.prompts.expanded import expand
 from datagen.prompts.templated import PromptStats, plan_prompts
 from datagen.records import Prompt
-from datagen.taxonomy import explain_skipped
-from datagen.taxonomy import resolve_lexicon
+from datagen.taxonomy import explain_skipped, resolve_lexicon
 from datagen.taxonomy.lexicon import load_lexicon
 
 
