@@ -16,6 +16,7 @@ import typer
 
 from datagen.cli_audit import audit
 from datagen.cli_bench import bench
+from datagen.cli_diagnose import diagnose
 
 if TYPE_CHECKING:
     from datagen.pipeline import BuildResult, Run, Weighed
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(bench, name="bench")
 app.command()(audit)
+app.command()(diagnose)
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""

@@ -7,8 +7,8 @@
 Every key has a default but `taxonomy`; `recipes/quickstart.yaml` shows them. What is wrong is named with file, line and
 key, all at once. `datagen plan RECIPE` shows what a recipe comes to.
 
-Not covered: the keys under `weights`, the expressions under `aggregate`, and the options under `backend` and
-`detector`. Those belong to the floor above, which checks them when a run is opened.
+Not covered: the keys under `weights` and `allocate`, the expressions under `aggregate`, and the options under `backend`
+and `detector`. Those belong to the floor above, which checks them when a run is opened.
 """
 
 from __future__ import annotations
@@ -105,6 +105,9 @@ class Recipe(BaseModel):
     expand: dict[str, Any] | None = Field(
         None, description="how a language model rewrites prompts; see docs/expansion.md"
     )
+    allocate: dict[str, Any] | None = Field(
+        None, description="how prompts are shared out over skills; default: as the taxonomy says; see docs/diagnose.md"
+    )
     detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
     canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
     canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
@@ -158,6 +161,8 @@ def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Reci
         raise ConfigError("a recipe is a mapping of keys to values", where=str(path), hint=hint)
     for key in document.data.keys() & PATH_KEYS:
         document.data[key] = _beside(path.parent, document.data[key])
+    if isinstance(allocate := document.data.get("allocate"), dict) and "diagnosis" in allocate:
+        allocate["diagnosis"] = _beside(path.parent, allocate["diagnosis"])
     document.data.setdefault("name", path.stem)
     return _check(document, overrides)
 

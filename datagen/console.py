@@ -22,6 +22,7 @@ from datagen.errors import DatagenError
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from datagen.diagnose import Allotment, Diagnosis, Rate
     from datagen.documents.problems import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
     from datagen.records import Prompt
@@ -239,8 +240,59 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
     else:
         facts["disk, time"] = "not measured (--no-probe)"
     print_facts(facts)
-    print_table(
-        ["skill", "prompts"], [(path, round(share * estimate.prompts)) for path, share in estimate.skills.items()]
-    )
+    if estimate.allotment is None:
+        print_table(
+            ["skill", "prompts"], [(path, round(share * estimate.prompts)) for path, share in estimate.skills.items()]
+        )
+    else:
+        _print_allotment(estimate.allotment, estimate.prompts)
     for sentence in explain_skipped(estimate.skipped):
         print_line(sentence)
+
+
+def _print_allotment(allotment: Allotment, prompts: int) -> None:
+    """Print what each level gets, and what was measured on it."""
+    rows = []
+    for each in allotment.shares:
+        row = each.row
+        measured = (None,) * 4 if row is None else (_value(row.pass_1), _value(row.pass_n), row.verdict, row.path)
+        rows.append((each.path, *measured, each.weight, each.share, round(each.share * prompts)))
+    columns = ["level", "pass@1", "pass@n", "verdict", "measured as", "by policy", "share", "prompts"]
+    print_table(columns, rows, f"allocate: {allotment.policy}")
+    for note in allotment.notes:
+        print_line(note)
+
+
+def print_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print what was measured on each skill and level, and then the skills by verdict."""
+    n = diagnosis.made.candidates
+    rates = ["pass@1", "interval", f"pass@{n}", "interval", "reward"]
+    columns = ["skill", "prompts", "samples", "unjudged", *rates, "verdict"]
+    rows = [
+        (
+            row.path,
+            row.prompts,
+            row.samples,
+            row.unjudged,
+            _value(row.pass_1),
+            _interval(row.pass_1),
+            _value(row.pass_n),
+            _interval(row.pass_n),
+            _value(row.reward),
+            row.verdict,
+        )
+        for row in diagnosis.rows
+    ]
+    print_table(columns, rows)
+    for verdict in dict.fromkeys(row.verdict for row in diagnosis.rows):
+        print_line(f"{verdict}: {', '.join(row.path for row in diagnosis.rows if row.verdict == verdict)}")
+    for note in diagnosis.made.notes:
+        print_line(note)
+
+
+def _value(rate: Rate | None) -> float | None:
+    return None if rate is None else rate.value
+
+
+def _interval(rate: Rate | None) -> str | None:
+    return None if rate is None else f"{rate.low:.2f}–{rate.high:.2f}"

@@ -18,10 +18,10 @@ FLOORS = [
     {"errors"},
     {"records", "plugins", "shipped", "documents", "chat", "reflections"},
     {"taxonomy", "config", "store", "pictograms"},
-    {"prompts", "backends", "rewards", "weighting"},
-    {"pipeline", "export", "report", "diagnose", "training", "bench", "project", "audit"},
+    {"prompts", "backends", "rewards", "weighting", "diagnose"},
+    {"pipeline", "export", "report", "training", "bench", "project", "audit"},
     {"runners", "console"},
-    {"cli", "cli_audit", "cli_bench", "__main__"},
+    {"cli", "cli_audit", "cli_bench", "cli_diagnose", "__main__"},
 ]
 # pipeline is the one file that knows every family; bench and training measure and make what the floor below offers,
 # and audit measures what a run has.
@@ -33,6 +33,7 @@ SAME_FLOOR = {
     ("audit", "pipeline"),
     ("cli", "cli_audit"),
     ("cli", "cli_bench"),
+    ("cli", "cli_diagnose"),
     ("cli_audit", "cli_bench"),
     ("__main__", "cli"),
 }

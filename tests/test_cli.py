@@ -21,7 +21,7 @@ from tests.helpers.runs import build_here, command, environment, run_cli, small_
 
 COMMANDS = (
     "build", "prompts", "generate", "score", "weigh", "export", "report", "status", "sample", "regen", "plan",
-    "check", "schema", "init", "preview", "geneval", "doctor", "bench",
+    "check", "schema", "init", "preview", "geneval", "doctor", "bench", "diagnose",
 )  # fmt: skip
 
 

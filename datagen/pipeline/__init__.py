@@ -10,6 +10,8 @@ See it: `datagen build`.
 from __future__ import annotations
 
 from datagen.pipeline._build import BuildResult, build_run
+from datagen.pipeline._diagnose import FILE as DIAGNOSIS_FILE
+from datagen.pipeline._diagnose import diagnose_run, probe_recipe
 from datagen.pipeline._doctor import Finding, examine_recipe
 from datagen.pipeline._estimate import Estimate, estimate_run
 from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, mark_sample, read_status, save_image
@@ -21,6 +23,7 @@ from datagen.pipeline._watch import Progress, Silent, Watch
 from datagen.pipeline._work import Execute, Ledger, find_jobs, rescore_run, run_jobs
 
 __all__ = [
+    "DIAGNOSIS_FILE",
     "BuildResult",
     "Drawn",
     "Estimate",
@@ -38,6 +41,7 @@ __all__ = [
     "Weighed",
     "build_run",
     "create_run",
+    "diagnose_run",
     "draw_shard",
     "estimate_run",
     "examine_recipe",
@@ -51,6 +55,7 @@ __all__ = [
     "mark_sample",
     "open_run",
     "plan_stage",
+    "probe_recipe",
     "read_status",
     "report_run",
     "rescore_run",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datagen.config import Recipe
+from datagen.diagnose import Allotment
 from datagen.errors import BackendError
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, list_requests, score_sample
-from datagen.prompts.templated import plan_prompts
+from datagen.prompts.templated import plan_prompts, share_out
 from datagen.records import Request, Sample
 from datagen.store import RunFolder
 
@@ -22,13 +23,17 @@ VIEW_FACTOR = 2.4
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run comes to. Times and bytes are None without a probe; `probed` is how many samples it measured."""
+    """What a run comes to. Times and bytes are None without a probe; `probed` is how many samples it measured.
+
+    `skills` holds the share of each skill by path; with `allocate:`, `allotment` holds those of the levels instead.
+    """
 
     prompts: int
     samples: int
     shards: int
     skills: dict[str, float]
     skipped: tuple[tuple[str, str], ...]
+    allotment: Allotment | None = None
     probed: int = 0
     samples_per_second: float | None = None
     scores_per_second: float | None = None
@@ -43,15 +48,14 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
     """
     with tempfile.TemporaryDirectory() as away:
         run = Run(recipe, away)
-        totals: dict[str, float] = {}
-        for skill in run.taxonomy.skills:
-            totals[skill.weakness] = totals.get(skill.weakness, 0.0) + skill.share
+        parts = share_out(run.taxonomy)
         plain = Estimate(
             prompts=recipe.prompts,
             samples=recipe.prompts * recipe.candidates,
             shards=-(-recipe.prompts // recipe.shard_prompts),
-            skills={s.path: s.share / totals[s.weakness] / len(totals) for s in run.taxonomy.skills},
+            skills={path: part / sum(parts.values()) for path, part in parts.items()},
             skipped=run.taxonomy.skipped,
+            allotment=run.allotment,
         )
         return _probe(run, plain, workers) if probe else plain
 
@@ -59,7 +63,8 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
 def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     recipe = run.recipe
     wanted = min(PROBE_SAMPLES, plain.samples)
-    prompts = list(plan_prompts(run.taxonomy, -(-wanted // recipe.candidates), recipe.seed, run.blocked))
+    first = -(-wanted // recipe.candidates)
+    prompts = list(plan_prompts(run.taxonomy, first, recipe.seed, run.blocked, shares=run.shares))
     requests = list_requests(run, prompts)[:wanted]
     next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
     drawn, samples = _time_drawing(run, requests)
@@ -73,12 +78,8 @@ def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     scored = len(samples) / (time.perf_counter() - started)
     RunFolder(run.folder.address).write_samples(0, samples)
     size = (run.folder.local_path / "samples/00000.parquet").stat().st_size / len(samples)
-    return Estimate(
-        prompts=plain.prompts,
-        samples=plain.samples,
-        shards=plain.shards,
-        skills=plain.skills,
-        skipped=plain.skipped,
+    return replace(
+        plain,
         probed=len(requests),
         samples_per_second=drawn,
         scores_per_second=scored,

@@ -65,12 +65,12 @@ def _draw(run: Run, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Promp
     """Yield the plan: prompts from templates, in other words if the recipe has `expand`, at most as many as it asks."""
     recipe, options = run.recipe, run.expansion
     if options is None:
-        return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats)
+        return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats, run.shares)
     sources = -(-recipe.prompts // options.per_prompt)
     choice = options.backend or recipe.backend
     form = getattr(load_plugin("backends", choice.name, "build"), "FORM", "instruct")
     expanded = expand(
-        plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats),
+        plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats, run.shares),
         Recorder(run, choice),
         options,
         seed=recipe.seed,

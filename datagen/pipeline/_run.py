@@ -12,12 +12,14 @@ from typing import Any, Protocol
 
 from datagen.chat import ChatEngine, ChatRequest, Reply
 from datagen.config import PATH_KEYS, VIEW_KEYS, Choice, Recipe, changed_keys, fingerprint_of, make_recipe
+from datagen.diagnose import Allocation, Allotment, allocate, load_diagnosis
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.expanded import ExpandOptions
+from datagen.prompts.templated import share_out
 from datagen.records import Failure, Request, Sample
 from datagen.rewards import _ocr
 from datagen.rewards._rewarder import Rewarder, make_rewarder
@@ -132,6 +134,20 @@ class Run:
         return load_model(Document("expand", self.recipe.expand), ExpandOptions)
 
     @cached_property
+    def allotment(self) -> Allotment | None:
+        """The share of each level of each skill, or None: as the taxonomy says. Raises ConfigError."""
+        if self.recipe.allocate is None:
+            return None
+        options = load_model(Document("allocate", self.recipe.allocate), Allocation)
+        diagnosis = load_diagnosis(options.diagnosis) if options.diagnosis else None
+        return allocate(options, list_levels(self.taxonomy), diagnosis)
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """The shares of `allotment` by path, as `plan_prompts` takes them."""
+        return {each.path: each.share for each in self.allotment.shares} if self.allotment else None
+
+    @cached_property
     def blocked(self) -> Contamination | None:
         """The benchmark prompts to keep away from, or None. Raises ConfigError."""
         return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
@@ -144,6 +160,17 @@ class Run:
                 "has no finished prompts", where=str(self.folder), hint="run `datagen build` with its recipe"
             )
         return plan
+
+
+def list_levels(taxonomy: Taxonomy) -> dict[str, float]:
+    """Return the paths of all levels of all skills with their shares by the taxonomy, which sum to 1."""
+    parts = share_out(taxonomy)
+    whole = sum(parts.values())
+    return {
+        f"{skill.path}/{level.name}": parts[skill.path] / whole / len(skill.levels)
+        for skill in taxonomy.skills
+        for level in skill.levels
+    }
 
 
 class _LateOcr:
@@ -250,7 +277,7 @@ def check_plugins(run: Run) -> None:
         if getattr(module, "NEEDS_JUDGE", False) and run.recipe.judge is None:
             hint = "add `judge:` with a backend that answers chats, such as openai or vllm"
             raise ConfigError(f"the scorer {name!r} asks a judge, and the recipe names none", hint=hint)
-    _ = run.policy, run.taxonomy, run.rewarder, run.blocked
+    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.allotment
     if run.expansion is not None and run.expansion.backend is not None:
         load_plugin("backends", run.expansion.backend.name, "build")
 
@@ -264,6 +291,8 @@ def _hash_files(run: Run) -> dict[str, str]:
     paths |= {path: path for path in recipe.contamination}
     if run.expansion is not None and run.expansion.instruction:
         paths[run.expansion.instruction] = run.expansion.instruction
+    if diagnosis := (recipe.allocate or {}).get("diagnosis"):
+        paths[diagnosis] = diagnosis
     return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
 
 

@@ -37,7 +37,7 @@ def weigh_run(run: Run, watch: Watch) -> Weighed:
     Raises RunError when a shard has not been scored, or a scorer fails the recipe's canaries.
     """
     require_canaries(run)
-    rows = [row for shard in _list_scored(run) for row in read_rows(run, shard)]
+    rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
     weights = weigh(rows, run.policy)
     report = diagnose_weights(rows, weights, run.policy)
     save_recipe(run)
@@ -56,7 +56,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             scores,
             weight,
             row,
-            passed(_weighing(run, scores)),
+            passed(weighing(run, scores)),
             gain_of(scores, run.rewarder.find_join(prompt, "image")),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
@@ -90,11 +90,11 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             weight.image_weight,
             row.text,
             row.image,
-            passed(_weighing(run, scores)),
+            passed(weighing(run, scores)),
             weight.kept,
             weight.reason,
             tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
-            tuple(passed_rounds(_weighing(run, scores))),
+            tuple(passed_rounds(weighing(run, scores))),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
     )
@@ -129,7 +129,7 @@ def _list_facts(run: Run) -> dict[str, object]:
     }
 
 
-def _list_scored(run: Run) -> range:
+def list_scored(run: Run) -> range:
     """Return all shards of the run; raises RunError if one has no scores yet."""
     shards = range(run.read_plan()["shards"])
     missing = sorted({*shards} - {*run.folder.list_shards("scores")})
@@ -143,7 +143,7 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
     """Return the rewards of a shard's samples; every sample has scores, so no picture is read."""
     prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
     rows = []
-    for sample_id, scores in _group(run.folder.read_scores(shard)).items():
+    for sample_id, scores in group_scores(run.folder.read_scores(shard)).items():
         prompt = prompts.get(sample_id.rpartition("-")[0])
         if prompt is None:
             where = run.folder.where("scores", shard)
@@ -153,12 +153,13 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
     return rows
 
 
-def _weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
+def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
     """Leave out the scorers that only evaluate: what passes is what was selected for."""
     return [score for score in scores if score.name in run.recipe.rewards]
 
 
-def _group(scores: Iterable[Score]) -> dict[str, list[Score]]:
+def group_scores(scores: Iterable[Score]) -> dict[str, list[Score]]:
+    """Return scores by the id of their sample, in order."""
     grouped: dict[str, list[Score]] = defaultdict(list)
     for score in scores:
         grouped[score.sample_id].append(score)
@@ -171,9 +172,9 @@ Joined = tuple[Prompt, Sample, list[Score], RewardRow, Weight]
 def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
     """Yield every sample with all that is known of it, one shard in memory at a time."""
     rest = zip(weighed.rows, weighed.weights, strict=True)
-    for shard in _list_scored(run):
+    for shard in list_scored(run):
         prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
-        scores = _group(run.folder.read_scores(shard))
+        scores = group_scores(run.folder.read_scores(shard))
         for sample in run.folder.read_samples(shard):
             row, weight = next(rest, (None, None))
             if row is None or weight is None or row.sample_id != sample.id or sample.prompt_id not in prompts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
@@ -108,21 +108,34 @@ def draw(skill: Skill, index: int, seed: int) -> Prompt:
 
 
 def plan_prompts(
-    taxonomy: Taxonomy, count: int, seed: int, blocked: Blocked | None = None, stats: PromptStats | None = None
+    taxonomy: Taxonomy,
+    count: int,
+    seed: int,
+    blocked: Blocked | None = None,
+    stats: PromptStats | None = None,
+    shares: Mapping[str, float] | None = None,
 ) -> Iterator[Prompt]:
     """Yield `count` prompts, each once, dealt out so that any beginning of the plan keeps the shares.
 
-    Weaknesses have equal parts, skills their `share` within their weakness. A skill that has no new prompts left
-    leaves its places empty: the plan is then shorter, and `stats` (filled along the way) says which skill and by how
-    many. Raises ConfigError when a template or a constraint fails.
+    Weaknesses have equal parts, skills their `share` within their weakness, and levels take turns; or each level of a
+    skill, by its path such as `counting/one_kind/hard`, has its part of `shares`. A skill or level that has no new
+    prompts left leaves its places empty: the plan is then shorter, and `stats` (filled along the way) says which and by
+    how many. Raises ConfigError when a template or a constraint fails.
     """
     stats = stats if stats is not None else PromptStats()
     seen = SeenTexts()
     sources: dict[str, Iterator[Prompt]] = {}
     for skill in taxonomy.skills:
-        counts = stats.skills[skill.path] = SkillStats()
-        sources[skill.path] = _fresh_prompts(skill, seed, blocked, seen, counts)
-    for path in itertools.islice(_deal(taxonomy), count):
+        every = len(skill.levels)
+        indexes = {skill.path: range(skill.size)}
+        if shares is not None:
+            indexes = {
+                f"{skill.path}/{level.name}": range(k, skill.size, every) for k, level in enumerate(skill.levels)
+            }
+        for path, some in indexes.items():
+            counts = stats.skills[path] = SkillStats()
+            sources[path] = _fresh_prompts(skill, some, seed, blocked, seen, counts)
+    for path in itertools.islice(_deal(share_out(taxonomy) if shares is None else shares), count):
         stats.skills[path].asked += 1
         prompt = next(sources[path], None)
         if prompt is not None:
@@ -133,16 +146,17 @@ def preview(taxonomy: Taxonomy, per_skill: int, seed: int) -> list[Prompt]:
     """Return the first `per_skill` distinct prompts of every skill, fewer where it has no more."""
     found: list[Prompt] = []
     for skill in taxonomy.skills:
-        found += itertools.islice(_fresh_prompts(skill, seed, None, SeenTexts(), SkillStats()), per_skill)
+        fresh = _fresh_prompts(skill, range(skill.size), seed, None, SeenTexts(), SkillStats())
+        found += itertools.islice(fresh, per_skill)
     return found
 
 
 def _fresh_prompts(
-    skill: Skill, seed: int, blocked: Blocked | None, seen: SeenTexts, stats: SkillStats
+    skill: Skill, indexes: range, seed: int, blocked: Blocked | None, seen: SeenTexts, stats: SkillStats
 ) -> Iterator[Prompt]:
-    """Yield the prompts of a skill in the order of their index, without the seen and the blocked, until exhausted."""
+    """Yield the prompts of a skill in the order of `indexes`, without the seen and the blocked, until exhausted."""
     misses = 0
-    for index in range(skill.size):
+    for index in indexes:
         prompt = draw(skill, index, seed)
         stats.drawn += 1
         misses += 1
@@ -158,21 +172,27 @@ def _fresh_prompts(
             return
 
 
-def _deal(taxonomy: Taxonomy) -> Iterator[str]:
-    """Yield skill paths for ever, each as often as its share says, spread as evenly as can be."""
+def share_out(taxonomy: Taxonomy) -> dict[str, float]:
+    """Return what the taxonomy itself gives each skill, by path: weaknesses 1 each, skills their part of that."""
     totals: dict[str, float] = {}
     for skill in taxonomy.skills:
         totals[skill.weakness] = totals.get(skill.weakness, 0.0) + skill.share
-    shares = [skill.share / totals[skill.weakness] for skill in taxonomy.skills]
-    # The j-th prompt of a skill is due at (j + 1/2) / share: a fair order, and at any moment off by less than one.
-    due = [(0.5 / share, place) for place, share in enumerate(shares)]
-    turns = [0] * len(shares)
+    return {skill.path: skill.share / totals[skill.weakness] for skill in taxonomy.skills}
+
+
+def _deal(shares: Mapping[str, float]) -> Iterator[str]:
+    """Yield paths for ever, each as often as its share says, spread as evenly as can be; a share of 0 never."""
+    paths = [path for path, share in shares.items() if share]
+    parts = [shares[path] for path in paths]
+    # The j-th prompt of a path is due at (j + 1/2) / share: a fair order, and at any moment off by less than one.
+    due = [(0.5 / part, place) for place, part in enumerate(parts)]
+    turns = [0] * len(parts)
     heapq.heapify(due)
     while True:
         place = due[0][1]
         turns[place] += 1
-        heapq.heapreplace(due, ((turns[place] + 0.5) / shares[place], place))
-        yield taxonomy.skills[place].path
+        heapq.heapreplace(due, ((turns[place] + 0.5) / parts[place], place))
+        yield paths[place]
 
 
 class SeenTexts:

@@ -1,0 +1,34 @@
+"""Where does this model fail, and what is worth spending on? From judged samples to a diagnosis, from that to shares.
+
+    judged prompts ──▶ rates with intervals ──▶ one word a skill ──▶ diagnosis.yaml ──▶ `allocate:` ──▶ shares
+
+The unit everywhere is the prompt: candidates of one prompt are not independent of each other. See it: `datagen
+diagnose`, then `datagen plan` with `allocate:` in the recipe. The definitions: docs/diagnose.md.
+
+Not covered: making and judging the samples, which is the pipeline's; how to train on what a skill needs.
+"""
+
+from __future__ import annotations
+
+from datagen.diagnose._allocate import Allocation, Allotment, Share, allocate
+from datagen.diagnose._estimates import Group, pass_at
+from datagen.diagnose._model import Diagnosis, Rate, Receipt, Row, dump_diagnosis, load_diagnosis
+from datagen.diagnose._results import read_results
+from datagen.diagnose._rows import list_rows
+
+__all__ = [
+    "Allocation",
+    "Allotment",
+    "Diagnosis",
+    "Group",
+    "Rate",
+    "Receipt",
+    "Row",
+    "Share",
+    "allocate",
+    "dump_diagnosis",
+    "list_rows",
+    "load_diagnosis",
+    "pass_at",
+    "read_results",
+]
