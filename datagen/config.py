@@ -36,7 +36,7 @@ VIEW_KEYS = frozenset(
     | {"same_judge", "canaries", "canary_limit"}
 )
 """Keys that can change at any time without making a prompt, a sample or a score again."""
-PLUGIN_KEYS = ("backend", "detector", "judge")
+PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
 
 
@@ -111,6 +111,9 @@ class Recipe(BaseModel):
     detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
     canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
     canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
+    encoders: list[Choice] | None = Field(None, description="image encoders, for `reconstruction` and `diversity`")
+    matchers: dict[str, Choice] | None = Field(None, description="text-image models by the scorer that asks them")
+    drawer: Choice | None = Field(None, description="a backend that draws descriptions again, for `reconstruction`")
     aggregate: Aggregate = Aggregate()
     weights: dict[str, Any] = Field(default_factory=dict, description="policy and parameters; see `datagen weigh`")
     failure_limit: float = Field(0.2, ge=0, le=1, description="share of failed samples that stops a run")

@@ -12,12 +12,15 @@ from types import ModuleType
 
 from datagen.errors import PluginError, did_you_mean
 
+MODEL_FAMILIES = ("detectors", "encoders", "matchers")
+"""Families of models that stand in the folder of the scorers which see through them."""
+
 
 def known_words(family: str) -> list[str]:
     """Return the shipped plugin names of a family (`backends`, `rewards`, `rewards.detectors`, …), sorted."""
     package = importlib.import_module(f"datagen.{family}")
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return sorted(name for name in names if not name.startswith("_") and name != "detectors")
+    return sorted(name for name in names if not name.startswith("_") and name not in MODEL_FAMILIES)
 
 
 def load_plugin(family: str, word: str, needs: str) -> ModuleType:

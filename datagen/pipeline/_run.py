@@ -15,13 +15,14 @@ from datagen.config import PATH_KEYS, VIEW_KEYS, Choice, Recipe, changed_keys, f
 from datagen.diagnose import Allocation, Allotment, allocate, load_diagnosis
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
-from datagen.errors import ConfigError, RunError
+from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.expanded import ExpandOptions
 from datagen.prompts.templated import share_out
 from datagen.records import Failure, Request, Sample
 from datagen.rewards import _ocr
+from datagen.rewards._drawing import make_draw
 from datagen.rewards._rewarder import Rewarder, make_rewarder
 from datagen.rewards._tools import Tools, make_tools
 from datagen.store import RunFolder
@@ -32,7 +33,15 @@ PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", "r
 """Packages whose versions a run notes: what can change pictures, scores or files."""
 OUTPUTS = "outputs"
 """Folder of runs that are given by name."""
-SCORE_KEYS = ("rewards", "evaluate", "detector", "judge")
+SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
+
+
+_NEEDS = {
+    "NEEDS_JUDGE": ("judge", "add `judge:` with a backend that answers chats, such as openai or vllm"),
+    "NEEDS_ENCODERS": ("encoders", "add `encoders: [efficientnet_lite0]`, or any vision model of transformers"),
+    "NEEDS_DRAWER": ("drawer", "add `drawer:` with a backend that draws"),
+}
+"""What a scorer may need: the key of a recipe that names it, and what to do where it is missing."""
 
 
 class Backend(Protocol):
@@ -57,8 +66,7 @@ class Run:
     @cached_property
     def backend(self) -> Backend:
         """The model; loading it can take a while. Raises PluginError or BackendError."""
-        choice = self.recipe.backend
-        backend: Backend = load_plugin("backends", choice.name, "build").build(choice.options)
+        backend: Backend = _build("backends", self.recipe.backend)
         return backend
 
     @cached_property
@@ -78,9 +86,29 @@ class Run:
     @cached_property
     def tools(self) -> Tools:
         """What the scorers see an image through; the OCR loads when a scorer first asks for it."""
-        choice = self.recipe.detector
-        detect = load_plugin("rewards.detectors", choice.name, "build").build(choice.options)
-        return make_tools(detect, _LateOcr(), ask=self._ask_judge if self.recipe.judge else None)
+        recipe = self.recipe
+        encoders = {_name_model(choice): _build("rewards.encoders", choice) for choice in recipe.encoders or ()}
+        matchers = {name: _build("rewards.matchers", choice) for name, choice in (recipe.matchers or {}).items()}
+        return make_tools(
+            _build("rewards.detectors", recipe.detector),
+            _LateOcr(),
+            ask=self._ask_judge if recipe.judge else None,
+            encoders=encoders,
+            matchers=matchers,
+            draw=make_draw(self._draw) if recipe.drawer else None,
+        )
+
+    def _draw(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        return self.drawer.generate(requests)
+
+    @cached_property
+    def drawer(self) -> Backend:
+        """The model that draws descriptions: its own, or the one that makes the samples if both are the same."""
+        choice = self.recipe.drawer or self.recipe.backend
+        if choice == self.recipe.backend:
+            return self.backend
+        backend: Backend = _build("backends", choice)
+        return backend
 
     def _ask_judge(self, requests: Sequence[ChatRequest]) -> list[Reply]:
         return list(self.judge.chat(requests))
@@ -101,7 +129,7 @@ class Run:
     def open_chat(self, choice: Choice) -> ChatEngine:
         """Return a backend as an engine that answers chats; raises ConfigError when it cannot."""
         same = choice == self.recipe.backend
-        engine: Any = self.backend if same else load_plugin("backends", choice.name, "build").build(choice.options)
+        engine: Any = self.backend if same else _build("backends", choice)
         if not hasattr(engine, "chat"):
             raise ConfigError(f"the backend {choice.name!r} does not answer questions", hint="`openai` and `vllm` do")
         chat_engine: ChatEngine = engine
@@ -171,6 +199,16 @@ def list_levels(taxonomy: Taxonomy) -> dict[str, float]:
         for skill in taxonomy.skills
         for level in skill.levels
     }
+
+
+def _build(family: str, choice: Choice) -> Any:
+    """Load a plugin by its word and build it with its options."""
+    return load_plugin(family, choice.name, "build").build(choice.options)
+
+
+def _name_model(choice: Choice) -> str:
+    """Return what an encoder is called in evidence: its model if it has one, else its word."""
+    return str(choice.options.get("model", choice.name))
 
 
 class _LateOcr:
@@ -268,18 +306,40 @@ def check_plugins(run: Run) -> None:
         hint = "`openai` does, and `embedded` with a reader; a backend of your own that does says REFLECTS = True"
         raise ConfigError(f"the backend {run.recipe.backend.name!r} does not reflect", where="mode", hint=hint)
     load_plugin("rewards.detectors", run.recipe.detector.name, "build")
-    if run.recipe.judge is not None:
-        load_plugin("backends", run.recipe.judge.name, "build")
+    for choice in (run.recipe.judge, run.recipe.drawer):
+        if choice is not None:
+            load_plugin("backends", choice.name, "build")
+    _check_models(run)
     for name, module in run.scorers.items():
         if getattr(module, "TARGET", None) not in ("text", "image"):
             hint = 'define TARGET = "image" or TARGET = "text"'
             raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
-        if getattr(module, "NEEDS_JUDGE", False) and run.recipe.judge is None:
-            hint = "add `judge:` with a backend that answers chats, such as openai or vllm"
-            raise ConfigError(f"the scorer {name!r} asks a judge, and the recipe names none", hint=hint)
+        for needs, (key, hint) in _NEEDS.items():
+            if getattr(module, needs, False) and not getattr(run.recipe, key):
+                raise ConfigError(f"the scorer {name!r} needs a model that the recipe does not name", hint=hint)
     _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.allotment
     if run.expansion is not None and run.expansion.backend is not None:
         load_plugin("backends", run.expansion.backend.name, "build")
+
+
+def _check_models(run: Run) -> None:
+    """Fail for encoders and matchers that are none, stand there twice, are missing, or asked by no scorer."""
+    names = [_name_model(choice) for choice in run.recipe.encoders or ()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"{twice[0]!r} stands there twice", where="encoders", hint="each image is encoded once by each"
+        )
+    for choice in run.recipe.encoders or ():
+        load_plugin("rewards.encoders", choice.name, "build")
+    matchers = run.recipe.matchers or {}
+    asked = {module.NEEDS_MATCHER: name for name, module in run.scorers.items() if hasattr(module, "NEEDS_MATCHER")}
+    if missing := sorted(asked.keys() - matchers.keys()):
+        hint = f"add `matchers: {{{missing[0]}: {{name: transformers, model: …}}}}`"
+        raise ConfigError(f"the scorer {asked[missing[0]]!r} needs a text-image model", where="matchers", hint=hint)
+    for name, choice in matchers.items():
+        load_plugin("rewards.matchers", choice.name, "build")
+        if name not in asked:
+            raise ConfigError(f"no scorer asks a matcher {name!r}", where="matchers", hint=did_you_mean(name, asked))
 
 
 def _hash_files(run: Run) -> dict[str, str]:

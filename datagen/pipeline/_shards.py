@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from datagen.errors import BackendError, DatagenError
 from datagen.pipeline._run import Run
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
+from datagen.rewards._groups import list_groups
 
 Answer = TypeVar("Answer")
 
@@ -127,8 +128,13 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     scores: list[Score] = []
     faults: list[Failure] = []
     rewards: list[float] = []
+    compared = score_groups(run, prompts, samples)
     for sample in samples:
         given, failed = score_sample(run, prompts[sample.prompt_id], sample)
+        for k, score in enumerate(given):
+            if (sample.id, score.name) in compared:
+                given[k], failure = compared[sample.id, score.name]
+                failed += [failure] if failure else []
         scores += given
         faults += failed
         reward = run.rewarder.reward(prompts[sample.prompt_id], given, "image")
@@ -153,6 +159,20 @@ def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score],
     return [_add_rounds(score, [earlier[k] for earlier in before]) for k, score in enumerate(scores)], failures
 
 
+def score_groups(
+    run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
+) -> dict[tuple[str, str], tuple[Score, Failure | None]]:
+    """Return what the scorers that compare candidates say of each sample, by (sample id, scorer), with its failure."""
+    found: dict[tuple[str, str], tuple[Score, Failure | None]] = {}
+    for name, module in run.scorers.items():
+        for group in list_groups(samples) if hasattr(module, "score_group") else []:
+            said = _attempt(partial(module.score_group, prompts[group[0].prompt_id], group, run.tools))
+            for k, sample in enumerate(group):
+                verdict = said if isinstance(said, Failed) else _attempt(partial(_pick_verdict, said, k, len(group)))
+                found[sample.id, name] = _make_score(name, module, sample, verdict)
+    return found
+
+
 def list_rounds(sample: Sample) -> list[Sample]:
     """Return the sample as it stood after each image: the last is the sample itself."""
     ends = [k for k, segment in enumerate(sample.segments) if segment.kind == "image"]
@@ -174,10 +194,17 @@ def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], l
 
 def score_by(run: Run, name: str, prompt: Prompt, sample: Sample) -> tuple[Score, Failure | None]:
     """Return the score of one scorer, and a failure if it raised or answered nonsense."""
-    module, failure = run.scorers[name], None
-    verdict = _attempt(partial(_judge, module, prompt, sample, run))
+    module = run.scorers[name]
+    verdict = _attempt(lambda: check_verdict(module.score(prompt, sample, run.tools)))
+    return _make_score(name, module, sample, verdict)
+
+
+def _make_score(
+    name: str, module: ModuleType, sample: Sample, verdict: Verdict | Failed
+) -> tuple[Score, Failure | None]:
+    failure = None
     if isinstance(verdict, Failed):
-        failure = Failure("score", prompt.id, sample.candidate, f"{name}: {verdict.text}", verdict.place)
+        failure = Failure("score", sample.prompt_id, sample.candidate, f"{name}: {verdict.text}", verdict.place)
         verdict = Verdict(None, f"the scorer failed: {verdict.text}")
     return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
 
@@ -206,9 +233,15 @@ def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
         return Failed(error, f"{type(error).__name__}: {first}" if first else type(error).__name__, place)
 
 
-def _judge(module: ModuleType, prompt: Prompt, sample: Sample, run: Run) -> Verdict:
-    """Ask one scorer; raises ValueError for an answer that is no verdict."""
-    verdict: Any = module.score(prompt, sample, run.tools)
+def _pick_verdict(said: Sequence[Any], number: int, size: int) -> Verdict:
+    """Return one of the verdicts on a group; raises ValueError where there is not one for each of its samples."""
+    if len(said) != size:
+        raise ValueError(f"the scorer answered {len(said)} verdicts on {size} samples")
+    return check_verdict(said[number])
+
+
+def check_verdict(verdict: Any) -> Verdict:
+    """Return what a scorer answered; raises TypeError or ValueError if that is no verdict."""
     if not isinstance(verdict, Verdict):
         raise TypeError(f"the scorer answered a {type(verdict).__name__}, not a Verdict")
     value = verdict.value

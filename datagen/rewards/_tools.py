@@ -1,21 +1,72 @@
-"""What scorers see an image through: a detector, an OCR and a judge, handed in as plain callables.
+"""What scorers see through: a detector, an OCR, a judge and other models, handed in as plain callables.
 
-Several scorers look at the same image one after the other, so `make_tools` remembers what was last seen and read. The
-judge is not remembered: each scorer has questions of its own.
+Several scorers look at the same image one after the other, so `make_tools` remembers what was last seen and read, and
+the rows that encoders gave. The judge is not remembered: each scorer has questions of its own.
+
+A detector with an open vocabulary has to be told what to look for. `Tools.look_for` binds it to the names that matter
+for one sample; until then it knows no name, and claims are not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
 from datagen.records import Detection
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Answer = TypeVar("Answer")
 Ask: TypeAlias = Callable[[Sequence[ChatRequest]], Sequence[Reply]]
 """A judge: one reply for each request, in order."""
+Encode: TypeAlias = "Callable[[Sequence[bytes]], np.ndarray]"
+"""An image encoder: PNG bytes to rows (n, d) float32 of length 1; NaN where an image has no features."""
+Search: TypeAlias = Callable[[bytes, frozenset[str]], list[Detection]]
+"""A detector with an open vocabulary: PNG bytes and the names to look for."""
+REMEMBERED = 16_384
+"""Rows of an encoder that are kept: a whole shard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """How well an image fits a text: the cosine of their features in [-1, 1], and the model's score (its logit).
+
+    Both are NaN where the image cannot be read or the model gave no number. `reference` is the score at which a fit is
+    as likely as not, None for a model that has none. `cut` says that the text was longer than the model reads.
+    """
+
+    cosine: float
+    logit: float
+    reference: float | None = None
+    cut: bool = False
+
+
+Matcher: TypeAlias = Callable[[Sequence[tuple[str, bytes]]], Sequence[Match]]
+"""A text-image model: one match for each pair of text and PNG bytes, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A text to draw, and the seed that decides the picture."""
+
+    text: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture as PNG bytes, or the error that says why there is none."""
+
+    image: bytes = b""
+    error: str = ""
+
+
+Draw: TypeAlias = Callable[[Sequence[Sketch]], Sequence[Drawing]]
+"""A model that draws: one drawing for each sketch, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +74,29 @@ class Tools:
     """Callables from PNG bytes to what is seen: things, and words in reading order.
 
     `labels` holds every object name the detector can give, or None if it can name anything. `ask` answers questions
-    about images, one reply for each request in order; None where the recipe names no judge.
+    about images, one reply for each request in order; None where the recipe names no judge. `encoders` and `matchers`
+    are models by the names that the recipe gives them, `draw` draws a text; none where the recipe names none.
     """
 
     detect: Callable[[bytes], list[Detection]]
     read_text: Callable[[bytes], list[str]]
     labels: frozenset[str] | None = None
     ask: Ask | None = None
+    encoders: Mapping[str, Encode] = field(default_factory=dict)
+    matchers: Mapping[str, Matcher] = field(default_factory=dict)
+    draw: Draw | None = None
+    search: Search | None = None
 
     def find_unknown(self, names: set[str]) -> list[str]:
         """Return those object names, sorted, that the detector cannot see."""
         return [] if self.labels is None else sorted(names - self.labels)
+
+    def look_for(self, names: Iterable[str]) -> Tools:
+        """Return tools whose detector looks for these names and knows no other; itself for a closed vocabulary."""
+        if self.search is None:
+            return self
+        search, known = self.search, frozenset(names)
+        return replace(self, detect=_LastImage(lambda image: search(image, known)), labels=known)
 
 
 class _LastImage(Generic[Answer]):
@@ -52,11 +115,46 @@ class _LastImage(Generic[Answer]):
         return list(self._answer)
 
 
+class _KnownRows:
+    """Encodes each image once, all new ones of a call in one batch, and keeps the last `REMEMBERED` rows."""
+
+    def __init__(self, encode: Encode) -> None:
+        self._encode = encode
+        self._rows: dict[bytes, np.ndarray] = {}
+
+    def __call__(self, images: Sequence[bytes]) -> np.ndarray:
+        import numpy as np
+
+        keys = [hashlib.blake2b(image, digest_size=16).digest() for image in images]
+        new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._rows}
+        found: Sequence[np.ndarray] = list(self._encode(list(new.values()))) if new else []
+        if len(found) != len(new):
+            raise ValueError(f"the encoder gave {len(found)} rows of {len(new)} images")
+        self._rows.update(zip(new, found, strict=True))
+        rows = [self._rows[key] for key in keys]
+        for key in list(self._rows)[: max(0, len(self._rows) - REMEMBERED)]:
+            del self._rows[key]
+        width = max(map(len, rows), default=1)  # nothing but unreadable images: the encoder cannot tell its width
+        return np.array([row if len(row) == width else np.full(width, np.nan) for row in rows], np.float32).reshape(
+            len(rows), width
+        )
+
+
 def make_tools(
-    detect: Callable[[bytes], list[Detection]],
+    detect: Callable[..., list[Detection]],
     read_text: Callable[[bytes], list[str]],
     *,
     ask: Ask | None = None,
+    encoders: Mapping[str, Encode] | None = None,
+    matchers: Mapping[str, Matcher] | None = None,
+    draw: Draw | None = None,
 ) -> Tools:
-    """Return tools that look at the current image once; `detect.labels`, if it has any, become the known labels."""
-    return Tools(_LastImage(detect), _LastImage(read_text), getattr(detect, "labels", None), ask)
+    """Return tools that look at the current image once; `detect.labels`, if it has any, become the known labels.
+
+    A detector that says `open_vocabulary = True` is a `Search`: it sees nothing until `look_for` names things.
+    """
+    rows = {name: _KnownRows(encode) for name, encode in (encoders or {}).items()}
+    search = detect if getattr(detect, "open_vocabulary", False) else None
+    labels = getattr(detect, "labels", None)
+    tools = Tools(_LastImage(detect), _LastImage(read_text), labels, ask, rows, dict(matchers or {}), draw, search)
+    return tools.look_for(())

