@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -71,11 +72,10 @@ class EmbeddedBackend:
             self.codec = load_codec(options.checkpoint).to(options.device)
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise BackendError(f"the checkpoint cannot be loaded: {error}", where=str(options.checkpoint)) from error
-        weights = (options.checkpoint / "model.safetensors").read_bytes()
         self.settings = {
             "temperature": options.temperature,
             "max_tokens": options.max_tokens,
-            "checkpoint": hashlib.sha256(weights).hexdigest()[:16],
+            "checkpoint": _hash_weights(options.checkpoint),
         }
         self.threads = options.threads or (count_cores() if options.device == "cpu" else 1)
         self._reader = Reader(
@@ -101,8 +101,15 @@ class EmbeddedBackend:
             for turn in range(1, self.options.rounds + 1 if driven and ours else 0):
                 found = reflect(self.vocab, asked, found, self.talker.read, self.write, turn=turn, limit=room)
             switch = "forced" if driven else "autonomous"
-            made.update(zip(ours, self._reader.read(asked, found, switch), strict=True))
+            for k, answer in zip(ours, self._reader.read(asked, found, switch), strict=True):
+                made[k] = self._note_reader(answer) if driven else answer
         yield from (made[k] for k in range(len(requests)))
+
+    def _note_reader(self, answer: Sample | Failure) -> Sample | Failure:
+        """Return a sample with the weights that read noted beside those that drew."""
+        if isinstance(answer, Failure):
+            return answer
+        return replace(answer, settings={**answer.settings, "reader": _hash_weights(self.options.checkpoint / READER)})
 
     def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
         """Return what the model writes after each prompt (token ids), one batch a core at once."""
@@ -137,6 +144,11 @@ class EmbeddedBackend:
     def read(self, ids: Sequence[int]) -> Answer:
         """Read what the model wrote after the prompt, token by token, without repairing anything."""
         return read_answer(self.vocab, ids)
+
+
+@cache
+def _hash_weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def expected_length(request: Request) -> tuple[str, int, int]:

@@ -1,7 +1,7 @@
 """The embedded model answers chats: each alone, the same each time, and what it cannot do is an error.
 
-No reader ships yet, so these tests make one: the real classes with weights that were never trained. What it says means
-nothing; that it is said, bounded and checked is what is tested.
+Most of these tests make a reader of their own: the real classes with weights that were never trained. What it says
+means nothing; that it is said, bounded and checked is what is tested. What the shipped reader says is tested last.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from datagen.chat import ChatRequest, Message, Part, Sampling
 from datagen.errors import BackendError
 from datagen.pictograms import draw_scene
 from datagen.prompts.instructions import instruct
-from datagen.records import Claim, Failure, Prompt, Request
+from datagen.records import Claim, Failure, Mode, Prompt, Request
+from datagen.rewards._layout import read_layout
 from datagen.rewards._questions import WHOLE
 from datagen.training.lm import LMShape, new_model
+from datagen.training.sequences import DESCRIBE
 
+MODES: tuple[Mode, ...] = ("think", "reflect")
 RED_STAR = (Claim("count", "star", "", 1), Claim("attribute", "star", "color", "red"))
 FIRST = Sampling(max_tokens=1, top_logprobs=5)
 SCHEMA = {"type": "object", "properties": {"prompt": {"type": "string"}}, "required": ["prompt"]}
@@ -133,7 +136,38 @@ def test_an_untrained_reader_makes_failures_and_no_crash(backend: EmbeddedBacken
         assert answer.error
 
 
-def test_a_checkpoint_that_only_draws_says_so() -> None:
-    drawer = EmbeddedBackend(EmbeddedOptions.parse({"device": "cpu"}))
+def test_a_checkpoint_that_only_draws_says_so(tmp_path: Path) -> None:
+    for name in FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((SHIPPED / name).read_bytes())
+    drawer = EmbeddedBackend(EmbeddedOptions.parse({"checkpoint": tmp_path, "device": "cpu"}))
     with pytest.raises(BackendError, match="no model that reads"):
         list(drawer.chat([ask("Is the star red?", png())]))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> EmbeddedBackend:
+    return EmbeddedBackend(EmbeddedOptions.parse({"device": "cpu"}))
+
+
+def colored(kind: str, color: str) -> tuple[Claim, ...]:
+    return Claim("count", kind, "", 1), Claim("attribute", kind, "color", color)
+
+
+THINGS = [(kind, color) for kind in ("star", "moon", "house", "fish") for color in ("red", "blue", "green")]
+
+
+def test_the_shipped_reader_says_what_it_sees(shipped: EmbeddedBackend) -> None:
+    asked = [ask(DESCRIBE, png(colored(*thing)), sampling=Sampling(0.0, max_tokens=64)) for thing in THINGS]
+    seen = [read_layout(reply.text).things for reply in shipped.chat(asked)]
+    right = [[(t.label, t.color) for t in things] == [thing] for things, thing in zip(seen, THINGS, strict=True)]
+    assert sum(right) >= 10, seen
+
+
+def test_a_reflection_notes_both_weights(shipped: EmbeddedBackend) -> None:
+    where = {"weakness": "w", "skill": "s", "level": "easy", "index": 0, "seed": 0, "template": "t"}
+    requests = [Request(Prompt.make("a red star", RED_STAR, **where), k, k, mode) for k in range(3) for mode in MODES]
+    for request, answer in zip(requests, shipped.generate(requests), strict=True):
+        assert not isinstance(answer, Failure), answer
+        assert ("reader" in answer.settings) == (request.mode == "reflect")
+        assert answer.settings.get("reader") != answer.settings["checkpoint"]
