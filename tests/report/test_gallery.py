@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import Page
-from gallery_data import NASTY, make_plain
+from gallery_data import NASTY, make_items, make_plain
 
 from datagen.records import Score
 from datagen.report import ReportItem, write_report
@@ -172,6 +173,24 @@ def test_boxes_lie_over_the_image_and_can_be_hidden(gallery: Page, items: list[R
     assert len(measured) == len(found)
     for box, detection in zip(measured, found, strict=True):
         assert box == pytest.approx(detection["box"], abs=2)
+
+
+def test_boxes_lie_over_the_image_alone_where_a_caption_stands_below(chromium: Page, tmp_path: Path) -> None:
+    item = next(i for i in make_items(4) if i.sample.image and any(s.evidence.get("detections") for s in i.scores))
+    both = replace(item.sample, segments=(*item.sample.segments, item.sample.segments[-1]))
+    twice = replace(item, sample=both, rounds=(0.5, 1.0), round_verdicts=(False, True))
+    chromium.open(write_report(tmp_path / "r.html", "twice", [twice]))
+    sizes = chromium.run(
+        "[...document.querySelectorAll('.overlay.detected')].map((overlay) => {"
+        "const image = overlay.parentElement.querySelector('img').getBoundingClientRect();"
+        "const over = overlay.getBoundingClientRect();"
+        "return [over.top - image.top, over.left - image.left,"
+        "over.height / image.height, over.width / image.width]; })"
+    )
+    assert sizes
+    assert chromium.run("document.querySelectorAll('.picture .caption').length") == 2
+    for place in sizes:
+        assert place == pytest.approx([0, 0, 1, 1], abs=0.02)
 
 
 @pytest.mark.parametrize("width", [320, 360, 414, 768, 1024])
