@@ -37,11 +37,15 @@ SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers"
 
 
 _NEEDS = {
-    "NEEDS_JUDGE": ("judge", "add `judge:` with a backend that answers chats, such as openai or vllm"),
-    "NEEDS_ENCODERS": ("encoders", "add `encoders: [efficientnet_lite0]`, or any vision model of transformers"),
-    "NEEDS_DRAWER": ("drawer", "add `drawer:` with a backend that draws"),
+    "NEEDS_JUDGE": ("judge", "asks a judge", "add `judge:` with a backend that answers chats, such as openai or vllm"),
+    "NEEDS_ENCODERS": (
+        "encoders",
+        "asks image encoders",
+        "add `encoders: [efficientnet_lite0]`, or any vision model of transformers",
+    ),
+    "NEEDS_DRAWER": ("drawer", "asks a drawer", "add `drawer:` with a backend that draws"),
 }
-"""What a scorer may need: the key of a recipe that names it, and what to do where it is missing."""
+"""What a scorer may need: the key of a recipe that names it, what for, and what to do where it is missing."""
 
 
 class Backend(Protocol):
@@ -314,9 +318,9 @@ def check_plugins(run: Run) -> None:
         if getattr(module, "TARGET", None) not in ("text", "image"):
             hint = 'define TARGET = "image" or TARGET = "text"'
             raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
-        for needs, (key, hint) in _NEEDS.items():
+        for needs, (key, does, hint) in _NEEDS.items():
             if getattr(module, needs, False) and not getattr(run.recipe, key):
-                raise ConfigError(f"the scorer {name!r} needs a model that the recipe does not name", hint=hint)
+                raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)
     _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.allotment
     if run.expansion is not None and run.expansion.backend is not None:
         load_plugin("backends", run.expansion.backend.name, "build")
