@@ -19,26 +19,37 @@ Forward = Callable[[Any], Any]
 """From a tensor (n, channels, height, width) to features (n, d)."""
 
 
+READ_AHEAD = 64
+"""Images that are read together, for however many batches: 40 MB of them as a model of 224 px reads them."""
+
+
 def make_encode(prepare: Prepare, forward: Forward, batch_size: int) -> Encode:
     """Return `encode`: PNG bytes to rows of length 1, `batch_size` images at a time through the model."""
 
     def read(image: bytes) -> np.ndarray:
         return prepare(read_image(image))
 
-    def encode(images: Sequence[bytes]) -> np.ndarray:
+    def run(pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
         import numpy as np
         import torch
 
+        with torch.inference_mode():
+            return [
+                forward(torch.from_numpy(np.stack(pixels[start : start + batch_size]))).float().cpu().numpy()
+                for start in range(0, len(pixels), batch_size)
+            ]
+
+    def encode(images: Sequence[bytes]) -> np.ndarray:
+        import numpy as np
+
         known: list[int] = []
         parts: list[np.ndarray] = []
-        for start in range(0, len(images), batch_size):
-            pixels = read_many(read, images[start : start + batch_size])
+        step = max(READ_AHEAD, batch_size)
+        for start in range(0, len(images), step):
+            pixels = read_many(read, images[start : start + step])
             readable = {start + k: each for k, each in enumerate(pixels) if not isinstance(each, OSError)}
-            if readable:
-                batch = torch.from_numpy(np.stack(list(readable.values())))
-                with torch.inference_mode():
-                    parts.append(forward(batch).float().cpu().numpy())
-                known += readable
+            parts += run(list(readable.values()))
+            known += readable
         features = np.concatenate(parts) if parts else np.zeros((0, 1), np.float32)
         rows = np.full((len(images), features.shape[1]), np.nan, np.float32)
         rows[known] = normalise(features)
