@@ -4,9 +4,9 @@
 
 The plain call is what a library's own page shows: one image at a time, opened, prepared, through the model. Here a
 batch goes in: PNG bytes are read and prepared on all cores, and the model gets whole batches. Both run in turn, round
-by round, and the ratio is that of the best rounds. On a machine that does other work too, believe the ratio of processor
-time, with OMP_NUM_THREADS=1: threads that wait count as busy. EfficientNet-lite0 has its real weights; ViT-S/14 has the
-shape of DINOv2-small and random weights, which cost the same.
+by round, and the ratio is that of the best rounds. On a machine that does other work too, believe the ratio of
+processor time, with OMP_NUM_THREADS=1: threads that wait count as busy. EfficientNet-lite0 has its real weights;
+ViT-S/14 has the shape of DINOv2-small and random weights, which cost the same.
 """
 
 from __future__ import annotations
