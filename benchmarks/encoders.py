@@ -1,12 +1,12 @@
 """What an image costs the encoders and the OCR here, against the plain call of the library, in one run.
 
-    python benchmarks/encoders.py [--images 64] [--rounds 3] [--json FILE]
+    python benchmarks/encoders.py [--images 64] [--rounds 9] [--json FILE]
 
 The plain call is what a library's own page shows: one image at a time, opened, prepared, through the model. Here a
 batch goes in: PNG bytes are read and prepared on all cores, and the model gets whole batches. Both run in turn, round
-by round, and the ratio is that of the best rounds. On a machine that does other work too, believe the ratio of
-processor time, with OMP_NUM_THREADS=1: threads that wait count as busy. EfficientNet-lite0 has its real weights;
-ViT-S/14 has the shape of DINOv2-small and random weights, which cost the same.
+by round; costs and ratios are medians over the rounds. On a machine that does other work too, believe the ratio of CPU
+time, with OMP_NUM_THREADS=1: threads that wait count as busy. EfficientNet-lite0 has its real weights; ViT-S/14 has the
+shape of DINOv2-small and random weights, which cost the same.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
@@ -113,24 +114,27 @@ def list_pairs(folder: Path) -> Iterator[tuple[str, tuple[Work, Work]]]:
     yield "OCR", pair_ocr()
 
 
-def time_pair(plain: Work, ours: Work, images: list[bytes], rounds: int) -> tuple[list[float], list[float]]:
-    """Return the best milliseconds an image of each, by the clock and of processor time, in turn after a warm-up."""
-    clock, busy = [float("inf")] * 2, [float("inf")] * 2
-    for work in (plain, ours):
+def time_pair(plain: Work, ours: Work, images: list[bytes], rounds: int) -> dict[str, float]:
+    """Return the median milliseconds an image of each by the clock, and the median ratios by clock and CPU time."""
+    works, spent = (plain, ours), []
+    for work in works:
         work(images[:4])
-    for _ in range(rounds):
-        for k, work in enumerate((plain, ours)):
+    for number in range(rounds):
+        turn = [(0.0, 0.0)] * 2
+        for k in (0, 1) if number % 2 else (1, 0):
             started, began = time.perf_counter(), time.process_time()
-            work(images)
-            clock[k] = min(clock[k], 1000 * (time.perf_counter() - started) / len(images))
-            busy[k] = min(busy[k], 1000 * (time.process_time() - began) / len(images))
-    return clock, busy
+            works[k](images)
+            turn[k] = time.perf_counter() - started, time.process_time() - began
+        spent.append(turn)
+    library, here = (1000 * median(turn[k][0] for turn in spent) / len(images) for k in (0, 1))
+    ratios = [median(turn[1][k] / turn[0][k] for turn in spent) for k in (0, 1)]
+    return {"library ms": library, "here ms": here, "ratio": ratios[0], "ratio of CPU time": ratios[1]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
@@ -138,9 +142,8 @@ def main() -> None:
         for name, (plain, ours) in list_pairs(Path(folder)):
             for side_px in (96, 512):
                 images = draw_images(options.images, side_px)
-                (library, here), busy = time_pair(plain, ours, images, options.rounds)
-                costs = {"library ms": library, "here ms": here, "ratio": here / library}
-                rows.append({"what": name, "image": f"{side_px} px", **costs, "ratio of CPU time": busy[1] / busy[0]})
+                costs = time_pair(plain, ours, images, options.rounds)
+                rows.append({"what": name, "image": f"{side_px} px", **costs})
     title = f"{options.images} images, {count_threads()} threads; a ratio below 1 is faster than the library"
     print_table(list(rows[0]), [[*row.values()] for row in rows], title)
     if options.json:
