@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from datagen.errors import DatagenError
 from datagen.pipeline import create_run
-from datagen.records import Prompt, Sample, Verdict
+from datagen.records import Detection, Prompt, Sample, Verdict
 from tests.helpers.runs import build_here, small_recipe
 
 
@@ -95,3 +95,25 @@ def test_models_that_are_missing_are_named_before_anything_is_made(
         create_run(small_recipe(**changes), str(tmp_path / "run"))
     assert what in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_detector_of_open_vocabulary_is_told_what_to_look_for(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Search:
+        open_vocabulary = True
+        asked: ClassVar[list[frozenset[str]]] = []
+
+        def __call__(self, image: bytes, names: frozenset[str]) -> list[Detection]:
+            self.asked.append(names)
+            return [Detection(name, "red", (0, 0, 500, 500), 0.9) for name in sorted(names)]
+
+    package, module = ModuleType("planted"), ModuleType("planted.seeker")
+    module.build = lambda options: Search()  # type: ignore[attr-defined]
+    package.__path__ = []  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "planted", package)
+    monkeypatch.setitem(sys.modules, "planted.seeker", module)
+    recipe = small_recipe(rewards=["counting", "attribute"], detector="planted.seeker", prompts=4)
+    run, _ = build_here(recipe, tmp_path)
+    assert all(score.value is not None for score in scores_of(run.folder, "counting"))
+    subjects = {c.subject for prompt in run.folder.read_prompts(0) for c in prompt.claims}
+    assert frozenset().union(*Search.asked) >= subjects
+    assert len(Search.asked) == 8, "scorers of one sample share what was seen"

@@ -19,6 +19,8 @@ from datagen.errors import BackendError, DatagenError
 from datagen.pipeline._run import Run
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.rewards._groups import list_groups
+from datagen.rewards._names import list_names
+from datagen.rewards._tools import Tools
 
 Answer = TypeVar("Answer")
 
@@ -188,14 +190,20 @@ def _add_rounds(score: Score, before: Sequence[Score]) -> Score:
 
 def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
     """Return the scores of a sample's last image and of its text, and the failures of scorers."""
-    given = [score_by(run, name, prompt, sample) for name in run.scorers]
+    tools = run.tools.look_for(list_names(prompt, sample))
+    given = [score_by(run, name, prompt, sample, tools) for name in run.scorers]
     return [score for score, _ in given], [failure for _, failure in given if failure is not None]
 
 
-def score_by(run: Run, name: str, prompt: Prompt, sample: Sample) -> tuple[Score, Failure | None]:
-    """Return the score of one scorer, and a failure if it raised or answered nonsense."""
-    module = run.scorers[name]
-    verdict = _attempt(lambda: check_verdict(module.score(prompt, sample, run.tools)))
+def score_by(
+    run: Run, name: str, prompt: Prompt, sample: Sample, tools: Tools | None = None
+) -> tuple[Score, Failure | None]:
+    """Return the score of one scorer, and a failure if it raised or answered nonsense.
+
+    `tools` are those that look for what this sample is about; scorers that share them share what is seen.
+    """
+    module, seen_by = run.scorers[name], tools or run.tools.look_for(list_names(prompt, sample))
+    verdict = _attempt(lambda: check_verdict(module.score(prompt, sample, seen_by)))
     return _make_score(name, module, sample, verdict)
 
 
