@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline import Silent, find_sample, mark_sample, open_run, rescore_run, weigh_run
 from datagen.pipeline._canaries import read_canaries
+from datagen.records import Segment
 from datagen.runners.local import make_runner
 from tests.helpers.runs import Listener, build_here, run_cli, small_recipe
 
@@ -109,3 +111,23 @@ def test_marking_from_the_command_line(tmp_path: Path) -> None:
     done = run_cli("mark", tmp_path / "run", sample.id, "--wrong", 9, "--into", tmp_path / "m" / "one.jsonl")
     assert done.returncode == 1
     assert "no claim number 9" in done.stdout + done.stderr
+
+
+def test_marks_of_two_runs_with_the_same_ids_keep_their_images(tmp_path: Path) -> None:
+    first, _ = build_here(small_recipe(**BASE), tmp_path / "a")
+    sample = next(iter(first.folder.read_samples(0)))
+    found = find_sample(first, sample.id)
+    into = tmp_path / "marks.jsonl"
+    mark_sample(found, [], into)
+    other = replace(sample, segments=(Segment("image", "image", image=sample.image + b"another drawing"),))
+    mark_sample(replace(found, sample=other), [1], into)
+    one, two = read_canaries(into)
+    assert (one.image, two.image) == (sample.image, other.image)
+
+
+def test_a_finished_run_does_not_ask_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")
+    recipe = small_recipe(**BASE, canaries=str(file))
+    build_here(recipe, tmp_path / "b")
+    monkeypatch.setattr("datagen.pipeline._canaries.score_once", lambda *_: pytest.fail("asked again"))
+    build_here(recipe, tmp_path / "b")

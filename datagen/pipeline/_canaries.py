@@ -84,12 +84,16 @@ def _read_line(line: str, where: str, folder: Path) -> Canary:
     return Canary(where, image, marked.prompt, marks)
 
 
-def check_canaries(run: Run, watch: Watch) -> None:
+def check_canaries(run: Run, watch: Watch, *, again: bool) -> None:
     """Ask every scorer that weighs images about the recipe's canaries and note the answers in run.yaml.
 
+    Answers that are noted already stand, unless they are asked for `again`.
     Raises RunError naming each scorer that is right on a smaller share than the recipe's `canary_limit`.
     """
     if run.recipe.canaries is None:
+        return
+    if not again and (run.folder.read_notes().get("canaries") or {}).get("key") == _key_of(run):
+        require_canaries(run)
         return
     found: dict[str, dict[str, Any]] = {}
     for canary in read_canaries(run.recipe.canaries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -154,8 +155,9 @@ def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> Path:
     if strange := [number for number in wrong if not 1 <= number <= len(claims)]:
         hint = "; ".join(f"{k}: {claim}" for k, claim in enumerate(claims, 1))
         raise ConfigError(f"no claim number {strange[0]}", where="--wrong", hint=hint)
+    drawn = hashlib.sha256((found.sample and found.sample.image) or b"").hexdigest()[:8]  # another run has the same ids
     into.parent.mkdir(parents=True, exist_ok=True)
-    image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}.png")
+    image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}-{drawn}.png")
     marks = [{**claim.to_dict(), "holds": k not in wrong} for k, claim in enumerate(claims, 1)]
     line = {"image": image.name, "prompt": found.prompt.text, "claims": marks}
     with into.open("a", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from datagen.errors import BackendError, DatagenError
 from datagen.pipeline._run import Run
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
-from datagen.rewards._groups import list_groups
+from datagen.rewards._groups import ALONE, list_groups
 from datagen.rewards._names import list_names
 from datagen.rewards._tools import Tools
 
@@ -190,7 +190,7 @@ def _add_rounds(score: Score, before: Sequence[Score]) -> Score:
 
 def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
     """Return the scores of a sample's last image and of its text, and the failures of scorers."""
-    tools = run.tools.look_for(list_names(prompt, sample))
+    tools = tools_for(run, prompt, sample)
     given = [score_by(run, name, prompt, sample, tools) for name in run.scorers]
     return [score for score, _ in given], [failure for _, failure in given if failure is not None]
 
@@ -200,11 +200,20 @@ def score_by(
 ) -> tuple[Score, Failure | None]:
     """Return the score of one scorer, and a failure if it raised or answered nonsense.
 
-    `tools` are those that look for what this sample is about; scorers that share them share what is seen.
+    `tools` are those of `tools_for`; scorers that share them share what is seen. A scorer of groups is not asked: a
+    sample alone has no value.
     """
-    module, seen_by = run.scorers[name], tools or run.tools.look_for(list_names(prompt, sample))
+    module = run.scorers[name]
+    if hasattr(module, "score_group"):
+        return _make_score(name, module, sample, Verdict(None, ALONE))
+    seen_by = tools or tools_for(run, prompt, sample)
     verdict = _attempt(lambda: check_verdict(module.score(prompt, sample, seen_by)))
     return _make_score(name, module, sample, verdict)
+
+
+def tools_for(run: Run, prompt: Prompt, sample: Sample) -> Tools:
+    """Return the run's tools, told what to look for where the detector has to be told."""
+    return run.tools if run.tools.search is None else run.tools.look_for(list_names(prompt, sample))
 
 
 def _make_score(

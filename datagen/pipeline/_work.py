@@ -149,9 +149,9 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
 
     What scores is asked about the recipe's canaries first: a scorer that fails them costs no night.
     """
-    if stages != "generate":
-        check_canaries(run, watch)
     work = find_jobs(run, stages, watch)
+    if stages != "generate":
+        check_canaries(run, watch, again=bool(work.jobs))
     ledger = Ledger(run, work.jobs, work.before, watch)
     ledger.check_failures()
     if work.jobs:
