@@ -147,12 +147,17 @@ def weigh(
 
 
 @app.command()
-def export(run: RunArg) -> None:
-    """Write the dataset of a run: parquet with the images inside, and the dataset card."""
+def export(
+    run: RunArg,
+    view: Annotated[str | None, typer.Option(help="One more form: which training examples, such as pieces.")] = None,
+    form: Annotated[str, typer.Option("--format", help="The format of a trainer for --view.")] = "jsonl",
+) -> None:
+    """Write the dataset of a run, parquet and card; --view adds a form for a trainer under exports/."""
     from datagen.console import Board, format_bytes, print_facts
     from datagen.pipeline import export_run, open_run, weigh_run
 
-    opened = open_run(run)
+    name = "exports." + f"{view}-{form}".lower().replace(".", "_")
+    opened = open_run(run, [f"{name}.view={view}", f"{name}.format={form}"] if view else [])
     with opened.folder.hold(), Board() as board:
         result = export_run(opened, weigh_run(opened, board), board)
     rows = {f"{split} rows": count for split, count in result.rows.items()}

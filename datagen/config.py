@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -33,7 +33,7 @@ MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
-    | {"same_judge", "canaries", "canary_limit"}
+    | {"same_judge", "canaries", "canary_limit", "exports"}
 )
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
@@ -80,6 +80,15 @@ class Aggregate(BaseModel):
     by_weakness: dict[str, Joins] = Field(default_factory=dict, description="`weakness` or `weakness/skill`")
 
 
+class Export(BaseModel):
+    """One more form of the dataset: a view, and the format of a trainer, each by its word or with options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    view: Choice = Choice(name="trajectories")
+    format: Choice = Choice(name="jsonl")
+
+
 class Recipe(BaseModel):
     """What a run makes. Frozen: `load_recipe` reads one, `--set key=value` changes keys before it is checked."""
 
@@ -116,6 +125,9 @@ class Recipe(BaseModel):
     drawer: Choice | None = Field(None, description="a backend that draws descriptions again, for `reconstruction`")
     aggregate: Aggregate = Aggregate()
     weights: dict[str, Any] = Field(default_factory=dict, description="policy and parameters; see `datagen weigh`")
+    exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
+        default_factory=dict, description="further forms of the dataset by name; see docs/formats.md"
+    )
     failure_limit: float = Field(0.2, ge=0, le=1, description="share of failed samples that stops a run")
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of prompts in the validation split")

@@ -4,7 +4,10 @@
 and a dataset card with sample pictures and a training loss that uses the weights. Memory holds one row group per
 split; the folder appears whole or not at all; the same samples give the same bytes. Make one: `datagen export RUN`.
 
-Not covered: formats of particular trainers, and uploading. The folder must be on a local file system.
+From there `export_view` leads through a view (a pure function from rows to training examples) into the format of a
+trainer.
+
+Not covered: uploading. The folder must be on a local file system.
 """
 
 from __future__ import annotations
@@ -12,5 +15,17 @@ from __future__ import annotations
 from datagen.export._card import CardNotes
 from datagen.export._columns import ExportItem, dataset_features, split_of
 from datagen.export._dataset import ExportResult, export_dataset
+from datagen.export._views import ViewPlan, ViewResult, check_view, export_view
 
-__all__ = ["CardNotes", "ExportItem", "ExportResult", "dataset_features", "export_dataset", "split_of"]
+__all__ = [
+    "CardNotes",
+    "ExportItem",
+    "ExportResult",
+    "ViewPlan",
+    "ViewResult",
+    "check_view",
+    "dataset_features",
+    "export_dataset",
+    "export_view",
+    "split_of",
+]

@@ -55,9 +55,9 @@ def export_dataset(
     writers: list[SplitWriter] = []
     tally = Tally()
     try:
-        with _explain_disk(out):
+        with explain_disk(out):
             _check_replaceable(out)
-            _clear_leftovers(partial, out, old)
+            clear_leftovers(partial, out, old)
             data = partial / "data"
             data.mkdir(parents=True)
             writers = [SplitWriter(data, split, features, file_bytes) for split in SPLITS]
@@ -65,16 +65,16 @@ def export_dataset(
         for item in items:
             row = row_of(item, scorers, policy)
             tally.add(item)
-            with _explain_disk(out):
+            with explain_disk(out):
                 by_name[split_of(item.prompt, validation_share)].add(row)
-        with _explain_disk(out):
+        with explain_disk(out):
             files = [path for writer in writers for path in writer.finish()]
             if not files:
                 raise RunError("there is no sample to export", where=str(out), hint="see the run's failures/ for why")
             size = sum(path.stat().st_size for path in files)
             filled = [writer for writer in writers if writer.rows]
             write_card(partial, tally, filled, features, policy, notes, size)
-            _put_in_place(partial, out, old)
+            put_in_place(partial, out, old)
     finally:
         for writer in writers:
             writer.abort()
@@ -91,7 +91,7 @@ def _check_replaceable(out: Path) -> None:
         )
 
 
-def _clear_leftovers(partial: Path, out: Path, old: Path) -> None:
+def clear_leftovers(partial: Path, out: Path, old: Path) -> None:
     """Remove what a killed export left; the last whole dataset goes back if the kill fell between the two renames."""
     shutil.rmtree(partial, ignore_errors=True)
     if old.exists() and not out.exists():
@@ -99,7 +99,8 @@ def _clear_leftovers(partial: Path, out: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _put_in_place(partial: Path, out: Path, old: Path) -> None:
+def put_in_place(partial: Path, out: Path, old: Path) -> None:
+    """Move the finished folder to its place in one step, synced to disk; what was there goes away after it."""
     for path in sorted(partial.rglob("*")):
         if path.suffix != ".parquet":  # those were synced when they were closed
             _sync(path)
@@ -120,7 +121,8 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _explain_disk(out: Path) -> Iterator[None]:
+def explain_disk(out: Path) -> Iterator[None]:
+    """Turn what the operating system says of a full or locked disk into a RunError at `out`."""
     try:
         yield
     except OSError as error:

@@ -15,7 +15,9 @@ from datagen.config import PATH_KEYS, VIEW_KEYS, Choice, Recipe, changed_keys, f
 from datagen.diagnose import Allocation, Allotment, allocate, load_diagnosis
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
-from datagen.errors import ConfigError, RunError, did_you_mean
+from datagen.errors import ConfigError, RunError
+from datagen.export import ViewPlan
+from datagen.pipeline._checks import check_plugins, check_views, name_model
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.expanded import ExpandOptions
@@ -34,18 +36,6 @@ PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", "r
 OUTPUTS = "outputs"
 """Folder of runs that are given by name."""
 SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
-
-
-_NEEDS = {
-    "NEEDS_JUDGE": ("judge", "asks a judge", "add `judge:` with a backend that answers chats, such as openai or vllm"),
-    "NEEDS_ENCODERS": (
-        "encoders",
-        "asks image encoders",
-        "add `encoders: [efficientnet_lite0]`, or any vision model of transformers",
-    ),
-    "NEEDS_DRAWER": ("drawer", "asks a drawer", "add `drawer:` with a backend that draws"),
-}
-"""What a scorer may need: the key of a recipe that names it, what for, and what to do where it is missing."""
 
 
 class Backend(Protocol):
@@ -91,7 +81,7 @@ class Run:
     def tools(self) -> Tools:
         """What the scorers see an image through; the OCR loads when a scorer first asks for it."""
         recipe = self.recipe
-        encoders = {_name_model(choice): _build("rewards.encoders", choice) for choice in recipe.encoders or ()}
+        encoders = {name_model(choice): _build("rewards.encoders", choice) for choice in recipe.encoders or ()}
         matchers = {name: _build("rewards.matchers", choice) for name, choice in (recipe.matchers or {}).items()}
         return make_tools(
             _build("rewards.detectors", recipe.detector),
@@ -179,6 +169,14 @@ class Run:
         """The shares of `allotment` by path, as `plan_prompts` takes them."""
         return {each.path: each.share for each in self.allotment.shares} if self.allotment else None
 
+    @property
+    def views(self) -> list[ViewPlan]:
+        """The further forms of the dataset that the recipe asks for."""
+        return [
+            ViewPlan(name, each.view.name, each.format.name, each.view.options, each.format.options)
+            for name, each in self.recipe.exports.items()
+        ]
+
     @cached_property
     def blocked(self) -> Contamination | None:
         """The benchmark prompts to keep away from, or None. Raises ConfigError."""
@@ -208,11 +206,6 @@ def list_levels(taxonomy: Taxonomy) -> dict[str, float]:
 def _build(family: str, choice: Choice) -> Any:
     """Load a plugin by its word and build it with its options."""
     return load_plugin(family, choice.name, "build").build(choice.options)
-
-
-def _name_model(choice: Choice) -> str:
-    """Return what an encoder is called in evidence: its model if it has one, else its word."""
-    return str(choice.options.get("model", choice.name))
 
 
 class _LateOcr:
@@ -270,7 +263,9 @@ def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = 
         if set(SCORE_KEYS) >= {key.split(".")[0] for key in changed}:
             hint = "to score with others: datagen score RUN --set …"
         raise ConfigError(f"{', '.join(changed)} cannot change in a run that is there", where="--set", hint=hint)
-    return Run(new, address)
+    run = Run(new, address)
+    check_views(run)
+    return run
 
 
 def find_run(word: str) -> str:
@@ -301,49 +296,6 @@ def _is_installed(name: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return True
-
-
-def check_plugins(run: Run) -> None:
-    """Fail now for what would fail after an hour: unknown words, wrong weights, a benchmark file that is not there."""
-    module = load_plugin("backends", run.recipe.backend.name, "build")
-    if run.recipe.mode == "reflect" and not getattr(module, "REFLECTS", False):
-        hint = "`openai` does, and `embedded` with a reader; a backend of your own that does says REFLECTS = True"
-        raise ConfigError(f"the backend {run.recipe.backend.name!r} does not reflect", where="mode", hint=hint)
-    load_plugin("rewards.detectors", run.recipe.detector.name, "build")
-    for choice in (run.recipe.judge, run.recipe.drawer):
-        if choice is not None:
-            load_plugin("backends", choice.name, "build")
-    _check_models(run)
-    for name, module in run.scorers.items():
-        if getattr(module, "TARGET", None) not in ("text", "image"):
-            hint = 'define TARGET = "image" or TARGET = "text"'
-            raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
-        for needs, (key, does, hint) in _NEEDS.items():
-            if getattr(module, needs, False) and not getattr(run.recipe, key):
-                raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)
-    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.allotment
-    if run.expansion is not None and run.expansion.backend is not None:
-        load_plugin("backends", run.expansion.backend.name, "build")
-
-
-def _check_models(run: Run) -> None:
-    """Fail for encoders and matchers that are none, stand there twice, are missing, or asked by no scorer."""
-    names = [_name_model(choice) for choice in run.recipe.encoders or ()]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(
-            f"{twice[0]!r} stands there twice", where="encoders", hint="each image is encoded once by each"
-        )
-    for choice in run.recipe.encoders or ():
-        load_plugin("rewards.encoders", choice.name, "build")
-    matchers = run.recipe.matchers or {}
-    asked = {module.NEEDS_MATCHER: name for name, module in run.scorers.items() if hasattr(module, "NEEDS_MATCHER")}
-    if missing := sorted(asked.keys() - matchers.keys()):
-        hint = f"add `matchers: {{{missing[0]}: {{name: transformers, model: …}}}}`"
-        raise ConfigError(f"the scorer {asked[missing[0]]!r} needs a text-image model", where="matchers", hint=hint)
-    for name, choice in matchers.items():
-        load_plugin("rewards.matchers", choice.name, "build")
-        if name not in asked:
-            raise ConfigError(f"no scorer asks a matcher {name!r}", where="matchers", hint=did_you_mean(name, asked))
 
 
 def _hash_files(run: Run) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from datagen.errors import RunError
-from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset
+from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
 from datagen.pipeline._canaries import require_canaries
 from datagen.pipeline._run import Run, save_recipe
 from datagen.pipeline._watch import Progress, Watch
@@ -73,6 +73,11 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             notes=notes,
             validation_share=run.recipe.validation_share,
         )
+        for plan in run.views:
+            made = export_view(out, out.with_name("exports") / plan.name, plan)
+            watch.say(f"{made.path}: {sum(made.examples.values()):,} examples")
+            if not run.folder.is_local:
+                run.folder.put_tree(made.path, f"exports/{plan.name}")
         if run.folder.is_local:
             return result
         run.folder.put_tree(out, "dataset")

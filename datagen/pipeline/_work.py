@@ -9,7 +9,8 @@ from typing import Literal
 
 from datagen.errors import TooManyFailures
 from datagen.pipeline._canaries import check_canaries
-from datagen.pipeline._run import SCORE_KEYS, Run, check_plugins, open_run, save_recipe
+from datagen.pipeline._checks import check_plugins
+from datagen.pipeline._run import SCORE_KEYS, Run, open_run, save_recipe
 from datagen.pipeline._shards import Job, ShardResult
 from datagen.pipeline._watch import Progress, Watch
 

@@ -1,0 +1,110 @@
+"""`export_view`: an exported dataset through a view into a trainer's format, in a folder that appears whole.
+
+exports/<name>/        what the format writes, and a README.md that says what it keeps and loses
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.documents.checking import load_model
+from datagen.documents.reading import Document
+from datagen.errors import RunError
+from datagen.export._dataset import SPLITS, clear_leftovers, explain_disk, put_in_place
+from datagen.export._examples import Example, read_rows
+from datagen.plugins import load_plugin
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPlan:
+    """A view and a format by their words, with their options; `name` is the folder under exports/."""
+
+    name: str
+    view: str
+    format: str
+    view_options: Mapping[str, Any]
+    format_options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewResult:
+    """What was written: the folder, and how many examples of each split."""
+
+    path: Path
+    examples: dict[str, int]
+
+
+def check_view(plan: ViewPlan) -> tuple[Any, Any]:
+    """Return the view's and the format's options, checked. Raises PluginError for a word, ConfigError for an option."""
+    view, format_ = _load(plan)
+    where = f"exports.{plan.name}"
+    view_options = load_model(Document(f"{where}.view", dict(plan.view_options)), view.Options)
+    return view_options, load_model(Document(f"{where}.format", dict(plan.format_options)), format_.Options)
+
+
+def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
+    """Write `dataset` (an exported folder) through a view to `out`, replacing an older export of the same name.
+
+    Raises RunError where the view has no example of this run, or the folder cannot be written.
+    """
+    view, format_ = _load(plan)
+    view_options, format_options = check_view(plan)
+    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
+    counts: dict[str, int] = {}
+    try:
+        with explain_disk(out):
+            _refuse_stranger(out)
+            clear_leftovers(partial, out, old)
+            partial.mkdir(parents=True)
+            for split in list_splits(dataset):
+                examples: Iterator[Example] = view.view(read_rows(dataset, split), view_options)
+                counts[split] = format_.write(examples, partial, split, format_options)
+            if not any(counts.values()):
+                hint = "has any sample a weight? `datagen weigh RUN` shows it"
+                raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
+            (partial / "README.md").write_text(_describe(plan, view, format_, counts), encoding="utf-8")
+            put_in_place(partial, out, old)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return ViewResult(out, counts)
+
+
+def list_splits(dataset: Path) -> list[str]:
+    """Return the splits that a dataset has, in order. Raises RunError where there is none."""
+    splits = [split for split in SPLITS if any((dataset / "data").glob(f"{split}-*.parquet"))]
+    if not splits:
+        raise RunError("is not an exported dataset", where=str(dataset), hint="run `datagen export RUN` first")
+    return splits
+
+
+def _load(plan: ViewPlan) -> tuple[Any, Any]:
+    return load_plugin("export.views", plan.view, "view"), load_plugin("export.formats", plan.format, "write")
+
+
+def _refuse_stranger(out: Path) -> None:
+    if out.exists() and not (out / "README.md").is_file() and (not out.is_dir() or os.listdir(out)):
+        raise RunError(
+            "is in the way and is not an export", where=str(out), hint="move it, or export under another name"
+        )
+
+
+def _describe(plan: ViewPlan, view: Any, format_: Any, counts: Mapping[str, int]) -> str:
+    lines = [
+        f"# {plan.name}",
+        "",
+        f"View `{plan.view}`: {_first_line(view)}",
+        f"Format `{plan.format}`: {_first_line(format_)}",
+        "",
+    ]
+    lines += [f"* {split}: {count:,} examples" for split, count in counts.items()]
+    lines += ["", f"Lost in this format: {format_.LOSES or 'nothing'}.", ""]
+    return "\n".join(lines)
+
+
+def _first_line(module: Any) -> str:
+    return (module.__doc__ or "").strip().splitlines()[0]

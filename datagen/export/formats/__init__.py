@@ -1,0 +1,1 @@
+"""Formats: how training examples become the files that a trainer reads. The word in the YAML is the module's name."""
