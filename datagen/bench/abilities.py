@@ -17,6 +17,7 @@ from PIL import Image
 
 from datagen.backends.embedded import FORM
 from datagen.backends.embedded.backend import EmbeddedBackend
+from datagen.backends.embedded.chat import DESCRIBE
 from datagen.backends.embedded.world import lay_out
 from datagen.bench.judge import auc_of, bootstrap_auc, expected_calibration_error, measure_yes_bias
 from datagen.bench.model import WEAKNESSES, Row, judge_sample
@@ -30,7 +31,6 @@ from datagen.rewards._layout import read_layout
 from datagen.rewards._tools import Tools
 from datagen.taxonomy import resolve_lexicon
 from datagen.taxonomy.lexicon import Lexicon, load_lexicon
-from datagen.training.sequences import DESCRIBE
 from datagen.training.wordings import STYLES
 
 

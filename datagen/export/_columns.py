@@ -42,7 +42,9 @@ def dataset_features(scorers: Sequence[str]) -> Features:
     """Return the columns and types of the dataset, with a `reward_…` and a `reason_…` column for each scorer.
 
     Rewards are in [0, 1] or null where nothing could be scored; weights are >= 0; `settings` and `receipt` are JSON
-    text. Raises RunError if two scorers would share a column.
+    text. `source` says whether a template or a rewrite (in which style) made the words of the prompt, `caption` is what
+    a scorer had the last image described with, null where none did. Raises RunError if two scorers would share a
+    column.
     """
     from datasets import Features, Image, List, Value
 
@@ -53,10 +55,11 @@ def dataset_features(scorers: Sequence[str]) -> Features:
     rewards = {f"{part}_{word}": kind for word in words for part, kind in (("reward", number), ("reason", text))}
     return Features(
         {
-            **dict.fromkeys(("id", "prompt", "prompt_id", "weakness", "skill", "level"), text),
+            **dict.fromkeys(("id", "prompt", "prompt_id", "source", "weakness", "skill", "level"), text),
             "claims": List({"kind": text, "subject": text, "name": text, "value": text}),
             "segments": List({"kind": text, "role": text, "text": text, "image": Value("int32")}),
             "images": List(Image()),
+            "caption": text,
             **rewards,
             **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
             **dict.fromkeys(("kept", "passed"), flag),
@@ -85,12 +88,14 @@ def row_of(item: ExportItem, scorers: Sequence[str], policy: Policy) -> dict[str
         "id": sample.id,
         "prompt": prompt.text,
         "prompt_id": prompt.id,
+        "source": prompt.source,
         "weakness": prompt.weakness,
         "skill": prompt.skill,
         "level": prompt.level,
         "claims": [{**claim.to_dict(), "value": str(claim.value)} for claim in prompt.claims],
         "segments": _segment_rows(sample),
         "images": [{"bytes": image, "path": f"{sample.id}-{k}.png"} for k, image in enumerate(images)],
+        "caption": next((score.evidence["caption"] for score in item.scores if "caption" in score.evidence), None),
         **judged,
         "text_reward": item.rewards.text,
         "image_reward": item.rewards.image,

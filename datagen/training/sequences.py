@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from datagen.backends.embedded.chat import DESCRIBE
 from datagen.backends.embedded.vocab import Vocabulary, describe_scene
 from datagen.backends.embedded.world import lay_out
 from datagen.pictograms import Scene
@@ -24,8 +25,6 @@ from datagen.training.codes import CodeTable
 from datagen.training.faults import box_of, find_items, list_faults, spoil
 from datagen.training.wordings import STYLES, reword, write_brief
 
-DESCRIBE = "Describe the image."
-"""What asks for a caption: the answer is a plan of the things seen, in reading order."""
 DECISIVE = 6.0
 """Weight in the loss of a token that settles an answer; every other token weighs 1."""
 DIRECT_SHARE = 0.12

@@ -147,7 +147,7 @@ class Fitting:
     def sort(cls, vocab: Vocabulary, requests: Sequence[Request], limit: int) -> Fitting:
         """Encode prompts; those of more than `limit` tokens become failures. A reflection begins with a thought."""
         modes = ["think" if request.mode == "reflect" else request.mode for request in requests]
-        fitting = cls([vocab.prompt_ids(r.prompt.text, mode) for r, mode in zip(requests, modes, strict=True)])
+        fitting = cls([vocab.drawing_ids(r.prompt.text, mode) for r, mode in zip(requests, modes, strict=True)])
         for k, ids in enumerate(fitting.ids):
             if len(ids) <= limit:
                 fitting.kept.append(k)

@@ -3,9 +3,12 @@
 Asked about an image it looks first: it writes what it sees between `<look>` and `</look>`, and then answers. That
 thought is its own and is left out of the reply; the log-probabilities are those of the first token behind it.
 
-It learned few things to say: questions about an image (`rewards/_questions.py`), "Describe the image.", and the short
-instruction to rewrite a prompt. Anything else gets an answer that means little. Nothing binds its words: an answer that
-breaks a schema is an error (`datagen.chat.check_reply`), never text that somebody might believe.
+It learned few things to say: questions about an image (`rewards/_questions.py`), to describe one, and the short
+instruction to rewrite a prompt. Anything else gets an answer that means little. Whatever begins with "Describe" and
+shows an image is asked in the one way it learned; the caption is a plan, which the model that draws takes back.
+
+Nothing binds its words: an answer that breaks a schema is an error (`datagen.chat.check_reply`), never text that
+somebody might believe.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from datagen.backends.embedded.vocab import Vocabulary
 from datagen.chat import ChatRequest, Reply, Sampling, check_reply
 from datagen.pictograms import IMAGE_PX
 
+DESCRIBE = "Describe the image."
+"""What asks for a caption: the answer is a plan of the things seen, in reading order."""
 MOST_PROMPT = 224
 """Tokens of a chat that the model reads."""
 MOST_LOOK = 128
@@ -80,6 +85,8 @@ class ChatModel:
         """Return a chat as ids: all words, then all images. Raises ValueError, or OSError for a broken image."""
         parts = [part for message in request.messages for part in message.parts]
         words = "\n".join(part.text for part in parts if part.text)
+        if words.startswith("Describe ") and _has_image(request):
+            words = DESCRIBE
         ids = self._vocab.chat_ids(words, [self._see(part.image) for part in parts if part.image])
         if len(ids) > MOST_PROMPT:
             raise ValueError(f"it is {len(ids)} tokens long, and this model reads {MOST_PROMPT}")

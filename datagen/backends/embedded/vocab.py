@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from datagen.pictograms import GRID, Item, Scene
+from datagen.taxonomy.english import article_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -39,6 +40,10 @@ YES, NO = "Yes", "No"
 OBJECT, BOX = "<|obj_start|>", "<|obj_end|><|box_start|>"
 ROWS = [f"<|row_{row}|>" for row in range(GRID)]
 SPARE = [f"<|spare_{k:02d}|>" for k in range(24)]
+_THING = re.compile(
+    r"<\|obj_start\|>([a-z]+ [a-z]+(?: \"[A-Z]+\")?)<\|obj_end\|><\|box_start\|>\(\d+,\d+\),\(\d+,\d+\)<\|box_end\|>"
+)
+_PLAN = re.compile(rf"[a-z ]*(?:{_THING.pattern})+")
 TEXT_TOKENS = 700
 """Size of the byte-level BPE part; the rest of the vocabulary is fixed by the grid and the codec."""
 
@@ -148,6 +153,17 @@ class Vocabulary:
         """Return the ids of everything up to where the model takes over."""
         return [self.bos, self.modes[mode], *self.text_ids(text), self.assistant]
 
+    def drawing_ids(self, text: str, mode: str) -> list[int]:
+        """Return `prompt_ids`; a text that is a plan, as the captions of this model are, stands as the thought it is.
+
+        The model was never trained on a plan as a prompt, and as a thought it follows it.
+        """
+        if not _PLAN.fullmatch(text):
+            return self.prompt_ids(text, mode)
+        names = [_name_thing(phrase) for phrase in _THING.findall(text)]
+        words = f"a picture of {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}"
+        return [*self.prompt_ids(words, "think"), self.think, *self.plan_ids(text), self.end_think]
+
     def chat_ids(self, text: str, images: Sequence[Sequence[int]]) -> list[int]:
         """Return the ids of a chat up to where the model takes over: the words, then the codes of each image."""
         seen = [token for codes in images for token in self.seen_ids(codes)]
@@ -161,3 +177,9 @@ class Vocabulary:
         """Return the ids that the model should write: the thought if any, the image, the end."""
         thought = [] if plan is None else [self.think, *self.plan_ids(plan), self.end_think]
         return [*thought, *self.image_ids(codes), self.eos]
+
+
+def _name_thing(phrase: str) -> str:
+    """Return a planned phrase as prompts say it: `a red star`, `the word "OPEN"`."""
+    _, quote, word = phrase.partition('"')
+    return f'the word "{word}' if quote else f"{article_of(phrase)} {phrase}"

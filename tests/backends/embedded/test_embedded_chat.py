@@ -16,6 +16,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.backends.embedded.chat import DESCRIBE
 from datagen.backends.embedded.checkpoint_io import FILES, READER, save_lm
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.backends.embedded.world import lay_out
@@ -27,7 +28,6 @@ from datagen.records import Claim, Failure, Mode, Prompt, Request
 from datagen.rewards._layout import read_layout
 from datagen.rewards._questions import WHOLE
 from datagen.training.lm import LMShape, new_model
-from datagen.training.sequences import DESCRIBE
 
 MODES: tuple[Mode, ...] = ("think", "reflect")
 RED_STAR = (Claim("count", "star", "", 1), Claim("attribute", "star", "color", "red"))

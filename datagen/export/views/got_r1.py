@@ -1,0 +1,48 @@
+"""Layouts in the reasoning (GoT-R1): whole trajectories whose thought is written in the markup of GoT.
+
+    <|obj_start|>red star<|obj_end|> <|box_start|>(167,333),(500,667)<|box_end|>
+
+with words around it and boxes in thousandths of the picture, as in the reasoning chains of github.com/gogoduan/GoT-R1
+at 95534b3 (arXiv 2505.17022). A thought without a layout, or with a fault in its form, is left out: whatever it scored,
+it would teach the fault.
+
+Not covered: making a layout of reasoning in prose, and GoT's own instruction, which the trainer puts around a prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from datagen.export._examples import Example, NoOptions, Part, Row, facts_of, parts_of
+from datagen.export._needs import need_mode
+from datagen.rewards._layout import read_layout
+
+Options = NoOptions
+_OPENS = re.compile(r"\s*<\|obj_start\|>\s*")
+_BOX = re.compile(r"\s*<\|obj_end\|>\s*<\|box_start\|>\s*")
+_NUMBERS = re.compile(r"\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*,\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*<\|box_end\|>")
+
+
+def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
+    """Yield one example for each kept sample with a sound layout. Raises RunError for a run without reasoning."""
+    for row in rows:
+        need_mode(row, "got_r1", "think")
+        if row["kept"]:
+            parts = tuple(_write_thought(part) for part in parts_of(row))
+            if any(part.role == "think" and part.text for part in parts):
+                yield Example(row["id"], "got", row["group_id"], parts, facts=facts_of(row))
+
+
+def write_got(text: str) -> str:
+    """Return a reasoning text with its layout spaced as GoT spaces it, or `""` if it has none, or one with a fault."""
+    layout = read_layout(text)
+    if not layout.things or layout.faults:
+        return ""
+    spaced = _BOX.sub("<|obj_end|> <|box_start|>", _OPENS.sub(" <|obj_start|>", text))
+    return _NUMBERS.sub(r"(\1,\2),(\3,\4)<|box_end|>", spaced).strip()
+
+
+def _write_thought(part: Part) -> Part:
+    return replace(part, text=write_got(part.text)) if part.role == "think" else part

@@ -1,0 +1,122 @@
+"""Captions of several styles for one target (ReasonGen-R1): the reasoning and the image, told for by each of them.
+
+The columns are those of its trainer (arXiv 2505.24875, github.com/Franklin-Zhang0/ReasonGen-R1 at cda3c80):
+`brief_caption` is the prompt, `detailed_caption` the reasoning that stands before the image, and `augmented_prompts`
+holds `short_caption`, `paraphrases` and `varied_captions` (other rewrites of the same claims, if the recipe expands its
+prompts), `tags` and `object_prompts` (made of the claims). The trainer draws one at random each time. For trainers that
+do not, `each` makes an example of every caption and divides the loss by their number, so that the sum is the same.
+
+`loss_scale` multiplies the weights: text 2, image 1 and 0 for the token that opens the image, as published. To drop
+groups whose rewards are all equal is the weight policy's part: `weights: {drop_equal: true}`.
+
+Not covered: captions of pictures from outside; here the target is what the model made for one of the captions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from datagen.export._claims import name_attributed, read_claims
+from datagen.export._examples import Example, Part, Row, facts_of, parts_of
+from datagen.export._needs import need_mode
+from datagen.rewards._questions import name_phrases
+
+_REWRITE = "rewrite: "
+
+
+class LossScale(BaseModel):
+    """What the loss of each kind of token is multiplied by, on top of the sample's weight."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: float = Field(2.0, ge=0, le=100)
+    image: float = Field(1.0, ge=0, le=100)
+    switch: float = Field(0.0, ge=0, le=100)
+
+
+class Options(BaseModel):
+    """How losses are scaled, and whether each caption is an example of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loss_scale: LossScale = LossScale()
+    each: bool = Field(False, description="an example for each caption; false: one a sample, its captions as columns")
+
+
+def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
+    """Yield the examples of each kept sample. Raises RunError for a run without reasoning."""
+    for _, group in groupby(rows, key=_name_target):
+        together = list(group)
+        texts = {row["prompt"]: row["source"] for row in together}
+        for row in together:
+            need_mode(row, "reasongen_r1", "think")
+            if not row["kept"]:
+                continue
+            columns = write_columns(row, texts)
+            captions = list_captions(columns) if options.each else {"brief_caption": row["prompt"]}
+            for k, (style, caption) in enumerate(captions.items()):
+                parts = _scale(parts_of(row), caption, options.loss_scale, len(captions))
+                facts = {**facts_of(row), "caption_style": style, **columns}
+                name = f"{row['id']}-{k}" if options.each else row["id"]
+                yield Example(name, "reasongen", row["group_id"], parts, facts=facts)
+
+
+def write_columns(row: Row, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the caption columns of a sample; `texts` are the prompts with its claims, each with its source."""
+    others = {text: source.removeprefix(_REWRITE) for text, source in texts.items() if text != row["prompt"]}
+    claims = read_claims(row)
+    written = [f'the text "{claim.value}"' for claim in claims if claim.kind == "text"]
+    augmented: dict[str, Any] = {
+        "short_caption": next((text for text, source in others.items() if source == "short caption"), ""),
+        "paraphrases": [text for text, source in others.items() if source == "paraphrase"],
+        "varied_captions": [t for t, source in others.items() if source not in ("short caption", "paraphrase")],
+        "tags": [*name_attributed(claims), *written],
+        "object_prompts": [*name_phrases(claims), *written],
+    }
+    return {
+        "brief_caption": row["prompt"],
+        "detailed_caption": "\n".join(s["text"] for s in row["segments"] if s["role"] == "think"),
+        "augmented_prompts": {name: value for name, value in augmented.items() if value},
+    }
+
+
+def list_captions(columns: Mapping[str, Any]) -> dict[str, str]:
+    """Return every caption that stands for the prompt, by its style; lists of things are joined as the trainer does."""
+    augmented = columns["augmented_prompts"]
+    captions = {"brief_caption": columns["brief_caption"]}
+    if "short_caption" in augmented:
+        captions["short_caption"] = augmented["short_caption"]
+    for name in ("paraphrases", "varied_captions"):
+        captions |= {f"{name}_{k}": text for k, text in enumerate(augmented.get(name, ()))}
+    if "tags" in augmented:
+        captions["tags"] = ",".join(augmented["tags"])
+    if "object_prompts" in augmented:
+        captions["object_prompts"] = _join(augmented["object_prompts"])
+    return captions
+
+
+def _join(phrases: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(phrases[:-1]), phrases[-1])))
+
+
+def _scale(parts: Sequence[Part], caption: str, scale: LossScale, share: int) -> tuple[Part, ...]:
+    """Return parts that a caption asks for, each with its loss scaled and divided by `share`."""
+    scaled = []
+    for part in parts:
+        factor = scale.image if part.kind == "image" else scale.text
+        words = caption if part.role == "prompt" else part.text
+        scaled.append(
+            replace(part, text=words, loss=part.loss * factor / share, switch=part.switch * scale.switch / share)
+        )
+    return tuple(scaled)
+
+
+def _name_target(row: Row) -> tuple[str, str, str]:
+    """Return what rewrites of one prompt share: they stand next to each other in a run."""
+    return row["weakness"], row["skill"], json.dumps(row["claims"], sort_keys=True)
