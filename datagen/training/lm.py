@@ -54,8 +54,18 @@ SHAPES = {"draw": LMShape(), "read": LMShape(layers=4, heads=6, kv_heads=6)}
 what it reads, which the drawer's shape and weights did not learn."""
 
 
+LOGIT_GAIN = 0.06
+"""First gain of the last norm, so that the logits of embeddings with a deviation of 1 begin near 1."""
+EMBEDDING_RATE = 0.02
+"""Learning rate of the embeddings as a share of their deviation."""
+
+
 def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
-    """Return a freshly initialised Llama-architecture model with tied embeddings."""
+    """Return a freshly initialised Llama-architecture model with tied embeddings.
+
+    Embeddings have a deviation of 1 and every layer begins by adding nothing, so that deep in the model the token
+    itself is still to be seen; with the usual small embeddings, Muon's steps drown it, and copying is hardly learned.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -73,7 +83,29 @@ def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
         eos_token_id=vocab.eos,
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
     )
-    return LlamaForCausalLM(config)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.normal_()
+        model.model.norm.weight.fill_(LOGIT_GAIN)
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+    return model
+
+
+def make_optimizers(model: LlamaForCausalLM, rate: float) -> list[torch.optim.Optimizer]:
+    """Return Muon for the hidden matrices, AdamW for embeddings and gains; `rate` scales all learning rates."""
+    matrices, rest = split_parameters(model, ("embed_tokens",))
+    embeddings = [each for each in rest if each.ndim == 2]
+    gains = [each for each in rest if each.ndim == 1]
+    groups = [
+        {"params": embeddings, "lr": EMBEDDING_RATE * embeddings[0].std().item() * rate},
+        {"params": gains, "lr": 3e-3 * rate},
+    ]
+    return [
+        Muon(matrices, lr=0.02 * rate, decay=0.1),
+        torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
 
 
 _worker: tuple[PromptSource, Writer, str] | None = None
@@ -149,11 +181,7 @@ def train_lm(
     torch.manual_seed(seed)
     model = _load(init) if init else new_model(vocab, SHAPES[tasks])
     model.to(device).train()
-    matrices, rest = split_parameters(model, ("embed_tokens",))
-    optimizers = [
-        Muon(matrices, lr=0.02 * rate),
-        torch.optim.AdamW(rest, lr=3e-3 * rate, betas=(0.9, 0.95), weight_decay=0.0),
-    ]
+    optimizers = make_optimizers(model, rate)
     schedule = Schedule(optimizers, steps, decay=0.6, warmup=200 if init else 40)  # new tasks shake old skills at first
     state = TrainingState(out, model, optimizers)
     first = state.restore()

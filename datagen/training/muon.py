@@ -24,10 +24,15 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised; the step is scaled by sqrt(max(1, rows / columns))."""
+    """Nesterov momentum, orthogonalised; the step is scaled by sqrt(max(1, rows / columns)).
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+    Each step first takes `lr * decay` of the weights off, so that they do not grow for ever.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, decay: float = 0.0
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -40,6 +45,7 @@ class Muon(torch.optim.Optimizer):
                 velocity = state.setdefault("velocity", torch.zeros_like(matrix))
                 velocity.lerp_(matrix.grad, 1 - group["momentum"])
                 update = orthogonalize(matrix.grad.lerp(velocity, group["momentum"]))
+                matrix.mul_(1 - group["lr"] * group["decay"])
                 matrix.add_(update, alpha=-group["lr"] * max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5)
 
 

@@ -6,15 +6,17 @@ Each is a `Draft`: token ids with the weight of each in the loss, 0 for what the
 
 from __future__ import annotations
 
+import json
 import random
 import re
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from datagen.backends.embedded.chat import DESCRIBE
 from datagen.backends.embedded.vocab import Vocabulary, describe_scene
 from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import Scene
+from datagen.pictograms import COLORS, SHAPES, Scene
 from datagen.prompts.instructions import instruct
 from datagen.records import Claim
 from datagen.rewards._orders import holds_order
@@ -27,6 +29,8 @@ from datagen.training.wordings import STYLES, reword, write_brief
 
 DECISIVE = 6.0
 """Weight in the loss of a token that settles an answer; every other token weighs 1."""
+SETTLING = 40.0
+"""Weight of the one token that is the answer, a yes or the first word of a fault: as much as all that was seen."""
 DIRECT_SHARE = 0.12
 """Share of the drawings without a thought."""
 REWORDED_SHARE = 0.4
@@ -85,7 +89,9 @@ class Writer:
         self._add_seen(draft, seen)
         faults = "; ".join(list_faults(example.claims, seen)) or "none"
         draft.add([vocab.reflect, *vocab.text_ids("Required improvements: ")])
-        draft.add(vocab.text_ids(faults), DECISIVE)
+        first, *rest = vocab.text_ids(faults)
+        draft.add([first], SETTLING)
+        draft.add(rest, DECISIVE)
         draft.add(vocab.text_ids(f"\nFinal prompt: {example.text}\nStep-by-step guidance: "))
         draft.add([*vocab.plan_ids(describe_scene(right)), vocab.end_reflect, vocab.eos])
         return draft
@@ -114,7 +120,7 @@ class Writer:
         draft = Draft()
         draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
         self._add_seen(draft, seen)
-        draft.add(self.vocab.text_ids(reply), DECISIVE)
+        draft.add(self.vocab.text_ids(reply), SETTLING)
         draft.add([self.vocab.eos])
         return draft
 
@@ -127,6 +133,16 @@ class Writer:
         claimed, encoded = find_claimed(reply, example.claims), self.vocab.tokenizer.encode(reply)
         for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True):
             draft.add([token], DECISIVE if any(start < b and a < end for a, b in claimed) else 1.0)
+        draft.add([self.vocab.eos])
+        return draft
+
+    def recite(self, example: Example, rng: random.Random) -> Draft:
+        """Many things and words in no order, and the same again: copying, which every rewrite needs."""
+        pieces = [_random_piece(rng) for _ in range(rng.randint(3, 7))]
+        text = rng.choice((", ", " and ", " ")).join(pieces)
+        draft = Draft()
+        draft.add(self.vocab.chat_ids(instruct("paraphrase", text, form="pictograms"), []), 0)
+        draft.add(self.vocab.text_ids(json.dumps({"prompt": text})), 3.0)
         draft.add([self.vocab.eos])
         return draft
 
@@ -151,7 +167,13 @@ class Writer:
 Write = Callable[[Writer, Example, random.Random], Draft]
 TASKS: dict[str, dict[Write, float]] = {
     "draw": {Writer.draw: 1.0},
-    "read": {Writer.caption: 0.18, Writer.answer: 0.18, Writer.reflect: 0.14, Writer.rewrite: 0.50},
+    "read": {
+        Writer.caption: 0.13,
+        Writer.answer: 0.26,
+        Writer.reflect: 0.19,
+        Writer.rewrite: 0.36,
+        Writer.recite: 0.06,
+    },
 }
 """What each of the two models learns: kinds of sequence with their shares. One draws, the other sees and speaks.
 
@@ -169,8 +191,6 @@ def make_example(rng: random.Random, text: str, claims: tuple[Claim, ...], write
 
 def write_reply(claims: Sequence[Claim], style: str, rng: random.Random) -> str:
     """Return what a rewriter answers: `{"prompt": …}`, or the brief itself."""
-    import json
-
     return json.dumps(write_brief(claims) if style == "JSON brief" else {"prompt": reword(claims, style, rng)})
 
 
@@ -208,6 +228,14 @@ def answer_truly(question: Question, scene: Scene) -> str:
         return _say(holds_order(claim.name, len(ours), len(others)))
     held = [claim.name in find_relations(box_of(a), box_of(b)) for a in ours for b in others]
     return _say(bool(held) and all(held))
+
+
+def _random_piece(rng: random.Random) -> str:
+    """A quoted run of letters, or a thing with its number and colour."""
+    if rng.random() < 0.5:
+        return '"' + "".join(rng.choices(string.ascii_uppercase, k=rng.randint(3, 6))) + '"'
+    kind, color, n = rng.choice(list(SHAPES)), rng.choice(list(COLORS)), rng.randint(1, 6)
+    return f"{number_word(n)} {color} {kind if n == 1 else plural_of(kind)}"
 
 
 def _say(yes: bool) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
+from tokenizers import Tokenizer
+
 from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
-from datagen.training.lm import train_lm
+from datagen.backends.embedded.vocab import Vocabulary
+from datagen.training.lm import SHAPES, new_model, train_lm
 
 
 def test_going_on_from_the_shipped_weights_keeps_their_vocabulary_and_starts_low(tmp_path: Path) -> None:
@@ -28,3 +32,15 @@ def test_going_on_from_the_shipped_weights_keeps_their_vocabulary_and_starts_low
     assert figures["image_loss"] < 1  # a fresh model begins near log(vocabulary) = 7.6
     trained = EmbeddedBackend(EmbeddedOptions.parse({"checkpoint": tmp_path, "device": "cpu"}))
     assert trained.vocab.size == 2025
+
+
+def test_a_new_model_passes_its_tokens_on_and_knows_nothing() -> None:
+    torch.manual_seed(0)
+    vocab = Vocabulary(Tokenizer.from_file(str(SHIPPED / "tokenizer.json")))
+    model = new_model(vocab, SHAPES["read"])
+    ids = torch.arange(12)[None]
+    with torch.inference_mode():
+        answer = model(ids, output_hidden_states=True)
+    assert torch.equal(answer.hidden_states[0], answer.hidden_states[-2])
+    others = answer.logits[0][~torch.nn.functional.one_hot(ids[0], vocab.size).bool()]
+    assert others.std() < 1.5

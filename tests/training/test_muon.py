@@ -47,3 +47,12 @@ def test_schedule_warms_up_holds_and_decays() -> None:
         schedule.set(step)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.028, 1.003, 0.503, 0.005], abs=1e-3)
+
+
+def test_decay_takes_its_share_off_before_the_step() -> None:
+    start = torch.eye(4)
+    plain, decayed = (nn.Parameter(start.clone()) for _ in range(2))
+    for matrix, decay in ((plain, 0.0), (decayed, 0.5)):
+        matrix.grad = torch.ones(4, 4)
+        Muon([matrix], lr=0.1, decay=decay).step()
+    assert torch.allclose(plain - decayed, start * 0.05, atol=1e-6)

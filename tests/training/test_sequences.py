@@ -19,6 +19,7 @@ from datagen.rewards._questions import ask_claims
 from datagen.training.codes import CodeTable
 from datagen.training.sequences import (
     DECISIVE,
+    SETTLING,
     TASKS,
     Draft,
     Example,
@@ -97,7 +98,17 @@ def test_an_answer_follows_what_is_seen_and_half_of_them_are_yes() -> None:
     assert 50 < said.count("Yes<|eos|>") < 140
     assert said.count("No<|eos|>") > 50
     draft, _ = write("answer", 0)
-    assert max(draft.weights) == DECISIVE
+    assert draft.weights[-2] == SETTLING == max(draft.weights)
+    assert DECISIVE in draft.weights
+
+
+def test_a_recital_is_said_again_to_the_letter() -> None:
+    for seed in range(20):
+        _, text = write("recite", seed)
+        asked, reply = text.split("<|assistant|>")
+        said = json.loads(reply.removesuffix("<|eos|>"))["prompt"]
+        assert asked.endswith(said)
+        assert len(said.split()) > 2
 
 
 def test_a_rewrite_is_json() -> None:
