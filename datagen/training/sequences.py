@@ -25,7 +25,7 @@ from datagen.rewards._relations import find_relations
 from datagen.taxonomy.english import number_word, plural_of
 from datagen.training.codes import CodeTable
 from datagen.training.faults import box_of, find_items, list_faults, spoil
-from datagen.training.wordings import STYLES, reword, write_brief
+from datagen.training.wordings import STYLES, reword, sum_up, write_brief
 
 DECISIVE = 6.0
 """Weight in the loss of a token that settles an answer; every other token weighs 1."""
@@ -108,7 +108,7 @@ class Writer:
     def answer(self, example: Example, rng: random.Random) -> Draft:
         """A question about an image, whole or of one claim; what is seen, and then the answer: right for half of them.
 
-        Seeing first makes the answer a comparison of words, which is far easier to learn than one glance.
+        Seeing first, and summing up in words, makes the answer a comparison of words: far easier than one glance.
         """
         seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
         if rng.random() < 0.6:
@@ -149,6 +149,7 @@ class Writer:
     def _add_seen(self, draft: Draft, scene: Scene) -> None:
         draft.add([self.vocab.look])
         self._add_plan(draft, scene)
+        draft.add(self.vocab.text_ids(f"; {sum_up(scene)}"), DECISIVE)
         draft.add([self.vocab.end_look])
 
     def _add_plan(self, draft: Draft, scene: Scene) -> None:
