@@ -185,7 +185,7 @@ def status(run: RunArg = "quickstart") -> None:
     opened = open_run(run)
     now = read_status(opened)
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
-    samples = f"{now.samples:,} of {now.planned_samples:,}, {now.failed:,} failed"
+    samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
     views = {"dataset": "yes" if now.dataset else "no", "report": "yes" if now.report else "no"}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
     print_facts({"run": opened.folder, **done, "samples": samples, **views, **damaged})
@@ -271,10 +271,10 @@ def check(
     """Find every problem in taxonomies, templates, lexicons and recipes: file:line:col, what, what to do."""
     from datagen.config import Recipe
     from datagen.console import print_problems
-    from datagen.pipeline import list_scorable
+    from datagen.pipeline import list_scorable, warn_of_recipe
     from datagen.taxonomy.check import check_paths
 
-    problems = check_paths(paths or [], scorable=list_scorable(), models={"recipe": Recipe})
+    problems = check_paths(paths or [], scorable=list_scorable(), models={"recipe": Recipe}, warn=warn_of_recipe)
     print_problems(problems, form)
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 

@@ -33,7 +33,7 @@ MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
-    | {"same_judge", "canaries", "canary_limit", "exports"}
+    | {"same_judge", "canaries", "canary_limit", "limits", "exports"}
 )
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
@@ -89,6 +89,24 @@ class Export(BaseModel):
     format: Choice = Choice(name="jsonl")
 
 
+class Limit(BaseModel):
+    """What a scorer must reach, or no weights are made; all in [0, 1]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scored: float = Field(0.0, ge=0, le=1, description="least share with a value, of the samples that it should judge")
+    accuracy: float | None = Field(None, ge=0, le=1, description="least share of its canaries; else `canary_limit`")
+
+
+class Adapt(BaseModel):
+    """Draws the first candidates of every prompt, and the rest where a scorer does not say the same of all of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    start: int = Field(ge=2, le=256, strict=True, description="candidates that every prompt gets")
+    by: list[str] = Field(min_length=1, description="scorers by rule that decide; see docs/adaptive.md")
+
+
 class Recipe(BaseModel):
     """What a run makes. Frozen: `load_recipe` reads one, `--set key=value` changes keys before it is checked."""
 
@@ -100,6 +118,9 @@ class Recipe(BaseModel):
     lexicon: str | None = Field(None, description="a shipped name or a path; default: what the backend can draw")
     prompts: int = Field(200, ge=1, le=MAX_PROMPTS, strict=True, description="how many prompts to draw")
     candidates: int = Field(4, ge=1, le=256, strict=True, description="samples a prompt")
+    adapt: Adapt | None = Field(
+        None, description="all `candidates` only for prompts whose first ones are judged unlike"
+    )
     mode: Mode = Field(
         "think",
         description="`direct` (image only), `think` (reasoning first), `reflect` (look at the image and redraw)",
@@ -120,6 +141,7 @@ class Recipe(BaseModel):
     detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
     canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
     canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
+    limits: dict[str, Limit] = Field(default_factory=dict, description="of scorers, by name; see docs/audit.md")
     encoders: list[Choice] | None = Field(None, description="image encoders, for `reconstruction` and `diversity`")
     matchers: dict[str, Choice] | None = Field(None, description="text-image models by the scorer that asks them")
     drawer: Choice | None = Field(None, description="a backend that draws descriptions again, for `reconstruction`")
@@ -144,6 +166,8 @@ class Recipe(BaseModel):
         if self.shard_prompts * self.candidates > MAX_SHARD_SAMPLES:
             size = self.shard_prompts * self.candidates
             raise ValueError(f"shard_prompts x candidates is {size:,}, and a shard holds at most {MAX_SHARD_SAMPLES:,}")
+        if self.adapt is not None and self.adapt.start >= self.candidates:
+            raise ValueError(f"adapt.start is {self.adapt.start}: it must be below candidates, {self.candidates}")
         for name, scorers in (("rewards", self.rewards), ("evaluate", self.evaluate or [])):
             if len(set(scorers)) < len(scorers):
                 raise ValueError(f"{name} holds the same scorer twice")
@@ -151,7 +175,18 @@ class Recipe(BaseModel):
         if both and not self.same_judge:
             what = f"{', '.join(both)} would select the samples and evaluate them, which hides what selecting does"
             raise ValueError(f"{what}; name another scorer under evaluate, or say same_judge: true")
+        if strange := sorted(self.limits.keys() - set(self.rewards)):
+            raise ValueError(f"limits: no scorer {strange[0]!r} in rewards; {did_you_mean(strange[0], self.rewards)}")
+        if self.canaries is None and any(limit.accuracy is not None for limit in self.limits.values()):
+            raise ValueError(
+                "limits: accuracy is measured on canaries, and the recipe names none; add `canaries: FILE`"
+            )
         return self
+
+    @property
+    def least_candidates(self) -> int:
+        """Candidates that every prompt gets, whatever the scorers say."""
+        return self.adapt.start if self.adapt else self.candidates
 
     @property
     def scorers(self) -> list[str]:

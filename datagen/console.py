@@ -227,15 +227,18 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
     """Print what a recipe comes to, and where the figures are from."""
     from datagen.taxonomy import explain_skipped
 
+    is_range = estimate.least_samples < estimate.samples
+    samples = f"{estimate.least_samples:,} to {estimate.samples:,}" if is_range else f"{estimate.samples:,}"
+    about = "at most about" if is_range else "about"
     facts: dict[str, Any] = {
         "prompts": f"{estimate.prompts:,}",
-        "samples": f"{estimate.samples:,}",
+        "samples": samples,
         "shards": f"{estimate.shards:,}",
     }
     if estimate.probed and estimate.seconds is not None and estimate.disk_bytes is not None:
         rates = f"{estimate.samples_per_second:,.1f} samples/s drawn, {estimate.scores_per_second:,.1f} scored a worker"
-        facts["disk"] = f"about {format_bytes(estimate.disk_bytes)}"
-        facts["time"] = f"about {format_seconds(estimate.seconds)} with {workers} workers"
+        facts["disk"] = f"{about} {format_bytes(estimate.disk_bytes)}"
+        facts["time"] = f"{about} {format_seconds(estimate.seconds)} with {workers} workers"
         facts["measured"] = f"now, on {estimate.probed} samples on this machine: {rates}"
     else:
         facts["disk, time"] = "not measured (--no-probe)"
@@ -246,7 +249,7 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
         )
     else:
         _print_allotment(estimate.allotment, estimate.prompts)
-    for sentence in explain_skipped(estimate.skipped):
+    for sentence in [*explain_skipped(estimate.skipped), *(f"warning: {what}" for what in estimate.warnings)]:
         print_line(sentence)
 
 

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
 from tests.helpers.runs import SHARDS, command, environment, hash_files, run_cli, small_values
@@ -17,10 +19,10 @@ KILLS = 5
 SHARD_COUNT = 8
 
 
-def write_recipe(folder: Path) -> Path:
+def write_recipe(folder: Path, **changes: Any) -> Path:
     """A recipe of 8 shards that takes long enough to be killed in the middle."""
     path = folder / "mortal.yaml"
-    values = small_values(prompts=32, candidates=3, backend={"delay": 0.01, "fails": 0.1})
+    values = small_values(prompts=32, **{"candidates": 3, "backend": {"delay": 0.01, "fails": 0.1}, **changes})
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
 
@@ -46,8 +48,9 @@ def start_and_kill(recipe: Path, folder: Path, rng: random.Random) -> int:
     return process.wait()
 
 
-def test_killed_at_random_moments_a_run_ends_the_same(tmp_path: Path) -> None:
-    recipe, rng = write_recipe(tmp_path), random.Random(7)
+@pytest.mark.parametrize("changes", [{}, {"candidates": 5, "adapt": {"start": 2, "by": ["counting", "attribute"]}}])
+def test_killed_at_random_moments_a_run_ends_the_same(tmp_path: Path, changes: dict[str, Any]) -> None:
+    recipe, rng = write_recipe(tmp_path, **changes), random.Random(7)
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     assert run_cli("build", recipe, "--run", whole, "--workers", "0").returncode == 0
     finished: dict[Path, tuple[int, int]] = {}

@@ -5,6 +5,7 @@
     colour                 a claimed thing has another colour
     relation               two things have changed places
     letter                 one letter of the word is another
+    order                  of two things compared, the one that should be more is fewer; or they are no longer as many
 
 Everything but the one change stays where it was. What is true of a scene follows from the scene alone.
 """
@@ -167,6 +168,19 @@ def _misspell(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     return replace(scene, items=(replace(item, word=item.word[:k] + letter + item.word[k + 1 :]),))
 
 
+def _turn_order(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    claim = _one_of(prompt, "comparison", rng)
+    if claim is None:
+        return None
+    kinds = {claim.subject: str(claim.value), str(claim.value): claim.subject}
+    if claim.name in ("more than", "fewer than"):
+        items = (replace(item, kind=kinds.get(item.kind, item.kind)) for item in scene.items)
+        return replace(scene, items=tuple(items))
+    gone = rng.choice(_find(scene, claim.subject))
+    alone = len(_find(scene, claim.subject)) == 1
+    return None if alone else replace(scene, items=tuple(item for item in scene.items if item != gone))
+
+
 _BREAKS: dict[str, _Break] = {
     "one more": _add_one,
     "one fewer": _drop_one,
@@ -174,6 +188,7 @@ _BREAKS: dict[str, _Break] = {
     "colour": _recolor,
     "relation": _flip,
     "letter": _misspell,
+    "order": _turn_order,
 }
 CHANGES = (TRUE, *_BREAKS)
 """Every way in which a case is made."""

@@ -25,12 +25,32 @@ COVERS = {
     "geneval/color_attr": ["attributes/two_colors", "attributes/three_colors"],
     "geneval/position": ["spatial"],
     "t2i_compbench/color": ["attributes/one_color", "attributes/two_colors", "attributes/three_colors"],
-    "t2i_compbench/texture": ["attributes/one_material"],
+    "t2i_compbench/texture": [
+        "attributes/one_material",
+        *("materials/texture", "materials/pattern", "materials/two_patterns", "materials/two_materials"),
+        *("materials/material_and_texture", "materials/material_and_color"),
+    ],
+    "t2i_compbench/shape": ["materials/shape"],
     "t2i_compbench/spatial": ["spatial"],
+    "t2i_compbench/3d_spatial": ["depth"],
     "t2i_compbench/numeracy": ["counting"],
+    "t2i_compbench/complex": ["composition"],
     "oneig/text": ["text_rendering"],
+    "genai_bench/negation": ["logic/absent", "logic/two_absent", "logic/not_colored"],
+    "genai_bench/comparison": ["logic/more_or_fewer", "logic/as_many", "logic/more_than_counted"],
+    "genai_bench/differentiation": ["logic/odd_one_out", "logic/split"],
+    "genai_bench/universality": ["logic/every_one", "logic/every_one_of_two"],
+    "wise/cultural": ["knowledge/cultural"],
+    "wise/time": ["knowledge/time"],
+    "wise/space": ["knowledge/space"],
+    "wise/biology": ["knowledge/biology"],
+    "wise/physics": ["knowledge/physics"],
+    "wise/chemistry": ["knowledge/chemistry"],
 }
-"""Which shipped skills a category of a benchmark speaks for. What is not named here speaks for none."""
+"""Which shipped skills a category of a benchmark speaks for; what is not named here speaks for none (docs/skills.md).
+
+Results of GenAI-Bench and WISE come as a CSV with these words under `skill`: their own files are not read.
+"""
 CATEGORIES = ("color", "shape", "texture", "spatial", "3d_spatial", "numeracy", "non_spatial", "complex")
 """Of T2I-CompBench."""
 IMAGES_A_PROMPT = 10

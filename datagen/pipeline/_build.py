@@ -8,6 +8,7 @@ from datagen.export import ExportResult
 from datagen.pipeline._prompts import plan_stage
 from datagen.pipeline._run import Run
 from datagen.pipeline._views import Weighed, export_run, report_run, weigh_run
+from datagen.pipeline._warnings import list_warnings
 from datagen.pipeline._watch import Watch
 from datagen.pipeline._work import Execute, run_jobs
 
@@ -27,6 +28,8 @@ def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
     Called again on a finished run it makes the views again and nothing else. Raises DatagenError; every finished shard
     is kept.
     """
+    for _, what in list_warnings(run):
+        watch.say(f"warning: {what}")
     plan_stage(run, watch)
     run_jobs(run, "both", execute, watch)
     weighed = weigh_run(run, watch)

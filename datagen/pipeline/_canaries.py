@@ -88,7 +88,7 @@ def check_canaries(run: Run, watch: Watch, *, again: bool) -> None:
     """Ask every scorer that weighs images about the recipe's canaries and note the answers in run.yaml.
 
     Answers that are noted already stand, unless they are asked for `again`.
-    Raises RunError naming each scorer that is right on a smaller share than the recipe's `canary_limit`.
+    Raises RunError naming each scorer that is right on a smaller share than the recipe's `limits` or `canary_limit`.
     """
     if run.recipe.canaries is None:
         return
@@ -118,17 +118,23 @@ def require_canaries(run: Run) -> None:
     if noted.get("key") != _key_of(run):
         hint = f"ask them: datagen score {run.folder}"
         raise RunError("the scorers have not been asked about these canaries", where=str(run.folder), hint=hint)
-    limit = run.recipe.canary_limit
-    bad = [
-        f"{name} is right on {row['right']} of {row['judged']} (wrong: {', '.join(row['wrong'][:3])})"
-        for name, row in noted["scorers"].items()
-        if row["right"] < limit * row["judged"]
-    ]
+    bad = []
+    for name in run.recipe.rewards:
+        own = run.recipe.limits[name].accuracy if name in run.recipe.limits else None
+        least = run.recipe.canary_limit if own is None else own
+        row = noted["scorers"].get(name)
+        if row is None and own is not None:
+            bad.append(f"{name} judges none of them, and its accuracy must be {own:g}")
+        elif row is not None and row["right"] < least * row["judged"]:
+            wrong = ", ".join(row["wrong"][:3])
+            bad.append(
+                f"{name} is right on {row['right']} of {row['judged']} (wrong: {wrong}), and must be on {least:.0%}"
+            )
     if bad:
         raise RunError(
             f"a scorer fails its canaries: {'; '.join(bad)}",
             where=run.recipe.canaries,
-            hint=f"leave the scorer out, mend it, or lower canary_limit ({limit:g}); no weights are made",
+            hint="leave the scorer out, mend it, or lower canary_limit or limits; no weights are made",
         )
 
 

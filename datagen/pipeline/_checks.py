@@ -12,7 +12,7 @@ from datagen.plugins import load_plugin
 if TYPE_CHECKING:
     from datagen.pipeline._run import Run
 
-_NEEDS = {
+NEEDS = {
     "NEEDS_JUDGE": ("judge", "asks a judge", "add `judge:` with a backend that answers chats, such as openai or vllm"),
     "NEEDS_ENCODERS": (
         "encoders",
@@ -39,10 +39,10 @@ def check_plugins(run: Run) -> None:
         if getattr(module, "TARGET", None) not in ("text", "image"):
             hint = 'define TARGET = "image" or TARGET = "text"'
             raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
-        for needs, (key, does, hint) in _NEEDS.items():
+        for needs, (key, does, hint) in NEEDS.items():
             if getattr(module, needs, False) and not getattr(run.recipe, key):
                 raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)
-    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.allotment
+    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.allotment, run.deciders
     check_views(run)
     if run.expansion is not None and run.expansion.backend is not None:
         load_plugin("backends", run.expansion.backend.name, "build")

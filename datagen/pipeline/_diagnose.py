@@ -37,6 +37,7 @@ def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None) ->
         "candidates": tries,
         "seed": seed_of(recipe.seed, "diagnose"),
         "shard_prompts": max(1, min(recipe.shard_prompts, MAX_SHARD_SAMPLES // tries)),
+        "adapt": None,
         "evaluate": None,
         "expand": None,
         "allocate": {"policy": "uniform"},
@@ -45,21 +46,28 @@ def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None) ->
 
 
 def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
-    """Return the diagnosis of a scored run. Raises RunError when a shard has no scores or is damaged."""
+    """Return the diagnosis of a scored run. Raises RunError when a shard has no scores or is damaged.
+
+    With `adapt`, only the candidates that every prompt has count: whether there are more depends on how these did.
+    """
+    n = run.recipe.least_candidates
     groups: dict[str, list[Group]] = defaultdict(list)
     for shard in list_scored(run):
         scores = group_scores(run.folder.read_scores(shard))
-        lost = Counter(fault.prompt_id for fault in run.folder.read_failures(shard) if fault.stage != "score")
+        faults = [fault for fault in run.folder.read_failures(shard) if fault.stage != "score"]
+        lost = Counter(fault.prompt_id for fault in faults if fault.candidate < n)
         by_prompt: dict[str, list[list[Score]]] = defaultdict(list)
         for sample_id, given in scores.items():
-            by_prompt[sample_id.rpartition("-")[0]].append(given)
+            prompt_id, _, candidate = sample_id.rpartition("-")
+            if int(candidate) < n:
+                by_prompt[prompt_id].append(given)
         for prompt in run.folder.read_prompts(shard):
             path = f"{prompt.path}/{prompt.level}"
             groups[path].append(_group(run, prompt, by_prompt[prompt.id], lost[prompt.id]))
     # Levels in the order of the taxonomy where it can tell, so that a skill's levels stand together.
     order = {path: place for place, path in enumerate(list_levels(run.taxonomy))}
     paths = sorted(groups, key=lambda path: (order.get(path, len(order)), path))
-    rows = list_rows({path: groups[path] for path in paths}, run.recipe.candidates)
+    rows = list_rows({path: groups[path] for path in paths}, n)
     if not rows:
         raise ConfigError("no sample of the run was judged", where=str(run.folder), hint="see failures/ there")
     return Diagnosis(made=_sign(run, sum(map(len, groups.values())), is_probe), rows=rows)
@@ -90,6 +98,6 @@ def _sign(run: Run, prompts: int, is_probe: bool) -> Receipt:
         rewards=recipe.rewards,
         seed=recipe.seed,
         prompts=prompts,
-        candidates=recipe.candidates,
+        candidates=recipe.least_candidates,
         run=str(run.folder),
     )

@@ -12,6 +12,7 @@ from datagen.diagnose import Allotment
 from datagen.errors import BackendError
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, list_requests, score_sample
+from datagen.pipeline._warnings import list_warnings
 from datagen.prompts.templated import plan_prompts, share_out
 from datagen.records import Request, Sample
 from datagen.store import RunFolder
@@ -25,15 +26,19 @@ VIEW_FACTOR = 2.4
 class Estimate:
     """What a run comes to. Times and bytes are None without a probe; `probed` is how many samples it measured.
 
+    With `adapt`, `samples`, times and bytes are the most that there can be, and `least_samples` the least.
+
     `skills` holds the share of each skill by path; with `allocate:`, `allotment` holds those of the levels instead.
     """
 
     prompts: int
     samples: int
+    least_samples: int
     shards: int
     skills: dict[str, float]
     skipped: tuple[tuple[str, str], ...]
     allotment: Allotment | None = None
+    warnings: tuple[str, ...] = ()
     probed: int = 0
     samples_per_second: float | None = None
     scores_per_second: float | None = None
@@ -52,10 +57,12 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
         plain = Estimate(
             prompts=recipe.prompts,
             samples=recipe.prompts * recipe.candidates,
+            least_samples=recipe.prompts * recipe.least_candidates,
             shards=-(-recipe.prompts // recipe.shard_prompts),
             skills={path: part / sum(parts.values()) for path, part in parts.items()},
             skipped=run.taxonomy.skipped,
             allotment=run.allotment,
+            warnings=tuple(what for _, what in list_warnings(run)),
         )
         return _probe(run, plain, workers) if probe else plain
 

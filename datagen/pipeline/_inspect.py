@@ -14,13 +14,17 @@ from datagen.errors import ConfigError, RunError
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, list_requests
 from datagen.pipeline._views import read_rows
+from datagen.pipeline._work import count_planned
 from datagen.records import Failure, Prompt, Sample, Score
 from datagen.store import SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How far a run is. `shards` counts finished files by stage; `rewards` are means by (weakness, modality)."""
+    """How far a run is. `shards` counts finished files by stage; `rewards` are means by (weakness, modality).
+
+    `is_bound` says that `planned_samples` is the most that there may be: with `adapt`, until every shard is drawn.
+    """
 
     planned_shards: int
     planned_samples: int
@@ -31,6 +35,7 @@ class RunStatus:
     rewards: dict[tuple[str, str], float]
     dataset: bool
     report: bool
+    is_bound: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,12 @@ def read_status(run: Run) -> RunStatus:
             for modality, value in (("text", row.text), ("image", row.image)):
                 if value is not None:
                     values.setdefault((row.weakness, modality), []).append(value)
+    shards = range(int(plan.get("shards", 0)))
+    broken = {found.shard for found in damage if found.stage in ("samples", "failures")}
+    drawn = ({*there["samples"]} & {*there["failures"]} & {*shards}) - broken
     return RunStatus(
-        planned_shards=int(plan.get("shards", 0)),
-        planned_samples=int(plan.get("prompts", 0)) * run.recipe.candidates,
+        planned_shards=len(shards),
+        planned_samples=sum(count_planned(run, plan, shard, is_drawn=shard in drawn) for shard in shards),
         shards={stage: len(shards) for stage, shards in there.items()},
         samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
         failed=len(failed),
@@ -74,6 +82,7 @@ def read_status(run: Run) -> RunStatus:
         rewards={key: math.fsum(some) / len(some) for key, some in sorted(values.items())},
         dataset=folder.has("dataset/README.md"),
         report=folder.has("report.html"),
+        is_bound=run.recipe.adapt is not None and len(drawn) < len(shards),
     )
 
 
@@ -103,6 +112,9 @@ def find_sample(run: Run, word: str) -> Found:
     failures = [f for f in run.folder.read_failures(shard) if (f.prompt_id, f.candidate) == (prompt.id, candidate)]
     sample_id = f"{prompt.id}-{candidate:02d}"
     sample = next((some for some in run.folder.read_samples(shard) if some.id == sample_id), None)
+    if sample is None and not failures and shard in run.folder.list_shards("samples"):
+        what = f"the first {run.recipe.least_candidates} candidates were judged alike, so this one was not drawn"
+        raise RunError(what, where=sample_id, hint="see `adapt` in the recipe")
     scored = shard in run.folder.list_shards("scores")
     scores = [s for s in run.folder.read_scores(shard) if s.sample_id == sample_id] if scored else []
     return Found(shard, prompt, candidate, sample, scores, failures)

@@ -17,7 +17,7 @@ from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
 from datagen.export import ViewPlan
-from datagen.pipeline._checks import check_plugins, check_views, name_model
+from datagen.pipeline._checks import NEEDS, check_plugins, check_views, name_model
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.expanded import ExpandOptions
@@ -67,6 +67,22 @@ class Run:
     def scorers(self) -> dict[str, ModuleType]:
         """The scorer modules by name, in the recipe's order. Raises PluginError."""
         return {name: load_plugin("rewards", name, "score") for name in self.recipe.scorers}
+
+    @cached_property
+    def deciders(self) -> dict[str, ModuleType]:
+        """The scorers of `adapt.by`. Raises ConfigError for one that is not by rule: the model's process runs them."""
+        names = self.recipe.adapt.by if self.recipe.adapt else ()
+        modules = {name: load_plugin("rewards", name, "score") for name in names}
+        for name, module in modules.items():
+            if any(hasattr(module, mark) for mark in (*NEEDS, "NEEDS_MATCHER", "score_group")):
+                hint = "name scorers by rule, such as counting or text"
+                raise ConfigError(f"the scorer {name!r} asks a model or compares samples", where="adapt.by", hint=hint)
+        return modules
+
+    @property
+    def judges(self) -> dict[str, frozenset[str]]:
+        """The kinds of claim that each scorer judges; none for one that judges the sample as such."""
+        return {name: frozenset(getattr(module, "JUDGES", ())) for name, module in self.scorers.items()}
 
     @cached_property
     def rewarder(self) -> Rewarder:

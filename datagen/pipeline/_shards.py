@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
@@ -27,7 +27,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one shard still needs: samples, scores or both; `samples` is how many samples it is about."""
+    """What one shard still needs: samples, scores or both; `samples` is how many it is about, or at most will be."""
 
     shard: int
     draw: bool
@@ -46,9 +46,13 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """A finished shard in numbers: samples stored, samples with a failed scorer, sum and number of image rewards."""
+    """A finished shard in numbers: samples stored, samples with a failed scorer, sum and number of image rewards.
+
+    `asked` counts the samples that were asked for: those stored and those that failed.
+    """
 
     shard: int
+    asked: int
     samples: int
     unscored: int
     reward_sum: float
@@ -62,7 +66,7 @@ def run_shard(run: Run, job: Job) -> ShardResult:
 
 
 def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
-    """Return the requests of some prompts; each seed is a pure function of run seed, prompt id and candidate."""
+    """Return all requests that some prompts may get; each seed follows from run seed, prompt id and candidate alone."""
     recipe = run.recipe
     return [
         Request(prompt, k, seed_of(recipe.seed, prompt.id, k), recipe.mode)
@@ -74,11 +78,27 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
 def draw_shard(run: Run, shard: int, count: Callable[[bool], None] = lambda failed: None) -> Drawn:
     """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
 
-    A request that got no answer is a failure. Raises BackendError when the model itself breaks down.
+    With `adapt`, the rest of the candidates of a prompt is asked for only if its first ones are judged unlike. A
+    request that got no answer is a failure. Raises BackendError when the model itself breaks down.
     """
-    requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, run.folder.read_prompts(shard))}
+    prompts = run.folder.read_prompts(shard)
+    requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, prompts)}
+    first = run.recipe.least_candidates
+    answers = _draw(run, [request for request in requests.values() if request.candidate < first], count)
+    if run.recipe.adapt is not None:
+        undecided = find_undecided(run, prompts, answers.values())
+        rest = [r for r in requests.values() if r.candidate >= first and r.prompt.id in undecided]
+        answers |= _draw(run, rest, count) if rest else {}
+    ordered = [answers[key] for key in requests if key in answers]
+    samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
+    return Drawn(shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+
+
+def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> dict[tuple[str, int], Sample | Failure]:
+    """Return one answer for each request, by prompt id and candidate."""
+    requests = {(request.prompt.id, request.candidate): request for request in asked}
     answers: dict[tuple[str, int], Sample | Failure] = {}
-    for answer in ask_backend(run, list(requests.values())):
+    for answer in ask_backend(run, asked):
         key = (answer.prompt_id, answer.candidate)
         if key not in requests or key in answers:
             what = f"{run.recipe.backend.name!r} answered what nobody asked, or twice: {key}"
@@ -88,9 +108,30 @@ def draw_shard(run: Run, shard: int, count: Callable[[bool], None] = lambda fail
     for key in requests.keys() - answers.keys():
         answers[key] = Failure("generate", *key, "the backend gave no answer")
         count(True)
-    ordered = [answers[key] for key in requests]
-    samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
-    return Drawn(shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+    return answers
+
+
+def find_undecided(run: Run, prompts: Sequence[Prompt], answers: Iterable[Sample | Failure]) -> set[str]:
+    """Return the ids of those prompts of whose samples some deciding scorer does not say the same.
+
+    Two samples are judged unlike if their values differ, or if one passed strictly and the other did not. What has no
+    value does not count. Follows from prompts, samples and detector alone, never from how scores are joined later.
+    """
+    by_id = {prompt.id: prompt for prompt in prompts}
+    said: dict[tuple[str, str], set[tuple[float, bool | None]]] = {}
+    for sample in answers:
+        if isinstance(sample, Failure):
+            continue
+        for name, module in run.deciders.items():
+            verdict = _attempt(partial(_judge, run, module, by_id[sample.prompt_id], sample))
+            if isinstance(verdict, Verdict) and verdict.value is not None:
+                voice = (round(verdict.value, 9), verdict.evidence.get("passed"))
+                said.setdefault((sample.prompt_id, name), set()).add(voice)
+    return {prompt_id for (prompt_id, _), voices in said.items() if len(voices) > 1}
+
+
+def _judge(run: Run, module: ModuleType, prompt: Prompt, sample: Sample) -> Verdict:
+    return check_verdict(module.score(prompt, sample, tools_for(run, prompt, sample)))
 
 
 def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
@@ -124,8 +165,9 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
         samples = tuple(folder.read_samples(job.shard))
         noted = folder.read_failures(job.shard)
         failures = tuple(failure for failure in noted if failure.stage != "score")
+    asked = len(samples) + len(failures)
     if not job.score:
-        return ShardResult(job.shard, len(samples), 0, 0.0, 0)
+        return ShardResult(job.shard, asked, len(samples), 0, 0.0, 0)
     prompts = {prompt.id: prompt for prompt in folder.read_prompts(job.shard)}
     scores: list[Score] = []
     faults: list[Failure] = []
@@ -145,7 +187,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
         folder.write_failures(job.shard, [*failures, *faults])
     folder.write_scores(job.shard, scores)
     unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
-    return ShardResult(job.shard, len(samples), unscored, math.fsum(rewards), len(rewards))
+    return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(rewards), len(rewards))
 
 
 def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:

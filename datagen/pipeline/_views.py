@@ -13,6 +13,7 @@ import yaml
 from datagen.errors import RunError
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
 from datagen.pipeline._canaries import require_canaries
+from datagen.pipeline._limits import require_scored
 from datagen.pipeline._run import Run, save_recipe
 from datagen.pipeline._watch import Progress, Watch
 from datagen.records import Failure, Prompt, Sample, Score
@@ -34,10 +35,11 @@ class Weighed:
 def weigh_run(run: Run, watch: Watch) -> Weighed:
     """Weigh all scores by the recipe's policy and note that recipe; reads no image and takes seconds.
 
-    Raises RunError when a shard has not been scored, or a scorer fails the recipe's canaries.
+    Raises RunError when a shard has not been scored, or a scorer fails the recipe's canaries or falls below its limits.
     """
     require_canaries(run)
     rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
+    require_scored(run, list_scored(run))
     weights = weigh(rows, run.policy)
     report = diagnose_weights(rows, weights, run.policy)
     save_recipe(run)
@@ -114,6 +116,8 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             facts=_list_facts(run),
             run=str(run.folder),
             evaluators=frozenset(run.recipe.evaluate or ()),
+            judges=run.judges,
+            first=run.recipe.least_candidates,
         )
         if not run.folder.is_local:
             run.folder.put_tree(out, "report.html")
@@ -124,7 +128,7 @@ def _list_facts(run: Run) -> dict[str, object]:
     recipe, plan = run.recipe, run.read_plan()
     return {
         "prompts": plan["prompts"],
-        "candidates": recipe.candidates,
+        "candidates": f"{recipe.adapt.start} to {recipe.candidates}" if recipe.adapt else recipe.candidates,
         "mode": recipe.mode,
         "model": recipe.backend.name,
         "scorers": ", ".join(recipe.rewards),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from datagen.errors import TooManyFailures
+from datagen.errors import RunError, TooManyFailures
 from datagen.pipeline._canaries import check_canaries
 from datagen.pipeline._checks import check_plugins
 from datagen.pipeline._run import SCORE_KEYS, Run, open_run, save_recipe
@@ -47,15 +47,18 @@ class Ledger:
         job = self._sizes[result.shard]
         if not job.draw:
             self.tried += job.samples
+        if spared := job.samples - result.asked:  # with `adapt`, fewer than there might have been
+            self.total -= spared
+            self._show_drawn()
         if job.score:
-            self.scored += job.samples
+            self.scored += result.asked
             self.unscored += result.unscored
             self._sums.append(result.reward_sum)
             self._rewarded += result.rewarded
             self._show_scored()
         mean = f", mean image reward {result.reward_sum / result.rewarded:.3f}" if result.rewarded else ""
         done = " and ".join(word for word, yes in (("drawn", job.draw), ("scored", job.score)) if yes)
-        self.run.folder.log(f"shard {result.shard:05d}: {result.samples} of {job.samples} samples {done}{mean}")
+        self.run.folder.log(f"shard {result.shard:05d}: {result.samples} of {result.asked} samples {done}{mean}")
         self.check_failures()
 
     def check_failures(self) -> None:
@@ -87,7 +90,10 @@ class Ledger:
 
 @dataclass(slots=True)
 class Counts:
-    """What a run came to before: samples in its plan, tried so far, and of these not drawn, or drawn and not scored."""
+    """What a run came to before: samples in its plan, tried so far, and of these not drawn, or drawn and not scored.
+
+    With `adapt`, a shard that is not drawn yet counts with the most that it may get.
+    """
 
     samples: int
     tried: int = 0
@@ -114,11 +120,11 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
     shards = range(plan["shards"])
     drawn = _find_sound(run, "samples", watch) & _find_sound(run, "failures", watch)
     scored = _find_sound(run, "scores", watch) & drawn
-    work = Work(before=Counts(plan["prompts"] * run.recipe.candidates))
+    work = Work()
     for shard in shards:
-        rest = plan["prompts"] - shard * run.recipe.shard_prompts
-        samples = min(run.recipe.shard_prompts, rest) * run.recipe.candidates
         draw, score = shard not in drawn, shard not in scored
+        samples = count_planned(run, plan, shard, is_drawn=not draw)
+        work.before.samples += samples
         job = Job(
             shard,
             draw and stages != "score",
@@ -135,6 +141,15 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
             work.before.unscored += sum(is_score for is_score, *_ in faults)
             work.before.undrawn += sum(not is_score for is_score, *_ in faults)
     return work
+
+
+def count_planned(run: Run, plan: Mapping[str, int], shard: int, *, is_drawn: bool) -> int:
+    """Return how many samples a shard is about; with `adapt`, the most that it may get until it is drawn."""
+    if run.recipe.adapt is not None and is_drawn:
+        faults = run.folder.read_failures(shard)
+        return run.folder.count_samples(shard) + sum(fault.stage != "score" for fault in faults)
+    rest = plan["prompts"] - shard * run.recipe.shard_prompts
+    return min(run.recipe.shard_prompts, rest) * run.recipe.candidates
 
 
 def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch: Watch) -> set[int]:
@@ -170,6 +185,9 @@ def rescore_run(word: str, changes: Sequence[str], again: bool, execute: Execute
     """
     run = open_run(word, changes, allowed=SCORE_KEYS)
     check_plugins(run)
+    if changes and run.recipe.adapt is not None and any(job.draw for job in find_jobs(run, "generate", watch).jobs):
+        hint = f"draw them first: datagen generate {run.folder}"
+        raise RunError("with `adapt`, what scorers see decides what is still to be drawn", where=word, hint=hint)
     with run.folder.hold():
         if again or changes:
             for shard in run.folder.list_shards("scores"):

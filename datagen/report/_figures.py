@@ -145,8 +145,13 @@ class RoundFigures:
 
 @dataclass(slots=True)
 class Tally:
-    """Everything counted while the samples stream by."""
+    """Everything counted while the samples stream by.
 
+    `first` is how many candidates every prompt has for sure, where some have more because these were judged unlike:
+    rewards and pass rates by skill rest on the first alone, as how many there are depends on how these did.
+    """
+
+    first: int | None = None
     prompts: dict[str, PromptTally] = field(default_factory=dict)
     scorers: dict[str, ScorerTally] = field(default_factory=dict)
     weights: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: {"text": [], "image": []})
@@ -157,7 +162,8 @@ class Tally:
     @property
     def candidates(self) -> int:
         """The N of pass@N: the most candidates that any prompt has."""
-        return max((tally.samples for tally in self.prompts.values()), default=0)
+        most = max((tally.samples for tally in self.prompts.values()), default=0)
+        return min(most, self.first or most)
 
     def add(self, item: ReportItem) -> None:
         """Count one sample."""
@@ -165,11 +171,12 @@ class Tally:
         tally = self.prompts.setdefault(prompt.id, PromptTally(prompt.weakness, prompt.skill))
         tally.samples += 1
         tally.unscored += item.passed is None
-        tally.judged += item.passed is not None
-        tally.passed += item.passed is True
-        for rewards, reward in ((tally.text, item.text_reward), (tally.image, item.image_reward)):
-            if reward is not None:
-                rewards.append(reward)
+        if self.first is None or item.sample.candidate < self.first:
+            tally.judged += item.passed is not None
+            tally.passed += item.passed is True
+            for rewards, reward in ((tally.text, item.text_reward), (tally.image, item.image_reward)):
+                if reward is not None:
+                    rewards.append(reward)
         for modality, weight in (("text", item.text_weight), ("image", item.image_weight)):
             if weight is not None:
                 self.weights[modality].append((weight, item.verdict))

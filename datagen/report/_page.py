@@ -9,12 +9,14 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
 from datagen.records import Failure
 from datagen.report._cards import format_box, make_group
 from datagen.report._charts import draw_dots, draw_histogram, show, show_percent
+from datagen.report._disputes import Disputes
 from datagen.report._figures import GroupFigures, Tally
 from datagen.report._items import EMBED_LIMIT, EMBED_LIMIT_BYTES, ReportItem, Subset
 
@@ -36,22 +38,27 @@ def write_report(
     embed_limit: int = EMBED_LIMIT,
     embed_limit_bytes: int = EMBED_LIMIT_BYTES,
     evaluators: Collection[str] = (),
+    judges: Mapping[str, Collection[str]] = MappingProxyType({}),
+    first: int | None = None,
 ) -> Path:
     """Write the gallery of a run as one self-contained HTML file and return its path.
 
     `items` is read once and may be a stream; figures cover all of it, the gallery at most `embed_limit` samples and
     `embed_limit_bytes` of images. `weight_report` is what `diagnose_weights` found; `evaluators` names the scorers that
-    had no part in the weights; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes, by
+    had no part in the weights; `judges` gives the kinds of claim that each scorer judges, and with it the section on
+    where they disagree; `first` is how many candidates every prompt has for sure: rewards and pass rates by skill rest
+    on these; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes, by
     default the folder of `out_path`. The file appears whole or not at all. Raises RunError if it cannot be written.
     """
     path = Path(out_path)
-    tally, subset = Tally(), Subset(embed_limit, embed_limit_bytes)
+    tally, subset, disputes = Tally(first), Subset(embed_limit, embed_limit_bytes), Disputes(judges)
     for item in items:
         tally.add(item)
         subset.add(item)
+        disputes.add(item)
     tally.add_failures(failures)
     context = _context(title, tally, subset, weight_report, dict(facts or {}))
-    context["evaluators"] = evaluators
+    context |= {"evaluators": evaluators, "disputes": disputes.counts, "disputed": list(disputes.cards())}
     context["run"] = shlex.quote(run or path.parent.as_posix())
     _write_whole(path, _render(context))
     return path
@@ -72,6 +79,7 @@ def _context(
         "whole": lines[0],
         "lines": lines[1:],
         "candidates": tally.candidates,
+        "is_uneven": any(each.samples > tally.candidates for each in tally.prompts.values()),
         "scorers": sorted(tally.scorers.values(), key=lambda scorer: (scorer.target, scorer.name)),
         "histograms": [(name, draw_histogram(values, f"{name} weight")) for name, values in tally.weights.items()],
         "diagnoses": weight_report.rows if weight_report else (),

@@ -28,10 +28,14 @@ WAITING_SHARDS = 2
 """Drawn shards that may wait for a worker, beyond one for each worker."""
 
 
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """Return one worker for each core but one, at least 1 and at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_WORKERS, cores - 1))
+    return max(1, min(MOST_WORKERS, count_cores() - 1))
 
 
 def list_devices(models: int | None = None) -> list[str]:
@@ -158,7 +162,7 @@ def _open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[
     names = context.SimpleQueue()
     for device in devices:
         names.put(device)
-    given = (run, theirs, names if devices else None)
+    given = (run, theirs, names if devices else None, max(1, count_cores() // workers))
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
     try:
         yield pool
@@ -195,8 +199,9 @@ _run: Run | None = None
 """The run of this worker process."""
 
 
-def _start_worker(run: Run, line: Connection, devices: SimpleQueue[str] | None) -> None:
+def _start_worker(run: Run, line: Connection, devices: SimpleQueue[str] | None, threads: int) -> None:
     global _run
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else each would keep all cores busy
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides

@@ -25,11 +25,6 @@ from datagen.taxonomy.load import find_template, lists_of, slot_values
 from datagen.taxonomy.models import MAX_COUNT, NAMES, JoinSlot, ListSlot, TemplatePath, ValuesSlot
 from datagen.taxonomy.render import Value
 
-COLOR = "color"
-"""The only attribute that arithmetic on detections can judge."""
-ANY_ATTRIBUTE = "attribute.*"
-"""In `scorable`: some scorer in use judges every attribute, as visual question answering does."""
-
 Values = Sequence[Value]
 _POINTS, _TRIES = 4, 200
 
@@ -189,11 +184,6 @@ class SkillCheck:
         if claim.kind not in self.scorable:
             known = f"scorers judge {', '.join(sorted(self.scorable))}" if self.scorable else "there is none"
             self.report(path, f"no scorer can judge the claim {source}", known)
-        elif claim.kind == "attribute" and ANY_ATTRIBUTE not in self.scorable:
-            name = claim.arguments["name"].literal
-            if name != COLOR:
-                what = f"only a judge that answers questions can score the attribute {name!r} of {source}"
-                self.report(path, what, "add `vqa` and a `judge:` to the recipe", severity="warning")
         elif claim.kind in NAMES:
             argument = claim.arguments["name"]
             said = self.values[argument.slot] if argument.slot else [argument.literal]

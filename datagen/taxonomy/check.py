@@ -8,10 +8,10 @@ Not covered: whether the words are true of the world, and what a scorer can see 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel
 
@@ -30,6 +30,9 @@ from datagen.taxonomy.models import LexiconFile, ListName, TaxonomyFile
 MIN_DISTINCT = 20
 """How many distinct prompts a skill must have, unless told otherwise."""
 
+Warn: TypeAlias = Callable[[Path], Iterable[tuple[str, str]]]
+"""From the file of a recipe to its warnings: the key that each is about, and a sentence."""
+
 _RECIPE_KEYS = {"taxonomy", "backend", "prompts", "candidates", "rewards", "weights", "detector"}
 _LEXICON_KEYS = {"lexicon", *get_args(ListName)}
 
@@ -41,6 +44,7 @@ class _Pass:
     scorable: frozenset[str]
     min_distinct: int
     models: Mapping[str, type[BaseModel]]
+    warn: Warn
     lexicons: list[Lexicon] = field(default_factory=list)
     documents: list[tuple[str, Document]] = field(default_factory=list)
     found: set[Problem] = field(default_factory=set)
@@ -53,15 +57,16 @@ def check_paths(
     min_distinct: int = MIN_DISTINCT,
     lexicons: Sequence[str | Path] = (),
     models: Mapping[str, type[BaseModel]] | None = None,
+    warn: Warn = lambda file: (),
 ) -> list[Problem]:
     """Return every problem of the files, sorted by place; an empty list means that all can be used.
 
     `paths` are files, folders, or names of shipped taxonomies; none means all that ships. `scorable` holds the claim
-    kinds that scorers can judge (and `attribute.*` when one judges every attribute). Taxonomies are tried with
-    `lexicons`, else with those among the paths, in a folder `lexicons` beside them, and the shipped ones. `models`
-    maps `recipe` to its model. Raises nothing: what cannot be read is a problem too.
+    kinds that scorers can judge. Taxonomies are tried with `lexicons`, else with those among the paths, in a folder
+    `lexicons` beside them, and the shipped ones. `models` maps `recipe` to its model, and `warn` knows what may not be
+    meant in a recipe without errors. Raises nothing: what cannot be read is a problem too.
     """
-    work = _Pass(scorable, min_distinct, models or {})
+    work = _Pass(scorable, min_distinct, models or {}, warn)
     files = list(_expand(paths, work.found))
     for file in files:
         try:
@@ -191,7 +196,10 @@ def _check_recipe(work: _Pass, document: Document) -> None:
     model = work.models.get("recipe")
     if model is None:
         return
-    work.found.update(check_model(document, model)[1])
+    problems = check_model(document, model)[1]
+    work.found.update(problems)
+    for key, what in () if problems else work.warn(Path(document.file)):
+        work.found.add(document.problem((key,), what, severity="warning"))
     named = document.data.get("taxonomy")
     for place, word in enumerate(named if isinstance(named, list) else [named]):
         path = ("taxonomy", place) if isinstance(named, list) else ("taxonomy",)

@@ -12,7 +12,7 @@ from datagen.prompts.templated import draw
 from datagen.records import Claim, Prompt
 from datagen.taxonomy import load_taxonomy
 
-WEAKNESSES = ("counting", "spatial", "attributes", "text_rendering")
+WEAKNESSES = ("counting", "spatial", "attributes", "text_rendering", "logic")
 
 
 def draw_prompts(each: int) -> list[Prompt]:
@@ -50,6 +50,11 @@ def test_one_thing_changes_and_the_rest_stays(cases: list[Case]) -> None:
             assert len(kinds) == 1
             assert not new
             assert kinds.isdisjoint(item.kind for item in case.scene.items)
+        elif case.change == "order":
+            places = {(item.x1, item.y1) for item in case.scene.items}
+            assert places <= {(item.x1, item.y1) for item in true.items}
+            (claim,) = (claim for claim in case.prompt.claims if claim.kind == "comparison")
+            assert case.truth[claim] is False
         elif case.change == "relation":
             assert (len(gone), len(new)) == (2, 2)
         else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from datagen.errors import RunError, TooManyFailures
 from datagen.pipeline import Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
-from datagen.runners.local import default_workers, list_devices, make_runner
+from datagen.runners.local import _open_pool, count_cores, default_workers, list_devices, make_runner
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
 
 KILLER = """
@@ -81,6 +82,18 @@ def test_a_model_process_that_dies_is_one_clear_error(tmp_path: Path, monkeypatc
     plan_stage(run, Silent())
     with pytest.raises(RunError, match="a model process was killed"):
         run_jobs(run, "both", make_runner(1, 2), Silent())
+
+
+@pytest.mark.parametrize("given", ["", "7"])
+def test_workers_share_the_cores_unless_threads_are_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    with _open_pool(create_run(small_recipe(), str(tmp_path)), 2) as pool:
+        threads = pool.submit(os.getenv, "OMP_NUM_THREADS").result()
+    assert threads == (given or str(max(1, count_cores() // 2)))
 
 
 def test_each_model_sees_one_device(monkeypatch: pytest.MonkeyPatch) -> None:

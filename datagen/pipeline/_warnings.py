@@ -1,0 +1,78 @@
+"""What a person should know before a run that is no error: samples without weight, and the diagnosis of another model.
+
+Shown by `datagen plan`, by `datagen check` at the line of the recipe, and at the start of `datagen build`.
+Not covered: what can only be seen in samples, such as a detector that does not know a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from datagen.config import load_recipe
+from datagen.diagnose import load_diagnosis
+from datagen.errors import DatagenError
+from datagen.pipeline._run import Run
+from datagen.records import Modality
+from datagen.taxonomy.claims import ClaimForm
+from datagen.taxonomy.space import Skill
+
+SEEN_ATTRIBUTE = "color"
+"""The only attribute that shipped scorers see without a judge that answers questions."""
+
+
+def list_warnings(run: Run) -> list[tuple[str, str]]:
+    """Return a key of the recipe and a sentence for each thing that may not be meant. Raises ConfigError."""
+    return [*_warn_of_unjudged(run), *_warn_of_diagnosis(run)]
+
+
+def warn_of_recipe(file: Path) -> list[tuple[str, str]]:
+    """Return the warnings of a recipe file; none for one that cannot be opened, which is said when it is built."""
+    try:
+        return list_warnings(Run(load_recipe(file), "check"))  # a name alone: nothing is written
+    except DatagenError:
+        return []
+
+
+def _warn_of_unjudged(run: Run) -> Iterator[tuple[str, str]]:
+    """Warn of skills that claim nothing that the scorers of their reward can judge."""
+    target: Modality = "image" if any(run.scorers[name].TARGET == "image" for name in run.recipe.rewards) else "text"
+    blind = []
+    for skill in run.taxonomy.skills:
+        joins = run.rewarder.joins
+        place = next(place for place in (skill.path, skill.weakness, "") if (place, target) in joins)
+        names = joins[place, target].names
+        if not any(_judges(run, name, skill) for name in names):
+            blind.append(skill.path)
+    if blind:
+        what = f"no scorer of the {target} judges what these claim, so their samples get no {target} weight"
+        yield "rewards", f"{what}: {', '.join(blind)}"
+
+
+def _judges(run: Run, name: str, skill: Skill) -> bool:
+    module, kinds = run.scorers[name], run.judges[name]
+    if not kinds:
+        return True  # judges the sample as such
+    own = not module.__name__.startswith("datagen.")
+    any_attribute = own or module.TARGET == "text" or getattr(module, "NEEDS_JUDGE", False)
+    return any(claim.kind in kinds and (any_attribute or _is_seen(claim)) for claim in skill.claims)
+
+
+def _is_seen(claim: ClaimForm) -> bool:
+    return claim.kind != "attribute" or claim.arguments["name"].literal == SEEN_ATTRIBUTE
+
+
+def _warn_of_diagnosis(run: Run) -> Iterator[tuple[str, str]]:
+    """Warn of a diagnosis that was made of another model, or of this one in another way."""
+    recipe = run.recipe
+    file = (recipe.allocate or {}).get("diagnosis")
+    made = load_diagnosis(file).made if file else None
+    if made is None or made.source not in ("probe", "run"):
+        return  # what benchmarks call a model is no backend
+    ours = {**recipe.backend.model_dump(mode="json"), "mode": recipe.mode}
+    theirs = {**made.model, "mode": made.mode}
+    changed = [
+        f"{key} {theirs.get(key)} -> {ours.get(key)}" for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)
+    ]
+    if changed:
+        yield "allocate", f"the diagnosis was made of another model than is trained on: {'; '.join(changed)}"

@@ -1,0 +1,98 @@
+"""What is said before a run: skills that nobody judges, and the diagnosis of another model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from datagen.config import Recipe
+from datagen.diagnose import dump_diagnosis
+from datagen.pipeline import Run, diagnose_run, list_scorable, list_warnings, probe_recipe, warn_of_recipe
+from datagen.taxonomy.check import check_paths
+from tests.helpers.runs import Listener, build_here, run_cli, small_recipe, small_values
+
+JUDGE = {"judge": {"name": "tests.helpers.judge"}}
+MATERIALS = {"taxonomy": ["materials", "counting"], "lexicon": "everyday"}
+
+
+def warnings_of(**changes: Any) -> list[str]:
+    return [f"{key}: {what}" for key, what in list_warnings(Run(small_recipe(**changes), "nowhere"))]
+
+
+def test_skills_that_nobody_judges_are_named() -> None:
+    (said,) = warnings_of(taxonomy=["counting", "text_rendering"], rewards=["counting", "plan"])
+    assert said.startswith(
+        "rewards: no scorer of the image judges what these claim, so their samples get no image weight"
+    )
+    assert "text_rendering/word" in said
+    assert "counting/" not in said
+    assert warnings_of(taxonomy=["counting", "text_rendering"], rewards=["counting", "text"]) == []
+    assert warnings_of(taxonomy=["text_rendering"], rewards=["sharpness"]) == [], "it judges every image"
+
+
+def test_what_no_detector_sees_needs_a_judge() -> None:
+    (said,) = warnings_of(**MATERIALS, rewards=["attribute"])
+    assert "materials/pattern" in said
+    assert "counting/one_kind" in said
+    assert "counting/one_kind_colored" not in said.replace("counting/one_kind,", ""), "its colour is judged"
+    assert "materials/material_and_color" not in said, "its colour is judged"
+    assert warnings_of(**MATERIALS, rewards=["vqa"], **JUDGE) == []
+    assert warnings_of(**MATERIALS, rewards=["plan"]) == [], "a recipe of texts alone is about texts"
+
+
+def test_the_expression_of_a_weakness_decides() -> None:
+    by_weakness = {"text_rendering": {"image": "counting"}}
+    taxonomy = {"taxonomy": ["counting", "text_rendering"], "rewards": ["counting", "text"]}
+    (said,) = warnings_of(**taxonomy, aggregate={"by_weakness": by_weakness})
+    assert "text_rendering/word" in said
+
+
+@pytest.fixture
+def diagnosis(tmp_path: Path) -> Path:
+    """The diagnosis of the small recipe's model."""
+    run, _ = build_here(probe_recipe(small_recipe(), 1), tmp_path / "probe")
+    file = tmp_path / "diagnosis.yaml"
+    file.write_text(dump_diagnosis(diagnose_run(run, is_probe=True)), encoding="utf-8")
+    return file
+
+
+def test_the_diagnosis_of_another_model_is_said(diagnosis: Path) -> None:
+    allocate = {"policy": "by_failure", "diagnosis": str(diagnosis)}
+    assert warnings_of(allocate=allocate) == []
+    (said,) = warnings_of(allocate=allocate, backend={"wrong": 0.1}, mode="direct")
+    assert said.startswith("allocate: the diagnosis was made of another model")
+    assert "wrong None -> 0.1; mode think -> direct" in said
+
+
+def test_the_results_of_a_benchmark_are_not_compared(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    row = {"path": "counting", "verdict": "graded", "prompts": 3, "samples": 3}
+    reward = {"value": 0.5, "low": 0.4, "high": 0.6, "prompts": 3}
+    made = {"source": "csv", "prompts": 3, "candidates": 1, "model": {"name": "mine"}}
+    file.write_text(yaml.safe_dump({"made": made, "rows": [{**row, "reward": reward}]}), encoding="utf-8")
+    assert warnings_of(allocate={"policy": "by_failure", "diagnosis": str(file)}) == []
+
+
+def test_build_plan_and_check_say_it(tmp_path: Path) -> None:
+    values = small_values(taxonomy=["counting", "text_rendering"], rewards=["counting"])
+    listener = Listener()
+    build_here(small_recipe(**{**values, "backend": {}}), tmp_path / "run", listener)
+    assert any(text.startswith("warning: no scorer of the image") for text in listener.said)
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    (problem,) = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, warn=warn_of_recipe)
+    line = file.read_text(encoding="utf-8").splitlines().index("rewards:") + 2
+    assert (problem.severity, problem.line) == ("warning", line)
+    done = run_cli("plan", file, "--no-probe")
+    assert "warning: no scorer of the image" in done.stdout, done.stderr
+    done = run_cli("check", file)
+    assert (done.returncode, "0 errors, 1 warnings" in done.stderr) == (0, True)
+
+
+def test_a_recipe_that_cannot_be_opened_has_no_warnings(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("taxonomy: [countin]\nrewards: [nobody]\n", encoding="utf-8")
+    assert warn_of_recipe(file) == []
