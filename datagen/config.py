@@ -33,7 +33,7 @@ MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
-    | {"same_judge", "canaries", "canary_limit", "limits", "exports"}
+    | {"same_judge", "canaries", "canary_limit", "limits", "exports", "license"}
 )
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
@@ -152,6 +152,14 @@ class Recipe(BaseModel):
     )
     failure_limit: float = Field(0.2, ge=0, le=1, description="share of failed samples that stops a run")
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
+    screen: dict[str, Any] | None = Field(
+        None, description="refuses personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
+    )
+    license: str = Field(
+        "unknown",
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$",
+        description="licence of what the model wrote, as you state it: a hub identifier such as apache-2.0",
+    )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of prompts in the validation split")
 
     @field_validator("taxonomy", "contamination", mode="before")
@@ -213,6 +221,8 @@ def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Reci
         document.data[key] = _beside(path.parent, document.data[key])
     if isinstance(allocate := document.data.get("allocate"), dict) and "diagnosis" in allocate:
         allocate["diagnosis"] = _beside(path.parent, allocate["diagnosis"])
+    if isinstance(screen := document.data.get("screen"), dict) and "words" in screen:
+        screen["words"] = _beside(path.parent, screen["words"])
     document.data.setdefault("name", path.stem)
     return _check(document, overrides)
 

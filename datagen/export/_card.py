@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.export._columns import ExportItem
+from datagen.export._columns import ExportItem, pack_json
 from datagen.weighting import Policy
 
 if TYPE_CHECKING:
@@ -24,12 +24,21 @@ MARKUP = {ord(letter): f"&#{ord(letter)};" for letter in "&<>|*_[]!`\\#~$"} | {o
 
 @dataclass(frozen=True, slots=True)
 class CardNotes:
-    """What the card says that the samples do not: title, licence (a hub identifier), language, recipe as YAML text."""
+    """What the card says that the samples do not: title, licence, language, recipe as YAML text, provenance.
+
+    `license` is a hub identifier that the user states, `unknown` where nobody does. `provenance` stands in every row
+    too: plain JSON values by what they are, such as model, versions, seed, fingerprint and scorers.
+    """
 
     name: str
-    license: str = "apache-2.0"
+    license: str = "unknown"
     language: str = "en"
     recipe: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the provenance of every row, with the licence, as JSON text."""
+        return pack_json({**self.provenance, "license": self.license})
 
 
 @dataclass(slots=True)
@@ -122,6 +131,7 @@ def write_card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["json"] = pack_json
     environment.filters["plain"] = lambda text: str(text).translate(MARKUP)
     card = environment.get_template("card.md.j2").render(
         header=make_header(tally.samples, writers, features, notes, file_bytes).strip(),

@@ -41,10 +41,10 @@ def column_of(scorer: str) -> str:
 def dataset_features(scorers: Sequence[str]) -> Features:
     """Return the columns and types of the dataset, with a `reward_…` and a `reason_…` column for each scorer.
 
-    Rewards are in [0, 1] or null where nothing could be scored; weights are >= 0; `settings` and `receipt` are JSON
-    text. `source` says whether a template or a rewrite (in which style) made the words of the prompt, `caption` is what
-    a scorer had the last image described with, null where none did. Raises RunError if two scorers would share a
-    column.
+    Rewards are in [0, 1] or null where nothing could be scored; weights are >= 0; `settings`, `receipt` and
+    `provenance` are JSON text. `source` says whether a template or a rewrite (in which style) made the words of the
+    prompt, `caption` is what a scorer had the last image described with, null where none did. Raises RunError if two
+    scorers would share a column.
     """
     from datasets import Features, Image, List, Value
 
@@ -65,13 +65,15 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             **dict.fromkeys(("kept", "passed"), flag),
             "group_id": text,
             **dict.fromkeys(("candidate", "seed"), integer),
-            **dict.fromkeys(("mode", "switch", "finish", "engine", "settings", "receipt"), text),
+            **dict.fromkeys(("mode", "switch", "finish", "engine", "settings", "receipt", "provenance"), text),
         }
     )
 
 
-def row_of(item: ExportItem, scorers: Sequence[str], policy: Policy) -> dict[str, Any]:
+def row_of(item: ExportItem, scorers: Sequence[str], policy: Policy, provenance: str) -> dict[str, Any]:
     """Return one row of the dataset; a scorer that did not judge the sample leaves null.
+
+    `provenance` is JSON text, the same for every row of a run.
 
     Raises RunError where parts do not belong together or a number is not finite: a row that lies is worse than none.
     """
@@ -113,6 +115,7 @@ def row_of(item: ExportItem, scorers: Sequence[str], policy: Policy) -> dict[str
         "engine": sample.engine,
         "settings": pack_json(sample.settings),
         "receipt": pack_json(receipt_of(item.rewards, policy, item.weight.reason)),
+        "provenance": provenance,
     }
 
 

@@ -51,7 +51,7 @@ def export_dataset(
     """
     out = Path(out_dir)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    features = dataset_features(scorers)
+    features, provenance = dataset_features(scorers), notes.to_json()
     writers: list[SplitWriter] = []
     tally = Tally()
     try:
@@ -63,7 +63,7 @@ def export_dataset(
             writers = [SplitWriter(data, split, features, file_bytes) for split in SPLITS]
         by_name = dict(zip(SPLITS, writers, strict=True))
         for item in items:
-            row = row_of(item, scorers, policy)
+            row = row_of(item, scorers, policy, provenance)
             tally.add(item)
             with explain_disk(out):
                 by_name[split_of(item.prompt, validation_share)].add(row)

@@ -2,8 +2,8 @@
 
 A row is one sample of the exported dataset, with the columns of `dataset_features`. A view turns rows into examples, a
 format writes examples as files. Both are plugins: `datagen/export/views/<word>.py` has `Options` and
-`view(rows, options)`, `datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and
-`write(examples, folder, split, options)`.
+`view(rows, options)`, and may say in `NEEDS` what a run must have for it; `datagen/export/formats/<word>.py` has
+`Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`.
 """
 
 from __future__ import annotations

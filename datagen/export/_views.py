@@ -65,7 +65,8 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
                 examples: Iterator[Example] = view.view(read_rows(dataset, split), view_options)
                 counts[split] = format_.write(examples, partial, split, format_options)
             if not any(counts.values()):
-                hint = "has any sample a weight? `datagen weigh RUN` shows it"
+                needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
+                hint = f"it needs {needs}"
                 raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
             (partial / "README.md").write_text(_describe(plan, view, format_, counts), encoding="utf-8")
             put_in_place(partial, out, old)

@@ -42,7 +42,7 @@ def check_plugins(run: Run) -> None:
         for needs, (key, does, hint) in NEEDS.items():
             if getattr(module, needs, False) and not getattr(run.recipe, key):
                 raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)
-    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.allotment, run.deciders
+    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.screen, run.allotment, run.deciders
     check_views(run)
     if run.expansion is not None and run.expansion.backend is not None:
         load_plugin("backends", run.expansion.backend.name, "build")

@@ -47,7 +47,7 @@ def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
     Raises what a run would: ConfigError, PluginError, BackendError.
     """
     run = Run(recipe, "doctor")  # a name alone: nothing is written
-    prompts = list(plan_prompts(run.taxonomy, CANARIES, recipe.seed, run.blocked, shares=run.shares))
+    prompts = list(plan_prompts(run.taxonomy, CANARIES, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
     first, second = seed_of(recipe.seed, "doctor"), seed_of(recipe.seed, "doctor", 2)
     drawn = _ask(run, prompts, first)
     started = time.perf_counter()

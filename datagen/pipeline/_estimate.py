@@ -71,7 +71,7 @@ def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     recipe = run.recipe
     wanted = min(PROBE_SAMPLES, plain.samples)
     first = -(-wanted // recipe.candidates)
-    prompts = list(plan_prompts(run.taxonomy, first, recipe.seed, run.blocked, shares=run.shares))
+    prompts = list(plan_prompts(run.taxonomy, first, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
     requests = list_requests(run, prompts)[:wanted]
     next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
     drawn, samples = _time_drawing(run, requests)

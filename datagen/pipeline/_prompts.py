@@ -56,7 +56,8 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
         watch.say(note)
     watch.show(Progress("prompts", written, written))
     expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}
-    folder.write_notes({**notes, "plan": counts, **expansion})
+    screened = {"screened": dict(stats.screened.most_common())} if run.screen is not None else {}
+    folder.write_notes({**notes, "plan": counts, **expansion, **screened})
     folder.log(f"prompts: {counts}")
     return counts
 
@@ -65,12 +66,12 @@ def _draw(run: Run, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Promp
     """Yield the plan: prompts from templates, in other words if the recipe has `expand`, at most as many as it asks."""
     recipe, options = run.recipe, run.expansion
     if options is None:
-        return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats, run.shares)
+        return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats, run.shares, run.screen)
     sources = -(-recipe.prompts // options.per_prompt)
     choice = options.backend or recipe.backend
     form = getattr(load_plugin("backends", choice.name, "build"), "FORM", "instruct")
     expanded = expand(
-        plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats, run.shares),
+        plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats, run.shares, run.screen),
         Recorder(run, choice),
         options,
         seed=recipe.seed,
@@ -78,6 +79,7 @@ def _draw(run: Run, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Promp
         form=form,
         blocked=run.blocked,
         stats=rewrites,
+        screen=run.screen,
     )
     return itertools.islice(expanded, recipe.prompts)
 

@@ -21,6 +21,7 @@ from datagen.pipeline._checks import NEEDS, check_plugins, check_views, name_mod
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.expanded import ExpandOptions
+from datagen.prompts.screen import SHIPPED, Screen, ScreenOptions
 from datagen.prompts.templated import share_out
 from datagen.records import Failure, Request, Sample
 from datagen.rewards import _ocr
@@ -198,6 +199,13 @@ class Run:
         """The benchmark prompts to keep away from, or None. Raises ConfigError."""
         return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
 
+    @cached_property
+    def screen(self) -> Screen | None:
+        """What refuses personal data and listed words, or None. Raises ConfigError for a wrong key under `screen`."""
+        if self.recipe.screen is None:
+            return None
+        return Screen.from_options(load_model(Document("screen", self.recipe.screen), ScreenOptions))
+
     def read_plan(self) -> dict[str, int]:
         """Return the counts of the finished prompt stage; raises RunError when it has not been finished."""
         plan = self.folder.read_notes().get("plan")
@@ -255,7 +263,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build") -> 
         old = run.folder.read_notes()
         _refuse_other(old, notes, address, command)
         notes["versions"] = old.get("versions", notes["versions"])
-        notes |= {key: old[key] for key in ("plan", "expansion", "canaries") if key in old}
+        notes |= {key: old[key] for key in ("plan", "expansion", "screened", "canaries") if key in old}
         if old == notes:
             return run
     run.folder.write_notes(notes)
@@ -323,6 +331,7 @@ def _hash_files(run: Run) -> dict[str, str]:
     paths |= {path: path for path in recipe.contamination}
     if run.expansion is not None and run.expansion.instruction:
         paths[run.expansion.instruction] = run.expansion.instruction
+    paths |= {word: word for word in (recipe.screen or {}).get("words", []) if word != SHIPPED}
     if diagnosis := (recipe.allocate or {}).get("diagnosis"):
         paths[diagnosis] = diagnosis
     return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -64,7 +65,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
     recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-    notes = CardNotes(run.recipe.name, recipe=recipe)
+    notes = CardNotes(run.recipe.name, run.recipe.license, recipe=recipe, provenance=_list_provenance(run))
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
         result = export_dataset(
@@ -84,6 +85,18 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             return result
         run.folder.put_tree(out, "dataset")
     return replace(result, path=Path(f"{run.folder}/dataset"))
+
+
+def _list_provenance(run: Run) -> dict[str, Any]:
+    """Return what every row of a run says of where it comes from; what differs by row has columns of its own."""
+    recipe, notes = run.recipe, run.folder.read_notes()
+    return {
+        "model": recipe.backend.model_dump(mode="json"),
+        "versions": notes["versions"],
+        "seed": recipe.seed,
+        "fingerprint": notes["fingerprint"],
+        "scorers": {"select": recipe.rewards, "evaluate": recipe.evaluate or []},
+    }
 
 
 def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:

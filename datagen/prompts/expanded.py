@@ -32,7 +32,7 @@ from datagen.prompts.expand_stats import ExpandStats
 from datagen.prompts.instructions import instruct
 from datagen.prompts.keeps import Breach, find_unchecked, judge_rewrite
 from datagen.prompts.minhash import NearDuplicates, jaccard, shingles_of
-from datagen.prompts.templated import Blocked, SeenTexts
+from datagen.prompts.templated import Blocked, Screening, SeenTexts
 from datagen.records import Prompt, seed_of
 from datagen.taxonomy.lexicon import Lexicon
 
@@ -98,6 +98,7 @@ def expand(
     form: str | Path,
     blocked: Blocked | None = None,
     stats: ExpandStats | None = None,
+    screen: Screening | None = None,
 ) -> Iterator[Prompt]:
     """Yield the rewrites that hold for each prompt, or the prompt itself, in the order of the prompts.
 
@@ -108,7 +109,7 @@ def expand(
     template fails, and what `ask` raises.
     """
     form = Path(options.instruction) if options.instruction else form
-    sieve = _Sieve(options.similarity, lexicon, blocked, stats if stats is not None else ExpandStats())
+    sieve = _Sieve(options.similarity, lexicon, blocked, stats if stats is not None else ExpandStats(), screen)
     source = iter(prompts)
     while batch := list(itertools.islice(source, BATCH_PROMPTS)):
         wanted = [0 if find_unchecked(prompt.claims) else options.per_prompt for prompt in batch]
@@ -169,8 +170,16 @@ def _write_line(brief: Mapping[str, Any]) -> str:
 class _Sieve:
     """Lets through what keeps its claims and is new; counts the rest by reason."""
 
-    def __init__(self, similarity: float, lexicon: Lexicon, blocked: Blocked | None, stats: ExpandStats) -> None:
+    def __init__(
+        self,
+        similarity: float,
+        lexicon: Lexicon,
+        blocked: Blocked | None,
+        stats: ExpandStats,
+        screen: Screening | None,
+    ) -> None:
         self._similarity, self._lexicon, self._blocked, self._stats = similarity, lexicon, blocked, stats
+        self._screen = screen
         self._said, self._near = SeenTexts(), NearDuplicates(similarity)
 
     def sift(self, prompt: Prompt, answered: Sequence[tuple[_Asked, Reply]], *, keep_source: bool) -> Iterator[Prompt]:
@@ -185,7 +194,8 @@ class _Sieve:
                 self._stats.keep(str(text), asked.style)
                 yield _rewritten(prompt, str(text), asked.style)
             else:
-                self._stats.refuse(breach.kind, breach.reason, reply.text if text is breach else str(text))
+                shown = reply.text if text is breach else str(text)
+                self._stats.refuse(breach.kind, breach.reason, "" if breach.kind == "screened" else shown)
         if kept and not keep_source:
             return
         if self._said.add(prompt.text):
@@ -196,6 +206,9 @@ class _Sieve:
 
     def _find_breach(self, text: str, prompt: Prompt) -> Breach | None:
         """Return why a rewrite is refused, or None; it is then known to the sieve."""
+        screened = self._screen.find(text) if self._screen is not None else None
+        if screened is not None:
+            return Breach("screened", screened.reason)
         breach = judge_rewrite(text, prompt.claims, self._lexicon)
         if breach:
             return breach

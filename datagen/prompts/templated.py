@@ -10,12 +10,14 @@ from __future__ import annotations
 import heapq
 import itertools
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
 from datagen.prompts.contamination import normalize
+from datagen.prompts.keeps import Breach
 from datagen.records import Prompt
 from datagen.taxonomy.lexicon import Word
 from datagen.taxonomy.load import Taxonomy
@@ -23,6 +25,13 @@ from datagen.taxonomy.space import Skill, deal_point
 
 PATIENCE = 2000
 """Draws in a row without a new prompt after which a skill counts as exhausted, if all its space has not come before."""
+
+
+class Screening(Protocol):
+    """Says why a text must not be used, with its kind, or None; `datagen.prompts.screen.Screen` does."""
+
+    def find(self, text: str) -> Breach | None:
+        """Return why the text is refused, or None if it may stay."""
 
 
 class Blocked(Protocol):
@@ -34,13 +43,17 @@ class Blocked(Protocol):
 
 @dataclass(slots=True)
 class SkillStats:
-    """What became of one skill: `drawn` = `kept` + `duplicates` + `contaminated`; `kept` < `asked` when exhausted."""
+    """What became of one skill: `drawn` = `kept` + all that was refused; `kept` < `asked` when exhausted.
+
+    `screened` counts what was refused for its words, by kind.
+    """
 
     asked: int = 0
     kept: int = 0
     drawn: int = 0
     duplicates: int = 0
     contaminated: int = 0
+    screened: Counter[str] = field(default_factory=Counter)
 
     @property
     def short(self) -> int:
@@ -78,14 +91,21 @@ class PromptStats:
         """How many were refused because they stand in a benchmark."""
         return self.total("contaminated")
 
+    @property
+    def screened(self) -> Counter[str]:
+        """How many were refused for personal data or listed words, by kind."""
+        return sum((stats.screened for stats in self.skills.values()), Counter[str]())
+
     def notes(self) -> list[str]:
-        """Return one line for each skill that could not give all it was asked for."""
-        return [
+        """Return one line for each skill that could not give all it was asked for, and one for what was screened."""
+        lines = [
             f"{path}: {stats.kept} of {stats.asked} prompts, it has no more that are new "
             f"({stats.duplicates} duplicates, {stats.contaminated} contaminated); add words or wordings"
             for path, stats in self.skills.items()
             if stats.short
         ]
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.screened.most_common())
+        return [*lines, f"prompts refused by the screen: {kinds}"] if kinds else lines
 
 
 def draw(skill: Skill, index: int, seed: int) -> Prompt:
@@ -114,6 +134,7 @@ def plan_prompts(
     blocked: Blocked | None = None,
     stats: PromptStats | None = None,
     shares: Mapping[str, float] | None = None,
+    screen: Screening | None = None,
 ) -> Iterator[Prompt]:
     """Yield `count` prompts, each once, dealt out so that any beginning of the plan keeps the shares.
 
@@ -134,7 +155,7 @@ def plan_prompts(
             }
         for path, some in indexes.items():
             counts = stats.skills[path] = SkillStats()
-            sources[path] = _fresh_prompts(skill, some, seed, blocked, seen, counts)
+            sources[path] = _fresh_prompts(skill, some, seed, blocked, seen, counts, screen)
     for path in itertools.islice(_deal(share_out(taxonomy) if shares is None else shares), count):
         stats.skills[path].asked += 1
         prompt = next(sources[path], None)
@@ -152,9 +173,15 @@ def preview(taxonomy: Taxonomy, per_skill: int, seed: int) -> list[Prompt]:
 
 
 def _fresh_prompts(
-    skill: Skill, indexes: range, seed: int, blocked: Blocked | None, seen: SeenTexts, stats: SkillStats
+    skill: Skill,
+    indexes: range,
+    seed: int,
+    blocked: Blocked | None,
+    seen: SeenTexts,
+    stats: SkillStats,
+    screen: Screening | None = None,
 ) -> Iterator[Prompt]:
-    """Yield the prompts of a skill in the order of `indexes`, without the seen and the blocked, until exhausted."""
+    """Yield the prompts of a skill in the order of `indexes`, without what is refused, until exhausted."""
     misses = 0
     for index in indexes:
         prompt = draw(skill, index, seed)
@@ -164,6 +191,8 @@ def _fresh_prompts(
             stats.duplicates += 1
         elif blocked is not None and blocked.match(prompt.text) is not None:
             stats.contaminated += 1
+        elif screen is not None and (breach := screen.find(prompt.text)) is not None:
+            stats.screened[breach.kind] += 1
         else:
             misses = 0
             stats.kept += 1

@@ -14,19 +14,81 @@ from datagen.records import Claim
 from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import find_relations
 from datagen.rewards._words import name_many
+from datagen.taxonomy.english import number_word, plural_of
 
+NOTHING = "nothing"
+"""What is found where nothing is."""
 _TRIES = 100
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
+def weigh_up(claims: Sequence[Claim], scene: Scene) -> list[str]:
+    """Say of each claim what is asked, what is there, and Yes or No; then what is there and was not asked for.
+
+    All is Yes if and only if there is no fault. A model that has written so much only has to look for a No.
+    """
+    said = []
+    for claim in claims:
+        found = _say_found(claim, scene)
+        holds = not _find_fault(claim, scene) and found != NOTHING
+        said.append(f"{_say_asked(claim)}? {found} {_say(holds)}")
+    return said + [f"no {kind}? {_count(scene, kind)} No" for kind in list_extras(claims, scene)]
+
+
+def _say_asked(claim: Claim) -> str:
+    if claim.kind == "text":
+        return f'"{claim.value}"'
+    if claim.kind == "count":
+        return _name(int(claim.value), claim.subject)
+    if claim.kind == "part":
+        return _name(int(claim.value), f"{claim.name} {claim.subject}")
+    return (
+        f"{claim.subject} {claim.value}" if claim.kind == "attribute" else f"{claim.subject} {claim.name} {claim.value}"
+    )
+
+
+def _say_found(claim: Claim, scene: Scene) -> str:
+    if claim.kind == "text":
+        return " ".join(f'"{item.word}"' for item in scene.items if item.kind == "text") or NOTHING
+    ours, others = find_items(scene, claim.subject), find_items(scene, str(claim.value))
+    if claim.kind == "count":
+        return _count(scene, claim.subject)
+    if claim.kind == "part":
+        return _name(sum(item.color == claim.name for item in ours), f"{claim.name} {claim.subject}")
+    if claim.kind == "attribute":
+        return f"{claim.subject} {' and '.join(dict.fromkeys(item.color for item in ours))}" if ours else NOTHING
+    if claim.kind == "comparison":
+        return f"{_count(scene, claim.subject)} and {_count(scene, str(claim.value))}"
+    if not ours or not others:
+        return NOTHING
+    held = frozenset.intersection(*(find_relations(box_of(a), box_of(b)) for a in ours for b in others))
+    return f"{claim.subject} {' and '.join(sorted(held)) or 'beside'} {claim.value}"
+
+
+def _count(scene: Scene, kind: str) -> str:
+    return _name(len(find_items(scene, kind)), kind)
+
+
+def _name(n: int, noun: str) -> str:
+    return f"{number_word(n)} {noun if n == 1 else plural_of(noun)}" if n else NOTHING
+
+
+def _say(yes: bool) -> str:
+    return "Yes" if yes else "No"
+
+
+def list_extras(claims: Sequence[Claim], scene: Scene) -> list[str]:
+    """Return the kinds that are there and that no claim speaks of, sorted."""
+    claimed = {claim.subject for claim in claims if claim.kind in ("count", "part", "comparison")}
+    claimed |= {str(claim.value) for claim in claims if claim.kind == "comparison"}
+    claimed |= {"text" for claim in claims if claim.kind == "text"}
+    return sorted({item.kind for item in scene.items} - claimed)
+
+
 def list_faults(claims: Sequence[Claim], scene: Scene) -> list[str]:
     """Say what must change for the claims to hold and nothing else to be there: an order each, none if all is well."""
-    words = [str(claim.value) for claim in claims if claim.kind == "text"]
     faults = [fault for claim in claims if (fault := _find_fault(claim, scene))]
-    claimed = {claim.subject for claim in claims if claim.kind in ("count", "part", "comparison")}
-    claimed |= {str(claim.value) for claim in claims if claim.kind == "comparison"} | ({"text"} if words else set())
-    extra = sorted({item.kind for item in scene.items} - claimed)
-    return faults + [f"leave out the {kind}" for kind in extra]
+    return faults + [f"leave out the {kind}" for kind in list_extras(claims, scene)]
 
 
 def _find_fault(claim: Claim, scene: Scene) -> str:

@@ -24,7 +24,7 @@ from datagen.rewards._questions import ONE_WORD, WHOLE, Question, ask_claims
 from datagen.rewards._relations import find_relations
 from datagen.taxonomy.english import number_word, plural_of
 from datagen.training.codes import CodeTable
-from datagen.training.faults import box_of, find_items, list_faults, spoil
+from datagen.training.faults import box_of, find_items, list_faults, spoil, weigh_up
 from datagen.training.wordings import STYLES, reword, sum_up, write_brief
 
 DECISIVE = 6.0
@@ -86,7 +86,7 @@ class Writer:
         draft = Draft()
         plan = [vocab.think, *vocab.plan_ids(describe_scene(planned)), vocab.end_think]
         draft.add(vocab.reflection_ids(example.text, plan, self.table.codes(seen)), 0)
-        self._add_seen(draft, seen)
+        self._add_seen(draft, seen, ", ".join(weigh_up(example.claims, seen)))
         faults = "; ".join(list_faults(example.claims, seen)) or "none"
         draft.add([vocab.reflect, *vocab.text_ids("Required improvements: ")])
         first, *rest = vocab.text_ids(faults)
@@ -108,18 +108,20 @@ class Writer:
     def answer(self, example: Example, rng: random.Random) -> Draft:
         """A question about an image, whole or of one claim; what is seen, and then the answer: right for half of them.
 
-        Seeing first, and summing up in words, makes the answer a comparison of words: far easier than one glance.
+        What is seen, and what it means for each claim, comes first: the answer then follows from what is written.
         """
         seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
         if rng.random() < 0.6:
             asked = rng.choice(list(WHOLE.values())).format(example.text)
             reply = "No" if list_faults(example.claims, seen) else "Yes"
+            summary = ", ".join(weigh_up(example.claims, seen))
         else:
             question = rng.choice(ask_claims(example.claims))
             asked, reply = question.text + ONE_WORD, answer_truly(question, seen)
+            summary = sum_up(seen)
         draft = Draft()
         draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
-        self._add_seen(draft, seen)
+        self._add_seen(draft, seen, summary)
         draft.add(self.vocab.text_ids(reply), SETTLING)
         draft.add([self.vocab.eos])
         return draft
@@ -146,10 +148,13 @@ class Writer:
         draft.add([self.vocab.eos])
         return draft
 
-    def _add_seen(self, draft: Draft, scene: Scene) -> None:
+    def _add_seen(self, draft: Draft, scene: Scene, summary: str) -> None:
+        """Add what is seen: the plan of it, and a summary in words that makes what follows a matter of reading."""
         draft.add([self.vocab.look])
         self._add_plan(draft, scene)
-        draft.add(self.vocab.text_ids(f"; {sum_up(scene)}"), DECISIVE)
+        verdicts = {*self.vocab.text_ids("Yes"), *self.vocab.text_ids("No")}
+        for token in self.vocab.text_ids(f"; {summary}"):
+            draft.add([token], SETTLING / 2 if token in verdicts else DECISIVE)
         draft.add([self.vocab.end_look])
 
     def _add_plan(self, draft: Draft, scene: Scene) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from export_cases import NOTES, POLICY, SCORERS, export, make_items, make_prompt
 from PIL import Image
 
 from datagen.export import CardNotes, ExportItem, dataset_features
+from datagen.export._examples import read_rows
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def header_of(card: str) -> dict[str, Any]:
 
 def test_header_has_what_the_hub_reads(card: str, tmp_path: Path) -> None:
     header = header_of(card)
-    assert header["license"] == "apache-2.0"
+    assert header["license"] == "unknown"
     assert header["size_categories"] == ["n<1K"]
     assert header["pretty_name"] == "first light"
     (config,) = header["configs"]
@@ -107,7 +109,7 @@ def test_words_of_prompts_and_models_cannot_act_as_markup(tmp_path: Path) -> Non
 def test_a_name_with_yaml_in_it_stays_a_name(items: list[ExportItem], tmp_path: Path) -> None:
     export(items, tmp_path / "dataset", notes=CardNotes("a: [b\nlicense: mit"))
     header = header_of((tmp_path / "dataset" / "README.md").read_text())
-    assert (header["pretty_name"], header["license"]) == ("a: [b\nlicense: mit", "apache-2.0")
+    assert (header["pretty_name"], header["license"]) == ("a: [b\nlicense: mit", "unknown")
 
 
 def test_receipt_and_recipe_stand_in_the_card(card: str) -> None:
@@ -156,3 +158,21 @@ def test_a_weight_matters_even_alone_in_its_batch(loss: Any) -> None:
     image, one = torch.tensor([[False, False, True, True]]), torch.ones(1)
     assert loss(logits, labels, image, 2 * one, 2 * one) == pytest.approx(2 * loss(logits, labels, image, one, one))
     assert loss(logits, labels, image, 0 * one, 0 * one) == 0
+
+
+def test_card_and_every_row_say_where_they_come_from(items: list[ExportItem], tmp_path: Path) -> None:
+    facts = {"model": {"name": "embedded"}, "fingerprint": "0f", "versions": {"torch": "2.9"}}
+    notes = CardNotes("n", "cc-by-4.0", provenance=facts)
+    export(items, tmp_path / "dataset", notes=notes, validation_share=0.0)
+    card = (tmp_path / "dataset" / "README.md").read_text()
+    assert header_of(card)["license"] == "cc-by-4.0"
+    assert '| fingerprint | "0f" |' in card
+    assert "cc-by-4.0, as the maker of this dataset states it |" in card
+    rows = list(read_rows(tmp_path / "dataset", "train"))
+    assert len(rows) == len(items)
+    assert all(json.loads(row["provenance"]) == {**facts, "license": "cc-by-4.0"} for row in rows)
+
+
+def test_a_licence_that_nobody_stated_is_unknown(card: str) -> None:
+    assert header_of(card)["license"] == "unknown"
+    assert "nothing was stated" in card

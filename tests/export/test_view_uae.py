@@ -67,9 +67,8 @@ def test_a_run_without_the_score_is_one_clear_line(view: Any) -> None:
 
 def test_the_caption_of_a_score_becomes_a_column() -> None:
     item, *_ = make_items([make_prompt(1)], mode="direct")
-    assert row_of(item, ["counting", "plan"], Policy())["caption"] is None
+    assert row_of(item, ["counting", "plan"], Policy(), "{}")["caption"] is None
     said = Score(item.sample.id, "reconstruction", "image", 0.5, "", {"caption": "two stars"})
     scores = (*item.scores, said)
-    assert (
-        row_of(change(item, scores=scores), ["counting", "plan", "reconstruction"], Policy())["caption"] == "two stars"
-    )
+    row = row_of(change(item, scores=scores), ["counting", "plan", "reconstruction"], Policy(), "{}")
+    assert row["caption"] == "two stars"

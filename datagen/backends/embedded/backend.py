@@ -18,6 +18,7 @@ from datagen.backends.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Rea
 from datagen.backends.embedded.chat import ChatModel
 from datagen.backends.embedded.checkpoint_io import READER, has_reader, load_codec, require_files
 from datagen.backends.embedded.decoder import LlamaDecoder
+from datagen.backends.embedded.likelihood import measure_likelihood
 from datagen.backends.embedded.reflection import reflect
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.chat import ChatRequest, Reply
@@ -140,6 +141,15 @@ class EmbeddedBackend:
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
         return self.talker.chat(requests)
+
+    def likelihood(self, text: str, images: Sequence[bytes]) -> list[tuple[float, int]]:
+        """Return log p(image | text) of each image in nats, drawn without a thought, and its number of image tokens.
+
+        Images (PNG) are encoded first; the tokens that only mark rows are not counted. The last bits depend on the
+        images that are asked about together. Raises ValueError for a prompt that is too long to draw, and ValueError
+        or OSError for a damaged image.
+        """
+        return measure_likelihood(self.vocab, self.codec, self.decoder, text, images, self.options.max_tokens)
 
     def read(self, ids: Sequence[int]) -> Answer:
         """Read what the model wrote after the prompt, token by token, without repairing anything."""

@@ -94,16 +94,7 @@ class ChatModel:
 
     def _see(self, png: bytes) -> list[int]:
         """Return the codes of an image; one of another size is resized first."""
-        from PIL import Image
-
-        with Image.open(io.BytesIO(png)) as opened:
-            picture = opened.convert("RGB")
-        if picture.size != (IMAGE_PX, IMAGE_PX):
-            picture = picture.resize((IMAGE_PX, IMAGE_PX))
-        pixels = torch.from_numpy(np.asarray(picture).copy()).to(self._decoder.device)
-        with torch.inference_mode():
-            codes: list[int] = self._codec.encode(pixels[None].float() / 127.5 - 1)[0].tolist()
-        return codes
+        return encode_image(self._codec, png, self._decoder.device)
 
     def _look(self, prompts: dict[int, list[int]]) -> dict[int, list[int]]:
         """Return the prompts with what the model sees, where it begins by looking; empty where that never ends."""
@@ -156,6 +147,20 @@ class ChatModel:
         kept = [token for token in ids if token != self._vocab.eos]
         text: Any = self._vocab.tokenizer.decode(kept, skip_special_tokens=False)
         return str(text)
+
+
+def encode_image(codec: ImageCodec, png: bytes, device: str) -> list[int]:
+    """Return the codes of an image, resized first if it is of another size. Raises OSError or ValueError."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as opened:
+        picture = opened.convert("RGB")
+    if picture.size != (IMAGE_PX, IMAGE_PX):
+        picture = picture.resize((IMAGE_PX, IMAGE_PX))
+    pixels = torch.from_numpy(np.asarray(picture).copy()).to(device)
+    with torch.inference_mode():
+        codes: list[int] = codec.encode(pixels[None].float() / 127.5 - 1)[0].tolist()
+    return codes
 
 
 def _has_image(request: ChatRequest) -> bool:

@@ -1,0 +1,64 @@
+"""Whole groups with their grades: every candidate of a prompt with its reward and advantage; or the prompts alone.
+
+For reward models, and for GRPO as T2I-R1 does it (arXiv 2505.00703): advantage = (reward - mean) / (std + 1e-4) over
+the candidates of a prompt, std with n - 1; a group of equal rewards has 0 throughout. With `each: prompt` it is a
+prompt list for training that draws by itself: prompt, claims, and the rewards that this run's model came to, which say
+how hard the prompt is. All parts count 1, and candidates take part whatever their weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from datagen.export._examples import Example, Part, Row, facts_of, group_rows
+from datagen.export.views._grades import EQUAL, reward_of, whole_parts
+
+NEEDS = "two candidates of one prompt that have a reward"
+STD_FLOOR = 1e-4
+
+
+class Options(BaseModel):
+    """Which reward grades, and what an example is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reward: str = Field("image", min_length=1, description="`image`, `text`, or a scorer of the run")
+    each: Literal["candidate", "prompt"] = Field("candidate", description="what an example is")
+    drop_equal: bool = Field(False, description="leave out groups whose rewards are all equal: they teach nothing")
+
+
+def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
+    """Yield the groups of two or more graded candidates, whole and in order. Raises RunError."""
+    for group in group_rows(rows):
+        graded = [(row, reward) for row in group if (reward := reward_of(row, options.reward)) is not None]
+        rewards = [reward for _, reward in graded]
+        if len(graded) < 2 or (options.drop_equal and max(rewards) - min(rewards) <= EQUAL):
+            continue
+        mean = math.fsum(rewards) / len(rewards)
+        if options.each == "prompt":
+            yield _list_prompt(group[0], rewards, mean)
+            continue
+        for (row, reward), advantage in zip(graded, find_advantages(rewards, mean), strict=True):
+            grades = {"reward": reward, "advantage": advantage, "group_mean": mean, "group_size": len(graded)}
+            yield Example(row["id"], "graded", row["group_id"], whole_parts(row), facts={**facts_of(row), **grades})
+
+
+def find_advantages(rewards: Sequence[float], mean: float) -> list[float]:
+    """Return the advantage of each reward in a group of at least two."""
+    if max(rewards) - min(rewards) <= EQUAL:
+        return [0.0] * len(rewards)
+    std = math.sqrt(math.fsum((reward - mean) ** 2 for reward in rewards) / (len(rewards) - 1))
+    return [(reward - mean) / (std + STD_FLOOR) for reward in rewards]
+
+
+def _list_prompt(row: Row, rewards: Sequence[float], mean: float) -> Example:
+    facts: dict[str, Any] = {name: row[name] for name in ("weakness", "skill", "level")}
+    claims = [dict(claim) for claim in row["claims"]]
+    facts |= {"claims": claims, "rewards": list(rewards), "group_mean": mean, "group_size": len(rewards)}
+    return Example(
+        row["prompt_id"], "prompt", row["group_id"], (Part("text", "prompt", text=row["prompt"]),), (), facts
+    )

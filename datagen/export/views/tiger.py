@@ -1,0 +1,49 @@
+"""What to show for a prompt, found or drawn: its candidates ranked together by likelihood, and the decision.
+
+TIGeR (arXiv 2406.05814): images of a gallery and new ones in one ranking, by log p(image | prompt) with the prior taken
+off; the first is shown. Needs samples of the backend `gallery`. An example is the prompt with the image that was
+decided on, the best of the other source as `rejected`; `decision` is `gallery` or `generated`, and `ranking` keeps
+every candidate with its `source`, its likelihoods and its score in nats per image token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from datagen.export._examples import Example, NoOptions, Row, facts_of, group_rows
+from datagen.export.views._grades import whole_parts
+
+Options = NoOptions
+NEEDS = "samples of the backend `gallery`, which notes how likely each image is"
+
+
+def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
+    """Yield one example for each prompt whose candidates have a likelihood."""
+    for group in group_rows(rows):
+        ranked = [(row, candidate) for row in group if (candidate := _read(row)) is not None]
+        if not ranked:
+            continue
+        ranked.sort(key=lambda each: -each[1]["score"])
+        chosen, first = ranked[0]
+        decision = first["source"]
+        other = next(((row, candidate) for row, candidate in ranked if candidate["source"] != decision), None)
+        facts = {
+            **facts_of(chosen),
+            "decision": decision,
+            "margin": None if other is None else first["score"] - other[1]["score"],
+            "ranking": [candidate for _, candidate in ranked],
+        }
+        rejected = () if other is None else whole_parts(other[0])[1:]
+        yield Example(chosen["prompt_id"], "found or drawn", chosen["group_id"], whole_parts(chosen), rejected, facts)
+
+
+def _read(row: Row) -> dict[str, Any] | None:
+    """Return what a row says of its source and likelihood, None where it says nothing."""
+    noted = json.loads(row["settings"])
+    if not {"source", "log_given", "log_prior", "tokens"} <= noted.keys():
+        return None
+    given, prior = noted["log_given"], noted["log_prior"]
+    facts = {"id": row["id"], "source": noted["source"], "score": (given - prior) / noted["tokens"]}
+    return {**facts, "log_given": given, "log_prior": prior, "picture": noted.get("picture")}

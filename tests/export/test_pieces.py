@@ -1,0 +1,149 @@
+"""The sum of loss of the pieces is that of the whole, counted token by token with losses of its own for each."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from export_cases import draw_png, export, make_items, make_prompt
+
+from datagen.errors import ConfigError
+from datagen.export import ViewPlan, check_view
+from datagen.export._examples import Example, Part, parts_of, read_rows
+from datagen.export.views.pieces import Options, view
+from datagen.records import Segment
+
+IMAGE_TOKENS = 7
+WORDS = ["gray", "background", "red", "star", "left", "of", "blue", "moon", "redraw", "more"]
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> Path:
+    """One token a word, so that the reference below counts without it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({word: k for k, word in enumerate(["?", *WORDS])}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path / "tokenizer.json"
+
+
+def make_row(rng: random.Random) -> dict[str, Any]:
+    """A trajectory of random form: thought or none, one to three images, reflections of random length between."""
+    roles = [("text", "think")] * rng.randint(0, 1) + [("image", "image")]
+    for _ in range(rng.randint(0, 2)):
+        roles += [("text", "look"), ("text", "reflect"), ("image", "refined image")]
+    segments: list[dict[str, Any]] = []
+    images: list[bytes] = []
+    for kind, role in roles:
+        if kind == "image":
+            segments.append({"kind": kind, "role": role, "text": None, "image": len(images)})
+            images.append(draw_png(rng.choice(["red", "green", "blue"]), 8))
+        else:
+            text = " ".join(rng.choices(WORDS, k=rng.randint(1, 9)))
+            segments.append({"kind": kind, "role": role, "text": text, "image": None})
+    row = dict.fromkeys(("skill", "level", "text_reward", "image_reward", "passed", "candidate", "seed", "engine"))
+    weights = {"text_weight": rng.choice([0.0, rng.uniform(0.1, 5)]), "image_weight": rng.choice([0.0, 1.0, 2.5])}
+    switch = rng.choice(["autonomous", "forced"])
+    row |= {"id": "p-00", "prompt": "a red star", "group_id": "p", "weakness": "counting", "switch": switch, **weights}
+    return {**row, "kept": any(weights.values()), "segments": segments, "images": images}
+
+
+def token_losses(parts: Iterable[Part], nll: dict[Any, float]) -> list[tuple[str, float, float]]:
+    """Every token of a sequence that is learned: its modality, its loss, its weight. Tokens are keyed by place."""
+    found = []
+    for place, part in enumerate(parts):
+        many = IMAGE_TOKENS if part.kind == "image" else len(part.text.split())
+        found += [(part.kind, nll[place, k], part.loss) for k in range(many)]
+        found += [("text", nll[place, "switch"], part.switch)]
+    return [token for token in found if token[2] > 0]
+
+
+def sum_over_tokens(parts: Iterable[Part], nll: dict[Any, float]) -> float:
+    return sum(loss * weight for _, loss, weight in token_losses(parts, nll))
+
+
+def mean_over_example(parts: Iterable[Part], nll: dict[Any, float]) -> float:
+    """The loss on the card: the mean over the tokens of each modality, times its weight."""
+    tokens = token_losses(parts, nll)
+    total = 0.0
+    for kind in ("text", "image"):
+        ours = [loss * weight for modality, loss, weight in tokens if modality == kind]
+        total += sum(ours) / len(ours) if ours else 0.0
+    return total
+
+
+@pytest.mark.parametrize("average", ["token", "example"])
+def test_the_sum_of_loss_is_that_of_the_whole(average: str, tokenizer: Path) -> None:
+    rng = random.Random(3)
+    options = Options(average=average, tokenizer=tokenizer)
+    measure = sum_over_tokens if average == "token" else mean_over_example
+    several = 0
+    for _ in range(300):
+        row = make_row(rng)
+        nll: dict[Any, float] = defaultdict(lambda: rng.uniform(0.1, 9))  # a token's loss is where it stands
+        pieces = list(view([row], options))
+        whole = measure(parts_of(row), nll)
+        assert sum(measure(piece.parts, nll) for piece in pieces) == pytest.approx(whole)
+        assert bool(pieces) == (whole > 0)
+        several += len(pieces) > 2
+    assert several > 100
+
+
+def test_without_division_a_mean_over_examples_is_another_sum(tokenizer: Path) -> None:
+    rng = random.Random(4)
+    rows = [make_row(rng) for _ in range(50)]
+    off = 0
+    for row in rows:
+        nll: dict[Any, float] = defaultdict(lambda: rng.uniform(0.1, 9))
+        pieces = sum(mean_over_example(piece.parts, nll) for piece in view([row], Options()))
+        off += pieces != pytest.approx(mean_over_example(parts_of(row), nll))
+    assert off > 20
+
+
+def test_a_reflection_becomes_five_pieces(tmp_path: Path) -> None:
+    item = make_items([make_prompt(0)])[2]
+    extra = (
+        Segment("text", "look", text="two stars"),
+        Segment("text", "reflect", text="add one"),
+        Segment("image", "refined image", image=draw_png("green")),
+    )
+    item = replace(item, sample=replace(item.sample, segments=(*item.sample.segments, *extra)))
+    (row,) = read_rows(export([item], tmp_path / "dataset", validation_share=0.0).path, "train")
+    text, image = row["text_weight"], row["image_weight"]
+    pieces = list(view([row], Options()))
+    assert [piece.task for piece in pieces] == [
+        "text to text",
+        "text to image",
+        "text and image to text",
+        "text and image to text",
+        "text and image to image",
+    ]
+    assert [flags(piece) for piece in pieces] == [
+        [(0, 0, ""), (text, 0, "")],
+        [(0, 0, ""), (0, text, ""), (image, 0, "")],
+        [(0, 0, ""), (0, 0, ""), (0, 0, "vit"), (text, 0, "")],
+        [(0, 0, ""), (0, 0, ""), (0, 0, "vit"), (0, 0, ""), (text, 0, "")],
+        [(0, 0, ""), (0, 0, ""), (0, 0, "vae+vit"), (0, 0, ""), (0, text, ""), (image, 0, "")],
+    ]
+    assert [piece.facts["piece"] for piece in pieces] == [1, 2, 3, 4, 5]
+    assert {(piece.group, piece.facts["trajectory"], piece.facts["pieces"]) for piece in pieces} == {
+        (row["group_id"], row["id"], 5)
+    }
+    assert len({piece.id for piece in pieces}) == 5
+
+
+def flags(example: Example) -> list[tuple[float, float, str]]:
+    return [(part.loss, part.switch, part.sees) for part in example.parts]
+
+
+def test_a_mean_over_examples_needs_a_tokenizer(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="needs `tokenizer:`"):
+        check_view(ViewPlan("p", "pieces", "jsonl", {"average": "example"}, {}))
+    with pytest.raises(ConfigError, match="tokenizer: Path does not point to a file"):
+        check_view(ViewPlan("p", "pieces", "jsonl", {"tokenizer": str(tmp_path / "nothing.json")}, {}))
