@@ -17,6 +17,7 @@ import typer
 from datagen.cli_audit import audit
 from datagen.cli_bench import bench
 from datagen.cli_diagnose import diagnose
+from datagen.cli_train import train
 
 if TYPE_CHECKING:
     from datagen.pipeline import BuildResult, Run, Weighed
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 app.command()(audit)
 app.command()(diagnose)
+app.command()(train)
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""

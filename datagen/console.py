@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datagen.documents.problems import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
     from datagen.records import Prompt
+    from datagen.training.finetune import TrainStep
 
 PLAIN_SECONDS = 10.0
 """Least time between two plain lines of one stage."""
@@ -47,6 +49,7 @@ class Board:
         self._started: dict[str, float] = {}
         self._shown: dict[str, float] = {}
         self._live: Live | None = None
+        self._first_step = sys.maxsize
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -66,17 +69,25 @@ class Board:
 
     def show(self, progress: Progress) -> None:
         """Show how far a stage is, now or with the next call, as often as a person can read."""
+        self._put(progress.stage, progress.done >= progress.total, partial(describe_progress, progress))
+
+    def show_training(self, step: TrainStep) -> None:
+        """Show how far a training is, in the same way."""
+        self._first_step = min(step.done, self._first_step)
+        self._put("train", step.done >= step.total, partial(describe_step, step, self._first_step))
+
+    def _put(self, stage: str, is_end: bool, describe: Callable[[float], str]) -> None:
+        """Show the line of a stage, which `describe` makes from the seconds since it began, unless it is too soon."""
         now = time.monotonic()
-        started = self._started.setdefault(progress.stage, now)
-        is_end = progress.done >= progress.total
+        started = self._started.setdefault(stage, now)
         pause = PLAIN_SECONDS if self._live is None else LIVE_SECONDS
-        if not is_end and now - self._shown.get(progress.stage, started - LIVE_SECONDS) < pause:
+        if not is_end and now - self._shown.get(stage, started - LIVE_SECONDS) < pause:
             return
-        line = describe_progress(progress, now - started)
-        if line == self._lines.get(progress.stage):
+        line = describe(now - started)
+        if line == self._lines.get(stage):
             return
-        self._shown[progress.stage] = now
-        self._lines[progress.stage] = line
+        self._shown[stage] = now
+        self._lines[stage] = line
         if self._live is not None:
             self._live.update("\n".join(escape(each) for each in self._lines.values()), refresh=True)
         else:
@@ -104,6 +115,18 @@ def describe_progress(progress: Progress, seconds: float) -> str:
         parts.append(f"{progress.failed / progress.done:.1%} failed")
     if progress.reward is not None:
         parts.append(f"mean reward {progress.reward:.3f}")
+    return "  ".join(parts)
+
+
+def describe_step(step: TrainStep, first: int, seconds: float) -> str:
+    """Return a training as one line: steps, time left, losses in nats; it began with step `first`, `seconds` ago."""
+    made, rest = step.done - first, step.total - step.done
+    parts = [f"{'train':<9}{step.done:>8,}/{step.total:,}", f"{step.done / step.total:4.0%}"]
+    if made > 0 and seconds > 0.05:
+        parts.append(f"{format_seconds(rest * seconds / made)} left" if rest else f"in {format_seconds(seconds)}")
+    for name, (text, image) in (("loss", step.losses), ("held out", step.held_out)):
+        figures = [f"{word} {value:.3f}" for word, value in (("text", text), ("image", image)) if value is not None]
+        parts += [f"{name}: {', '.join(figures)}"] if figures else []
     return "  ".join(parts)
 
 

@@ -21,7 +21,7 @@ FLOORS = [
     {"prompts", "backends", "rewards", "weighting", "diagnose"},
     {"pipeline", "export", "report", "training", "bench", "project", "audit"},
     {"runners", "console"},
-    {"cli", "cli_audit", "cli_bench", "cli_diagnose", "__main__"},
+    {"cli", "cli_audit", "cli_bench", "cli_diagnose", "cli_train", "__main__"},
 ]
 # pipeline is the one file that knows every family; bench and training measure and make what the floor below offers,
 # and audit measures what a run has.
@@ -34,6 +34,7 @@ SAME_FLOOR = {
     ("cli", "cli_audit"),
     ("cli", "cli_bench"),
     ("cli", "cli_diagnose"),
+    ("cli", "cli_train"),
     ("cli_audit", "cli_bench"),
     ("__main__", "cli"),
 }

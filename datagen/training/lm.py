@@ -179,7 +179,7 @@ def train_lm(
     tokenizer = prepare_folder(out, codec, init)
     vocab = Vocabulary(tokenizer)
     torch.manual_seed(seed)
-    model = _load(init) if init else new_model(vocab, SHAPES[tasks])
+    model = load_lm(init) if init else new_model(vocab, SHAPES[tasks])
     model.to(device).train()
     optimizers = make_optimizers(model, rate)
     schedule = Schedule(optimizers, steps, decay=0.6, warmup=200 if init else 40)  # new tasks shake old skills at first
@@ -207,7 +207,8 @@ def train_lm(
             save_lm(model, tokenizer, out)
 
 
-def _load(folder: Path) -> LlamaForCausalLM:
+def load_lm(folder: Path) -> LlamaForCausalLM:
+    """Read the language model of a checkpoint folder in float32, to train; raises OSError or ValueError."""
     from transformers import LlamaForCausalLM
 
     model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)

@@ -43,3 +43,16 @@ def test_log_has_a_line_an_interval(tmp_path: Path) -> None:
 
 def test_a_fresh_folder_begins_at_zero(tmp_path: Path) -> None:
     assert TrainingState(tmp_path, torch.nn.Linear(2, 2), []).restore() == 0
+
+
+def test_the_log_forgets_the_steps_that_a_kill_undid(tmp_path: Path) -> None:
+    state = TrainingState(tmp_path, torch.nn.Linear(2, 2), [])
+    for step in (10, 20, 30):
+        state.note(step, loss=step / 7)
+        if step == 20:
+            state.save(step)
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 40, "lo')
+    again = TrainingState(tmp_path, torch.nn.Linear(2, 2), [])
+    assert again.restore() == 20
+    assert [row["step"] for row in again.read_log()] == [10, 20]

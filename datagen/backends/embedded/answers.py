@@ -9,14 +9,18 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from datagen.backends.embedded.codec import ImageCodec
+from datagen.backends.embedded.image_tokens import fingerprint, note_codes
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.pictograms import GRID
 from datagen.records import Failure, Request, Sample, Segment
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
 
 IMAGE_TOKENS = GRID * (GRID + 1)
 """Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
@@ -158,21 +162,27 @@ class Fitting:
 
 
 def draw_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: int, device: str) -> dict[Any, bytes]:
-    """Decode images to PNG bytes, in batches of one fixed shape: the last one is filled up with its last image."""
+    """Decode images to PNG bytes, in batches of one fixed shape: the last one is filled up with its last image.
+
+    Each file also says the codes that it was drawn from, see `image_tokens`.
+    """
     drawn: dict[Any, bytes] = {}
-    keys = list(codes)
+    keys, tokenizer = list(codes), fingerprint(codec) if codes else ""
     for start in range(0, len(keys), size):
         rows = [codes[keys[min(start + k, len(keys) - 1)]] for k in range(size)]
         with torch.inference_mode():
             pixels = codec.decode(torch.tensor(rows, device=device)).cpu().numpy()
-        drawn.update((key, encode_png(picture)) for key, picture in zip(keys[start:], pixels, strict=False))
+        drawn.update(
+            (key, encode_png(picture, note_codes(tokenizer, codes[key])))
+            for key, picture in zip(keys[start:], pixels, strict=False)
+        )
     return drawn
 
 
-def encode_png(pixels: Any) -> bytes:
-    """Return an array (height, width, 3) uint8 RGB as PNG bytes."""
+def encode_png(pixels: Any, info: PngInfo | None = None) -> bytes:
+    """Return an array (height, width, 3) uint8 RGB as PNG bytes, with text chunks if there are any."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
     return buffer.getvalue()

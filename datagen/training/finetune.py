@@ -1,0 +1,319 @@
+"""Train the embedded model that draws on an exported dataset with its weights: the reference of `weighted`.
+
+    datagen train quickstart --out .train/rwr
+    datagen train quickstart --out .train/control --control
+
+`out` is then a whole checkpoint folder: `datagen build --set backend.checkpoint=.train/rwr`,
+`datagen bench model --checkpoint .train/rwr`. Beside it stand training.json (what was asked for), log.jsonl, loss.svg
+and state.pt, with which a stopped training goes on; killed at any moment it ends with the same weights.
+
+Not covered: GPUs, several processes, the model that reads (it is copied as it is).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from datagen.backends.embedded.checkpoint_io import READER, has_reader, load_codec, require_files, save_codec, save_lm
+from datagen.backends.embedded.image_tokens import fingerprint
+from datagen.backends.embedded.vocab import Vocabulary
+from datagen.errors import BackendError, RunError
+from datagen.training.embedded_rows import RowEncoder
+from datagen.training.lm import load_lm
+from datagen.training.loss_plot import draw_losses
+from datagen.training.muon import Schedule
+from datagen.training.state import TrainingState
+from datagen.training.weighted import (
+    IMAGE,
+    Batch,
+    Draws,
+    Targets,
+    WeightedDataset,
+    WeightedDraws,
+    collate,
+    mean_targets,
+    weighted_loss,
+)
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import LlamaForCausalLM
+
+    from datagen.backends.embedded.codec import ImageCodec
+
+SAVE_STEPS = 10
+"""Steps between two saved states, which is also how often losses are noted."""
+JUDGE_STEPS = 50
+"""Steps between two looks at the held-out rows."""
+HELD_OUT_ROWS = 512
+WARMUP_STEPS = 20
+CLIP_NORM = 1.0
+
+Losses = tuple[float | None, float | None]
+"""Cross-entropy in nats a token under the weights, text and image; None where there is nothing to learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """What a training is asked for; one that goes on must be asked for the same.
+
+    A step learns from `batch * accumulate` rows. `sampler` draws rows by their weight and leaves the loss unweighted.
+    `switch` multiplies the weight of the token that opens the image. `control` counts every scored part 1.
+    """
+
+    dataset: Path
+    checkpoint: Path
+    steps: int = 300
+    batch: int = 32
+    lr: float = 1e-4
+    lambda_text: float = 1.0
+    lambda_image: float = 1.0
+    switch: float = 1.0
+    sampler: bool = False
+    seed: int = 0
+    accumulate: int = 1
+    control: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as JSON values; dataset and checkpoint by a hash of what they hold, not by where they are."""
+        files = {
+            "dataset": sorted((self.dataset / "data").glob("*.parquet")),
+            "checkpoint": [self.checkpoint / name for name in ("model.safetensors", "tokenizer.json")],
+        }
+        return {**asdict(self), **{name: _hash_files(paths) for name, paths in files.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainStep:
+    """How far a training is: mean losses over the last steps, and those of held-out rows where they were judged."""
+
+    done: int
+    total: int
+    losses: Losses = (None, None)
+    held_out: Losses = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a checkpoint folder holds, loaded to train."""
+
+    model: LlamaForCausalLM
+    tokenizer: Tokenizer
+    vocab: Vocabulary
+    codec: ImageCodec
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The rows to learn from, with the learned tokens of a mean one, and the rows to judge by."""
+
+    train: WeightedDataset
+    held_out: WeightedDataset | None
+    targets: Targets
+
+
+def find_dataset(word: str) -> Path:
+    """Return the folder of an exported dataset: itself, that of a run folder, or of a run under outputs/ by its name.
+
+    Raises RunError where there is none.
+    """
+    for folder in (Path(word), Path(word) / "dataset", Path("outputs") / word / "dataset"):
+        if any((folder / "data").glob("train-*.parquet")):
+            return folder
+    raise RunError("has no exported dataset", where=word, hint="run `datagen export RUN` first")
+
+
+def train_weighted(plan: TrainPlan, out: Path, watch: Callable[[TrainStep], None]) -> list[TrainStep]:
+    """Train as planned, going on where `out` stopped; write the checkpoint and return every step that was noted.
+
+    Raises RunError for a dataset that cannot be learned from or an `out` of another training, BackendError for a
+    checkpoint that cannot be loaded.
+    """
+    parts = load_parts(plan.checkpoint)
+    data = open_data(plan, parts)
+    claim_folder(out, plan)
+    optimizer = torch.optim.AdamW(parts.model.parameters(), lr=plan.lr, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = Schedule([optimizer], plan.steps, decay=0.6, warmup=WARMUP_STEPS)
+    state = TrainingState(out, parts.model, [optimizer])
+    first = state.restore()
+    if first == 0:
+        watch(_note(state, TrainStep(0, plan.steps, held_out=measure_loss(parts, data.held_out, plan.batch))))
+    batches, targets = open_batches(plan, data, parts.vocab.pad, first)
+    losses: list[Losses] = []
+    for step in range(first, plan.steps):
+        schedule.set(step)
+        losses.append(_learn(parts.model, optimizer, islice(batches, plan.accumulate), plan, targets))
+        done = step + 1
+        if done % SAVE_STEPS == 0 or done == plan.steps:
+            judged = data.held_out if done % JUDGE_STEPS == 0 or done == plan.steps else None
+            held_out = measure_loss(parts, judged, plan.batch)
+            watch(_note(state, TrainStep(done, plan.steps, _average(losses), held_out)))
+            state.save(done)
+            losses.clear()
+    write_checkpoint(parts, plan.checkpoint, out)
+    steps = [_read_step(row, plan.steps) for row in state.read_log()]
+    draw_losses([(step.done, *step.losses, *step.held_out) for step in steps], out / "loss.svg")
+    return steps
+
+
+def load_parts(folder: Path) -> Parts:
+    """Load a checkpoint to train it; raises BackendError where it is not whole or its parts do not fit each other."""
+    import transformers
+    from tokenizers import Tokenizer
+
+    require_files(folder)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        parts = Parts(load_lm(folder), tokenizer, Vocabulary(tokenizer), load_codec(folder))
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise BackendError(f"the checkpoint cannot be loaded: {error}", where=str(folder)) from error
+    drawn, known, rows = parts.codec.codes, parts.vocab.size - parts.vocab.first_code, parts.model.config.vocab_size
+    if drawn != known or parts.vocab.size != rows:
+        what = f"tokenizer.json has {parts.vocab.size} ids, {known} of them of images, codec/ {drawn}, the model {rows}"
+        raise BackendError(f"its parts do not fit: {what}", where=str(folder))
+    return parts
+
+
+def open_data(plan: TrainPlan, parts: Parts) -> Data:
+    """Open the dataset of a plan for the tokens of a checkpoint.
+
+    Raises RunError where it has no weights or wrong ones, or rows that this checkpoint cannot learn from.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    encode = RowEncoder(parts.vocab, fingerprint(parts.codec), parts.model.config.max_position_embeddings)
+    try:
+        train = WeightedDataset(plan.dataset, encode, uniform=plan.control)
+        has_more = any((plan.dataset / "data").glob("validation-*.parquet"))
+        held_out = WeightedDataset(plan.dataset, encode, split="validation") if has_more else None
+    except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
+        hint = "run `datagen weigh RUN` and `datagen export RUN` again"
+        raise RunError(f"cannot be learned from: {error}", where=str(plan.dataset), hint=hint) from error
+    if not len(train):
+        hint = "`datagen weigh RUN` shows how many rows each policy keeps"
+        raise RunError("no row of train has a weight above 0", where=str(plan.dataset), hint=hint)
+    return Data(train, held_out, mean_targets(train))
+
+
+def claim_folder(out: Path, plan: TrainPlan) -> None:
+    """Make `out` the folder of this plan, or raise RunError where it is that of another one or of something else."""
+    path, wanted = out / "training.json", plan.describe()
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        changed = [f"{key} ({there.get(key)}, now {wanted[key]})" for key in wanted if there.get(key) != wanted[key]]
+        if changed:
+            what = f"is another training: it differs in {', '.join(changed)}"
+            raise RunError(what, where=str(out), hint="choose another --out, or ask for the same again")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError("is in the way and is not a training", where=str(out), hint="choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def open_batches(plan: TrainPlan, data: Data, pad: int, first: int) -> tuple[Iterator[Batch], Targets]:
+    """Return the micro-batches from step `first` on, without end, and the targets of a whole step."""
+    rows = plan.batch * plan.accumulate
+    if plan.sampler:
+        lambdas = {"lambda_text": plan.lambda_text, "lambda_image": plan.lambda_image}
+        weighted = WeightedDraws(data.train, data.targets, seed=plan.seed, start=first * rows, **lambdas)
+        draws: Draws = weighted
+        targets = weighted.targets
+    else:
+        draws, targets = Draws(data.train, seed=plan.seed, start=first * rows), data.targets
+    loader = DataLoader(data.train, plan.batch, sampler=draws, collate_fn=partial(collate, pad=pad))
+    return iter(loader), (targets[0] * rows, targets[1] * rows)
+
+
+def _learn(
+    model: LlamaForCausalLM,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    plan: TrainPlan,
+    targets: Targets,
+) -> Losses:
+    """Take one step and return its loss, text and image."""
+    lambdas = (1.0, 1.0) if plan.sampler else (plan.lambda_text, plan.lambda_image)
+    sums = [0.0, 0.0]
+    optimizer.zero_grad()
+    for batch in batches:
+        logits = model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False).logits
+        terms = weighted_loss(
+            logits,
+            *(batch.labels, batch.weights, batch.kinds, targets),
+            lambda_text=lambdas[0],
+            lambda_image=lambdas[1],
+            switch=plan.switch,
+        )
+        (terms[0] + terms[1]).backward()
+        sums = [total + term.item() for total, term in zip(sums, terms, strict=True)]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    optimizer.step()
+    text, image = (total if count else None for total, count in zip(sums, targets, strict=True))
+    return text, image
+
+
+@torch.no_grad()
+def measure_loss(parts: Parts, rows: WeightedDataset | None, size: int) -> Losses:
+    """Return the mean loss of tokens under their weights, over at most `HELD_OUT_ROWS` rows evenly spaced."""
+    if not rows:
+        return None, None
+    picked = range(0, len(rows), -(-len(rows) // HELD_OUT_ROWS))
+    sums, weights = torch.zeros(2), torch.zeros(2)
+    for start in range(0, len(picked), size):
+        batch = collate([rows[k] for k in picked[start : start + size]], parts.vocab.pad)
+        logits = parts.model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False).logits
+        sums += torch.stack(weighted_loss(logits, batch.labels, batch.weights, batch.kinds, (1, 1)))
+        drawn = batch.kinds[:, 1:] == IMAGE
+        weights += torch.stack([batch.weights[:, 1:][part].sum() for part in (~drawn, drawn)])
+    text, image = (
+        total / weight if weight else None for total, weight in zip(sums.tolist(), weights.tolist(), strict=True)
+    )
+    return text, image
+
+
+def write_checkpoint(parts: Parts, source: Path, out: Path) -> None:
+    """Write the trained weights as a whole checkpoint folder, with the image tokenizer and the reader of `source`."""
+    save_codec(parts.codec, out)
+    if has_reader(source):
+        shutil.copytree(source / READER, out / READER, dirs_exist_ok=True)
+    save_lm(parts.model, parts.tokenizer, out)
+
+
+def _average(losses: Sequence[Losses]) -> Losses:
+    columns = ([loss for loss in column if loss is not None] for column in zip(*losses, strict=True))
+    text, image = (sum(column) / len(column) if column else None for column in columns)
+    return text, image
+
+
+def _note(state: TrainingState, step: TrainStep) -> TrainStep:
+    names = ("text", "image", "held_out_text", "held_out_image")
+    figures = dict(zip(names, (*step.losses, *step.held_out), strict=True))
+    state.note(step.done, **{name: value for name, value in figures.items() if value is not None})
+    return step
+
+
+def _read_step(row: dict[str, Any], total: int) -> TrainStep:
+    losses, held_out = ((row.get(f"{part}text"), row.get(f"{part}image")) for part in ("", "held_out_"))
+    return TrainStep(row["step"], total, losses, held_out)
+
+
+def _hash_files(paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,225 @@
+"""`datagen train`: one reference training, stopped and gone on with, and everything that it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from datagen.backends.embedded.backend import EmbeddedBackend, EmbeddedOptions
+from datagen.backends.embedded.checkpoint_io import save_codec
+from datagen.backends.embedded.codec import CodecConfig, ImageCodec
+from datagen.errors import BackendError, RunError
+from datagen.records import Request
+from datagen.training.finetune import TrainPlan, TrainStep, find_dataset, load_parts, train_weighted
+from tests.helpers.runs import command, environment, run_cli
+from tests.training.trainer_cases import make_checkpoint, make_dataset, make_parts
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> TrainPlan:
+    dataset = make_dataset(tmp_path / "dataset", 24, validation_share=0.3)
+    return TrainPlan(dataset, make_checkpoint(tmp_path / "checkpoint"), steps=12, batch=4, lr=1e-2)
+
+
+def train(plan: TrainPlan, out: Path) -> list[TrainStep]:
+    return train_weighted(plan, out, lambda step: None)
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    ours, theirs = (load_file(str(folder / "model.safetensors")) for folder in (one, other))
+    for name, tensor in theirs.items():
+        assert torch.equal(ours[name], tensor), name
+
+
+def test_it_learns_and_leaves_a_checkpoint_that_draws(plan: TrainPlan, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    steps = train(replace(plan, steps=60), out)
+    assert [step.done for step in steps] == [0, 10, 20, 30, 40, 50, 60]
+    assert [step.done for step in steps if step.held_out[0] is not None] == [0, 50, 60]
+    for before, after in zip(steps[1].losses, steps[-1].losses, strict=True):
+        assert before is not None
+        assert after is not None
+        assert after < before - 1  # nats
+    ElementTree.fromstring((out / "loss.svg").read_text())
+    backend = EmbeddedBackend(EmbeddedOptions.parse({"checkpoint": out, "device": "cpu", "batch_size": 2}))
+    (prompt, *_), *_ = make_parts(1)
+    (made,) = backend.generate([Request(prompt, 0, 1, "think")])
+    assert made.prompt_id == prompt.id
+    assert load_parts(out).vocab.size == 2025  # and one may train it further
+
+
+@pytest.mark.parametrize("changes", [{}, {"sampler": True, "accumulate": 2}])
+def test_stopped_after_a_saved_state_it_ends_the_same(plan: TrainPlan, tmp_path: Path, changes: dict[str, Any]) -> None:
+    plan = replace(plan, **changes)
+    whole = train(plan, tmp_path / "whole")
+
+    def stop(step: TrainStep) -> None:
+        if step.done == plan.steps:  # after the state of step 10, before that of the last one
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_weighted(plan, tmp_path / "cut", stop)
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    assert train(plan, tmp_path / "cut") == whole
+    assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_killed_and_called_again_it_ends_the_same(plan: TrainPlan, tmp_path: Path) -> None:
+    words = ["--checkpoint", plan.checkpoint, "--steps", 40, "--batch", 2, "--lr", 0.01, "--seed", 3]
+    torn, whole = tmp_path / "torn", tmp_path / "whole"
+    ended = run_cli("train", plan.dataset, "--out", whole, *words)
+    assert ended.returncode == 0, ended.stderr
+    assert "40/40  100%" in ended.stderr
+    assert "before" in ended.stdout
+    process = subprocess.Popen(
+        command("train", plan.dataset, "--out", torn, *words),
+        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while process.poll() is None and not (torn / "state.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    again = run_cli("train", plan.dataset, "--out", torn, *words)
+    assert again.returncode == 0, again.stderr
+    assert_same_weights(torn, whole)
+    steps = [[json.loads(line)["step"] for line in (f / "log.jsonl").read_text().splitlines()] for f in (torn, whole)]
+    assert steps[0] == steps[1] == list(range(0, 41, 10))
+
+
+def test_what_is_asked_for_matters(plan: TrainPlan, tmp_path: Path) -> None:
+    """Each of these gives other weights than the plain training: none is a word without effect."""
+    train(plan, tmp_path / "plain")
+    plain = load_file(str(tmp_path / "plain" / "model.safetensors"))
+    changes = [{"control": True}, {"sampler": True}, {"switch": 0.0}, {"lambda_text": 3.0}, {"seed": 1}]
+    for k, change in enumerate(changes):
+        train(replace(plan, **change), tmp_path / str(k))
+        other = load_file(str(tmp_path / str(k) / "model.safetensors"))
+        assert any(not torch.equal(plain[name], other[name]) for name in plain), change
+
+
+def test_micro_batches_learn_like_one_batch(plan: TrainPlan, tmp_path: Path) -> None:
+    train(replace(plan, steps=3), tmp_path / "one")
+    train(replace(plan, steps=3, batch=1, accumulate=4), tmp_path / "four")
+    one, four = (load_file(str(tmp_path / name / "model.safetensors")) for name in ("one", "four"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(four[name], tensor, rtol=0.02, atol=1e-3)  # stored as bf16
+
+
+def test_held_out_loss_is_under_the_weights_of_the_dataset_also_in_the_control(plan: TrainPlan, tmp_path: Path) -> None:
+    ours, control = (train(replace(plan, control=c), tmp_path / str(c))[0] for c in (False, True))
+    assert ours.held_out == control.held_out
+
+
+def test_another_training_is_not_overwritten(plan: TrainPlan, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(replace(plan, steps=1), out)
+    before = (out / "model.safetensors").read_bytes()
+    with pytest.raises(RunError, match=r"another training: it differs in steps \(1, now 2\), lr \(0.01, now 0.5\)"):
+        train(replace(plan, steps=2, lr=0.5), out)
+    assert (out / "model.safetensors").read_bytes() == before
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(RunError, match="is in the way and is not a training"):
+        train(plan, tmp_path / "notes")
+
+
+def rewrite(dataset: Path, **columns: Any) -> Path:
+    """The dataset with some columns changed in the rows of train; None drops one."""
+    (path,) = (dataset / "data").glob("train-*.parquet")
+    table = pq.read_table(path)
+    for name, change in columns.items():
+        place = table.column_names.index(name)
+        if change is None:
+            table = table.remove_column(place)
+        else:
+            values = [change(value) for value in table[name].to_pylist()]
+            table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
+    pq.write_table(table, path)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"text_weight": lambda w: float("nan")}, "row 0: text_weight is nan"),
+        ({"image_weight": lambda w: -1.0}, "row 0: image_weight is -1"),
+        ({"text_weight": lambda w: 0.0, "image_weight": lambda w: 0.0}, "no row of train has a weight above 0"),
+        ({"segments": lambda s: [{**s[1], "role": "refined image"}]}, "is refined image; the model that draws learns"),
+        ({"prompt": lambda text: text * 200}, "tokens long; this model reads 512"),
+    ],
+)
+def test_rows_that_cannot_be_learned_from(plan: TrainPlan, tmp_path: Path, columns: Any, says: str) -> None:
+    rewrite(plan.dataset, **columns)
+    with pytest.raises(RunError) as caught:
+        train(plan, tmp_path / "out")
+    assert says in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_without_weight_columns(plan: TrainPlan, tmp_path: Path) -> None:
+    rewrite(plan.dataset, text_weight=None, image_weight=None)
+    card = plan.dataset / "README.md"
+    card.unlink()  # it names the columns that are gone
+    for path in (plan.dataset / "data").glob("validation-*"):
+        path.unlink()
+    with pytest.raises(RunError, match="have no text_weight and no image_weight"):
+        train(plan, tmp_path / "out")
+
+
+def test_pictures_of_another_image_tokenizer(plan: TrainPlan, tmp_path: Path) -> None:
+    torch.manual_seed(9)
+    codec = ImageCodec(CodecConfig())
+    codec.set_book(load_parts(plan.checkpoint).codec.book)
+    save_codec(codec, plan.checkpoint)
+    with pytest.raises(RunError, match=r"sample .* its picture is of the image tokenizer"):
+        train(plan, tmp_path / "out")
+
+
+def test_a_checkpoint_whose_parts_do_not_fit(plan: TrainPlan) -> None:
+    save_codec(ImageCodec(CodecConfig()), plan.checkpoint)  # every point of the grid: more than the vocabulary has
+    with pytest.raises(BackendError, match="its parts do not fit"):
+        load_parts(plan.checkpoint)
+    shutil.rmtree(plan.checkpoint / "codec")
+    with pytest.raises(BackendError, match=r"the checkpoint lacks codec/codec\.json"):
+        load_parts(plan.checkpoint)
+
+
+def test_a_dataset_is_found_by_its_folder_its_run_or_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_dataset(tmp_path / "outputs" / "mine" / "dataset", 2)
+    monkeypatch.chdir(tmp_path)
+    for word in (str(dataset), str(dataset.parent), "mine"):
+        assert find_dataset(word).resolve() == dataset
+    with pytest.raises(RunError, match="nowhere: has no exported dataset"):
+        find_dataset("nowhere")
+
+
+def test_the_progress_line_says_how_far_and_how_good() -> None:
+    from datagen.console import describe_step
+
+    step = TrainStep(60, 300, (0.5, 0.125), (None, 0.25))
+    assert describe_step(step, 0, 30.0) == (
+        "train          60/300   20%  2:00 left  loss: text 0.500, image 0.125  held out: image 0.250"
+    )
+    assert describe_step(replace(step, done=300), 100, 20.0).startswith("train         300/300  100%  in 0:20")
