@@ -27,13 +27,15 @@ class CardNotes:
     """What the card says that the samples do not: title, licence, language, recipe as YAML text, provenance.
 
     `license` is a hub identifier that the user states, `unknown` where nobody does. `provenance` stands in every row
-    too: plain JSON values by what they are, such as model, versions, seed, fingerprint and scorers.
+    too: plain JSON values by what they are, such as model, versions, seed, fingerprint and scorers. `first` is how many
+    candidates every prompt has: pass@1 is measured on those, as further ones are drawn for prompts that are hard.
     """
 
     name: str
     license: str = "unknown"
     language: str = "en"
     recipe: str = ""
+    first: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -69,13 +71,13 @@ class WeaknessTally:
     means: dict[str, Mean] = field(default_factory=dict)
     pictured: dict[bool, ExportItem] = field(default_factory=dict)
 
-    def add(self, item: ExportItem) -> None:
-        """Take one sample in."""
+    def add(self, item: ExportItem, first: int | None) -> None:
+        """Take one sample in; whether it passed counts if it is among the `first` candidates (None: all)."""
         self.prompts.add(item.prompt.id)
         self.samples += 1
         self.kept += item.weight.kept
         values = {
-            "passed": item.passed,
+            "passed": item.passed if first is None or item.sample.candidate < first else None,
             "text_reward": item.rewards.text,
             "image_reward": item.rewards.image,
             "text_weight": item.weight.text_weight,
@@ -91,13 +93,14 @@ class WeaknessTally:
 class Tally:
     """Running figures of the whole dataset; memory grows with the prompt ids alone."""
 
+    first: int | None = None
     weaknesses: dict[str, WeaknessTally] = field(default_factory=dict)
     engines: set[str] = field(default_factory=set)
     scorers: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, item: ExportItem) -> None:
         """Take one sample in."""
-        self.weaknesses.setdefault(item.prompt.weakness, WeaknessTally()).add(item)
+        self.weaknesses.setdefault(item.prompt.weakness, WeaknessTally()).add(item, self.first)
         self.engines.add(item.sample.engine)
         self.scorers.update((score.name, score.target) for score in item.scores)
 

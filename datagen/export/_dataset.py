@@ -53,7 +53,7 @@ def export_dataset(
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
     features, provenance = dataset_features(scorers), notes.to_json()
     writers: list[SplitWriter] = []
-    tally = Tally()
+    tally = Tally(notes.first)
     try:
         with explain_disk(out):
             _check_replaceable(out)

@@ -65,7 +65,8 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
     recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-    notes = CardNotes(run.recipe.name, run.recipe.license, recipe=recipe, provenance=_list_provenance(run))
+    first, provenance = run.recipe.least_candidates, _list_provenance(run)
+    notes = CardNotes(run.recipe.name, run.recipe.license, recipe=recipe, first=first, provenance=provenance)
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
         result = export_dataset(

@@ -176,3 +176,16 @@ def test_card_and_every_row_say_where_they_come_from(items: list[ExportItem], tm
 def test_a_licence_that_nobody_stated_is_unknown(card: str) -> None:
     assert header_of(card)["license"] == "unknown"
     assert "nothing was stated" in card
+
+
+def test_pass_at_1_leaves_out_what_was_drawn_for_hard_prompts(items: list[ExportItem], tmp_path: Path) -> None:
+    first = [item for item in items if item.sample.candidate < 2]
+    notes = replace(NOTES, first=2)
+    export(items, tmp_path / "all", notes=notes)
+    export(first, tmp_path / "first", notes=notes)
+    rates = []
+    for name in ("all", "first"):
+        card = (tmp_path / name / "README.md").read_text(encoding="utf-8")
+        assert "of the first 2 of each prompt" in card
+        rates.append([line.split("|")[4] for line in card.splitlines() if line.startswith(("| counting", "| spatial"))])
+    assert rates[0] == rates[1]
