@@ -17,6 +17,7 @@ import typer
 from datagen.cli_audit import audit
 from datagen.cli_bench import bench
 from datagen.cli_diagnose import diagnose
+from datagen.cli_push import append, pull, push
 from datagen.cli_train import train
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
 app.add_typer(bench, name="bench")
-app.command()(audit)
-app.command()(diagnose)
-app.command()(train)
+for command in (audit, diagnose, train, push, append, pull):
+    app.command()(command)
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""

@@ -33,6 +33,9 @@ PLAIN_SECONDS = 10.0
 """Least time between two plain lines of one stage."""
 LIVE_SECONDS = 0.1
 
+UNITS = {"prompts": "prompts", "send": "files", "verify": "files", "fetch": "files"}
+"""What a stage counts, where it is not samples."""
+
 PLAIN_WIDTH = 160
 """Characters a line where there is no terminal to ask: enough that no table wraps."""
 
@@ -108,7 +111,7 @@ def describe_progress(progress: Progress, seconds: float) -> str:
         parts.append(f"{progress.done / max(1, progress.total):4.0%}")
     if made > 0 and seconds > 0.05:
         rate = made / seconds
-        unit = "prompts" if progress.stage == "prompts" else "samples"
+        unit = UNITS.get(progress.stage, "samples")
         parts.append(f"{rate:,.1f} {unit}/s")
         parts.append(f"{format_seconds(rest / rate)} left" if rest else f"in {format_seconds(seconds)}")
     if progress.stage in ("generate", "score") and progress.done:

@@ -6,6 +6,7 @@
     ├── MissingExtraError  a feature needs a package that is not installed
     ├── RunError           a run folder cannot be used: other recipe, damaged shard, not a run
     ├── BackendError       a model cannot be loaded or cannot go on
+    ├── PushError          a hub or a bucket cannot be read or written, or what is there must not be touched
     └── TooManyFailures    the share of failed samples passed the limit in the recipe
 
 Each says what is wrong, where, and what to do. The CLI prints it in one panel and exits 1. A bad sample is not an
@@ -49,6 +50,10 @@ class RunError(DatagenError):
 
 class BackendError(DatagenError):
     """A model cannot be loaded, or cannot go on."""
+
+
+class PushError(DatagenError):
+    """A hub or a bucket cannot be read or written, or holds what must not be touched; nothing there is half-done."""
 
 
 class TooManyFailures(DatagenError):

@@ -19,21 +19,23 @@ FLOORS = [
     {"records", "plugins", "shipped", "documents", "chat", "reflections"},
     {"taxonomy", "config", "store", "pictograms"},
     {"prompts", "backends", "rewards", "weighting", "diagnose"},
-    {"pipeline", "export", "report", "training", "bench", "project", "audit"},
+    {"pipeline", "export", "report", "training", "bench", "project", "audit", "push"},
     {"runners", "console"},
-    {"cli", "cli_audit", "cli_bench", "cli_diagnose", "cli_train", "__main__"},
+    {"cli", "cli_audit", "cli_bench", "cli_diagnose", "cli_push", "cli_train", "__main__"},
 ]
-# pipeline is the one file that knows every family; bench and training measure and make what the floor below offers,
-# and audit measures what a run has.
+# pipeline is the one file that knows every family; bench and training measure and make what the floor below offers;
+# audit measures what a run has, and push sends it.
 SAME_FLOOR = {
     ("pipeline", "export"),
     ("pipeline", "report"),
     ("bench", "training"),
     ("audit", "bench"),
     ("audit", "pipeline"),
+    ("push", "pipeline"),
     ("cli", "cli_audit"),
     ("cli", "cli_bench"),
     ("cli", "cli_diagnose"),
+    ("cli", "cli_push"),
     ("cli", "cli_train"),
     ("cli_audit", "cli_bench"),
     ("__main__", "cli"),
