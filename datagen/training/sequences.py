@@ -153,9 +153,9 @@ class Writer:
         draft.add([self.vocab.look])
         self._add_plan(draft, scene)
         verdicts = {*self.vocab.text_ids("Yes"), *self.vocab.text_ids("No")}
-        for token in self.vocab.text_ids(f"; {summary}"):
+        draft.add(self.vocab.text_ids(";"))  # it ends a list, and weighs as the token that goes on with it
+        for token in [*self.vocab.text_ids(f" {summary}"), self.vocab.end_look]:
             draft.add([token], SETTLING / 2 if token in verdicts else DECISIVE)
-        draft.add([self.vocab.end_look])
 
     def _add_plan(self, draft: Draft, scene: Scene) -> None:
         """Add what is seen, in reading order; its words and the corners where things begin settle it."""
