@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ class WeaknessTally:
     prompts: set[str] = field(default_factory=set)
     samples: int = 0
     kept: int = 0
-    means: dict[str, Mean] = field(default_factory=dict)
+    means: defaultdict[str, Mean] = field(default_factory=lambda: defaultdict(Mean))
     pictured: dict[bool, ExportItem] = field(default_factory=dict)
 
     def add(self, item: ExportItem, first: int | None) -> None:
@@ -84,7 +85,7 @@ class WeaknessTally:
             "image_weight": item.weight.image_weight,
         }
         for name, value in values.items():
-            self.means.setdefault(name, Mean()).add(value)
+            self.means[name].add(value)
         if item.passed is not None and item.sample.image is not None:
             self.pictured.setdefault(item.passed, item)
 
@@ -94,13 +95,13 @@ class Tally:
     """Running figures of the whole dataset; memory grows with the prompt ids alone."""
 
     first: int | None = None
-    weaknesses: dict[str, WeaknessTally] = field(default_factory=dict)
+    weaknesses: defaultdict[str, WeaknessTally] = field(default_factory=lambda: defaultdict(WeaknessTally))
     engines: set[str] = field(default_factory=set)
     scorers: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, item: ExportItem) -> None:
         """Take one sample in."""
-        self.weaknesses.setdefault(item.prompt.weakness, WeaknessTally()).add(item, self.first)
+        self.weaknesses[item.prompt.weakness].add(item, self.first)
         self.engines.add(item.sample.engine)
         self.scorers.update((score.name, score.target) for score in item.scores)
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
+from datagen.export._images import check_png
 from datagen.records import Prompt, Sample, Score, hash_of
-from datagen.weighting import Policy, RewardRow, Weight, receipt_of
+from datagen.weighting import Policy, RewardRow, Weight
 
 if TYPE_CHECKING:
     from datasets import Features
+
+
+_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,14 @@ def row_of(item: ExportItem, scorers: Sequence[str], policy: Policy, provenance:
 
     `provenance` is JSON text, the same for every row of a run.
 
-    Raises RunError where parts do not belong together or a number is not finite: a row that lies is worse than none.
+    Raises RunError where parts do not belong together, a number is not finite or an image is absurd: a row that lies is
+    worse than none.
     """
     prompt, sample = item.prompt, item.sample
     _check(item, scorers)
     images = [segment.image for segment in sample.segments if segment.kind == "image"]
+    for image in images:
+        check_png(image, f"sample {sample.id}")
     scores = {score.name: score for score in item.scores}
     judged: dict[str, Any] = {}
     for scorer in scorers:
@@ -114,15 +122,20 @@ def row_of(item: ExportItem, scorers: Sequence[str], policy: Policy, provenance:
         "finish": sample.finish,
         "engine": sample.engine,
         "settings": pack_json(sample.settings),
-        "receipt": pack_json(receipt_of(item.rewards, policy, item.weight.reason)),
+        "receipt": _pack_receipt(item, policy),
         "provenance": provenance,
     }
+
+
+def image_bytes_of(row: Mapping[str, Any]) -> int:
+    """Return how many bytes the images of a row have, those of the column `images`."""
+    return sum(len(image["bytes"]) for image in row["images"])
 
 
 def pack_json(value: Any) -> str:
     """Return compact JSON text with sorted keys, so equal values give equal bytes; raises RunError on anything else."""
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return _JSON.encode(value)
     except (TypeError, ValueError) as error:
         raise RunError(f"not plain JSON: {error}", hint="settings hold text, numbers, lists and mappings") from error
 
@@ -133,8 +146,24 @@ def split_of(prompt: Prompt, validation_share: float) -> str:
     The words are compared without case, spacing and Unicode form, so two prompts that read the same never fall in
     different splits, whatever run, skill or level they come from.
     """
-    words = " ".join(unicodedata.normalize("NFKC", prompt.text).casefold().split())
-    return "validation" if int(hash_of("split", words), 16) < validation_share * 2**64 else "train"
+    return "validation" if _draw(prompt.text) < validation_share * 2**64 else "train"
+
+
+@lru_cache(maxsize=64)  # the candidates of a prompt come one after the other
+def _draw(text: str) -> int:
+    words = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return int(hash_of("split", words), 16)
+
+
+def _pack_receipt(item: ExportItem, policy: Policy) -> str:
+    """Return `receipt_of` a weight as `pack_json` would; the policy, the same in all rows, is packed once."""
+    rewards = _JSON.encode({"image": item.rewards.image, "text": item.rewards.text})
+    return f'{{"policy":{_pack_policy(policy)},"reason":{_JSON.encode(item.weight.reason)},"rewards":{rewards}}}'
+
+
+@lru_cache(maxsize=4)
+def _pack_policy(policy: Policy) -> str:
+    return pack_json(policy.model_dump(mode="json"))
 
 
 def _segment_rows(sample: Sample) -> list[dict[str, Any]]:

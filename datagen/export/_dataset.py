@@ -11,13 +11,11 @@ from pathlib import Path
 
 from datagen.errors import RunError
 from datagen.export._card import CardNotes, Tally, write_card
-from datagen.export._columns import ExportItem, dataset_features, row_of, split_of
-from datagen.export._shards import SplitWriter
+from datagen.export._columns import ExportItem, dataset_features, image_bytes_of, row_of, split_of
+from datagen.export._shards import FILE_BYTES, SplitWriter
 from datagen.weighting import Policy
 
 SPLITS = ("train", "validation")
-FILE_BYTES = 256 * 1024 * 1024
-"""A parquet file is closed at this size in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def export_dataset(
             row = row_of(item, scorers, policy, provenance)
             tally.add(item)
             with explain_disk(out):
-                by_name[split_of(item.prompt, validation_share)].add(row)
+                by_name[split_of(item.prompt, validation_share)].add(row, image_bytes_of(row))
         with explain_disk(out):
             files = [path for writer in writers for path in writer.finish()]
             if not files:

@@ -10,13 +10,17 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from datagen.export._tables import TableMaker
 
 if TYPE_CHECKING:
     import pyarrow
     import pyarrow.parquet
     from datasets import Features
 
+FILE_BYTES = 256 * 1024 * 1024
+"""A parquet file is closed at this size in memory."""
 GROUP_ROWS = 500
 GROUP_BYTES = 32 * 1024 * 1024
 """A row group is closed at this many rows or bytes of images, whichever comes first: that is what memory holds."""
@@ -25,23 +29,35 @@ CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_l
 
 
 class SplitWriter:
-    """The parquet files of one split: `add` rows, then `finish`; or `abort`."""
+    """The parquet files of one split: `add` rows, then `finish`; or `abort`. A `with` block does one or the other."""
 
-    def __init__(self, folder: Path, split: str, features: Features, file_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, split: str, features: Features, file_bytes: int = FILE_BYTES, group_bytes: int | None = None
+    ) -> None:
         self.split, self.rows, self.files, self.num_bytes = split, 0, 0, 0
-        self._folder, self._file_bytes = folder, file_bytes
+        self._folder, self._file_bytes, self._group_bytes = folder, file_bytes, group_bytes or GROUP_BYTES
         self._schema = features.arrow_schema
+        self._tables = TableMaker(self._schema)
         self._buffer: list[dict[str, Any]] = []
         self._buffer_bytes = self._open_bytes = 0
         self._file: IO[bytes] | None = None
         self._writer: pyarrow.parquet.ParquetWriter | None = None
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Take one row in; full row groups go to disk, and a full file is followed by a new one."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abort()
+
+    def add(self, row: dict[str, Any], image_bytes: int) -> None:
+        """Take in a row and the bytes of its images; full row groups go to disk, full files give way to new ones."""
         self._buffer.append(row)
-        self._buffer_bytes += sum(len(image["bytes"]) for image in row["images"])
+        self._buffer_bytes += image_bytes
         self.rows += 1
-        if len(self._buffer) >= GROUP_ROWS or self._buffer_bytes >= GROUP_BYTES:
+        if len(self._buffer) >= GROUP_ROWS or self._buffer_bytes >= self._group_bytes:
             self._flush()
 
     def finish(self) -> list[Path]:
@@ -70,9 +86,7 @@ class SplitWriter:
         return self._folder / f"{self.split}-{number:05d}.part"
 
     def _flush(self) -> None:
-        import pyarrow as pa
-
-        table = pa.Table.from_pylist(self._buffer, schema=self._schema)
+        table = self._tables.make(self._buffer)
         if self._writer is None:
             self._open()
         assert self._writer is not None
@@ -84,21 +98,8 @@ class SplitWriter:
             self._close()
 
     def _open(self) -> None:
-        import pyarrow.parquet as pq
-
-        leaves = [leaf for field in self._schema for leaf in _leaf_paths(field.name, field.type)]
-        plain = [leaf for leaf in leaves if leaf.startswith("images.")]
-        packed = [leaf for leaf in leaves if leaf not in plain]
         self._file = self._part(self.files).open("wb")
-        self._writer = pq.ParquetWriter(
-            self._file,
-            schema=self._schema,
-            use_content_defined_chunking=CHUNKING,
-            write_page_index=True,
-            compression={**dict.fromkeys(plain, "none"), **dict.fromkeys(packed, "snappy")},
-            use_dictionary=packed,
-            column_encoding=dict.fromkeys(plain, "PLAIN"),
-        )
+        self._writer = open_parquet(self._file, self._schema)
         self.files += 1
 
     def _close(self) -> None:
@@ -113,12 +114,30 @@ class SplitWriter:
         self._open_bytes = 0
 
 
-def _leaf_paths(path: str, kind: pyarrow.DataType) -> list[str]:
-    """Return the parquet paths of a column's leaves, such as `images.list.element.bytes`."""
+def open_parquet(file: IO[bytes], schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
+    """Return a writer of parquet in the layout of this module: images as they are, everything else packed."""
+    import pyarrow.parquet as pq
+
+    leaves = [leaf for field in schema for leaf in _list_leaves(field.name, field.type)]
+    plain = [path for path, is_image in leaves if is_image]
+    packed = [path for path, is_image in leaves if not is_image]
+    return pq.ParquetWriter(
+        file,
+        schema=schema,
+        use_content_defined_chunking=CHUNKING,
+        write_page_index=True,
+        compression={**dict.fromkeys(plain, "none"), **dict.fromkeys(packed, "snappy")},
+        use_dictionary=packed,
+        column_encoding=dict.fromkeys(plain, "PLAIN"),
+    )
+
+
+def _list_leaves(path: str, kind: pyarrow.DataType) -> list[tuple[str, bool]]:
+    """Return the parquet paths of a column's leaves (`images.list.element.bytes`), and which are bytes of images."""
     import pyarrow as pa
 
     if pa.types.is_list(kind):
-        return _leaf_paths(f"{path}.list.element", kind.value_type)
+        return _list_leaves(f"{path}.list.element", kind.value_type)
     if pa.types.is_struct(kind):
-        return [leaf for field in kind for leaf in _leaf_paths(f"{path}.{field.name}", field.type)]
-    return [path]
+        return [leaf for field in kind for leaf in _list_leaves(f"{path}.{field.name}", field.type)]
+    return [(path, pa.types.is_binary(kind))]

@@ -15,6 +15,7 @@ from typing import Any
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import RunError
+from datagen.export._checks import Checks
 from datagen.export._dataset import SPLITS, clear_leftovers, explain_disk, put_in_place
 from datagen.export._examples import Example, read_rows
 from datagen.plugins import load_plugin
@@ -50,20 +51,22 @@ def check_view(plan: ViewPlan) -> tuple[Any, Any]:
 def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
     """Write `dataset` (an exported folder) through a view to `out`, replacing an older export of the same name.
 
-    Raises RunError where the view has no example of this run, or the folder cannot be written.
+    Raises RunError where the view has no example of this run, a weight or an image is not sound (`Checks`), the format
+    cannot hold an example, or the folder cannot be written.
     """
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    counts: dict[str, int] = {}
+    checks, counts = Checks(dataset), dict[str, int]()
     try:
         with explain_disk(out):
             _refuse_stranger(out)
             clear_leftovers(partial, out, old)
             partial.mkdir(parents=True)
             for split in list_splits(dataset):
-                examples: Iterator[Example] = view.view(read_rows(dataset, split), view_options)
-                counts[split] = format_.write(examples, partial, split, format_options)
+                examples: Iterator[Example] = view.view(checks.check_rows(read_rows(dataset, split)), view_options)
+                counts[split] = format_.write(checks.check_examples(examples), partial, split, format_options)
+            checks.check_weighted()
             if not any(counts.values()):
                 needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
                 hint = f"it needs {needs}"

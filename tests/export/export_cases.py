@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from PIL import Image
@@ -24,6 +25,14 @@ def draw_png(color: str, size_px: int = 16) -> bytes:
     """A real PNG of one colour."""
     buffer = io.BytesIO()
     Image.new("RGB", (size_px, size_px), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def draw_noise(size_px: int, seed: int = 0) -> bytes:
+    """A real PNG of random pixels, which nothing compresses: 3 x size_px x size_px bytes and a little more."""
+    buffer = io.BytesIO()
+    noise = Random(seed).randbytes(3 * size_px * size_px)
+    Image.frombytes("RGB", (size_px, size_px), noise).save(buffer, "PNG", compress_level=0)
     return buffer.getvalue()
 
 

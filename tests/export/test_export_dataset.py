@@ -15,12 +15,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from export_cases import COLORS, POLICY, SCORERS, draw_png, export, make_items, make_prompt
+from export_cases import COLORS, POLICY, SCORERS, draw_noise, draw_png, export, make_items, make_prompt
 from PIL import Image
 
 from datagen.errors import RunError
 from datagen.export import ExportItem, split_of
+from datagen.export._columns import pack_json
 from datagen.records import Segment
+from datagen.weighting import receipt_of
 
 
 def load(folder: Path, **options: Any) -> Any:
@@ -67,9 +69,7 @@ def test_everything_comes_back_through_load_dataset(
         assert (row["candidate"], row["seed"], row["mode"]) == (sample.candidate, sample.seed, "think")
         assert (row["switch"], row["finish"], row["engine"]) == ("autonomous", "stop", "embedded 0.1")
         assert json.loads(row["settings"]) == sample.settings
-        receipt = json.loads(row["receipt"])
-        assert receipt["rewards"] == {"text": item.rewards.text, "image": item.rewards.image}
-        assert receipt["policy"] == POLICY.model_dump(mode="json")
+        assert row["receipt"] == pack_json(receipt_of(item.rewards, POLICY, item.weight.reason))
 
 
 def test_image_bytes_are_stored_as_the_model_made_them(items: list[ExportItem], tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_memory_holds_a_row_group_and_not_the_dataset(tmp_path: Path, monkeypatc
         nonlocal most
         for k in range(60):
             (item,) = make_items([make_prompt(k)], candidates=1)
-            image = Segment("image", "image", image=os.urandom(megabyte))
+            image = Segment("image", "image", image=draw_noise(600, k))
             yield replace(item, sample=replace(item.sample, segments=(image,)))
             most = max(most, tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes())
 

@@ -1,0 +1,79 @@
+"""IRG's interleaved data for BAGEL: parquet with one column `conversation`, a flag for each piece of it.
+
+    [{"role": "user", "content": "…", "need_loss": false},
+     {"role": "assistant", "content": [{"type": "text", "content": "…", "need_loss": true},
+      {"type": "image", "content": "<base64>", "need_loss": true, "need_vae": true, "need_vit": true}]}]
+
+as JSON text. Each `task` has a folder of its own, as IRG's six learning modes have. An image that is learned and goes
+on being read has both flags: BAGEL puts it into the sequence once noised, to learn, and once clean, to see. An image
+that is only read says how (`sees`), or enters both ways. IRG reads text from the user alone, so images before the
+answer stand in a turn of the assistant, without loss; and it skips empty pieces, which are left out here.
+
+Where the files lie and what tells BAGEL of them: `_bagel`. Source: `MultiThinkInterleaveT2IDataset` in
+SFT/data/interleave_datasets of github.com/Osilly/Interleaving-Reasoning-Generation at 3eee315 (arXiv 2509.06945).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from datagen.export._columns import pack_json
+from datagen.export._examples import Example, Part
+from datagen.export.formats._bagel import BagelOptions, BagelWriter
+from datagen.export.formats._repeats import weight_of
+from datagen.export.formats._turns import refuse_preference
+
+Options = BagelOptions
+WEIGHTS = "repeat"
+LOSES = (
+    "the loss on the switch, and weights apart for text and image: their mean is rounded to a number of repeats, right "
+    "on average"
+)
+
+
+def write(examples: Iterable[Example], folder: Path, split: str, options: BagelOptions) -> int:
+    """Write the examples of one split and return how many are read at least once."""
+    from datasets import Features, Value
+
+    text = Value("string")
+    features = Features({"conversation": text, "id": text, "weight": Value("float64")})
+    with BagelWriter(folder, split, features, options.root, interleaved=True) as writer:
+        for example in examples:
+            refuse_preference(example, "bagel_conversation")
+            packed = pack_json(make_conversation(example.parts))
+            row = {"conversation": packed, "id": example.id, "weight": weight_of(example.parts)}
+            group = example.task.replace(" ", "_")
+            writer.add(group, options.count(example, example.parts), row, len(packed))
+    return writer.rows
+
+
+def make_conversation(parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Return the turns of an example: prompts are the user's, all else is the assistant's."""
+    last = max((k for k, part in enumerate(parts) if part.kind == "text" or part.learned), default=-1)
+    packed = [(part, _pack(part, read_on=k < last)) for k, part in enumerate(parts)]
+    turns: list[dict[str, Any]] = []
+    for asked, stretch in groupby(packed, key=lambda each: each[0].kind == "text" and each[0].role == "prompt"):
+        if asked:
+            turns += [{"role": "user", "content": part.text, "need_loss": False} for part, _ in stretch]
+        elif content := [piece for _, piece in stretch if piece]:
+            turns.append({"role": "assistant", "content": content})
+    return turns
+
+
+def _pack(part: Part, read_on: bool) -> dict[str, Any]:
+    """Return a piece, or nothing for one that IRG would skip: empty text, or an image that nothing comes after."""
+    if part.kind == "text":
+        return {"type": "text", "content": part.text, "need_loss": part.learned} if part.text else {}
+    both = not part.sees
+    flags = {
+        "need_loss": part.learned,
+        "need_vae": read_on and (both or "vae" in part.sees),
+        "need_vit": read_on and (both or "vit" in part.sees),
+    }
+    if not any(flags.values()):
+        return {}
+    return {"type": "image", "content": base64.b64encode(part.image).decode("ascii"), **flags}

@@ -1,0 +1,69 @@
+"""BAGEL's editing data: parquet with `image_list` and `instruction_list`, an image to draw from an earlier one.
+
+    image_list          PNG bytes, two or more in order
+    instruction_list    for each step from one image to the next, a list of one instruction: the texts between them
+    id, weight          for people; BAGEL reads neither
+
+Texts before the first image open the first instruction, since BAGEL begins with an image. Of two images it sees the
+first and learns the second; of more it takes a random stretch. Where the files lie and what tells BAGEL of them:
+`_bagel`. Source: `UnifiedEditIterableDataset` in data/interleave_datasets/edit_dataset.py of
+github.com/ByteDance-Seed/Bagel at 056b5fd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from datagen.export._examples import Example, Part
+from datagen.export.formats._bagel import BagelOptions, BagelWriter
+from datagen.export.formats._repeats import weight_of
+from datagen.export.formats._turns import join_parts, refuse, refuse_preference
+
+Options = BagelOptions
+WEIGHTS = "repeat"
+LOSES = (
+    "the loss on text, on the first image and on the switch, and the place of texts before the first image; weights "
+    "are rounded to numbers of repeats, right on average"
+)
+
+
+def write(examples: Iterable[Example], folder: Path, split: str, options: BagelOptions) -> int:
+    """Write the examples of one split; return how many are read at least once. Raises RunError below two images."""
+    from datasets import Features, List, Value
+
+    text = Value("string")
+    columns = {"image_list": List(Value("binary")), "instruction_list": List(List(text))}
+    features = Features({**columns, "id": text, "weight": Value("float64")})
+    with BagelWriter(folder, split, features, options.root, interleaved=True) as writer:
+        for example in examples:
+            refuse_preference(example, "bagel_edit")
+            images = [part for part in example.parts if part.kind == "image"]
+            if len(images) < 2 or example.parts[-1].kind != "image":
+                hint = (
+                    "choose a view whose examples draw an image from an earlier one, such as `pieces` of a reflection"
+                )
+                raise refuse(example, "bagel_edit", "anything but an image drawn from an earlier one", hint)
+            row = {
+                "image_list": [part.image for part in images],
+                "instruction_list": [[step] for step in list_instructions(example.parts)],
+                "id": example.id,
+                "weight": weight_of(images[1:]),
+            }
+            size = sum(len(part.image) for part in images)
+            writer.add("unified_edit", options.count(example, images[1:]), row, size)
+    return writer.rows
+
+
+def list_instructions(parts: Iterable[Part]) -> list[str]:
+    """Return what is said from each image to the next; what is said before the first image opens the first of them."""
+    steps: list[list[Part]] = [[]]
+    images = 0
+    for part in parts:
+        if part.kind == "text":
+            steps[-1].append(part)
+            continue
+        images += 1
+        if images > 1:
+            steps.append([])
+    return [join_parts(step) for step in steps[: images - 1]]

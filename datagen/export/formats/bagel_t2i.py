@@ -1,0 +1,45 @@
+"""BAGEL's text-to-image data: parquet with `image` and `captions`, an image to draw from a text.
+
+    image       PNG bytes
+    captions    JSON text {"caption": …}: all texts of the example before its image; BAGEL draws one value of it
+    id, weight  for people; BAGEL reads neither
+
+Where the files lie and what tells BAGEL of them: `_bagel`. Source: `T2IIterableDataset` in data/t2i_dataset.py of
+github.com/ByteDance-Seed/Bagel at 056b5fd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from datagen.export._columns import pack_json
+from datagen.export._examples import Example
+from datagen.export.formats._bagel import BagelOptions, BagelWriter
+from datagen.export.formats._turns import join_parts, refuse, refuse_preference
+
+Options = BagelOptions
+WEIGHTS = "repeat"
+LOSES = (
+    "the loss on text and on the switch, since BAGEL learns the image alone; weights are rounded to numbers of "
+    "repeats, right on average"
+)
+
+
+def write(examples: Iterable[Example], folder: Path, split: str, options: BagelOptions) -> int:
+    """Write the examples of one split; return how many are read at least once. Raises RunError but for one image."""
+    from datasets import Features, Value
+
+    text = Value("string")
+    features = Features({"image": Value("binary"), "captions": text, "id": text, "weight": Value("float64")})
+    with BagelWriter(folder, split, features, options.root, interleaved=False) as writer:
+        for example in examples:
+            refuse_preference(example, "bagel_t2i")
+            *before, last = example.parts
+            if last.kind != "image" or any(part.kind == "image" for part in before):
+                hint = "choose a view whose examples are texts with one image behind them"
+                raise refuse(example, "bagel_t2i", "anything but texts with one image behind them", hint)
+            row = {"image": last.image, "captions": pack_json({"caption": join_parts(before)})}
+            repeats = options.count(example, (last,))
+            writer.add("t2i_pretrain", repeats, {**row, "id": example.id, "weight": last.loss}, len(last.image))
+    return writer.rows

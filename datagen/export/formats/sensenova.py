@@ -1,0 +1,106 @@
+"""SenseNova-U1's training data: JSON lines of conversations, and a meta file that says how often each is read.
+
+    {split}.json                    {name: {"root", "annotation", "repeat_time", "length", "task"}}: `mm_data_path`
+    {split}-t2i-x4.jsonl            {"id", "conversations": [{"from": "human", "value": "…"}, {"from": "gpt", …}],
+                                     "image": ["images/ab/….png"], "width": [512], "height": [512]}
+    images/{ab}/{hash}.png          each image once
+
+Each task and each number of repeats has a file of its own. The task follows from where images stand: `t2i` one at the
+end of the answer; `it2i` the same with images asked about; `interleave_gen` any other answer with images; without an
+image in the answer none (understanding), or `text` where there is no image at all. SenseNova-U1 learns the whole
+answer, so what is only read before the first learned piece is the human's.
+
+Source: training/data/sample and training/sensenovavl/data/multimodal_dataset.py of
+github.com/OpenSenseNova/SenseNova-U1 at 0029177.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import Field
+
+from datagen.export._examples import Example, Part
+from datagen.export._images import read_size
+from datagen.export.formats._files import ImageFolder, pack_line
+from datagen.export.formats._repeats import Repeats
+from datagen.export.formats._turns import join_parts, list_images, refuse, refuse_preference, refuse_tags, split_by_loss
+
+WEIGHTS = "repeat"
+LOSES = (
+    "the loss on the switch, which pieces behind the first learned one are only read, and weights apart for text and "
+    "image: their mean is rounded to a number of repeats, right on average"
+)
+TAGS = ("<image>", "<img>", "</img>", "<IMG_CONTEXT>")
+MOST_IMAGES = 40
+"""SenseNova-U1 skips conversations with more."""
+
+
+class Options(Repeats):
+    """How weights become repeats, and where the trainer will find the folder."""
+
+    root: str = Field("", description="the export's folder as the trainer will name it, such as data/exports/t2i")
+
+
+def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
+    """Write the examples of one split; return how many are read at least once. Raises RunError for a tag in a text."""
+    images, lengths = ImageFolder(folder), Counter[tuple[str, int]]()
+    with ExitStack() as stack:
+        files: dict[tuple[str, int], IO[str]] = {}
+        for example in examples:
+            refuse_preference(example, "sensenova")
+            refuse_tags(example, TAGS, "sensenova")
+            task, line = _make_line(example, images)
+            key = task, options.count(example, example.parts)
+            if not key[1]:
+                continue
+            if key not in files:
+                path = folder / f"{_name(split, *key)}.jsonl"
+                files[key] = stack.enter_context(path.open("w", encoding="utf-8"))
+            files[key].write(pack_line(example.id, line))
+            lengths[key] += 1
+    prefix = f"{options.root.rstrip('/')}/" if options.root else ""
+    meta = {_name(split, *key): _describe(split, key, count, prefix) for key, count in sorted(lengths.items())}
+    (folder / f"{split}.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    return lengths.total()
+
+
+def _make_line(example: Example, images: ImageFolder) -> tuple[str, dict[str, Any]]:
+    human, gpt = split_by_loss(example)
+    pictures = [part for part in example.parts if part.kind == "image"]
+    if len(pictures) > MOST_IMAGES:
+        raise refuse(example, "sensenova", f"more than {MOST_IMAGES} images", "choose a view with shorter examples")
+    line: dict[str, Any] = {
+        "id": example.id,
+        "conversations": [{"from": "human", "value": join_parts(human)}, {"from": "gpt", "value": join_parts(gpt)}],
+    }
+    if pictures:
+        sizes = [read_size(part.image) for part in pictures]
+        line["image"] = list_images(pictures, images.put)
+        line["width"], line["height"] = [width for width, _ in sizes], [height for _, height in sizes]
+    return find_task(human, gpt), line
+
+
+def find_task(human: Iterable[Part], gpt: Iterable[Part]) -> str:
+    """Return the task that an example is of, `und` for the one that SenseNova-U1 gives no name."""
+    asked, answer = [part.kind for part in human], [part.kind for part in gpt]
+    if "image" not in answer:
+        return "und" if "image" in asked else "text"
+    if answer.count("image") == 1 and answer[-1] == "image":
+        return "it2i" if "image" in asked else "t2i"
+    return "interleave_gen"
+
+
+def _name(split: str, task: str, repeats: int) -> str:
+    return f"{split}-{task}-x{repeats}"
+
+
+def _describe(split: str, key: tuple[str, int], length: int, prefix: str) -> dict[str, Any]:
+    task, repeats = key
+    where = {"root": prefix or ".", "annotation": f"{prefix}{_name(split, *key)}.jsonl"}
+    return {**where, "repeat_time": repeats, "length": length, **({} if task == "und" else {"task": task})}
