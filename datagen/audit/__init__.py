@@ -4,12 +4,14 @@
     datagen audit RECIPE --run RUN       also: where the scorers of a run agree, saturate, and drift from another run
 
 A scorer is right about an image if it says of the claims that it judges what is the case. Scenes are those of the
-embedded world, so a recipe needs prompts that it can draw (lexicon `pictograms`); others have their canaries.
+embedded world, so a recipe needs prompts that it can draw (lexicon `pictograms`); others have their canaries. For these
+pictures there are two judges that share nothing (`judges`), and both are shown.
 """
 
 from __future__ import annotations
 
 from datagen.audit.agreement import compare_scorers, find_saturation, list_disagreements, measure_drift, read_said
+from datagen.audit.judges import NAMES, compare_judges, make_judges, rate_judges
 from datagen.audit.scenes import make_cases
 from datagen.audit.trust import Row, ask_scorers, find_bias, rate_changes, rate_scorers
 from datagen.config import Recipe
@@ -22,23 +24,30 @@ DISAGREEMENTS = 10
 
 
 def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
-    """Return the tables `scorers`, `scenes` and `bias` of a recipe's image scorers; nothing is written.
+    """Return the tables `scorers`, `scenes`, `bias` of a recipe's image scorers, and `judges`; nothing is written.
 
     Raises ConfigError when the embedded world can draw none of the recipe's prompts.
     """
     run = Run(recipe, "audit")  # a name alone
     prompts = [draw(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
-    opinions = ask_scorers(run, make_cases(prompts, seed))
+    cases = list(make_cases(prompts, seed))
+    opinions = ask_scorers(run, cases)
     if not opinions:
         hint = "audit a recipe with `lexicon: pictograms`, or mark canaries: datagen mark RUN ID"
         raise ConfigError("no scene is known for these prompts and scorers", where=recipe.name, hint=hint)
-    return {"scorers": rate_scorers(opinions), "scenes": rate_changes(opinions), "bias": find_bias(opinions)}
+    return {
+        "scorers": rate_scorers(opinions),
+        "scenes": rate_changes(opinions),
+        "bias": find_bias(opinions),
+        "judges": rate_judges(make_judges(run), cases),
+    }
 
 
 def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:
     """Return the tables `agreement`, `saturation`, `disagreements` and, with an earlier run, `drift`.
 
-    The scores of a run are held in memory, its pictures are not read.
+    A run that one of the two judges of pictograms scored also has `judges on the run` and `divided`. The scores of a
+    run are held in memory, its pictures are read for the judges alone, a shard at a time.
     """
     said = list(read_said(run))
     tables = {
@@ -46,4 +55,6 @@ def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:
         "saturation": find_saturation(said),
         "disagreements": list_disagreements(said, DISAGREEMENTS),
     }
+    if run.recipe.detector.name in NAMES:
+        tables["judges on the run"], tables["divided"] = compare_judges(make_judges(run), run, DISAGREEMENTS)
     return tables if before is None else {**tables, "drift": measure_drift(said, list(read_said(before)))}

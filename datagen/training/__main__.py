@@ -1,7 +1,8 @@
-"""Train the weights that ship with datagen, from nothing, in two commands:
+"""Train the weights that ship with datagen, from nothing: the model in two commands, its learned detector in a third.
 
     python -m datagen.training codec --out .train/codec
     python -m datagen.training lm --codec .train/codec --out .train/lm
+    python -m datagen.training detector --out .train/detector
 
 Stop and call again: each goes on where it was. `.train/lm` is then a whole checkpoint folder; use it with
 `datagen build --set backend.checkpoint=.train/lm`, and measure it with `datagen bench model --checkpoint .train/lm`.
@@ -57,6 +58,23 @@ def lm(
         save_every=save_every,
         device=device,
     )
+
+
+@app.command()
+def detector(
+    out: OutOption,
+    codec: Annotated[Path | None, typer.Option(help="Folder with the image tokenizer [the shipped one].")] = None,
+    steps: int = 800,
+    batch: int = 32,
+    seed: int = 0,
+    init: Annotated[Path | None, typer.Option(help="File of weights to start from.")] = None,
+    save_every: int = 100,
+) -> None:
+    """Train the learned detector on true scenes and pieces of them."""
+    from datagen.backends.embedded.backend import SHIPPED
+    from datagen.training.detector import train_detector
+
+    train_detector(out, codec=codec or SHIPPED, steps=steps, batch=batch, seed=seed, init=init, save_every=save_every)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""The two judges of pictograms side by side: one of geometry, one that learned to see, on scenes and on a run.
+
+`pictograms` compares templates, and an OCR reads the words; `learned` is a network that reads them too. They share no
+code and no figure, so that where both say the same of an image, neither of their faults explains it. Asked are the
+scorers that see with a detector or read, whatever the recipe's rewards: strict verdicts, all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from datagen.audit.scenes import TRUE, Case
+from datagen.audit.trust import Row, truth_for
+from datagen.pipeline import Run
+from datagen.plugins import load_plugin
+from datagen.records import Prompt, Sample
+from datagen.rewards import attribute, comparison, counting, spatial, text
+from datagen.rewards._tools import Tools, make_tools
+
+NAMES = ("pictograms", "learned")
+"""The detectors."""
+_SCORERS = {module.__name__: module for module in (counting, comparison, attribute, spatial, text)}
+Judges = Mapping[str, Tools]
+_Marks = dict[tuple[str, ...], list[dict[str, bool]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a judge saw in one sample: what each scorer said and why, and the things with their colours, sorted."""
+
+    says: dict[str, bool]
+    reason: str
+    things: list[tuple[str, str]]
+
+    @property
+    def passes(self) -> bool:
+        """Whether every scorer that judged says yes."""
+        return all(self.says.values())
+
+
+def make_judges(run: Run) -> Judges:
+    """Return for each detector the tools that see with it; one that cannot read has the OCR of the run."""
+    judges = {}
+    for name in NAMES:
+        detect = load_plugin("rewards.detectors", name, "build").build({})
+        judges[name] = make_tools(detect, getattr(detect, "read_text", run.tools.read_text))
+    return judges
+
+
+def look(tools: Tools, prompt: Prompt, sample: Sample) -> Seen:
+    """Return what a judge sees in the image of a sample; raises OSError when it is damaged."""
+    verdicts = {name: module.score(prompt, sample, tools) for name, module in _SCORERS.items()}
+    judged = {name: verdict for name, verdict in verdicts.items() if verdict.value is not None}
+    says = {name: bool(verdict.evidence["passed"]) for name, verdict in judged.items()}
+    things = sorted((thing.label, thing.color) for thing in tools.detect(sample.image or b""))
+    return Seen(says, "; ".join(verdict.reason for verdict in judged.values()), things)
+
+
+def rate_judges(judges: Judges, cases: Iterable[Case]) -> list[Row]:
+    """Return for each weakness, true scenes and broken ones apart, how often each judge is right and both agree.
+
+    A judge is right about a scene if each scorer says what is the case; what is open does not count.
+    """
+    marks: _Marks = {}
+    for case in cases:
+        sample = case.as_sample()
+        truth = {name: truth_for(case, module.JUDGES) for name, module in _SCORERS.items()}
+        seen = {judge: look(tools, case.prompt, sample).says for judge, tools in judges.items()}
+        asked = [name for name, holds in truth.items() if holds is not None and all(name in s for s in seen.values())]
+        right = {judge: all(says[name] == truth[name] for name in asked) for judge, says in seen.items()}
+        agree = _equal([[says[name] for name in asked] for says in seen.values()])
+        for weakness in ("all", case.prompt.weakness):
+            scenes = "true" if case.change == TRUE else "broken"
+            marks.setdefault((weakness, scenes), []).append({**right, "agree": agree})
+    return _tally(marks, ("weakness", "scenes"))
+
+
+def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list[Row]]:
+    """Return by weakness how often the judges agree on what a model drew, and up to `most` samples that divide them.
+
+    `same things` and `same colours` compare all that was found, `same verdict` whether the sample passes; then the
+    shares that pass by each judge. Images are read shard by shard. Raises OSError for one that is damaged.
+    """
+    marks: _Marks = {}
+    divided: list[Row] = []
+    for prompt, sample in _read_drawn(run):
+        seen = {judge: look(tools, prompt, sample) for judge, tools in judges.items()}
+        passes = {f"{judge} passes": one.passes for judge, one in seen.items()}
+        same = {
+            "same things": _equal([[label for label, _ in one.things] for one in seen.values()]),
+            "same colours": _equal([one.things for one in seen.values()]),
+            "same verdict": _equal(list(passes.values())),
+        }
+        for weakness in ("all", prompt.weakness):
+            marks.setdefault((weakness,), []).append({**same, **passes})
+        if not same["same verdict"] and len(divided) < most:
+            divided.append({"sample": sample.id, **{judge: one.reason for judge, one in seen.items()}})
+    return _tally(marks, ("weakness",)), divided
+
+
+def _read_drawn(run: Run) -> Iterator[tuple[Prompt, Sample]]:
+    """Yield the samples of a run that have an image, with their prompts."""
+    for shard in run.folder.list_shards("samples"):
+        prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+        for sample in run.folder.read_samples(shard):
+            if sample.image is not None:
+                yield prompts[sample.prompt_id], sample
+
+
+def _equal(each: Sequence[object]) -> bool:
+    return all(one == each[0] for one in each)
+
+
+def _tally(marks: _Marks, keys: tuple[str, ...]) -> list[Row]:
+    """Return a row for each group of marks: its names, how many, and the share of each mark in [0, 1]."""
+    rows: list[Row] = []
+    for names, each in sorted(marks.items()):
+        row: Row = {**dict(zip(keys, names, strict=True)), "cases": len(each)}
+        rows.append(row | {mark: sum(one[mark] for one in each) / len(each) for mark in each[0]})
+    return rows

@@ -1,0 +1,69 @@
+"""Both judges of pictograms on scenes that neither was made with, and that a faulty one is found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.audit.judges import compare_judges, make_judges, rate_judges
+from datagen.audit.scenes import Case, make_cases
+from datagen.audit.trust import Row
+from datagen.config import make_recipe
+from datagen.pipeline import Run
+from datagen.prompts.templated import draw
+from datagen.rewards._tools import make_tools
+from tests.helpers.runs import build_here, small_recipe
+
+WEAKNESSES = ["counting", "spatial", "attributes", "text_rendering"]
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    recipe = make_recipe({"taxonomy": WEAKNESSES, "lexicon": "pictograms", "rewards": ["counting"], "name": "a"})
+    return Run(recipe, "audit")
+
+
+@pytest.fixture(scope="module")
+def cases(run: Run) -> list[Case]:
+    return list(make_cases([draw(skill, k, 77) for skill in run.taxonomy.skills for k in range(12)], 77))
+
+
+def find_row(rows: list[Row], weakness: str, scenes: str) -> dict[str, Any]:
+    (row,) = [row for row in rows if (row["weakness"], row["scenes"]) == (weakness, scenes)]
+    return dict(row)
+
+
+def test_each_judge_is_right_on_true_and_on_broken_scenes(run: Run, cases: list[Case]) -> None:
+    rows = rate_judges(make_judges(run), cases)
+    assert {row["weakness"] for row in rows} == {"all", *WEAKNESSES}
+    for scenes, floor in (("true", 0.98), ("broken", 0.95)):
+        row = find_row(rows, "all", scenes)
+        assert row["cases"] >= 100
+        assert row["pictograms"] >= floor
+        assert row["learned"] >= floor
+        assert row["agree"] >= row["pictograms"] + row["learned"] - 1
+
+
+def test_a_judge_that_sees_nothing_is_found_out(run: Run, cases: list[Case]) -> None:
+    judges = {"learned": make_judges(run)["learned"], "blind": make_tools(lambda image: [], lambda image: [])}
+    row = find_row(rate_judges(judges, cases), "all", "true")
+    assert row["blind"] == 0
+    assert row["agree"] == pytest.approx(1 - row["learned"])
+
+
+def test_judges_are_compared_on_what_was_drawn(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(backend={"wrong": 0.5}), tmp_path / "run")
+    judges = make_judges(run)
+    rows, divided = compare_judges(judges, run, most=3)
+    by = {row["weakness"]: row for row in rows}
+    assert by["all"]["cases"] == 20
+    assert by["all"]["same verdict"] == by["all"]["same things"] == 1
+    assert 0 < by["all"]["pictograms passes"] == by["all"]["learned passes"] < 1
+    assert divided == []
+    blind = {**judges, "blind": make_tools(lambda image: [], lambda image: [])}
+    rows, divided = compare_judges(blind, run, most=3)
+    assert rows[0]["same things"] == 0
+    assert len(divided) == 3
+    assert all("found" in str(row["blind"]) for row in divided)

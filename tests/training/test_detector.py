@@ -1,0 +1,60 @@
+"""The learned detector's training: a stopped one ends where one that was never stopped ends, and it learns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from datagen.backends.embedded.backend import SHIPPED
+from datagen.rewards.detectors._cells import CellNet, load_net
+from datagen.rewards.detectors.learned import WEIGHTS, LearnedDetector
+from datagen.training.__main__ import app
+from datagen.training.detector import train_detector
+from datagen.training.state import TrainingState
+
+
+def train(out: Path) -> CellNet:
+    return train_detector(out, codec=SHIPPED, steps=4, batch=4, seed=0, init=None, save_every=2)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(tmp_path / "whole")
+    save = TrainingState.save
+
+    def save_and_stop(self: TrainingState, step: int) -> None:
+        save(self, step)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "cut")
+    resumed = train(tmp_path / "cut")
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_what_it_writes_is_a_detector(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["detector", "--out", str(tmp_path), "--steps", "2", "--batch", "2", "--init", str(WEIGHTS)]
+    )
+    assert done.exit_code == 0, done.output
+    assert LearnedDetector(tmp_path / "detector.safetensors").labels
+    assert (tmp_path / "detector.safetensors").stat().st_size <= 4 * 2**20
+
+
+def test_it_begins_to_learn(tmp_path: Path) -> None:
+    train_detector(tmp_path, codec=SHIPPED, steps=100, batch=4, seed=1, init=None, save_every=100)
+    first, last = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert last["loss"] < first["loss"] < 4  # a fresh network begins near log(51) + 0.3 * log(10) = 4.6
+
+
+def test_the_shipped_weights_are_of_this_network() -> None:
+    net = load_net(WEIGHTS)
+    starts, tones = net(torch.zeros(2, 96, 96, 3))
+    assert (starts.shape, tones.shape) == ((2, 36, 51), (2, 36, 10))
+    assert not net.training
