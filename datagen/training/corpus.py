@@ -78,7 +78,11 @@ def make_batches(
     Sequences of like length share a batch, padded on the right to a multiple of 8 with weight 0.
     """
     rng = random.Random(f"{seed}/{chunk}")
-    rows = [make_example(rng, *draw_unheld(rng, draw_prompt), writer, tasks) for _ in range(size * batches)]
+    rows, other = [], draw_unheld(rng, draw_prompt)
+    for _ in range(size * batches):
+        prompt = draw_unheld(rng, draw_prompt)
+        rows.append(make_example(rng, *prompt, writer, tasks, other[1]))
+        other = prompt
     rows.sort(key=lambda row: len(row.ids))
     groups = [rows[k * size : (k + 1) * size] for k in range(batches)]
     rng.shuffle(groups)

@@ -52,11 +52,12 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a sequence is about: a prompt, its claims, and a scene in which they hold."""
+    """What a sequence is about: a prompt, its claims, a scene in which they hold, and one made for another prompt."""
 
     text: str
     claims: tuple[Claim, ...]
     scene: Scene
+    other: Scene | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ class Writer:
 
         What is seen, and what it means for each claim, comes first: the answer then follows from what is written.
         """
-        seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
+        seen = example.scene
+        if rng.random() < 0.6:
+            seen = example.other if example.other and rng.random() < 0.4 else spoil(example.claims, seen, rng)
         if rng.random() < 0.6:
             asked = rng.choice(list(WHOLE.values())).format(example.text)
             reply = "No" if list_faults(example.claims, seen) else "Yes"
@@ -186,13 +189,20 @@ TASKS: dict[str, dict[Write, float]] = {
 Half of what the second one sees are rewrites: to copy what is claimed, above all letters, is learned last."""
 
 
-def make_example(rng: random.Random, text: str, claims: tuple[Claim, ...], writer: Writer, tasks: str) -> Draft:
-    """Return one training sequence about a prompt, of a kind drawn by its share."""
+def make_example(
+    rng: random.Random,
+    text: str,
+    claims: tuple[Claim, ...],
+    writer: Writer,
+    tasks: str,
+    other: tuple[Claim, ...] | None = None,
+) -> Draft:
+    """Return a training sequence about a prompt, of a kind drawn by its share; `other` are claims of another prompt."""
     kinds = TASKS[tasks]
     write = rng.choices(list(kinds), list(kinds.values()))[0]
     if write != Writer.rewrite and rng.random() < REWORDED_SHARE:
         text = reword(claims, rng.choice(STYLES), rng)
-    return write(writer, Example(text, claims, lay_out(claims, rng)), rng)
+    return write(writer, Example(text, claims, lay_out(claims, rng), other and lay_out(other, rng)), rng)
 
 
 def write_reply(claims: Sequence[Claim], style: str, rng: random.Random) -> str:
