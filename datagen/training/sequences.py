@@ -202,7 +202,7 @@ def make_example(
     write = rng.choices(list(kinds), list(kinds.values()))[0]
     if write != Writer.rewrite and rng.random() < REWORDED_SHARE:
         text = reword(claims, rng.choice(STYLES), rng)
-    return write(writer, Example(text, claims, lay_out(claims, rng), other and lay_out(other, rng)), rng)
+    return write(writer, Example(text, claims, lay_out(claims, rng), lay_out(other, rng) if other else None), rng)
 
 
 def write_reply(claims: Sequence[Claim], style: str, rng: random.Random) -> str:
