@@ -43,6 +43,7 @@ class S3Server:
             f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={ports[0]}",
             f"-s3.config={folder / 'identities.json'}", f"-master.port={ports[1]}", f"-volume.port={ports[2]}",
             f"-filer.port={ports[3]}", "-volume.max=20", "-master.volumeSizeLimitMB=64", "-master.telemetry=false",
+            "-s3.port.iceberg=0", "-s3.port.lance=0",  # fixed ports, which two servers cannot share
         ]  # fmt: skip
 
     def __enter__(self) -> Self:
