@@ -161,7 +161,8 @@ def export(
     name = "exports." + f"{view}-{form}".lower().replace(".", "_")
     opened = open_run(run, [f"{name}.view={view}", f"{name}.format={form}"] if view else [])
     with opened.folder.hold(), Board() as board:
-        result = export_run(opened, weigh_run(opened, board), board)
+        # weighed as it was: a form that turns out to be refused must not stay in the run's recipe
+        result = export_run(opened, weigh_run(open_run(run), board), board)
     rows = {f"{split} rows": count for split, count in result.rows.items()}
     print_facts({"dataset": result.path, **rows, "size": format_bytes(result.file_bytes)})
 

@@ -51,7 +51,10 @@ def weigh_run(run: Run, watch: Watch) -> Weighed:
 
 
 def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
-    """Write dataset/ from the samples and their weights. Raises RunError when they do not fit each other."""
+    """Write dataset/ from the samples and their weights, then every form under `exports`, and note the recipe.
+
+    Raises RunError when samples and weights do not fit each other, or a form cannot hold what its view gives.
+    """
     items = (
         ExportItem(
             prompt,
@@ -82,6 +85,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             watch.say(f"{made.path}: {sum(made.examples.values()):,} examples")
             if not run.folder.is_local:
                 run.folder.put_tree(made.path, f"exports/{plan.name}")
+        save_recipe(run)
         if run.folder.is_local:
             return result
         run.folder.put_tree(out, "dataset")
