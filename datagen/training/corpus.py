@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import re
-import string
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -20,7 +19,7 @@ from datagen.records import Claim, hash_of
 from datagen.shipped import shipped_path
 from datagen.taxonomy import load_taxonomy
 from datagen.taxonomy.space import Skill
-from datagen.training.sequences import Draft, Writer, make_example, write_reply
+from datagen.training.sequences import Draft, Writer, make_example, random_letters, write_reply
 from datagen.training.wordings import STYLES
 
 HELD_OUT_ONE_IN = 10
@@ -51,7 +50,7 @@ class PromptSource:
         if weakness != "text_rendering" or rng.random() < 0.5:
             return prompt.text, prompt.claims
         word = str(prompt.claims[0].value)
-        letters = "".join(rng.choices(string.ascii_uppercase, k=len(word)))
+        letters = random_letters(rng, len(word))
         return prompt.text.replace(f'"{word}"', f'"{letters}"'), (Claim("text", value=letters),)
 
 

@@ -35,6 +35,8 @@ DIRECT_SHARE = 0.12
 """Share of the drawings without a thought."""
 REWORDED_SHARE = 0.4
 """Share of the prompts in other words than a template's: what prompt expansion will ask for."""
+_SIDES = frozenset({"left", "right", "above", "below"})
+"""The one word of a rewrite that says how two things stand; turned around with them, it is learned last."""
 
 
 @dataclass(slots=True)
@@ -137,7 +139,8 @@ class Writer:
         reply = write_reply(example.claims, style, rng)
         claimed, encoded = find_claimed(reply, example.claims), self.vocab.tokenizer.encode(reply)
         for token, (start, end) in zip(encoded.ids, encoded.offsets, strict=True):
-            draft.add([token], DECISIVE if any(start < b and a < end for a, b in claimed) else 1.0)
+            says = [reply[a:b] for a, b in claimed if start < b and a < end]
+            draft.add([token], SETTLING / 2 if says and says[0] in _SIDES else DECISIVE if says else 1.0)
         draft.add([self.vocab.eos])
         return draft
 
@@ -216,7 +219,7 @@ def find_claimed(text: str, claims: Sequence[Claim]) -> list[tuple[int, int]]:
     for claim in claims:
         words |= {claim.subject, plural_of(claim.subject)} if claim.subject else set()
         words |= {number_word(claim.value), str(claim.value)} if isinstance(claim.value, int) else {claim.value}
-    words |= {"left", "right", "above", "below"} if any(claim.kind == "relation" for claim in claims) else set()
+    words |= _SIDES if any(claim.kind == "relation" for claim in claims) else set()
     pattern = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     return [match.span() for match in re.finditer(rf"\b(?:{pattern})\b", text)]
 
@@ -246,10 +249,15 @@ def answer_truly(question: Question, scene: Scene) -> str:
     return _say(bool(held) and all(held))
 
 
+def random_letters(rng: random.Random, n: int) -> str:
+    """Return `n` capital letters out of five, so that some stand there twice: what is copied wrong the longest."""
+    return "".join(rng.choices(rng.sample(string.ascii_uppercase, 5), k=n))
+
+
 def _random_piece(rng: random.Random) -> str:
     """A quoted run of letters, or a thing with its number and colour."""
     if rng.random() < 0.5:
-        return '"' + "".join(rng.choices(string.ascii_uppercase, k=rng.randint(3, 6))) + '"'
+        return f'"{random_letters(rng, rng.randint(3, 6))}"'
     kind, color, n = rng.choice(list(SHAPES)), rng.choice(list(COLORS)), rng.randint(1, 6)
     return f"{number_word(n)} {color} {kind if n == 1 else plural_of(kind)}"
 
