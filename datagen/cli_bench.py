@@ -20,14 +20,20 @@ def bench_model(
     candidates: Annotated[int, typer.Option(min=8, help="Samples a prompt; pass@k is for this k.")] = 8,
     seed: Annotated[int, typer.Option(help="Of prompts and samples.")] = 1,
     mode: Annotated[str, typer.Option(help="think or direct")] = "think",
+    before: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Show these earlier --json figures beside.")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Judge the embedded model on prompts it was never trained on: how it draws and, if it can, how it reads."""
     from datagen.backends.embedded.backend import SHIPPED
+    from datagen.bench.compare import read_tables, set_beside
     from datagen.bench.model import bench_model as measure
 
+    earlier = read_tables(before) if before else None
     tables = measure(checkpoint or SHIPPED, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
-    show_tables(tables, json)
+    show_tables(set_beside(tables, earlier) if earlier is not None else tables)
+    write_tables(tables, json)
 
 
 @bench.command("generate")
@@ -49,14 +55,19 @@ def bench_generate(
     show_tables({"generate": rows}, json)
 
 
-def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None) -> None:
+def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None = None) -> None:
     """Print each table, and write all of them to `file` as JSON."""
-    import json
-
     from datagen.console import print_table
 
     for title, rows in tables.items():
         if rows:
             print_table(list(rows[0]), [list(row.values()) for row in rows], title)
+    write_tables(tables, file)
+
+
+def write_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None) -> None:
+    """Write tables to `file` as JSON, if there is one."""
+    import json
+
     if file is not None:
         file.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
