@@ -6,6 +6,7 @@ Truth here is the scene itself, by the rules that the scorers use on detections.
 from __future__ import annotations
 
 import random
+import string
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,12 +28,16 @@ def weigh_up(claims: Sequence[Claim], scene: Scene) -> list[str]:
 
     All is Yes if and only if there is no fault. A model that has written so much only has to look for a No.
     """
-    said = []
-    for claim in claims:
-        found = _say_found(claim, scene)
-        holds = not _find_fault(claim, scene) and found != NOTHING
-        said.append(f"{_say_asked(claim)}? {found} {_say(holds)}")
-    return said + [f"no {kind}? {_count(scene, kind)} No" for kind in list_extras(claims, scene)]
+    return [weigh(claim, scene) for claim in claims] + [
+        f"no {kind}? {_count(scene, kind)} No" for kind in list_extras(claims, scene)
+    ]
+
+
+def weigh(claim: Claim, scene: Scene) -> str:
+    """Say of one claim what is asked, what is there, and Yes or No."""
+    found = _say_found(claim, scene)
+    holds = not _find_fault(claim, scene) and found != NOTHING
+    return f"{_say_asked(claim)}? {found} {_say(holds)}"
 
 
 def _say_asked(claim: Claim) -> str:
@@ -62,7 +67,13 @@ def _say_found(claim: Claim, scene: Scene) -> str:
     if not ours or not others:
         return NOTHING
     held = frozenset.intersection(*(find_relations(box_of(a), box_of(b)) for a in ours for b in others))
-    return f"{claim.subject} {' and '.join(sorted(held)) or 'beside'} {claim.value}"
+    places = " ".join(f"{item.kind} {_say_place(item)}" for item in (*ours, *others))
+    return f"{places} {' and '.join(sorted(held)) or 'beside'}"
+
+
+def _say_place(item: Item) -> str:
+    """Return where the middle of an item is, in half cells: a letter across, a number down, `A1` to `I9`."""
+    return f"{string.ascii_uppercase[item.x1 + item.x2 - 2]}{item.y1 + item.y2 - 1}"
 
 
 def _count(scene: Scene, kind: str) -> str:

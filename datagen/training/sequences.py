@@ -24,7 +24,7 @@ from datagen.rewards._questions import ONE_WORD, WHOLE, Question, ask_claims
 from datagen.rewards._relations import find_relations
 from datagen.taxonomy.english import number_word, plural_of
 from datagen.training.codes import CodeTable
-from datagen.training.faults import box_of, find_items, list_faults, spoil, weigh_up
+from datagen.training.faults import box_of, find_items, list_faults, spoil, weigh, weigh_up
 from datagen.training.wordings import STYLES, reword, sum_up, write_brief
 
 DECISIVE = 6.0
@@ -88,8 +88,9 @@ class Writer:
             planned = seen if rng.random() < 0.25 else right
         draft = Draft()
         plan = [vocab.think, *vocab.plan_ids(describe_scene(planned)), vocab.end_think]
+        seen = in_reading_order(seen)
         draft.add(vocab.reflection_ids(example.text, plan, self.table.codes(seen)), 0)
-        self._add_seen(draft, seen, ", ".join(weigh_up(example.claims, seen)))
+        self._add_seen(draft, seen, weigh_up(example.claims, seen))
         faults = "; ".join(list_faults(example.claims, seen)) or "none"
         draft.add([vocab.reflect, *vocab.text_ids("Required improvements: ")])
         first, *rest = vocab.text_ids(faults)
@@ -101,7 +102,7 @@ class Writer:
 
     def caption(self, example: Example, rng: random.Random) -> Draft:
         """An image, right or spoiled, and what is on it."""
-        seen = spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene
+        seen = in_reading_order(spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene)
         draft = Draft()
         draft.add(self.vocab.chat_ids(DESCRIBE, [self.table.codes(seen)]), 0)
         self._add_plan(draft, seen)
@@ -116,17 +117,19 @@ class Writer:
         seen = example.scene
         if rng.random() < 0.6:
             seen = example.other if example.other and rng.random() < 0.4 else spoil(example.claims, seen, rng)
+        seen = in_reading_order(seen)
         if rng.random() < 0.6:
             asked = rng.choice(list(WHOLE.values())).format(example.text)
             reply = "No" if list_faults(example.claims, seen) else "Yes"
-            summary = ", ".join(weigh_up(example.claims, seen))
+            weighed = weigh_up(example.claims, seen)
         else:
             question = rng.choice(ask_claims(example.claims))
             asked, reply = question.text + ONE_WORD, answer_truly(question, seen)
-            summary = sum_up(seen)
+            counted = question.claim.kind in ("count", "part")  # the summary has the number, and nothing claims one
+            weighed = [] if counted else [weigh(question.claim, seen)]
         draft = Draft()
         draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
-        self._add_seen(draft, seen, summary)
+        self._add_seen(draft, seen, weighed)
         draft.add(self.vocab.text_ids(reply), SETTLING)
         draft.add([self.vocab.eos])
         return draft
@@ -154,18 +157,22 @@ class Writer:
         draft.add([self.vocab.eos])
         return draft
 
-    def _add_seen(self, draft: Draft, scene: Scene, summary: str) -> None:
-        """Add what is seen: the plan of it, and a summary in words that makes what follows a matter of reading."""
+    def _add_seen(self, draft: Draft, scene: Scene, weighed: Sequence[str]) -> None:
+        """Add what is seen: its plan, a summary that counts it up, and what that means for each claim.
+
+        Each step only reads the one before, and the first two do not depend on what is asked.
+        """
         draft.add([self.vocab.look])
         self._add_plan(draft, scene)
         verdicts = {*self.vocab.text_ids("Yes"), *self.vocab.text_ids("No")}
-        draft.add(self.vocab.text_ids(";"))  # it ends a list, and weighs as the token that goes on with it
-        for token in [*self.vocab.text_ids(f" {summary}"), self.vocab.end_look]:
-            draft.add([token], SETTLING / 2 if token in verdicts else DECISIVE)
+        for part in (sum_up(scene), ", ".join(weighed)):
+            for token in self.vocab.text_ids(f"; {part}" if part else ""):
+                draft.add([token], SETTLING / 2 if token in verdicts else DECISIVE)
+        draft.add([self.vocab.end_look], DECISIVE)
 
     def _add_plan(self, draft: Draft, scene: Scene) -> None:
-        """Add what is seen, in reading order; its words and the corners where things begin settle it."""
-        for token in self.vocab.plan_ids(describe_scene(in_reading_order(scene))):
+        """Add what is seen; its words and the corners where things begin settle it."""
+        for token in self.vocab.plan_ids(describe_scene(scene)):
             draft.add([token], DECISIVE if token in self.vocab.words_and_corners else 1.0)
 
     def _add_image(self, draft: Draft, scene: Scene, first_cell: float) -> None:

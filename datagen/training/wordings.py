@@ -13,9 +13,7 @@ from collections.abc import Sequence
 
 from datagen.pictograms import Scene
 from datagen.records import Claim
-from datagen.rewards._relations import find_relations
 from datagen.taxonomy.english import article_of, number_word, plural_of
-from datagen.training.faults import box_of, find_items
 
 STYLES = ("short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief")
 """Names of the styles, as an instruction names them."""
@@ -71,27 +69,16 @@ def write_brief(claims: Sequence[Claim]) -> dict[str, object]:
 
 
 def sum_up(scene: Scene) -> str:
-    """Say in words what a scene shows: how many of each kind in which colours, how two kinds stand, what is written.
+    """Count a scene's things up in their order, each with its kind's running number and its colour; words as they are.
 
-    A model that says so after its list of boxes can compare word by word with what was asked.
+    `bottle one pink, cup one red, bottle two pink`: how many there are of a kind stands at its last.
     """
-    kinds = list(dict.fromkeys(item.kind for item in scene.items if item.kind != "text"))
-    parts = [_count_kind(scene, kind) for kind in kinds]
-    if len(kinds) == 2:
-        ours, theirs = (find_items(scene, kind) for kind in kinds)
-        for relation, converse in _CONVERSE.items():
-            if all(relation in find_relations(box_of(a), box_of(b)) for a in ours for b in theirs):
-                parts += [f"{kinds[0]} {relation} {kinds[1]}", f"{kinds[1]} {converse} {kinds[0]}"]
-    return ", ".join(parts + [f'"{item.word}"' for item in scene.items if item.kind == "text"])
-
-
-def _count_kind(scene: Scene, kind: str) -> str:
-    ours = find_items(scene, kind)
-    colors = Counter(item.color for item in ours)
-    noun = kind if len(ours) == 1 else plural_of(kind)
-    if len(colors) == 1:
-        return f"{number_word(len(ours))} {ours[0].color} {noun}"
-    return f"{number_word(len(ours))} {noun}: " + " and ".join(f"{number_word(n)} {c}" for c, n in colors.items())
+    parts, seen = [], Counter[str]()
+    for item in scene.items:
+        seen[item.kind] += 1
+        named = f"{item.kind} {number_word(seen[item.kind])} {item.color}"
+        parts.append(f'"{item.word}"' if item.kind == "text" else named)
+    return ", ".join(parts)
 
 
 def _state(claims: Sequence[Claim], rng: random.Random, *, free: bool) -> str:

@@ -11,7 +11,7 @@ from datagen.pictograms import GRID, Item, Scene
 from datagen.records import Claim
 from datagen.rewards._relations import shared_area
 from datagen.training.corpus import PromptSource
-from datagen.training.faults import box_of, list_faults, spoil
+from datagen.training.faults import box_of, list_faults, spoil, weigh, weigh_up
 
 STAR, MOON = Item("star", "red", 0, 0, 2, 2), Item("moon", "blue", 4, 0, 6, 2)
 PAIR = (Claim("count", "star", "", 1), Claim("count", "moon", "", 1))
@@ -58,3 +58,36 @@ def test_true_scenes_have_no_fault_and_spoiled_ones_have() -> None:
 )
 def test_faults_are_orders(claims: tuple[Claim, ...], items: tuple[Item, ...], faults: list[str]) -> None:
     assert list_faults(claims, Scene("gray", items)) == faults
+
+
+@pytest.mark.parametrize(
+    ("claim", "items", "said"),
+    [
+        (PAIR[0], (STAR, STAR), "one star? two stars No"),
+        (PAIR[1], (STAR,), "one moon? nothing No"),
+        (Claim("attribute", "star", "color", "red"), (STAR, MOON), "star red? star red Yes"),
+        (Claim("relation", "star", "left of", "moon"), (STAR, MOON), "star left of moon? star A1 moon I1 left of Yes"),
+        (Claim("relation", "star", "below", "moon"), (STAR, MOON), "star below moon? star A1 moon I1 left of No"),
+        (Claim("relation", "star", "left of", "moon"), (STAR,), "star left of moon? nothing No"),
+        (Claim("part", "star", "red", 2), (STAR, STAR), "two red stars? two red stars Yes"),
+        (
+            Claim("comparison", "star", "as many as", "moon"),
+            (STAR, MOON),
+            "star as many as moon? one star and one moon Yes",
+        ),
+        (Claim("text", "", "", "GO"), (Item("text", "black", 0, 0, 2, 2, "OG"),), '"GO"? "OG" No'),
+    ],
+)
+def test_a_claim_is_weighed_against_what_is_there(claim: Claim, items: tuple[Item, ...], said: str) -> None:
+    assert weigh(claim, Scene("gray", items)) == said
+
+
+def test_all_is_weighed_yes_if_and_only_if_there_is_no_fault() -> None:
+    source, rng = PromptSource(), random.Random(1)
+    for k in range(300):
+        _, claims = source(rng)
+        scene = lay_out(claims, rng)
+        seen = spoil(claims, scene, rng) if k % 2 else scene
+        weighed = weigh_up(claims, seen)
+        assert all(said.endswith((" Yes", " No")) for said in weighed)
+        assert any(said.endswith(" No") for said in weighed) == bool(list_faults(claims, seen))

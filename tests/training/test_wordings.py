@@ -7,8 +7,9 @@ import random
 
 import pytest
 
+from datagen.pictograms import Item, Scene
 from datagen.records import Claim
-from datagen.training.wordings import STYLES, reword, write_brief
+from datagen.training.wordings import STYLES, reword, sum_up, write_brief
 
 COLORED = (
     Claim("count", "star", "", 3),
@@ -55,3 +56,13 @@ def test_a_brief_is_the_claims() -> None:
 def test_an_unknown_style_is_an_error() -> None:
     with pytest.raises(KeyError):
         reword(PLACED, "haiku", random.Random(0))
+
+
+def test_a_summary_counts_each_kind_in_the_order_of_the_scene() -> None:
+    items = (
+        Item("bottle", "pink", 0, 0, 2, 2),
+        Item("cup", "red", 2, 0, 4, 2),
+        Item("bottle", "gray", 4, 0, 6, 2),
+        Item("text", "black", 0, 4, 2, 6, "OX"),
+    )
+    assert sum_up(Scene("gray", items)) == 'bottle one pink, cup one red, bottle two gray, "OX"'

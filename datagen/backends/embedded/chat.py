@@ -31,7 +31,7 @@ DESCRIBE = "Describe the image."
 """What asks for a caption: the answer is a plan of the things seen, in reading order."""
 MOST_PROMPT = 224
 """Tokens of a chat that the model reads."""
-MOST_LOOK = 128
+MOST_LOOK = 192
 """Tokens of what it sees."""
 MOST_TOKENS = 512
 """Tokens of a chat, what is seen, and the answer together; the model was trained on fewer."""
