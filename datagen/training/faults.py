@@ -6,7 +6,6 @@ Truth here is the scene itself, by the rules that the scorers use on detections.
 from __future__ import annotations
 
 import random
-import string
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import find_relations
 from datagen.rewards._words import name_many
 from datagen.taxonomy.english import number_word, plural_of
+from datagen.training.wordings import place_of
 
 NOTHING = "nothing"
 """What is found where nothing is."""
@@ -67,13 +67,8 @@ def _say_found(claim: Claim, scene: Scene) -> str:
     if not ours or not others:
         return NOTHING
     held = frozenset.intersection(*(find_relations(box_of(a), box_of(b)) for a in ours for b in others))
-    places = " ".join(f"{item.kind} {_say_place(item)}" for item in (*ours, *others))
+    places = " ".join(f"{item.kind} {place_of(item)}" for item in (*ours, *others))
     return f"{places} {' and '.join(sorted(held)) or 'beside'}"
-
-
-def _say_place(item: Item) -> str:
-    """Return where the middle of an item is, in half cells: a letter across, a number down, `A1` to `I9`."""
-    return f"{string.ascii_uppercase[item.x1 + item.x2 - 2]}{item.y1 + item.y2 - 1}"
 
 
 def _count(scene: Scene, kind: str) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import random
+import string
 from collections import Counter
 from collections.abc import Sequence
 
-from datagen.pictograms import Scene
+from datagen.pictograms import Item, Scene
 from datagen.records import Claim
 from datagen.taxonomy.english import article_of, number_word, plural_of
 
@@ -69,16 +70,21 @@ def write_brief(claims: Sequence[Claim]) -> dict[str, object]:
 
 
 def sum_up(scene: Scene) -> str:
-    """Count a scene's things up in their order, each with its kind's running number and its colour; words as they are.
+    """Count a scene's things up in their order: running number of the kind, colour and place; words as they are.
 
-    `bottle one pink, cup one red, bottle two pink`: how many there are of a kind stands at its last.
+    `bottle one pink A1, cup one red E3, bottle two pink A5`: how many there are of a kind stands at its last.
     """
     parts, seen = [], Counter[str]()
     for item in scene.items:
         seen[item.kind] += 1
-        named = f"{item.kind} {number_word(seen[item.kind])} {item.color}"
+        named = f"{item.kind} {number_word(seen[item.kind])} {item.color} {place_of(item)}"
         parts.append(f'"{item.word}"' if item.kind == "text" else named)
     return ", ".join(parts)
+
+
+def place_of(item: Item) -> str:
+    """Return where the middle of an item is, in half cells: a letter across, a number down, `A1` to `I9`."""
+    return f"{string.ascii_uppercase[item.x1 + item.x2 - 2]}{item.y1 + item.y2 - 1}"
 
 
 def _state(claims: Sequence[Claim], rng: random.Random, *, free: bool) -> str:

@@ -65,4 +65,4 @@ def test_a_summary_counts_each_kind_in_the_order_of_the_scene() -> None:
         Item("bottle", "gray", 4, 0, 6, 2),
         Item("text", "black", 0, 4, 2, 6, "OX"),
     )
-    assert sum_up(Scene("gray", items)) == 'bottle one pink, cup one red, bottle two gray, "OX"'
+    assert sum_up(Scene("gray", items)) == 'bottle one pink A1, cup one red E1, bottle two gray I1, "OX"'
