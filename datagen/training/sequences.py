@@ -164,10 +164,9 @@ class Writer:
         """
         draft.add([self.vocab.look])
         self._add_plan(draft, scene)
-        verdicts = {*self.vocab.text_ids("Yes"), *self.vocab.text_ids("No")}
-        for part in (sum_up(scene), ", ".join(weighed)):
-            for token in self.vocab.text_ids(f"; {part}" if part else ""):
-                draft.add([token], SETTLING / 2 if token in verdicts else DECISIVE)
+        draft.add(self.vocab.text_ids(f"; {sum_up(scene)}"), DECISIVE)
+        if weighed:
+            draft.add(self.vocab.text_ids(f"; {', '.join(weighed)}"), SETTLING / 2)
         draft.add([self.vocab.end_look], DECISIVE)
 
     def _add_plan(self, draft: Draft, scene: Scene) -> None:
