@@ -21,9 +21,9 @@ Samples are synthetic: four candidates a prompt, a thought and an image of rando
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
-import os
 import resource
 import statistics
 import struct
@@ -120,6 +120,8 @@ def export(items: Any, out: Path, policy: Policy) -> Path:
 def measure_speed(rows: int, image_bytes: int, home: Path) -> dict[str, Any]:
     """Return seconds of both writers and the median of their ratios, by the clock and by the processor."""
     items = list(make_items(rows, image_bytes, POLICIES[0]))
+    gc.collect()
+    gc.freeze()  # a run streams its samples; here they lie in memory, and are not to be searched for garbage
     out = export(items, home / "dataset", POLICIES[0])
     files = sorted((out / "data").iterdir())
     tables = {path.name: read_groups(path) for path in files}
@@ -156,12 +158,10 @@ def write_tables(tables: dict[str, list[pa.Table]], folder: Path) -> None:
     """Write tables as the export's writer does, by pyarrow alone."""
     folder.mkdir(exist_ok=True)
     for name, groups in tables.items():
-        with (folder / name).open("wb") as file:
-            with _shards.open_parquet(file, groups[0].schema) as writer:
-                for table in groups:
-                    writer.write_table(table)
-            file.flush()
-            os.fsync(file.fileno())
+        with pa.OSFile(str(folder / name), "wb") as file, _shards.open_parquet(file, groups[0].schema) as writer:
+            for table in groups:
+                writer.write_table(table)
+        _shards.sync_file(folder / name)
 
 
 # ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────────────

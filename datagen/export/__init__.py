@@ -1,7 +1,7 @@
 """From a scored and weighed run to a Hugging Face dataset that needs no code of ours.
 
 `export_dataset` takes the samples one by one and writes sharded parquet with the images inside, a split by prompt,
-and a dataset card with sample pictures and a training loss that uses the weights. Memory holds one row group per
+and a dataset card with sample pictures and a training loss that uses the weights. Memory holds two row groups per
 split; the folder appears whole or not at all; the same samples give the same bytes. Make one: `datagen export RUN`.
 
 From there `export_view` leads through a view (a pure function from rows to training examples) into the format of a
@@ -15,7 +15,7 @@ from __future__ import annotations
 from datagen.export._card import CardNotes
 from datagen.export._columns import ExportItem, dataset_features, split_of
 from datagen.export._dataset import ExportResult, export_dataset
-from datagen.export._views import ViewPlan, ViewResult, check_view, export_view
+from datagen.export._views import ViewPlan, ViewResult, check_needs, check_view, export_view
 
 __all__ = [
     "CardNotes",
@@ -23,6 +23,7 @@ __all__ = [
     "ExportResult",
     "ViewPlan",
     "ViewResult",
+    "check_needs",
     "check_view",
     "dataset_features",
     "export_dataset",

@@ -12,7 +12,7 @@ from pathlib import Path
 from datagen.errors import RunError
 from datagen.export._card import CardNotes, Tally, write_card
 from datagen.export._columns import ExportItem, dataset_features, image_bytes_of, row_of, split_of
-from datagen.export._shards import FILE_BYTES, SplitWriter
+from datagen.export._shards import FILE_BYTES, SplitWriter, sync_file
 from datagen.weighting import Policy
 
 SPLITS = ("train", "validation")
@@ -41,8 +41,8 @@ def export_dataset(
 ) -> ExportResult:
     """Write a Hugging Face dataset to `out_dir` and return what was written; replaces a dataset that was there.
 
-    `items` is consumed once, in order, and never held: memory stays at one row group per split. `scorers` are the names
-    of all scorers of the run, in column order. The folder is built beside `out_dir` and renamed, so a killed export
+    `items` is consumed once, in order, and never held: memory stays at two row groups per split. `scorers` are the
+    names of all scorers of the run, in column order. The folder is built beside `out_dir` and renamed: a killed export
     leaves the old dataset or none. A split without rows is left out, as `datasets` refuses to load one. Raises RunError
     where there is no sample at all, a sample's parts do not belong together, a number is not finite, or the folder
     cannot be written.
@@ -101,21 +101,13 @@ def put_in_place(partial: Path, out: Path, old: Path) -> None:
     """Move the finished folder to its place in one step, synced to disk; what was there goes away after it."""
     for path in sorted(partial.rglob("*")):
         if path.suffix != ".parquet":  # those were synced when they were closed
-            _sync(path)
-    _sync(partial)
+            sync_file(path)
+    sync_file(partial)
     if out.exists():
         os.rename(out, old)
     os.rename(partial, out)
-    _sync(out.parent)
+    sync_file(out.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -124,6 +116,6 @@ def explain_disk(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)  # that of pyarrow tells its own story
         hint = "free some space or choose another folder, then export again: no sample is lost"
         raise RunError(f"the dataset cannot be written: {reason}", where=str(out), hint=hint) from error

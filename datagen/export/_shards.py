@@ -1,16 +1,18 @@
 """Writes one split as parquet files, a row group at a time, in the layout that `datasets` itself writes.
 
 The metadata key `huggingface` carries the column types, content-defined chunking lets the hub store only what changed
-between two versions, and the page index lets readers fetch single rows.
+between two versions, and the page index lets readers fetch single rows. One thread writes a row group, and waits for
+the disk, while the next one is gathered.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from datagen.export._tables import TableMaker
 
@@ -23,7 +25,8 @@ FILE_BYTES = 256 * 1024 * 1024
 """A parquet file is closed at this size in memory."""
 GROUP_ROWS = 500
 GROUP_BYTES = 32 * 1024 * 1024
-"""A row group is closed at this many rows or bytes of images, whichever comes first: that is what memory holds."""
+"""A row group is closed at this many rows or bytes of images, whichever comes first. Memory holds two: one as rows that
+are gathered and one as a table that is written, and the memory that tables are laid in for both."""
 CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 """Content-defined chunking as `datasets` 5.2 sets it."""
 
@@ -37,11 +40,13 @@ class SplitWriter:
         self.split, self.rows, self.files, self.num_bytes = split, 0, 0, 0
         self._folder, self._file_bytes, self._group_bytes = folder, file_bytes, group_bytes or GROUP_BYTES
         self._schema = features.arrow_schema
-        self._tables = TableMaker(self._schema)
+        self._making, self._made = TableMaker(self._schema), TableMaker(self._schema)
         self._buffer: list[dict[str, Any]] = []
         self._buffer_bytes = self._open_bytes = 0
-        self._file: IO[bytes] | None = None
+        self._file: pyarrow.NativeFile | None = None
         self._writer: pyarrow.parquet.ParquetWriter | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +69,9 @@ class SplitWriter:
         """Write what is left, name the files `train-00000-of-00002.parquet` and return them: none without a row."""
         if self._buffer:
             self._flush()
+        self._wait()
         self._close()
+        self._thread.shutdown()
         paths = []
         for k in range(self.files):
             path = self._folder / f"{self.split}-{k:05d}-of-{self.files:05d}.parquet"
@@ -74,6 +81,7 @@ class SplitWriter:
 
     def abort(self) -> None:
         """Let go of the open file after an error, without another."""
+        self._thread.shutdown()
         with suppress(OSError, ValueError):
             if self._writer is not None:
                 self._writer.close()
@@ -86,19 +94,33 @@ class SplitWriter:
         return self._folder / f"{self.split}-{number:05d}.part"
 
     def _flush(self) -> None:
-        table = self._tables.make(self._buffer)
+        """Hand the gathered rows to the thread, once it is done with those before: two tables take turns in memory."""
+        table = self._making.make(self._buffer)
+        self._buffer, self._buffer_bytes = [], 0
+        self._wait()
+        self._making, self._made = self._made, self._making
+        self._writing = self._thread.submit(self._write, table)
+
+    def _wait(self) -> None:
+        """Wait until the last row group is written; raises what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _write(self, table: pyarrow.Table) -> None:
         if self._writer is None:
             self._open()
         assert self._writer is not None
         self._writer.write_table(table)
         self.num_bytes += table.nbytes
         self._open_bytes += table.nbytes
-        self._buffer, self._buffer_bytes = [], 0
         if self._open_bytes >= self._file_bytes:
             self._close()
 
     def _open(self) -> None:
-        self._file = self._part(self.files).open("wb")
+        import pyarrow as pa
+
+        self._file = pa.OSFile(str(self._part(self.files)), "wb")  # unlike a file of Python, written without its lock
         self._writer = open_parquet(self._file, self._schema)
         self.files += 1
 
@@ -107,14 +129,22 @@ class SplitWriter:
             return
         self._writer.add_key_value_metadata({"content_defined_chunking": json.dumps(CHUNKING)})
         self._writer.close()
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
+        sync_file(self._part(self.files - 1))
         self._writer = self._file = None
         self._open_bytes = 0
 
 
-def open_parquet(file: IO[bytes], schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
+def sync_file(path: Path) -> None:
+    """Wait until a file, or a folder with its names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def open_parquet(file: pyarrow.NativeFile, schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
     """Return a writer of parquet in the layout of this module: images as they are, everything else packed."""
     import pyarrow.parquet as pq
 

@@ -57,7 +57,7 @@ class TableMaker:
         ends = array("i", accumulate(map(len, values), initial=0))
         kept = self._kept.get(path)
         if kept is None or len(kept) < ends[-1]:
-            kept = self._kept[path] = bytearray(ends[-1] * 5 // 4)
+            kept = self._kept[path] = bytearray(ends[-1])
         for start, value in zip(ends, values, strict=False):
             kept[start : start + len(value)] = value
         images = pa.py_buffer(memoryview(kept)[: ends[-1]])

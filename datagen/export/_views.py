@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
-from datagen.errors import RunError
+from datagen.errors import ConfigError, RunError
 from datagen.export._checks import Checks
 from datagen.export._dataset import SPLITS, clear_leftovers, explain_disk, put_in_place
 from datagen.export._examples import Example, read_rows
@@ -38,6 +38,18 @@ class ViewResult:
 
     path: Path
     examples: dict[str, int]
+
+
+def check_needs(plan: ViewPlan, mode: str, scorers: Sequence[str]) -> None:
+    """Raise ConfigError for a view that no run of this mode and these scorers can give: before one is built."""
+    view, _ = _load(plan)
+    where, needed, scorer = f"exports.{plan.name}", getattr(view, "NEEDS_MODE", mode), getattr(view, "NEEDS_SCORER", "")
+    if mode != needed:
+        what = f"the view {plan.view!r} is about samples of mode {needed!r}, and the recipe has {mode!r}"
+        raise ConfigError(what, where=where, hint=f"build with `mode: {needed}`, or take another view")
+    if scorer and scorer not in scorers:
+        what = f"the view {plan.view!r} needs the scorer {scorer!r}, and the recipe has no such one"
+        raise ConfigError(what, where=where, hint=f"add {scorer} under `rewards`, or take another view")
 
 
 def check_view(plan: ViewPlan) -> tuple[Any, Any]:

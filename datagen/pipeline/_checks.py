@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from datagen.config import Choice
 from datagen.errors import ConfigError, did_you_mean
-from datagen.export import check_view
+from datagen.export import check_needs, check_view
 from datagen.plugins import load_plugin
 
 if TYPE_CHECKING:
@@ -69,9 +69,10 @@ def _check_models(run: Run) -> None:
 
 
 def check_views(run: Run) -> None:
-    """Raise PluginError or ConfigError for a view or format that is not there, or has a wrong option."""
+    """Raise PluginError or ConfigError for a view or format that is not there, is wrongly set, or no such run gives."""
     for plan in run.views:
         check_view(plan)
+        check_needs(plan, run.recipe.mode, run.recipe.scorers)
 
 
 def name_model(choice: Choice) -> str:

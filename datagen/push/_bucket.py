@@ -7,15 +7,18 @@ knows it until the card and the manifest name it. These two are put last, after 
 compared; what they no longer name is deleted after that. A reader that goes by either never sees half a dataset.
 
 Credentials come from where the client of each looks: AWS_… and ~/.aws, Google's application default. Another S3
-server is `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`. Not covered: two pushes to one folder at the same time, and what
+server is `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, an emulator of Google's, which asks for no credentials,
+`STORAGE_EMULATOR_HOST` (`http://HOST:PORT`). Not covered: two pushes to one folder at the same time, and what
 a killed upload leaves inside a bucket (a lifecycle rule for unfinished uploads removes it).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -30,6 +33,10 @@ from datagen.push._destination import Remote, Say
 from datagen.push._files import CARD, MANIFEST, File, Manifest
 from datagen.push._retry import GO_ON, Again, ignore, keep_trying
 
+ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+"""Where each client is told of another server than that of Amazon or Google."""
+GCS_SECONDS = 60
+"""How long Google's client goes on with one request by itself, or without credentials; 15 minutes if it is not told."""
 THREADS = 8
 PIECE_BYTES = 4 << 20
 ROUNDS = 3
@@ -57,15 +64,18 @@ class Bucket:
         import pyarrow as pa
         import pyarrow.fs as fs
 
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        scheme, folder = self.address.split("://", 1)
+        endpoint = next((os.environ[name] for name in ENDPOINTS.get(scheme, ()) if os.environ.get(name)), "")
+        url = urlsplit(endpoint)  # pyarrow itself does not read these variables
         try:
-            if self.address.startswith("s3://") and endpoint:  # pyarrow itself does not read these two
-                url = urlsplit(endpoint)
-                s3 = fs.S3FileSystem(endpoint_override=url.netloc + url.path.rstrip("/"), scheme=url.scheme)
-                return s3, self.address.removeprefix("s3://")
+            if endpoint and scheme == "s3":
+                return fs.S3FileSystem(endpoint_override=url.netloc + url.path.rstrip("/"), scheme=url.scheme), folder
+            if endpoint:
+                return fs.GcsFileSystem(anonymous=True, endpoint_override=url.netloc, scheme=url.scheme), folder
             if self.is_local:  # as it is written: in an URI a space would have to be encoded
                 return fs.LocalFileSystem(), self._local_folder()
-            system, folder = fs.FileSystem.from_uri(self.address)
+            patience = f"?retry_limit_seconds={GCS_SECONDS}" if scheme == "gs" else ""
+            system, folder = fs.FileSystem.from_uri(self.address + patience)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise self._fail(
                 f"cannot be used: {_first_line(error)}", "check the address and the credentials"
@@ -77,6 +87,13 @@ class Bucket:
         if not folder.startswith("/"):
             raise ValueError("a folder of this machine is named from its root")
         return folder
+
+    @property
+    def loading(self) -> str:
+        """How to load the dataset, which has to be fetched first."""
+        folder = self.address.rsplit("/", 1)[-1]
+        fetch = shlex.join(["datagen", "pull", self.address, folder])
+        return f"load_dataset({json.dumps(folder, ensure_ascii=False)})  # after: {fetch}"
 
     def look(self) -> Remote:
         """Return what is there, by name and size; a folder that does not exist is an empty Remote."""

@@ -7,6 +7,7 @@ of the first config: so a view becomes a config of its own only if it is parquet
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -19,6 +20,8 @@ from datagen.push._files import RunNote
 
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 SIZES += [(10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")]
+LOADING = re.compile(r'load_dataset\("path/to/this/folder"\).*')
+"""How the card of a folder loads it: the line that a push makes true of the place it goes to."""
 RUNS_TITLE = "\n## Runs in this dataset\n"
 SPLITS = ("train", "validation")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datagen.errors import RunError
-from datagen.push._card import Card, add_view, rename
+from datagen.push._card import LOADING, Card, add_view, rename
 from datagen.push._files import CARD, File
 
 
@@ -24,6 +24,11 @@ class Dataset:
         new = {file.path: file.named_by_content() for file in self.files}
         card = rename(self.card, {path: file.path for path, file in new.items()})
         return Dataset(tuple(new.values()), card, card.text)
+
+    def loaded_by(self, loading: str) -> Dataset:
+        """Return the dataset with a card that says how to load it from where it goes."""
+        card, text = (LOADING.sub(lambda _: loading, part) for part in (self.card.body, self.card_text))
+        return replace(self, card=replace(self.card, body=card), card_text=text)
 
     @property
     def contents(self) -> tuple[File, ...]:

@@ -40,12 +40,17 @@ class Destination(Protocol):
 
     `by_content` says that files are stored under names that hold their hash, as where no commit makes many files
     visible at once; `commits` is how many commits a push makes, `limits` the most files in a folder and in all.
+    `loading` is the Python by which a reader loads what lies here.
     """
 
     address: str
     by_content: bool
     commits: int
     limits: tuple[int, int] | None
+
+    @property
+    def loading(self) -> str:
+        """How to load the dataset, for its card; raises PushError like the rest where the place has to be asked."""
 
     def look(self) -> Remote:
         """Return what is there; changes nothing."""

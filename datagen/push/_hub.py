@@ -88,6 +88,11 @@ class Hub:
             return self.name
         return f"{self._try(self._api.whoami, ignore)['name']}/{self.name}"
 
+    @property
+    def loading(self) -> str:
+        """How to load the dataset, under its full name."""
+        return f"load_dataset({json.dumps(self._repo)})  # or streaming=True"
+
     def look(self) -> Remote:
         """Return what is there; a dataset that does not exist is an empty Remote."""
         seen = self._list()

@@ -58,6 +58,7 @@ def prepare_push(
     folder = run.folder.local_path
     dataset = read_dataset(folder / "dataset", {name: folder / "exports" / name for name in views})
     _check_current(run, dataset)
+    dataset = dataset.loaded_by(destination.loading)
     note = RunNote(run.recipe.name, str(run.folder.read_notes()["fingerprint"]), dataset.card.rows)
     if way == "push":
         plan = plan_push(dataset, note, destination, public=public, replace=replace)

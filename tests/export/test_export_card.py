@@ -146,9 +146,24 @@ def test_the_training_loss_of_the_card_by_hand(loss: Any) -> None:
     labels[1, 4:] = -100
     text_weight, image_weight = torch.tensor([0.5, 2.0]), torch.tensor([3.0, 0.0])
     token = -F.log_softmax(logits, -1)[:, :-1].gather(2, tokens[:, 1:, None])[..., 0]
-    first = 0.5 * token[0, :2].mean() + 3.0 * token[0, 2:].mean()
-    second = 2.0 * token[1, :1].mean()
-    torch.testing.assert_close(loss(logits, labels, is_image, text_weight, image_weight), (first + second) / 2)
+    text, image = 0.5 * token[0, :2].sum() + 2.0 * token[1, :1].sum(), 3.0 * token[0, 2:].sum()
+    found = loss(logits, labels, is_image, text_weight, image_weight, 4.0, 5.0, lambda_text=2.0)
+    torch.testing.assert_close(found, 2 * text / 4 + image / 5)
+
+
+def test_the_training_loss_of_the_card_is_that_of_datagen_train(loss: Any) -> None:
+    import torch
+
+    from datagen.training import weighted
+
+    generator = torch.Generator().manual_seed(1)
+    logits, ids = torch.randn(3, 7, 5, generator=generator), torch.randint(0, 5, (3, 7), generator=generator)
+    kinds = torch.randint(0, 4, (3, 7), generator=generator)
+    text, image = torch.tensor([0.5, 2.0, 1.0]), torch.tensor([3.0, 0.25, 1.0])
+    is_image, labels = kinds == weighted.IMAGE, ids.masked_fill(kinds == weighted.CONTEXT, weighted.IGNORED)
+    weights = torch.where(is_image, image[:, None], text[:, None])
+    terms = weighted.weighted_loss(logits, labels, weights, kinds, (6.0, 4.0))
+    torch.testing.assert_close(loss(logits, labels, is_image, text, image, 6.0, 4.0), sum(terms))
 
 
 def test_a_weight_matters_even_alone_in_its_batch(loss: Any) -> None:
@@ -156,8 +171,9 @@ def test_a_weight_matters_even_alone_in_its_batch(loss: Any) -> None:
 
     logits, labels = torch.randn(1, 4, 5), torch.tensor([[-100, 1, 2, 3]])
     image, one = torch.tensor([[False, False, True, True]]), torch.ones(1)
-    assert loss(logits, labels, image, 2 * one, 2 * one) == pytest.approx(2 * loss(logits, labels, image, one, one))
-    assert loss(logits, labels, image, 0 * one, 0 * one) == 0
+    single, double = (loss(logits, labels, image, each, each, 1.0, 2.0) for each in (one, 2 * one))
+    assert double == pytest.approx(2 * single)
+    assert loss(logits, labels, image, 0 * one, 0 * one, 1.0, 2.0) == 0
 
 
 def test_card_and_every_row_say_where_they_come_from(items: list[ExportItem], tmp_path: Path) -> None:

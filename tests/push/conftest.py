@@ -8,6 +8,7 @@ import pyarrow.fs as fs
 import pytest
 from push_cases import Folder, build_run, point_client_at
 
+from tests.helpers.gcs_server import GcsServer
 from tests.helpers.hub_server import HubServer
 from tests.helpers.s3_server import BUCKET, S3Server, find_weed
 
@@ -53,11 +54,25 @@ def s3(s3_started: S3Server | None, monkeypatch: pytest.MonkeyPatch) -> S3Server
     return s3_started
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(scope="session")
+def gcs_started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+    with GcsServer(tmp_path_factory.mktemp("gcs")) as server:
+        server.wait()
+        yield server
+
+
+@pytest.fixture
+def gcs(gcs_started: GcsServer, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
+    """An emulator of Google's object store, named in the environment."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_started.url)
+    return gcs_started
+
+
+@pytest.fixture(params=["file", "s3", "gs"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
     """A place of the test's own, on this machine or in a bucket."""
     if request.param == "file":
         return Folder(f"file://{tmp_path}/out there", fs.LocalFileSystem(), str(tmp_path / "out there"))
-    server: S3Server = request.getfixturevalue("s3")
+    server: S3Server | GcsServer = request.getfixturevalue("s3" if request.param == "s3" else "gcs")
     name = f"{BUCKET}/{tmp_path.name}"
-    return Folder(f"s3://{name}", server.open(), name)
+    return Folder(f"{request.param}://{name}", server.open(), name)

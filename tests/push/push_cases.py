@@ -52,6 +52,12 @@ def read_local(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def read_pushed(run: Path, name: str = "me/small") -> dict[str, bytes]:
+    """What a push of a run leaves on the hub beside the manifest: the card says how to load it from there."""
+    files = read_local(run / "dataset")
+    return {**files, "README.md": files["README.md"].replace(b"path/to/this/folder", name.encode())}
+
+
 def hub_environment(url: str, home: Path) -> dict[str, str]:
     """What a process needs to take a loopback server for the hub."""
     return {"HF_ENDPOINT": url, "HF_TOKEN": TOKEN, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from push_cases import NAME, read_local, reopen
+from push_cases import NAME, read_local, read_pushed, reopen
 
 from datagen.errors import PushError
 from datagen.pipeline import Silent
@@ -34,7 +34,7 @@ def push(run: Path) -> Listener:
 def check_whole(hub: HubServer, run: Path) -> None:
     """The remote equals the local, came in one commit, and nothing was sent twice but what a fault had eaten."""
     remote = hub.files("me/small")
-    assert {**remote, "datagen.json": b""} == {**read_local(run / "dataset"), "datagen.json": b""}
+    assert {**remote, "datagen.json": b""} == {**read_pushed(run), "datagen.json": b""}
     assert len(hub.repos["me/small"].commits) == 2
     record = json.loads((run / "push.json").read_text(encoding="utf-8"))
     assert record[NAME]["revision"] == hub.repos["me/small"].commits[-1][0]
@@ -89,7 +89,7 @@ def test_a_listing_that_shows_another_hash_once_is_mended(hub: HubServer, run: P
     hub.faults.append(Fault("GET /api/datasets/me/small/tree", "lie", skip=1))
     push(run)
     remote = hub.files("me/small")
-    assert {**remote, "datagen.json": b""} == {**read_local(run / "dataset"), "datagen.json": b""}
+    assert {**remote, "datagen.json": b""} == {**read_pushed(run), "datagen.json": b""}
 
 
 def test_faults_without_end_are_one_error_and_what_was_sent_is_kept(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from push_cases import NAME, call, hub_environment, read_local, reopen
+from push_cases import NAME, call, hub_environment, read_local, read_pushed, reopen
 
 from datagen.errors import PushError
 from datagen.pipeline import Silent, export_run, open_run, weigh_run
@@ -24,7 +24,7 @@ def push(run: Path, **options: object) -> str:
 
 def test_the_remote_is_the_local_folder_and_its_manifest(hub: HubServer, run: Path, tmp_path: Path) -> None:
     revision = push(run)
-    remote, local = hub.files("me/small"), read_local(run / "dataset")
+    remote, local = hub.files("me/small"), read_pushed(run)
     manifest = json.loads(remote.pop("datagen.json"))
     assert remote == local
     assert {each["path"] for each in manifest["files"]} == set(local)
@@ -73,7 +73,7 @@ def test_contents_that_the_hub_holds_are_not_sent_to_another_dataset(hub: HubSer
     sent = hub.put_bytes
     complete_push(prepare_push(reopen(run), "hf://datasets/me/second", Silent()), Silent())
     assert hub.put_bytes == sent
-    assert hub.files("me/second") == hub.files("me/small")
+    assert {**hub.files("me/second"), "datagen.json": b""} == {**read_pushed(run, "me/second"), "datagen.json": b""}
 
 
 def test_new_weights_go_to_the_same_dataset_and_old_files_leave_it(hub: HubServer, run: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_new_weights_go_to_the_same_dataset_and_old_files_leave_it(hub: HubServe
         "data/train-00000-of-00001.parquet",
         "data/validation-00000-of-00001.parquet",
     }
-    assert {**after, "datagen.json": b""} == {**read_local(run / "dataset"), "datagen.json": b""}
+    assert {**after, "datagen.json": b""} == {**read_pushed(run), "datagen.json": b""}
     assert before["README.md"] != after["README.md"]
     assert len(hub.repos["me/small"].commits) == 3  # the hub's own first one, and two
 
@@ -132,7 +132,7 @@ def test_views_become_configs_if_they_are_parquet(hub: HubServer, run: Path, tmp
 
 def test_a_name_without_an_owner_is_ones_own(hub: HubServer, run: Path) -> None:
     complete_push(prepare_push(reopen(run), "hf://datasets/small", Silent()), Silent())
-    assert "README.md" in hub.files("me/small")
+    assert 'load_dataset("me/small")  # or streaming=True' in hub.files("me/small")["README.md"].decode()
 
 
 def test_public_is_said_and_shown(hub: HubServer, run: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from push_cases import NAME, Folder, hub_environment, read_local, split_shards
+from push_cases import NAME, Folder, hub_environment, read_local, read_pushed, split_shards
 from test_push_s3 import strip_hashes
 
 from datagen.pipeline import Silent
@@ -56,7 +56,7 @@ def test_killed_pushes_to_a_hub_end_the_same(run: Path, tmp_path: Path) -> None:
         hub.delay = 0.0
         finish(run, NAME, settings)
         remote = hub.files("me/small")
-        assert {**remote, "datagen.json": b""} == {**read_local(run / "dataset"), "datagen.json": b""}
+        assert {**remote, "datagen.json": b""} == {**read_pushed(run), "datagen.json": b""}
         assert len(hub.repos["me/small"].commits) == 2
         in_flight = KILLS * 5  # the client sends five files at a time
         assert hub.count("PUT /store/") <= len(hub.store) + in_flight

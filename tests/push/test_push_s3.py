@@ -1,9 +1,10 @@
-"""Buckets and folders: a real S3 server and this machine, the same cases on both."""
+"""Buckets and folders: a real S3 server, an emulator of Google's and this machine, the same cases on all."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -50,8 +51,12 @@ def test_pull_gives_back_equal_rows(folder: Folder, run: Path, tmp_path: Path) -
     here = load_dataset(str(run / "dataset"), cache_dir=cache)
     for split in ("train", "validation"):
         assert there[split].with_format("arrow")[:] == here[split].with_format("arrow")[:]
-    for link in re.findall(r"\]\((pictures/[^)]+)\)", (tmp_path / "back" / "README.md").read_text(encoding="utf-8")):
+    card = (tmp_path / "back" / "README.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((pictures/[^)]+)\)", card):
         assert (tmp_path / "back" / link).is_file()
+    name = folder.address.rsplit("/", 1)[-1]
+    fetch = shlex.join(["datagen", "pull", folder.address, name])
+    assert f'load_dataset("{name}")  # after: {fetch}\n' in card
 
 
 def test_what_is_there_is_not_sent_again_and_what_is_damaged_is(folder: Folder, run: Path) -> None:

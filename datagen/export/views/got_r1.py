@@ -20,6 +20,7 @@ from datagen.export._needs import need_mode
 from datagen.rewards._layout import read_layout
 
 Options = NoOptions
+NEEDS_MODE = "think"
 _OPENS = re.compile(r"\s*<\|obj_start\|>\s*")
 _BOX = re.compile(r"\s*<\|obj_end\|>\s*<\|box_start\|>\s*")
 _NUMBERS = re.compile(r"\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*,\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*<\|box_end\|>")
@@ -28,7 +29,7 @@ _NUMBERS = re.compile(r"\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*,\s*\(\s*(\d+)\s*,\s*(\d+)
 def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
     """Yield one example for each kept sample with a sound layout. Raises RunError for a run without reasoning."""
     for row in rows:
-        need_mode(row, "got_r1", "think")
+        need_mode(row, "got_r1", NEEDS_MODE)
         if row["kept"]:
             parts = tuple(_write_thought(part) for part in parts_of(row))
             if any(part.role == "think" and part.text for part in parts):

@@ -31,6 +31,7 @@ from datagen.export._examples import Encoder, Example, Part, Row, facts_of, part
 from datagen.export._needs import need_mode
 from datagen.records import hash_of
 
+NEEDS_MODE = "reflect"
 Use = Encoder | Literal["learn"]
 """What a part is for: to be learned, or read through encoders (`""` for text, which has none)."""
 TURNS = {"prompt": "prompt", "T1": "think", "I1": "image", "T2": "reflect", "I2": "refined image"}
@@ -69,7 +70,7 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
     Raises RunError for a run that does not reflect, or reflects more than once.
     """
     for row in rows:
-        need_mode(row, "irg", "reflect")
+        need_mode(row, "irg", NEEDS_MODE)
         if not row["kept"]:
             continue
         turns = read_turns(row)

@@ -27,6 +27,7 @@ from datagen.export._examples import Example, Part, Row, facts_of, parts_of
 from datagen.export._needs import need_mode
 from datagen.rewards._questions import name_phrases
 
+NEEDS_MODE = "think"
 _REWRITE = "rewrite: "
 
 
@@ -55,7 +56,7 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
         together = list(group)
         texts = {row["prompt"]: row["source"] for row in together}
         for row in together:
-            need_mode(row, "reasongen_r1", "think")
+            need_mode(row, "reasongen_r1", NEEDS_MODE)
             if not row["kept"]:
                 continue
             columns = write_columns(row, texts)

@@ -25,6 +25,7 @@ from datagen.export._needs import need_mode
 from datagen.records import Claim
 
 Options = NoOptions
+NEEDS_MODE = "think"
 FAMILIES = {"color": "color", "shape": "shape", "texture": "texture", "material": "texture", "pattern": "texture"}
 """Types of task by the attribute that is claimed."""
 STD_FLOOR = 1e-4
@@ -34,7 +35,7 @@ def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
     """Yield one example without a target for each prompt. Raises RunError for a run without reasoning."""
     for group in group_rows(rows):
         first = group[0]
-        need_mode(first, "t2i_r1", "think")
+        need_mode(first, "t2i_r1", NEEDS_MODE)
         claims = read_claims(first)
         if not name_nouns(claims) or any(claim.kind == "count" and claim.value == 0 for claim in claims):
             continue

@@ -19,6 +19,8 @@ from datagen.export._examples import Example, Part, Row, facts_of
 from datagen.export._needs import need_scorer
 from datagen.rewards._captions import DESCRIBE
 
+NEEDS_SCORER = "reconstruction"
+
 
 class Options(BaseModel):
     """What the model is asked for a caption with; the default is what the scorer asked."""
@@ -34,7 +36,7 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
     Raises RunError for a run without `reconstruction`, or one whose captions have no reward.
     """
     for row in rows:
-        need_scorer(row, "uae", "reconstruction")
+        need_scorer(row, "uae", NEEDS_SCORER)
         if not row["kept"] or not row["caption"] or not row["images"]:
             continue
         _need_reward(row)

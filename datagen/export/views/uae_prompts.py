@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator
 
 from datagen.export._examples import Example, Row, facts_of
 from datagen.export._needs import need_scorer
-from datagen.export.views.uae import Options, show_image
+from datagen.export.views.uae import NEEDS_SCORER, Options, show_image
 
-__all__ = ["Options", "view"]
+__all__ = ["NEEDS_SCORER", "Options", "view"]
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
     """Yield one example without a target for each sample with an image. Raises RunError without `reconstruction`."""
     for row in rows:
-        need_scorer(row, "uae_prompts", "reconstruction")
+        need_scorer(row, "uae_prompts", NEEDS_SCORER)
         if row["images"]:
             facts = {**facts_of(row), "reconstruction": row["reward_reconstruction"]}
             yield Example(row["id"], "caption_prompt", row["id"], show_image(row, options.instruction), facts=facts)
