@@ -195,8 +195,10 @@ class Sample:
     @property
     def image(self) -> bytes | None:
         """The last image as PNG bytes, or None if the model drew none."""
-        images = [segment.image for segment in self.segments if segment.kind == "image"]
-        return images[-1] if images else None
+        for segment in reversed(self.segments):
+            if segment.kind == "image":
+                return segment.image
+        return None
 
 
 @dataclass(frozen=True, slots=True)

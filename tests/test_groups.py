@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from datagen.errors import DatagenError
 from datagen.pipeline import create_run
-from datagen.records import Detection, Prompt, Sample, Verdict
+from datagen.records import Detection, Prompt, Request, Sample, Segment, Verdict
+from datagen.rewards._tools import Match
 from tests.helpers.runs import build_here, small_recipe
 
 
@@ -72,6 +74,47 @@ def test_real_scorers_of_groups_and_of_encoders_in_a_run(tmp_path: Any) -> None:
     for name in rewards[1:]:
         assert all(score.value is not None for score in scores_of(run.folder, name)), name
     assert any(score.value > 0 for score in scores_of(run.folder, "diversity"))
+
+
+def test_no_image_is_put_through_a_model_twice_however_many_scorers_ask(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[bytes] = []
+    matched: list[tuple[str, bytes]] = []
+
+    def encode(images: Sequence[bytes]) -> np.ndarray:
+        encoded.extend(images)
+        lengths = np.array([[len(image), 500.0] for image in images], np.float32)
+        return lengths / np.linalg.norm(lengths, axis=1, keepdims=True)
+
+    def match(pairs: Sequence[tuple[str, bytes]]) -> list[Match]:
+        matched.extend(pairs)
+        return [Match(0.1, len(image) / 100, 0.0) for _, image in pairs]
+
+    class Drawer:
+        def generate(self, requests: Sequence[Request]) -> Iterator[Sample]:
+            for request in requests:
+                picture = Segment("image", "image", image=b"drawn from %d" % request.seed)
+                yield Sample.make(request, (picture,), engine="d", switch="none", finish="stop", settings={})
+
+    models = {"planted": None, "planted.encoder": encode, "planted.matcher": match, "planted.drawer": Drawer()}
+    for name, model in models.items():
+        module = ModuleType(name)
+        module.__path__ = []  # type: ignore[attr-defined]
+        module.build = lambda options, model=model: model  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, module)
+    recipe = small_recipe(
+        rewards=["diversity", "reconstruction", "preference_wins", "preference"],
+        encoders=["planted.encoder"],
+        matchers={"preference": "planted.matcher"},
+        judge="tests.helpers.judge",
+        drawer="planted.drawer",
+    )
+    run, _ = build_here(recipe, tmp_path)
+    drawn = {sample.image for shard in range(3) for sample in run.folder.read_samples(shard)}
+    assert all(s.value is not None for name in recipe.rewards for s in scores_of(run.folder, name))
+    assert len(encoded) == len(set(encoded)) == len(drawn) + 20, "what was drawn, and what was drawn again"
+    assert len(matched) == len(set(matched)) >= len(drawn)
 
 
 @pytest.mark.parametrize(

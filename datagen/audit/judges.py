@@ -41,11 +41,7 @@ class Seen:
 
 def make_judges(run: Run) -> Judges:
     """Return for each detector the tools that see with it; one that cannot read has the OCR of the run."""
-    judges = {}
-    for name in NAMES:
-        detect = load_plugin("rewards.detectors", name, "build").build({})
-        judges[name] = make_tools(detect, getattr(detect, "read_text", run.tools.read_text))
-    return judges
+    return {name: make_tools(load_plugin("rewards.detectors", name, "build").build({}), run.ocr) for name in NAMES}
 
 
 def look(tools: Tools, prompt: Prompt, sample: Sample) -> Seen:

@@ -31,6 +31,8 @@ TASKS: tuple[Task, ...] = get_args(Task)
 """GenEval's six tasks, in its order."""
 Color = Literal["red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"]
 Position = Literal["left of", "right of", "above", "below"]
+COLORS: tuple[Color, ...] = get_args(Color)
+POSITIONS: tuple[Position, ...] = get_args(Position)
 
 
 class Exclude(BaseModel):
@@ -165,10 +167,10 @@ def _find_unsayable(claim: Claim) -> str:
         return "a number is not negative"
     if claim.kind == "attribute" and claim.name != "color":
         return "it knows no attribute but colour"
-    if claim.kind == "attribute" and claim.value not in get_args(Color):
-        return f"its colours are {', '.join(get_args(Color))}"
-    if claim.kind == "relation" and claim.name not in get_args(Position):
-        return f"its relations are {', '.join(get_args(Position))}"
+    if claim.kind == "attribute" and claim.value not in COLORS:
+        return f"its colours are {', '.join(COLORS)}"
+    if claim.kind == "relation" and claim.name not in POSITIONS:
+        return f"its relations are {', '.join(POSITIONS)}"
     if claim.kind == "relation" and claim.subject == claim.value:
         return "it would compare a thing with itself"
     return "" if claim.kind in ("count", "attribute", "relation") else "it has no clause for that"

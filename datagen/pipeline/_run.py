@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -96,18 +96,23 @@ class Run:
 
     @cached_property
     def tools(self) -> Tools:
-        """What the scorers see an image through; the OCR loads when a scorer first asks for it."""
+        """What the scorers see an image through; words are read by the detector if it can, else by the OCR."""
         recipe = self.recipe
         encoders = {name_model(choice): _build("rewards.encoders", choice) for choice in recipe.encoders or ()}
         matchers = {name: _build("rewards.matchers", choice) for name, choice in (recipe.matchers or {}).items()}
         return make_tools(
             _build("rewards.detectors", recipe.detector),
-            _LateOcr(),
+            self.ocr,
             ask=self._ask_judge if recipe.judge else None,
             encoders=encoders,
             matchers=matchers,
             draw=make_draw(self._draw) if recipe.drawer else None,
         )
+
+    @cached_property
+    def ocr(self) -> Callable[[bytes], list[str]]:
+        """The OCR, from PNG bytes to the lines of text in reading order; it loads when it is first asked."""
+        return _LateOcr()
 
     def _draw(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         return self.drawer.generate(requests)

@@ -84,7 +84,7 @@ def _find_in_brief(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Iter
         return
     singulars = {
         form: item.value
-        for words, item in compile_words(lexicon, claims).items()
+        for words, item in compile_words(lexicon, claims).table.items()
         if item.kind == "object"
         for form in (" ".join(words), item.text)
     }
@@ -110,7 +110,9 @@ def _find_in_words(text: str, claims: Sequence[Claim], phrases: Phrases) -> Iter
     yield from _find_in_denials(denied, absent, compared)
     claims = [claim for claim in claims if claim.subject not in absent and claim.kind != "comparison"]
     reading = read_mentions(denied.rest)
-    plurals = {item.value: item.text for item in phrases.values() if item.kind == "object" and item.forms != "one"}
+    plurals = {
+        item.value: item.text for item in phrases.table.values() if item.kind == "object" and item.forms != "one"
+    }
     yield from _find_in_things(reading.mentions, claims, plurals, _things_in(compared))
     if compared or any(claim.kind != "text" for claim in claims):
         for about, reason in reading.doubts:

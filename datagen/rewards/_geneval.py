@@ -17,9 +17,9 @@ gives a failed position 0 and then 1 as well.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from datagen.documents.geneval_lines import Include, Line, line_of
@@ -96,7 +96,8 @@ def find_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> list
 def keep_sure(found: Iterable[Detection], limit: float) -> dict[str, list[Detection]]:
     """Return the things surer than a limit by class, the surest first, at most `MOST_OF_A_CLASS` of each."""
     groups: dict[str, list[Detection]] = {}
-    for thing in sorted((thing for thing in found if thing.confidence > limit), key=lambda thing: -thing.confidence):
+    sure = [thing for thing in found if thing.confidence > limit]
+    for thing in sorted(sure, key=attrgetter("confidence"), reverse=True):
         groups.setdefault(thing.label, []).append(thing)
     return {label: group[:MOST_OF_A_CLASS] for label, group in groups.items()}
 
@@ -109,10 +110,12 @@ def _find_number_fault(clause: Include, number: int, strict: bool) -> str:
 
 
 def _find_color_fault(clause: Include, group: Sequence[Detection]) -> str:
-    if clause.color is None or sum(thing.color == clause.color for thing in group) >= clause.count:
+    if clause.color is None:
         return ""
-    colors = Counter(thing.color or "unclear" for thing in group)
-    seen = " and ".join(f"{number} {color}" for color, number in sorted(colors.items()))
+    colors = [thing.color or "unclear" for thing in group]
+    if colors.count(clause.color) >= clause.count:
+        return ""
+    seen = " and ".join(f"{colors.count(color)} {color}" for color in sorted({*colors}))
     return f"expected {name_many(clause.count, f'{clause.color} {clause.label}')}, found {seen}"
 
 

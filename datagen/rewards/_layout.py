@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 from datagen.pictograms import COLORS
@@ -61,17 +62,24 @@ class Layout:
         return tuple(thing for thing in self.things if not find_box_fault(thing.box))
 
 
+@lru_cache(maxsize=16)
 def read_layout(text: str) -> Layout:
-    """Read every object with its box from a reasoning text, and list all that is malformed or outside."""
-    things = tuple(
-        _read_phrase(match[1].strip(), (int(match[2]), int(match[3]), int(match[4]), int(match[5])))
-        for match in _OBJECT.finditer(text)
-    )
+    """Read every object with its box from a reasoning text, and list all that is malformed or outside.
+
+    Remembered, since several scorers read one sample after the other.
+    """
+    things = tuple(_read_object(match) for match in _OBJECT.finditer(text))
     faults = []
     if _MARK.search(_OBJECT.sub("", text)):
         faults.append("an object or box is not written out in full")
     faults += [f"the box of {thing} {reason}" for thing in things if (reason := find_box_fault(thing.box))]
     return Layout(things, tuple(faults))
+
+
+def _read_object(match: re.Match[str]) -> Planned:
+    phrase, x1, y1, x2, y2 = match.groups()
+    label, color, word = _read_phrase(phrase.strip())
+    return Planned(phrase.strip(), label, color, (int(x1), int(y1), int(x2), int(y2)), word)
 
 
 def is_named(thing: Planned, name: str) -> bool:
@@ -82,17 +90,19 @@ def is_named(thing: Planned, name: str) -> bool:
 def find_box_fault(box: tuple[int, int, int, int]) -> str:
     """Say what is wrong with a box, or `""`: corners in order and inside 0..1000."""
     x1, y1, x2, y2 = box
-    if min(box) < 0 or max(box) > 1000:
-        return "leaves the picture"
-    return "" if x1 < x2 and y1 < y2 else "has its corners out of order"
+    if 0 <= x1 < x2 <= 1000 and 0 <= y1 < y2 <= 1000:
+        return ""
+    return "leaves the picture" if min(box) < 0 or max(box) > 1000 else "has its corners out of order"
 
 
-def _read_phrase(phrase: str, box: tuple[int, int, int, int]) -> Planned:
+@lru_cache(maxsize=4096)
+def _read_phrase(phrase: str) -> tuple[str, str, str]:
+    """Return the label, the colour and the word of a phrase."""
     quoted = _WORD.search(phrase)
     words = [word for word in _WORD.sub(" ", phrase).split() if word.lower() not in _ARTICLES]
     color = next((word for word in words if word in COLORS), "")
     if color:
         words.remove(color)
     if quoted:
-        return Planned(phrase, TEXT, color, box, quoted[1])
-    return Planned(phrase, " ".join(words), color, box)
+        return TEXT, color, quoted[1]
+    return " ".join(words), color, ""

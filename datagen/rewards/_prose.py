@@ -23,7 +23,7 @@ from datagen.taxonomy.claims import turn
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.mentions import Mention, read_text
 from datagen.taxonomy.quotes import split_quoted
-from datagen.taxonomy.vocabulary import compile_words
+from datagen.taxonomy.vocabulary import Phrases, compile_words
 
 MOST_CHARACTERS = 8000
 """How much of a text is read, as much as a reflection may have: the reader's work grows faster than the text."""
@@ -74,10 +74,16 @@ def strip_layout(text: str) -> str:
     return prose if _LETTER.search(prose) else ""
 
 
-def read_facts(prose: str, claims: Sequence[Claim], things: Iterable[str] = ()) -> Facts:
+def read_facts(prose: str, claims: Iterable[Claim], things: Iterable[str] = ()) -> Facts:
     """Read what a text says of the things that claims name and of `things` (singulars)."""
+    return _read_facts(prose, tuple(claims), frozenset(things))
+
+
+@lru_cache(maxsize=16)
+def _read_facts(prose: str, claims: tuple[Claim, ...], things: frozenset[str]) -> Facts:
+    """Read a text once for the scorers that look at one sample after each other."""
     quoted, plain = split_quoted(prose)
-    reading = read_text(plain, compile_words(_make_lexicon(frozenset(things)), claims))
+    reading = read_text(plain, _compile(claims, things))
     groups: dict[str, list[Mention]] = {}
     attributes: dict[tuple[str, str], set[str]] = {}
     for mention in reading.mentions:
@@ -93,9 +99,11 @@ def read_facts(prose: str, claims: Sequence[Claim], things: Iterable[str] = ()) 
 
 
 @lru_cache(maxsize=64)
-def _make_lexicon(things: frozenset[str]) -> Lexicon:
+def _compile(claims: tuple[Claim, ...], things: frozenset[str]) -> Phrases:
+    """Return the words to read with; the candidates of a prompt share them."""
     colors = tuple(Word(color) for color in COLORS)
-    return Lexicon("", "", {"objects": tuple(Word(thing) for thing in sorted(things)), "colors": colors})
+    lexicon = Lexicon("", "", {"objects": tuple(Word(thing) for thing in sorted(things)), "colors": colors})
+    return compile_words(lexicon, claims)
 
 
 def _read_numbers(mentions: Sequence[Mention]) -> frozenset[int]:

@@ -47,16 +47,15 @@ def _shorten(offset: float, by: float) -> float:
 def measure_overlap(box: Box, other: Box) -> float:
     """Return the intersection over union of two boxes, in [0, 1]; 0 for boxes without area."""
     shared = shared_area(box, other)
-    union = _area(box) + _area(other) - shared
-    return shared / union if union > 0 else 0.0
+    return shared / (_area(box) + _area(other) - shared) if shared else 0.0
 
 
 def shared_area(box: Box, other: Box) -> float:
     """Return the area that two boxes share; boxes that only touch share none."""
     width = min(box[2], other[2]) - max(box[0], other[0])
     height = min(box[3], other[3]) - max(box[1], other[1])
-    return max(0.0, width) * max(0.0, height)
+    return width * height if width > 0 and height > 0 else 0.0
 
 
 def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
+    return (box[2] - box[0]) * (box[3] - box[1])

@@ -121,6 +121,10 @@ class OneIG:
     words: int
     chinese: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
 
 def measure_oneig(truth: str, read: str) -> OneIG:
     """Measure one text by OneIG-Bench (arXiv 2506.07977, `scripts/text`): letter case counts, punctuation does not."""

@@ -1,7 +1,7 @@
 """What scorers see through: a detector, an OCR, a judge and other models, handed in as plain callables.
 
 Several scorers look at the same image one after the other, so `make_tools` remembers what was last seen and read, and
-the rows that encoders gave. The judge is not remembered: each scorer has questions of its own.
+what encoders and matchers gave. The judge is not remembered: each scorer has questions of its own.
 
 A detector with an open vocabulary has to be told what to look for. `Tools.look_for` binds it to the names that matter
 for one sample; until then it knows no name, and claims are not judged.
@@ -10,8 +10,9 @@ for one sample; until then it knows no name, and claims are not judged.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
@@ -20,6 +21,7 @@ from datagen.records import Detection
 if TYPE_CHECKING:
     import numpy as np
 
+Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 Ask: TypeAlias = Callable[[Sequence[ChatRequest]], Sequence[Reply]]
 """A judge: one reply for each request, in order."""
@@ -28,7 +30,7 @@ Encode: TypeAlias = "Callable[[Sequence[bytes]], np.ndarray]"
 Search: TypeAlias = Callable[[bytes, frozenset[str]], list[Detection]]
 """A detector with an open vocabulary: PNG bytes and the names to look for."""
 REMEMBERED = 16_384
-"""Rows of an encoder that are kept: a whole shard."""
+"""Answers of an encoder or a matcher that are kept: a whole shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,29 +117,46 @@ class _LastImage(Generic[Answer]):
         return list(self._answer)
 
 
-class _KnownRows:
-    """Encodes each image once, all new ones of a call in one batch, and keeps the last `REMEMBERED` rows."""
+class _Remembered(Generic[Asked, Answer]):
+    """Asks a model about each thing once, all new ones of a call in one batch, and keeps the last `REMEMBERED` answers.
 
-    def __init__(self, encode: Encode) -> None:
-        self._encode = encode
-        self._rows: dict[bytes, np.ndarray] = {}
+    `name` makes of a thing what it is known by.
+    """
 
-    def __call__(self, images: Sequence[bytes]) -> np.ndarray:
+    def __init__(self, ask: Callable[[Sequence[Asked]], Iterable[Answer]], name: Callable[[Asked], Hashable]) -> None:
+        self._ask, self._name = ask, name
+        self._known: dict[Hashable, Answer] = {}
+
+    def __call__(self, things: Sequence[Asked]) -> list[Answer]:
+        names = [self._name(thing) for thing in things]
+        new = {name: thing for name, thing in zip(names, things, strict=True) if name not in self._known}
+        found = list(self._ask(list(new.values()))) if new else []
+        if len(found) != len(new):
+            raise ValueError(f"the model gave {len(found)} answers on {len(new)} images")
+        self._known.update(zip(new, found, strict=True))
+        answers = [self._known[name] for name in names]
+        for name in list(islice(self._known, max(0, len(self._known) - REMEMBERED))):
+            del self._known[name]
+        return answers
+
+
+def _remember_rows(encode: Encode) -> Encode:
+    known = _Remembered(encode, _digest)
+
+    def encode_once(images: Sequence[bytes]) -> np.ndarray:
         import numpy as np
 
-        keys = [hashlib.blake2b(image, digest_size=16).digest() for image in images]
-        new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._rows}
-        found: Sequence[np.ndarray] = list(self._encode(list(new.values()))) if new else []
-        if len(found) != len(new):
-            raise ValueError(f"the encoder gave {len(found)} rows of {len(new)} images")
-        self._rows.update(zip(new, found, strict=True))
-        rows = [self._rows[key] for key in keys]
-        for key in list(self._rows)[: max(0, len(self._rows) - REMEMBERED)]:
-            del self._rows[key]
+        rows = known(images)
         width = max(map(len, rows), default=1)  # nothing but unreadable images: the encoder cannot tell its width
         return np.array([row if len(row) == width else np.full(width, np.nan) for row in rows], np.float32).reshape(
             len(rows), width
         )
+
+    return encode_once
+
+
+def _digest(image: bytes) -> bytes:
+    return hashlib.blake2b(image, digest_size=16).digest()
 
 
 def make_tools(
@@ -151,10 +170,15 @@ def make_tools(
 ) -> Tools:
     """Return tools that look at the current image once; `detect.labels`, if it has any, become the known labels.
 
-    A detector that says `open_vocabulary = True` is a `Search`: it sees nothing until `look_for` names things.
+    A detector that reads has a `read_text` of its own, which is asked in place of the one given. A detector that says
+    `open_vocabulary = True` is a `Search`: it sees nothing until `look_for` names things.
     """
-    rows = {name: _KnownRows(encode) for name, encode in (encoders or {}).items()}
+    rows = {name: _remember_rows(encode) for name, encode in (encoders or {}).items()}
+    matches = {
+        name: _Remembered(match, lambda pair: (pair[0], _digest(pair[1]))) for name, match in (matchers or {}).items()
+    }
     search = detect if getattr(detect, "open_vocabulary", False) else None
     labels = getattr(detect, "labels", None)
-    tools = Tools(_LastImage(detect), _LastImage(read_text), labels, ask, rows, dict(matchers or {}), draw, search)
+    read = getattr(detect, "read_text", read_text)
+    tools = Tools(_LastImage(detect), _LastImage(read), labels, ask, rows, matches, draw, search)
     return tools.look_for(())

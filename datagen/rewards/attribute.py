@@ -7,7 +7,6 @@ else one is enough. Attributes other than colour need a judge that answers quest
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
@@ -32,8 +31,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if unknown := tools.find_unknown({claim.subject for claim in claims}):
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
     things = tools.detect(sample.image)
-    named = Counter(claim.subject for claim in claims)
-    counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named[claim.subject] == 1}
+    named = [claim.subject for claim in claims]
+    counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named.count(claim.subject) == 1}
     answers = {str(claim): _judge(claim, things, all_of_them=claim.subject in counted) for claim in claims}
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
     return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
@@ -41,11 +40,11 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 def _judge(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
     """Say whether a colour claim holds, and why."""
-    colors = Counter(thing.color or "unclear" for thing in things if thing.label == claim.subject)
+    colors = [thing.color or "unclear" for thing in things if thing.label == claim.subject]
     if not colors:
         return False, f"expected a {claim.value} {claim.subject}, found no {claim.subject}"
-    right = colors[str(claim.value)]
-    seen = ", ".join(f"{count} {color}" for color, count in sorted(colors.items()))
-    if right == colors.total() or (right and not all_of_them):
+    right = colors.count(str(claim.value))
+    seen = ", ".join(f"{colors.count(color)} {color}" for color in sorted({*colors}))
+    if right == len(colors) or (right and not all_of_them):
         return True, f"{claim.subject}: {seen}, as asked"
     return False, f"expected every {claim.subject} {claim.value}, found {seen}"

@@ -9,7 +9,6 @@ Not covered: how many more, sizes, and comparisons of attributes ("a redder star
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
@@ -35,11 +34,11 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if unknown := tools.find_unknown(names):
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
     things = tools.detect(sample.image)
-    found = Counter(thing.label for thing in things)
+    labels = [thing.label for thing in things]
+    found = {name: labels.count(name) for name in sorted(names)}
     verdicts = {str(c): holds_order(c.name, found[c.subject], found[str(c.value)]) for c in claims}
     reasons = [_explain(claim, found, holds=verdicts[str(claim)]) for claim in claims]
-    counts = {name: found[name] for name in sorted(names)}
-    return mean_of_claims(verdicts, reasons, found=counts, detections=list_detections(things))
+    return mean_of_claims(verdicts, reasons, found=found, detections=list_detections(things))
 
 
 def _explain(claim: Claim, found: Mapping[str, int], *, holds: bool) -> str:

@@ -8,8 +8,6 @@ of count and part claims that hold.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
 from datagen.rewards._verdict import list_detections, mean_of_claims
@@ -29,12 +27,12 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if unknown := tools.find_unknown({claim.subject for claim in claims}):
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
     things = tools.detect(sample.image)
-    found = Counter(thing.label for thing in things)
-    colored = Counter((thing.label, thing.color) for thing in things)
-    seen = [found[c.subject] if c.kind == "count" else colored[c.subject, c.name] for c in claims]
+    labels = [thing.label for thing in things]
+    colored = [(thing.label, thing.color) for thing in things]
+    seen = [labels.count(c.subject) if c.kind == "count" else colored.count((c.subject, c.name)) for c in claims]
     verdicts = {str(claim): n == claim.value for claim, n in zip(claims, seen, strict=True)}
-    counts = {claim.subject: found[claim.subject] for claim in claims}
-    extras = {label: count for label, count in sorted(found.items()) if label not in counts}
+    counts = {claim.subject: labels.count(claim.subject) for claim in claims}
+    extras = {label: labels.count(label) for label in sorted({*labels} - counts.keys())}
     reasons = [_explain(claim, n) for claim, n in zip(claims, seen, strict=True)]
     return mean_of_claims(verdicts, reasons, found=counts, extras=extras, detections=list_detections(things))
 

@@ -11,7 +11,6 @@ name anything, only things that the claims or the detections name are read.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
@@ -42,12 +41,12 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    counts = Counter(thing.label for thing in found)
+    labels = [thing.label for thing in found]
     seen = {(thing.label, thing.color) for thing in found}
     for thing, numbers in facts.numbers.items():
         if thing not in unknown:
             said = " or ".join(map(str, sorted(numbers))) if numbers else "at least 1"
-            yield f"{said} {thing}", counts[thing] in numbers if numbers else counts[thing] > 0
+            yield f"{said} {thing}", labels.count(thing) in numbers if numbers else thing in labels
     for (thing, name), values in facts.attributes.items():
         if name == "color" and thing not in unknown:
             for color in sorted(values):

@@ -35,7 +35,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    faults = {str(claim): find_claim_fault(claim, claims, layout.placed) for claim in claims}
+    placed = layout.placed
+    faults = {str(claim): find_claim_fault(claim, claims, placed) for claim in claims}
     checks = {claim: not fault for claim, fault in faults.items()}
     said = [fault for fault in faults.values() if fault] or ["the boxes stand as claimed"]
     evidence = {"passed": all(checks.values()), "claims": checks, "malformed": list(layout.faults)}

@@ -54,19 +54,38 @@ def find_last_thought(sample: Sample) -> str | None:
 
 def pair_boxes(planned: Sequence[Planned], found: Sequence[Detection]) -> list[tuple[Planned, Detection | None]]:
     """Pair each planned thing with at most one found thing of its label, for the largest sum of overlaps."""
+    gains = [
+        [measure_overlap(thing.box, other.box) if thing.label == other.label else 0.0 for other in found]
+        for thing in planned
+    ]
+    places = _pick_best(gains)
+    if places is None:
+        places = _pick_together(gains)
+    return [(thing, None if place is None else found[place]) for thing, place in zip(planned, places, strict=True)]
+
+
+def _pick_best(gains: Sequence[Sequence[float]]) -> list[int | None] | None:
+    """Return the place of the most in each row; None where two rows have it in one place, or one row in two."""
+    best: list[int | None] = []
+    for row in gains:
+        most = max(row, default=0.0)
+        place = row.index(most) if most > 0 else None
+        if place is not None and (place in best or row.count(most) > 1):
+            return None
+        best.append(place)
+    return best
+
+
+def _pick_together(gains: Sequence[Sequence[float]]) -> list[int | None]:
+    """Return a place for each row, no two the same, for the largest sum; None where it would add nothing."""
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
-    gain = np.zeros((len(planned), len(found)))
-    for i, thing in enumerate(planned):
-        for j, other in enumerate(found):
-            if thing.label == other.label:
-                gain[i, j] = measure_overlap(thing.box, other.box)
-    matches: dict[int, Detection] = {}
-    for i, j in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
-        if gain[i, j] > 0:
-            matches[int(i)] = found[int(j)]
-    return [(thing, matches.get(i)) for i, thing in enumerate(planned)]
+    best: list[int | None] = [None] * len(gains)
+    for i, j in zip(*linear_sum_assignment(np.array(gains), maximize=True), strict=True):
+        if gains[i][j] > 0:
+            best[i] = int(j)
+    return best
 
 
 def _name_unplanned(pairs: Sequence[tuple[Planned, Detection | None]], found: Sequence[Detection]) -> list[str]:

@@ -11,8 +11,6 @@ Cannot see surplus words (they cost distance, not WAC), places, or fonts; words 
 
 from __future__ import annotations
 
-import dataclasses
-
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._ocr import explain, read_claimed
 from datagen.rewards._rendered import arrange_lines, measure_oneig, score_oneig
@@ -32,6 +30,6 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if not measured.words:
         return Verdict(None, "the claimed text has no letter or digit")
     alone = score_oneig([measured])["score"]
-    evidence = {"passed": measured.distance == 0, "alone": alone, **dataclasses.asdict(measured), "read": lines}
+    evidence = {"passed": measured.distance == 0, "alone": alone, **measured.to_dict(), "read": lines}
     value = measured.matched / measured.words
     return Verdict(value, explain(claimed, lines, right=measured.distance == 0), evidence)

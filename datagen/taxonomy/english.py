@@ -8,6 +8,7 @@ Latin plurals beyond the list, silent letters in names.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _NUMBERS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -49,6 +50,7 @@ _IRREGULAR = {
 }
 
 
+@lru_cache(maxsize=4096)
 def article_of(word: str) -> str:
     """Return `a` or `an`, by the sound that the first letters suggest: an hourglass, a unicycle, an X-ray."""
     word = word.strip()
@@ -64,6 +66,7 @@ def article_of(word: str) -> str:
     return "an" if word[:1].lower() in set("aeiou") else "a"
 
 
+@lru_cache(maxsize=4096)
 def plural_of(word: str) -> str:
     """Return the plural of a noun; of a compound such as `wine glass`, that of its last word."""
     before, space, last = word.rpartition(" ")

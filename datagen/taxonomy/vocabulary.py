@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
 from datagen.records import Claim
-from datagen.taxonomy.english import number_word
-from datagen.taxonomy.lexicon import Lexicon, Word
+from datagen.taxonomy.english import number_word, plural_of
+from datagen.taxonomy.lexicon import Lexicon
 
 ItemKind = Literal[
     "object",
@@ -57,7 +57,19 @@ class Item:
     forms: Forms = "either"
 
 
-Phrases = Mapping[tuple[str, ...], Item]
+@dataclass(slots=True)
+class Phrases:
+    """Items by their words, and for each first word how many words the longest phrase has that begins with it."""
+
+    table: dict[tuple[str, ...], Item] = field(default_factory=dict)
+    longest: dict[str, int] = field(default_factory=dict)
+
+    def add(self, item: Item) -> None:
+        """Take an item in under the words of its text, in place of the one that had them."""
+        words = _part(item.text)
+        first = words[0] if words else ""
+        self.table[words] = item
+        self.longest[first] = max(self.longest.get(first, 0), len(words))
 
 
 def listed(words: str) -> tuple[str, ...]:
@@ -65,9 +77,7 @@ def listed(words: str) -> tuple[str, ...]:
     return tuple(words.split(", " if "," in words else None))
 
 
-_TOKENS = re.compile(
-    r"\d+(?:[.,]\d+)+|\d+[^\W_]*|[^\W\d_]+n['’]t\b|[^\W\d_]+|['’]s\b|[.!?\n]+|[,;:()–—]|(?<=\s)-(?=\s)"
-)
+_TOKENS = re.compile(r"\d+(?:[.,]\d+)+|\d+[^\W_]*|[^\W\d_]+n't\b|[^\W\d_]+|'s\b|[.!?\n]+|[,;:()–—]|(?<=\s)-(?=\s)")
 _ENDS = frozenset(".!?\n")
 _TENS = {"thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000}
 _NUMBERS = {
@@ -126,7 +136,7 @@ OTHER_COLORS = frozenset(
 
 def tokenize(text: str) -> list[str]:
     """Return the words, numbers and marks of a text in small letters; hyphens part words."""
-    return [token.replace("’", "'") for token in _TOKENS.findall(text.casefold())]
+    return _TOKENS.findall(text.casefold().replace("’", "'"))
 
 
 def read_items(text: str, phrases: Phrases) -> list[Item]:
@@ -134,17 +144,19 @@ def read_items(text: str, phrases: Phrases) -> list[Item]:
     tokens = tokenize(text)
     items: list[Item] = []
     place = 0
-    longest = max(map(len, phrases))
     while place < len(tokens):
-        for size in range(min(longest, len(tokens) - place), 0, -1):
-            found = phrases.get(tuple(tokens[place : place + size]))
+        for size in range(min(phrases.longest.get(tokens[place], 0), len(tokens) - place), 0, -1):
+            found = phrases.table.get(tuple(tokens[place : place + size]))
             if found is not None:
                 break
-        items.append(found or _read_token(tokens[place]))
+        else:
+            found, size = _read_token(tokens[place]), 1
+        items.append(found)
         place += size
     return items
 
 
+@lru_cache(maxsize=4096)
 def _read_token(token: str) -> Item:
     if token[0] in _ENDS:
         return Item("end", token)
@@ -164,7 +176,8 @@ def compile_words(lexicon: Lexicon, claims: Iterable[Claim]) -> Phrases:
     values |= {word.name: "material" for word in lexicon.lists.get("materials", ()) if word.name not in values}
     for claim in claims:
         for name in _things_of(claim):
-            things.setdefault(name, Word(name).plural)
+            if name not in things:
+                things[name] = plural_of(name)
         if claim.kind == "attribute":
             values.setdefault(str(claim.value), claim.name)
     return _compile(tuple(things.items()), tuple(values.items()))
@@ -178,29 +191,38 @@ def _things_of(claim: Claim) -> Sequence[str]:
 
 @lru_cache(maxsize=64)
 def _compile(things: tuple[tuple[str, str], ...], values: tuple[tuple[str, str], ...]) -> Phrases:
-    phrases: dict[tuple[str, ...], Item] = {}
-
-    def add(words: str, item: Item) -> None:
-        phrases[tuple(tokenize(words))] = item
-
-    for kind, words in _WORDS.items():
-        for word in listed(words):
-            add(word, Item(kind, word))
-    for word, number in _NUMBERS.items():
-        add(word, Item("number", word, number=number))
-    for relation, said in _RELATIONS.items():
-        for word in said:
-            add(word, Item("relation", word, relation))
-    for side in ("left", "right"):
-        for form in _SIDES:
-            add(form.format(side), Item("relation", form.format(side), f"{side} of"))
-    for color in OTHER_COLORS:
-        add(color, Item("attribute", color, color, "color"))
+    english = _compile_english()
+    phrases = Phrases(dict(english.table), dict(english.longest))
     for value, name in values:
         for word in (value, *_SYNONYMS.get(value, ())):
-            add(word, Item("attribute", word, value, name))
+            phrases.add(Item("attribute", word, value, name))
     for one, several in things:
         same = one == several
-        add(several, Item("object", several, one, forms="either" if same else "several"))
-        add(one, Item("object", one, one, forms="either" if same else "one"))
+        phrases.add(Item("object", several, one, forms="either" if same else "several"))
+        phrases.add(Item("object", one, one, forms="either" if same else "one"))
     return phrases
+
+
+@lru_cache(maxsize=1)
+def _compile_english() -> Phrases:
+    """Return the words that mean the same whatever the lexicon."""
+    phrases = Phrases()
+    for kind, words in _WORDS.items():
+        for word in listed(words):
+            phrases.add(Item(kind, word))
+    for word, number in _NUMBERS.items():
+        phrases.add(Item("number", word, number=number))
+    for relation, said in _RELATIONS.items():
+        for word in said:
+            phrases.add(Item("relation", word, relation))
+    for side in ("left", "right"):
+        for form in _SIDES:
+            phrases.add(Item("relation", form.format(side), f"{side} of"))
+    for color in OTHER_COLORS:
+        phrases.add(Item("attribute", color, color, "color"))
+    return phrases
+
+
+@lru_cache(maxsize=4096)
+def _part(words: str) -> tuple[str, ...]:
+    return tuple(tokenize(words))

@@ -13,6 +13,7 @@ from datagen.audit.trust import Row
 from datagen.config import make_recipe
 from datagen.pipeline import Run
 from datagen.prompts.templated import draw
+from datagen.rewards import _ocr, text
 from datagen.rewards._tools import make_tools
 from tests.helpers.runs import build_here, small_recipe
 
@@ -51,6 +52,20 @@ def test_a_judge_that_sees_nothing_is_found_out(run: Run, cases: list[Case]) -> 
     row = find_row(rate_judges(judges, cases), "all", "true")
     assert row["blind"] == 0
     assert row["agree"] == pytest.approx(1 - row["learned"])
+
+
+def test_a_recipe_that_reads_with_its_detector_leaves_the_ocr_to_the_other_judge(
+    cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ocr, "build", lambda: lambda image: ["from the OCR"])
+    run = Run(small_recipe(detector="learned"), "audit")
+    case = next(case for case in cases if case.prompt.weakness == "text_rendering")
+    sample = case.as_sample()
+    assert sample.image is not None
+    assert text.score(case.prompt, sample, run.tools).value == 1
+    judges = make_judges(run)
+    assert judges["learned"].read_text(sample.image) == run.tools.read_text(sample.image)
+    assert judges["pictograms"].read_text(sample.image) == ["from the OCR"]
 
 
 def test_judges_are_compared_on_what_was_drawn(tmp_path: Path) -> None:

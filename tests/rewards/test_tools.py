@@ -38,6 +38,21 @@ def test_an_exception_is_raised_again_and_not_taken_for_an_answer() -> None:
             tools.read_text(b"1")
 
 
+def test_a_detector_that_reads_is_asked_in_place_of_the_ocr() -> None:
+    class Reader:
+        def __call__(self, image: bytes) -> list[Detection]:
+            return []
+
+        def read_text(self, image: bytes) -> list[str]:
+            return ["by the detector"]
+
+    def read_text(image: bytes) -> list[str]:
+        return ["by the OCR"]
+
+    assert make_tools(Reader(), read_text).read_text(b"1") == ["by the detector"]
+    assert make_tools(Reader().__call__, read_text).read_text(b"1") == ["by the OCR"]
+
+
 def test_labels_come_from_the_detector() -> None:
     known = make_tools(pictograms.build({}), lambda image: [])
     assert known.find_unknown({"star", "violin", "apple"}) == ["apple", "violin"]
