@@ -25,7 +25,7 @@ from datagen.training.wordings import STYLES
 HELD_OUT_ONE_IN = 10
 MIXES = {
     "draw": {"counting": 0.22, "spatial": 0.30, "attributes": 0.33, "text_rendering": 0.15},
-    "read": {"counting": 0.22, "spatial": 0.25, "attributes": 0.25, "text_rendering": 0.28},
+    "read": {"counting": 0.20, "spatial": 0.30, "attributes": 0.20, "text_rendering": 0.30},
 }
 """Share of each weakness in training, for each of the two models."""
 

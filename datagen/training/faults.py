@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from datagen.pictograms import COLORS, GRID, SHAPES, Item, Scene
 from datagen.records import Claim
@@ -54,7 +55,7 @@ def _say_asked(claim: Claim) -> str:
 
 def _say_found(claim: Claim, scene: Scene) -> str:
     if claim.kind == "text":
-        return " ".join(f'"{item.word}"' for item in scene.items if item.kind == "text") or NOTHING
+        return _pair_letters(str(claim.value), [item.word for item in scene.items if item.kind == "text"])
     ours, others = find_items(scene, claim.subject), find_items(scene, str(claim.value))
     if claim.kind == "count":
         return _count(scene, claim.subject)
@@ -69,6 +70,15 @@ def _say_found(claim: Claim, scene: Scene) -> str:
     held = frozenset.intersection(*(find_relations(box_of(a), box_of(b)) for a in ours for b in others))
     places = " ".join(f"{item.kind} {place_of(item)}" for item in (*ours, *others))
     return f"{places} {' and '.join(sorted(held)) or 'beside'}"
+
+
+def _pair_letters(asked: str, words: Sequence[str]) -> str:
+    """Return the words that are there, and each letter asked for beside that of the one most like it: `CY AA RR`."""
+    if not words:
+        return NOTHING
+    like = min(words, key=lambda word: sum(a != b for a, b in zip_longest(asked, word)))
+    pairs = " ".join(a + b for a, b in zip_longest(asked, like, fillvalue="-"))
+    return " ".join([*(f'"{word}"' for word in words), pairs])
 
 
 def _count(scene: Scene, kind: str) -> str:

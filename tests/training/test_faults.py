@@ -75,7 +75,7 @@ def test_faults_are_orders(claims: tuple[Claim, ...], items: tuple[Item, ...], f
             (STAR, MOON),
             "star as many as moon? one star and one moon Yes",
         ),
-        (Claim("text", "", "", "GO"), (Item("text", "black", 0, 0, 2, 2, "OG"),), '"GO"? "OG" No'),
+        (Claim("text", "", "", "GO"), (Item("text", "black", 0, 0, 2, 2, "OG"),), '"GO"? "OG" GO OG No'),
     ],
 )
 def test_a_claim_is_weighed_against_what_is_there(claim: Claim, items: tuple[Item, ...], said: str) -> None:
