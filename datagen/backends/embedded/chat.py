@@ -23,9 +23,11 @@ import torch
 
 from datagen.backends.embedded.codec import ImageCodec
 from datagen.backends.embedded.decoder import LlamaDecoder
+from datagen.backends.embedded.image_tokens import fingerprint, read_codes
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.chat import ChatRequest, Reply, Sampling, check_reply
-from datagen.pictograms import IMAGE_PX
+from datagen.errors import RunError
+from datagen.pictograms import GRID, IMAGE_PX
 
 DESCRIBE = "Describe the image."
 """What asks for a caption: the answer is a plan of the things seen, in reading order."""
@@ -36,6 +38,9 @@ MOST_LOOK = 192
 MOST_TOKENS = 512
 """Tokens of a chat, what is seen, and the answer together; the model was trained on fewer."""
 
+ROUNDING = 4
+"""Most by which a channel of a pixel, of 255, may differ where the same codes are drawn on another machine."""
+
 
 class ChatModel:
     """Answers chats with the embedded checkpoint; `batch` and `threads` are those of the backend."""
@@ -44,6 +49,7 @@ class ChatModel:
         self, vocab: Vocabulary, codec: ImageCodec, decoder: LlamaDecoder, *, batch: int, threads: int
     ) -> None:
         self._vocab, self._codec, self._decoder = vocab, codec, decoder
+        self._codec_name = fingerprint(codec)
         self._batch, self._threads = batch, threads
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
@@ -87,14 +93,17 @@ class ChatModel:
         words = "\n".join(part.text for part in parts if part.text)
         if words.startswith("Describe ") and _has_image(request):
             words = DESCRIBE
-        ids = self._vocab.chat_ids(words, [self._see(part.image) for part in parts if part.image])
+        ids = self._vocab.chat_ids(
+            words,
+            [
+                see_image(self._codec, self._codec_name, part.image, self._decoder.device)
+                for part in parts
+                if part.image
+            ],
+        )
         if len(ids) > MOST_PROMPT:
             raise ValueError(f"it is {len(ids)} tokens long, and this model reads {MOST_PROMPT}")
         return ids
-
-    def _see(self, png: bytes) -> list[int]:
-        """Return the codes of an image; one of another size is resized first."""
-        return encode_image(self._codec, png, self._decoder.device)
 
     def _look(self, prompts: dict[int, list[int]]) -> dict[int, list[int]]:
         """Return the prompts with what the model sees, where it begins by looking; empty where that never ends."""
@@ -147,6 +156,28 @@ class ChatModel:
         kept = [token for token in ids if token != self._vocab.eos]
         text: Any = self._vocab.tokenizer.decode(kept, skip_special_tokens=False)
         return str(text)
+
+
+def see_image(codec: ImageCodec, tokenizer: str, png: bytes, device: str) -> list[int]:
+    """Return the codes that the model drew an image from, if it did; those of any other image are found anew.
+
+    `tokenizer` is the fingerprint of `codec`. Codes that a PNG file notes count if they draw this very picture: a note
+    alone proves nothing. Raises OSError or ValueError for a broken image.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as picture:
+        try:
+            noted = read_codes(picture, tokenizer)
+        except RunError:
+            return encode_image(codec, png, device)
+        pixels = np.asarray(picture.convert("RGB"), np.int16)
+    if pixels.shape == (IMAGE_PX, IMAGE_PX, 3) and len(noted) == GRID * GRID and set(noted) <= set(range(codec.codes)):
+        with torch.inference_mode():
+            drawn = codec.decode(torch.tensor([noted], device=device))[0].cpu().numpy()
+        if abs(drawn - pixels).max() <= ROUNDING:
+            return noted
+    return encode_image(codec, png, device)
 
 
 def encode_image(codec: ImageCodec, png: bytes, device: str) -> list[int]:
