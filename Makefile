@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/datagen build
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-vllm: $(VLLM)/.ready
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm
