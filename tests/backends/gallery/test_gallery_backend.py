@@ -14,6 +14,7 @@ import torch
 from datagen.backends import gallery
 from datagen.backends.embedded.answers import encode_png
 from datagen.backends.embedded.backend import EmbeddedBackend
+from datagen.backends.embedded.chat import encode_image
 from datagen.backends.embedded.world import lay_out
 from datagen.backends.gallery.backend import GalleryBackend
 from datagen.errors import BackendError
@@ -64,7 +65,7 @@ def test_the_likelihood_is_the_product_over_image_tokens(model: EmbeddedBackend,
     """Token by token, with the softmax written out: no shared code but the vocabulary and the codec."""
     image = (folder / "0.png").read_bytes()
     (given, tokens), (again, _) = (model.likelihood(PROMPTS[0].text, [image])[0] for _ in range(2))
-    codes = model.talker._see(image)
+    codes = encode_image(model.codec, image, "cpu")
     ids = [*model.vocab.prompt_ids(PROMPTS[0].text, "direct"), *model.vocab.image_ids(codes)]
     total = 0.0
     for place, token in enumerate(ids):
