@@ -37,7 +37,6 @@ MOST_LOOK = 192
 """Tokens of what it sees."""
 MOST_TOKENS = 512
 """Tokens of a chat, what is seen, and the answer together; the model was trained on fewer."""
-
 ROUNDING = 4
 """Most by which a channel of a pixel, of 255, may differ where the same codes are drawn on another machine."""
 
@@ -93,14 +92,9 @@ class ChatModel:
         words = "\n".join(part.text for part in parts if part.text)
         if words.startswith("Describe ") and _has_image(request):
             words = DESCRIBE
-        ids = self._vocab.chat_ids(
-            words,
-            [
-                see_image(self._codec, self._codec_name, part.image, self._decoder.device)
-                for part in parts
-                if part.image
-            ],
-        )
+        images = [part.image for part in parts if part.image]
+        seen = [see_image(self._codec, self._codec_name, image, self._decoder.device) for image in images]
+        ids = self._vocab.chat_ids(words, seen)
         if len(ids) > MOST_PROMPT:
             raise ValueError(f"it is {len(ids)} tokens long, and this model reads {MOST_PROMPT}")
         return ids
@@ -169,10 +163,14 @@ def see_image(codec: ImageCodec, tokenizer: str, png: bytes, device: str) -> lis
     with Image.open(io.BytesIO(png)) as picture:
         try:
             noted = read_codes(picture, tokenizer)
-        except RunError:
+        except (RunError, ValueError):
             return encode_image(codec, png, device)
         pixels = np.asarray(picture.convert("RGB"), np.int16)
-    if pixels.shape == (IMAGE_PX, IMAGE_PX, 3) and len(noted) == GRID * GRID and set(noted) <= set(range(codec.codes)):
+    if (
+        pixels.shape == (IMAGE_PX, IMAGE_PX, 3)
+        and len(noted) == GRID * GRID
+        and 0 <= min(noted) <= max(noted) < codec.codes
+    ):
         with torch.inference_mode():
             drawn = codec.decode(torch.tensor([noted], device=device))[0].cpu().numpy()
         if abs(drawn - pixels).max() <= ROUNDING:

@@ -14,7 +14,7 @@ from datagen.backends.embedded.backend import SHIPPED
 from datagen.backends.embedded.chat import encode_image, see_image
 from datagen.backends.embedded.checkpoint_io import load_codec
 from datagen.backends.embedded.codec import ImageCodec
-from datagen.backends.embedded.image_tokens import fingerprint, note_codes
+from datagen.backends.embedded.image_tokens import KEY, fingerprint, note_codes
 
 
 @cache
@@ -56,6 +56,9 @@ def test_a_note_on_another_picture_is_not_believed() -> None:
 
 def test_notes_that_draw_nothing_or_are_of_another_tokenizer_are_left_alone() -> None:
     codes, name = drawn_codes(), fingerprint(open_codec())
-    for info in (note_codes(name, codes[:-1]), note_codes(name, [*codes[:-1], 99_999]), note_codes("0" * 16, codes)):
+    garbage = PngInfo()
+    garbage.add_text(KEY, f"{name} no numbers")
+    cut, beyond, foreign = codes[:-1], [*codes[:-1], 99_999], "0" * 16
+    for info in (note_codes(name, cut), note_codes(name, beyond), note_codes(foreign, codes), garbage):
         file = png(draw(codes), info)
         assert see(file) == encode_image(open_codec(), file, "cpu")
