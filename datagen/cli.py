@@ -268,7 +268,12 @@ def doctor(recipe: RecipeArg = "quickstart", set_: SetOption = None) -> None:
 
 @app.command()
 def check(
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Files, folders or names.")] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Files, folders or names [taxonomies/, recipes/ here, or what ships]."
+        ),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="text, or github for annotations in CI.")] = "text",
 ) -> None:
     """Find every problem in taxonomies, templates, lexicons and recipes: file:line:col, what, what to do."""
@@ -277,7 +282,8 @@ def check(
     from datagen.pipeline import list_scorable, warn_of_recipe
     from datagen.taxonomy.check import check_paths
 
-    problems = check_paths(paths or [], scorable=list_scorable(), models={"recipe": Recipe}, warn=warn_of_recipe)
+    chosen = paths or [name for name in ("taxonomies", "recipes") if Path(name).is_dir()]
+    problems = check_paths(chosen, scorable=list_scorable(), models={"recipe": Recipe}, warn=warn_of_recipe)
     print_problems(problems, form)
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 

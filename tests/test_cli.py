@@ -131,6 +131,19 @@ def test_plan_preview_check_schema_init(tmp_path: Path) -> None:
     assert "::error file=" in result.output
 
 
+def test_check_without_a_path_reads_the_project_that_it_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("init", tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    call("check")
+    broken = Path("taxonomies/mixed_groups.yaml")
+    broken.write_text(broken.read_text(encoding="utf-8").replace("claims:", "clams:"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["check"])
+    assert result.exit_code == 1
+    assert "did you mean 'claims'" in result.output
+
+
 def test_the_recipe_of_a_new_project_can_be_planned(tmp_path: Path) -> None:
     call("init", tmp_path / "project")
     assert "mixed_groups/odd_one_out" in call("plan", tmp_path / "project/recipes/first.yaml", "--no-probe")
