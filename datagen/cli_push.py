@@ -22,7 +22,9 @@ def push(
     run: RunArg,
     destination: DestArg,
     public: PublicOption = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Put it in place of another recipe's.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in place of another recipe's, or of an edited card.")
+    ] = False,
     view: ViewOption = None,
     dry_run: DryOption = False,
 ) -> None:
@@ -68,7 +70,7 @@ def _send(
         print_facts({name: _show(value) for name, value in order.facts.items()})
         if dry_run:
             return
-        pushed = complete_push(order, board)
+        pushed = complete_push(order)
     _print_done(pushed, pushed.destination)
 
 

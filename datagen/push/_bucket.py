@@ -19,19 +19,18 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 from datagen.errors import PushError
 from datagen.pipeline import Progress, Watch
-from datagen.push._destination import Remote, Say
+from datagen.push._destination import Remote
 from datagen.push._files import CARD, MANIFEST, File, Manifest
-from datagen.push._retry import GO_ON, Again, ignore, keep_trying
+from datagen.push._retry import GO_ON, Again, keep_trying
 
 ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
 """Where each client is told of another server than that of Amazon or Google."""
@@ -46,6 +45,8 @@ DENIED = re.compile(
 )
 FULL = re.compile(r"StorageFull|QuotaExceeded|HTTP status 507", re.I)
 
+T = TypeVar("T")
+
 
 class Bucket:
     """One folder that holds one dataset."""
@@ -54,8 +55,8 @@ class Bucket:
     commits = 0
     limits: tuple[int, int] | None = None
 
-    def __init__(self, address: str) -> None:
-        self.address = address.rstrip("/")
+    def __init__(self, address: str, watch: Watch) -> None:
+        self.address, self._watch = address.rstrip("/"), watch
         self.is_local = address.startswith("file://")
 
     @cached_property
@@ -96,7 +97,7 @@ class Bucket:
         return f"load_dataset({json.dumps(folder, ensure_ascii=False)})  # after: {fetch}"
 
     def look(self) -> Remote:
-        """Return what is there, by name and size; a folder that does not exist is an empty Remote."""
+        """Return what is there, by name and size, card and manifest by hash; a folder that does not exist is empty."""
         import pyarrow.fs as fs
 
         system, folder = self._place
@@ -106,51 +107,61 @@ class Bucket:
                 raise self._fail("there is no such bucket", "make it first")
             return list(system.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True)))
 
-        found = self._try(ask, ignore)
+        found = self._try(ask)
         sizes = {each.path[len(folder) + 1 :]: each.size for each in found if each.type == fs.FileType.File}
-        manifest = Manifest.parse(self._read(MANIFEST), self.address) if MANIFEST in sizes else None
+        last = {path: self._read(path) for path in (CARD, MANIFEST) if path in sizes}
+        manifest = Manifest.parse(last[MANIFEST], self.address) if MANIFEST in last else None
+
+        def holds(file: File) -> bool:
+            if file.path in (CARD, MANIFEST):
+                return file.path in last and File.make(file.path, last[file.path]) == file
+            return sizes.get(file.path) == file.size
+
         return Remote(
-            revision=_revision_of(manifest) if manifest else "",
+            self.address,
+            revision=manifest.file.sha256 if manifest else "",
             manifest=manifest,
             paths=frozenset(path for path in sizes if not path.endswith(".part")),
-            holds=lambda file: file.path not in (CARD, MANIFEST) and sizes.get(file.path) == file.size,
+            holds=holds,
         )
 
-    def stage(self, files: Sequence[File], public: bool, watch: Watch) -> None:
+    def stage(self, files: Sequence[File], public: bool) -> None:
         """Send contents under names that nothing refers to yet."""
-        for done, _ in enumerate(self._each(partial(self._send, say=watch.say), files), 1):
-            watch.show(Progress("send", done, len(files)))
+        for done, _ in enumerate(self._each(self._send, files), 1):
+            self._watch.show(Progress("send", done, len(files)))
 
-    def publish(self, files: Sequence[File], removed: Sequence[str], seen: Remote, message: str, watch: Watch) -> str:
+    def publish(self, files: Sequence[File], removed: Sequence[str], seen: Remote, message: str) -> str:
         """Read all files back, then put the card, then the manifest, then delete what neither names."""
         last = {file.path: file for file in files if file.path in (CARD, MANIFEST)}
         rest = [file for file in files if file.path not in last]
-        self._verify(rest, watch)
-        if self._try(self.look, watch.say).revision != seen.revision:
+        self._verify(rest)
+        now = self.look()
+        if now.revision != seen.revision:
             raise self._fail("was changed by somebody else during this push", "look at it, then push again")
         for file in (last[CARD], last[MANIFEST]):
-            self._send(file, watch.say)
-            self._mend(file, watch.say)
+            if not now.holds(file):
+                self._send(file)
+            self._mend(file)
         for _ in self._each(self._delete, removed):
             continue
-        return _revision_of(Manifest.parse(last[MANIFEST].content(), self.address))
+        return last[MANIFEST].sha256
 
-    def _verify(self, files: Sequence[File], watch: Watch) -> None:
-        for done, _ in enumerate(self._each(partial(self._mend, say=watch.say), files), 1):
-            watch.show(Progress("verify", done, len(files)))
+    def _verify(self, files: Sequence[File]) -> None:
+        for done, _ in enumerate(self._each(self._mend, files), 1):
+            self._watch.show(Progress("verify", done, len(files)))
 
-    def _mend(self, file: File, say: Say) -> None:
+    def _mend(self, file: File) -> None:
         """Read a file back and send it again while its hash is another."""
         for _ in range(ROUNDS):
-            if self._try(partial(self._hash, file.path), say) == file.sha256:
+            if self._try(partial(self._hash, file.path)) == file.sha256:
                 return
             if file.source is None:
                 raise self._fail(f"{file.path} is no longer what was pushed there", "push its run to another name")
-            say(f"{file.path} did not arrive as it was sent: sent again")
-            self._send(file, say)
+            self._watch.say(f"{file.path} did not arrive as it was sent: sent again")
+            self._send(file)
         raise self._fail(f"{file.path} does not arrive as it was sent, {ROUNDS} times in a row", GO_ON)
 
-    def fetch(self, file: File, seen: Remote, folder: Path, say: Say) -> None:
+    def fetch(self, file: File, seen: Remote, folder: Path) -> None:
         """Copy a file into a local folder."""
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -160,17 +171,21 @@ class Bucket:
                 for piece in self._pieces(file.path):
                     out.write(piece)
 
-        self._try(copy, say)
+        self._try(copy)
 
-    def open(self, path: str, seen: Remote) -> AbstractContextManager[IO[bytes]]:
-        """Open a file for reading at any place in it."""
+    def read(self, path: str, seen: Remote, use: Callable[[IO[bytes]], T]) -> T:
+        """Return what `use` makes of a file, which it may read at any place."""
         system, folder = self._place
-        opened: AbstractContextManager[IO[bytes]] = system.open_input_file(f"{folder}/{path}")
-        return opened
 
-    def _send(self, file: File, say: Say) -> None:
+        def attempt() -> T:
+            with system.open_input_file(f"{folder}/{path}") as file:
+                return use(file)
+
+        return self._try(attempt)
+
+    def _send(self, file: File) -> None:
         write = self._write_local if self.is_local else self._write_object
-        self._try(partial(write, file), say)
+        self._try(partial(write, file))
 
     def _write_object(self, file: File) -> None:
         """Write an object; one that is cut has the wrong size or hash, and is sent again."""
@@ -202,11 +217,10 @@ class Bucket:
             except FileNotFoundError:
                 return
 
-        self._try(delete, ignore)
+        self._try(delete)
 
     def _read(self, path: str) -> bytes:
-        content: bytes = self._try(lambda: b"".join(self._pieces(path)), ignore)
-        return content
+        return self._try(lambda: b"".join(self._pieces(path)))
 
     def _hash(self, path: str) -> str:
         digest = hashlib.sha256()
@@ -227,8 +241,8 @@ class Bucket:
         finally:
             pool.shutdown(cancel_futures=True)  # after an error, what has not begun is left
 
-    def _try(self, call: Any, say: Say) -> Any:
-        return keep_trying(call, (OSError,), self._judge, self.address, say)
+    def _try(self, call: Callable[[], T]) -> T:
+        return keep_trying(call, (OSError,), self._judge, self.address, self._watch.say)
 
     def _judge(self, error: Exception) -> Again | PushError:
         """Say of an error of the file system whether it may work later; those of pyarrow's buckets have no errno."""
@@ -254,10 +268,6 @@ def _read_pieces(file: File) -> Iterator[bytes]:
     with file.source.open("rb") as source:
         while piece := source.read(PIECE_BYTES):
             yield piece
-
-
-def _revision_of(manifest: Manifest) -> str:
-    return manifest.file.sha256
 
 
 def _first_line(error: Exception) -> str:

@@ -50,7 +50,7 @@ class Card:
     @property
     def text(self) -> str:
         """The card as the file README.md."""
-        return f"---\n{yaml.safe_dump(self.header, sort_keys=False, allow_unicode=True, width=120)}---\n{self.body}"
+        return f"---\n{yaml.safe_dump(self.header, sort_keys=False, allow_unicode=True)}---\n{self.body}"
 
     @property
     def infos(self) -> dict[str, dict[str, Any]]:
@@ -74,40 +74,54 @@ class Card:
         return []
 
 
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Say whether a file belongs to a split of these patterns."""
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
+
+
 def rename(card: Card, names: Mapping[str, str]) -> Card:
     """Return the card of files that have other names: patterns become lists of names, links of pictures follow."""
     header, body = copy.deepcopy(card.header), card.body
     for entry in header["configs"]:
         for files in entry["data_files"]:
             patterns = [files["path"]] if isinstance(files["path"], str) else files["path"]
-            files["path"] = [new for old, new in sorted(names.items()) if any(fnmatchcase(old, p) for p in patterns)]
+            files["path"] = [new for old, new in sorted(names.items()) if matches(old, patterns)]
     for old, new in names.items():
         body = body.replace(f"]({old})", f"]({new})")
     return Card(header, body)
 
 
-def add_view(card: Card, name: str, paths: Sequence[str]) -> Card:
-    """Return the card with a view as one more config; `paths` are its files, under `name/`, all of them parquet."""
+def add_view(card: Card, name: str, splits: Mapping[str, Sequence[str]], info: Mapping[str, Any]) -> Card:
+    """Return the card with a view as one more config, where and in which form `datasets` itself would write it.
+
+    `splits` are the paths of its files, `info` is what the header says of its columns and sizes.
+    """
     header = copy.deepcopy(card.header)
-    data_files = []
-    for split in SPLITS:
-        if own := [path for path in sorted(paths) if path.rsplit("/", 1)[-1].startswith(split)]:
-            data_files.append({"split": split, "path": own})
-    header["configs"] = [*header["configs"], {"config_name": name, "data_files": data_files}]
-    if isinstance(header.get("dataset_info"), dict):  # with several configs, each entry has to say whose it is
-        header["dataset_info"] = [{"config_name": "default", **header["dataset_info"]}]
+    data_files = [{"split": split, "path": _fold(paths)} for split, paths in splits.items()]
+    configs = [*header["configs"], {"config_name": name, "data_files": data_files}]
+    infos = {**card.infos, name: dict(info)}
+    header["configs"] = sorted(configs, key=lambda entry: str(entry["config_name"]))
+    header["dataset_info"] = [{"config_name": config, **infos[config]} for config in sorted(infos)]
     return Card(header, card.body)
+
+
+def _fold(paths: Sequence[str]) -> str | list[str]:
+    return paths[0] if len(paths) == 1 else list(paths)
 
 
 def join(old: Card, new: Card, runs: Sequence[RunNote], where: str) -> Card:
     """Return the card of a dataset after a run was added: `new` has the names that its files have there.
 
-    `runs` are all runs in the dataset then. Raises RunError where configs or columns differ.
+    `runs` are all runs in the dataset then. Raises RunError where configs, columns or licences differ.
     """
     ours, theirs = ([entry["config_name"] for entry in card.header["configs"]] for card in (new, old))
     if sorted(ours) != sorted(theirs):
         what = f"has the configs {', '.join(theirs)}, and this run {', '.join(ours)}"
         raise RunError(what, where=where, hint="append with the same --view options")
+    terms, more = (card.header.get("license", "none") for card in (old, new))
+    if terms != more:
+        what = f"has the licence {terms}, and this run {more}"
+        raise RunError(what, where=where, hint="push the run to another name: one card cannot state both")
     header = copy.deepcopy(old.header)
     for entry in header["configs"]:
         _join_files(entry, old, new)
@@ -124,9 +138,9 @@ def _join_files(entry: dict[str, Any], old: Card, new: Card) -> None:
     joined = []
     for split in SPLITS:
         before, added = old.patterns(name, split), new.patterns(name, split)
-        more = [path for path in added if not any(fnmatchcase(path, pattern) for pattern in before)]
+        more = [path for path in added if not matches(path, before)]
         if paths := before + more:
-            joined.append({"split": split, "path": paths[0] if len(paths) == 1 else paths})
+            joined.append({"split": split, "path": _fold(paths)})
     entry["data_files"] = joined
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from datagen.errors import RunError
-from datagen.push._card import LOADING, Card, add_view, rename
+from datagen.push._card import LOADING, SPLITS, Card, add_view, matches, rename
 from datagen.push._files import CARD, File
+
+AGAIN = "`datagen export RUN` makes it anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,23 @@ class Dataset:
         return replace(self, card=replace(self.card, body=card), card_text=text)
 
     @property
+    def card_file(self) -> File:
+        """The card as a file."""
+        return File.make(CARD, self.card_text.encode())
+
+    @property
     def contents(self) -> tuple[File, ...]:
         """All files, the card among them."""
-        return (*self.files, File.make(CARD, self.card_text.encode()))
+        return (*self.files, self.card_file)
 
 
 def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Dataset:
     """Hash a finished export; each of `views` is a further folder, which goes under its name.
 
-    A view of parquet files becomes a config that `load_dataset(…, NAME)` knows; another form travels as files alone.
-    Raises RunError where a folder is not there or holds no dataset.
+    A view of parquet files, by split, becomes a config that `load_dataset(…, NAME)` knows; another form travels as
+    files alone.
+    Raises RunError where a folder is not there, holds no dataset, or holds one that was cut or has lost a file. What
+    is not noticed: other values inside a shard that can still be opened.
     """
     try:
         text = (folder / CARD).read_text(encoding="utf-8")
@@ -48,18 +58,75 @@ def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Datas
         raise RunError("there is no dataset yet", where=str(folder), hint="`datagen export RUN` makes it") from error
     card = Card.parse(text, str(folder / CARD))
     files = [file for file in _hash_all(folder) if file.path != CARD]
+    _check_rows(card, files, folder)
     changed = False
     for name, path in sorted((views or {}).items()):
         own = _hash_all(path, f"{name}/")
         if not own:
-            raise RunError("there is no such view", where=str(path), hint="`datagen export RUN` makes views")
+            there = ", ".join(sorted(each.name for each in path.parent.glob("*/"))) or "none"
+            hint = f"there are: {there}; `datagen export RUN --view …` makes one"
+            raise RunError("there is no such view", where=str(path), hint=hint)
         if name in ("data", "pictures", "default"):
             raise RunError(f"a view cannot be called {name!r}", where=str(path), hint="export it under another name")
-        data = [file.path for file in own if not file.path.endswith("/" + CARD)]
-        if all(path.endswith(".parquet") for path in data):
-            card, changed = add_view(card, name, data), True
+        if splits := _sort_by_split(own):
+            paths = {split: [file.path for file in part] for split, part in splits.items()}
+            card, changed = add_view(card, name, paths, _describe(splits)), True
         files += own
     return Dataset(tuple(files), card, card.text if changed else text)
+
+
+def _check_rows(card: Card, files: Sequence[File], folder: Path) -> None:
+    """Refuse shards that cannot be opened, and splits that have other rows than the card says."""
+    for split, rows in card.rows.items():
+        patterns = card.patterns("default", split)
+        found = sum(each.num_rows for each in _read_footers(file for file in files if matches(file.path, patterns)))
+        if found != rows:
+            what = f"has {found:,} rows in {split!r}, and its card says {rows:,}"
+            raise RunError(what, where=str(folder), hint=AGAIN)
+
+
+def _read_footers(files: Iterable[File]) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files:
+        try:
+            yield pq.read_metadata(file.source)
+        except (pa.ArrowException, OSError) as error:
+            raise RunError(f"is damaged: {error}", where=str(file.source), hint=AGAIN) from error
+
+
+def _sort_by_split(files: Sequence[File]) -> dict[str, list[File]]:
+    """Return the data files of a view by split; none if some are not parquet, or of no split that has a name."""
+    data = [file for file in files if not file.path.endswith("/" + CARD)]
+    names = [PurePosixPath(file.path).name for file in data]
+    if not all(name.endswith(".parquet") and name.startswith(SPLITS) for name in names):
+        return {}
+    splits = {split: [f for f, name in zip(data, names, strict=True) if name.startswith(split)] for split in SPLITS}
+    return {split: part for split, part in splits.items() if part}
+
+
+def _describe(splits: Mapping[str, Sequence[File]]) -> dict[str, Any]:
+    """Return what `datasets` writes into a card about a config; bytes are those of the columns before compression."""
+    import pyarrow.parquet as pq
+    from datasets import DatasetInfo, Features, SplitDict, SplitInfo
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    infos = []
+    for split, files in splits.items():
+        footers = list(_read_footers(files))
+        size = sum(each.row_group(k).total_byte_size for each in footers for k in range(each.num_row_groups))
+        infos.append(SplitInfo(split, num_bytes=size, num_examples=sum(each.num_rows for each in footers)))
+    info = DatasetInfo(
+        features=Features.from_arrow_schema(pq.read_schema(next(iter(splits.values()))[0].source)),
+        splits=SplitDict({each.name: each for each in infos}),
+        download_size=sum(file.size for files in splits.values() for file in files),
+        dataset_size=sum(each.num_bytes for each in infos),
+    )
+    data = DatasetCardData()
+    DatasetInfosDict({"default": info}).to_dataset_card_data(data)
+    return dict(data["dataset_info"])
 
 
 def _hash_all(folder: Path, prefix: str = "") -> list[File]:

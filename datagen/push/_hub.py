@@ -17,7 +17,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,9 +25,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from datagen.errors import PushError
 from datagen.pipeline import Progress, Watch
-from datagen.push._destination import HUB, Remote, Say
+from datagen.push._destination import HUB, Remote
 from datagen.push._files import MANIFEST, File, Manifest
-from datagen.push._retry import GO_ON, Again, ignore, keep_trying
+from datagen.push._retry import GO_ON, Again, keep_trying
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -38,7 +38,7 @@ BATCH_FILES, BATCH_BYTES = 50, 1 << 30
 """Contents are sent in batches of at most this; each is one step of the progress line."""
 ROUNDS = 3
 """Commits before a file that does not arrive as it was sent is given up."""
-LOGIN = "`hf auth login`, then run the same command again: what was sent is kept"
+LOGIN = f"`hf auth login`, then {GO_ON}"
 
 T = TypeVar("T")
 
@@ -70,8 +70,8 @@ class Hub:
     commits = 1
     limits: tuple[int, int] | None = (FOLDER_ENTRIES, COMMIT_FILES)
 
-    def __init__(self, name: str, revision: str = "") -> None:
-        self.name, self.revision = name, revision
+    def __init__(self, name: str, revision: str, watch: Watch) -> None:
+        self.name, self.revision, self._watch = name, revision, watch
         self.address = f"{HUB}{name}" + (f"@{revision}" if revision else "")
         self._staged: dict[File, CommitOperationAdd] = {}
 
@@ -86,7 +86,7 @@ class Hub:
         """The full name; a name without an owner is one of whoever is logged in."""
         if "/" in self.name:
             return self.name
-        return f"{self._try(self._api.whoami, ignore)['name']}/{self.name}"
+        return f"{self._try(self._api.whoami)['name']}/{self.name}"
 
     @property
     def loading(self) -> str:
@@ -104,12 +104,14 @@ class Hub:
         """Return what is there, without its manifest: two requests, and one more for each further 1,000 files."""
         from huggingface_hub import RepoFile
 
-        info = self._try(self._ask_info, ignore)
+        address = HUB + self._repo
+        info = self._try(self._ask_info)
         if info is None:
-            return Remote()
+            return Remote(address)
+        if info.id != self._repo:  # the hub leads on from an old name, which would be a new dataset's in a push
+            raise self._fail(f"is called {HUB}{info.id} now", "use that address")
         listing = self._try(
-            lambda: list(self._api.list_repo_tree(self._repo, recursive=True, revision=info.sha, repo_type="dataset")),
-            ignore,
+            lambda: list(self._api.list_repo_tree(self._repo, recursive=True, revision=info.sha, repo_type="dataset"))
         )
         entries = {
             each.path: Entry(each.size, each.lfs.sha256 if each.lfs else "", each.blob_id)
@@ -117,6 +119,7 @@ class Hub:
             if isinstance(each, RepoFile)
         }
         return Remote(
+            address,
             revision=info.sha,
             paths=frozenset(entries),
             holds=lambda file: file.path in entries and entries[file.path].is_same(file),
@@ -135,16 +138,14 @@ class Hub:
 
     def _read_manifest(self, revision: str) -> Manifest:
         with tempfile.TemporaryDirectory() as away:
-            self._download(MANIFEST, revision, Path(away), ignore)
+            self._download(MANIFEST, revision, Path(away))
             return Manifest.parse((Path(away) / MANIFEST).read_bytes(), self.address)
 
-    def stage(self, files: Sequence[File], public: bool, watch: Watch) -> None:
+    def stage(self, files: Sequence[File], public: bool) -> None:
         """Make the dataset if it is not there, and send large contents; small ones travel in the commit."""
         from huggingface_hub import CommitOperationAdd
 
-        self._try(
-            lambda: self._api.create_repo(self._repo, repo_type="dataset", private=not public, exist_ok=True), watch.say
-        )
+        self._try(lambda: self._api.create_repo(self._repo, repo_type="dataset", private=not public, exist_ok=True))
         done = 0
         for batch in _cut(files):
             additions = {file: CommitOperationAdd(file.path, cast(Any, file.source)) for file in batch}
@@ -153,14 +154,13 @@ class Hub:
             self._try(
                 lambda additions=additions: self._api.preupload_lfs_files(  # type: ignore[misc]
                     self._repo, list(additions.values()), repo_type="dataset", free_memory=False
-                ),
-                watch.say,
+                )
             )
             self._staged |= additions
             done += len(batch)
-            watch.show(Progress("send", done, len(files)))
+            self._watch.show(Progress("send", done, len(files)))
 
-    def publish(self, files: Sequence[File], removed: Sequence[str], seen: Remote, message: str, watch: Watch) -> str:
+    def publish(self, files: Sequence[File], removed: Sequence[str], seen: Remote, message: str) -> str:
         """Commit what differs, compare the hub's listing with `files`, and return the commit that holds them all."""
         base = seen.revision
         rounds = 0
@@ -181,9 +181,9 @@ class Hub:
             base = self._commit(wrong, stale, now.revision, message)
             return None
 
-        while (revision := self._try(attempt, watch.say)) is None:
+        while (revision := self._try(attempt)) is None:
             continue
-        watch.show(Progress("verify", len(files), len(files)))
+        self._watch.show(Progress("verify", len(files), len(files)))
         return revision
 
     def _commit(self, files: Sequence[File], stale: Sequence[str], parent: str, message: str) -> str:
@@ -201,35 +201,35 @@ class Hub:
         self._staged.clear()  # what is committed cannot be committed again
         return done.oid
 
-    def fetch(self, file: File, seen: Remote, folder: Path, say: Say) -> None:
+    def fetch(self, file: File, seen: Remote, folder: Path) -> None:
         """Download a file of the revision that was seen; one that was cut goes on where it stopped."""
-        self._download(file.path, seen.revision, folder, say)
+        self._download(file.path, seen.revision, folder)
 
-    def _download(self, path: str, revision: str, folder: Path, say: Say) -> None:
+    def _download(self, path: str, revision: str, folder: Path) -> None:
         self._try(
             lambda: self._api.hf_hub_download(
                 self._repo, path, repo_type="dataset", revision=revision, local_dir=folder
-            ),
-            say,
+            )
         )
 
-    def open(self, path: str, seen: Remote) -> AbstractContextManager[IO[bytes]]:
-        """Open a file of the revision that was seen; only the ranges that are read travel."""
+    def read(self, path: str, seen: Remote, use: Callable[[IO[bytes]], T]) -> T:
+        """Return what `use` makes of a file of the revision that was seen; only the ranges that it reads travel."""
         from huggingface_hub import HfFileSystem
 
-        opened: AbstractContextManager[IO[bytes]] = HfFileSystem().open(
-            f"datasets/{self._repo}@{seen.revision}/{path}", "rb"
-        )
-        return opened
+        def attempt() -> T:
+            with HfFileSystem().open(f"datasets/{self._repo}@{seen.revision}/{path}", "rb") as file:
+                return use(file)
 
-    def _try(self, call: Callable[[], T], say: Say) -> T:
+        return self._try(attempt)
+
+    def _try(self, call: Callable[[], T]) -> T:
         from huggingface_hub.errors import HfHubHTTPError
 
         http_error = HfHubHTTPError.__mro__[1]  # of httpx or httpx2, whichever this version of the client uses
         errors = cast(tuple[type[Exception], ...], (http_error, OSError, RuntimeError, ValueError))
-        with _forward_log(lambda text: say(self._redact(text))):
+        with _forward_log(lambda text: self._watch.say(self._redact(text))):
             try:
-                return keep_trying(call, errors, self._judge, self.address, say)
+                return keep_trying(call, errors, self._judge, self.address, self._watch.say)
             except PushError as error:
                 if _names_token(error):
                     raise error from None  # a traceback would show what the server repeated
@@ -237,7 +237,7 @@ class Hub:
 
     def _judge(self, error: Exception) -> Again | PushError:
         """Say of what the client raised whether it may work later."""
-        from huggingface_hub.errors import OfflineModeIsEnabled
+        from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 
         cause: BaseException = error
         while getattr(cause, "response", None) is None and cause.__cause__ is not None:
@@ -247,6 +247,8 @@ class Hub:
         why = self._redact(str(cause).strip().split("\n")[0] or type(cause).__name__)
         if isinstance(cause, OfflineModeIsEnabled):
             return self._fail("cannot be reached: the hub's client is in offline mode", "unset HF_HUB_OFFLINE")
+        if isinstance(cause, LocalTokenNotFoundError):
+            return self._fail("nobody is logged in", LOGIN)
         if isinstance(cause, json.JSONDecodeError):
             return Again("the hub answers with something that is not JSON")
         if isinstance(cause, ValueError) or (isinstance(cause, OSError) and cause.errno is not None):
@@ -265,7 +267,7 @@ class Hub:
         if response.request.method == "PUT":  # to the store behind the hub: damaged on the way, or the address expired
             return Again(f"the store answers {status}: {words}")
         if status == 403:
-            return self._fail(f"no permission: {words}", "a token with write access, or another name, is needed")
+            return self._fail(f"no permission: {words}", "a token that may do this, or another name, is needed")
         if status in (409, 412):
             return self._fail(f"was changed by somebody else during this push: {words}", "look at it, then push again")
         return self._fail(f"the hub answers {status}: {words}", GO_ON)
@@ -318,7 +320,7 @@ def _cut(files: Sequence[File]) -> Iterator[list[File]]:
 
 
 @contextmanager
-def _forward_log(say: Say) -> Iterator[None]:
+def _forward_log(say: Callable[[str], None]) -> Iterator[None]:
     """Hand the client's warnings (it retries by itself, and says so) to `say`, and keep its progress bars away."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -334,7 +336,7 @@ def _forward_log(say: Say) -> Iterator[None]:
 
 
 class _Forward(logging.Handler):
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
         self._say = say
 

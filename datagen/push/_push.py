@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from datagen.errors import PushError
-from datagen.pipeline import Watch
-from datagen.push._card import Card, join
+from datagen.push._card import Card, join, matches
 from datagen.push._dataset import Dataset
 from datagen.push._destination import Destination, Remote, count_folders
 from datagen.push._files import CARD, MANIFEST, NAME_DIGITS, File, Manifest, RunNote
@@ -44,13 +44,22 @@ class Pushed:
 
 
 def plan_push(dataset: Dataset, note: RunNote, destination: Destination, *, public: bool, replace: bool) -> Plan:
-    """Compare a dataset with what is there. Raises PushError where it must not go there as it is."""
+    """Compare a dataset with what is there. Raises PushError where it must not go there as it is.
+
+    Words that somebody put into the card there stay as long as the dataset does; they are not written over.
+    """
     seen = destination.look()
     _check_visibility(seen, destination, public)
+    named = dataset.named_by_content() if destination.by_content else dataset
+    manifest = Manifest.of([note], named.contents)
     if not replace:
         _check_owner(seen, note, destination)
-    named = dataset.named_by_content() if destination.by_content else dataset
-    return _make_plan(seen, Manifest.of([note], named.contents), named.contents, destination)
+        if (edited := _find_edit(seen, named.card_file, destination)) is not None:
+            if manifest == seen.manifest:
+                return _make_plan(seen, manifest, (*named.files, edited), destination)
+            hint = "keep a copy of your words, then say --replace: the card of this run takes its place"
+            raise PushError(f"{CARD} was edited there since the last push", where=destination.address, hint=hint)
+    return _make_plan(seen, manifest, named.contents, destination)
 
 
 def plan_append(dataset: Dataset, note: RunNote, destination: Destination, *, public: bool) -> Plan:
@@ -67,24 +76,24 @@ def plan_append(dataset: Dataset, note: RunNote, destination: Destination, *, pu
     named = dataset.named_by_content()
     data = [file for file in named.files if not file.path.startswith("pictures/")]
     there = {file.path: file for file in seen.manifest.files}
+    kept = [file for file in seen.manifest.files if file.path != CARD]
     if all(there.get(file.path) == file for file in data):
-        return Plan(seen, seen.manifest, (*there.values(), seen.manifest.file), (), ())
-    old = Card.parse(_read(destination, seen, CARD).decode(), f"{destination.address}/{CARD}")
+        return _make_plan(seen, seen.manifest, (*kept, _read_card(seen, destination)), destination)
+    old = Card.parse(_read_card(seen, destination).content().decode(), f"{destination.address}/{CARD}")
     runs = [*seen.manifest.runs, note]
     card = join(old, named.card, runs, destination.address)
     _check_rows(named, seen, old, destination)
-    kept = [file for file in seen.manifest.files if file.path != CARD]
     new = [file for file in data if there.get(file.path) != file]
     files = (*kept, *new, File.make(CARD, card.text.encode()))
     return _make_plan(seen, Manifest.of(runs, files), files, destination)
 
 
-def carry_out(plan: Plan, destination: Destination, *, public: bool, message: str, watch: Watch) -> Pushed:
+def carry_out(plan: Plan, destination: Destination, *, public: bool, message: str) -> Pushed:
     """Send what is missing, make it visible at once, and return what was verified there."""
     large = [file for file in plan.missing if file.path not in (CARD, MANIFEST)]
     if plan.missing:
-        destination.stage(large, public, watch)
-    revision = destination.publish(plan.files, plan.removed, plan.seen, message, watch)
+        destination.stage(large, public)
+    revision = destination.publish(plan.files, plan.removed, plan.seen, message)
     return Pushed(destination.address, revision, plan.manifest)
 
 
@@ -128,6 +137,18 @@ def _check_owner(seen: Remote, note: RunNote, destination: Destination) -> None:
         raise PushError(what, where=destination.address, hint=hint)
 
 
+def _find_edit(seen: Remote, card: File, destination: Destination) -> File | None:
+    """Return the card there if it is neither that of the last push nor `card`, which a killed push may leave."""
+    if seen.manifest is None or CARD not in seen.paths or seen.holds(card):
+        return None
+    there = _read_card(seen, destination)
+    return None if there in seen.manifest.files else there
+
+
+def _read_card(seen: Remote, destination: Destination) -> File:
+    return File.make(CARD, destination.read(CARD, seen, lambda file: file.read()))
+
+
 def _check_limits(paths: Sequence[str], destination: Destination) -> None:
     if destination.limits is None:
         return
@@ -144,17 +165,16 @@ def _check_rows(dataset: Dataset, seen: Remote, old: Card, destination: Destinat
     splits: dict[str, str] = {}
     rows: set[str] = set()
     for split in ("train", "validation"):
-        paths = [file.path for file in seen.manifest.files if _matches(file.path, old.patterns("default", split))]
-        for path in paths:
-            with destination.open(path, seen) as opened:
-                for prompt, seed in _read_keys(opened):
-                    splits[hash_of(prompt)] = split
-                    rows.add(hash_of(prompt, seed))
+        patterns = old.patterns("default", split)
+        for path in (file.path for file in seen.manifest.files if matches(file.path, patterns)):
+            for prompt, seed in destination.read(path, seen, partial(_read_keys, f"{destination.address}/{path}")):
+                splits[hash_of(prompt)] = split
+                rows.add(hash_of(prompt, seed))
     twice, torn, example = 0, 0, ""
     for split in ("train", "validation"):
         for file in dataset.files:
-            if _matches(file.path, dataset.card.patterns("default", split)):
-                for prompt, seed in _read_keys(file.source):
+            if matches(file.path, dataset.card.patterns("default", split)):
+                for prompt, seed in _read_keys(file.path, file.source):
                     is_twice, is_torn = hash_of(prompt, seed) in rows, splits.get(hash_of(prompt), split) != split
                     twice, torn = twice + is_twice, torn + is_torn
                     example = example or (f"{prompt!r}, seed {seed}" if is_twice or is_torn else "")
@@ -167,21 +187,15 @@ def _check_rows(dataset: Dataset, seen: Remote, old: Card, destination: Destinat
         raise PushError(what, where=where, hint="build with the same validation_share as the dataset there")
 
 
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    from fnmatch import fnmatchcase
-
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _read_keys(source: Any) -> Iterator[tuple[str, int]]:
-    """Yield prompt and seed of each row of a parquet file; pictures are not read."""
+def _read_keys(where: str, source: Any) -> list[tuple[str, int]]:
+    """Return prompt and seed of each row of a parquet file; pictures are not read."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(source) as file:
-        for batch in file.iter_batches(columns=KEYS):
-            yield from zip(*(batch[key].to_pylist() for key in KEYS), strict=True)
-
-
-def _read(destination: Destination, seen: Remote, path: str) -> bytes:
-    with destination.open(path, seen) as opened:
-        return opened.read()
+    try:
+        with pq.ParquetFile(source) as file:
+            keys = file.read(columns=KEYS)
+    except pa.ArrowInvalid as error:
+        hint = "push its run again: what differs is sent"
+        raise PushError(f"cannot be read as parquet: {error}", where=where, hint=hint) from error
+    return list(zip(*(keys[key].to_pylist() for key in KEYS), strict=True))

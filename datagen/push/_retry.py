@@ -16,7 +16,7 @@ from datagen.errors import PushError
 ATTEMPTS = 8
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-GO_ON = "run the same command again: what was sent is kept"
+GO_ON = "run the same command again: what has arrived is kept"
 
 T = TypeVar("T")
 
@@ -54,7 +54,3 @@ def keep_trying(
         say(f"{verdict.why}: again in {wait:.0f} s")
         time.sleep(wait)
     raise AssertionError("unreachable")
-
-
-def ignore(text: str) -> None:
-    """Say nothing: what is asked before a push begins is told by its error alone."""

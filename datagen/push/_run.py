@@ -50,7 +50,7 @@ def prepare_push(
     Raises ConfigError for an address that is none, RunError for a run that is not finished, PushError for what the
     destination is or holds.
     """
-    destination = open_destination(address)
+    destination = open_destination(address, watch)
     if "@" in destination.address:
         hint = "push without @…; a pull can name one"
         raise ConfigError("names a revision, and a push makes a new one", where=address, hint=hint)
@@ -67,11 +67,11 @@ def prepare_push(
     return Order(run, destination, plan, _list_facts(run, dataset, destination, plan, public), public)
 
 
-def complete_push(order: Order, watch: Watch) -> Pushed:
+def complete_push(order: Order) -> Pushed:
     """Carry out what was planned, and note in the run what was verified. Raises PushError."""
     note = order.plan.manifest.runs[-1]
     message = f"datagen: {note.name} ({note.fingerprint})"
-    pushed = carry_out(order.plan, order.destination, public=order.public, message=message, watch=watch)
+    pushed = carry_out(order.plan, order.destination, public=order.public, message=message)
     record = {"revision": pushed.revision, **json.loads(pushed.manifest.file.content())}
     content = json.dumps({**_read_record(order.run), pushed.destination: record}, indent=1, ensure_ascii=False)
     order.run.folder.write_file(RECORD, content.encode() + b"\n")
@@ -119,7 +119,7 @@ def _list_facts(run: Run, dataset: Dataset, destination: Destination, plan: Plan
     configs = [str(entry["config_name"]) for entry in dataset.card.header["configs"]]
     rows = ", ".join(f"{split} {count:,}" for split, count in dataset.card.rows.items())
     return {
-        "destination": f"{destination.address} ({state})",
+        "destination": f"{seen.address} ({state})",
         "visibility": "as the place is set" if destination.by_content else visible,
         "configs": ", ".join(configs),
         "rows": rows,

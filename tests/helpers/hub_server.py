@@ -3,7 +3,8 @@
 It keeps whole commits (each a tree of its own), stores large files by their SHA-256, which it checks, and knows
 tokens, owners and private datasets. `faults` name requests by `METHOD path` and what happens to them. Every request is
 counted, so that a test can see what was sent and how often. Of Xet, the chunked storage of the real hub, it takes
-uploads alone (`xet_bytes` counts them) and forgets them; without it, set HF_HUB_DISABLE_XET=1.
+uploads alone (`xet_bytes` counts them) and forgets them; without it, set HF_HUB_DISABLE_XET=1. With a `limit` it stores
+that many files and keeps who sends more waiting: a push can then be stopped in the middle, however slow the machine is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import threading
 import time
@@ -78,9 +80,10 @@ class Repo:
 class HubServer:
     """Open it with `with`; `url` is for HF_ENDPOINT."""
 
-    def __init__(self, *faults: Fault, delay: float = 0.0) -> None:
-        self.faults, self.delay, self.tokens = list(faults), delay, {TOKEN}
+    def __init__(self, *faults: Fault, limit: float = math.inf) -> None:
+        self.faults, self.limit, self.tokens = list(faults), limit, {TOKEN}
         self.repos: dict[str, Repo] = {}
+        self.renamed: dict[str, str] = {}
         self.store: Tree = {}
         self.requests: list[str] = []
         self.moments: list[float] = []
@@ -118,6 +121,15 @@ class HubServer:
     def create(self, repo: str, private: bool, files: Mapping[str, bytes] | None = None) -> None:
         self.repos[repo] = Repo(private, [])
         self.commit(repo, {".gitattributes": b"*.parquet filter=lfs\n", **(files or {})})
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a dataset another name; who asks for the old one is led on, until a new dataset takes it."""
+        self.repos[new] = self.repos.pop(old)
+        self.renamed[old] = new
+
+    def edit(self, repo: str, path: str, content: bytes) -> None:
+        """Commit one file as a person does on the hub's own page."""
+        self.commit(repo, {**self.repos[repo].commits[-1][1], path: content})
 
     def commit(self, repo: str, tree: Tree) -> str:
         commits = self.repos[repo].commits
@@ -195,6 +207,8 @@ class _Handler(BaseHTTPRequestHandler):
         found = re.match(
             r"/(?:api/)?datasets/([^/]+/[^/.]+(?:\.[^/.]+)*?)(?:\.git/info/lfs/objects/(batch)|/(.*))?$", path
         )
+        if found is not None and found[1] in hub.renamed and found[1] not in hub.repos:
+            return 307, {}, {"Location": path.replace(found[1], hub.renamed[found[1]], 1)}
         if found is None or found[1] not in hub.repos or (hub.repos[found[1]].private and not token):
             return 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
         repo, rest = hub.repos[found[1]], found[2] or found[3] or ""
@@ -264,13 +278,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _put(self, oid: str, body: bytes) -> Answer:
         hub = self.server_state
-        time.sleep(hub.delay)
         with hub.lock:
             hub.put_bytes += len(body)
-            if hashlib.sha256(body).hexdigest() != oid:
-                return 400, {"error": "the content does not match its hash"}, {}
-            hub.store[oid] = body
-        return 200, {}, {}
+        if hashlib.sha256(body).hexdigest() != oid:
+            return 400, {"error": "the content does not match its hash"}, {}
+        while True:
+            with hub.lock:
+                if len(hub.store) < hub.limit:
+                    hub.store[oid] = body
+                    return 200, {}, {}
+            time.sleep(0.01)
 
     def _commit(self, name: str, repo: Repo, lines: list[dict[str, Any]]) -> Answer:
         hub, (head, tree) = self.server_state, repo.commits[-1]

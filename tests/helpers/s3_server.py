@@ -94,10 +94,13 @@ def find_weed() -> str | None:
 
 
 def find_ports(count: int) -> list[int]:
-    """Ports that are free, as are those 10,000 higher, where each part of the server has a second one."""
+    """Ports that are free, as are those 10,000 higher, where each part of the server has a second one.
+
+    All are below those that systems give to outgoing connections, which could take one before the server does.
+    """
     found: list[int] = []
     while len(found) < count:
-        port = random.randint(20_000, 45_000)
+        port = random.randint(10_000, 22_000)
         if port not in found and all(_is_free(each) for each in (port, port + 10_000)):
             found.append(port)
     return found
@@ -105,4 +108,8 @@ def find_ports(count: int) -> list[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

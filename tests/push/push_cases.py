@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from datagen.cli import app
-from datagen.pipeline import Run, open_run
+from datagen.pipeline import Run, Silent, export_run, open_run, weigh_run
 from tests.helpers.hub_server import TOKEN, HubServer
 from tests.helpers.runs import build_here, small_recipe
 
@@ -39,6 +39,12 @@ def split_shards(data: Path, rows: int) -> None:
 
 def reopen(run: Path) -> Run:
     return open_run(str(run))
+
+
+def weigh_anew(run: Path) -> None:
+    """Give a run other weights and export it: in two files, where there were twelve."""
+    opened = open_run(str(run), ["weights.policy=best"])
+    export_run(opened, weigh_run(opened, Silent()), Silent())
 
 
 def call(*words: str | Path) -> str:
@@ -91,6 +97,10 @@ class Folder:
     def files(self) -> dict[str, bytes]:
         found = self.system.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
         return {each.path[len(self.path) + 1 :]: self.read(each.path) for each in found if each.is_file}
+
+    def count(self) -> int:
+        found = self.system.get_file_info(fs.FileSelector(self.path, recursive=True, allow_not_found=True))
+        return sum(each.is_file for each in found)
 
     def read(self, path: str) -> bytes:
         with self.system.open_input_stream(path) as file:

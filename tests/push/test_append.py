@@ -15,7 +15,9 @@ from push_cases import NAME, Folder, build_run, call, read_local, reopen
 from datagen.errors import DatagenError, PushError, RunError
 from datagen.pipeline import Silent
 from datagen.push import complete_push, prepare_push, pull_dataset
-from tests.helpers.hub_server import HubServer
+from tests.helpers.hub_server import Fault, HubServer
+
+SHARD = r"/datasets/me/small/resolve/.*\.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def second(others: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def send(run: Path, address: str, way: str = "push") -> str:
-    return complete_push(prepare_push(reopen(run), address, Silent(), way=way), Silent()).revision  # type: ignore[arg-type]
+    return complete_push(prepare_push(reopen(run), address, Silent(), way=way)).revision  # type: ignore[arg-type]
 
 
 def read_rows(folder: Path, split: str) -> pa.Table:
@@ -135,6 +137,44 @@ def test_what_does_not_belong_is_refused(
         send(others[which], NAME, "append")
     assert said in str(caught.value)
     assert hub.files("me/small") == before
+
+
+def test_a_run_of_another_licence_is_refused(hub: HubServer, run: Path, second: Path) -> None:
+    send(run, NAME)
+    card = second / "dataset" / "README.md"
+    card.write_text(
+        card.read_text(encoding="utf-8").replace("license: apache-2.0", "license: cc-by-nc-4.0", 1), "utf-8"
+    )
+    with pytest.raises(RunError, match=r"has the licence apache-2\.0, and this run cc-by-nc-4\.0"):
+        send(second, NAME, "append")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault(SHARD, status=403, message="not for you", times=100), "no permission: not for you"),
+        (Fault(SHARD, status=404, message="it is gone", times=100), "the hub answers 404: it is gone"),
+        (Fault(SHARD, status=401, message="expired", times=100), "the hub does not accept the token (any more)"),
+    ],
+    ids=lambda value: str(value.status) if isinstance(value, Fault) else "",
+)
+def test_a_shard_there_that_cannot_be_had_is_one_line(
+    hub: HubServer, run: Path, second: Path, fault: Fault, said: str
+) -> None:
+    send(run, NAME)
+    hub.faults.append(fault)
+    with pytest.raises(PushError) as caught:
+        send(second, NAME, "append")
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_shard_there_that_is_no_parquet_is_named(folder: Folder, run: Path, second: Path) -> None:
+    send(run, folder.address)
+    path = next(path for path, content in folder.files().items() if content.startswith(b"PAR1"))
+    folder.write(path, bytes(100))
+    with pytest.raises(PushError, match=f"{path}: cannot be read as parquet"):
+        send(second, folder.address, "append")
 
 
 def test_a_duplicate_is_named_by_prompt_and_seed(hub: HubServer, run: Path, others: dict[str, Path]) -> None:

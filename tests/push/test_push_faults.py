@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from push_cases import NAME, read_local, read_pushed, reopen
+from push_cases import NAME, point_client_at, read_local, read_pushed, reopen
 
 from datagen.errors import PushError
 from datagen.pipeline import Silent
@@ -27,7 +27,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def push(run: Path) -> Listener:
     watch = Listener()
-    complete_push(prepare_push(reopen(run), NAME, watch), watch)
+    complete_push(prepare_push(reopen(run), NAME, watch))
     return watch
 
 
@@ -67,6 +67,23 @@ def test_what_may_work_later_is_tried_again(hub: HubServer, run: Path, fault: Fa
     check_whole(hub, run)
 
 
+def test_what_goes_wrong_before_a_push_begins_is_said(hub: HubServer, run: Path) -> None:
+    hub.faults.append(Fault("GET /api/datasets/me/small$", status=503, message="asleep", times=2))
+    watch = Listener()
+    prepare_push(reopen(run), NAME, watch)
+    assert [line.split(":")[0] for line in watch.said if "asleep" in line] == ["the hub answers 503"] * 2
+
+
+def test_no_network_is_said_and_given_up(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubServer() as server:
+        point_client_at(server, tmp_path / "home", monkeypatch)
+    monkeypatch.setattr("datagen.push._retry.ATTEMPTS", 2)
+    watch = Listener()
+    with pytest.raises(PushError, match="gave up after 2 tries: no answer: "):
+        prepare_push(reopen(run), NAME, watch)
+    assert any("no answer: " in line and "again in" in line for line in watch.said)
+
+
 def test_retry_after_is_obeyed(hub: HubServer, run: Path) -> None:
     hub.faults.append(Fault(COMMIT, status=429, headers={"Retry-After": "2"}))
     push(run)
@@ -101,7 +118,7 @@ def test_faults_without_end_are_one_error_and_what_was_sent_is_kept(
         push(run)
     assert str(caught.value) == (
         f"{NAME}: gave up after 2 tries: the hub answers 503: down for the night\n"
-        "run the same command again: what was sent is kept"
+        "run the same command again: what has arrived is kept"
     )
     assert hub.files("me/small") == {}
     hub.faults.clear()
@@ -142,7 +159,7 @@ def test_what_no_waiting_mends_is_one_line_and_nothing_is_lost(
     order = prepare_push(reopen(run), NAME, watch)
     spoil(hub)
     with pytest.raises(PushError) as caught:
-        complete_push(order, watch)
+        complete_push(order)
     assert said in str(caught.value)
     assert hint in str(caught.value)
     assert len(str(caught.value).splitlines()) == 2
@@ -160,7 +177,7 @@ def test_a_token_that_expires_half_way_keeps_what_was_sent(hub: HubServer, run: 
     invalid = {"X-Error-Message": "Invalid credentials in Authorization header"}
     hub.faults.append(Fault("POST /api/validate-yaml", status=401, headers=invalid, times=100))
     with pytest.raises(PushError, match="does not accept the token"):
-        complete_push(order, watch)
+        complete_push(order)
     assert hub.count(STORE) == 16
     assert hub.files("me/small") == {}
     hub.faults.clear()
@@ -174,7 +191,7 @@ def test_a_server_that_repeats_the_token_does_not_bring_it_into_an_error(hub: Hu
     hub.faults.append(Fault(COMMIT, status=403, message=f"not you, {TOKEN}", times=100))
     watch = Listener()
     with pytest.raises(PushError) as caught:
-        complete_push(prepare_push(reopen(run), NAME, watch), watch)
+        complete_push(prepare_push(reopen(run), NAME, watch))
     assert "not you, <token>" in str(caught.value)
     assert any("dear <token>" in line for line in watch.said)
     trace = "".join(traceback.format_exception(caught.value))
@@ -190,11 +207,11 @@ def test_signatures_of_the_store_are_in_no_message(hub: HubServer, run: Path) ->
 
 def test_somebody_elses_commit_is_not_overwritten(hub: HubServer, run: Path) -> None:
     push(run)
-    (run / "dataset" / "data" / "extra.parquet").write_bytes(b"PAR1")
+    (run / "dataset" / "data" / "extra.txt").write_bytes(b"more")
     order = prepare_push(reopen(run), NAME, Silent())
     hub.commit("me/small", {**hub.repos["me/small"].commits[-1][1], "README.md": b"by hand"})
     with pytest.raises(PushError, match="was changed by somebody else during this push"):
-        complete_push(order, Silent())
+        complete_push(order)
     assert hub.files("me/small")["README.md"] == b"by hand"
 
 

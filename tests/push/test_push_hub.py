@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from push_cases import NAME, call, hub_environment, read_local, read_pushed, reopen
+from push_cases import NAME, call, hub_environment, read_local, read_pushed, reopen, weigh_anew
 
 from datagen.errors import PushError
 from datagen.pipeline import Silent, export_run, open_run, weigh_run
@@ -19,7 +19,7 @@ from tests.helpers.runs import command, environment
 
 
 def push(run: Path, **options: object) -> str:
-    return complete_push(prepare_push(reopen(run), NAME, Silent(), **options), Silent()).revision  # type: ignore[arg-type]
+    return complete_push(prepare_push(reopen(run), NAME, Silent(), **options)).revision  # type: ignore[arg-type]
 
 
 def test_the_remote_is_the_local_folder_and_its_manifest(hub: HubServer, run: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_what_is_there_is_not_sent_again(hub: HubServer, run: Path) -> None:
 def test_contents_that_the_hub_holds_are_not_sent_to_another_dataset(hub: HubServer, run: Path) -> None:
     push(run)
     sent = hub.put_bytes
-    complete_push(prepare_push(reopen(run), "hf://datasets/me/second", Silent()), Silent())
+    complete_push(prepare_push(reopen(run), "hf://datasets/me/second", Silent()))
     assert hub.put_bytes == sent
     assert {**hub.files("me/second"), "datagen.json": b""} == {**read_pushed(run, "me/second"), "datagen.json": b""}
 
@@ -79,8 +79,7 @@ def test_contents_that_the_hub_holds_are_not_sent_to_another_dataset(hub: HubSer
 def test_new_weights_go_to_the_same_dataset_and_old_files_leave_it(hub: HubServer, run: Path, tmp_path: Path) -> None:
     push(run)
     before = hub.files("me/small")
-    opened = open_run(str(run), ["weights.policy=best"])
-    export_run(opened, weigh_run(opened, Silent()), Silent())  # in two files, where there were twelve
+    weigh_anew(run)
     push(run)
     after = hub.files("me/small")
     assert {path for path in after if path.endswith(".parquet")} == {
@@ -94,8 +93,7 @@ def test_new_weights_go_to_the_same_dataset_and_old_files_leave_it(hub: HubServe
 
 def test_an_older_revision_can_be_pulled(hub: HubServer, run: Path, tmp_path: Path) -> None:
     revision, before = push(run), hub.files("me/small")
-    opened = open_run(str(run), ["weights.policy=best"])
-    export_run(opened, weigh_run(opened, Silent()), Silent())
+    weigh_anew(run)
     push(run)
     pull_dataset(f"{NAME}@{revision}", tmp_path / "back", Silent())
     assert read_local(tmp_path / "back") == before
@@ -106,8 +104,7 @@ def test_an_older_revision_can_be_pulled(hub: HubServer, run: Path, tmp_path: Pa
 def test_files_that_others_put_there_stay(hub: HubServer, run: Path, tmp_path: Path) -> None:
     push(run)
     hub.commit("me/small", {**hub.repos["me/small"].commits[-1][1], "notes.txt": b"by hand"})
-    opened = open_run(str(run), ["weights.policy=best"])
-    export_run(opened, weigh_run(opened, Silent()), Silent())
+    weigh_anew(run)
     push(run)
     assert hub.files("me/small")["notes.txt"] == b"by hand"
 
@@ -131,7 +128,7 @@ def test_views_become_configs_if_they_are_parquet(hub: HubServer, run: Path, tmp
 
 
 def test_a_name_without_an_owner_is_ones_own(hub: HubServer, run: Path) -> None:
-    complete_push(prepare_push(reopen(run), "hf://datasets/small", Silent()), Silent())
+    complete_push(prepare_push(reopen(run), "hf://datasets/small", Silent()))
     assert 'load_dataset("me/small")  # or streaming=True' in hub.files("me/small")["README.md"].decode()
 
 

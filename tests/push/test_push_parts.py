@@ -78,10 +78,11 @@ def test_a_card_follows_names_by_content() -> None:
 
 
 def test_a_view_is_one_more_config() -> None:
-    card = add_view(CARD, "pairs", ["pairs/validation-0.parquet", "pairs/train-0.parquet"])
-    assert card.patterns("pairs", "train") == ["pairs/train-0.parquet"]
+    paths = {"train": ["pairs/train-0.parquet", "pairs/train-1.parquet"], "validation": ["pairs/validation-0.parquet"]}
+    card = add_view(CARD, "pairs", paths, INFO)
+    assert card.patterns("pairs", "train") == paths["train"]
     assert card.patterns("pairs", "validation") == ["pairs/validation-0.parquet"]
-    assert [info["config_name"] for info in card.header["dataset_info"]] == ["default"]
+    assert [info["config_name"] for info in card.header["dataset_info"]] == ["default", "pairs"]
     assert card.rows == CARD.rows
 
 
@@ -103,7 +104,7 @@ def test_cards_are_joined_by_adding() -> None:
 
 def test_cards_with_other_configs_are_not_joined() -> None:
     with pytest.raises(RunError, match="has the configs default, and this run default, pairs"):
-        join(CARD, add_view(CARD, "pairs", ["pairs/train.parquet"]), [], "x")
+        join(CARD, add_view(CARD, "pairs", {"train": ["pairs/train.parquet"]}, INFO), [], "x")
 
 
 def test_folders_are_counted_with_their_folders() -> None:

@@ -13,11 +13,11 @@ from datagen.errors import ConfigError, DatagenError, PushError, RunError
 from datagen.pipeline import Silent, open_run, weigh_run
 from datagen.push import complete_push, prepare_push, pull_dataset
 from tests.helpers.hub_server import Fault, HubServer
-from tests.helpers.runs import command, environment
+from tests.helpers.runs import Listener, command, environment
 
 
 def push(run: Path, address: str = NAME, **options: object) -> None:
-    complete_push(prepare_push(reopen(run), address, Silent(), **options), Silent())  # type: ignore[arg-type]
+    complete_push(prepare_push(reopen(run), address, Silent(), **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,9 @@ def push(run: Path, address: str = NAME, **options: object) -> None:
         ("s3://KEY:SECRET@bucket/x", "an address must not hold credentials"),
         (f"{NAME}@v1", "names a revision"),
         ("file://relative/x", "cannot be used"),
+        ("file:///", "names no bucket and no folder"),
+        ("s3://", "names no bucket and no folder"),
+        ("gs:///folder", "names no bucket and no folder"),
     ],
 )
 def test_an_address_that_is_none(run: Path, address: str, said: str) -> None:
@@ -57,6 +60,19 @@ def test_nobody_is_logged_in(hub: HubServer, run: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     with pytest.raises(PushError, match=r"nobody is logged in.*\n`hf auth login`"):
         push(run)
+
+
+def test_nobody_is_logged_in_and_the_name_has_no_owner(
+    hub: HubServer, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    watch = Listener()
+    with pytest.raises(PushError, match=r"nobody is logged in\n`hf auth login`"):
+        prepare_push(reopen(run), "hf://datasets/small", watch)
+    assert watch.said == [], "no waiting mends it"
 
 
 def test_the_token_in_the_clients_own_file_is_used(
@@ -167,6 +183,28 @@ def test_a_run_without_a_dataset(run: Path) -> None:
     (run / "dataset").rename(run / "elsewhere")
     with pytest.raises(RunError, match="there is no dataset yet"):
         push(run)
+
+
+def test_a_shard_that_was_cut(hub: HubServer, run: Path) -> None:
+    path = run / "dataset" / "data" / "train-00003-of-00009.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(RunError, match=rf"{path.name}: is damaged: .*\n`datagen export"):
+        push(run)
+    assert hub.repos == {}
+
+
+def test_a_shard_that_is_lost(hub: HubServer, run: Path) -> None:
+    (run / "dataset" / "data" / "train-00003-of-00009.parquet").unlink()
+    with pytest.raises(RunError, match="has 32 rows in 'train', and its card says 36"):
+        push(run)
+    assert hub.repos == {}
+
+
+def test_a_view_that_was_cut(run: Path) -> None:
+    (run / "exports" / "pairs").mkdir(parents=True)
+    (run / "exports" / "pairs" / "train.parquet").write_bytes(b"PAR1")
+    with pytest.raises(RunError, match=r"train\.parquet: is damaged"):
+        push(run, views=["pairs"])
 
 
 def test_a_run_without_a_view(run: Path) -> None:
