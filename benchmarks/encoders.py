@@ -1,4 +1,4 @@
-"""What an image costs the encoders and the OCR here, against the plain call of the library, in one run.
+"""What an image costs the encoders, a matcher and the OCR here, against the plain call of the library, in one run.
 
     python benchmarks/encoders.py [--images 64] [--rounds 9] [--json FILE]
 
@@ -6,7 +6,8 @@ The plain call is what a library's own page shows: one image at a time, opened, 
 batch goes in: PNG bytes are read and prepared on all cores, and the model gets whole batches. Both run in turn, round
 by round; costs and ratios are medians over the rounds. On a machine that does other work too, believe the ratio of CPU
 time, with OMP_NUM_THREADS=1: threads that wait count as busy. EfficientNet-lite0 has its real weights; ViT-S/14 has the
-shape of DINOv2-small and random weights, which cost the same.
+shape of DINOv2-small, CLIP that of ViT-B/32, and both have random weights, which cost the same. Each image of the
+matcher has a text of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import io
 import json
 import random
+import string
 import sys
 import tempfile
 import time
@@ -34,6 +36,7 @@ from datagen.records import Claim  # noqa: E402
 from datagen.rewards import _ocr  # noqa: E402
 from datagen.rewards._images import count_threads  # noqa: E402
 from datagen.rewards.encoders import efficientnet_lite0, transformers  # noqa: E402
+from datagen.rewards.matchers import transformers as matchers  # noqa: E402
 
 Work = Callable[[list[bytes]], object]
 WORDS = ("OPEN", "MARKET", "TEA", "HELLO", "BRIDGE", "CAFE")
@@ -96,6 +99,44 @@ def pair_vit(folder: Path) -> tuple[Work, Work]:
     return call, transformers.build({"model": str(folder)})
 
 
+def pair_clip(folder: Path) -> tuple[Work, Work]:
+    """Return the plain call and the matcher of a CLIP ViT-B/32 with random weights, and a tokenizer of letters."""
+    import torch
+    from PIL import Image
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        AutoImageProcessor,
+        AutoModel,
+        AutoTokenizer,
+        CLIPConfig,
+        CLIPImageProcessor,
+        CLIPModel,
+        PreTrainedTokenizerFast,
+    )
+
+    letters = ["[PAD]", "[EOS]", *string.ascii_lowercase, *string.digits, " "]
+    tokenizer = Tokenizer(models.WordLevel({letter: k for k, letter in enumerate(letters)}, unk_token="[PAD]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", eos_token="[EOS]").save_pretrained(folder)
+    CLIPModel(CLIPConfig(text_config={"eos_token_id": 1, "pad_token_id": 0})).save_pretrained(folder)
+    CLIPImageProcessor().save_pretrained(folder)
+    model, processor = AutoModel.from_pretrained(folder).eval(), AutoImageProcessor.from_pretrained(folder)
+    read, match = AutoTokenizer.from_pretrained(folder), matchers.build({"model": str(folder)})
+
+    def call(images: list[bytes]) -> None:
+        for k, image in enumerate(images):
+            given = processor(images=Image.open(io.BytesIO(image)).convert("RGB"), return_tensors="pt")
+            words = read([word_image(k)], return_tensors="pt")
+            with torch.inference_mode():
+                model(input_ids=words["input_ids"], attention_mask=words["attention_mask"], **given)
+
+    return call, lambda images: match([(word_image(k), image) for k, image in enumerate(images)])
+
+
+def word_image(number: int) -> str:
+    return f"a photo of two red stars left of car {number}"
+
+
 def pair_ocr() -> tuple[Work, Work]:
     """Return the plain call and the OCR here, which reads in one thread: a run has a process for each core."""
     from rapidocr import RapidOCR
@@ -111,6 +152,7 @@ def list_pairs(folder: Path) -> Iterator[tuple[str, tuple[Work, Work]]]:
     except MissingExtraError as error:
         print(f"left out: {error.what}; {error.hint}")
     yield "ViT-S/14", pair_vit(folder)
+    yield "CLIP ViT-B/32", pair_clip(folder / "clip")
     yield "OCR", pair_ocr()
 
 

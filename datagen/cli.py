@@ -279,11 +279,11 @@ def check(
     """Find every problem in taxonomies, templates, lexicons and recipes: file:line:col, what, what to do."""
     from datagen.config import Recipe
     from datagen.console import print_problems
-    from datagen.pipeline import list_scorable, warn_of_recipe
+    from datagen.pipeline import check_recipe, list_scorable
     from datagen.taxonomy.check import check_paths
 
     chosen = paths or [name for name in ("taxonomies", "recipes") if Path(name).is_dir()]
-    problems = check_paths(chosen, scorable=list_scorable(), models={"recipe": Recipe}, warn=warn_of_recipe)
+    problems = check_paths(chosen, scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
     print_problems(problems, form)
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 

@@ -79,10 +79,13 @@ def _read(results: str, category: str, model: str) -> tuple[Diagnosis, Path]:
     from importlib.metadata import version
 
     from datagen.diagnose import read_results
+    from datagen.errors import RunError
     from datagen.pipeline import DIAGNOSIS_FILE, diagnose_run, find_run, open_run
 
     if Path(results).is_file():
         return read_results(results, category=category, model=model, version=version("datagen")), Path(DIAGNOSIS_FILE)
+    if Path(results).suffix in (".csv", ".json", ".jsonl"):
+        raise RunError("no such file", where=results, hint="give a benchmark's result file, or a run")
     address = find_run(results)
     return diagnose_run(open_run(address)), Path(address) / DIAGNOSIS_FILE
 

@@ -295,7 +295,7 @@ def _print_allotment(allotment: Allotment, prompts: int) -> None:
 def print_diagnosis(diagnosis: Diagnosis) -> None:
     """Print what was measured on each skill and level, and then the skills by verdict."""
     n = diagnosis.made.candidates
-    rates = ["pass@1", "interval", f"pass@{n}", "interval", "reward"]
+    rates = ["pass@1", "interval", f"pass@{n}" if n > 1 else "pass@n", "interval", "reward"]
     columns = ["skill", "prompts", "samples", "unjudged", *rates, "verdict"]
     rows = [
         (

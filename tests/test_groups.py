@@ -81,14 +81,17 @@ def test_no_image_is_put_through_a_model_twice_however_many_scorers_ask(
 ) -> None:
     encoded: list[bytes] = []
     matched: list[tuple[str, bytes]] = []
+    batches: dict[str, list[int]] = {"encoder": [], "matcher": []}
 
     def encode(images: Sequence[bytes]) -> np.ndarray:
         encoded.extend(images)
+        batches["encoder"].append(len(images))
         lengths = np.array([[len(image), 500.0] for image in images], np.float32)
         return lengths / np.linalg.norm(lengths, axis=1, keepdims=True)
 
     def match(pairs: Sequence[tuple[str, bytes]]) -> list[Match]:
         matched.extend(pairs)
+        batches["matcher"].append(len(pairs))
         return [Match(0.1, len(image) / 100, 0.0) for _, image in pairs]
 
     class Drawer:
@@ -111,10 +114,37 @@ def test_no_image_is_put_through_a_model_twice_however_many_scorers_ask(
         drawer="planted.drawer",
     )
     run, _ = build_here(recipe, tmp_path)
-    drawn = {sample.image for shard in range(3) for sample in run.folder.read_samples(shard)}
+    shards = [{sample.image for sample in run.folder.read_samples(shard)} for shard in range(3)]
+    drawn = set().union(*shards)
     assert all(s.value is not None for name in recipe.rewards for s in scores_of(run.folder, name))
     assert len(encoded) == len(set(encoded)) == len(drawn) + 20, "what was drawn, and what was drawn again"
     assert len(matched) == len(set(matched)) >= len(drawn)
+    assert batches["matcher"] == [8, 8, 4], "all pairs of a shard in one batch"
+    assert sorted(batches["encoder"])[-3:] == sorted(map(len, shards)), "and all its images"
+
+
+def test_an_image_that_breaks_a_model_costs_its_neighbours_nothing(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: set[bytes] = set()
+
+    def match(pairs: Sequence[tuple[str, bytes]]) -> list[Match]:
+        broken.update(image for _, image in pairs[:1] if not broken)
+        if any(image in broken for _, image in pairs):
+            raise RuntimeError("no memory for this one")
+        return [Match(0.2, 1.0) for _ in pairs]
+
+    for name in ("planted", "planted.matcher"):
+        module = ModuleType(name)
+        module.__path__ = []  # type: ignore[attr-defined]
+        module.build = lambda options: match  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, module)
+    run, _ = build_here(small_recipe(rewards=["clipscore"], matchers={"clipscore": "planted.matcher"}), tmp_path)
+    shown = {s.id: s.image in broken for shard in range(3) for s in run.folder.read_samples(shard)}
+    scores = scores_of(run.folder, "clipscore")
+    assert {score.sample_id: score.value is None for score in scores} == shown
+    assert any(shown.values())
+    assert all("no memory for this one" in score.reason for score in scores if score.value is None)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ CALLS = []
 def score(prompt, sample, tools):
     CALLS.append(sample.id)
     if len(CALLS) == 1:
-        raise ZeroDivisionError("this one\\nimage")
+        raise ZeroDivisionError(f"this one {object()}\\nimage")
     if len(CALLS) == 2:
         return Verdict(1.5, "too good")
     if len(CALLS) == 3:
@@ -215,13 +215,45 @@ def test_what_a_scorer_raises_is_recorded_and_counts_as_unscored(
     run, result = build_here(small_recipe(rewards=["counting", "userpkg.bad"]), tmp_path / "run")
     failures = [failure for shard in range(3) for failure in run.folder.read_failures(shard)]
     assert [failure.stage for failure in failures] == ["score"] * 5
-    assert failures[0].error == "userpkg.bad: ZeroDivisionError: this one"
+    assert failures[0].error == "userpkg.bad: ZeroDivisionError: this one <object object>", "no place in memory"
     assert failures[0].detail.startswith("userpkg.bad:")
     assert "not in [0, 1]" in failures[1].error
     scores = [score for score in run.folder.read_scores(0) if score.name == "userpkg.bad"]
     assert [score.value for score in scores[:6]] == [None] * 5 + [1.0]
     assert "failed: ZeroDivisionError" in scores[0].reason
     assert len(result.weighed.rows) == 20
+
+
+DAMAGES = """
+from dataclasses import replace
+from datagen.records import Sample
+from tests.helpers import instant
+class Damaging:
+    name, lexicon = "damages", "pictograms"
+    def __init__(self, options):
+        self.engine = instant.build(options)
+    def generate(self, requests):
+        for number, sample in enumerate(self.engine.generate(requests)):
+            *texts, picture = sample.segments
+            image = [b"not an image", picture.image[:-40], b"", picture.image][number % 4]
+            yield replace(sample, segments=(*texts, replace(picture, image=image)))
+build = Damaging
+"""
+
+
+def test_an_image_that_is_none_is_a_failed_sample_and_stops_no_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "userbackends").mkdir()
+    (tmp_path / "userbackends" / "damages.py").write_text(DAMAGES, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run, result = build_here(small_recipe(backend={"name": "userbackends.damages"}), tmp_path / "run")
+    failures = [failure for shard in range(3) for failure in run.folder.read_failures(shard)]
+    assert {failure.stage for failure in failures} == {"generate"}
+    assert len(failures) == 15
+    assert any("not a PNG: it begins with b'not an i'" in failure.error for failure in failures)
+    assert any("cut off" in failure.error for failure in failures)
+    assert len(result.weighed.rows) == 5 == len(load_dataset(str(tmp_path / "run" / "dataset"))["train"])
 
 
 def test_too_many_failures_stop_the_run_and_keep_its_shards(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from datagen.config import Recipe
 from datagen.diagnose import dump_diagnosis
-from datagen.pipeline import Run, diagnose_run, list_scorable, list_warnings, probe_recipe, warn_of_recipe
+from datagen.pipeline import Run, check_recipe, diagnose_run, list_scorable, list_warnings, probe_recipe
 from datagen.taxonomy.check import check_paths
 from tests.helpers.runs import Listener, build_here, run_cli, small_recipe, small_values
 
@@ -50,6 +50,13 @@ def test_the_expression_of_a_weakness_decides() -> None:
     assert "text_rendering/word" in said
 
 
+def test_one_judge_that_selects_and_evaluates_under_two_names_is_said() -> None:
+    (said,) = warnings_of(rewards=["counting", "vqa"], evaluate=["soft_tifa_gm"], **JUDGE)
+    assert said.startswith("evaluate: the judge behind vqa also answers for soft_tifa_gm")
+    assert warnings_of(rewards=["vqa"], evaluate=["counting"], **JUDGE) == []
+    assert warnings_of(rewards=["counting"], evaluate=["vqa", "soft_tifa_gm"], **JUDGE) == []
+
+
 @pytest.fixture
 def diagnosis(tmp_path: Path) -> Path:
     """The diagnosis of the small recipe's model."""
@@ -83,7 +90,7 @@ def test_build_plan_and_check_say_it(tmp_path: Path) -> None:
     assert any(text.startswith("warning: no scorer of the image") for text in listener.said)
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    (problem,) = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, warn=warn_of_recipe)
+    (problem,) = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
     line = file.read_text(encoding="utf-8").splitlines().index("rewards:") + 2
     assert (problem.severity, problem.line) == ("warning", line)
     done = run_cli("plan", file, "--no-probe")
@@ -92,7 +99,37 @@ def test_build_plan_and_check_say_it(tmp_path: Path) -> None:
     assert (done.returncode, "0 errors, 1 warnings" in done.stderr) == (0, True)
 
 
-def test_a_recipe_that_cannot_be_opened_has_no_warnings(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "line", "what"),
+    [
+        ("rewards: [countng]", 7, "no rewards named 'countng'; did you mean 'counting'?"),
+        ("aggregate: {image: 0.5*countng}", 7, "'countng' is not a scorer of the recipe; did you mean 'counting'?"),
+        ("aggregate: {image: 2*counting}", 7, "'2*counting' reaches 2"),
+        ("rewards: [vqa]", 7, "the scorer 'vqa' asks a judge, and the recipe names none"),
+        ("weights: {policy: rrw}", 7, "'rrw'"),
+        ("contamination: [gone.jsonl]", 7, "gone.jsonl"),
+        ("backend: {name: embeded}", 7, "no backends named 'embeded'; did you mean 'embedded'?"),
+    ],
+)
+def test_check_says_why_a_recipe_cannot_be_built(tmp_path: Path, change: str, line: int, what: str) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("taxonomy: [countin]\nrewards: [nobody]\n", encoding="utf-8")
-    assert warn_of_recipe(file) == []
+    values = {"taxonomy": ["counting"], "lexicon": "pictograms", "prompts": 4, "name": "mine", "rewards": ["counting"]}
+    values = {key: value for key, value in values.items() if not change.startswith(key)}
+    file.write_text(yaml.safe_dump(values, default_flow_style=None) + "\n" * (6 - len(values)) + change + "\n")
+    (problem,) = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
+    assert what in str(problem)
+    assert problem.severity == "error"
+    assert problem.line in (1, line), "at its key, or where the key is not known, at the recipe"
+    done = run_cli("check", file)
+    assert (done.returncode, "1 errors" in done.stderr) == (1, True)
+
+
+def test_what_a_checked_file_says_of_itself_is_not_said_twice(tmp_path: Path) -> None:
+    taxonomy, recipe = tmp_path / "broken.yaml", tmp_path / "mine.yaml"
+    taxonomy.write_text("version: 1\nweakness: x\nskills: [}\n", encoding="utf-8")
+    recipe.write_text("taxonomy: [broken.yaml]\nlexicon: pictograms\n", encoding="utf-8")
+    check = {"scorable": list_scorable(), "models": {"recipe": Recipe}, "examine": check_recipe}
+    (alone,) = check_paths([recipe], **check)
+    assert (alone.file, "broken YAML" in alone.what, "broken.yaml:3" in alone.what) == (str(recipe), True, True)
+    (both,) = check_paths([recipe, taxonomy], **check)
+    assert both.file == str(taxonomy)

@@ -7,6 +7,7 @@ scorers that see with a detector or read, whatever the recipe's rewards: strict 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -76,23 +77,29 @@ def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list
     """Return by weakness how often the judges agree on what a model drew, and up to `most` samples that divide them.
 
     `same things` and `same colours` compare all that was found, `same verdict` whether the sample passes; then the
-    shares that pass by each judge. Images are read shard by shard. Raises OSError for one that is damaged.
+    shares that pass by each judge, and how many images are damaged and belong to no share. Read shard by shard.
     """
     marks: _Marks = {}
     divided: list[Row] = []
+    unreadable: Counter[str] = Counter()
     for prompt, sample in _read_drawn(run):
-        seen = {judge: look(tools, prompt, sample) for judge, tools in judges.items()}
+        places = ("all", prompt.weakness)
+        try:
+            seen = {judge: look(tools, prompt, sample) for judge, tools in judges.items()}
+        except OSError:
+            unreadable.update(places)
+            continue
         passes = {f"{judge} passes": one.passes for judge, one in seen.items()}
         same = {
             "same things": _equal([[label for label, _ in one.things] for one in seen.values()]),
             "same colours": _equal([one.things for one in seen.values()]),
             "same verdict": _equal(list(passes.values())),
         }
-        for weakness in ("all", prompt.weakness):
+        for weakness in places:
             marks.setdefault((weakness,), []).append({**same, **passes})
         if not same["same verdict"] and len(divided) < most:
             divided.append({"sample": sample.id, **{judge: one.reason for judge, one in seen.items()}})
-    return _tally(marks, ("weakness",)), divided
+    return [{**row, "unreadable": unreadable[str(row["weakness"])]} for row in _tally(marks, ("weakness",))], divided
 
 
 def _read_drawn(run: Run) -> Iterator[tuple[Prompt, Sample]]:

@@ -14,10 +14,11 @@ Not covered: what GenEval has no clause for, such as written words, materials, r
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -80,10 +81,11 @@ class Line(BaseModel):
 
 @dataclass(slots=True)
 class _Thing:
-    """What the claims say of one class; `count` is None where none is claimed."""
+    """What the claims say of one class: `count` is None where none is claimed; a colour or a relation describes it."""
 
     count: int | None = None
     color: str | None = None
+    is_described: bool = False
 
 
 def read_lines(path: str | Path) -> list[Line]:
@@ -120,60 +122,63 @@ def line_of(claims: Sequence[Claim], tag: Task | None = None, prompt: str = "") 
     relations = [claim for claim in claims if claim.kind == "relation"]
     placed = {claim.subject for claim in relations}
     include = [_include(label, thing) for label, thing in things.items() if label not in placed and thing.count != 0]
+    labels = [clause["class"] for clause in include]
     for claim in relations:
         target = str(claim.value)
-        if target not in (labels := [clause.label for clause in include]):
+        if target not in labels:
             include.append(_include(target, things[target]))
             labels.append(target)
-        position = (cast(Position, claim.name), labels.index(target))
-        include.append(_include(claim.subject, things[claim.subject], position))
+        include.append(
+            {**_include(claim.subject, things[claim.subject]), "position": (claim.name, labels.index(target))}
+        )
+        labels.append(claim.subject)
     numbers = {label: thing.count for label, thing in things.items() if thing.count is not None and thing.count != 1}
-    exclude = tuple(Exclude(label=label, count=number + 1) for label, number in numbers.items())
+    exclude = [{"class": label, "count": number + 1} for label, number in numbers.items()]
     tag = tag or ("counting" if numbers else _name_task(things, bool(relations)))
-    return Line(tag=tag, include=tuple(include), exclude=exclude, prompt=prompt)
+    return Line.model_validate({"tag": tag, "include": include, "exclude": exclude, "prompt": prompt})
 
 
-def _include(label: str, thing: _Thing, position: tuple[Position, int] | None = None) -> Include:
-    count = 1 if thing.count is None else thing.count
-    return Include(label=label, count=count, color=cast("Color | None", thing.color), position=position)
+def _include(label: str, thing: _Thing) -> dict[str, Any]:
+    return {"class": label, "count": 1 if thing.count is None else thing.count, "color": thing.color}
 
 
 def _gather(claims: Sequence[Claim]) -> dict[str, _Thing]:
     """Return what is claimed of each class, in the order of their naming; raises ValueError for what has no clause."""
-    things: dict[str, _Thing] = {}
+    things: defaultdict[str, _Thing] = defaultdict(_Thing)
     for claim in claims:
         if reason := _find_unsayable(claim):
             raise ValueError(f"GenEval cannot ask for {claim}: {reason}")
-        thing = things.setdefault(claim.subject, _Thing())
+        thing = things[claim.subject]
         if claim.kind == "count":
             if thing.count not in (None, claim.value):
                 raise ValueError(f"the claims want {thing.count} and {claim.value} of {claim.subject!r}")
             thing.count = int(claim.value)
-        elif claim.kind == "attribute":
+            continue
+        thing.is_described = True
+        if claim.kind == "attribute":
             if thing.color not in (None, claim.value):
                 raise ValueError(f"GenEval cannot ask for {claim.subject!r} in two colours")
             thing.color = str(claim.value)
         else:
-            things.setdefault(str(claim.value), _Thing())
-    named = {name for claim in claims if claim.kind != "count" for name in (claim.subject, str(claim.value))}
-    if absent := sorted(label for label, thing in things.items() if thing.count == 0 and label in named):
+            things[str(claim.value)].is_described = True
+    if absent := sorted(label for label, thing in things.items() if thing.count == 0 and thing.is_described):
         raise ValueError(f"the claims want no {absent[0]!r} and say more of it")
     return things
 
 
 def _find_unsayable(claim: Claim) -> str:
     """Say why a claim has no clause, or `""`."""
-    if claim.kind == "count" and int(claim.value) < 0:
-        return "a number is not negative"
-    if claim.kind == "attribute" and claim.name != "color":
-        return "it knows no attribute but colour"
-    if claim.kind == "attribute" and claim.value not in COLORS:
-        return f"its colours are {', '.join(COLORS)}"
-    if claim.kind == "relation" and claim.name not in POSITIONS:
-        return f"its relations are {', '.join(POSITIONS)}"
-    if claim.kind == "relation" and claim.subject == claim.value:
-        return "it would compare a thing with itself"
-    return "" if claim.kind in ("count", "attribute", "relation") else "it has no clause for that"
+    if claim.kind == "count":
+        return "a number is not negative" if int(claim.value) < 0 else ""
+    if claim.kind == "attribute":
+        if claim.name != "color":
+            return "it knows no attribute but colour"
+        return "" if claim.value in COLORS else f"its colours are {', '.join(COLORS)}"
+    if claim.kind == "relation":
+        if claim.name not in POSITIONS:
+            return f"its relations are {', '.join(POSITIONS)}"
+        return "it would compare a thing with itself" if claim.subject == claim.value else ""
+    return "it has no clause for that"
 
 
 def _name_task(things: dict[str, _Thing], placed: bool) -> Task:

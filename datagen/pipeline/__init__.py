@@ -19,7 +19,7 @@ from datagen.pipeline._prompts import plan_stage
 from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run
 from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
 from datagen.pipeline._views import Weighed, export_run, report_run, weigh_run
-from datagen.pipeline._warnings import list_warnings, warn_of_recipe
+from datagen.pipeline._warnings import check_recipe, list_warnings
 from datagen.pipeline._watch import Progress, Silent, Watch
 from datagen.pipeline._work import Execute, Ledger, find_jobs, rescore_run, run_jobs
 
@@ -41,6 +41,7 @@ __all__ = [
     "Watch",
     "Weighed",
     "build_run",
+    "check_recipe",
     "create_run",
     "diagnose_run",
     "draw_shard",
@@ -65,6 +66,5 @@ __all__ = [
     "run_shard",
     "save_image",
     "score_by",
-    "warn_of_recipe",
     "weigh_run",
 ]

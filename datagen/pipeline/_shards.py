@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
-from datagen.errors import BackendError, DatagenError
+from datagen.errors import BackendError, DatagenError, RunError
+from datagen.export._images import check_png
 from datagen.pipeline._run import Run
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.rewards._groups import ALONE, list_groups
 from datagen.rewards._names import list_names
-from datagen.rewards._tools import Tools
+from datagen.rewards._tools import REMEMBERED, Tools
 
 Answer = TypeVar("Answer")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Where an object lay in memory, as Python prints it: the one word of a failure that differs between two runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     scores: list[Score] = []
     faults: list[Failure] = []
     rewards: list[float] = []
+    look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
     for sample in samples:
         given, failed = score_sample(run, prompts[sample.prompt_id], sample)
@@ -188,6 +193,17 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     folder.write_scores(job.shard, scores)
     unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
     return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(rewards), len(rewards))
+
+
+def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
+    """Let scorers ask their encoders and matchers about all images of a shard at once; the tools remember the answers.
+
+    What goes wrong is no verdict: it shows again at the sample that it belongs to, which is then asked about alone.
+    """
+    pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
+    for module in run.scorers.values():
+        if hasattr(module, "look_ahead"):
+            _attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
 
 
 def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
@@ -288,7 +304,7 @@ def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
-        first = (str(error).splitlines() or [""])[0]
+        first = _ADDRESS.sub("", (str(error).splitlines() or [""])[0])
         return Failed(error, f"{type(error).__name__}: {first}" if first else type(error).__name__, place)
 
 
@@ -322,5 +338,18 @@ def _check_sample(request: Request, sample: Sample) -> Sample | Failure:
         except (TypeError, ValueError) as error:
             problem = f"the sample cannot be stored: {error}"
         else:
-            return sample
+            problem = _find_image_fault(sample)
+    if not problem:
+        return sample
     return Failure("generate", request.prompt.id, request.candidate, problem, sample.text[:500])
+
+
+def _find_image_fault(sample: Sample) -> str:
+    """Say which image no reader could decode, or `""`: the export would refuse it when the whole run is drawn."""
+    for segment in sample.segments:
+        if segment.kind == "image":
+            try:
+                check_png(segment.image, "")
+            except RunError as error:
+                return error.what
+    return ""

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from datagen.config import load_recipe
 from datagen.diagnose import load_diagnosis
-from datagen.errors import DatagenError
+from datagen.documents.problems import Severity
+from datagen.errors import ConfigError, DatagenError, PluginError
+from datagen.pipeline._checks import check_plugins
 from datagen.pipeline._run import Run
 from datagen.records import Modality
 from datagen.taxonomy.claims import ClaimForm
@@ -23,13 +25,20 @@ SEEN_ATTRIBUTE = "color"
 
 def list_warnings(run: Run) -> list[tuple[str, str]]:
     """Return a key of the recipe and a sentence for each thing that may not be meant. Raises ConfigError."""
-    return [*_warn_of_unjudged(run), *_warn_of_diagnosis(run)]
+    return [*_warn_of_unjudged(run), *_warn_of_judge(run), *_warn_of_diagnosis(run)]
 
 
-def warn_of_recipe(file: Path) -> list[tuple[str, str]]:
-    """Return the warnings of a recipe file; none for one that cannot be opened, which is said when it is built."""
+def check_recipe(file: Path) -> list[tuple[str, str, Severity]]:
+    """Return why a recipe file cannot be built, else its warnings: the key or file, a sentence, and which of the two.
+
+    A model or a package that is not here is no fault of the recipe.
+    """
     try:
-        return list_warnings(Run(load_recipe(file), "check"))  # a name alone: nothing is written
+        run = Run(load_recipe(file), "check")  # a name alone: nothing is written
+        check_plugins(run)
+        return [(key, what, "warning") for key, what in list_warnings(run)]
+    except (ConfigError, PluginError) as error:
+        return [(error.where, "; ".join(part for part in (error.what, error.hint) if part), "error")]
     except DatagenError:
         return []
 
@@ -60,6 +69,16 @@ def _judges(run: Run, name: str, skill: Skill) -> bool:
 
 def _is_seen(claim: ClaimForm) -> bool:
     return claim.kind != "attribute" or claim.arguments["name"].literal == SEEN_ATTRIBUTE
+
+
+def _warn_of_judge(run: Run) -> Iterator[tuple[str, str]]:
+    """Warn of one model that answers for what selects and for what evaluates, under the names of two scorers."""
+    asking = [name for name, module in run.scorers.items() if getattr(module, "NEEDS_JUDGE", False)]
+    select = [name for name in asking if name in run.recipe.rewards]
+    evaluate = [name for name in asking if name in (run.recipe.evaluate or [])]
+    if select and evaluate:
+        what = f"the judge behind {', '.join(select)} also answers for {', '.join(evaluate)}"
+        yield "evaluate", f"{what}: what selects the samples would evaluate them"
 
 
 def _warn_of_diagnosis(run: Run) -> Iterator[tuple[str, str]]:

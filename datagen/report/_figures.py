@@ -68,7 +68,7 @@ class PromptTally:
     samples: int = 0
     judged: int = 0
     passed: int = 0
-    unscored: int = 0
+    unscored: Counter[str] = field(default_factory=Counter)
     text: list[float] = field(default_factory=list)
     image: list[float] = field(default_factory=list)
 
@@ -115,13 +115,16 @@ class ScorerTally:
 
 @dataclass(frozen=True, slots=True)
 class GroupFigures:
-    """One line of the table by weakness and skill; `skill` is empty for a whole weakness, both for the whole run."""
+    """One line of the table by weakness and skill; `skill` is empty for a whole weakness, both for the whole run.
+
+    `unscored` is by modality the share of samples that have no reward for it, in [0, 1].
+    """
 
     weakness: str
     skill: str
     prompts: int
     samples: int
-    unscored: float
+    unscored: dict[str, float]
     text: Estimate | None
     image: Estimate | None
     pass_1: Estimate | None
@@ -170,7 +173,7 @@ class Tally:
         prompt = item.prompt
         tally = self.prompts.setdefault(prompt.id, PromptTally(prompt.weakness, prompt.skill))
         tally.samples += 1
-        tally.unscored += item.passed is None
+        tally.unscored.update(text=item.text_reward is None, image=item.image_reward is None)
         if self.first is None or item.sample.candidate < self.first:
             tally.judged += item.passed is not None
             tally.passed += item.passed is True
@@ -222,7 +225,9 @@ class Tally:
             skill,
             prompts=len(tallies),
             samples=samples,
-            unscored=sum(tally.unscored for tally in tallies) / samples if samples else 0.0,
+            unscored={
+                name: sum(tally.unscored[name] for tally in tallies) / max(samples, 1) for name in ("image", "text")
+            },
             text=_mean_reward([tally.text for tally in tallies]),
             image=_mean_reward([tally.image for tally in tallies]),
             pass_1=estimate(

@@ -58,6 +58,8 @@ def write_report(
         disputes.add(item)
     tally.add_failures(failures)
     context = _context(title, tally, subset, weight_report, dict(facts or {}))
+    weighing = {scorer.target for scorer in tally.scorers.values() if scorer.name not in evaluators}
+    context["rewarded"] = [name for name in ("image", "text") if name in weighing]
     context |= {"evaluators": evaluators, "disputes": disputes.counts, "disputed": list(disputes.cards())}
     context["run"] = shlex.quote(run or path.parent.as_posix())
     _write_whole(path, _render(context))

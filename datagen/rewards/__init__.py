@@ -6,6 +6,9 @@ A scorer is a module with `TARGET` (the modality it judges), `JUDGES` (the kinds
 
 A scorer that asks a model about the image says `NEEDS_JUDGE = True`, and its recipe names one under `judge:`.
 
+A scorer that asks encoders or matchers has `look_ahead(pairs, tools)` besides, which is called with every prompt and
+sample of a shard before any of them is scored: it asks about all of them in one batch, and the tools remember.
+
 A verdict whose evidence has `passed` (bool) also says whether what it judges holds outright; `_verdict.passed` joins
 these for pass@k.
 """

@@ -35,6 +35,7 @@ class Dual:
             )
         self.scale = float(self._model.logit_scale.detach().exp())
         self.bias = float(self._model.logit_bias.detach()) if hasattr(self._model, "logit_bias") else None
+        self._batch_size = options.batch_size
         self._longest = int(self._model.config.text_config.max_position_embeddings)
         # SigLIP reads its text off the last place, so that each text must fill all places, as in its training.
         self._padding = "max_length" if self._model.config.model_type.startswith("siglip") else "longest"
@@ -44,7 +45,13 @@ class Dual:
         return self._model.get_image_features(pixel_values=pixels.to(self._model.device)).pooler_output
 
     def read(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one row (n, d) of length 1 for each text; what is longer than the model reads is cut."""
+        """Return one row (n, d) of length 1 for each text, n >= 1; what is longer than the model reads is cut."""
+        import numpy as np
+
+        starts = range(0, len(texts), self._batch_size)
+        return np.concatenate([self._read_batch(texts[start : start + self._batch_size]) for start in starts])
+
+    def _read_batch(self, texts: Sequence[str]) -> np.ndarray:
         import torch
 
         tokens = self._tokenizer(

@@ -34,6 +34,7 @@ KINDS: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
 SURE, SURE_TO_COUNT = 0.3, 0.9
 """A thing must be surer than this, and surer than that where a line counts."""
 MOST_OF_A_CLASS = 16
+_SURENESS = attrgetter("confidence")
 
 
 def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) -> Verdict:
@@ -42,11 +43,11 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     if isinstance(asked, str):
         return Verdict(None, asked)
     line, metadata, labels = asked
-    if sample.image is None:
+    if (image := sample.image) is None:
         return Verdict(None, "the sample has no image")
     if unknown := tools.find_unknown(labels):
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
-    found = tools.detect(sample.image)
+    found = tools.detect(image)
     faults = find_faults(line, found, strict=strict)
     evidence = {
         "passed": not faults,
@@ -79,14 +80,19 @@ def find_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> list
     groups: list[list[Detection]] = []
     faults = []
     for clause in line.include:
-        group = things.get(clause.label, [])
-        fault = _find_number_fault(clause, len(group), strict) or _find_color_fault(clause, group[: clause.count])
-        if not fault and clause.position:
+        group, fault = things.get(clause.label, []), ""
+        counted = group[: clause.count]
+        if len(counted) < clause.count or (strict and len(group) > clause.count):
+            wanted = name_many(clause.count, clause.label)
+            fault = f"expected {'exactly' if strict else 'at least'} {wanted}, found {len(group)}"
+        elif clause.color and [thing for thing in counted if thing.color != clause.color]:
+            fault = _tell_colors(clause, counted)
+        elif clause.position:
             relation, target = clause.position
-            name = line.include[target].label
-            fault = _find_position_fault(clause, group[: clause.count], relation, name, groups[target])
-        groups.append([] if fault else group[: clause.count])
-        faults += [fault] if fault else []
+            fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target])
+        groups.append([] if fault else counted)
+        if fault:
+            faults.append(fault)
     for limit in line.exclude:
         if (number := len(things.get(limit.label, []))) >= limit.count:
             faults.append(f"expected fewer than {name_many(limit.count, limit.label)}, found {number}")
@@ -97,24 +103,15 @@ def keep_sure(found: Iterable[Detection], limit: float) -> dict[str, list[Detect
     """Return the things surer than a limit by class, the surest first, at most `MOST_OF_A_CLASS` of each."""
     groups: dict[str, list[Detection]] = {}
     sure = [thing for thing in found if thing.confidence > limit]
-    for thing in sorted(sure, key=attrgetter("confidence"), reverse=True):
-        groups.setdefault(thing.label, []).append(thing)
-    return {label: group[:MOST_OF_A_CLASS] for label, group in groups.items()}
+    for thing in sorted(sure, key=_SURENESS, reverse=True):
+        group = groups.setdefault(thing.label, [])
+        if len(group) < MOST_OF_A_CLASS:
+            group.append(thing)
+    return groups
 
 
-def _find_number_fault(clause: Include, number: int, strict: bool) -> str:
-    if number == clause.count or (number > clause.count and not strict):
-        return ""
-    wanted = name_many(clause.count, clause.label)
-    return f"expected {'exactly' if strict else 'at least'} {wanted}, found {number}"
-
-
-def _find_color_fault(clause: Include, group: Sequence[Detection]) -> str:
-    if clause.color is None:
-        return ""
+def _tell_colors(clause: Include, group: Sequence[Detection]) -> str:
     colors = [thing.color or "unclear" for thing in group]
-    if colors.count(clause.color) >= clause.count:
-        return ""
     seen = " and ".join(f"{colors.count(color)} {color}" for color in sorted({*colors}))
     return f"expected {name_many(clause.count, f'{clause.color} {clause.label}')}, found {seen}"
 

@@ -25,7 +25,7 @@ def read_image(image: bytes) -> Picture:
 
     16-bit grey is divided by 257, since Pillow's own conversion clips it.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
@@ -36,6 +36,8 @@ def read_image(image: bytes) -> Picture:
                 clear = opened.convert("RGBA")
                 return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
             return opened.convert("RGB")
+    except UnidentifiedImageError as error:  # its own words name a place in memory, which no two runs share
+        raise OSError(f"the image cannot be read: it is none, and begins with {image[:8]!r}") from error
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise OSError(f"the image cannot be read: {error}") from error
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from datagen.records import Sample, Verdict
+from datagen.records import Prompt, Sample, Verdict
 from datagen.rewards._groups import with_images
 from datagen.rewards._similarity import explain_blind
 from datagen.rewards._tools import Match, Tools
@@ -26,6 +26,13 @@ def match_images(name: str, text: str, samples: Sequence[Sample], tools: Tools) 
         k: match if math.isfinite(match.cosine) and math.isfinite(match.logit) else Verdict(None, explain_blind(image))
         for (k, image), match in zip(seen, matches, strict=True)
     }
+
+
+def match_ahead(name: str, word: Callable[[Prompt], str], pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
+    """Ask a scorer's matcher about the last images of many samples at once, each with the text that `word` makes."""
+    asked = [(word(prompt), sample.image) for prompt, sample in pairs]
+    if name in tools.matchers:
+        tools.matchers[name]([(text, image) for text, image in asked if image is not None])
 
 
 def describe_match(match: Match) -> dict[str, float | bool]:

@@ -7,6 +7,7 @@ not depend on whether torchvision happens to be installed.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +16,10 @@ from datagen.errors import BackendError
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image as Picture
+
+
+_LOADED: WeakKeyDictionary[Any, tuple[tuple[object, ...], list[str]]] = WeakKeyDictionary()
+"""Models that somebody holds, with what was asked for and which weights were missing."""
 
 
 class ModelOptions(BaseModel):
@@ -41,9 +46,20 @@ class ModelOptions(BaseModel):
 def load_model_of(kind: str, options: ModelOptions, *, optional: tuple[str, ...] = ()) -> tuple[Any, list[str]]:
     """Return a model in eval mode, float32, on its device, and which weights it lacks of those that are `optional`.
 
-    `kind` is an auto class such as `AutoModel`; `optional` are beginnings of names. Raises BackendError when it cannot
-    be found or loaded, or lacks any other weight.
+    `kind` is an auto class such as `AutoModel`; `optional` are beginnings of names. A model that somebody here holds is
+    not loaded again, so that two scorers and an encoder may name the same one. Raises BackendError when it cannot be
+    found or loaded, or lacks any other weight.
     """
+    asked = kind, options.model, options.revision, options.settle_device()
+    known = [(model, missing) for model, (key, missing) in _LOADED.items() if key == asked]
+    model, missing = known[0] if known else _load(kind, options)
+    _LOADED[model] = asked, missing
+    if lost := [name for name in missing if not name.startswith(optional or ("\0",))]:
+        raise BackendError(f"the model lacks {len(lost)} of its weights: {', '.join(lost[:3])}…", where=options.model)
+    return model, missing
+
+
+def _load(kind: str, options: ModelOptions) -> tuple[Any, list[str]]:
     import torch
     import transformers
     from safetensors import SafetensorError
@@ -56,10 +72,7 @@ def load_model_of(kind: str, options: ModelOptions, *, optional: tuple[str, ...]
         model = model.to(options.settle_device()).eval()
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         raise _describe("the model", error, options.model) from error
-    missing = sorted(info["missing_keys"])
-    if lost := [name for name in missing if not name.startswith(optional or ("\0",))]:
-        raise BackendError(f"the model lacks {len(lost)} of its weights: {', '.join(lost[:3])}…", where=options.model)
-    return model, missing
+    return model, sorted(info["missing_keys"])
 
 
 def load_part(kind: str, options: ModelOptions, **settings: Any) -> Any:

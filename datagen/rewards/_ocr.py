@@ -9,10 +9,10 @@ taken for a stroke; a shape that looks like a letter (a car is read as `A`), so 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable
 
 from datagen.records import Prompt, Sample, Verdict
+from datagen.rewards._images import read_image
 from datagen.rewards._tools import Tools
 
 LEAST_SIDE_PX = 192
@@ -39,8 +39,7 @@ def build(threads: int = 1) -> Callable[[bytes], list[str]]:
     )
 
     def read_text(image: bytes) -> list[str]:
-        with Image.open(io.BytesIO(image)) as opened:
-            picture = opened.convert("RGB")
+        picture = read_image(image)
         factor = -(-LEAST_SIDE_PX // max(picture.size))
         if factor > 1:
             picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.BICUBIC)

@@ -31,13 +31,9 @@ def find_relations(box: Box, other: Box) -> frozenset[str]:
         return frozenset()
     share_x = _shorten(offset_x, SLACK * (box[2] - box[0] + other[2] - other[0])) / length
     share_y = _shorten(offset_y, SLACK * (box[3] - box[1] + other[3] - other[1])) / length
-    held = {
-        "left of": share_x < -LEAST_SHARE,
-        "right of": share_x > LEAST_SHARE,
-        "above": share_y < -LEAST_SHARE,
-        "below": share_y > LEAST_SHARE,
-    }
-    return frozenset(name for name, holds in held.items() if holds)
+    across = "left of" if share_x < -LEAST_SHARE else "right of" if share_x > LEAST_SHARE else ""
+    along = "above" if share_y < -LEAST_SHARE else "below" if share_y > LEAST_SHARE else ""
+    return frozenset(name for name in (across, along) if name)
 
 
 def _shorten(offset: float, by: float) -> float:

@@ -190,17 +190,23 @@ def measure_tiif(truth: str, read: str) -> tuple[float, float]:
     the difference of the numbers of words and divides by the larger number. Recall is the share of claimed words whose
     pair is at most `CLOSE` away. Words are cleaned as for LongText; two texts without a word have GNED 0, recall 0.
     """
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
     wanted, seen = _words_of(truth, read)
     if not wanted or not seen:
         return float(len(wanted) != len(seen)), 0.0
     ours, theirs = wanted[:MOST_WORDS], seen[:MOST_WORDS]
-    cost = np.array([[normalized_distance(word, other) for other in theirs] for word in ours])
-    pairs = cost[linear_sum_assignment(cost)]
+    pairs = _pair_least([[normalized_distance(word, other) for other in theirs] for word in ours])
     longer = max(len(wanted), len(seen))
-    return float(pairs.sum() + longer - len(pairs)) / longer, int((pairs <= CLOSE).sum()) / len(wanted)
+    return (sum(pairs) + longer - len(pairs)) / longer, sum(pair <= CLOSE for pair in pairs) / len(wanted)
+
+
+def _pair_least(costs: list[list[float]]) -> list[float]:
+    """Return the costs of the pairs of rows and columns, one to one, that sum to the least."""
+    if len(costs) == 1 or len(costs[0]) == 1:  # one word on a side takes the closest
+        return [min(min(row) for row in costs)]
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(costs)
+    return [costs[row][column] for row, column in zip(rows.tolist(), columns.tolist(), strict=True)]
 
 
 def _words_of(truth: str, read: str) -> tuple[list[str], list[str]]:

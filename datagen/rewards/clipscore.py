@@ -9,8 +9,10 @@ which: CLIP reads a prompt much like a bag of words (arXiv 2210.01936).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from datagen.records import Modality, Prompt, Sample, Verdict
-from datagen.rewards._matching import describe_match, match_images
+from datagen.rewards._matching import describe_match, match_ahead, match_images
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
@@ -21,7 +23,7 @@ PREFIX, WEIGHT = "A photo depicts ", 2.5
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the prompt's text on the sample's last image."""
-    found = match_images(NEEDS_MATCHER, PREFIX + prompt.text, [sample], tools).get(0)
+    found = match_images(NEEDS_MATCHER, word_prompt(prompt), [sample], tools).get(0)
     if found is None:
         return Verdict(None, "the sample has no image")
     if isinstance(found, Verdict):
@@ -29,3 +31,13 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     value = min(1.0, WEIGHT * max(found.cosine, 0.0))
     cut = ", the text was cut" if found.cut else ""
     return Verdict(value, f"cosine of image and text {found.cosine:.3f}{cut}", dict(describe_match(found)))
+
+
+def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
+    """Ask about the last images of a shard in one batch."""
+    match_ahead(NEEDS_MATCHER, word_prompt, pairs, tools)
+
+
+def word_prompt(prompt: Prompt) -> str:
+    """Return the text that the image is compared with."""
+    return PREFIX + prompt.text

@@ -33,6 +33,13 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     return score_group(prompt, [sample], tools)[0]
 
 
+def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
+    """Encode the last images of a shard in one batch."""
+    images = [image for _, image in with_images([sample for _, sample in pairs])]
+    for encode in tools.encoders.values():
+        encode(images)
+
+
 def score_group(prompt: Prompt, samples: Sequence[Sample], tools: Tools) -> list[Verdict]:
     """Judge the last image of each candidate against those of the others, each encoder asked once for all."""
     if not tools.encoders:

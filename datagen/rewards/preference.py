@@ -11,9 +11,10 @@ Not seen: claims. Optimised alone it was gamed in GoT-R1 (arXiv 2505.17022): bea
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from datagen.records import Modality, Prompt, Sample, Verdict
-from datagen.rewards._matching import describe_match, match_images
+from datagen.rewards._matching import describe_match, match_ahead, match_images
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
@@ -34,6 +35,11 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     value = prefer(found.logit, found.reference)
     reason = f"score {found.logit:.2f}, liked better than one of {found.reference:g} with P {value:.2f}"
     return Verdict(value, reason, {**evidence, "reference": found.reference})
+
+
+def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
+    """Ask about the last images of a shard in one batch."""
+    match_ahead(NEEDS_MATCHER, lambda prompt: prompt.text, pairs, tools)
 
 
 def prefer(one: float, other: float) -> float:

@@ -16,6 +16,7 @@ from datagen.rewards._groups import ALONE, spread_verdicts
 from datagen.rewards._matching import describe_match, match_images
 from datagen.rewards._tools import Match, Tools
 from datagen.rewards.preference import NEEDS_MATCHER as NEEDS_MATCHER
+from datagen.rewards.preference import look_ahead as look_ahead
 from datagen.rewards.preference import prefer
 
 TARGET: Modality = "image"

@@ -19,6 +19,7 @@ from datagen.rewards._judging import NO_JUDGE
 from datagen.rewards._similarity import explain_blind, measure_cosine
 from datagen.rewards._tools import Sketch, Tools
 from datagen.rewards.diversity import NO_ENCODERS
+from datagen.rewards.diversity import look_ahead as look_ahead
 
 TARGET: Modality = "image"
 NEEDS_JUDGE = True

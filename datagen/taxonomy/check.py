@@ -16,7 +16,7 @@ from typing import Any, TypeAlias, get_args
 from pydantic import BaseModel
 
 from datagen.documents.checking import check_model
-from datagen.documents.problems import Problem, problem_of, show
+from datagen.documents.problems import Problem, Severity, problem_of, show
 from datagen.documents.reading import Document, read_yaml
 from datagen.errors import ConfigError, did_you_mean
 from datagen.shipped import shipped_path
@@ -30,8 +30,9 @@ from datagen.taxonomy.models import LexiconFile, ListName, TaxonomyFile
 MIN_DISTINCT = 20
 """How many distinct prompts a skill must have, unless told otherwise."""
 
-Warn: TypeAlias = Callable[[Path], Iterable[tuple[str, str]]]
-"""From the file of a recipe to its warnings: the key that each is about, and a sentence."""
+Examine: TypeAlias = Callable[[Path], Iterable[tuple[str, str, Severity]]]
+"""From the file of a recipe to what is wrong with it: the key that each is about, such as `aggregate.image`, or another
+file; a sentence; how bad it is."""
 
 _RECIPE_KEYS = {"taxonomy", "backend", "prompts", "candidates", "rewards", "weights", "detector"}
 _LEXICON_KEYS = {"lexicon", *get_args(ListName)}
@@ -44,7 +45,8 @@ class _Pass:
     scorable: frozenset[str]
     min_distinct: int
     models: Mapping[str, type[BaseModel]]
-    warn: Warn
+    examine: Examine
+    files: list[str] = field(default_factory=list)
     lexicons: list[Lexicon] = field(default_factory=list)
     documents: list[tuple[str, Document]] = field(default_factory=list)
     found: set[Problem] = field(default_factory=set)
@@ -57,17 +59,18 @@ def check_paths(
     min_distinct: int = MIN_DISTINCT,
     lexicons: Sequence[str | Path] = (),
     models: Mapping[str, type[BaseModel]] | None = None,
-    warn: Warn = lambda file: (),
+    examine: Examine = lambda file: (),
 ) -> list[Problem]:
     """Return every problem of the files, sorted by place; an empty list means that all can be used.
 
     `paths` are files, folders, or names of shipped taxonomies; none means all that ships. `scorable` holds the claim
     kinds that scorers can judge. Taxonomies are tried with `lexicons`, else with those among the paths, in a folder
-    `lexicons` beside them, and the shipped ones. `models` maps `recipe` to its model, and `warn` knows what may not be
-    meant in a recipe without errors. Raises nothing: what cannot be read is a problem too.
+    `lexicons` beside them, and the shipped ones. `models` maps `recipe` to its model, and `examine` knows what the
+    keys of a recipe mean together. Raises nothing: what cannot be read is a problem too.
     """
-    work = _Pass(scorable, min_distinct, models or {}, warn)
+    work = _Pass(scorable, min_distinct, models or {}, examine)
     files = list(_expand(paths, work.found))
+    work.files = [str(file) for file in files]
     for file in files:
         try:
             document = read_yaml(file)
@@ -197,28 +200,32 @@ def _check_recipe(work: _Pass, document: Document) -> None:
     if model is None:
         return
     problems = check_model(document, model)[1]
-    work.found.update(problems)
-    for key, what in () if problems else work.warn(Path(document.file)):
-        work.found.add(document.problem((key,), what, severity="warning"))
     named = document.data.get("taxonomy")
     for place, word in enumerate(named if isinstance(named, list) else [named]):
         path = ("taxonomy", place) if isinstance(named, list) else ("taxonomy",)
-        _check_word(work, document, path, word, resolve_taxonomy)
-    _check_word(work, document, ("lexicon",), document.data.get("lexicon"), resolve_lexicon)
+        problems += _check_word(document, path, word, resolve_taxonomy)
+    problems += _check_word(document, ("lexicon",), document.data.get("lexicon"), resolve_lexicon)
+    work.found.update(problems)
+    for where, what, severity in () if problems else work.examine(Path(document.file)):
+        key = tuple(where.split("."))
+        if key[0] in model.model_fields:
+            work.found.add(document.problem(key, what, severity=severity))
+        elif not where.startswith(tuple(work.files)):  # else it is said there
+            work.found.add(document.problem((), f"{where}: {what}" if where else what, severity=severity))
 
 
-def _check_word(work: _Pass, document: Document, path: tuple[str | int, ...], word: Any, resolve: Any) -> None:
+def _check_word(document: Document, path: tuple[str | int, ...], word: Any, resolve: Any) -> list[Problem]:
     if not isinstance(word, str) or not word:
-        return
+        return []
     try:
         file = resolve(word)
     except ConfigError as error:
-        work.found.add(document.problem(path, error.what, error.hint))
-        return
+        return [document.problem(path, error.what, error.hint)]
     # As when it is built: a path is looked for beside the recipe first, then from here.
     if not (Path(document.file).parent / file).is_file() and not file.is_file():
         what, hint = f"there is no file {word!r}", "a path counts from the recipe, or from where the command runs"
-        work.found.add(document.problem(path, what, hint))
+        return [document.problem(path, what, hint)]
+    return []
 
 
 def _check_unknown(work: _Pass, document: Document) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,15 @@ def test_judges_are_compared_on_what_was_drawn(tmp_path: Path) -> None:
     assert rows[0]["same things"] == 0
     assert len(divided) == 3
     assert all("found" in str(row["blind"]) for row in divided)
+
+
+def test_damaged_images_belong_to_no_share_and_are_counted(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(), tmp_path / "run")
+    whole = list(run.folder.read_samples(0))
+    pictures = [replace(whole[0].segments[-1], image=image) for image in (b"not an image", b"")]
+    damaged = [replace(whole[k], segments=(picture,)) for k, picture in enumerate(pictures)]
+    run.folder.write_samples(0, [*damaged, *whole[2:]])
+    rows, divided = compare_judges(make_judges(run), run, most=3)
+    assert (rows[0]["weakness"], rows[0]["cases"], rows[0]["unreadable"]) == ("all", 18, 2)
+    assert sum(row["unreadable"] for row in rows[1:]) == 2
+    assert divided == []

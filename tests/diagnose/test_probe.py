@@ -194,6 +194,7 @@ def test_from_a_shell(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["diagnose", "{recipe}", "--results", "no_such_run"], "no such run"),
+        (["diagnose", "--results", "gone.csv"], "gone.csv: no such file"),
         (["diagnose", "--results", "{empty}"], "the file is empty"),
         (["diagnose", "{recipe}", "--set", "candidates=1"], "add --candidates 4"),
         (["plan", "{recipe}", "--no-probe", "--set", "allocate.policy=by_failure"], "needs `diagnosis:`"),

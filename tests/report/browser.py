@@ -92,7 +92,7 @@ class Page:
         self.events.clear()
         self.resize(width, height)
         self.call("Page.navigate", url=path.as_uri())
-        for _ in range(600):
+        for _ in range(2400):  # two minutes, for a machine that does other work
             if self.run("document.readyState") == "complete" and self.run("location.href").startswith("file:"):
                 return
             time.sleep(0.05)
@@ -143,6 +143,14 @@ class Page:
             if bad_log or bad_call or name == "Runtime.exceptionThrown":
                 found.append(json.dumps(details)[:500])
         return found
+
+    def await_complaint(self, words: str) -> str:
+        """Return the first complaint that holds some words; raises TimeoutError where none comes in two minutes."""
+        for _ in range(2400):
+            for complaint in self.complaints():
+                if words in complaint:
+                    return complaint
+        raise TimeoutError(f"the page has not complained of {words!r}")
 
     def requests(self) -> list[str]:
         """Return every URL asked for since the page opened, but data: and the page itself."""

@@ -69,7 +69,7 @@ def test_table_has_the_run_then_weaknesses_with_their_skills() -> None:
     assert (whole.weakness, weakness.weakness, weakness.skill, one.skill, two.skill) == (
         "", "counting", "", "one_kind", "two_kinds",
     )  # fmt: skip
-    assert (whole.prompts, whole.samples, whole.unscored) == (2, 8, 1 / 8)
+    assert (whole.prompts, whole.samples, whole.unscored["image"]) == (2, 8, 1 / 8)
     assert one.pass_1 is not None
     assert one.pass_1.value == 0.5
     assert one.pass_n is not None
@@ -80,6 +80,7 @@ def test_table_has_the_run_then_weaknesses_with_their_skills() -> None:
     assert two.image is not None
     assert two.image.value == 0.0
     assert whole.text is None
+    assert whole.unscored["text"] == 1
 
 
 def test_none_never_counts_as_zero() -> None:

@@ -133,3 +133,24 @@ def test_an_older_page_stays_if_the_new_one_fails(tmp_path: Path) -> None:
         write_report(path, "new", breaking())
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.html"]
+
+
+def test_unscored_is_what_has_no_reward_whatever_the_evaluators_could_judge(tmp_path: Path) -> None:
+    def scores(sharp: float | None) -> list[Score]:
+        graded, strict = (
+            Score("s", "sharpness", "image", sharp, "sharp"),
+            Score("s", "counting", "image", None, "blind"),
+        )
+        return [graded, strict, Score("s", "plan", "text", 0.5, "half")]
+
+    items = [
+        make_plain(candidate=k, scores=scores(sharp), image_reward=sharp, passed=None)
+        for k, sharp in enumerate((0.5, 0.5, 0.5, None))
+    ]
+    path = write_report(tmp_path / "r.html", "t", items, evaluators=["counting", "plan"])
+    text = Outline(path).text
+    assert "Unscored images 25.0 % of samples have no image reward" in text
+    assert "Unscored texts" not in text, "no scorer of the text weighs"
+    assert "pass@1 –" in text
+    path = write_report(tmp_path / "r.html", "t", items, evaluators=["counting"])
+    assert "Unscored texts 100.0 % of samples have no text reward" in Outline(path).text

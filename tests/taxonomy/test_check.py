@@ -7,7 +7,7 @@ import yaml
 
 from datagen.config import Recipe
 from datagen.documents.problems import Problem
-from datagen.pipeline import list_scorable, warn_of_recipe
+from datagen.pipeline import check_recipe, list_scorable
 from datagen.taxonomy.check import check_paths, kind_of
 
 SCORABLE = frozenset({"count", "attribute", "relation", "text"})
@@ -304,7 +304,7 @@ def test_what_is_not_there_is_a_problem_and_not_a_crash(home: Path) -> None:
 
 
 def test_nothing_that_ships_has_a_problem() -> None:
-    assert check_paths([], scorable=list_scorable(), models={"recipe": Recipe}, warn=warn_of_recipe) == []
+    assert check_paths([], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe) == []
 
 
 def test_kinds_show_by_their_keys() -> None:

@@ -13,7 +13,6 @@ of another size is resized to the canvas first.
 
 from __future__ import annotations
 
-import io
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.errors import ConfigError
 from datagen.pictograms import BACKGROUNDS, CELL_PX, COLORS, IMAGE_PX, MARGIN_PX, SHAPES, letter_mask, shape_mask
 from datagen.records import Detection
+from datagen.rewards._images import read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,8 +126,7 @@ def _read_image(image: bytes) -> np.ndarray:
     import numpy as np
     from PIL import Image
 
-    with Image.open(io.BytesIO(image)) as opened:
-        picture = opened.convert("RGB")
+    picture = read_image(image)
     if picture.size != (IMAGE_PX, IMAGE_PX):
         picture = picture.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC)
     return np.asarray(picture, dtype=np.float32)

@@ -16,6 +16,7 @@ from seeing_cases import DAMAGED, flat, noise
 from datagen.errors import BackendError
 from datagen.rewards._images import read_image
 from datagen.rewards._tools import Matcher
+from datagen.rewards.encoders import transformers as encoder
 from datagen.rewards.matchers import transformers as matcher
 from tests.helpers.tiny_vision import TEXT_PLACES, save_clip, save_dinov2, save_siglip
 
@@ -64,6 +65,10 @@ def test_a_pair_does_not_depend_on_its_neighbours(folder: Path) -> None:
     assert math.isnan(among[2].logit)
     assert math.isfinite(among[3].logit)
     assert match([]) == []
+    many = match([(text, image) for text in TEXTS for image in IMAGES])  # more texts than one batch
+    assert [each.cosine for each in many] == pytest.approx(
+        [match([(text, image)])[0].cosine for text in TEXTS for image in IMAGES], abs=1e-5
+    )
     assert math.isnan(match([("x", DAMAGED)])[0].cosine)
 
 
@@ -109,3 +114,24 @@ def test_the_processor_can_stand_elsewhere(tmp_path: Path) -> None:
     pairs = [("star", IMAGES[0])]
     assert one(pairs) == other(pairs)
     assert np.isfinite(one(pairs)[0].logit)
+
+
+def test_a_model_named_under_several_scorers_and_encoders_is_loaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, loaded = str(save_clip(tmp_path)), []
+    load = transformers.AutoModel.from_pretrained
+
+    def count(*given: Any, **named: Any) -> Any:
+        loaded.append(given)
+        return load(*given, **named)
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", count)
+    held: list[Any] = [matcher.build({"model": folder}), matcher.build({"model": folder, "reference": 2.0})]
+    held.append(encoder.build({"model": folder, "batch_size": 2}))
+    assert len(loaded) == 1
+    plain, referred = (match([("car", IMAGES[0])])[0] for match in held[:2])
+    assert (plain.logit, plain.reference, referred.reference) == (referred.logit, None, 2.0)
+    held.append(matcher.build({"model": str(save_clip(tmp_path / "other", scale=1.0))}))
+    assert len(loaded) == 2
+    assert held[3]([("car", IMAGES[0])])[0].logit != plain.logit
