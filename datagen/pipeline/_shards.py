@@ -21,6 +21,7 @@ from datagen.export._images import check_png
 from datagen.pipeline._run import Run
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.rewards._groups import ALONE, list_groups
+from datagen.rewards._later import Later, UnansweredError
 from datagen.rewards._names import list_names
 from datagen.rewards._tools import REMEMBERED, Tools
 
@@ -196,7 +197,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
 
 
 def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Let scorers ask their encoders and matchers about all images of a shard at once; the tools remember the answers.
+    """Let scorers ask their models about all images of a shard at once; the tools remember the answers.
 
     What goes wrong is no verdict: it shows again at the sample that it belongs to, which is then asked about alone.
     """
@@ -204,6 +205,17 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
     for module in run.scorers.values():
         if hasattr(module, "look_ahead"):
             _attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
+    asking = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
+    waiting, later = [(module, *pair) for pair in pairs for module in asking], Later(run.tools)
+    while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
+        if isinstance(_attempt(later.ask), Failed):
+            return
+
+
+def _is_unanswered(run: Run, later: Later, module: ModuleType, prompt: Prompt, sample: Sample) -> bool:
+    """Run a scorer with models that are asked later; say whether it met something that they have not answered."""
+    said = _attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
+    return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
 
 
 def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:

@@ -4,8 +4,6 @@ A judge answers the questions of `_questions.py`; what an answer is worth stands
 gives no log-probabilities, or its vocabulary splits the answer so that the first token does not tell, `SAMPLES`
 answers are drawn instead and P is the share that begins with an accepted one. A judge that fails, or that answers
 something else, is a problem in words and never P = 0.
-
-Not covered: remembering answers; each scorer asks anew.
 """
 
 from __future__ import annotations

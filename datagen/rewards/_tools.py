@@ -1,7 +1,7 @@
 """What scorers see through: a detector, an OCR, a judge and other models, handed in as plain callables.
 
 Several scorers look at the same image one after the other, so `make_tools` remembers what was last seen and read, and
-what encoders and matchers gave. The judge is not remembered: each scorer has questions of its own.
+what models answered: two scorers that ask the same question have it answered once.
 
 A detector with an open vocabulary has to be told what to look for. `Tools.look_for` binds it to the names that matter
 for one sample; until then it knows no name, and claims are not judged.
@@ -30,7 +30,9 @@ Encode: TypeAlias = "Callable[[Sequence[bytes]], np.ndarray]"
 Search: TypeAlias = Callable[[bytes, frozenset[str]], list[Detection]]
 """A detector with an open vocabulary: PNG bytes and the names to look for."""
 REMEMBERED = 16_384
-"""Answers of an encoder or a matcher that are kept: a whole shard."""
+"""Answers of a judge, an encoder or a matcher that are kept: a whole shard."""
+REMEMBERED_DRAWINGS = 1024
+"""Drawings that are kept: those of a shard, unless it is a large one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +119,37 @@ class _LastImage(Generic[Answer]):
         return list(self._answer)
 
 
-class _Remembered(Generic[Asked, Answer]):
-    """Asks a model about each thing once, all new ones of a call in one batch, and keeps the last `REMEMBERED` answers.
+class Remembered(Generic[Asked, Answer]):
+    """Asks a model about each thing once, all new ones of a call in one batch, and keeps the last `most` answers.
 
     `name` makes of a thing what it is known by.
     """
 
-    def __init__(self, ask: Callable[[Sequence[Asked]], Iterable[Answer]], name: Callable[[Asked], Hashable]) -> None:
-        self._ask, self._name = ask, name
+    def __init__(
+        self,
+        ask: Callable[[Sequence[Asked]], Iterable[Answer]],
+        name: Callable[[Asked], Hashable],
+        most: int,
+    ) -> None:
+        self.name = name
+        self._ask, self._most = ask, most
         self._known: dict[Hashable, Answer] = {}
 
     def __call__(self, things: Sequence[Asked]) -> list[Answer]:
-        names = [self._name(thing) for thing in things]
+        names = [self.name(thing) for thing in things]
         new = {name: thing for name, thing in zip(names, things, strict=True) if name not in self._known}
         found = list(self._ask(list(new.values()))) if new else []
         if len(found) != len(new):
-            raise ValueError(f"the model gave {len(found)} answers on {len(new)} images")
+            raise ValueError(f"the model gave {len(found)} answers to {len(new)} questions")
         self._known.update(zip(new, found, strict=True))
         answers = [self._known[name] for name in names]
-        for name in list(islice(self._known, max(0, len(self._known) - REMEMBERED))):
+        for name in list(islice(self._known, max(0, len(self._known) - self._most))):
             del self._known[name]
         return answers
 
 
 def _remember_rows(encode: Encode) -> Encode:
-    known = _Remembered(encode, _digest)
+    known = Remembered(encode, _digest, REMEMBERED)
 
     def encode_once(images: Sequence[bytes]) -> np.ndarray:
         import numpy as np
@@ -153,6 +161,15 @@ def _remember_rows(encode: Encode) -> Encode:
         )
 
     return encode_once
+
+
+def _name_request(request: ChatRequest) -> Hashable:
+    parts = [(m.role, tuple((part.text, _digest(part.image)) for part in m.parts)) for m in request.messages]
+    return tuple(parts), repr(request.sampling)
+
+
+def _name_pair(pair: tuple[str, bytes]) -> Hashable:
+    return pair[0], _digest(pair[1])
 
 
 def _digest(image: bytes) -> bytes:
@@ -174,11 +191,11 @@ def make_tools(
     `open_vocabulary = True` is a `Search`: it sees nothing until `look_for` names things.
     """
     rows = {name: _remember_rows(encode) for name, encode in (encoders or {}).items()}
-    matches = {
-        name: _Remembered(match, lambda pair: (pair[0], _digest(pair[1]))) for name, match in (matchers or {}).items()
-    }
+    matches = {name: Remembered(match, _name_pair, REMEMBERED) for name, match in (matchers or {}).items()}
+    judge = None if ask is None else Remembered(ask, _name_request, REMEMBERED)
+    drawer = None if draw is None else Remembered(draw, lambda sketch: sketch, REMEMBERED_DRAWINGS)
     search = detect if getattr(detect, "open_vocabulary", False) else None
     labels = getattr(detect, "labels", None)
     read = getattr(detect, "read_text", read_text)
-    tools = Tools(_LastImage(detect), _LastImage(read), labels, ask, rows, matches, draw, search)
+    tools = Tools(_LastImage(detect), _LastImage(read), labels, judge, rows, matches, drawer, search)
     return tools.look_for(())

@@ -63,7 +63,7 @@ def test_unreadable_images_take_the_width_of_the_others() -> None:
 
 def test_an_encoder_that_loses_a_row_is_an_error() -> None:
     known = make_tools(lambda image: [], lambda image: [], encoders={"e": lambda images: rows_of(images)[1:]})
-    with pytest.raises(ValueError, match="gave 1 answers on 2 images"):
+    with pytest.raises(ValueError, match="gave 1 answers to 2 questions"):
         known.encoders["e"]([b"a", b"bb"])
 
 

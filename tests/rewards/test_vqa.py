@@ -10,7 +10,7 @@ import pytest
 from judge_cases import Judge, always, drawing, tokens, tools_with
 from reward_cases import count, make_prompt, make_sample
 
-from datagen.chat import ChatRequest, Reply
+from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
 from datagen.rewards import vqa, vqascore
 from datagen.rewards._first_token import read_first_token
 from datagen.rewards._tools import Tools, make_tools
@@ -183,7 +183,15 @@ def test_a_positive_log_probability_counts_as_one() -> None:
     assert read_first_token({"Yes": 1000.0}, YES).accepted == 1.0
 
 
-def test_make_tools_hands_the_judge_on() -> None:
+def test_a_question_is_put_to_the_judge_once() -> None:
     judge = always({"Yes": 1.0})
-    assert make_tools(lambda image: [], lambda image: [], ask=judge).ask is judge
+    ask = make_tools(lambda image: [], lambda image: [], ask=judge).ask
+    assert ask is not None
+    one, other, seeded = (
+        ChatRequest((Message("user", (Part(image=image), Part(text="Is it?"))),), Sampling(seed=seed))
+        for image, seed in ((b"a", 0), (b"b", 0), (b"a", 1))
+    )
+    assert ask([one, other, one]) == [*ask([other]), *ask([one, one])]
+    ask([seeded, other])
+    assert judge.calls == [[one, other], [seeded]], "another image or another seed is another question"
     assert make_tools(lambda image: [], lambda image: []).ask is None

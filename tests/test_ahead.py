@@ -1,0 +1,113 @@
+"""What scorers ask a judge and a drawer about a shard goes out together, and nothing is asked twice."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from datagen.chat import ChatRequest, Reply
+from datagen.pipeline import Run
+from datagen.records import Failure, Request, Sample, Score, Segment
+from tests.helpers.runs import build_here, small_recipe
+
+SCORERS = ["vqa", "soft_tifa_am", "soft_tifa_gm", "question_graph", "rubric"]
+SHARDS = (8, 8, 4)
+
+
+@dataclass
+class Judge:
+    """Answers by a hash of what it is asked, and notes each call; what `breaks` holds breaks the call that holds it."""
+
+    logprobs: bool = True
+    breaks: set[bytes] = field(default_factory=set)
+    calls: list[list[ChatRequest]] = field(default_factory=list)
+
+    def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
+        self.calls.append(list(requests))
+        if any(part.image in self.breaks for request in requests for part in request.messages[0].parts):
+            raise RuntimeError("no memory for this one")
+        for request in requests:
+            yes = hashlib.sha256(repr(request).encode()).digest()[0] / 256
+            first = {"Yes": math.log(yes + 1e-9), "No": math.log(1 - yes)} if self.logprobs else None
+            yield Reply(rf"Yes \boxed{{{yes:.3f}}}" if yes > 0.5 else rf"No \boxed{{{yes:.3f}}}", first_logprobs=first)
+
+
+@dataclass
+class Drawer:
+    calls: list[int] = field(default_factory=list)
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        self.calls.append(len(requests))
+        for request in requests:
+            picture = Segment("image", "image", image=request.prompt.text.encode() + b"%d" % request.seed)
+            yield Sample.make(request, (picture,), engine="d", switch="none", finish="stop", settings={})
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, **models: Any) -> None:
+    for name, model in {"planted": None, **{f"planted.{name}": model for name, model in models.items()}}.items():
+        module = ModuleType(name)
+        module.__path__ = []  # type: ignore[attr-defined]
+        module.build = lambda options, model=model: model  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, module)
+
+
+def list_scores(run: Run) -> list[Score]:
+    return [score for shard in run.folder.list_shards("scores") for score in run.folder.read_scores(shard)]
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_a_judge_is_asked_all_of_a_shard_at_once(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, logprobs: bool
+) -> None:
+    judge = Judge(logprobs)
+    plant(monkeypatch, judge=judge)
+    run, _ = build_here(small_recipe(rewards=SCORERS, judge="planted.judge"), tmp_path / "run")
+    together = judge.calls.copy()
+    assert len(together) == len(SHARDS) * (1 if logprobs else 2), "answers are drawn in a second call"
+    asked = [request for call in together for request in call]
+    assert len(asked) == len(set(map(repr, asked))), "the two Soft-TIFA scorers ask the same"
+    scores = list_scores(run)
+    assert all(score.value is not None for score in scores)
+    monkeypatch.setattr("datagen.pipeline._shards.look_ahead", lambda *given: None)
+    alone, _ = build_here(small_recipe(rewards=SCORERS, judge="planted.judge"), tmp_path / "alone")
+    assert len(judge.calls) - len(together) > sum(SHARDS)
+    assert list_scores(alone) == scores, "asked one by one, a judge says the same"
+
+
+def test_a_caption_is_drawn_with_those_of_its_shard(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, drawer = Judge(), Drawer()
+
+    def encode(images: Sequence[bytes]) -> np.ndarray:
+        return np.ones((len(images), 1), np.float32)
+
+    plant(monkeypatch, judge=judge, drawer=drawer, encoder=encode)
+    recipe = small_recipe(
+        rewards=["reconstruction"], judge="planted.judge", drawer="planted.drawer", encoders=["planted.encoder"]
+    )
+    run, _ = build_here(recipe, tmp_path)
+    assert [len(call) for call in judge.calls] == list(SHARDS)
+    assert drawer.calls == list(SHARDS)
+    assert all(score.value == 1.0 for score in list_scores(run))
+
+
+def test_a_question_that_breaks_the_judge_costs_its_neighbours_nothing(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = Judge()
+    plant(monkeypatch, judge=judge)
+    run, _ = build_here(small_recipe(rewards=["counting"]), tmp_path / "first")
+    broken = next(iter(run.folder.read_samples(0)))
+    assert broken.image is not None
+    judge.breaks.add(broken.image)
+    run, _ = build_here(small_recipe(rewards=["vqa"], judge="planted.judge"), tmp_path / "second")
+    lost = [score for score in list_scores(run) if score.value is None]
+    assert [score.sample_id for score in lost] == [broken.id]
+    assert "no memory for this one" in lost[0].reason
