@@ -17,11 +17,12 @@ ClaimKind = Literal["count", "part", "attribute", "relation", "depth", "comparis
 Modality = Literal["text", "image"]
 Mode = Literal["direct", "think", "reflect"]
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
 
 def hash_of(*parts: object) -> str:
     """Return 16 hexadecimal digits that name JSON-serialisable content (SHA-256, truncated)."""
-    packed = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(packed.encode()).hexdigest()[:16]
+    return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()[:16]
 
 
 def seed_of(*parts: object) -> int:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from datagen.cli import app
+from datagen.config import Recipe
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline import create_run, open_run
-from tests.helpers.runs import build_here, small_recipe
+from datagen.pipeline import check_recipe, create_run, list_scorable, open_run
+from datagen.taxonomy.check import check_paths
+from tests.helpers.runs import build_here, small_recipe, small_values
 
 
 def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
@@ -22,8 +26,10 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
 
     export("--view", "trajectories")
     assert (run / "exports" / "trajectories-jsonl" / "README.md").is_file()
-    with pytest.raises(RunError, match="tiger"):
+    with pytest.raises(ConfigError, match="the view 'tiger' needs samples that say how likely each image is"):
         export("--view", "tiger")
+    with pytest.raises(RunError, match="claims"):
+        export("--view", "trajectories", "--format", "geneval")
     assert list(open_run(str(run)).recipe.exports) == ["trajectories-jsonl"]
     export()
 
@@ -44,14 +50,48 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
             "build with `mode: think`",
         ),
         ("uae", "direct", "needs the scorer 'reconstruction'", "add reconstruction under `rewards`"),
+        ("tiger", "think", "needs samples that say how likely each image is", "build with the backend `gallery`"),
+        (
+            {"name": "pairs", "reward": "countng"},
+            "think",
+            "compares by 'countng', and the recipe has no such scorer",
+            "did you mean 'counting'",
+        ),
     ],
 )
 def test_a_view_that_the_run_cannot_give_is_refused_before_it_is_built(
-    view: str, mode: str, said: str, fix: str, tmp_path: Path
+    view: str | dict[str, str], mode: str, said: str, fix: str, tmp_path: Path
 ) -> None:
+    word = view if isinstance(view, str) else view["name"]
     recipe = small_recipe(mode=mode, exports={"mine": {"view": view, "format": "jsonl"}})
     with pytest.raises(ConfigError) as caught:
         create_run(recipe, str(tmp_path / "run"))
-    assert str(caught.value).startswith(f"exports.mine: the view {view!r} {said}")
+    assert str(caught.value).startswith(f"exports.mine: the view {word!r} {said}")
     assert str(caught.value).split("\n")[1].startswith(fix)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("view", ["pairs", "graded"])
+def test_candidates_that_are_compared_are_asked_for_before_a_run_is_built(view: str, tmp_path: Path) -> None:
+    recipe = small_recipe(candidates=1, exports={"mine": {"view": view, "format": "jsonl"}})
+    with pytest.raises(
+        ConfigError, match=f"the view '{view}' compares the candidates of a prompt, and the recipe draws 1"
+    ):
+        create_run(recipe, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_check_names_the_line_of_every_view_that_no_such_run_gives(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    lines = ["exports:", "  one: {view: pairs}", "  two: {view: trajectories}", "  three: {view: irg}"]
+    lines += ["candidates: 1", "mode: think", *yaml.safe_dump(bare_values()).splitlines()]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    problems = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
+    assert [(problem.severity, problem.line) for problem in problems] == [("error", 2), ("error", 4)]
+    assert "the recipe draws 1" in problems[0].what
+    assert "build with `mode: reflect`" in problems[1].hint
+
+
+def bare_values() -> dict[str, Any]:
+    """A small recipe without what the test above says itself."""
+    return {key: value for key, value in small_values().items() if key not in ("exports", "candidates", "mode")}

@@ -77,17 +77,14 @@ class WeaknessTally:
         self.prompts.add(item.prompt.id)
         self.samples += 1
         self.kept += item.weight.kept
-        values = {
-            "passed": item.passed if first is None or item.sample.candidate < first else None,
-            "text_reward": item.rewards.text,
-            "image_reward": item.rewards.image,
-            "text_weight": item.weight.text_weight,
-            "image_weight": item.weight.image_weight,
-        }
-        for name, value in values.items():
-            self.means[name].add(value)
-        if item.passed is not None and item.sample.image is not None:
-            self.pictured.setdefault(item.passed, item)
+        means = self.means
+        means["passed"].add(item.passed if first is None or item.sample.candidate < first else None)
+        means["text_reward"].add(item.rewards.text)
+        means["image_reward"].add(item.rewards.image)
+        means["text_weight"].add(item.weight.text_weight)
+        means["image_weight"].add(item.weight.image_weight)
+        if item.passed is not None and item.passed not in self.pictured and item.sample.image is not None:
+            self.pictured[item.passed] = item
 
 
 @dataclass(slots=True)
@@ -103,7 +100,8 @@ class Tally:
         """Take one sample in."""
         self.weaknesses[item.prompt.weakness].add(item, self.first)
         self.engines.add(item.sample.engine)
-        self.scorers.update((score.name, score.target) for score in item.scores)
+        for score in item.scores:
+            self.scorers.add((score.name, score.target))
 
     @property
     def kept(self) -> int:

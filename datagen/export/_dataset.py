@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.errors import RunError
 from datagen.export._card import CardNotes, Tally, write_card
-from datagen.export._columns import ExportItem, dataset_features, image_bytes_of, row_of, split_of
+from datagen.export._columns import (
+    ExportItem,
+    check_item,
+    columns_of,
+    dataset_features,
+    split_of,
+)
 from datagen.export._shards import FILE_BYTES, SplitWriter, sync_file
 from datagen.weighting import Policy
 
@@ -49,35 +55,34 @@ def export_dataset(
     """
     out = Path(out_dir)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    features, provenance = dataset_features(scorers), notes.to_json()
-    writers: list[SplitWriter] = []
-    tally = Tally(notes.first)
+    tally, features, explained = Tally(notes.first), dataset_features(scorers), ExplainDisk(out)
+    turn = functools.partial(columns_of, scorers=scorers, policy=policy, provenance=notes.to_json())
+    writers: dict[str, SplitWriter] = {}
     try:
-        with explain_disk(out):
+        with explained:
             _check_replaceable(out)
             clear_leftovers(partial, out, old)
             data = partial / "data"
             data.mkdir(parents=True)
-            writers = [SplitWriter(data, split, features, file_bytes) for split in SPLITS]
-        by_name = dict(zip(SPLITS, writers, strict=True))
+            writers = {split: SplitWriter(data, split, features, file_bytes, turn=turn) for split in SPLITS}
         for item in items:
-            row = row_of(item, scorers, policy, provenance)
+            image_bytes = check_item(item, scorers)
             tally.add(item)
-            with explain_disk(out):
-                by_name[split_of(item.prompt, validation_share)].add(row, image_bytes_of(row))
-        with explain_disk(out):
-            files = [path for writer in writers for path in writer.finish()]
+            with explained:
+                writers[split_of(item.prompt, validation_share)].add(item, image_bytes)
+        with explained:
+            files = [path for writer in writers.values() for path in writer.finish()]
             if not files:
                 raise RunError("there is no sample to export", where=str(out), hint="see the run's failures/ for why")
             size = sum(path.stat().st_size for path in files)
-            filled = [writer for writer in writers if writer.rows]
+            filled = [writer for writer in writers.values() if writer.rows]
             write_card(partial, tally, filled, features, policy, notes, size)
             put_in_place(partial, out, old)
     finally:
-        for writer in writers:
+        for writer in writers.values():
             writer.abort()
         shutil.rmtree(partial, ignore_errors=True)
-    rows = {writer.split: writer.rows for writer in writers}
+    rows = {split: writer.rows for split, writer in writers.items()}
     return ExportResult(out, rows, tally.kept, len(files), size)
 
 
@@ -110,12 +115,20 @@ def put_in_place(partial: Path, out: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-@contextmanager
-def explain_disk(out: Path) -> Iterator[None]:
-    """Turn what the operating system says of a full or locked disk into a RunError at `out`."""
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)  # that of pyarrow tells its own story
-        hint = "free some space or choose another folder, then export again: no sample is lost"
-        raise RunError(f"the dataset cannot be written: {reason}", where=str(out), hint=hint) from error
+class ExplainDisk:
+    """Turns what the operating system says of a full or locked disk into a RunError at `out`.
+
+    A class, as one is entered for every row: a generator would cost each row as much as the check of its image.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if isinstance(error, OSError):
+            reason = os.strerror(error.errno) if error.errno else str(error)  # that of pyarrow tells its own story
+            hint = "free some space or choose another folder, then export again: no sample is lost"
+            raise RunError(f"the dataset cannot be written: {reason}", where=str(self._out), hint=hint) from error

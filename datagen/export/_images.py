@@ -20,6 +20,10 @@ MOST_NOTE_BYTES = 64 * 1024
 DEFLATE_RATIO = 1032
 """The most that deflate can shrink, by its definition (RFC 1951)."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER = struct.Struct(">IIBB")
+"""Width, height, bits and colour type, which stand at byte 16."""
+_CHUNK = struct.Struct(">I4s")
+"""The head of a chunk: the bytes between it and its check sum, and its kind."""
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Values of a pixel by the colour type in the header."""
 
@@ -32,7 +36,7 @@ def check_png(image: bytes, where: str) -> None:
 
 def read_size(image: bytes) -> tuple[int, int]:
     """Return width and height of a PNG that passed `check_png`, in pixels."""
-    width, height = struct.unpack_from(">II", image, 16)
+    width, height, *_ = _HEADER.unpack_from(image, 16)
     return width, height
 
 
@@ -40,21 +44,20 @@ def _find_fault(image: bytes) -> str:
     """Say what is wrong with an image, or `""`."""
     if not image.startswith(SIGNATURE) or image[12:16] != b"IHDR" or len(image) < 57:
         return f"an image is not a PNG: it begins with {image[:8]!r}"
-    width, height = read_size(image)
+    width, height, depth, color = _HEADER.unpack_from(image, 16)
     if not width or not height or width * height > MOST_PIXELS:
         return f"an image of {width} x {height} pixels is outside of 1 to {MOST_PIXELS:,}"
-    depth, color = image[24], image[25]
     if color not in CHANNELS or depth not in (1, 2, 4, 8, 16):
         return f"an image has the unknown colour type {color} with {depth} bits"
     row_bytes = (width * depth * CHANNELS[color] + 7) // 8
-    return _find_fault_behind(image, height * row_bytes, f"{width} x {height}")
+    return _find_fault_behind(image, height * row_bytes)
 
 
-def _find_fault_behind(image: bytes, pixel_bytes: int, size: str) -> str:
+def _find_fault_behind(image: bytes, pixel_bytes: int) -> str:
     """Say what is wrong with the chunks of an image whose header is sound, or `""`."""
-    place, data_bytes = 8, 0
-    while place + 12 <= len(image):
-        length, kind = int.from_bytes(image[place : place + 4], "big"), image[place + 4 : place + 8]
+    place, data_bytes, last = 8, 0, len(image) - 12
+    while place <= last:
+        length, kind = _CHUNK.unpack_from(image, place)
         place += 12 + length
         if kind == b"IDAT":
             data_bytes += length
@@ -67,5 +70,6 @@ def _find_fault_behind(image: bytes, pixel_bytes: int, size: str) -> str:
     if place != len(image):
         return "an image is cut off, or something follows it"
     if data_bytes * DEFLATE_RATIO < pixel_bytes:
-        return f"an image claims {size} pixels, which its {data_bytes:,} bytes of data cannot fill"
+        width, height = read_size(image)
+        return f"an image claims {width} x {height} pixels, which its {data_bytes:,} bytes of data cannot fill"
     return ""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
-from datagen.export._tables import TableMaker
+from datagen.export._tables import Columns, TableMaker, turn_rows
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,16 +34,26 @@ CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_l
 
 
 class SplitWriter:
-    """The parquet files of one split: `add` rows, then `finish`; or `abort`. A `with` block does one or the other."""
+    """The parquet files of one split: `add` rows, then `finish`; or `abort`. A `with` block does one or the other.
+
+    Rows are mappings, or whatever `turn` makes columns of, a row group at a time.
+    """
 
     def __init__(
-        self, folder: Path, split: str, features: Features, file_bytes: int = FILE_BYTES, group_bytes: int | None = None
+        self,
+        folder: Path,
+        split: str,
+        features: Features,
+        file_bytes: int = FILE_BYTES,
+        group_bytes: int | None = None,
+        turn: Callable[[Sequence[Any]], Columns] = turn_rows,
     ) -> None:
         self.split, self.rows, self.files, self.num_bytes = split, 0, 0, 0
         self._folder, self._file_bytes, self._group_bytes = folder, file_bytes, group_bytes or GROUP_BYTES
+        self._turn = turn
         self._schema = features.arrow_schema
         self._making, self._made = TableMaker(self._schema), TableMaker(self._schema)
-        self._buffer: list[dict[str, Any]] = []
+        self._buffer: list[Any] = []
         self._buffer_bytes = self._open_bytes = 0
         self._file: pyarrow.NativeFile | None = None
         self._writer: pyarrow.parquet.ParquetWriter | None = None
@@ -57,7 +69,7 @@ class SplitWriter:
         else:
             self.abort()
 
-    def add(self, row: dict[str, Any], image_bytes: int) -> None:
+    def add(self, row: Any, image_bytes: int) -> None:
         """Take in a row and the bytes of its images; full row groups go to disk, full files give way to new ones."""
         self._buffer.append(row)
         self._buffer_bytes += image_bytes
@@ -95,11 +107,13 @@ class SplitWriter:
 
     def _flush(self) -> None:
         """Hand the gathered rows to the thread, once it is done with those before: two tables take turns in memory."""
-        table = self._making.make(self._buffer)
+        table = self._making.make(self._turn(self._buffer))
         self._buffer, self._buffer_bytes = [], 0
         self._wait()
         self._making, self._made = self._made, self._making
-        self._writing = self._thread.submit(self._write, table)
+        begun = Event()
+        self._writing = self._thread.submit(self._write, table, begun)
+        begun.wait()  # else the thread waits its turn, of 5 ms or two, while the next rows are gathered
 
     def _wait(self) -> None:
         """Wait until the last row group is written; raises what went wrong with it."""
@@ -107,7 +121,8 @@ class SplitWriter:
         if writing is not None:
             writing.result()
 
-    def _write(self, table: pyarrow.Table) -> None:
+    def _write(self, table: pyarrow.Table, begun: Event) -> None:
+        begun.set()
         if self._writer is None:
             self._open()
         assert self._writer is not None

@@ -1,4 +1,4 @@
-"""Rows to Arrow tables, for parquet: what pyarrow does by itself, but for images and for JSON.
+"""Columns to Arrow tables, for parquet: what pyarrow does by itself, but for images and for JSON.
 
 The bytes of images are laid into memory that is kept from one table to the next: where fresh memory is dear, letting
 pyarrow grow an array of 32 MB costs more than writing it. JSON columns, which pyarrow makes from no Python value, are
@@ -10,12 +10,29 @@ Not covered: nulls in place of a list, a structure or an image.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import pyarrow
+
+Columns: TypeAlias = "Mapping[str, Sequence[Any] | Nested]"
+"""The values of each column by its name, in the order of the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A column of lists of structures by the fields of these, one list after the other: no object for each is made."""
+
+    lengths: Sequence[int]
+    fields: Columns
+
+
+def turn_rows(rows: Sequence[Mapping[str, Any]]) -> Columns:
+    """Return rows, all of the same keys, as columns."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 class TableMaker:
@@ -25,24 +42,25 @@ class TableMaker:
         self._schema = schema
         self._kept: dict[str, bytearray] = {}
 
-    def make(self, rows: Sequence[Mapping[str, Any]]) -> pyarrow.Table:
-        """Return rows as a table, which shares memory with the one before it."""
+    def make(self, columns: Columns) -> pyarrow.Table:
+        """Return columns as a table, which shares memory with the one before it."""
         import pyarrow as pa
 
-        columns = [self._make([row[each.name] for row in rows], each.type, each.name) for each in self._schema]
-        return pa.Table.from_arrays(columns, schema=self._schema)
+        arrays = [self._make(columns[each.name], each.type, each.name) for each in self._schema]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
 
-    def _make(self, values: Sequence[Any], kind: pyarrow.DataType, path: str) -> pyarrow.Array:
+    def _make(self, values: Sequence[Any] | Nested, kind: pyarrow.DataType, path: str) -> pyarrow.Array:
         import pyarrow as pa
 
+        if isinstance(values, Nested):
+            fields = kind.value_type.fields
+            inner = [self._make(values.fields[each.name], each.type, f"{path}[].{each.name}") for each in fields]
+            return _make_lists(values.lengths, pa.StructArray.from_arrays(inner, fields=fields), kind)
         if not _is_special(kind):
             return pa.array(values, kind)
         if pa.types.is_list(kind):
-            ends = array("i", accumulate(map(len, values), initial=0))
             inside = self._make(list(chain.from_iterable(values)), kind.value_type, f"{path}[]")
-            return pa.ListArray.from_arrays(
-                pa.Array.from_buffers(pa.int32(), len(ends), _wrap(ends)), inside, type=kind
-            )
+            return _make_lists(map(len, values), inside, kind)
         if pa.types.is_struct(kind):
             inner = [self._make([v[each.name] for v in values], each.type, f"{path}.{each.name}") for each in kind]
             return pa.StructArray.from_arrays(inner, fields=list(kind))
@@ -58,10 +76,19 @@ class TableMaker:
         kept = self._kept.get(path)
         if kept is None or len(kept) < ends[-1]:
             kept = self._kept[path] = bytearray(ends[-1])
-        for start, value in zip(ends, values, strict=False):
-            kept[start : start + len(value)] = value
-        images = pa.py_buffer(memoryview(kept)[: ends[-1]])
+        laid = memoryview(kept)  # a slice of a bytearray itself would take a copy of each image first
+        for start, end, value in zip(ends, ends[1:], values, strict=False):
+            laid[start:end] = value
+        images = pa.py_buffer(laid[: ends[-1]])
         return pa.Array.from_buffers(pa.binary(), len(values), [*_wrap(ends), images])
+
+
+def _make_lists(lengths: Iterable[int], inside: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
+    """Return the values of `inside` as lists of these lengths, one after the other."""
+    import pyarrow as pa
+
+    ends = array("i", accumulate(lengths, initial=0))
+    return pa.ListArray.from_arrays(pa.Array.from_buffers(pa.int32(), len(ends), _wrap(ends)), inside, type=kind)
 
 
 def _wrap(numbers: array[int]) -> list[pyarrow.Buffer | None]:

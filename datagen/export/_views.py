@@ -14,9 +14,9 @@ from typing import Any
 
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
-from datagen.errors import ConfigError, RunError
+from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.export._checks import Checks
-from datagen.export._dataset import SPLITS, clear_leftovers, explain_disk, put_in_place
+from datagen.export._dataset import SPLITS, ExplainDisk, clear_leftovers, put_in_place
 from datagen.export._examples import Example, read_rows
 from datagen.plugins import load_plugin
 
@@ -40,16 +40,41 @@ class ViewResult:
     examples: dict[str, int]
 
 
-def check_needs(plan: ViewPlan, mode: str, scorers: Sequence[str]) -> None:
-    """Raise ConfigError for a view that no run of this mode and these scorers can give: before one is built."""
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a recipe says of the samples that its run will have.
+
+    `candidates` is how many of a prompt there are at least; `likelihood` says whether the backend notes how likely it
+    holds each image.
+    """
+
+    mode: str
+    scorers: Sequence[str]
+    candidates: int
+    likelihood: bool
+
+
+def check_needs(plan: ViewPlan, run: RunPlan) -> None:
+    """Raise ConfigError for a view that no such run can give: before one is built, and the night is spent."""
     view, _ = _load(plan)
-    where, needed, scorer = f"exports.{plan.name}", getattr(view, "NEEDS_MODE", mode), getattr(view, "NEEDS_SCORER", "")
-    if mode != needed:
-        what = f"the view {plan.view!r} is about samples of mode {needed!r}, and the recipe has {mode!r}"
-        raise ConfigError(what, where=where, hint=f"build with `mode: {needed}`, or take another view")
-    if scorer and scorer not in scorers:
-        what = f"the view {plan.view!r} needs the scorer {scorer!r}, and the recipe has no such one"
-        raise ConfigError(what, where=where, hint=f"add {scorer} under `rewards`, or take another view")
+    options, _ = check_view(plan)
+    where, name, other = f"exports.{plan.name}", f"the view {plan.view!r}", "or take another view"
+    if run.mode != (needed := getattr(view, "NEEDS_MODE", run.mode)):
+        what = f"{name} is about samples of mode {needed!r}, and the recipe has {run.mode!r}"
+        raise ConfigError(what, where=where, hint=f"build with `mode: {needed}`, {other}")
+    if (scorer := getattr(view, "NEEDS_SCORER", "")) and scorer not in run.scorers:
+        what = f"{name} needs the scorer {scorer!r}, and the recipe has no such one"
+        raise ConfigError(what, where=where, hint=f"add {scorer} under `rewards`, {other}")
+    if run.candidates < (least := getattr(view, "NEEDS_CANDIDATES", 1)):
+        what = f"{name} compares the candidates of a prompt, and the recipe draws {run.candidates}"
+        raise ConfigError(what, where=where, hint=f"build with `candidates: {least}` or more, {other}")
+    if getattr(view, "NEEDS_LIKELIHOOD", False) and not run.likelihood:
+        what = f"{name} needs samples that say how likely each image is, and the backend of the recipe notes none"
+        raise ConfigError(what, where=where, hint=f"build with the backend `gallery`, {other}")
+    known = ("image", "text", *run.scorers)
+    if (reward := getattr(options, "reward", "image")) not in known:
+        hint = did_you_mean(reward, known)
+        raise ConfigError(f"{name} compares by {reward!r}, and the recipe has no such scorer", where=where, hint=hint)
 
 
 def check_view(plan: ViewPlan) -> tuple[Any, Any]:
@@ -71,7 +96,7 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
     checks, counts = Checks(dataset), dict[str, int]()
     try:
-        with explain_disk(out):
+        with ExplainDisk(out):
             _refuse_stranger(out)
             clear_leftovers(partial, out, old)
             partial.mkdir(parents=True)

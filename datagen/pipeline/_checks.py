@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from datagen.config import Choice
-from datagen.errors import ConfigError, did_you_mean
-from datagen.export import check_needs, check_view
+from datagen.errors import ConfigError, DatagenError, PluginError, did_you_mean
+from datagen.export import RunPlan, check_needs, check_view
 from datagen.plugins import load_plugin
 
 if TYPE_CHECKING:
@@ -70,9 +71,20 @@ def _check_models(run: Run) -> None:
 
 def check_views(run: Run) -> None:
     """Raise PluginError or ConfigError for a view or format that is not there, is wrongly set, or no such run gives."""
+    for _, error in list_view_errors(run):
+        raise error
+
+
+def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
+    """Yield the name under `exports` and what is wrong with it. Raises PluginError for a backend that is none."""
+    recipe, backend = run.recipe, load_plugin("backends", run.recipe.backend.name, "build")
+    likelihood = getattr(backend, "NOTES_LIKELIHOOD", False)
     for plan in run.views:
-        check_view(plan)
-        check_needs(plan, run.recipe.mode, run.recipe.scorers)
+        try:
+            check_view(plan)
+            check_needs(plan, RunPlan(recipe.mode, recipe.scorers, recipe.least_candidates, likelihood))
+        except (ConfigError, PluginError) as error:
+            yield plan.name, error
 
 
 def name_model(choice: Choice) -> str:

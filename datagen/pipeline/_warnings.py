@@ -13,7 +13,7 @@ from datagen.config import load_recipe
 from datagen.diagnose import load_diagnosis
 from datagen.documents.problems import Severity
 from datagen.errors import ConfigError, DatagenError, PluginError
-from datagen.pipeline._checks import check_plugins
+from datagen.pipeline._checks import check_plugins, list_view_errors
 from datagen.pipeline._run import Run
 from datagen.records import Modality
 from datagen.taxonomy.claims import ClaimForm
@@ -28,19 +28,22 @@ def list_warnings(run: Run) -> list[tuple[str, str]]:
     return [*_warn_of_unjudged(run), *_warn_of_judge(run), *_warn_of_diagnosis(run)]
 
 
-def check_recipe(file: Path) -> list[tuple[str, str, Severity]]:
-    """Return why a recipe file cannot be built, else its warnings: the key or file, a sentence, and which of the two.
+def check_recipe(file: Path) -> list[tuple[str, str, str, Severity]]:
+    """Return why a recipe file cannot be built, else its warnings: key or file, a sentence, what to do, and which.
 
     A model or a package that is not here is no fault of the recipe.
     """
     try:
         run = Run(load_recipe(file), "check")  # a name alone: nothing is written
-        check_plugins(run)
-        return [(key, what, "warning") for key, what in list_warnings(run)]
+        wrong = [(f"exports.{name}", error) for name, error in list_view_errors(run)]
+        if not wrong:
+            check_plugins(run)
+            return [(key, what, "", "warning") for key, what in list_warnings(run)]
     except (ConfigError, PluginError) as error:
-        return [(error.where, "; ".join(part for part in (error.what, error.hint) if part), "error")]
+        wrong = [(error.where, error)]
     except DatagenError:
         return []
+    return [(where, error.what, error.hint, "error") for where, error in wrong]
 
 
 def _warn_of_unjudged(run: Run) -> Iterator[tuple[str, str]]:

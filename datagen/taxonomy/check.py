@@ -30,9 +30,9 @@ from datagen.taxonomy.models import LexiconFile, ListName, TaxonomyFile
 MIN_DISTINCT = 20
 """How many distinct prompts a skill must have, unless told otherwise."""
 
-Examine: TypeAlias = Callable[[Path], Iterable[tuple[str, str, Severity]]]
+Examine: TypeAlias = Callable[[Path], Iterable[tuple[str, str, str, Severity]]]
 """From the file of a recipe to what is wrong with it: the key that each is about, such as `aggregate.image`, or another
-file; a sentence; how bad it is."""
+file; a sentence; what to do; how bad it is."""
 
 _RECIPE_KEYS = {"taxonomy", "backend", "prompts", "candidates", "rewards", "weights", "detector"}
 _LEXICON_KEYS = {"lexicon", *get_args(ListName)}
@@ -206,12 +206,12 @@ def _check_recipe(work: _Pass, document: Document) -> None:
         problems += _check_word(document, path, word, resolve_taxonomy)
     problems += _check_word(document, ("lexicon",), document.data.get("lexicon"), resolve_lexicon)
     work.found.update(problems)
-    for where, what, severity in () if problems else work.examine(Path(document.file)):
+    for where, what, hint, severity in () if problems else work.examine(Path(document.file)):
         key = tuple(where.split("."))
         if key[0] in model.model_fields:
-            work.found.add(document.problem(key, what, severity=severity))
+            work.found.add(document.problem(key, what, hint, severity=severity))
         elif not where.startswith(tuple(work.files)):  # else it is said there
-            work.found.add(document.problem((), f"{where}: {what}" if where else what, severity=severity))
+            work.found.add(document.problem((), f"{where}: {what}" if where else what, hint, severity=severity))
 
 
 def _check_word(document: Document, path: tuple[str | int, ...], word: Any, resolve: Any) -> list[Problem]:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from export_cases import draw_png, export, make_items, make_prompt
 
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, RunError
 from datagen.export import ViewPlan, check_view
 from datagen.export._examples import Example, Part, parts_of, read_rows
 from datagen.export.views.pieces import Options, view
+from datagen.plugins import load_plugin
 from datagen.records import Segment
 
 IMAGE_TOKENS = 7
@@ -147,3 +148,28 @@ def test_a_mean_over_examples_needs_a_tokenizer(tmp_path: Path) -> None:
         check_view(ViewPlan("p", "pieces", "jsonl", {"average": "example"}, {}))
     with pytest.raises(ConfigError, match="tokenizer: Path does not point to a file"):
         check_view(ViewPlan("p", "pieces", "jsonl", {"tokenizer": str(tmp_path / "nothing.json")}, {}))
+
+
+def test_only_the_pieces_of_some_tasks() -> None:
+    rng = random.Random(9)
+    rows = [make_row(rng) for _ in range(60)]
+    every = list(view(rows, Options()))
+    for task in sorted({example.task for example in every}):
+        wanted = [example for example in every if example.task == task]
+        assert wanted
+        assert list(view(rows, Options(tasks=[task]))) == wanted
+    with pytest.raises(ConfigError, match="tasks"):
+        check_view(ViewPlan("mine", "pieces", "jsonl", {"tasks": ["image to image"]}, {}))
+
+
+@pytest.mark.parametrize(
+    ("format_", "tasks"), [("bagel_t2i", ["text to image"]), ("bagel_edit", ["text and image to image"])]
+)
+def test_a_trainer_that_holds_one_task_gets_it(format_: str, tasks: list[str], tmp_path: Path) -> None:
+    rng = random.Random(9)
+    rows = [{**make_row(rng), "id": f"p-{k:02d}"} for k in range(20)]
+    options = load_plugin("export.formats", format_, "write").Options()
+    write = load_plugin("export.formats", format_, "write").write
+    write(view(rows, Options.model_validate({"tasks": tasks})), tmp_path, "train", options)
+    with pytest.raises(RunError, match=f"`pieces` with `tasks: .{tasks[0]}.`"):
+        write(view(rows, Options()), tmp_path / "all", "train", options)

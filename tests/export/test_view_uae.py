@@ -9,7 +9,7 @@ from export_cases import change, make_items, make_prompt
 from view_rows import make_row
 
 from datagen.errors import RunError
-from datagen.export._columns import row_of
+from datagen.export._columns import columns_of
 from datagen.export.views import uae, uae_prompts
 from datagen.records import Score
 from datagen.rewards._captions import DESCRIBE
@@ -67,8 +67,8 @@ def test_a_run_without_the_score_is_one_clear_line(view: Any) -> None:
 
 def test_the_caption_of_a_score_becomes_a_column() -> None:
     item, *_ = make_items([make_prompt(1)], mode="direct")
-    assert row_of(item, ["counting", "plan"], Policy(), "{}")["caption"] is None
+    assert columns_of([item], ["counting", "plan"], Policy(), "{}")["caption"] == [None]
     said = Score(item.sample.id, "reconstruction", "image", 0.5, "", {"caption": "two stars"})
     scores = (*item.scores, said)
-    row = row_of(change(item, scores=scores), ["counting", "plan", "reconstruction"], Policy(), "{}")
-    assert row["caption"] == "two stars"
+    columns = columns_of([change(item, scores=scores)], ["counting", "plan", "reconstruction"], Policy(), "{}")
+    assert columns["caption"] == ["two stars"]

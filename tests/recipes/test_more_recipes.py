@@ -14,7 +14,7 @@ import pytest
 
 from datagen.config import load_recipe
 from datagen.documents.geneval_lines import line_of
-from datagen.errors import BackendError, RunError
+from datagen.errors import BackendError, ConfigError
 from datagen.export._examples import Row, read_rows
 from datagen.pipeline import Run, Silent, create_run, plan_stage
 from datagen.prompts.geneval_forms import FORM_COUNTS, geneval_forms
@@ -241,10 +241,10 @@ def test_tiger_ranks_found_and_drawn_images_together_and_keeps_the_decision(
         assert rows[ranking[0]["id"]]["reward_counting"] is not None
 
 
-def test_a_run_without_a_gallery_gives_no_decision(build: Callable[..., Run], tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="the view 'tiger' finds no example") as caught:
+def test_without_a_gallery_no_run_that_is_to_decide_is_built(build: Callable[..., Run], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the view 'tiger' needs samples that say how likely each image is") as caught:
         build("ernie_vilg", 2, "candidates=1", "rewards=[counting]", "failure_limit=1", "exports={d: {view: tiger}}")
-    assert "samples of the backend `gallery`" in str(caught.value.hint)
+    assert "the backend `gallery`" in str(caught.value.hint)
     with pytest.raises(BackendError, match="there is no gallery") as missing:
         build("tiger", 2, f"backend.images={tmp_path / 'nothing'}")
     assert "datagen build quickstart" in str(missing.value.hint)

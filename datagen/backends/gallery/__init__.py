@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datagen.backends.gallery.backend import GalleryBackend
 
+NOTES_LIKELIHOOD = True
+"""Its samples say how likely the model holds each image: what the view `tiger` reads."""
+
 
 def build(options: Mapping[str, Any]) -> GalleryBackend:
     """Load the model and the gallery.

@@ -40,9 +40,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
             refuse_preference(example, "bagel_edit")
             images = [part for part in example.parts if part.kind == "image"]
             if len(images) < 2 or example.parts[-1].kind != "image":
-                hint = (
-                    "choose a view whose examples draw an image from an earlier one, such as `pieces` of a reflection"
-                )
+                hint = "take `trajectories` of a reflection, or its `pieces` with `tasks: [text and image to image]`"
                 raise refuse(example, "bagel_edit", "anything but an image drawn from an earlier one", hint)
             row = {
                 "image_list": [part.image for part in images],

@@ -37,7 +37,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
             refuse_preference(example, "bagel_t2i")
             *before, last = example.parts
             if last.kind != "image" or any(part.kind == "image" for part in before):
-                hint = "choose a view whose examples are texts with one image behind them"
+                hint = "take a view of such, or `pieces` with `tasks: [text to image]`"
                 raise refuse(example, "bagel_t2i", "anything but texts with one image behind them", hint)
             row = {"image": last.image, "captions": pack_json({"caption": join_parts(before)})}
             repeats = options.count(example, (last,))

@@ -33,7 +33,7 @@ def _make_line(example: Example, images: ImageFolder) -> dict[str, Any]:
     refuse_preference(example, "imagefolder")
     *before, last = example.parts
     if last.kind != "image" or any(part.kind == "image" for part in before):
-        hint = "choose a view whose examples are texts with one image behind them"
+        hint = "take a view of such, or `pieces` with `tasks: [text to image]`"
         raise refuse(example, "imagefolder", "anything but texts with one image behind them", hint)
     line = {"file_name": images.put(last.image), "text": join_parts(before), "weight": last.loss}
     about = {"id": example.id, "task": example.task, "group": example.group}

@@ -9,6 +9,8 @@ share of the weight that its tokens have of the trajectory's, counted by `tokeni
 
 Why: whole interleaved sequences were reported to take about three times as long to converge (UniCoT, issue 2).
 
+`tasks` leaves pieces out, for trainers that hold some kinds alone; then the sum is that of those that stay.
+
 Not counted: marks that a chat template puts around a part.
 """
 
@@ -24,7 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, FilePath, model_validator
 from datagen.export._examples import Example, Part, Row, facts_of, parts_of
 from datagen.records import Modality
 
-TASKS = {
+Task = Literal["text to text", "text and image to text", "text to image", "text and image to image"]
+TASKS: dict[tuple[Modality, bool], Task] = {
     ("text", False): "text to text",
     ("text", True): "text and image to text",
     ("image", False): "text to image",
@@ -40,6 +43,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     average: Literal["token", "example"] = Field("token", description="what the trainer takes the mean over")
+    tasks: list[Task] = Field([], description="the pieces that are wanted, for trainers that hold some alone; []: all")
     tokenizer: FilePath | None = Field(None, description="a tokenizer.json, to count the tokens of `average: example`")
 
     @model_validator(mode="after")
@@ -54,7 +58,7 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
     count = _make_count(options)
     for row in rows:
         if row["kept"]:
-            yield from _cut(row, count)
+            yield from (piece for piece in _cut(row, count) if not options.tasks or piece.task in options.tasks)
 
 
 def _cut(row: Row, count: Count | None) -> Iterator[Example]:

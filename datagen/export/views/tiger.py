@@ -16,6 +16,7 @@ from datagen.export._examples import Example, NoOptions, Row, facts_of, group_ro
 from datagen.export.views._grades import whole_parts
 
 Options = NoOptions
+NEEDS_LIKELIHOOD = True
 NEEDS = "samples of the backend `gallery`, which notes how likely each image is"
 
 
