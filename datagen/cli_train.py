@@ -13,10 +13,10 @@ def train(
         str, typer.Argument(metavar="DATASET_OR_RUN", help="An exported dataset, or a run that has one.")
     ],
     out: Annotated[Path, typer.Option(help="Folder of this training; becomes a checkpoint folder.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps in all.")] = 300,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps in all.")] = 400,
     batch: Annotated[int, typer.Option(min=1, help="Rows a micro-batch.")] = 32,
     accumulate: Annotated[int, typer.Option(min=1, help="Micro-batches a step.")] = 1,
-    lr: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 1e-4,
+    lr: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-4,
     lambda_text: Annotated[float, typer.Option(min=0, help="Factor of the text's loss.")] = 1.0,
     lambda_image: Annotated[float, typer.Option(min=0, help="Factor of the image's loss.")] = 1.0,
     switch: Annotated[float, typer.Option(min=0, help="Factor of the token that opens the image; 0 drops it.")] = 1.0,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FILE_BYTES = 256 * 1024 * 1024
 """A parquet file is closed at this size in memory."""
-GROUP_ROWS = 500
+GROUP_ROWS = 5000
 GROUP_BYTES = 32 * 1024 * 1024
 """A row group is closed at this many rows or bytes of images, whichever comes first. Memory holds two: one as rows that
 are gathered and one as a table that is written, and the memory that tables are laid in for both."""

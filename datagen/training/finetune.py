@@ -74,9 +74,9 @@ class TrainPlan:
 
     dataset: Path
     checkpoint: Path
-    steps: int = 300
+    steps: int = 400
     batch: int = 32
-    lr: float = 1e-4
+    lr: float = 3e-4
     lambda_text: float = 1.0
     lambda_image: float = 1.0
     switch: float = 1.0
