@@ -133,3 +133,11 @@ def test_what_a_checked_file_says_of_itself_is_not_said_twice(tmp_path: Path) ->
     assert (alone.file, "broken YAML" in alone.what, "broken.yaml:3" in alone.what) == (str(recipe), True, True)
     (both,) = check_paths([recipe, taxonomy], **check)
     assert both.file == str(taxonomy)
+
+
+def test_a_view_and_another_fault_are_said_together(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    lines = ["taxonomy: [counting]", "lexicon: pictograms", "rewards: [countng]", "candidates: 1"]
+    file.write_text("\n".join([*lines, "exports: {mine: {view: pairs}}"]) + "\n", encoding="utf-8")
+    found = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
+    assert sorted(problem.what.split("'")[1] for problem in found) == ["countng", "pairs"]

@@ -35,15 +35,26 @@ def check_recipe(file: Path) -> list[tuple[str, str, str, Severity]]:
     """
     try:
         run = Run(load_recipe(file), "check")  # a name alone: nothing is written
-        wrong = [(f"exports.{name}", error) for name, error in list_view_errors(run)]
-        if not wrong:
-            check_plugins(run)
-            return [(key, what, "", "warning") for key, what in list_warnings(run)]
+        wrong = list(_find_faults(run))
+        warnings = [] if wrong else list_warnings(run)
     except (ConfigError, PluginError) as error:
-        wrong = [(error.where, error)]
+        wrong, warnings = [(error.where, error)], []
     except DatagenError:
         return []
-    return [(where, error.what, error.hint, "error") for where, error in wrong]
+    faults: list[tuple[str, str, str, Severity]] = [(where, e.what, e.hint, "error") for where, e in wrong]
+    return faults or [(key, what, "", "warning") for key, what in warnings]
+
+
+def _find_faults(run: Run) -> Iterator[tuple[str, DatagenError]]:
+    """Yield each view that no such run gives, then the first other thing that stops a build."""
+    views = list(list_view_errors(run))
+    for name, error in views:
+        yield f"exports.{name}", error
+    try:
+        check_plugins(run)
+    except (ConfigError, PluginError) as error:
+        if error.what not in [known.what for _, known in views]:
+            yield error.where, error
 
 
 def _warn_of_unjudged(run: Run) -> Iterator[tuple[str, str]]:
