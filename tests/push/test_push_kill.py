@@ -27,10 +27,14 @@ STORE = "PUT /store/"
 
 
 def start_push(run: Path, address: str, settings: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command("push", run, address), env={**environment(), **settings},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child of tests in the background ignores it
+    try:
+        return subprocess.Popen(
+            command("push", run, address), env={**environment(), **settings},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_until(reached: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -93,7 +97,7 @@ def test_a_push_that_is_interrupted_says_how_to_go_on(run: Path, tmp_path: Path)
         process.send_signal(signal.SIGINT)
         hub.limit = math.inf  # it waits for what is in flight
         said = process.communicate()[1]
-        assert process.returncode == 130
+        assert process.returncode == 130, said
         assert f"stopped; to go on: datagen push {run} {NAME}" in said
         assert "Traceback" not in said
         assert hub.files("me/small") == {}
