@@ -26,6 +26,8 @@ from datagen.rewards._names import list_names
 from datagen.rewards._tools import REMEMBERED, Tools
 
 Answer = TypeVar("Answer")
+ASKED_TOGETHER = 64
+"""Samples that a judge is asked about in one call: answers to all of it, drawn eight times, are still remembered."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lay in memory, as Python prints it: the one word of a failure that differs between two runs."""
 
@@ -179,7 +181,9 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     rewards: list[float] = []
     look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
-    for sample in samples:
+    for place, sample in enumerate(samples):
+        if place % ASKED_TOGETHER == 0:
+            ask_ahead(run, prompts, samples[place : place + ASKED_TOGETHER])
         given, failed = score_sample(run, prompts[sample.prompt_id], sample)
         for k, score in enumerate(given):
             if (sample.id, score.name) in compared:
@@ -197,7 +201,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
 
 
 def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Let scorers ask their models about all images of a shard at once; the tools remember the answers.
+    """Let scorers ask their encoders and matchers about all images of a shard at once; the tools remember the answers.
 
     What goes wrong is no verdict: it shows again at the sample that it belongs to, which is then asked about alone.
     """
@@ -205,8 +209,15 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
     for module in run.scorers.values():
         if hasattr(module, "look_ahead"):
             _attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
+
+
+def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
+    """Ask the judge and the drawer, in as few calls as can be, all that scorers will ask about some samples."""
     asking = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
-    waiting, later = [(module, *pair) for pair in pairs for module in asking], Later(run.tools)
+    waiting = [
+        (m, prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample) for m in asking
+    ]
+    later = Later(run.tools)
     while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
         if isinstance(_attempt(later.ask), Failed):
             return

@@ -1,4 +1,4 @@
-"""Lets a judge and a drawer answer for a whole shard at once, which takes an engine a fraction of the time.
+"""Lets a judge and a drawer answer for many samples at once, which takes an engine a fraction of the time.
 
 A scorer asks about one sample and goes on with the answer. Here it is run with models that answer only what they were
 asked before, note everything else and give up; then all that was noted is asked together, and the scorer is run again.
