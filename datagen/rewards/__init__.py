@@ -5,8 +5,8 @@ A scorer is a module with `TARGET` (the modality it judges), `JUDGES` (the kinds
 `Verdict(None, reason)`; what it raises is recorded by the pipeline as a failure of that one sample.
 
 A scorer that asks a model about the image says `NEEDS_JUDGE = True`, and its recipe names one under `judge:`. It is run
-on each sample until all that it asks is known (`_later.py`), so that the judge is asked about many at once: `score` must
-do nothing but answer.
+on each sample until all that it asks is known (`_later.py`), so that the judge is asked about many at once: `score`
+must do nothing but answer.
 
 A scorer that asks encoders or matchers has `look_ahead(pairs, tools)` besides, which is called with every prompt and
 sample of a shard before any of them is scored: it asks about all of them in one batch, and the tools remember.
