@@ -129,11 +129,11 @@ def set_thought_aside(reply: Reply) -> Reply:
         said = written
     text = said.answer
     thought = "\n".join(part for part in (reply.thought.strip(), said.thought) if part)
-    if not thought and not said.is_open and not text.strip():
+    if not thought and not said.is_open and not text.strip() and not spelt.strip():
         return reply
     begin = spelt.rfind(text.strip(), written.begin) if text.strip() else -1
     tokens = _keep_places(_cut_before(reply.tokens, begin)) if begin >= 0 else ()
-    behind = bool(thought) or said.is_open  # then the engine's first token belongs to the thought
+    behind = bool(thought) or said.is_open or not text.strip()  # the engine's first token belongs to a thought
     first = (tokens[0].logprobs or None) if tokens else None if behind else reply.first_logprobs
     return replace(reply, text=text, thought=thought, tokens=tokens, first_logprobs=first)
 

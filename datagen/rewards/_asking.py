@@ -37,7 +37,7 @@ SHORT, ROOM = 8, 1024
 LEAST_AT_ONCE = 0.5
 """Least share of a yes, no or number among the first tokens; with less the judge writes something else first."""
 LEAST_ANSWER = 0.01
-"""Least probability of any yes, no or number where the answer stands."""
+"""Least probability of the one token of a yes and that of a no where the answer stands, for scores defined by it."""
 MOST_UNCLEAR = 0.5
 """Most probability of tokens that may begin an accepted answer or another."""
 _LISTED_TOKENS = 5
@@ -184,17 +184,15 @@ def _read_place(asked: Asked, first: FirstToken, behind: str = "") -> Answer | _
         return _Again(ROOM if behind else SHORT, _SPLIT)
     likeliest = sorted(first.tokens.items(), key=lambda item: (-item[1], item[0]))
     said = {token: round(p, 6) for token, p in likeliest[:_LISTED_TOKENS]}
-    begins = f"it begins with {likeliest[0][0]!r}"
     if asked.one_token is not None:
         for space in ("", " "):  # a vocabulary may know the word only with the space before it
             yes, no = (first.tokens.get(space + form, 0.0) for form in asked.one_token)
             if yes + no >= LEAST_ANSWER:
                 return Answer(asked, yes, said, rivals=no, mass=min(1.0, yes + no), behind=behind)
         forms = " or ".join(map(repr, asked.one_token))
+        begins = f"it begins with {likeliest[0][0]!r}"
         problem = f"the judge does not answer with the token {forms}, {begins}; vqa reads every spelling"
         return Answer(asked, None, said, problem)
-    if first.answer < LEAST_ANSWER:
-        return Answer(asked, None, said, f"the judge does not answer the question, {begins}")
     return Answer(asked, first.accepted, said, rivals=first.rivals, mass=first.answer, behind=behind)
 
 

@@ -53,8 +53,8 @@ _SAID_ONE = re.compile(r"\b(?:is|are|only|just|exactly|see|shows?|has|have|conta
 class FirstToken:
     """Probabilities in [0, 1]: of an accepted answer, of one that is not, of a part that tells nothing; of each token.
 
-    `rivals` are the other of yes and no, or the other numbers; `answer` is the probability of any yes, no or number:
-    less than 1 where the judge might have said something else, unless its engine binds it.
+    `rivals` are the other of yes and no, or the other numbers; `answer` is the probability of any yes or no, or of
+    any number: less than 1 where the judge might have said something else, unless its engine binds it.
     """
 
     accepted: float
@@ -88,7 +88,7 @@ def read_first_token(logprobs: Mapping[str, float], accepted: Collection[str]) -
         accepted=_sum(p for token, p in tokens.items() if kinds[token] == "accepted"),
         rivals=_sum(p for token, p in tokens.items() if _classify(bare[token], rivals, ours) == "accepted"),
         unclear=_sum(p for token, p in tokens.items() if kinds[token] == "unclear"),
-        answer=_sum(p for token, p in tokens.items() if kinds[token] == "accepted" or begins_answer(bare[token])),
+        answer=_sum(p for token, p in tokens.items() if kinds[token] == "accepted" or _begins(bare[token], accepted)),
         tokens=tokens,
     )
 
@@ -125,8 +125,8 @@ def find_answer(text: str, accepted: Collection[str]) -> FoundAnswer | None:
         if _is_answer(word, accepted):
             others = _find_in_prose(text[found.end() :], accepted) if asks_yes_no(accepted) else {}
             return FoundAnswer(found.start(), word, False) if others.keys() <= {_name(word)} else None
-        if _is_any(word) and is_only(text[found.start() :], word):
-            return FoundAnswer(found.start(), word, False)  # "Yes" to how many there are
+        if word.casefold() in YES_NO and is_only(text[found.start() :], word):
+            return FoundAnswer(found.start(), word, False)  # to how many there are: an answer, and no number
     said = _find_in_prose(text, accepted)
     if len(said) != 1:
         return None
@@ -177,10 +177,6 @@ def _is_answer(word: str, accepted: Collection[str]) -> bool:
     return _value_of(word) is not None or word.casefold() in {*_fold(accepted), "no"}
 
 
-def _is_any(word: str) -> bool:
-    return word.casefold() in YES_NO or _value_of(word) is not None
-
-
 def _name(word: str) -> str:
     """Return a word as the answer that it is: yes, no, or a number in digits."""
     value = _value_of(word)
@@ -202,9 +198,10 @@ def _classify(token: str, accepted: Collection[str], rivals: Collection[str]) ->
     return "unclear" if shared else "accepted"
 
 
-def begins_answer(token: str) -> bool:
-    """Say whether a token without marks, in lower case, can begin a yes, a no or a number."""
-    return bool(token) and (token.isdigit() or any(word.startswith(token) for word in YES_NO | NUMBERS))
+def _begins(token: str, accepted: Collection[str]) -> bool:
+    """Say whether a token can begin any answer to a question: a yes or a no, or a number."""
+    forms = YES_NO if asks_yes_no(accepted) else NUMBERS
+    return bool(token) and ((forms is NUMBERS and token.isdigit()) or any(form.startswith(token) for form in forms))
 
 
 def _strip(token: str) -> str:
