@@ -36,7 +36,8 @@ class OpenAIBackend:
         self.options = options
         self.lexicon = options.lexicon
         chosen = options.model_dump(exclude={"concurrency", "retries", "timeout_seconds", "max_answer_bytes"})
-        self.settings = {key: value for key, value in chosen.items() if key not in ("api_key_env", "lexicon")}
+        left_out = {"api_key_env", "lexicon", *({"thinking"} if options.thinking is None else ())}
+        self.settings = {key: value for key, value in chosen.items() if key not in left_out}
 
     def check_server(self) -> None:
         """Raise BackendError when nobody answers, the key is refused, or the model is unknown there."""
@@ -133,12 +134,14 @@ class OpenAIBackend:
         how = request.sampling
         body: dict[str, Any] = {"model": self.options.model, "seed": how.seed % 2**31}
         asked = self._body(request, body)
-        asked.update(temperature=how.temperature, top_p=how.top_p, max_tokens=how.max_tokens)
+        room = how.max_tokens + self.options.thinking_tokens
+        asked.update(temperature=how.temperature, top_p=how.top_p, max_tokens=room)
         if how.schema is not None:
             asked["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "schema": dict(how.schema), "strict": True},
             }
+        asked["extra_body"] = {**self.options.chat_extras(), **asked["extra_body"]}
         if how.choices:
             asked["extra_body"] = {"structured_outputs": {"choice": list(how.choices)}, **asked["extra_body"]}
         if how.top_logprobs:

@@ -48,8 +48,9 @@ class Engine:
     def chat(self, messages: Sequence[Sequence[Message]], sampling: Sequence[Sampling]) -> list[Any]:
         """Return one `CompletionOutput` for each conversation."""
         talks = [[_to_message(message) for message in talk] for talk in messages]
-        params = [to_params(spec) for spec in sampling]
-        outputs = self._call(lambda llm: llm.chat(talks, params, use_tqdm=False))
+        params = [to_params(spec, self.options.thinking_tokens) for spec in sampling]
+        told = self.options.template_kwargs or None
+        outputs = self._call(lambda llm: llm.chat(talks, params, use_tqdm=False, chat_template_kwargs=told))
         return [output.outputs[0] for output in outputs]
 
     def _call(self, work: Callable[[Any], Any]) -> Any:
@@ -67,8 +68,8 @@ class Engine:
         raise AssertionError("the last turn returns or raises")
 
 
-def to_params(spec: Sampling) -> Any:
-    """Return a sampling spec as `vllm.SamplingParams`."""
+def to_params(spec: Sampling, thinking_tokens: int = 0) -> Any:
+    """Return a sampling spec as `vllm.SamplingParams`, with room for a thought before the answer."""
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
@@ -80,7 +81,7 @@ def to_params(spec: Sampling) -> Any:
     return SamplingParams(
         temperature=spec.temperature,
         top_p=spec.top_p,
-        max_tokens=spec.max_tokens,
+        max_tokens=spec.max_tokens + thinking_tokens,
         seed=spec.seed,
         logprobs=spec.top_logprobs or None,
         structured_outputs=StructuredOutputsParams(**bound) if bound else None,
