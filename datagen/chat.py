@@ -63,13 +63,15 @@ class ChatRequest:
 class Reply:
     """What an engine answered: the text, why it ended, and log-probabilities (natural) of first tokens by their text.
 
-    `error` says why there is no answer; the text is then whatever there was of it.
+    `error` says why there is no answer; the text is then whatever there was of it. `unreached` says that the error is
+    one of the asking (a server that is down, a connection that broke) and no answer of the model's: worth asking again.
     """
 
     text: str
     finish: str = "stop"
     first_logprobs: Mapping[str, float] | None = None
     error: str = ""
+    unreached: bool = False
 
 
 class ChatEngine(Protocol):
@@ -85,11 +87,22 @@ def check_reply(reply: Reply, sampling: Sampling) -> Reply:
     return Reply(reply.text, reply.finish, reply.first_logprobs, problem) if problem else reply
 
 
+def explain_cut(text: str, max_tokens: int | None) -> str:
+    """Return what is wrong with an answer that was cut off, and what to do; `text` is what there is of it."""
+    after = f" after {max_tokens:,} tokens" if max_tokens else ""
+    what = "the answer was cut off" if text.strip() else "the model was cut off while it was thinking"
+    return f"{what}{after}: raise max_tokens" + ("" if text.strip() else ", or turn its thinking off")
+
+
 def _find_problem(reply: Reply, sampling: Sampling) -> str:
-    if sampling.choices and reply.text not in sampling.choices:
-        return f"the engine ignores choices: it answered {reply.text[:60]!r}"
     if sampling.top_logprobs and not reply.first_logprobs:
         return "the engine gives no log-probabilities"
+    is_cut = reply.finish == "length"
+    if is_cut and not reply.text.strip() and not reply.first_logprobs:
+        return explain_cut(reply.text, sampling.max_tokens)
+    if sampling.choices and reply.text not in sampling.choices:
+        ignored = f"the engine ignores choices: it answered {reply.text[:60]!r}"
+        return explain_cut(reply.text, sampling.max_tokens) if is_cut else ignored
     if sampling.schema is None:
         return ""
     import jsonschema
@@ -97,7 +110,8 @@ def _find_problem(reply: Reply, sampling: Sampling) -> str:
     try:
         jsonschema.validate(json.loads(reply.text), dict(sampling.schema))
     except json.JSONDecodeError:
-        return f"the engine ignores the schema: {reply.text[:60]!r} is not JSON"
+        ignored = f"the engine ignores the schema: {reply.text[:60]!r} is not JSON"
+        return explain_cut(reply.text, sampling.max_tokens) if is_cut else ignored
     except jsonschema.ValidationError as error:
         return f"the engine ignores the schema: {error.message[:200]}"
     return ""
