@@ -80,15 +80,17 @@ class Token:
 class Reply:
     """What an engine answered: the text, why it ended, and log-probabilities (natural) of first tokens by their text.
 
-    `error` says why there is no answer; the text is then whatever there was of it. `thought` is what the model thought
-    before it answered, where the engine tells it apart. `tokens` are those of the answer in order, of an engine that
-    gives log-probabilities for more than the first.
+    `error` says why there is no answer; the text is then whatever there was of it. `unreached` says that the error is
+    one of the asking (a server that is down, a connection that broke) and no answer of the model's: worth asking again.
+    `thought` is what the model thought before it answered, where the engine tells it apart. `tokens` are those of the
+    answer in order, of an engine that gives log-probabilities for more than the first.
     """
 
     text: str
     finish: str = "stop"
     first_logprobs: Mapping[str, float] | None = None
     error: str = ""
+    unreached: bool = False
     thought: str = ""
     tokens: tuple[Token, ...] = ()
 
@@ -163,7 +165,8 @@ def _find_problem(reply: Reply, sampling: Sampling) -> str:
     if reply.thought and not reply.text.strip():
         return "the model thought and did not answer"
     if sampling.choices and reply.text not in sampling.choices:
-        return f"the engine ignores choices: it answered {reply.text[:60]!r}"
+        ignored = f"the engine ignores choices: it answered {reply.text[:60]!r}"
+        return explain_cut(reply.text, sampling.max_tokens) if reply.finish == "length" else ignored
     if sampling.top_logprobs and not reply.first_logprobs:
         return "the engine gives no log-probabilities"
     if sampling.schema is None:
@@ -173,7 +176,8 @@ def _find_problem(reply: Reply, sampling: Sampling) -> str:
     try:
         jsonschema.validate(json.loads(reply.text), dict(sampling.schema))
     except (json.JSONDecodeError, RecursionError):
-        return f"the engine ignores the schema: {reply.text[:60]!r} is not JSON"
+        ignored = f"the engine ignores the schema: {reply.text[:60]!r} is not JSON"
+        return explain_cut(reply.text, sampling.max_tokens) if reply.finish == "length" else ignored
     except jsonschema.ValidationError as error:
         return f"the engine ignores the schema: {error.message[:200]}"
     return ""

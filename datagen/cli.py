@@ -191,7 +191,8 @@ def status(run: RunArg = "quickstart") -> None:
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
     views = {"dataset": "yes" if now.dataset else "no", "report": "yes" if now.report else "no"}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
-    print_facts({"run": opened.folder, **done, "samples": samples, **views, **damaged})
+    unreached = {"not finished": f"{now.unreached}; `datagen build` asks again"} if now.unreached else {}
+    print_facts({"run": opened.folder, **done, "samples": samples, **views, **damaged, **unreached})
     print_table(["weakness", "reward of", "mean"], [(*key, value) for key, value in now.rewards.items()])
 
 
@@ -353,7 +354,8 @@ def _print_result(run: Run, result: BuildResult) -> None:
     _print_weights(result.weighed)
     size = f"{sum(result.dataset.rows.values()):,} rows, {result.dataset.kept:,} with weight"
     facts = {"dataset": f"{result.dataset.path}  ({size}, {format_bytes(result.dataset.file_bytes)})"}
-    print_facts({**facts, "report": result.report, "look at": f"datagen sample {run.folder} ID"})
+    unreached = {"not finished": f"{result.unreached}; the same command asks again"} if result.unreached else {}
+    print_facts({**facts, "report": result.report, "look at": f"datagen sample {run.folder} ID", **unreached})
 
 
 def _print_weights(weighed: Weighed) -> None:

@@ -97,8 +97,8 @@ class Board:
             self._console.print(line, markup=False)
 
     def say(self, text: str) -> None:
-        """Show one sentence above the lines."""
-        self._console.print(text, markup=False)
+        """Show one sentence above the lines, a warning in yellow."""
+        self._console.print(text, markup=False, style="yellow" if text.startswith("warning:") else None)
 
 
 def describe_progress(progress: Progress, seconds: float) -> str:

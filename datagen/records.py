@@ -267,22 +267,28 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What could not be made or scored, and why: data, not a crash."""
+    """What could not be made or scored, and why: data, not a crash.
+
+    `unreached` says that this is no result: the model that was asked did not answer at all (a server that is down or
+    overloaded, a connection that broke), so the next run asks again.
+    """
 
     stage: str
     prompt_id: str
     candidate: int
     error: str
     detail: str = ""
+    unreached: bool = False
 
     @classmethod
-    def unanswered(cls, request: Request, error: str, detail: str = "") -> Self:
+    def unanswered(cls, request: Request, error: str, detail: str = "", *, unreached: bool = False) -> Self:
         """Return the record of a request that was not answered, or not well."""
-        return cls("generate", request.prompt.id, request.candidate, error, detail)
+        return cls("generate", request.prompt.id, request.candidate, error, detail, unreached)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """Return plain JSON values; `unreached` only where it is so."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return values if self.unreached else {key: value for key, value in values.items() if key != "unreached"}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
+from urllib.parse import unquote
 
 MOST_PIXELS = 64_000_000
 """A larger picture is refused before it is decoded: 64 megapixels are 192 MB in memory."""
@@ -34,18 +34,26 @@ def to_png(data: bytes) -> bytes:
 
 
 def from_data_url(url: str) -> bytes:
-    """Return the bytes inside `data:image/…;base64,…`; raises ValueError for anything else."""
-    head, comma, body = url.partition(",")
-    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
+    """Return the bytes inside `data:image/…;base64,…`; raises ValueError for anything else, such as a web address."""
+    head, comma, body = url.strip().partition(",")
+    kind = head.lower().replace(" ", "")
+    if not comma or not kind.startswith("data:") or not kind.endswith(";base64"):
         raise ValueError(f"not a picture but an address: {url[:60]!r}")
-    return from_base64(body)
+    return _decode(unquote(body))
 
 
 def from_base64(text: str) -> bytes:
-    """Return decoded bytes; raises ValueError for text that is not base64."""
+    """Return decoded bytes; raises ValueError for text that is not base64.
+
+    The text may be wrapped in lines, and may stand in a data URL, as some servers send it.
+    """
+    return from_data_url(text) if text.lstrip()[:5].lower() == "data:" else _decode(text)
+
+
+def _decode(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:  # binascii.Error is one
         raise ValueError(f"not base64: {error}") from error
 
 

@@ -1,8 +1,9 @@
 """Drives a reflection step by step on a model that cannot do it in one sequence: draw, look, criticise, redraw.
 
 The parts of the criticism are those of IRG (arXiv 2509.06945): required improvements, step-by-step guidance, a final
-prompt; the redrawing starts from the final prompt. Samples made so say `switch: forced`. What goes wrong after the
-first image ends the sample as a failure with its reason, as a broken image would.
+prompt; the redrawing starts from the final prompt. Samples made so say `switch: forced`, and `finish: length` if any
+step was cut. What goes wrong after the first image ends the sample as a failure with its reason, as a broken image
+would; one that was not reached in the middle is asked for again from its start.
 
 Not covered: redrawing on top of the first image; models that edit can be given it by a backend of their own.
 """
@@ -68,7 +69,8 @@ def _reflect_once(
     """Return each sample with one more look, criticism and image."""
     keys = list(samples)
     asked = [_ask(requests[k], samples[k], turn, max_tokens) for k in keys]
-    criticisms = {k: _read(reply) for k, reply in zip(keys, backend.chat(asked), strict=True)}
+    replies = dict(zip(keys, backend.chat(asked), strict=True))
+    criticisms = {k: _read(reply) for k, reply in replies.items()}
     told = {k: parts for k, parts in criticisms.items() if not isinstance(parts, str)}
     again = [_redraw(requests[k], parts["final_prompt"], turn) for k, parts in told.items()]
     drawn = {(a.prompt_id, a.candidate): a for a in backend.generate(again)} if again else {}
@@ -76,12 +78,13 @@ def _reflect_once(
     for k in keys:
         step = f"round {turn}"
         if isinstance(parts := criticisms[k], str):
-            made[k] = Failure.unanswered(requests[k], f"{step}: {parts}")
+            made[k] = Failure.unanswered(requests[k], f"{step}: {parts}", unreached=replies[k].unreached)
             continue
         answer = drawn.get((requests[k].prompt.id, requests[k].candidate))
         if not isinstance(answer, Sample) or answer.image is None:
-            reason = answer.error if isinstance(answer, Failure) else "no image"
-            made[k] = Failure.unanswered(requests[k], f"{step}: the picture was not drawn again: {reason}")
+            reason, unreached = (answer.error, answer.unreached) if isinstance(answer, Failure) else ("no image", False)
+            what = f"{step}: the picture was not drawn again: {reason}"
+            made[k] = Failure.unanswered(requests[k], what, unreached=unreached)
             continue
         reflection = write_reflection(parts["improvements"], parts["guidance"], parts["final_prompt"])
         added = (
@@ -89,7 +92,9 @@ def _reflect_once(
             Segment("text", "reflect", text=reflection),
             Segment("image", "refined image", image=answer.image),
         )
-        made[k] = replace(samples[k], segments=(*samples[k].segments, *added))
+        ends = (samples[k].finish, replies[k].finish, answer.finish)
+        finish = next((end for end in ends if end != "stop"), "stop")
+        made[k] = replace(samples[k], finish=finish, segments=(*samples[k].segments, *added))
     return made
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datagen.export import ExportResult
 from datagen.pipeline._prompts import plan_stage
 from datagen.pipeline._run import Run
+from datagen.pipeline._unreached import find_unreached
 from datagen.pipeline._views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline._warnings import list_warnings
 from datagen.pipeline._watch import Watch
@@ -15,11 +16,15 @@ from datagen.pipeline._work import Execute, run_jobs
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A finished run: its weights, its dataset, and the address of its report."""
+    """A finished run: its weights, its dataset, the address of its report, and what a model was not reached for.
+
+    `unreached` is a sentence, `""` if nothing is left to be asked again.
+    """
 
     weighed: Weighed
     dataset: ExportResult
     report: str
+    unreached: str
 
 
 def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
@@ -36,4 +41,4 @@ def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
     dataset = export_run(run, weighed, watch)
     report = report_run(run, weighed, watch)
     run.folder.log(f"finished: {len(weighed.rows)} samples, {dataset.kept} with weight")
-    return BuildResult(weighed, dataset, report)
+    return BuildResult(weighed, dataset, report, find_unreached(run).describe())

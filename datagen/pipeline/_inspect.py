@@ -13,6 +13,7 @@ from typing import Any
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import ask_backend, list_requests
+from datagen.pipeline._unreached import Unreached
 from datagen.pipeline._views import read_rows
 from datagen.pipeline._work import count_planned
 from datagen.records import Failure, Prompt, Sample, Score
@@ -24,6 +25,7 @@ class RunStatus:
     """How far a run is. `shards` counts finished files by stage; `rewards` are means by (weakness, modality).
 
     `is_bound` says that `planned_samples` is the most that there may be: with `adapt`, until every shard is drawn.
+    `unreached` says in a sentence about which samples a model is still to be asked again, `""` for none.
     """
 
     planned_shards: int
@@ -36,6 +38,7 @@ class RunStatus:
     dataset: bool
     report: bool
     is_bound: bool
+    unreached: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,12 @@ def read_status(run: Run) -> RunStatus:
     damage = [found for stage, shards in there.items() for found in folder.find_damage(stage, shards)]
     bad = {(found.stage, found.shard) for found in damage}
     failed: set[tuple[str, int]] = set()
+    unreached = Unreached()
     for shard in there["failures"]:
         if ("failures", shard) not in bad:
-            failed |= {(fault.prompt_id, fault.candidate) for fault in folder.read_failures(shard)}
+            faults = folder.read_failures(shard)
+            failed |= {(fault.prompt_id, fault.candidate) for fault in faults}
+            unreached.add(faults)
     values: dict[tuple[str, str], list[float]] = {}
     for shard in there["scores"]:
         if {("scores", shard), ("prompts", shard)} & bad or shard not in there["prompts"]:
@@ -83,6 +89,7 @@ def read_status(run: Run) -> RunStatus:
         dataset=folder.has("dataset/README.md"),
         report=folder.has("report.html"),
         is_bound=run.recipe.adapt is not None and len(drawn) < len(shards),
+        unreached=unreached.describe(),
     )
 
 

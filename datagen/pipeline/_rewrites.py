@@ -1,16 +1,18 @@
 """Asks a language model for rewrites and keeps every answer, so that the same plan comes out after a kill.
 
 The answers to one batch of questions are one file, `rewrites/00003.jsonl`. Batches follow each other in the same order
-each time the plan is drawn; what is there is read back, what is missing or was asked otherwise is asked again.
+each time the plan is drawn; what is there is read back, what is missing or was asked otherwise is asked again. What was
+not answered since the model was not reached is no answer: the plan cannot be drawn without it, so it is asked again
+here as long as that brings anything, and then by the next run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from datagen.chat import ChatEngine, ChatRequest, Reply, set_thought_aside
 from datagen.config import Choice
-from datagen.errors import ConfigError
+from datagen.errors import BackendError, ConfigError
 from datagen.pipeline._run import Run
 from datagen.records import Rewrite, hash_of
 
@@ -26,25 +28,41 @@ class Recorder:
         self._engine: ChatEngine | None = None
 
     def __call__(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order."""
-        batch, keys = self._batch, [_name(request) for request in requests]
+        """Yield one reply for each request, in order. Raises BackendError when the model is not reached."""
+        batch, asked = self._batch, {_name(request): request for request in requests}
         self._batch += 1
-        kept = self._read(batch)
-        if [rewrite.key for rewrite in kept] != keys:
-            kept = [
-                Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])
-                for key, reply in zip(keys, self._ask(requests), strict=True)
-            ]
-            self._run.folder.write_rewrites(batch, kept)
-        return (Reply(rewrite.text, rewrite.finish, error=rewrite.error) for rewrite in kept)
+        before = self._read(batch)
+        kept = {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
+        left, lost = {key: request for key, request in asked.items() if key not in kept}, ""
+        while left:
+            answered, lost = self._ask(left)
+            kept |= answered
+            left = {key: request for key, request in left.items() if key not in answered}
+            if not answered:
+                break
+        rewrites = [kept[key] for key in asked if key in kept]
+        if rewrites != before:
+            self._run.folder.write_rewrites(batch, rewrites)
+        if left:
+            what = f"the model that rewrites was not reached for {len(left)} of {len(asked)} prompts: {lost}"
+            hint = "what it answered is kept; the same command asks about the rest again"
+            raise BackendError(what, where=str(self._run.folder), hint=hint)
+        named = (kept[_name(request)] for request in requests)
+        return (Reply(rewrite.text, rewrite.finish, error=rewrite.error) for rewrite in named)
 
-    def _ask(self, requests: Sequence[ChatRequest]) -> list[Reply]:
+    def _ask(self, requests: Mapping[str, ChatRequest]) -> tuple[dict[str, Rewrite], str]:
+        """Return what was answered, by its key, and why something was not."""
         self._engine = self._engine or self._run.open_chat(self._choice)
-        replies = [set_thought_aside(reply) for reply in self._engine.chat(requests)]
+        replies = [set_thought_aside(reply) for reply in self._engine.chat(list(requests.values()))]
         if len(replies) != len(requests):
             what = f"{self._choice.name!r} gave {len(replies)} answers to {len(requests)} questions"
             raise ConfigError(what, hint="an engine yields one reply for each request")
-        return replies
+        answered = {
+            key: Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])
+            for key, reply in zip(requests, replies, strict=True)
+            if not reply.unreached
+        }
+        return answered, next((reply.error for reply in replies if reply.unreached), "")
 
     def _read(self, batch: int) -> list[Rewrite]:
         folder = self._run.folder

@@ -19,27 +19,37 @@ from typing import Any, TypeVar
 from datagen.errors import BackendError, DatagenError, RunError
 from datagen.export._images import check_png
 from datagen.pipeline._run import Run
+from datagen.pipeline._unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.rewards._groups import ALONE, list_groups
 from datagen.rewards._later import Later, UnansweredError
 from datagen.rewards._names import list_names
 from datagen.rewards._tools import REMEMBERED, Tools
+from datagen.store import Stage
 
 Answer = TypeVar("Answer")
 ASKED_TOGETHER = 64
 """Samples that a judge is asked about in one call: answers to all of it, drawn eight times, are still remembered."""
+NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
+"""Why a sample has no value of a scorer; what the model's server said stands with the failures alone."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lay in memory, as Python prints it: the one word of a failure that differs between two runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one shard still needs: samples, scores or both; `samples` is how many it is about, or at most will be."""
+    """What one shard still needs: samples, scores or both; `samples` is how many it is about, or at most will be.
+
+    Of the stages in `keeps` there is a file, of which all stands but what was not reached: that alone is asked again.
+    If it is drawn again, `kept` answers of the model stand.
+    """
 
     shard: int
     draw: bool
     score: bool
     samples: int
+    keeps: frozenset[Stage] = frozenset()
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,8 @@ class Drawn:
 class ShardResult:
     """A finished shard in numbers: samples stored, samples with a failed scorer, sum and number of image rewards.
 
-    `asked` counts the samples that were asked for: those stored and those that failed.
+    `asked` counts the samples that were asked for: those stored and those that failed. `notices` are what a process has
+    to tell that works for another.
     """
 
     shard: int
@@ -64,11 +75,12 @@ class ShardResult:
     unscored: int
     reward_sum: float
     rewarded: int
+    notices: tuple[str, ...] = ()
 
 
 def run_shard(run: Run, job: Job) -> ShardResult:
     """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
-    drawn = draw_shard(run, job.shard) if job.draw else None
+    drawn = draw_shard(run, job) if job.draw else None
     return finish_shard(run, job, drawn)
 
 
@@ -82,30 +94,41 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
     ]
 
 
-def draw_shard(run: Run, shard: int, count: Callable[[bool], None] = lambda failed: None) -> Drawn:
+def draw_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> Drawn:
     """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
 
-    With `adapt`, the rest of the candidates of a prompt is asked for only if its first ones are judged unlike. A
-    request that got no answer is a failure. Raises BackendError when the model itself breaks down.
+    Where the job keeps samples, only what was not reached is asked for. With `adapt`, the rest of the candidates of a
+    prompt is asked for only if its first ones are judged unlike. A request that got no answer is a failure. Raises
+    BackendError when the model itself breaks down.
     """
-    prompts = run.folder.read_prompts(shard)
+    prompts = run.folder.read_prompts(job.shard)
     requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, prompts)}
+    answers: dict[tuple[str, int], Sample | Failure] = {}
+    if "samples" in job.keeps:
+        answers |= _read_answers(run, job.shard)
     first = run.recipe.least_candidates
-    answers = _draw(run, [request for request in requests.values() if request.candidate < first], count)
+    answers |= _draw(run, [r for key, r in requests.items() if r.candidate < first and key not in answers], count)
     if run.recipe.adapt is not None:
-        undecided = find_undecided(run, prompts, answers.values())
-        rest = [r for r in requests.values() if r.candidate >= first and r.prompt.id in undecided]
-        answers |= _draw(run, rest, count) if rest else {}
+        undecided = find_undecided(run, prompts, (answers[key] for key, r in requests.items() if r.candidate < first))
+        rest = [r for key, r in requests.items() if r.prompt.id in undecided and key not in answers]
+        answers |= _draw(run, rest, count)
     ordered = [answers[key] for key in requests if key in answers]
     samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
-    return Drawn(shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+    return Drawn(job.shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+
+
+def _read_answers(run: Run, shard: int) -> dict[tuple[str, int], Sample | Failure]:
+    """Return the answers of a shard that stand: all but what was not reached."""
+    faults = [each for each in run.folder.read_failures(shard) if each.stage != "score" and not each.unreached]
+    answers: list[Sample | Failure] = [*run.folder.read_samples(shard), *faults]
+    return {(answer.prompt_id, answer.candidate): answer for answer in answers}
 
 
 def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> dict[tuple[str, int], Sample | Failure]:
     """Return one answer for each request, by prompt id and candidate."""
     requests = {(request.prompt.id, request.candidate): request for request in asked}
     answers: dict[tuple[str, int], Sample | Failure] = {}
-    for answer in ask_backend(run, asked):
+    for answer in ask_backend(run, asked) if asked else ():
         key = (answer.prompt_id, answer.candidate)
         if key not in requests or key in answers:
             what = f"{run.recipe.backend.name!r} answered what nobody asked, or twice: {key}"
@@ -160,27 +183,74 @@ def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Fail
 def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     """Write what was drawn (None: read it back) and, if the job says so, score it and write the scores.
 
-    Order matters for a kill: failures stand before the file that makes a stage count as done.
+    Where the job keeps scores, those of a prompt are made anew only if something about it was not reached: scorers may
+    compare its candidates. Order matters for a kill: the file that makes a stage count as done goes last, and where all
+    files are there, the failures, which say what is still to be asked.
     """
     folder = run.folder
+    before = folder.read_failures(job.shard) if drawn is None or job.keeps else []
+    standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
     if drawn is not None:
         folder.remove_shard("scores", job.shard)
-        folder.write_failures(job.shard, drawn.failures)
-        folder.write_samples(job.shard, drawn.samples)
+        _write_drawn(run, drawn, again="samples" in job.keeps)
         samples, failures, noted = drawn.samples, drawn.failures, list(drawn.failures)
     else:
         samples = tuple(folder.read_samples(job.shard))
-        noted = folder.read_failures(job.shard)
-        failures = tuple(failure for failure in noted if failure.stage != "score")
+        failures, noted = tuple(failure for failure in before if failure.stage != "score"), before
     asked = len(samples) + len(failures)
     if not job.score:
         return ShardResult(job.shard, asked, len(samples), 0, 0.0, 0)
     prompts = {prompt.id: prompt for prompt in folder.read_prompts(job.shard)}
-    scores: list[Score] = []
-    faults: list[Failure] = []
-    rewards: list[float] = []
+    given = standing | _score_all(run, prompts, [sample for sample in samples if sample.id not in standing])
+    scores = [score for sample in samples for score in given[sample.id][0]]
+    faults = [fault for sample in samples for fault in given[sample.id][1]]
+    is_kept = drawn is None and "scores" in job.keeps
+    if is_kept:
+        folder.write_scores(job.shard, scores)
+    if [*failures, *faults] != noted:
+        folder.write_failures(job.shard, [*failures, *faults])
+    if not is_kept:
+        folder.write_scores(job.shard, scores)
+    rewards = [run.rewarder.reward(prompts[sample.prompt_id], given[sample.id][0], "image") for sample in samples]
+    known = [reward for reward in rewards if reward is not None]
+    unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
+    return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(known), len(known))
+
+
+def _write_drawn(run: Run, drawn: Drawn, *, again: bool) -> None:
+    write = [
+        partial(run.folder.write_failures, drawn.shard, drawn.failures),
+        partial(run.folder.write_samples, drawn.shard, drawn.samples),
+    ]
+    for each in reversed(write) if again else write:
+        each()
+
+
+Given = tuple[list[Score], list[Failure]]
+"""What the scorers said of one sample, and which of them failed."""
+
+
+def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Given]:
+    """Return the scores and failures of scorers that stand, by sample id; `noted` are the failures of the shard."""
+    stages = ("generate", "score") if job.draw else ("score",)
+    lost = {failure.prompt_id for failure in noted if failure.unreached and failure.stage in stages}
+    found: dict[str, Given] = {}
+    for score in run.folder.read_scores(job.shard):
+        if score.sample_id.rpartition("-")[0] not in lost:
+            found.setdefault(score.sample_id, ([], []))[0].append(score)
+    for failure in noted:
+        name = f"{failure.prompt_id}-{failure.candidate:02d}"
+        if failure.stage == "score" and name in found:
+            found[name][1].append(failure)
+    return found
+
+
+def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> dict[str, Given]:
+    """Return what the scorers say of each sample, by its id; all candidates of a prompt are there."""
+    run.tools.forget_lost()
     look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
+    found: dict[str, Given] = {}
     for place, sample in enumerate(samples):
         if place % ASKED_TOGETHER == 0:
             ask_ahead(run, prompts, samples[place : place + ASKED_TOGETHER])
@@ -189,15 +259,8 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
             if (sample.id, score.name) in compared:
                 given[k], failure = compared[sample.id, score.name]
                 failed += [failure] if failure else []
-        scores += given
-        faults += failed
-        reward = run.rewarder.reward(prompts[sample.prompt_id], given, "image")
-        rewards += [] if reward is None else [reward]
-    if [*failures, *faults] != noted:
-        folder.write_failures(job.shard, [*failures, *faults])
-    folder.write_scores(job.shard, scores)
-    unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
-    return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(rewards), len(rewards))
+        found[sample.id] = given, failed
+    return found
 
 
 def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
@@ -235,11 +298,12 @@ def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score],
     Of a sample with several images the last one counts; what each round came to stands in `evidence["rounds"]` of the
     scores of images.
     """
-    before = [score_once(run, prompt, part)[0] for part in list_rounds(sample)[:-1]]
+    before = [score_once(run, prompt, part) for part in list_rounds(sample)[:-1]]
     scores, failures = score_once(run, prompt, sample)
     if not before:
         return scores, failures
-    return [_add_rounds(score, [earlier[k] for earlier in before]) for k, score in enumerate(scores)], failures
+    failures += [failure for _, failed in before for failure in failed if failure.unreached]
+    return [_add_rounds(score, [earlier[k] for earlier, _ in before]) for k, score in enumerate(scores)], failures
 
 
 def score_groups(
@@ -302,8 +366,10 @@ def _make_score(
 ) -> tuple[Score, Failure | None]:
     failure = None
     if isinstance(verdict, Failed):
-        failure = Failure("score", sample.prompt_id, sample.candidate, f"{name}: {verdict.text}", verdict.place)
-        verdict = Verdict(None, f"the scorer failed: {verdict.text}")
+        unreached = is_unreached(verdict.error)
+        what = f"{name}: {verdict.text.removeprefix('ConnectionError: ')}"
+        failure = Failure("score", sample.prompt_id, sample.candidate, what, verdict.place, unreached)
+        verdict = Verdict(None, NOT_REACHED if unreached else f"the scorer failed: {verdict.text}")
     return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from datagen.errors import RunError, TooManyFailures
+from datagen.notices import tell_once
 from datagen.pipeline._canaries import check_canaries
 from datagen.pipeline._checks import check_plugins
 from datagen.pipeline._run import SCORE_KEYS, Run, open_run, save_recipe
 from datagen.pipeline._shards import Job, ShardResult
+from datagen.pipeline._unreached import find_unreached
 from datagen.pipeline._watch import Progress, Watch
+from datagen.store import Stage
 
+ASKED_AGAIN = "these are no results: when the model answers again, the same command asks about them again"
 LEAST_SAMPLES = 100
 """A failure share over fewer samples than this says too little to stop a run (all of a smaller run is enough)."""
 
@@ -26,7 +30,7 @@ class Ledger:
 
     def __init__(self, run: Run, jobs: Sequence[Job], before: Counts, watch: Watch) -> None:
         self.run, self.watch, self.total = run, watch, before.samples
-        self.to_draw = sum(job.samples for job in jobs if job.draw)
+        self.to_draw = sum(job.samples - job.kept for job in jobs if job.draw)
         self.to_score = sum(job.samples for job in jobs if job.score)
         self.drawn = self.drawn_before = before.samples - self.to_draw
         self.scored = self.scored_before = before.samples - self.to_score
@@ -44,6 +48,7 @@ class Ledger:
 
     def count_shard(self, result: ShardResult) -> None:
         """Take one finished shard in. Raises TooManyFailures."""
+        self.tell(result.notices)
         job = self._sizes[result.shard]
         if not job.draw:
             self.tried += job.samples
@@ -66,12 +71,16 @@ class Ledger:
         limit, failed = self.run.recipe.failure_limit, self.undrawn + self.unscored
         if self.tried < min(LEAST_SAMPLES, self.total) or failed <= limit * self.tried:
             return
-        share = failed / self.tried
-        raise TooManyFailures(
-            f"{failed:,} of {self.tried:,} samples failed ({share:.1%}); the recipe allows {limit:.1%}",
-            where=str(self.run.folder),
-            hint="see failures/ there; go on with --set failure_limit=1; finished shards are kept",
-        )
+        what = f"{failed:,} of {self.tried:,} samples failed ({failed / self.tried:.1%}); the recipe allows {limit:.1%}"
+        hint = "see failures/ there; go on with --set failure_limit=1; finished shards are kept"
+        if lost := find_unreached(self.run).describe():
+            what, hint = f"{what}. Of these {lost}", f"{ASKED_AGAIN}; {hint}"
+        raise TooManyFailures(what, where=str(self.run.folder), hint=hint)
+
+    def tell(self, notices: Iterable[str]) -> None:
+        """Tell what a process that works for this one has to tell, once."""
+        for notice in notices:
+            tell_once(notice)
 
     def show_start(self) -> None:
         """Show the lines of both stages before anything is done."""
@@ -115,31 +124,36 @@ Stages = Literal["generate", "score", "both"]
 
 
 def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
-    """Compare the plan with the files that are there, and return what is missing; damaged files count as missing."""
+    """Compare the plan with the files that are there, and return what is missing.
+
+    Damaged files count as missing; of a file in which something was not reached, that alone is missing.
+    """
     plan, folder = run.read_plan(), run.folder
-    shards = range(plan["shards"])
     drawn = _find_sound(run, "samples", watch) & _find_sound(run, "failures", watch)
     scored = _find_sound(run, "scores", watch) & drawn
     work = Work()
-    for shard in shards:
-        draw, score = shard not in drawn, shard not in scored
-        samples = count_planned(run, plan, shard, is_drawn=not draw)
+    for shard in range(plan["shards"]):
+        noted = folder.read_failures(shard) if shard in drawn else []
+        undrawn = [fault for fault in noted if fault.stage != "score"]
+        redraw = any(fault.unreached for fault in undrawn) and stages != "score"
+        rescore = redraw or any(fault.unreached for fault in noted if fault.stage == "score")
+        there: list[tuple[Stage, set[int]]] = [("samples", drawn), ("scores", scored)]
+        keeps = frozenset(stage for stage, sound in there if shard in sound)
+        draw = (shard not in drawn or redraw) and stages != "score"
+        score = (shard not in scored or rescore) and stages != "generate" and (shard in drawn or stages == "both")
+        samples = count_planned(run, plan, shard, is_drawn=shard in drawn and not redraw)
+        lasting = sum(not fault.unreached for fault in undrawn)
+        kept = folder.count_samples(shard) + lasting if redraw else 0
+        if draw or score:
+            work.jobs.append(Job(shard, draw, score, samples, keeps, kept))
         work.before.samples += samples
-        job = Job(
-            shard,
-            draw and stages != "score",
-            score and stages != "generate" and (not draw or stages == "both"),
-            samples,
-        )
-        if job.draw or job.score:
-            work.jobs.append(job)
-        if not draw and not job.score:
-            faults = {
-                (fault.stage == "score", fault.prompt_id, fault.candidate) for fault in folder.read_failures(shard)
-            }
+        if redraw:
+            work.before.tried += kept
+            work.before.undrawn += lasting
+        elif shard in drawn and not score:
             work.before.tried += samples
-            work.before.unscored += sum(is_score for is_score, *_ in faults)
-            work.before.undrawn += sum(not is_score for is_score, *_ in faults)
+            work.before.undrawn += len(undrawn)
+            work.before.unscored += len({(f.prompt_id, f.candidate) for f in noted if f.stage == "score"})
     return work
 
 
@@ -176,6 +190,9 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
         ledger.check_failures()
     elif stages != "score":
         watch.show(Progress("generate", ledger.total, ledger.total, ledger.total, ledger.undrawn))
+    if lost := find_unreached(run).describe():
+        watch.say(f"warning: {lost}")
+        watch.say(f"warning: {ASKED_AGAIN}" + ("" if stages == "both" else f": datagen {stages} {run.folder}"))
 
 
 def rescore_run(word: str, changes: Sequence[str], again: bool, execute: Execute, watch: Watch) -> Run:

@@ -154,8 +154,9 @@ def read_reply(reply: Reply, style: str) -> str | Breach:
     if len(reply.text) > MAX_REPLY_CHARACTERS:
         return Breach("too long", f"the answer is {len(reply.text):,} characters long")
     if reply.error:
-        kind = "not JSON" if "schema" in reply.error[:200] else "engine error"
-        return Breach(kind, reply.error[:200])
+        why = reply.error[:200]
+        kind = "cut off" if "cut off" in why else "not JSON" if "schema" in why else "engine error"
+        return Breach(kind, why)
     text = find_json(reply.text)
     if style == BRIEF:
         brief = parse_brief(text)

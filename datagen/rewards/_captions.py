@@ -8,9 +8,9 @@ ask with is not known; those here are ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from datagen.chat import ChatRequest, Message, Part, Reply, Sampling, set_thought_aside
+from datagen.chat import ChatRequest, Message, Part, Reply, Sampling, explain_cut, set_thought_aside
 from datagen.rewards._first_token import find_letter
 from datagen.rewards._tools import Ask
 
@@ -71,7 +71,16 @@ def ask_captions(images: Sequence[bytes], seeds: Sequence[int], ask: Ask) -> lis
     replies = [set_thought_aside(reply) for reply in ask(requests)] if requests else []
     if len(replies) != len(requests):
         raise ValueError(f"the judge gave {len(replies)} replies to {len(requests)} questions")
-    return [reply if reply.error or reply.text.strip() else Reply("", error="an empty caption") for reply in replies]
+    return [_check_caption(reply) for reply in replies]
+
+
+def _check_caption(reply: Reply) -> Reply:
+    """Return the reply, with an error where it is no whole caption: half a description is judged as half the image."""
+    if reply.error:
+        return reply
+    if reply.finish == "length":
+        return replace(reply, error=explain_cut(reply.text, MOST_TOKENS))
+    return reply if reply.text.strip() else replace(reply, error="an empty caption")
 
 
 def compare_captions(pairs: Sequence[Pair], ask: Ask) -> list[Outcome]:

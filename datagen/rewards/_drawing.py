@@ -36,5 +36,5 @@ def _request(sketch: Sketch, number: int) -> Request:
 
 def _read(answer: Sample | Failure) -> Drawing:
     if isinstance(answer, Failure):
-        return Drawing(error=answer.error)
+        return Drawing(error=answer.error, unreached=answer.unreached)
     return Drawing(answer.image) if answer.image else Drawing(error="the drawer drew no image")

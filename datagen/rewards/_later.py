@@ -33,7 +33,10 @@ class Later:
         return replace(tools, ask=self._judge, draw=self._drawer)
 
     def ask(self) -> None:
-        """Ask each model, in one call, all that was noted since the last time. What it raises is raised."""
+        """Ask each model, in one call, all that was noted since the last time. What it raises is raised.
+
+        What it was not reached for raises where a scorer wants it.
+        """
         for postponed in (self._judge, self._drawer):
             if postponed is not None:
                 postponed.ask()
@@ -54,5 +57,5 @@ class _Postponed(Generic[Asked, Answer]):
     def ask(self) -> None:
         noted, self._noted = self._noted, []
         if noted:
-            self._model(noted)
+            self._model.learn(noted)
             self._asked.update(map(self._model.name, noted))

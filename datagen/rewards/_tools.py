@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
@@ -63,10 +64,11 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A picture as PNG bytes, or the error that says why there is none."""
+    """A picture as PNG bytes, or the error that says why there is none; `unreached` as in `Failure`."""
 
     image: bytes = b""
     error: str = ""
+    unreached: bool = False
 
 
 Draw: TypeAlias = Callable[[Sequence[Sketch]], Sequence[Drawing]]
@@ -102,6 +104,12 @@ class Tools:
         search, known = self.search, frozenset(names)
         return replace(self, detect=_LastImage(lambda image: search(image, known)), labels=known)
 
+    def forget_lost(self) -> None:
+        """Let the judge and the drawer be asked again about what they were not reached for."""
+        for model in (self.ask, self.draw):
+            if isinstance(model, Remembered):
+                model.forget_lost()
+
 
 class _LastImage(Generic[Answer]):
     """Calls a function once per image as long as the image stays the same; an exception is not remembered."""
@@ -122,7 +130,9 @@ class _LastImage(Generic[Answer]):
 class Remembered(Generic[Asked, Answer]):
     """Asks a model about each thing once, all new ones of a call in one batch, and keeps the last `most` answers.
 
-    `name` makes of a thing what it is known by.
+    `name` makes of a thing what it is known by. `find_loss` says why an answer is none, since the model was not
+    reached; such answers raise ConnectionError where they are wanted, so that no scorer takes them for what the model
+    said. They are kept too, until `forget_lost`: a model that is down is not asked again and again.
     """
 
     def __init__(
@@ -130,22 +140,36 @@ class Remembered(Generic[Asked, Answer]):
         ask: Callable[[Sequence[Asked]], Iterable[Answer]],
         name: Callable[[Asked], Hashable],
         most: int,
+        find_loss: Callable[[Answer], str] = lambda answer: "",
     ) -> None:
         self.name = name
-        self._ask, self._most = ask, most
+        self._ask, self._most, self._find_loss = ask, most, find_loss
         self._known: dict[Hashable, Answer] = {}
 
     def __call__(self, things: Sequence[Asked]) -> list[Answer]:
+        answers = [self._known[name] for name in self.learn(things)]
+        for name in list(islice(self._known, max(0, len(self._known) - self._most))):
+            del self._known[name]
+        if lost := next(filter(None, map(self._find_loss, answers)), ""):
+            raise ConnectionError(lost)
+        return answers
+
+    def learn(self, things: Sequence[Asked]) -> list[Hashable]:
+        """Ask about those things that are not known yet, and return what each is known by.
+
+        Raises what the model raises, and ValueError where it gives too few answers or too many.
+        """
         names = [self.name(thing) for thing in things]
         new = {name: thing for name, thing in zip(names, things, strict=True) if name not in self._known}
         found = list(self._ask(list(new.values()))) if new else []
         if len(found) != len(new):
             raise ValueError(f"the model gave {len(found)} answers to {len(new)} questions")
         self._known.update(zip(new, found, strict=True))
-        answers = [self._known[name] for name in names]
-        for name in list(islice(self._known, max(0, len(self._known) - self._most))):
-            del self._known[name]
-        return answers
+        return names
+
+    def forget_lost(self) -> None:
+        """Forget what was not answered, so that it is asked again."""
+        self._known = {name: answer for name, answer in self._known.items() if not self._find_loss(answer)}
 
 
 def _remember_rows(encode: Encode) -> Encode:
@@ -176,6 +200,10 @@ def _digest(image: bytes) -> bytes:
     return hashlib.blake2b(image, digest_size=16).digest()
 
 
+def _explain_loss(who: str, answer: Reply | Drawing) -> str:
+    return f"the {who} was not reached: {answer.error}" if answer.unreached else ""
+
+
 def make_tools(
     detect: Callable[..., list[Detection]],
     read_text: Callable[[bytes], list[str]],
@@ -192,8 +220,12 @@ def make_tools(
     """
     rows = {name: _remember_rows(encode) for name, encode in (encoders or {}).items()}
     matches = {name: Remembered(match, _name_pair, REMEMBERED) for name, match in (matchers or {}).items()}
-    judge = None if ask is None else Remembered(ask, _name_request, REMEMBERED)
-    drawer = None if draw is None else Remembered(draw, lambda sketch: sketch, REMEMBERED_DRAWINGS)
+    judge = None if ask is None else Remembered(ask, _name_request, REMEMBERED, partial(_explain_loss, "judge"))
+    drawer = (
+        None
+        if draw is None
+        else Remembered(draw, lambda sketch: sketch, REMEMBERED_DRAWINGS, partial(_explain_loss, "drawer"))
+    )
     search = detect if getattr(detect, "open_vocabulary", False) else None
     labels = getattr(detect, "labels", None)
     read = getattr(detect, "read_text", read_text)

@@ -15,11 +15,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 from types import FrameType
 
+from datagen import notices
 from datagen.errors import RunError
 from datagen.pipeline import Drawn, Execute, Job, Ledger, Run, ShardResult, draw_shard, finish_shard
 
@@ -80,7 +82,7 @@ def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threadi
     for job in jobs:
         if stopped.is_set():
             return
-        drawn = draw_shard(run, job.shard, ledger.count_sample) if job.draw else None
+        drawn = draw_shard(run, job, ledger.count_sample) if job.draw else None
         ledger.count_shard(finish_shard(run, job, drawn))
 
 
@@ -92,7 +94,7 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
         for job in jobs:
             if stopped.is_set():
                 break
-            drawn = draw_shard(run, job.shard, ledger.count_sample) if job.draw else None
+            drawn = draw_shard(run, job, ledger.count_sample) if job.draw else None
             waiting.add(pool.submit(_finish, job, drawn))
             if warm is not None and warm.done():
                 warm.result()
@@ -104,14 +106,14 @@ def _run_spread(
     run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int, devices: Sequence[str]
 ) -> None:
     """Draw in one process a device, finish in workers; what a model drew passes through here."""
-    drawing: dict[Future[Drawn], Job] = {}
+    drawing: dict[Future[_Told], Job] = {}
     waiting: set[Future[ShardResult]] = set()
     rest = iter(jobs)
     with _open_pool(run, len(devices), devices) as models, _open_pool(run, workers) as pool:
         while True:
             while not stopped.is_set() and len(drawing) < 2 * len(devices) and (job := next(rest, None)):
                 if job.draw:
-                    drawing[models.submit(_draw, job.shard)] = job
+                    drawing[models.submit(_draw, job)] = job
                 else:
                     waiting.add(pool.submit(_finish, job, None))
             if stopped.is_set():
@@ -124,15 +126,16 @@ def _run_spread(
         _collect(waiting, ledger, 0)
 
 
-def _take_in(future: Future[Drawn], ledger: Ledger) -> Drawn:
+def _take_in(future: Future[_Told], ledger: Ledger) -> Drawn:
     """Return what a model process drew, and count it; raises RunError if that process died."""
     try:
-        drawn = future.result()
+        drawn, failed, told = future.result()
     except BrokenProcessPool as error:
         hint = "out of memory? see the log of the engine; finished shards are kept"
         raise RunError("a model process was killed", where=str(ledger.run.folder), hint=hint) from error
-    for failed in [False] * len(drawn.samples) + [True] * len(drawn.failures):
-        ledger.count_sample(failed)
+    ledger.tell(told)
+    for each in failed:
+        ledger.count_sample(each)
     return drawn
 
 
@@ -206,6 +209,7 @@ def _start_worker(run: Run, line: Connection, devices: SimpleQueue[str] | None, 
         os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _run = run
+    notices.collect()
     threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
 
 
@@ -224,9 +228,15 @@ def _warm_up() -> None:
     _ = _worker_run().tools, _worker_run().scorers
 
 
-def _draw(shard: int) -> Drawn:
-    return draw_shard(_worker_run(), shard)
+_Told = tuple[Drawn, list[bool], tuple[str, ...]]
+"""What a model process drew, whether each answer failed that it asked for, and what it has to tell."""
+
+
+def _draw(job: Job) -> _Told:
+    failed: list[bool] = []
+    drawn = draw_shard(_worker_run(), job, failed.append)
+    return drawn, failed, notices.take()
 
 
 def _finish(job: Job, drawn: Drawn | None) -> ShardResult:
-    return finish_shard(_worker_run(), job, drawn)
+    return replace(finish_shard(_worker_run(), job, drawn), notices=notices.take())

@@ -1,7 +1,8 @@
 """A server on loopback that speaks the OpenAI protocol and misbehaves on purpose, as the seed of a request says.
 
 `FaultyServer(faults={seed: fault})` or a function from seed to a fault; a fault named `…_once` hits the first attempt
-alone. It keeps every request, so a test can see what was sent and how often.
+alone. `choose` decides by path and body instead, and may give an answer of its own: status, body, headers. The server
+keeps every request, so a test can see what was sent and how often.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from PIL import Image
 
 HUGE_BYTES = 300_000_000
 Fault = Callable[[int], str]
+Own = tuple[int, Any, dict[str, str]]
+"""An answer of a test's own: status, body, headers."""
+Choose = Callable[[str, dict[str, Any]], str | Own]
 
 
 def png_of(seed: int) -> bytes:
@@ -37,7 +41,9 @@ class FaultyServer:
         answer: Callable[[str, dict[str, Any]], dict[str, Any]] | None = None,
         models: tuple[str, ...] = ("tiny",),
         key: str = "",
+        choose: Choose | None = None,
     ) -> None:
+        self.choose: Choose = choose or (lambda path, body: self.fault(body.get("seed", 0)))
         self.fault, self.answer, self.models, self.key = fault, answer or answer_rightly, models, key
         self.tries: Counter[int] = Counter()
         self.bodies: list[tuple[str, dict[str, Any]]] = []
@@ -112,7 +118,10 @@ def _send(handler: BaseHTTPRequestHandler, status: int, answer: Any, headers: di
 
 def _misbehave(handler: BaseHTTPRequestHandler, server: FaultyServer, body: dict[str, Any]) -> None:
     seed = body.get("seed", 0)
-    fault, once, _ = server.fault(seed).partition("_once")
+    chosen = server.choose(handler.path, body)
+    if isinstance(chosen, tuple):
+        return _send(handler, *chosen)
+    fault, once, _ = chosen.partition("_once")
     if once and server.tries[seed] > 1:
         fault = ""
     right = server.answer(handler.path, body)

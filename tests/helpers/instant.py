@@ -28,7 +28,8 @@ class Instant:
     """Draws what is asked for; a share of samples is drawn wrong, another fails, as their seeds say.
 
     `delay` is the seconds a sample takes, `same` hands out one picture for all, `breaks` raises in the middle, and
-    `marker` is a file that appears when the first sample is begun.
+    `marker` is a file that appears when the first sample is begun. While the file `down` is there, every third request
+    is not answered, or as many as the file says.
     """
 
     wrong: float = 0.4
@@ -37,6 +38,7 @@ class Instant:
     same: bool = False
     breaks: bool = False
     marker: str = ""
+    down: str = ""
     name: str = "instant"
     lexicon: str = "pictograms"
 
@@ -50,10 +52,15 @@ class Instant:
             if self.breaks and number == len(requests) // 2:
                 raise RuntimeError("the device fell off the bus")
             rng = random.Random(request.seed)
-            if rng.random() < self.fails:
+            if self.is_down(request.seed):
+                yield Failure.unanswered(request, "HTTP 503: loading the model", unreached=True)
+            elif rng.random() < self.fails:
                 yield Failure("generate", request.prompt.id, request.candidate, "the model does not switch to an image")
             else:
                 yield self._draw(request, rng, picture)
+
+    def is_down(self, seed: int) -> bool:
+        return bool(self.down) and Path(self.down).exists() and seed % int(Path(self.down).read_text() or 3) == 0
 
     def _draw(self, request: Request, rng: random.Random, picture: bytes) -> Sample:
         plan, redrawn = "no plan", picture

@@ -34,6 +34,9 @@ class Rewriter(Instant):
             with Path(self.journal).open("a", encoding="utf-8") as file:
                 file.writelines("asked\n" for _ in requests)
         for request in requests:
+            if self.is_down(request.sampling.seed):
+                yield Reply("", "error", error="HTTP 503: loading the model", unreached=True)
+                continue
             words = request.messages[-1].parts[0].text
             style, _, prompt = words.removeprefix("Rewrite as a ").partition(": ")
             number = request.sampling.seed % 1000

@@ -120,6 +120,8 @@ NONSENSE: list[tuple[Answer, str]] = [
     (lambda request: Reply("", error="y" * 10_000_000), "engine error"),
     (lambda request: Reply("half", "length", error="connection lost"), "engine error"),
     (lambda request: check_reply(Reply("no JSON"), request.sampling), "not JSON"),
+    (lambda request: check_reply(Reply('{"prompt": "thr', "length"), request.sampling), "cut off"),
+    (lambda request: check_reply(Reply("", "length"), request.sampling), "cut off"),
     (lambda request: Reply("no JSON"), "not JSON"),
     (lambda request: Reply("[" * 19_000), "not JSON"),
     (lambda request: Reply('["three red stars"]'), "not JSON"),

@@ -17,18 +17,39 @@ from datagen.chat import MARKERS, Reply, Token, set_thought_aside
 from datagen.records import Segment
 
 _THINK_TAGS = re.compile(r"</?think>")
+_FILTERED = {"content_filter", "content_filtered", "safety", "prohibited_content"}
+"""How servers say that a filter stopped an answer, in lower case."""
 
 
 class AnswerError(Exception):
     """An answer that cannot be used; the message says what is wrong with it."""
 
 
+def require_willing(answer: Mapping[str, Any]) -> None:
+    """Raise AnswerError where the model refuses, or where a filter of the server cut or spoiled what it answered.
+
+    A filtered picture may be black or blurred, and a refusal is no text to be read.
+    """
+    choice = _first_choice(answer)
+    message = choice.get("message") or {}
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal.strip():
+        raise AnswerError(f"the model refuses: {' '.join(refusal.split())[:200]}")
+    _require_unfiltered(choice.get("finish_reason"))
+
+
+def _require_unfiltered(finish: object) -> None:
+    if str(finish).lower() in _FILTERED:
+        raise AnswerError(f"the server filtered the answer ({finish})")
+
+
 def read_drawing(answer: Mapping[str, Any]) -> tuple[tuple[Segment, ...], str, bool]:
     """Return the segments of a chat answer, why it ended, and whether text and picture came in one list of the model's.
 
     Text before a picture is its thought; text after the last picture is dropped when it is blank. Raises AnswerError
-    when there is no picture, or it is not one.
+    when there is no picture, it is not one, or the model refuses or is filtered.
     """
+    require_willing(answer)
     choice = _first_choice(answer)
     message = choice.get("message") or {}
     segments = list(_read_parts(message.get("content")))
@@ -36,7 +57,9 @@ def read_drawing(answer: Mapping[str, Any]) -> tuple[tuple[Segment, ...], str, b
     segments += [_draw(_url_of(image)) for image in message.get("images") or []]
     if not any(segment.kind == "image" for segment in segments):
         said = " ".join(segment.text for segment in segments)
-        raise AnswerError(f"the answer has no picture, but {said[:80]!r}" if said else "the answer is empty")
+        what = f"the answer has no picture, but {said[:80]!r}" if said else "the answer is empty"
+        is_cut = choice.get("finish_reason") == "length"
+        raise AnswerError(f"{what}; it was cut off before the picture: raise max_tokens" if is_cut else what)
     metrics = answer.get("metrics")
     beside = message.get("reasoning_content") or message.get("reasoning")
     thought = beside or (metrics.get("think_text") if isinstance(metrics, Mapping) else None)
@@ -49,6 +72,7 @@ def read_image(answer: Mapping[str, Any]) -> Segment:
     """Return the picture of an /images/generations answer. Raises AnswerError when there is none."""
     data = answer.get("data")
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], Mapping) else {}
+    _require_unfiltered(first.get("finish_reason"))
     if isinstance(first.get("b64_json"), str):
         return _draw(first["b64_json"], is_url=False)
     if isinstance(first.get("url"), str):

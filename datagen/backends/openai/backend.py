@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from datagen.backends._pictures import to_data_url
 from datagen.backends._reflect import drive_reflection
-from datagen.backends.openai.answers import AnswerError, read_drawing, read_image, read_reply
+from datagen.backends.openai.answers import AnswerError, read_drawing, read_image, read_reply, require_willing
 from datagen.backends.openai.options import OpenAIOptions
-from datagen.backends.openai.transport import RequestError, Transport
-from datagen.chat import ChatRequest, Message, Reply, check_reply
+from datagen.backends.openai.refusals import Refusals
+from datagen.backends.openai.transport import CHAT, IMAGES, RequestError, Transport
+from datagen.chat import ChatRequest, Message, Reply, check_reply, explain_cut
 from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample, Segment
 
@@ -21,6 +23,8 @@ PLAN_FIRST = (
     "one is. Answer with the plan alone."
 )
 """What the model is told where the toolkit drives the thought (`think: driven`)."""
+HOW_IT_IS_SENT = ("concurrency", "retries", "timeout_seconds", "max_wait_seconds", "max_answer_bytes")
+"""Options that decide nothing about a sample."""
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -35,9 +39,10 @@ class OpenAIBackend:
             raise BackendError("backend option 'think': driven needs api: chat", hint="/images has no text to drive")
         self.options = options
         self.lexicon = options.lexicon
-        chosen = options.model_dump(exclude={"concurrency", "retries", "timeout_seconds", "max_answer_bytes"})
+        chosen = options.model_dump(exclude=set(HOW_IT_IS_SENT))
         left_out = {"api_key_env", "lexicon", *({"thinking"} if options.thinking is None else ())}
         self.settings = {key: value for key, value in chosen.items() if key not in left_out}
+        self.refusals = Refusals(options.base_url, {*options.extra_body, *options.think_body})
 
     def check_server(self) -> None:
         """Raise BackendError when nobody answers, the key is refused, or the model is unknown there."""
@@ -69,7 +74,7 @@ class OpenAIBackend:
         """Yield results in order while the rest goes on; an iterator that is closed early cancels what is open."""
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
-            transport = Transport(self.options)
+            transport = Transport(self.options, self.refusals)
 
             async def start() -> list[asyncio.Future[Made]]:
                 return [asyncio.ensure_future(work(transport, item)) for item in items]
@@ -86,7 +91,9 @@ class OpenAIBackend:
     async def _make(self, transport: Transport, request: Request) -> Sample | Failure:
         try:
             segments, finish, switch = await self._draw(transport, request)
-        except (RequestError, AnswerError) as error:
+        except RequestError as error:
+            return Failure.unanswered(request, str(error), unreached=error.unreached)
+        except AnswerError as error:
             return Failure.unanswered(request, str(error))
         if request.mode == "think" and not any(segment.role == "think" for segment in segments):
             hint = "the server was asked to think and drew without a thought; see think_body, or think: driven"
@@ -94,25 +101,38 @@ class OpenAIBackend:
         if request.mode == "direct":
             segments = tuple(segment for segment in segments if segment.kind == "image")
         switch = switch if request.mode == "think" else "none"
-        return Sample.make(request, segments, engine="openai/1", switch=switch, finish=finish, settings=self.settings)
+        settings = {**self.settings, **self._list_left_out(request)}
+        return Sample.make(request, segments, engine="openai/1", switch=switch, finish=finish, settings=settings)
+
+    def _list_left_out(self, request: Request) -> dict[str, Any]:
+        """Return what the server refuses of what decides a picture: a sample without its seed cannot be made again."""
+        endpoint = IMAGES if self.options.api == "images" else CHAT
+        left_out = self.refusals.list_left_out(endpoint, self._body(ChatRequest(()), self._begin(request)))
+        return {"left_out": left_out} if left_out else {}
+
+    def _begin(self, request: Request) -> dict[str, Any]:
+        return {"model": self.options.model, "seed": request.seed % 2**31}
 
     async def _draw(self, transport: Transport, request: Request) -> tuple[tuple[Segment, ...], str, str]:
         """Return segments, why the answer ended, and who switched from text to image."""
         options, thought = self.options, request.mode == "think"
-        body: dict[str, Any] = {"model": options.model, "seed": request.seed % 2**31}
+        body = self._begin(request)
         extra = {**(options.think_body if thought and options.think == "native" else {}), **options.extra_body}
         if options.api == "images":
             return (await self._draw_plainly(transport, request.prompt.text, body, extra),), "stop", "forced"
-        plan = await self._plan(transport, request.prompt.text, body) if thought and options.think == "driven" else ""
-        text = f"{request.prompt.text}\n\n{plan}" if plan else request.prompt.text
+        plan = Reply("")
+        if thought and options.think == "driven":
+            plan = await self._plan(transport, request.prompt.text, body)
+        text = f"{request.prompt.text}\n\n{plan.text}" if plan.text else request.prompt.text
         asked = self._body(ChatRequest((Message.say("user", text),)), body)
         size = zip(("width", "height"), (options.image_size or "").split("x"), strict=False)
         sides = {side: int(length) for side, length in size if length}
         asked["extra_body"] = {"modalities": ["image"], **sides, **extra}
         segments, finish, together = read_drawing(await transport.chat(**asked))
-        if plan:
+        if plan.text:
             images = (segment for segment in segments if segment.kind == "image")
-            return (Segment("text", "think", text=plan), *images), finish, "forced"
+            finish = plan.finish if plan.finish != "stop" else finish
+            return (Segment("text", "think", text=plan.text), *images), finish, "forced"
         return segments, finish, "autonomous" if together else "forced"
 
     async def _draw_plainly(
@@ -123,12 +143,17 @@ class OpenAIBackend:
         form = {"n": 1, "response_format": "b64_json", "extra_body": asked}
         return read_image(await transport.images(model=body["model"], prompt=text, **form, **size))
 
-    async def _plan(self, transport: Transport, text: str, body: dict[str, Any]) -> str:
+    async def _plan(self, transport: Transport, text: str, body: dict[str, Any]) -> Reply:
+        """Return the plan and why it ended. Raises AnswerError where there is none."""
         told = ChatRequest((Message.say("system", PLAN_FIRST), Message.say("user", text)))
-        plan = read_reply(await transport.chat(**self._body(told, body)))
+        answer = await transport.chat(**self._body(told, body))
+        require_willing(answer)
+        plan = read_reply(answer)
         if plan.error or not plan.text.strip():
-            raise AnswerError(plan.error or "the plan is empty")
-        return plan.text.strip()
+            is_cut = plan.finish == "length"
+            empty = explain_cut(plan.text, self.options.max_tokens) if is_cut else "it is empty"
+            raise AnswerError(f"there is no plan: {plan.error or empty}")
+        return replace(plan, text=plan.text.strip())
 
     async def _answer(self, transport: Transport, request: ChatRequest) -> Reply:
         how = request.sampling
@@ -147,8 +172,12 @@ class OpenAIBackend:
         if how.top_logprobs:
             asked.update(logprobs=True, top_logprobs=how.top_logprobs)
         try:
-            reply = read_reply(await transport.chat(**asked))
-        except (RequestError, AnswerError) as error:
+            answer = await transport.chat(**asked)
+            require_willing(answer)
+            reply = read_reply(answer)
+        except RequestError as error:
+            return Reply("", "error", error=str(error), unreached=error.unreached)
+        except AnswerError as error:
             return Reply("", "error", error=str(error))
         return check_reply(reply, how)
 

@@ -20,6 +20,7 @@ class OpenAIOptions(ChatOptions):
     concurrency: int = Field(8, ge=1, le=1024)
     retries: int = Field(5, ge=0, le=100)
     timeout_seconds: float = Field(600, gt=0)
+    max_wait_seconds: float = Field(600, gt=0)
     max_answer_bytes: int = Field(64_000_000, ge=1_000)
     temperature: float | None = Field(None, ge=0, le=5)
     max_tokens: int | None = Field(None, ge=1)
