@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from datagen.documents.checking import load_model
-from datagen.documents.reading import Document, read_yaml
+from datagen.documents.reading import Document, parse_yaml, read_yaml
 from datagen.errors import ConfigError, did_you_mean
 from datagen.records import Mode, hash_of
 from datagen.shipped import shipped_path
@@ -258,9 +257,11 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     if not equals or not all(path):
         raise ConfigError(f"{text!r} is not key=value", where="--set", hint="for example: --set candidates=8")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        parsed = parse_yaml(value, f"--set {key}")
+    except ConfigError as error:
         raise ConfigError(f"{value!r} is not YAML", where=f"--set {key}", hint="put text in quotes") from error
+    for problem in parsed.problems:
+        raise ConfigError(problem.what, where=f"--set {key}", hint=problem.hint)
     target = data
     for part in path[:-1]:
         inner = target.get(part)
@@ -269,7 +270,7 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
         inner = {"name": inner} if isinstance(inner, str) else inner
         target[part] = dict(inner) if isinstance(inner, Mapping) else {}
         target = target[part]
-    target[path[-1]] = parsed
+    target[path[-1]] = parsed.data
     return path
 
 
