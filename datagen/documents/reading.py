@@ -114,7 +114,8 @@ def dump_yaml(data: Any, **options: Any) -> str:
 
     `options` are those of `yaml.dump`; keys stay in their order and other scripts as they are.
     """
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, **options)
+    form = {"sort_keys": False, "allow_unicode": True, "width": 120, **options}
+    return str(yaml.dump(data, Dumper=_Dumper, **form))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -21,6 +21,16 @@ PLAN_FIRST = (
     "one is. Answer with the plan alone."
 )
 """What the model is told where the toolkit drives the thought (`think: driven`)."""
+NOT_OF_A_SAMPLE = {
+    "base_url",
+    "api_key_env",
+    "lexicon",
+    "concurrency",
+    "retries",
+    "timeout_seconds",
+    "max_answer_bytes",
+}
+"""Options that say where a server is and how it is asked, not what it answers."""
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -35,8 +45,7 @@ class OpenAIBackend:
             raise BackendError("backend option 'think': driven needs api: chat", hint="/images has no text to drive")
         self.options = options
         self.lexicon = options.lexicon
-        chosen = options.model_dump(exclude={"concurrency", "retries", "timeout_seconds", "max_answer_bytes"})
-        self.settings = {key: value for key, value in chosen.items() if key not in ("api_key_env", "lexicon")}
+        self.settings = options.model_dump(exclude=NOT_OF_A_SAMPLE)
 
     def check_server(self) -> None:
         """Raise BackendError when nobody answers, the key is refused, or the model is unknown there."""
