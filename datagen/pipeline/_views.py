@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from datagen.addresses import without_addresses
+from datagen.config import Recipe, name_files
+from datagen.documents.reading import dump_yaml
 from datagen.errors import RunError
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
 from datagen.pipeline._canaries import require_canaries
@@ -67,9 +68,14 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
-    recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-    first, provenance = run.recipe.least_candidates, _list_provenance(run)
-    notes = CardNotes(run.recipe.name, run.recipe.license, recipe=recipe, first=first, provenance=provenance)
+    notes = CardNotes(
+        run.recipe.name,
+        run.recipe.license,
+        recipe=publish_recipe(run.recipe),
+        first=run.recipe.least_candidates,
+        provenance=_list_provenance(run),
+        addresses=run.recipe.addresses,
+    )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
         result = export_dataset(
@@ -92,11 +98,20 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
     return replace(result, path=Path(f"{run.folder}/dataset"))
 
 
+def publish_recipe(recipe: Recipe) -> str:
+    """Return a recipe as YAML for the dataset card: files by their names and no server, unless it wants `addresses`."""
+    values = recipe.to_dict()
+    if not recipe.addresses:
+        values = without_addresses(name_files(values))
+    return dump_yaml(values)
+
+
 def _list_provenance(run: Run) -> dict[str, Any]:
     """Return what every row of a run says of where it comes from; what differs by row has columns of its own."""
     recipe, notes = run.recipe, run.folder.read_notes()
+    model = recipe.backend.model_dump(mode="json")
     return {
-        "model": recipe.backend.model_dump(mode="json"),
+        "model": model if recipe.addresses else without_addresses(model),
         "versions": notes["versions"],
         "seed": recipe.seed,
         "fingerprint": notes["fingerprint"],
