@@ -24,7 +24,8 @@ from typing import Any
 
 from datagen.documents.geneval_lines import Include, Line, line_of
 from datagen.records import Claim, ClaimKind, Detection, Prompt, Sample, Verdict
-from datagen.rewards._relations import find_relations
+from datagen.rewards._relations import SQUARE, Sides, find_relations
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards._verdict import list_detections
 from datagen.rewards._words import name_many
@@ -48,7 +49,7 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     if unknown := tools.find_unknown(labels):
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
     found = tools.detect(image)
-    faults = find_faults(line, found, strict=strict)
+    faults = find_faults(line, found, strict=strict, sides=sides_of(sample))
     evidence = {
         "passed": not faults,
         "faults": faults,
@@ -74,8 +75,11 @@ def _read_claims(claims: tuple[Claim, ...]) -> tuple[Line, dict[str, Any], set[s
     return line, line.to_dict(), line.labels
 
 
-def find_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> list[str]:
-    """Return what is wrong with an image, one reason for each clause that fails; it is correct if there is none."""
+def find_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: Sides = SQUARE) -> list[str]:
+    """Return what is wrong with an image, one reason for each clause that fails; it is correct if there is none.
+
+    `sides` are those of the image, on which positions depend.
+    """
     things = keep_sure(found, SURE_TO_COUNT if line.tag == "counting" else SURE)
     groups: list[list[Detection]] = []
     faults = []
@@ -89,7 +93,7 @@ def find_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> list
             fault = _tell_colors(clause, counted)
         elif clause.position:
             relation, target = clause.position
-            fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target])
+            fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target], sides)
         groups.append([] if fault else counted)
         if fault:
             faults.append(fault)
@@ -117,14 +121,19 @@ def _tell_colors(clause: Include, group: Sequence[Detection]) -> str:
 
 
 def _find_position_fault(
-    clause: Include, group: Sequence[Detection], relation: str, name: str, targets: Sequence[Detection]
+    clause: Include,
+    group: Sequence[Detection],
+    relation: str,
+    name: str,
+    targets: Sequence[Detection],
+    sides: Sides,
 ) -> str:
     """Say which pair does not stand as asked, or `""`; a target that failed its own clause is none."""
     if not targets:
         return f"there is no {name} as asked for the {clause.label} to be {relation}"
     for thing in group:
         for target in targets:
-            held = find_relations(thing.box, target.box)
+            held = find_relations(thing.box, target.box, sides)
             if relation not in held:
                 seen = " and ".join(sorted(held)) or "in no clear relation to"
                 return f"expected the {clause.label} {relation} the {name}, found it {seen} the {name}"

@@ -17,6 +17,7 @@ from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import read_layout
 from datagen.rewards._layout_claims import find_claim_fault
 from datagen.rewards._relations import RELATIONS
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards.plan import find_thought
 
@@ -35,8 +36,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    placed = layout.placed
-    faults = {str(claim): find_claim_fault(claim, claims, placed) for claim in claims}
+    placed, sides = layout.placed, sides_of(sample)
+    faults = {str(claim): find_claim_fault(claim, claims, placed, sides) for claim in claims}
     checks = {claim: not fault for claim, fault in faults.items()}
     said = [fault for fault in faults.values() if fault] or ["the boxes stand as claimed"]
     evidence = {"passed": all(checks.values()), "claims": checks, "malformed": list(layout.faults)}

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import TEXT, Planned, is_named, read_layout
 from datagen.rewards._layout_claims import find_claim_fault
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "text"
@@ -34,7 +35,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    faults = {str(claim): find_claim_fault(claim, prompt.claims, layout.things) for claim in prompt.claims}
+    sides = sides_of(sample)
+    faults = {str(claim): find_claim_fault(claim, prompt.claims, layout.things, sides) for claim in prompt.claims}
     faults["nothing extra"] = _find_extra(prompt.claims, layout.things)
     faults["boxes"] = ", ".join((*layout.faults, *layout.overlaps))
     checks = {check: not fault for check, fault in faults.items()}

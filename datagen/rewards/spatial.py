@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from itertools import permutations
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
-from datagen.rewards._relations import find_relations
+from datagen.rewards._relations import Sides, find_relations
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards._verdict import mean_of_claims
 
@@ -30,12 +31,13 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
     things = tools.detect(sample.image)
     wanted = {claim.subject: int(claim.value) for claim in prompt.claims if claim.kind == "count"}
-    answers = {str(claim): _judge(claim, things, wanted) for claim in claims}
+    sides = sides_of(sample)
+    answers = {str(claim): _judge(claim, things, wanted, sides) for claim in claims}
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
     return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
 
 
-def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int]) -> tuple[bool, str]:
+def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], sides: Sides) -> tuple[bool, str]:
     """Say whether a relation claim holds for all pairs, and why."""
     subject, target = claim.subject, str(claim.value)
     least = 2 if subject == target else 1
@@ -44,21 +46,21 @@ def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int]) ->
     if missing:
         return False, f"expected the {subject} {claim.name} the {target}, found no {' and no '.join(missing)}"
     if subject == target:
-        return _judge_same(claim, ours)
+        return _judge_same(claim, ours, sides)
     for one in ours:
         for other in theirs:
-            held = find_relations(one.box, other.box)
+            held = find_relations(one.box, other.box, sides)
             if claim.name not in held:
                 seen = " and ".join(sorted(held)) or "in no clear relation to"
                 return False, f"expected the {subject} {claim.name} the {target}, found it {seen} the {target}"
     return True, f"the {subject} is {claim.name} the {target}"
 
 
-def _judge_same(claim: Claim, things: Sequence[Detection]) -> tuple[bool, str]:
+def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[bool, str]:
     """Say whether one thing of a kind stands so to another of it: one pair is enough."""
     if len(things) < 2:
         return False, f"expected a {claim.subject} {claim.name} another, found one {claim.subject}"
-    if any(claim.name in find_relations(one.box, other.box) for one, other in permutations(things, 2)):
+    if any(claim.name in find_relations(one.box, other.box, sides) for one, other in permutations(things, 2)):
         return True, f"a {claim.subject} is {claim.name} another"
     return False, f"expected a {claim.subject} {claim.name} another, found none"
 
