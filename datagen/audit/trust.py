@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from datagen.audit.scenes import CHANGES, Case
 from datagen.bench.judge import auc_of, expected_calibration_error
+from datagen.errors import RunError
 from datagen.pictograms import BACKGROUNDS, GRID
 from datagen.pipeline import Run, score_by
 from datagen.rewards._verdict import says_yes
@@ -38,6 +39,7 @@ def ask_scorers(run: Run, cases: Iterable[Case]) -> list[Opinion]:
 
     A scorer that raises has no value. Where the truth of what it judges is open, or where it judges no claim of the
     case, it is not asked. The first scorer that looks at an image waits for the detector or the OCR, the others do not.
+    Raises RunError where a model was not reached: what is left would be no audit.
     """
     names = [name for name, module in run.scorers.items() if module.TARGET == "image"]
     opinions = []
@@ -48,7 +50,9 @@ def ask_scorers(run: Run, cases: Iterable[Case]) -> list[Opinion]:
             if truth is None:
                 continue
             begin = time.perf_counter()
-            score, _ = score_by(run, name, case.prompt, sample)
+            score, failure = score_by(run, name, case.prompt, sample)
+            if failure is not None and failure.unreached:
+                raise RunError(failure.error, where=name, hint="audit it again when the model answers")
             seconds = time.perf_counter() - begin
             opinions.append(Opinion(name, case, score.value, says_yes(score), score.reason, truth, seconds))
     return opinions

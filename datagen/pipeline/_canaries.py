@@ -96,6 +96,7 @@ def check_canaries(run: Run, watch: Watch, *, again: bool) -> None:
         require_canaries(run)
         return
     found: dict[str, dict[str, Any]] = {}
+    run.tools.forget_lost()
     for canary in read_canaries(run.recipe.canaries):
         for name, right in _judge(run, canary):
             row = found.setdefault(name, {"judged": 0, "right": 0, "wrong": []})

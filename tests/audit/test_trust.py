@@ -14,7 +14,7 @@ from datagen.audit import audit_scenes
 from datagen.audit.scenes import Case
 from datagen.audit.trust import Opinion, rate, truth_for
 from datagen.config import make_recipe
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, RunError
 from datagen.pictograms import Item, Scene
 from datagen.records import Claim, Prompt, Sample, Verdict
 from tests.helpers.runs import run_cli
@@ -118,6 +118,14 @@ def test_a_scorer_that_raises_or_answers_nan_is_unjudged(monkeypatch: pytest.Mon
     (row,) = audit(plant(monkeypatch, "broken", score))["scorers"]
     assert row["unjudged"] == row["cases"] > 0
     assert row["accuracy"] is None
+
+
+def test_a_model_that_is_not_reached_ends_the_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(prompt: Prompt, sample: Sample, tools: object) -> Verdict:
+        raise ConnectionError("HTTP 503")
+
+    with pytest.raises(RunError, match=r"planted.down: HTTP 503"):
+        audit("counting", plant(monkeypatch, "down", score))
 
 
 def test_prompts_that_the_world_cannot_draw_are_refused() -> None:

@@ -133,7 +133,7 @@ class Transport:
             return _RefusedError(said, error.body)
         if error.status_code not in (408, 409, 429) and error.status_code < 500:
             return RequestError(said, unreached=True)
-        wait, most = read_retry_after(error.response.headers), self.options.max_wait_seconds
+        wait, most = read_retry_after(error.response.headers, time.time()), self.options.max_wait_seconds
         if wait is not None and wait > most:
             asks = f"asks to wait {wait:,.0f} s, and datagen waits at most {most:,g} s (max_wait_seconds)"
             tell_once(f"{self.options.base_url} {asks}: what is not answered now is asked again by the next run")
@@ -163,8 +163,11 @@ class Transport:
         return (text if self._key == NO_KEY else text.replace(self._key, "[key]"))[:300]
 
 
-def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how many seconds a server asks to wait, at least 0, by number or by date; None if it does not say."""
+def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return how many seconds a server asks to wait, at least 0, by number or by date; None if it does not say.
+
+    `now` is in seconds since 1970, as the date is read.
+    """
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
             seconds = float(headers.get(name, "")) / unit
@@ -176,7 +179,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
     except ValueError:
         return None
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
+    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
 
 
 class _BrokenError(Exception):
