@@ -30,6 +30,7 @@ class CardNotes:
     `license` is a hub identifier that the user states, `unknown` where nobody does. `provenance` stands in every row
     too: plain JSON values by what they are, such as model, versions, seed, fingerprint and scorers. `first` is how many
     candidates every prompt has: pass@1 is measured on those, as further ones are drawn for prompts that are hard.
+    `idle` has a sentence for each skill that teaches nothing.
     """
 
     name: str
@@ -38,6 +39,7 @@ class CardNotes:
     recipe: str = ""
     first: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    idle: Sequence[str] = ()
 
     def to_json(self) -> str:
         """Return the provenance of every row, with the licence, as JSON text."""

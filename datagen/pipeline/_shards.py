@@ -303,7 +303,7 @@ def _make_score(
     failure = None
     if isinstance(verdict, Failed):
         failure = Failure("score", sample.prompt_id, sample.candidate, f"{name}: {verdict.text}", verdict.place)
-        verdict = Verdict(None, f"the scorer failed: {verdict.text}")
+        verdict = Verdict(None, f"the scorer failed: {verdict.text}", {"failed": True})
     return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
 
 
