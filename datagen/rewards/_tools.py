@@ -154,11 +154,11 @@ class Tools:
 
 
 def _is_read(letter: str, characters: Container[str]) -> bool:
-    if letter in characters or letter.isspace():
-        return True
-    if unicodedata.category(letter) in ("Cc", "Cf") or "\ufe00" <= letter <= "\ufe0f":
-        return True  # joiners, marks of direction, variants: nothing of them is drawn
-    return all(plain in characters or plain.isspace() for plain in unicodedata.normalize("NFKC", letter))
+    if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") or "\ufe00" <= letter <= "\ufe0f":
+        return True  # nothing of it is drawn: joiners, marks of direction, variants
+    return letter in characters or all(
+        plain in characters or plain.isspace() for plain in unicodedata.normalize("NFKC", letter)
+    )
 
 
 class _LastImage(Generic[Answer]):
