@@ -32,7 +32,7 @@ MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
-    | {"same_judge", "canaries", "canary_limit", "limits", "exports", "license", "addresses"}
+    | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses"}
 )
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
@@ -99,6 +99,15 @@ class Limit(BaseModel):
     accuracy: float | None = Field(None, ge=0, le=1, description="least share of its canaries; else `canary_limit`")
 
 
+class Least(BaseModel):
+    """What the weights of each weakness must reach, or nothing is exported; shares of its samples, in [0, 1]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    effective: float = Field(0.0, ge=0, le=1, description="least effective sample size of a modality with rewards")
+    passed: float = Field(0.0, ge=0, le=1, description="least share of which every claim was seen to hold")
+
+
 class Adapt(BaseModel):
     """Draws the first candidates of every prompt, and the rest where a scorer does not say the same of all of them."""
 
@@ -143,6 +152,7 @@ class Recipe(BaseModel):
     canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
     canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
     limits: dict[str, Limit] = Field(default_factory=dict, description="of scorers, by name; see docs/audit.md")
+    least: Least | None = Field(None, description="of what the weights rest on; see docs/training.md")
     encoders: list[Choice] | None = Field(None, description="image encoders, for `reconstruction` and `diversity`")
     matchers: dict[str, Choice] | None = Field(None, description="text-image models by the scorer that asks them")
     drawer: Choice | None = Field(None, description="a backend that draws descriptions again, for `reconstruction`")

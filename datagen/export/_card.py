@@ -32,7 +32,7 @@ class CardNotes:
     too: plain JSON values by what they are, such as model, versions, seed, fingerprint and scorers. `first` is how many
     candidates every prompt has: pass@1 is measured on those, as further ones are drawn for prompts that are hard.
     `addresses` says that settings and reasons may name paths and servers of the machine; `recipe` and `provenance` are
-    published as they are given.
+    published as they are given. `idle` has a sentence for each skill that teaches nothing.
     """
 
     name: str
@@ -42,6 +42,7 @@ class CardNotes:
     first: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     addresses: bool = False
+    idle: Sequence[str] = ()
 
     def to_json(self) -> str:
         """Return the provenance of every row, with the licence, as JSON text."""

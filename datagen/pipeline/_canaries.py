@@ -26,6 +26,7 @@ from datagen.pipeline._run import Run
 from datagen.pipeline._shards import score_once
 from datagen.pipeline._watch import Watch
 from datagen.records import Claim, ClaimKind, Prompt, Sample, Segment
+from datagen.rewards._unseen import own_claims
 from datagen.rewards._verdict import says_yes
 
 
@@ -149,8 +150,8 @@ def _judge(run: Run, canary: Canary) -> Iterator[tuple[str, bool]]:
     if failures:
         raise RunError(failures[0].error, where=canary.where, hint="a scorer must be able to judge its canaries")
     for score in scores:
-        kinds = run.scorers[score.name].JUDGES
-        mine = [holds for claim, holds in canary.marks.items() if claim.kind in kinds]
+        own = own_claims(run.scorers[score.name], prompt.claims)
+        mine = [canary.marks[claim] for claim in own]
         if score.target == "image" and score.value is not None and mine and score.name in run.recipe.rewards:
             yield score.name, says_yes(score) == all(mine)
 

@@ -369,7 +369,8 @@ def _make_score(
         unreached = is_unreached(verdict.error)
         what = f"{name}: {verdict.text.removeprefix('ConnectionError: ')}"
         failure = Failure("score", sample.prompt_id, sample.candidate, what, verdict.place, unreached)
-        verdict = Verdict(None, NOT_REACHED if unreached else f"the scorer failed: {verdict.text}")
+        said = NOT_REACHED if unreached else f"the scorer failed: {verdict.text}"
+        verdict = Verdict(None, said, {"failed": True})
     return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
 
 

@@ -18,16 +18,19 @@ gives a failed position 0 and then 1 as well.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from datagen.documents.geneval_lines import Include, Line, line_of
+from datagen.documents.geneval_lines import COLORS, Include, Line, line_of
 from datagen.records import Claim, ClaimKind, Detection, Prompt, Sample, Verdict
 from datagen.rewards._relations import SQUARE, Sides, find_relations
 from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import NO_COLOR, NO_THING, Unseen, refuse
 from datagen.rewards._verdict import list_detections
+from datagen.rewards._web_colors import SAME
 from datagen.rewards._words import name_many
 
 KINDS: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
@@ -46,8 +49,8 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     line, metadata, labels = asked
     if (image := sample.image) is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown(labels):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := _find_unseen(line, labels, tools):
+        return refuse(unseen)
     found = tools.detect(image)
     faults = find_faults(line, found, strict=strict, sides=sides_of(sample))
     evidence = {
@@ -59,13 +62,33 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     return Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
 
 
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims of a prompt that GenEval knows the kind of; none if it cannot ask for them together."""
+    known = [claim for claim in claims if claim.kind in KINDS]
+    return [] if isinstance(_read_claims(tuple(known)), str) else known
+
+
+def _find_unseen(line: Line, labels: set[str], tools: Tools) -> list[Unseen]:
+    found = [Unseen(NO_THING, label) for label in tools.find_unknown(labels)]
+    if tools.colors is None:
+        return found
+    colors = {clause.color for clause in line.include if clause.color}
+    return found + [Unseen(NO_COLOR, color) for color in sorted(colors - tools.colors)]
+
+
+def _say_color(claim: Claim) -> Claim:
+    """Return a claim of a colour that has another name among GenEval's ten by that name, any other as it is."""
+    color = SAME.get(str(claim.value))
+    return replace(claim, value=color) if claim.name == "color" and color in COLORS else claim
+
+
 @lru_cache(maxsize=1024)
 def _read_claims(claims: tuple[Claim, ...]) -> tuple[Line, dict[str, Any], set[str]] | str:
     """Return the line of those claims that GenEval knows the kind of, as such, as plain values, and its classes.
 
     Or why there is none. The candidates of a prompt share it.
     """
-    known = [claim for claim in claims if claim.kind in KINDS]
+    known = [_say_color(claim) for claim in claims if claim.kind in KINDS]
     if not known:
         return "no count, attribute or relation claim"
     try:

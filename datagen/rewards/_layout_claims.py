@@ -12,6 +12,7 @@ from datagen.records import Claim
 from datagen.rewards._layout import TEXT, Planned, is_named
 from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import Sides, find_relations
+from datagen.rewards._web_colors import SAME
 from datagen.rewards._words import name_many
 
 
@@ -38,18 +39,24 @@ def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Pla
 def _find_miscounted(claim: Claim, ours: Sequence[Planned]) -> str:
     """Say how many of a thing, or of those in one colour, are missing or too many."""
     wanted, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
-    found = sum(not claim.name or claim.name in thing.phrase.split() for thing in ours)
+    found = sum(not claim.name or _is_called(thing, claim.name) for thing in ours)
     return "" if found == wanted else f"expected {name_many(wanted, what)} in the plan, found {found}"
 
 
 def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:
     """Say which planned things lack an attribute: one with it is enough if others are claimed to be different."""
-    wrong = [thing.phrase for thing in ours if str(claim.value) not in thing.phrase.split()]
+    wrong = [thing.phrase for thing in ours if not _is_called(thing, str(claim.value))]
     about = (claim.kind, claim.subject, claim.name)
     same = [other for other in claims if (other.kind, other.subject, other.name) == about]
     if not wrong or (len(same) > 1 and len(wrong) < len(ours)):
         return ""
     return f"expected every {claim.subject} {claim.value} in the plan, found {', '.join(wrong)}"
+
+
+def _is_called(thing: Planned, value: str) -> bool:
+    """Say whether the phrase of a planned thing has an attribute's words, one after the other, or its other name."""
+    phrase = f" {' '.join(thing.phrase.split())} "
+    return f" {value} " in phrase or f" {SAME.get(value, value)} " in phrase
 
 
 def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Planned], sides: Sides) -> str:

@@ -19,6 +19,7 @@ from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._relations import SQUARE, Box, Sides, to_pixels
 from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections
 from datagen.rewards._words import name_many
 
@@ -35,8 +36,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "no count claim")
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown({claim.subject for claim in claims}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     found = tools.detect(sample.image)
     kept = drop_doubles(found, sides_of(sample))
     counts = {claim.subject: sum(thing.label == claim.subject for thing in kept) for claim in claims}

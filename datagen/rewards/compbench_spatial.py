@@ -22,6 +22,7 @@ from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._relations import RELATIONS, SQUARE, Box, Sides, measure_overlap, to_pixels
 from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections
 
 TARGET: Modality = "image"
@@ -32,17 +33,27 @@ LEAST = 0.5
 """Least score of a claim that is worth anything."""
 
 
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the relation claims of a prompt; none if the rule does not fit one of them."""
+    mine = [claim for claim in claims if claim.kind == "relation"]
+    return [] if any(map(_is_unsuited, mine)) else mine
+
+
+def _is_unsuited(claim: Claim) -> bool:
+    return claim.name not in RELATIONS or claim.subject == claim.value
+
+
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge every relation claim of the prompt on the boxes found in the sample's last image."""
     claims = [claim for claim in prompt.claims if claim.kind == "relation"]
     if not claims:
         return Verdict(None, "no relation claim")
-    if unsuited := [claim for claim in claims if claim.name not in RELATIONS or claim.subject == claim.value]:
+    if unsuited := [claim for claim in claims if _is_unsuited(claim)]:
         return Verdict(None, f"T2I-CompBench's rule cannot judge {unsuited[0]}")
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown({name for claim in claims for name in (claim.subject, str(claim.value))}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     things = tools.detect(sample.image)
     sides = sides_of(sample)
     scores, reasons = zip(*(_judge(claim, things, sides) for claim in claims), strict=True)

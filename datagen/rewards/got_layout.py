@@ -13,7 +13,9 @@ Not covered: relations beyond four; a phrase that stands for several things.
 
 from __future__ import annotations
 
-from datagen.records import Modality, Prompt, Sample, Verdict
+from collections.abc import Sequence
+
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import read_layout
 from datagen.rewards._layout_claims import find_claim_fault
 from datagen.rewards._relations import RELATIONS
@@ -25,9 +27,14 @@ TARGET: Modality = "text"
 JUDGES = frozenset({"count", "relation"})
 
 
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims of a prompt that boxes decide: numbers, and the four relations."""
+    return [c for c in claims if c.kind == "count" or (c.kind == "relation" and c.name in RELATIONS)]
+
+
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the layout in the `think` segment of a sample against the count and relation claims of its prompt."""
-    claims = [c for c in prompt.claims if c.kind == "count" or (c.kind == "relation" and c.name in RELATIONS)]
+    claims = own_claims(prompt.claims)
     if not claims:
         return Verdict(None, "no count claim, and no relation claim that boxes decide")
     thought = find_thought(sample)
