@@ -15,6 +15,7 @@ something else than was meant.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import struct
@@ -124,6 +125,11 @@ def clean_stored(image: bytes) -> bytes:
     if clean != image and not (image.startswith(SIGNATURE) and clean == _drop_metadata(image, _read_chunks(image))):
         raise PictureError("an image is not upright RGB of 8 bits: scorers saw another one than readers of the dataset")
     return clean
+
+
+def hash_image(image: bytes) -> str:
+    """Return the SHA-256 of an image's file in hexadecimal: what the dataset's column `image_sha256` says of it."""
+    return hashlib.sha256(image).hexdigest()
 
 
 def read_size(image: bytes) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import unicodedata
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
 from datagen.export._tables import Columns, Nested
-from datagen.pictures import check_png
+from datagen.pictures import check_png, hash_image
 from datagen.records import Prompt, Sample, Score, hash_of
 from datagen.weighting import Policy, RewardRow, Weight
 
@@ -150,11 +149,6 @@ def columns_of(items: Sequence[ExportItem], scorers: Sequence[str], policy: Poli
         "receipt": _pack_receipts(items, policy),
         "provenance": [provenance] * len(items),
     }
-
-
-def hash_image(image: bytes) -> str:
-    """Return what the column `image_sha256` says of an image."""
-    return hashlib.sha256(image).hexdigest()
 
 
 def pack_json(value: Any) -> str:

@@ -58,7 +58,7 @@ def _read_dataset(folder: Path) -> Iterator[Picture]:
 
     columns = ["id", "prompt", "images", "passed"]
     for path in sorted((folder / "data").glob("*.parquet")):
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
             for batch in parquet.iter_batches(64, columns=columns, use_threads=False):
                 for row in batch.to_pylist():
                     if row["passed"] is not False and row["images"]:
