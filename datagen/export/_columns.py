@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.addresses import hide_addresses, without_addresses
 from datagen.errors import RunError
-from datagen.export._images import check_png
 from datagen.export._tables import Columns, Nested
+from datagen.pictures import check_png, hash_image
 from datagen.records import Prompt, Sample, Score, hash_of
 from datagen.weighting import Policy, RewardRow, Weight
 
@@ -50,7 +50,8 @@ def dataset_features(scorers: Sequence[str]) -> Features:
 
     Rewards are in [0, 1] or null where nothing could be scored; weights are >= 0; `settings`, `receipt` and
     `provenance` are JSON text. `source` says whether a template or a rewrite (in which style) made the words of the
-    prompt, `caption` is what a scorer had the last image described with, null where none did. Raises RunError if two
+    prompt, `caption` is what a scorer had the last image described with, null where none did. `image_sha256` holds the
+    SHA-256 of each file under `images`, in hexadecimal. Raises RunError if two
     scorers would share a column.
     """
     from datasets import Features, Image, List, Value
@@ -66,6 +67,7 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             "claims": List({"kind": text, "subject": text, "name": text, "value": text}),
             "segments": List({"kind": text, "role": text, "text": text, "image": Value("int32")}),
             "images": List(Image()),
+            "image_sha256": List(text),
             "caption": text,
             **rewards,
             **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
@@ -129,6 +131,9 @@ def columns_of(
         "level": [prompt.level for prompt in prompts],
         "claims": _nest_claims(prompts),
         **_nest_segments(samples),
+        "image_sha256": [
+            [hash_image(part.image) for part in each.segments if part.kind == "image"] for each in samples
+        ],
         **_judge_columns(items, scorers, str if addresses else hide_addresses),
         "text_reward": [reward.text for reward in rewards],
         "image_reward": [reward.image for reward in rewards],

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
+from datagen.pictures import PictureError, to_png
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import score_once
 from datagen.pipeline._watch import Watch
@@ -78,7 +79,9 @@ def _read_line(line: str, where: str, folder: Path) -> Canary:
         raise ConfigError(f"not JSON: {line[:60]!r}", where=where) from error
     marked = load_model(Document(where, data), _Line)
     try:
-        image = (folder / marked.image).read_bytes()
+        image = to_png((folder / marked.image).read_bytes())
+    except PictureError as error:
+        raise ConfigError(f"{marked.image!r}: {error}", where=where, hint="any common format will do") from error
     except OSError as error:
         raise ConfigError(f"no image {marked.image!r}", where=where, hint="it stands beside the file") from error
     marks = {Claim(each.kind, each.subject, each.name, each.value): each.holds for each in marked.claims}

@@ -13,7 +13,7 @@ from typing import Any
 from datagen.addresses import without_addresses
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline._run import Run
-from datagen.pipeline._shards import ask_backend, list_requests
+from datagen.pipeline._shards import accept_sample, ask_backend, list_requests
 from datagen.pipeline._unreached import Unreached
 from datagen.pipeline._views import read_rows
 from datagen.pipeline._work import count_planned
@@ -136,7 +136,10 @@ def make_again(run: Run, found: Found) -> list[str]:
     if found.sample is None:
         what = found.failures[0].error if found.failures else "it was not made yet"
         raise RunError(f"there is no such sample: {what}", where=f"{found.prompt.id}-{found.candidate:02d}")
-    answer = next(ask_backend(run, [list_requests(run, [found.prompt])[found.candidate]]), None)
+    request = list_requests(run, [found.prompt])[found.candidate]
+    answer = next(ask_backend(run, [request]), None)
+    if isinstance(answer, Sample):
+        answer = accept_sample(request, answer)
     if not isinstance(answer, Sample):
         return [f"it failed this time: {answer.error if answer else 'no answer'}"]
     different = []

@@ -86,6 +86,8 @@ def _check_finished(run: Run, watch: Watch) -> None:
     if jobs := find_jobs(run, "both", watch).jobs:
         hint = f"`datagen build` goes on with it; `datagen status {where}` shows how far it is"
         raise RunError(f"is not finished: {len(jobs)} of its shards lack samples or scores", where=where, hint=hint)
+    for shard in run.folder.list_shards("samples"):
+        run.folder.prove_samples(shard)
 
 
 def _check_current(run: Run, dataset: Dataset) -> None:

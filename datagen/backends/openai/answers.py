@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from datagen.backends._pictures import from_base64, from_data_url, to_png
+from datagen.backends._pictures import from_base64, from_data_url
 from datagen.chat import MARKERS, Reply, Token, set_thought_aside
+from datagen.pictures import to_png
 from datagen.records import Segment
 
 _THINK_TAGS = re.compile(r"</?think>")
@@ -159,5 +160,5 @@ def _say(text: str) -> Segment:
 def _draw(text: str, is_url: bool = True) -> Segment:
     try:
         return Segment("image", "image", image=to_png(from_data_url(text) if is_url else from_base64(text)))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise AnswerError(str(error)) from error

@@ -6,7 +6,6 @@ messages; the sampling spec is `datagen.chat.Sampling`.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from datagen.backends.embedded.checkpoint_io import has_codec
 from datagen.backends.vllm.options import VllmOptions
 from datagen.chat import Message, Sampling
 from datagen.errors import BackendError
+from datagen.pictures import read_image
 
 
 class Engine:
@@ -89,12 +89,10 @@ def to_params(spec: Sampling, thinking_tokens: int = 0) -> Any:
 
 
 def _to_message(message: Message) -> dict[str, Any]:
-    from PIL import Image
-
     if all(not part.image for part in message.parts):
         return {"role": message.role, "content": "".join(part.text for part in message.parts)}
     parts: list[dict[str, Any]] = [
-        {"type": "image_pil", "image_pil": Image.open(io.BytesIO(part.image)).convert("RGB")}
+        {"type": "image_pil", "image_pil": read_image(part.image)}
         if part.image
         else {"type": "text", "text": part.text}
         for part in message.parts
