@@ -160,8 +160,10 @@ def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Fail
 def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     """Write what was drawn (None: read it back) and, if the job says so, score it and write the scores.
 
-    Order matters for a kill: failures stand before the file that makes a stage count as done.
+    Order matters for a kill: failures stand before the file that makes a stage count as done. Raises RunError when the
+    folder is no longer this run's.
     """
+    run.require_same()
     folder = run.folder
     if drawn is not None:
         folder.remove_shard("scores", job.shard)
