@@ -43,6 +43,7 @@ IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the be
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
 FolderOption = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run folder [outputs/<name>].")]
 WorkersOption = Annotated[int | None, typer.Option(min=0, max=256, help="Scoring processes; 0 scores in this one.")]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Go on although a module or model file changed.")]
 ModelsOption = Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one for each GPU].")]
 
 
@@ -71,13 +72,14 @@ def build(
     run: FolderOption = None,
     workers: WorkersOption = None,
     models: ModelsOption = None,
+    keep: KeepOption = False,
 ) -> None:
     """Make a dataset from a recipe, or go on where it stopped: prompts, samples, scores, weights, dataset, report."""
     from datagen.console import Board
     from datagen.pipeline import build_run
     from datagen.runners.local import make_runner
 
-    opened = _create(recipe, set_, run)
+    opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
         result = build_run(opened, make_runner(workers, models), board)
@@ -85,27 +87,31 @@ def build(
 
 
 @app.command()
-def prompts(recipe: RecipeArg = "quickstart", set_: SetOption = None, run: FolderOption = None) -> None:
+def prompts(
+    recipe: RecipeArg = "quickstart", set_: SetOption = None, run: FolderOption = None, keep: KeepOption = False
+) -> None:
     """Write the prompts of a recipe with their claims, and nothing else."""
     from datagen.console import Board, print_facts
     from datagen.pipeline import plan_stage
 
-    opened = _create(recipe, set_, run)
+    opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board() as board:
         counts = plan_stage(opened, board)
     print_facts({**counts, "written to": f"{opened.folder}/prompts/"})
 
 
 @app.command()
-def generate(run: RunArg, workers: WorkersOption = None, models: ModelsOption = None) -> None:
+def generate(run: RunArg, workers: WorkersOption = None, models: ModelsOption = None, keep: KeepOption = False) -> None:
     """Make the samples that a run still lacks."""
     from datagen.console import Board
-    from datagen.pipeline import open_run, run_jobs
+    from datagen.pipeline import open_run, run_jobs, settle_makers
     from datagen.runners.local import make_runner
 
     opened = open_run(run)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
+        if keep:
+            settle_makers(opened, ("samples",), keep=True)
         run_jobs(opened, "generate", make_runner(workers, models), board)
 
 
@@ -117,6 +123,7 @@ def score(
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Score everything anew.")] = False,
     workers: WorkersOption = None,
+    keep: KeepOption = False,
 ) -> None:
     """Score the samples that have no scores yet; with --set or --again, all of them."""
     from datagen.console import Board
@@ -124,7 +131,7 @@ def score(
     from datagen.runners.local import make_runner
 
     with Board() as board:
-        opened = rescore_run(run, set_ or [], again, make_runner(workers), board)
+        opened = rescore_run(run, set_ or [], again, make_runner(workers), board, keep=keep)
     typer.echo(f"next: datagen weigh {opened.folder}; datagen export {opened.folder}; datagen report {opened.folder}")
 
 
@@ -339,13 +346,14 @@ def geneval(
         typer.echo(json.dumps(metadata))
 
 
-def _create(recipe: str, overrides: list[str] | None, folder: str | None) -> Run:
+def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: bool) -> Run:
     from datagen.config import load_recipe
     from datagen.pipeline import create_run
 
     loaded = load_recipe(recipe, overrides or [])
     sets = "".join(f" --set {shlex.quote(change)}" for change in overrides or [])
-    return create_run(loaded, folder or f"outputs/{loaded.name}", f"datagen build {shlex.quote(recipe)}{sets}")
+    command = f"datagen build {shlex.quote(recipe)}{sets}"
+    return create_run(loaded, folder or f"outputs/{loaded.name}", command, keep=keep)
 
 
 def _print_result(run: Run, result: BuildResult) -> None:

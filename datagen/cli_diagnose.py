@@ -34,6 +34,7 @@ def diagnose(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=0, max=256, help="Scoring processes.")] = None,
     models: Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one for each GPU].")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Go on although a module or model file changed.")] = False,
 ) -> None:
     """Find where a model fails: pass@1, pass@n and reward of every skill at every level, and what they mean."""
     from datagen.console import print_diagnosis, print_line
@@ -43,7 +44,7 @@ def diagnose(
     else:
         given = f"--prompts {prompts}" + (f" --candidates {candidates}" if candidates else "")
         command = shlex.join(["datagen", "diagnose", recipe, *(f"--set={change}" for change in set_ or [])])
-        made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models)
+        made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models, keep)
     file = out or place
     _write(file, made)
     print_diagnosis(made)
@@ -60,6 +61,7 @@ def _probe(
     command: str,
     workers: int | None,
     models: int | None,
+    keep: bool,
 ) -> tuple[Diagnosis, Path]:
     from datagen.config import load_recipe
     from datagen.console import Board
@@ -67,7 +69,7 @@ def _probe(
     from datagen.runners.local import make_runner
 
     recipe = probe_recipe(load_recipe(word, changes), prompts, candidates)
-    opened = create_run(recipe, folder or f"outputs/{recipe.name}", command)
+    opened = create_run(recipe, folder or f"outputs/{recipe.name}", command, keep=keep)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
         plan_stage(opened, board)

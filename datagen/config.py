@@ -35,10 +35,20 @@ VIEW_KEYS = frozenset(
     | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses"}
 )
 """Keys that can change at any time without making a prompt, a sample or a score again."""
+PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
+"""Keys that decide the prompts, beside the files that `PATH_KEYS` name."""
+SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend")
+"""Keys that decide the samples of given prompts; with `adapt`, the detector does too."""
+SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
+"""Keys that decide the scores of given samples."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
 FILE_KEYS = (*((key,) for key in PATH_KEYS), ("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction"))
 """Where a recipe names files, by the path of each key."""
+
+
+Makers = Mapping[str, Mapping[str, str]]
+"""By `prompts`, `samples` and `scores`: what makes them beside the recipe (modules, model files), with its hash."""
 
 
 class Choice(BaseModel):
@@ -317,14 +327,32 @@ def _name_file(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) else value
 
 
-def fingerprint_of(recipe: Recipe, files: Mapping[str, str]) -> str:
-    """Return the hash of what decides prompts, samples and scores: the data keys and the content hash of each file.
+def fingerprint_of(recipe: Recipe, files: Mapping[str, str], makers: Makers | None = None) -> str:
+    """Return the hash of what decides prompts, samples and scores: the data keys, each file's and each maker's content.
 
-    A key that is not set has no part in it, so that a new kind of key leaves old runs as they are.
+    A key that is not set has no part in it, so that a new kind of key leaves old runs as they are; nor have makers
+    where there are none.
     """
     kept = recipe.to_dict().items()
     data = {key: value for key, value in kept if key not in VIEW_KEYS | set(PATH_KEYS) and value is not None}
-    return hash_of(data, sorted(files.values()))
+    code = {stage: dict(hashes) for stage, hashes in (makers or {}).items() if hashes}
+    return hash_of(data, sorted(files.values()), *([code] if code else []))
+
+
+def stage_marks(recipe: Recipe, files: Mapping[str, str], makers: Makers) -> dict[str, str]:
+    """Return the mark of prompts, samples and scores: a hash of what decides each, and of the mark before it.
+
+    So prompts are the same whatever draws them, and other scorers leave the mark of the samples as it is.
+    """
+    data = {key: value for key, value in recipe.to_dict().items() if value is not None}
+    rewriter = ["backend"] if recipe.expand is not None and not recipe.expand.get("backend") else []
+    seen = ["detector"] if recipe.adapt is not None else []
+    stages = {"prompts": [*PROMPT_KEYS, *rewriter], "samples": [*SAMPLE_KEYS, *seen], "scores": [*SCORE_KEYS]}
+    marks: dict[str, str] = {}
+    before: object = sorted(files.values())
+    for stage, keys in stages.items():
+        before = marks[stage] = hash_of(before, {key: data[key] for key in keys if key in data}, makers.get(stage, {}))
+    return marks
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import importlib.util
 import pkgutil
+from collections.abc import Iterator
+from pathlib import Path, PurePath
 from types import ModuleType
 
 from datagen.errors import PluginError, did_you_mean
@@ -41,3 +45,70 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     if not hasattr(module, needs):
         raise PluginError(f"{family} {word!r} has no `{needs}`", where=name, hint=f"define `{needs}` in that module")
     return module
+
+
+_OURS = Path(__file__).resolve().parent
+_INSTALLED = ("site-packages", "dist-packages")
+_CODE = (".py", ".so", ".pyd")
+
+
+def list_sources(word: str) -> dict[str, Path]:
+    """Return the files of a module of the user's own, and of all that it imports from the same project, by their path.
+
+    Paths are relative to the folder that the module's package is found in. Imports are read, not run: those inside
+    functions count too, and what is imported by a computed name or read as data does not. A shipped word has no files
+    here: the version of datagen stands for it. Of an installed module, its own package counts alone.
+    """
+    if "." not in word:
+        return {}
+    try:
+        spec = importlib.util.find_spec(word)
+    except (ImportError, ValueError):
+        spec = None  # it is named in the options of another plugin, which says what is wrong with it
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return {}
+    file = Path(spec.origin).absolute()
+    root = file.parents[word.count(".") + (file.stem == "__init__")]
+    found: dict[str, Path] = {}
+    waiting = [word]
+    while waiting:
+        name = waiting.pop()
+        if root.name in _INSTALLED and name.split(".")[0] != word.split(".")[0]:
+            continue
+        for path in _find_files(root, name):
+            label = path.relative_to(root).as_posix()
+            if label not in found and not path.resolve().is_relative_to(_OURS):
+                found[label] = path
+                waiting += _list_imports(path, label)
+    return dict(sorted(found.items()))
+
+
+def _find_files(root: Path, name: str) -> Iterator[Path]:
+    """Yield the file of a module below a folder and those of the packages around it, as far as they are there."""
+    parts = name.split(".")
+    for count in range(1, len(parts) + 1):
+        place = root.joinpath(*parts[:count])
+        if (package := place / "__init__.py").is_file():
+            yield package
+        elif count == len(parts) and place.parent.is_dir():
+            yield from (path for path in sorted(place.parent.glob(f"{place.name}.*")) if path.suffix in _CODE)
+
+
+def _list_imports(path: Path, label: str) -> list[str]:
+    """Return the names that a Python file imports; a name from a package may be a module of it or not."""
+    if path.suffix != ".py":
+        return []
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return []  # a file that is imported nowhere yet; its own hash counts all the same
+    package = PurePath(label).parent.parts
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            whole = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            names += [whole, *(f"{whole}.{alias.name}" for alias in node.names if alias.name != "*")]
+    return [name.strip(".") for name in names if name.strip(".")]

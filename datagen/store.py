@@ -8,16 +8,20 @@ A local file is written beside its place, flushed to disk and renamed; on an obj
 `s3://bucket/run`) it is one put. So a kill leaves a whole file or none, and workers never share one. The same records
 give the same bytes. See one: `ls outputs/quickstart`, `datagen status quickstart`.
 
+The first line of a file, and the metadata of a parquet file, say in `made_by` which recipe made it, by a hash; a folder
+that is told which marks are its own (`marks`) takes no other for its own.
+
 Not covered: several machines that append to one file (no stage does).
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,9 +46,28 @@ SUFFIXES: dict[Stage, str] = {
     "scores": "jsonl",
     "failures": "jsonl",
 }
+MADE_BY = "made_by"
+"""The first field of a file's first line, or the key in a parquet file's metadata, that says which recipe made it.
+
+The other lines are without it, so that two runs can be compared line by line.
+"""
+MARKED_AS: dict[Stage, str] = {
+    "prompts": "prompts",
+    "rewrites": "prompts",
+    "samples": "samples",
+    "scores": "scores",
+    "failures": "samples",
+}
+"""Which of the three marks of a run the files of a stage carry."""
+Marks = Mapping[str, Sequence[str]]
+"""By `prompts`, `samples` and `scores`: the marks of files that are a run's own; it writes the last one.
+
+Among them may be `""`: files that were written before there were marks.
+"""
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
+_MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
 MEND = "delete that file and build again: that shard alone is made again"
 _SEEN = {"datagen.pictures": "upright RGB"}
 """What a file of samples says whose pictures were all taken in by `datagen.pictures`; older files do not."""
@@ -52,25 +75,36 @@ _SEEN = {"datagen.pictures": "upright RGB"}
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A shard file that is there and cannot be right: where, and what is wrong with it."""
+    """A shard file that is there and cannot be right: where, and what is wrong with it.
+
+    `is_foreign`: it is whole, and another recipe made it. Such a file is never written over.
+    """
 
     stage: Stage
     shard: int
     where: str
     what: str
+    is_foreign: bool = False
+
+    def refuse(self) -> RunError:
+        """Return the error that says so."""
+        again = "`datagen score RUN --again` scores all anew, or " if self.stage == "scores" else ""
+        hint = f"{again}move that file away: its shard alone is made again; another recipe goes to a --run of its own"
+        return RunError(self.what, where=self.where, hint=hint)
 
 
 class RunFolder:
-    """Reads and writes the files of one run, local or on an object store. Holds no state but the address.
+    """Reads and writes the files of one run, local or on an object store. Holds the address and the marks alone.
 
-    Files of samples, nearly all of a run's bytes, carry a check sum for each page, which is verified whenever they are
-    read. Lines of JSON carry none: they are there to be read, compared and mended by hand.
+    With `marks`, what is written carries them, and a file that carries others is not read but refused. Files of
+    samples, nearly all of a run's bytes, carry a check sum for each page, which is verified whenever they are read.
+    Lines of JSON carry none: they are there to be read, compared and mended by hand.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, marks: Marks | None = None) -> None:
         from fsspec.core import url_to_fs
 
-        self.address = str(path)
+        self.address, self.marks = str(path), marks
         try:
             self._fs, self._root = url_to_fs(self.address)
         except (ImportError, ValueError) as error:
@@ -118,15 +152,36 @@ class RunFolder:
         return len(left)
 
     def find_damage(self, stage: Stage, shards: Iterable[int]) -> list[Damage]:
-        """Look at the ends of shard files (a few reads each, nothing decoded) and return those that were cut."""
+        """Look at the ends of shard files (a few reads each, no record decoded) and return those that are not right.
+
+        These are files that were cut, and those of another recipe.
+        """
         found = []
         for shard in shards:
             check = _check_parquet if SUFFIXES[stage] == "parquet" else _check_jsonl
             with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
                 what = check(file)
+                foreign = False
+                if not what and self.marks is not None:
+                    what, foreign = self._look_at_mark(stage, file)
             if what:
-                found.append(Damage(stage, shard, self.where(stage, shard), what))
+                found.append(Damage(stage, shard, self.where(stage, shard), what, foreign))
         return found
+
+    def _look_at_mark(self, stage: Stage, file: Any) -> tuple[str, bool]:
+        """Say what is wrong with the mark of an open file, and whether it is another's; an empty file is anybody's."""
+        mark, fault = _read_parquet_mark(file) if SUFFIXES[stage] == "parquet" else (_read_line_mark(file), "")
+        if mark is None or self._is_own(stage, mark):
+            return fault, False
+        return self._tell_foreign(stage, mark, _describe(stage, file)), True
+
+    def _is_own(self, stage: Stage, mark: str) -> bool:
+        return self.marks is None or mark in self.marks[MARKED_AS[stage]]
+
+    def _tell_foreign(self, stage: Stage, mark: str, about: str = "") -> str:
+        says = f"was made by another recipe: {mark}" if mark else "does not say which recipe made it"
+        own = f"; {stage} of this run carry {self.marks[MARKED_AS[stage]][-1]}" if self.marks else ""
+        return f"{says}{f' ({about})' if about else ''}{own}"
 
     def remove_shard(self, stage: Stage, shard: int) -> None:
         """Delete one shard file if it is there."""
@@ -155,6 +210,7 @@ class RunFolder:
         import pyarrow.parquet as pq
 
         table = pa.Table.from_pylist([_row_of(sample) for sample in samples], schema=_schema())
+        table = table.replace_schema_metadata({**_SEEN, **self._mark("samples")})
         buffer = io.BytesIO()
         pq.write_table(
             table,
@@ -223,6 +279,26 @@ class RunFolder:
                 return int(pq.read_metadata(file).num_rows)
         except (pa.ArrowException, OSError) as error:
             raise RunError(f"damaged: {_first_line(error)}", where=where, hint=MEND) from error
+
+    def digest(self, stage: Stage, shard: int) -> str:
+        """Return a hash of a shard file: of all of a file of lines; of a parquet file's size and footer alone.
+
+        The footer holds size and place of every column and the least and greatest id, so other samples have another.
+        """
+        if SUFFIXES[stage] != "parquet":
+            return hashlib.sha256(self._read_file(stage, shard)).hexdigest()
+        with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _TAIL_BYTES))
+            return hashlib.sha256(b"%d " % size + file.read()).hexdigest()
+
+    def read_head(self, name: str, size: int = _TAIL_BYTES) -> bytes:
+        """Return the first bytes of a file such as `report.html`, none if it is not there."""
+        try:
+            with self._fs.open(self._at(name), "rb") as file:
+                return bytes(file.read(size))
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
 
     def has(self, name: str) -> bool:
         """Say whether a file such as `report.html` is there."""
@@ -305,12 +381,18 @@ class RunFolder:
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
+    def _mark(self, stage: Stage) -> dict[str, str]:
+        """Return what a record of a stage says of who made it; nothing in a folder without marks."""
+        return {MADE_BY: self.marks[MARKED_AS[stage]][-1]} if self.marks is not None else {}
+
     def _write_lines(self, stage: Stage, shard: int, records: Iterable[Any]) -> None:
         import jsonlines
 
-        buffer = io.StringIO()
+        buffer, mark = io.StringIO(), self._mark(stage)
         with jsonlines.Writer(buffer, dumps=_pack) as writer:
-            writer.write_all(record.to_dict() for record in records)
+            for record in records:
+                writer.write({**mark, **record.to_dict()})
+                mark = {}
         self.write_file(_shard_name(stage, shard), buffer.getvalue().encode())
 
     def _read_lines(self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record]) -> Iterator[Record]:
@@ -322,6 +404,10 @@ class RunFolder:
             if content and not content.endswith(b"\n"):
                 raise ValueError("the last line is cut")
             for line in jsonlines.Reader(io.StringIO(content.decode())):
+                mark = line.pop(MADE_BY, "")
+                if (number == 1 or mark) and not self._is_own(stage, mark):
+                    what = self._tell_foreign(stage, mark)
+                    raise Damage(stage, shard, f"{self.where(stage, shard)}:{number}", what, True).refuse()
                 yield make(line)
                 number += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -336,6 +422,10 @@ class RunFolder:
         content = self._read_file("samples", shard)
         try:
             with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+                mark = (file.metadata.metadata or {}).get(MADE_BY.encode(), b"").decode()
+                if not self._is_own("samples", mark):
+                    what = self._tell_foreign("samples", mark)
+                    raise Damage("samples", shard, self.where("samples", shard), what, True).refuse()
                 table = file.read(use_threads=False)  # a thread over a Python file can abort the process at its exit
             if table.schema != _schema():
                 raise ValueError("its columns are not those of samples")
@@ -404,6 +494,47 @@ def _check_jsonl(file: Any) -> str:
     except ValueError:
         return "its last line is not JSON"
     return "" if b"\0" not in body else "it holds zero bytes"
+
+
+def _read_parquet_mark(file: Any) -> tuple[str | None, str]:
+    """Return the mark of an open parquet file; None and what is wrong with it if its footer cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file.seek(0)
+    try:
+        return (pq.read_metadata(file).metadata or {}).get(MADE_BY.encode(), b"").decode(), ""
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return None, _first_line(error)
+
+
+def _read_line_mark(file: Any) -> str | None:
+    """Return the mark in the first line of an open file; None of a file without lines."""
+    file.seek(0)
+    head = file.read(64)
+    found = _MARK.match(head)
+    return found[1].decode() if found else "" if head else None
+
+
+def _describe(stage: Stage, file: Any) -> str:
+    """Say in a few words what an open file holds, so that a person sees whose it is: a seed, an engine, scorers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file.seek(0)
+    records: list[Any] = []
+    try:
+        if SUFFIXES[stage] == "parquet":
+            with pq.ParquetFile(file) as opened:
+                batches = opened.iter_batches(1, columns=["engine", "mode"], use_threads=False)
+                records = next(batches).to_pylist() if opened.metadata.num_rows else []
+        else:
+            records = [json.loads(line) for line in file.read(_TAIL_BYTES).splitlines()[:16]]
+    except (pa.ArrowException, OSError, ValueError):
+        return ""  # what it holds cannot be told; that it is another's is known
+    keys = {"prompts": ("seed",), "samples": ("engine", "mode"), "scores": ("name",)}.get(stage, ())
+    values = {key: dict.fromkeys(str(each[key]) for each in records if key in each) for key in keys}
+    return ", ".join(f"{key} {' and '.join(said)}" for key, said in values.items() if said)
 
 
 def _schema() -> pyarrow.Schema:

@@ -16,7 +16,7 @@ from datagen.pipeline._doctor import Finding, examine_recipe
 from datagen.pipeline._estimate import Estimate, estimate_run
 from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, mark_sample, read_status, save_image
 from datagen.pipeline._prompts import plan_stage
-from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run
+from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
 from datagen.pipeline._views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline._warnings import check_recipe, list_warnings
@@ -67,5 +67,6 @@ __all__ = [
     "run_shard",
     "save_image",
     "score_by",
+    "settle_makers",
     "weigh_run",
 ]

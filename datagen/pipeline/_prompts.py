@@ -22,12 +22,14 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     """Write the prompt shards that are missing or damaged and return the counts: prompts, shards, drawn, refused.
 
     The plan is drawn again from the start if one shard is missing, and only that shard is written: the same recipe
-    gives the same plan. Raises ConfigError when no prompt is left.
+    gives the same plan. Raises ConfigError when no prompt is left, RunError for a shard of another recipe.
     """
     folder, notes = run.folder, run.folder.read_notes()
     there = folder.list_shards("prompts")
     damaged = {damage.shard: damage for damage in folder.find_damage("prompts", there)}
     for damage in damaged.values():
+        if damage.is_foreign:
+            raise damage.refuse()
         watch.say(f"{damage.where} is damaged ({damage.what}): drawn again")
     finished = set(there) - set(damaged)
     plan = notes.get("plan")

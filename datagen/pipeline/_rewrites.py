@@ -66,7 +66,11 @@ class Recorder:
 
     def _read(self, batch: int) -> list[Rewrite]:
         folder = self._run.folder
-        if batch not in folder.list_shards("rewrites") or folder.find_damage("rewrites", [batch]):
+        if batch not in folder.list_shards("rewrites"):
+            return []
+        for damage in folder.find_damage("rewrites", [batch]):
+            if damage.is_foreign:
+                raise damage.refuse()
             return []
         return folder.read_rewrites(batch)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +10,25 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from datagen.chat import ChatEngine, ChatRequest, Reply
-from datagen.config import PATH_KEYS, VIEW_KEYS, Choice, Recipe, changed_keys, fingerprint_of, make_recipe
+from datagen.config import (
+    PATH_KEYS,
+    SCORE_KEYS,
+    VIEW_KEYS,
+    Choice,
+    Export,
+    Recipe,
+    changed_keys,
+    fingerprint_of,
+    make_recipe,
+    stage_marks,
+)
 from datagen.diagnose import Allocation, Allotment, allocate, load_diagnosis
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
 from datagen.export import ViewPlan
 from datagen.pipeline._checks import NEEDS, check_plugins, check_views, name_model
+from datagen.pipeline._makers import find_changes, list_makers, read_versions
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.expanded import ExpandOptions
@@ -28,15 +39,16 @@ from datagen.rewards._drawing import make_draw
 from datagen.rewards._ocr import LateReader
 from datagen.rewards._rewarder import Rewarder, make_rewarder
 from datagen.rewards._tools import Tools, make_tools
-from datagen.store import RunFolder
+from datagen.store import SUFFIXES, Marks, RunFolder
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
 from datagen.weighting import Policy
 
-PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", "rapidocr", "onnxruntime")
-"""Packages whose versions a run notes: what can change pictures, scores or files."""
 OUTPUTS = "outputs"
 """Folder of runs that are given by name."""
-SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
+NOTED = ("plan", "expansion", "screened", "canaries")
+"""What stages note in run.yaml; it stays when the recipe is noted again."""
+STAGES = ("prompts", "samples", "scores")
+"""What carries a mark of its own, each made from the one before."""
 
 
 class Backend(Protocol):
@@ -50,13 +62,21 @@ class Backend(Protocol):
 
 
 class Run:
-    """A recipe and its folder. Travels to other processes as these two; everything loaded stays where it is."""
+    """A recipe and its folder, with the marks of its files. Travels to other processes as these three.
 
-    def __init__(self, recipe: Recipe, address: str) -> None:
-        self.recipe, self.folder = recipe, RunFolder(address)
+    Everything loaded stays where it is.
+    """
 
-    def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str]]:
-        return Run, (self.recipe, self.folder.address)
+    def __init__(self, recipe: Recipe, address: str, marks: Marks | None = None) -> None:
+        self.recipe, self.folder = recipe, RunFolder(address, marks)
+
+    def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str, Marks | None]]:
+        return Run, (self.recipe, self.folder.address, self.folder.marks)
+
+    @cached_property
+    def makers(self) -> dict[str, dict[str, str]]:
+        """The hashes of the modules and model files that the recipe names, as they are now."""
+        return list_makers(self.recipe)
 
     @cached_property
     def backend(self) -> Backend:
@@ -217,6 +237,16 @@ class Run:
             return None
         return Screen.from_options(load_model(Document("screen", self.recipe.screen), ScreenOptions))
 
+    def require_same(self) -> None:
+        """Raise RunError if the folder was deleted, or became another run's, since this run was opened to make it."""
+        if self.folder.marks is None:
+            return
+        notes = self.folder.read_notes() if self.folder.exists() else {}
+        if notes.get("marks") != self.folder.marks:
+            what = "became the run of another recipe" if notes else "was deleted, or lost its run.yaml,"
+            hint = "nothing more is written there; start again with a --run of its own"
+            raise RunError(f"{what} while it was being made", where=str(self.folder), hint=hint)
+
     def read_plan(self) -> dict[str, int]:
         """Return the counts of the finished prompt stage; raises RunError when it has not been finished."""
         plan = self.folder.read_notes().get("plan")
@@ -243,31 +273,129 @@ def _build(family: str, choice: Choice) -> Any:
     return load_plugin(family, choice.name, "build").build(choice.options)
 
 
-def create_run(recipe: Recipe, address: str, command: str = "datagen build") -> Run:
+def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, keep: bool = False) -> Run:
     """Open the run of a recipe at an address, new or begun before, after checking all that can be checked for free.
 
-    Raises RunError when the folder holds the run of another recipe: the message names the changed keys and a command
-    that works, built from `command`. Raises ConfigError or PluginError for what the recipe names.
+    Forms of the dataset that `datagen export --view` added stay as long as their folders are there.
+    Raises RunError when the folder holds the run of another recipe, or shards of one: the message names the changed
+    keys and a command that works, built from `command`; and where modules or model files changed, unless `keep`.
+    Raises ConfigError or PluginError for what the recipe names.
     """
     run = Run(recipe, address)
     check_plugins(run)
     files = _hash_files(run)
-    notes = {
+    notes: dict[str, Any] = {
         "name": recipe.name,
-        "fingerprint": fingerprint_of(recipe, files),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if _is_installed(name)},
+        "fingerprint": fingerprint_of(recipe, files, run.makers),
+        "versions": read_versions(),
         "files": files,
+        "makers": run.makers,
+        "marks": {stage: [mark] for stage, mark in stage_marks(recipe, files, run.makers).items()},
         "recipe": recipe.to_dict(),
     }
-    if run.folder.exists():
-        old = run.folder.read_notes()
-        _refuse_other(old, notes, address, command)
-        notes["versions"] = old.get("versions", notes["versions"])
-        notes |= {key: old[key] for key in ("plan", "expansion", "screened", "canaries") if key in old}
-        if old == notes:
-            return run
-    run.folder.write_notes(notes)
+    if not run.folder.exists():
+        run.folder.marks = notes["marks"]
+        _refuse_leftovers(run, command)
+        run.folder.write_notes(notes)
+        return run
+    old = run.folder.read_notes()
+    _refuse_other(old, recipe, files, address, command)
+    run.recipe = recipe = _remember_views(run, old)
+    notes |= {key: old[key] for key in ("versions", "makers", "marks", *NOTED) if key in old}
+    if "marks" not in old:
+        notes["marks"] = _mark_old(run, notes["marks"])
+    notes |= {"recipe": recipe.to_dict(), "fingerprint": fingerprint_of(recipe, files, notes["makers"])}
+    settled = _settle(run, notes, STAGES, keep, f"{command} --run {address}")
+    if old != settled:
+        run.folder.write_notes(settled)
+    run.folder.marks = settled["marks"]
     return run
+
+
+def settle_makers(run: Run, stages: Sequence[str], *, keep: bool = False, command: str = "") -> None:
+    """Make sure that some stages (of `STAGES`) are made by the modules and model files that they were begun with.
+
+    `keep` notes those that are here beside the former, so that files of both are the run's. Raises RunError naming what
+    changed, with commands that work; `command` is the one that is being done.
+    """
+    command = command or f"datagen build RECIPE --run {run.folder}"
+    notes = run.folder.read_notes()
+    settled = {**notes, "makers": notes.get("makers", run.makers)}
+    if "marks" not in notes:
+        marks = stage_marks(run.recipe, notes.get("files") or {}, settled["makers"])
+        settled["marks"] = _mark_old(run, {stage: [mark] for stage, mark in marks.items()})
+    settled = _settle(run, settled, stages, keep, command)
+    if settled != notes:
+        run.folder.write_notes(settled)
+    run.folder.marks = settled["marks"]
+
+
+def renew_scores(run: Run) -> None:
+    """Note the recipe as it is, and that all scores are made anew by what is here now: no others are the run's."""
+    notes = run.folder.read_notes()
+    makers = {**notes["makers"], "scores": run.makers["scores"]}
+    mark = stage_marks(run.recipe, notes.get("files") or {}, makers)["scores"]
+    run.folder.write_notes({**notes, "makers": makers, "marks": {**notes["marks"], "scores": [mark]}})
+    save_recipe(run)
+    run.folder.marks = {**notes["marks"], "scores": [mark]}
+
+
+def _mark_old(run: Run, marks: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return the marks of a run from before there were any: what carries none is its own from now on."""
+    run.folder.log("files without a mark of their recipe are this run's: it was begun before there were marks")
+    return {stage: ["", *own] for stage, own in marks.items()}
+
+
+def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: bool, command: str) -> dict[str, Any]:
+    """Return the notes under which some stages may be made; see `settle_makers`."""
+    changed = {stage: found for stage in stages if (found := find_changes(notes["makers"], run.makers, [stage]))}
+    if not changed:
+        return dict(notes)
+    what = ", ".join(dict.fromkeys(name for found in changed.values() for name in found))
+    if not keep:
+        address = str(run.folder)
+        again, go_on = f"datagen score {address} --again", command
+        if changed.keys() == {"scores"}:
+            hint = f"score it again:  {again}\nor, if it judges as before, keep the scores:  {go_on} --keep"
+        else:
+            hint = (
+                f"start another run with --run {_next_address(address)}\nor go on with parts of both:  {go_on} --keep"
+            )
+        raise RunError(f"what makes its {' and '.join(changed)} has changed: {what}", where=address, hint=hint)
+    makers = {**notes["makers"], **{stage: run.makers[stage] for stage in changed}}
+    marks = stage_marks(run.recipe, notes.get("files") or {}, makers)
+    own = {stage: [*(mark for mark in notes["marks"][stage] if mark != new), new] for stage, new in marks.items()}
+    run.folder.log(f"kept what was made before this changed: {what}")
+    fingerprint = fingerprint_of(run.recipe, notes.get("files") or {}, makers)
+    return {**notes, "makers": makers, "marks": own, "fingerprint": fingerprint}
+
+
+def _remember_views(run: Run, old: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with the forms of the dataset that were added to the run and lie in its folder."""
+    if not old["recipe"].get("exports"):
+        return run.recipe
+    noted = make_recipe(old["recipe"], where=f"{run.folder}/run.yaml").exports
+    kept: dict[str, Export] = {
+        name: each
+        for name, each in noted.items()
+        if name not in run.recipe.exports and run.folder.has(f"exports/{name}/README.md")
+    }
+    return run.recipe.model_copy(update={"exports": {**run.recipe.exports, **kept}})
+
+
+def _refuse_leftovers(run: Run, command: str) -> None:
+    """Raise RunError for shards of another recipe in a folder that has no run.yaml."""
+    for stage in SUFFIXES:
+        for damage in run.folder.find_damage(stage, run.folder.list_shards(stage)):
+            if damage.is_foreign:
+                address = str(run.folder)
+                hint = f"move {stage}/ and what lies beside it away, or start another run:  "
+                raise RunError(damage.what, where=damage.where, hint=f"{hint}{command} --run {_next_address(address)}")
+
+
+def _next_address(address: str) -> str:
+    number = next(k for k in range(2, 10_000) if not RunFolder(f"{address}-{k}").exists())
+    return f"{address}-{number}"
 
 
 def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> Run:
@@ -277,9 +405,10 @@ def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = 
     """
     address = find_run(word)
     folder = RunFolder(address)
-    old = make_recipe(folder.read_notes()["recipe"], where=f"{address}/run.yaml")
+    notes = folder.read_notes()
+    old, marks = make_recipe(notes["recipe"], where=f"{address}/run.yaml"), notes.get("marks")
     if not overrides:
-        return Run(old, address)
+        return Run(old, address, marks)
     new = make_recipe(old.to_dict(), overrides, where="--set")
     changed = [key for key in changed_keys(old.to_dict(), new.to_dict()) if key.split(".")[0] not in allowed]
     if changed:
@@ -287,7 +416,7 @@ def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = 
         if set(SCORE_KEYS) >= {key.split(".")[0] for key in changed}:
             hint = "to score with others: datagen score RUN --set …"
         raise ConfigError(f"{', '.join(changed)} cannot change in a run that is there", where="--set", hint=hint)
-    run = Run(new, address)
+    run = Run(new, address, marks)
     check_views(run)
     return run
 
@@ -310,16 +439,9 @@ def list_scorable() -> frozenset[str]:
 def save_recipe(run: Run) -> None:
     """Note the run's recipe as it is now, with the fingerprint that belongs to it."""
     notes = run.folder.read_notes()
-    notes.update(recipe=run.recipe.to_dict(), fingerprint=fingerprint_of(run.recipe, notes.get("files") or {}))
+    fingerprint = fingerprint_of(run.recipe, notes.get("files") or {}, notes.get("makers"))
+    notes.update(recipe=run.recipe.to_dict(), fingerprint=fingerprint)
     run.folder.write_notes(notes)
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _hash_files(run: Run) -> dict[str, str]:
@@ -337,17 +459,16 @@ def _hash_files(run: Run) -> dict[str, str]:
     return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
 
 
-def _refuse_other(old: Mapping[str, Any], new: Mapping[str, Any], address: str, command: str) -> None:
-    """Raise RunError if the two notes belong to different data."""
-    if old.get("fingerprint") == new["fingerprint"]:
+def _refuse_other(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str) -> None:
+    """Raise RunError if a run's notes belong to other data than a recipe and its files make."""
+    if old.get("fingerprint") == fingerprint_of(recipe, files, old.get("makers")):
         return
-    before, after = old.get("files") or {}, new["files"]
-    keys = [key for key in changed_keys(old["recipe"], new["recipe"]) if key not in PATH_KEYS or before != after]
-    changes = [f"{key}: {_value(old['recipe'], key)} -> {_value(new['recipe'], key)}" for key in keys]
-    changes += [f"the file {name}" for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
-    number = next(k for k in range(2, 10_000) if not RunFolder(f"{address}-{k}").exists())
-    hint = f"start another run:  {command} --run {address}-{number}"
-    if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == after:
+    before, new = old.get("files") or {}, recipe.to_dict()
+    keys = [key for key in changed_keys(old["recipe"], new) if key not in PATH_KEYS or before != files]
+    changes = [f"{key}: {_value(old['recipe'], key)} -> {_value(new, key)}" for key in keys]
+    changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
+    hint = f"start another run:  {command} --run {_next_address(address)}"
+    if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == files:
         hint = f"score it again:  datagen score {address} --set …\nor {hint}"
     what = f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
     raise RunError(what, where=address, hint=hint)

@@ -185,8 +185,10 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
 
     Where the job keeps scores, those of a prompt are made anew only if something about it was not reached: scorers may
     compare its candidates. Order matters for a kill: the file that makes a stage count as done goes last, and where all
-    files are there, the failures, which say what is still to be asked.
+    files are there, the failures, which say what is still to be asked. Raises RunError when the folder is no longer
+    this run's.
     """
+    run.require_same()
     folder = run.folder
     before = folder.read_failures(job.shard) if drawn is None or job.keeps else []
     standing = _read_standing(run, job, before) if "scores" in job.keeps else {}

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from datagen.config import SCORE_KEYS
 from datagen.errors import RunError, TooManyFailures
 from datagen.notices import tell_once
 from datagen.pipeline._canaries import check_canaries
 from datagen.pipeline._checks import check_plugins
-from datagen.pipeline._run import SCORE_KEYS, Run, open_run, save_recipe
+from datagen.pipeline._makers import READERS, find_newer, read_versions
+from datagen.pipeline._run import STAGES, Run, open_run, renew_scores, settle_makers
 from datagen.pipeline._shards import Job, ShardResult
 from datagen.pipeline._unreached import find_unreached
 from datagen.pipeline._watch import Progress, Watch
@@ -121,6 +123,8 @@ class Work:
 Execute = Callable[[Run, Sequence[Job], Ledger], None]
 """A runner: makes every job of a run, in any order and anywhere, and tells the ledger."""
 Stages = Literal["generate", "score", "both"]
+MAKES: dict[Stages, tuple[str, ...]] = {"generate": ("samples",), "score": ("scores",), "both": STAGES}
+"""What carries a mark and is made by some stages."""
 
 
 def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
@@ -170,16 +174,23 @@ def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch
     there = run.folder.list_shards(stage)
     damaged = run.folder.find_damage(stage, there)
     for damage in damaged:
+        if damage.is_foreign:
+            raise damage.refuse()
         watch.say(f"{damage.where} is damaged ({damage.what}): counts as missing")
     return set(there) - {damage.shard for damage in damaged}
 
 
 def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
-    """Do all that is missing of a stage. Raises TooManyFailures, and whatever stops the runner.
+    """Do all that is missing of a stage. Raises TooManyFailures, RunError, and whatever stops the runner.
+
+    Shards of another recipe, and modules or model files that changed since the run was begun, stop it first.
 
     What scores is asked about the recipe's canaries first: a scorer that fails them costs no night.
     """
+    settle_makers(run, MAKES[stages], command="" if stages == "both" else f"datagen {stages} {run.folder}")
     work = find_jobs(run, stages, watch)
+    if work.jobs:
+        note_versions(run, watch)
     if stages != "generate":
         check_canaries(run, watch, again=bool(work.jobs))
     ledger = Ledger(run, work.jobs, work.before, watch)
@@ -195,9 +206,28 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
         watch.say(f"warning: {ASKED_AGAIN}" + ("" if stages == "both" else f": datagen {stages} {run.folder}"))
 
 
-def rescore_run(word: str, changes: Sequence[str], again: bool, execute: Execute, watch: Watch) -> Run:
+def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
+    """Say which packages have another version than the run noted last, and note both: parts of it are made by either.
+
+    With `again`, all scores are made anew, so that of the packages that only read pictures the new one counts alone.
+    """
+    notes = run.folder.read_notes()
+    noted = dict(notes.get("versions") or {})
+    for name, (last, now) in find_newer(noted, read_versions()).items():
+        noted[name] = now if again and name in READERS else f"{noted[name]}, {now}"
+        if not again:
+            hint = f"`datagen score {run.folder} --again` scores all with one"
+            watch.say(f"{name} {last} made what is there, and {now} is here now; {hint}")
+    if noted != notes.get("versions"):
+        run.folder.write_notes({**notes, "versions": noted})
+
+
+def rescore_run(
+    word: str, changes: Sequence[str], again: bool, execute: Execute, watch: Watch, *, keep: bool = False
+) -> Run:
     """Score what has no scores; all of it if `again` or if `changes` name other rewards or another detector.
 
+    Without either, a scorer's module that changed since is refused unless `keep`: half of the scores would be of each.
     Old scores go before the new recipe is noted: a kill in between leaves shards to score, never a mixture.
     """
     run = open_run(word, changes, allowed=SCORE_KEYS)
@@ -207,8 +237,12 @@ def rescore_run(word: str, changes: Sequence[str], again: bool, execute: Execute
         raise RunError("with `adapt`, what scorers see decides what is still to be drawn", where=word, hint=hint)
     with run.folder.hold():
         if again or changes:
+            settle_makers(run, ())
             for shard in run.folder.list_shards("scores"):
                 run.folder.remove_shard("scores", shard)
-            save_recipe(run)
+            renew_scores(run)
+            note_versions(run, watch, again=True)
+        elif keep:
+            settle_makers(run, ("scores",), keep=True)
         run_jobs(run, "score", execute, watch)
     return run

@@ -155,10 +155,12 @@ def test_a_share_of_nothing_is_no_prompt(tmp_path: Path) -> None:
 
 
 def test_prompts_are_the_same_ones_with_and_without_shares(tmp_path: Path) -> None:
+    found = []
     for name, more in (("plain", {}), ("shared", {"allocate": {"policy": "uniform"}})):
-        plan_stage(create_run(small_recipe(prompts=30, **more), str(tmp_path / name)), Silent())
-    plain, shared = ({line for f in (tmp_path / name / "prompts").iterdir() for line in f.read_text().splitlines()}
-                     for name in ("plain", "shared"))  # fmt: skip
+        run = create_run(small_recipe(prompts=30, **more), str(tmp_path / name))
+        plan_stage(run, Silent())
+        found.append({prompt.id for k in run.folder.list_shards("prompts") for prompt in run.folder.read_prompts(k)})
+    plain, shared = found
     assert len(plain & shared) >= 15  # each level begins with the same items; only how many differs
 
 
