@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from datagen.chat import ChatEngine, ChatRequest, Reply, set_thought_aside
+from datagen.chat import ChatEngine, ChatRequest, Reply
 from datagen.config import Choice
 from datagen.errors import ConfigError
 from datagen.pipeline._run import Run
@@ -40,7 +40,7 @@ class Recorder:
 
     def _ask(self, requests: Sequence[ChatRequest]) -> list[Reply]:
         self._engine = self._engine or self._run.open_chat(self._choice)
-        replies = [set_thought_aside(reply) for reply in self._engine.chat(requests)]
+        replies = list(self._engine.chat(requests))
         if len(replies) != len(requests):
             what = f"{self._choice.name!r} gave {len(replies)} answers to {len(requests)} questions"
             raise ConfigError(what, hint="an engine yields one reply for each request")

@@ -10,6 +10,7 @@ from typing import Literal
 from datagen.errors import RunError, TooManyFailures
 from datagen.pipeline._canaries import check_canaries
 from datagen.pipeline._checks import check_plugins
+from datagen.pipeline._judge import check_judge
 from datagen.pipeline._run import SCORE_KEYS, Run, open_run, save_recipe
 from datagen.pipeline._shards import Job, ShardResult
 from datagen.pipeline._watch import Progress, Watch
@@ -163,11 +164,13 @@ def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch
 def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
     """Do all that is missing of a stage. Raises TooManyFailures, and whatever stops the runner.
 
-    What scores is asked about the recipe's canaries first: a scorer that fails them costs no night.
+    What scores is asked about the recipe's canaries first, and the judge about one picture: what fails costs no night.
     """
     work = find_jobs(run, stages, watch)
     if stages != "generate":
         check_canaries(run, watch, again=bool(work.jobs))
+        if any(job.score for job in work.jobs):
+            check_judge(run)
     ledger = Ledger(run, work.jobs, work.before, watch)
     ledger.check_failures()
     if work.jobs:
