@@ -121,3 +121,15 @@ def test_a_rewrite_is_read_out_of_a_fence_and_from_behind_a_thought(tmp_path: Pa
     assert (notes["kept"], notes["refused"]) == (notes["asked"], {})
     assert notes["asked"] > 0
     assert "ok rewriter: schema" in examined
+
+
+def test_thinking_is_said_as_false_or_in_tokens(tmp_path: Path) -> None:
+    with AnsweringServer({"all": Manner()}) as server:
+        recipe = Path(write_recipe(tmp_path, server))
+        for word in ("true", "-1", "much"):
+            _, output = invoke("doctor", str(recipe), "--set", f"judge.thinking={word}")
+            assert "backend option 'thinking" in output, word
+        recipe.write_text(recipe.read_text(encoding="utf-8").replace("model: tiny", "model: tiny\n  thinking: false"))
+        _, output = invoke("doctor", str(recipe))
+    assert "ok judge: vqa" in output
+    assert all(body["chat_template_kwargs"]["enable_thinking"] is False for body in server.requests)

@@ -82,6 +82,11 @@ class AnsweringServer(FaultyServer):
         self._names: dict[str, str] = {}
         self._left = itertools.cycle(manners)
 
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """Every body that was sent."""
+        return [body for _, body in self.bodies]
+
     def name_of(self, image: bytes) -> str:
         """Return the name of the manner in which the server answered about a picture (PNG bytes)."""
         return self._names["data:image/png;base64," + base64.b64encode(image).decode()]
