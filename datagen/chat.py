@@ -8,6 +8,7 @@ thought before it answered (`set_thought_aside`): a thought is no answer.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -18,6 +19,7 @@ from datagen.unwrap import find_json, split_thought
 Role = Literal["system", "user", "assistant"]
 MARKERS = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})
 """What byte-level BPE and SentencePiece write for white space."""
+_LAST_TOKEN = re.compile(r"(?:\s|<[^<>\s]{1,40}>)+$")
 FIRST_PLACES, LAST_PLACES = 16, 16
 """Tokens at the beginning and at the end of an answer that keep their log-probabilities."""
 
@@ -127,8 +129,8 @@ def set_thought_aside(reply: Reply) -> Reply:
     spelt = "".join(token.text for token in reply.tokens)
     said, written = split_thought(reply.text), split_thought(spelt)
     if (written.thought or written.is_open) and not (said.thought or said.is_open or reply.thought):
-        # The tags are control tokens, which an engine leaves out of the text.
-        said = written
+        # The tags are control tokens, which an engine leaves out of the text, as it does the one that ends it.
+        said = replace(written, answer=_LAST_TOKEN.sub("", written.answer))
     text = said.answer
     thought = "\n".join(part for part in (reply.thought.strip(), said.thought) if part)
     if not thought and not said.is_open and not text.strip() and not spelt.strip():

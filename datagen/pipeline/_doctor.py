@@ -1,8 +1,9 @@
-"""Examines the model of a recipe before a long run: does it draw what it is asked, keep its seeds, obey schemas?
+"""Examines the models of a recipe before a long run: does the judge answer, does the model draw what it is asked?
 
 A server can answer 200 and ignore the prompt, the seed or the schema; each of these costs a night, and none shows in a
-log. The canary is a few prompts of the recipe's own taxonomy, asked three times: one seed for all of them, the same
-again, and other seeds. See it: `datagen doctor RECIPE`.
+log. The judge is asked about a picture of a red star, and a rewriter for a JSON document. The canary is a few prompts
+of the recipe's own taxonomy, asked three times: one seed for all of them, the same again, and other seeds. See it:
+`datagen doctor RECIPE`.
 
 Not covered: how well the model draws, which is what the run itself measures.
 """
@@ -11,12 +12,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe
 from datagen.errors import BackendError
+from datagen.pipeline._judge import NOT_SHOWN, SHOWN, is_bound, tell_yes_from_no, try_judge
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import accept_sample, ask_backend, score_sample
 from datagen.prompts.templated import plan_prompts
@@ -27,6 +29,7 @@ CANARIES = 16
 SHUFFLES = 999
 CHANCE = 0.05
 """The pictures must fit their own prompts better than this share of random pairings."""
+_QUESTION = "Is a cat an animal? How many letters has its name?"
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
 
@@ -47,6 +50,8 @@ def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
     Raises what a run would: ConfigError, PluginError, BackendError.
     """
     run = Run(recipe, "doctor")  # a name alone: nothing is written
+    yield from _check_judge(run)
+    yield from _check_rewriter(run)
     prompts = list(plan_prompts(run.taxonomy, CANARIES, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
     first, second = seed_of(recipe.seed, "doctor"), seed_of(recipe.seed, "doctor", 2)
     drawn = _ask(run, prompts, first)
@@ -144,6 +149,45 @@ def _check_switch(drawn: Answers) -> Finding:
     return Finding("switch", "ok", f"from text to image: {shown}; {len(samples)} of {len(drawn)} well formed")
 
 
+def _check_judge(run: Run) -> Iterator[Finding]:
+    """Let the scorers that ask a judge judge one picture; one whose answers cannot be read fails."""
+    read = False
+    for trial in try_judge(run):
+        if trial.asked:
+            read |= "questions" in trial.score.evidence and trial.score.value is not None
+            verdict: Any = "failed" if trial.score.value is None else "ok"
+            yield Finding(f"judge: {trial.scorer}", verdict, trial.score.reason + _tell_answer(trial.score.evidence))
+    if not read:
+        return
+    right, wrong = tell_yes_from_no(run)
+    if right is not None and wrong is not None:
+        seen = f"P(yes) {right:.2f} to {SHOWN!r}, which the picture shows, and {wrong:.2f} to {NOT_SHOWN!r}"
+        yield Finding("judge: sees", "ok" if right > wrong else "warning", seen)
+    if is_bound(run):
+        hint = "its engine lets it say yes or no alone, so that these always sum to 1; ask it unbound"
+        yield Finding("judge: bound", "warning", hint)
+
+
+def _tell_answer(evidence: Mapping[str, Any]) -> str:
+    """Return how the first question was answered: the likeliest tokens or words, and what stood before them."""
+    first = next(iter(evidence.get("questions", ())), None)
+    if first is None or not first["tokens"]:
+        return ""
+    said = ", ".join(f"{token!r} {p:.3f}" for token, p in first["tokens"].items())
+    behind = f" behind {first['behind']!r}" if "behind" in first else ""
+    return f"; read from the {evidence['method']}{behind}: {said}"
+
+
+def _check_rewriter(run: Run) -> Iterator[Finding]:
+    """Ask the model that rewrites prompts for a JSON document; one that writes none rewrites nothing."""
+    if run.expansion is None or run.expansion.backend is None:
+        return
+    question = (Message.say("user", f'{_QUESTION} Answer in JSON, such as {{"n": 5}}.'),)
+    sampling = Sampling(max_tokens=run.expansion.max_tokens, schema=_SCHEMA)
+    (reply,) = run.open_chat(run.expansion.backend).chat([ChatRequest(question, sampling)])
+    yield Finding("rewriter: schema", "failed" if reply.error else "ok", reply.error or f"obeyed: {reply.text[:40]!r}")
+
+
 def _check_chat(backend: Any) -> Iterator[Finding]:
     """Ask an engine that answers chats for what rewriting and judging need."""
     cases = {
@@ -151,7 +195,7 @@ def _check_chat(backend: Any) -> Iterator[Finding]:
         "chat: choices": Sampling(max_tokens=8, choices=("yes", "no")),
         "chat: log-probabilities": Sampling(max_tokens=1, top_logprobs=5),
     }
-    question = (Message.say("user", "Is a cat an animal? How many letters has its name?"),)
+    question = (Message.say("user", _QUESTION),)
     try:
         replies = list(backend.chat([ChatRequest(question, sampling) for sampling in cases.values()]))
     except BackendError as error:  # a model that only draws

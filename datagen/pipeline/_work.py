@@ -12,6 +12,7 @@ from datagen.errors import RunError, TooManyFailures
 from datagen.notices import tell_once
 from datagen.pipeline._canaries import check_canaries
 from datagen.pipeline._checks import check_plugins
+from datagen.pipeline._judge import check_judge
 from datagen.pipeline._makers import READERS, find_newer, read_versions
 from datagen.pipeline._run import STAGES, Run, open_run, renew_scores, settle_makers
 from datagen.pipeline._shards import Job, ShardResult
@@ -185,7 +186,7 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
 
     Shards of another recipe, and modules or model files that changed since the run was begun, stop it first.
 
-    What scores is asked about the recipe's canaries first: a scorer that fails them costs no night.
+    What scores is asked about the recipe's canaries first, and the judge about one picture: what fails costs no night.
     """
     settle_makers(run, MAKES[stages], command="" if stages == "both" else f"datagen {stages} {run.folder}")
     work = find_jobs(run, stages, watch)
@@ -193,6 +194,8 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
         note_versions(run, watch)
     if stages != "generate":
         check_canaries(run, watch, again=bool(work.jobs))
+        if any(job.score for job in work.jobs):
+            check_judge(run)
     ledger = Ledger(run, work.jobs, work.before, watch)
     ledger.check_failures()
     if work.jobs:

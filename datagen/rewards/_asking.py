@@ -37,7 +37,7 @@ SHORT, ROOM = 8, 1024
 LEAST_AT_ONCE = 0.5
 """Least share of a yes, no or number among the first tokens; with less the judge writes something else first."""
 LEAST_ANSWER = 0.01
-"""Least probability of the one token of a yes and that of a no where the answer stands, for scores defined by it."""
+"""Least probability of yes and no at a token, for scores defined by one token of each or by their odds."""
 MOST_UNCLEAR = 0.5
 """Most probability of tokens that may begin an accepted answer or another."""
 _LISTED_TOKENS = 5
@@ -54,6 +54,8 @@ class Asked:
     """A question about one image (PNG bytes), the answers that hold, and the seed of sampled answers.
 
     `one_token` holds a yes and a no that count as one token each, spelt just so (VQAScore); in place of all spellings.
+    `odds` says that the score divides yes by yes and no (T2I-CompBench), so that the first token tells even where prose
+    is likelier there.
     """
 
     image: bytes
@@ -61,6 +63,7 @@ class Asked:
     accepted: tuple[str, ...]
     seed: int
     one_token: tuple[str, str] | None = None
+    odds: bool = False
 
     def request(self, sampling: Sampling) -> ChatRequest:
         """Return the chat: the image first, then the question."""
@@ -91,12 +94,14 @@ class Answer:
 class _Again:
     """What is to be asked next: one answer with room, or several drawn ones of some length, and why those.
 
-    `drawn` holds drawn answers that are there already; those that were cut are drawn again.
+    `drawn` holds drawn answers that are there already; those that were cut are drawn again. `first` is what was read at
+    the first token.
     """
 
     most_tokens: int
     why_drawn: str = ""
     drawn: tuple[Reply, ...] = ()
+    first: FirstToken | None = None
 
 
 def ask_all(ask: Ask, asked: Sequence[Asked]) -> list[Answer]:
@@ -113,7 +118,9 @@ def ask_all(ask: Ask, asked: Sequence[Asked]) -> list[Answer]:
         answers = iter(_ask_whole(ask, [request for group in requests.values() for request in group]))
         for k, step in again.items():
             mine = [next(answers) for _ in requests[k]]
-            found[k] = _read_drawn(asked[k], mine, step) if step.why_drawn else _read_whole(asked[k], mine[0])
+            found[k] = (
+                _read_drawn(asked[k], mine, step) if step.why_drawn else _read_whole(asked[k], mine[0], step.first)
+            )
     return [each for each in found if isinstance(each, Answer)]
 
 
@@ -149,16 +156,19 @@ def _read_token(asked: Asked, reply: Reply) -> Answer | _Again:
         return _read_whole(asked, reply)
     first = read_first_token(reply.first_logprobs, asked.accepted)
     listed = sum(first.tokens.values())
-    return _Again(ROOM) if first.answer < LEAST_AT_ONCE * listed else _read_place(asked, first)
+    return _Again(ROOM, first=first) if first.answer < LEAST_AT_ONCE * listed else _read_place(asked, first)
 
 
-def _read_whole(asked: Asked, reply: Reply) -> Answer | _Again:
+def _read_whole(asked: Asked, reply: Reply, first: FirstToken | None = None) -> Answer | _Again:
     """Read a greedy answer where it answers, or say that answers are to be drawn."""
     reply = set_thought_aside(reply)
     if not _is_said(reply) and not _NO_LOGPROBS.search(reply.error):
         return Answer(asked, None, problem=f"the judge did not answer: {reply.error}")
     found = None if _is_cut_off(reply, asked) else find_answer(reply.text, asked.accepted)
     if found is None:
+        is_prose = reply.finish != "length" and not reply.thought
+        if asked.odds and is_prose and first is not None and first.answer >= LEAST_ANSWER:
+            return _read_place(asked, first)
         return Answer(asked, None, problem=_explain_unread(reply))
     place = None if found.in_prose else _find_token(reply, found.begin)
     if place is None or not place.logprobs:

@@ -40,9 +40,9 @@ _SIGN = re.compile(
     re.IGNORECASE,
 )
 """What says that the answer follows; the last one in a text counts."""
-_BEFORE = r"(?:^\s*|\n\s*|[^\w\s]\s*|\b(?:say|think|so|therefore|answer)\s+)[\"'*]*"
+_BEFORE = r"(?:^\s*|\n\s*|[^\w\s\"'“‘]\s*|\b(?:say|think|so|therefore|answer)\s+)\**"  # a quoted word is written there
 _SAID_YES = re.compile(rf"{_BEFORE}(yes)\b(?!\s*(?:or|and|/)\s*no\b)", re.IGNORECASE)
-_SAID_NO = re.compile(rf"{_BEFORE}(no)[\"'*]*\s*(?=$|[.,;:!)\n])", re.IGNORECASE)
+_SAID_NO = re.compile(rf"{_BEFORE}(no)\**\s*(?=$|[.,;:!)\n])", re.IGNORECASE)
 _ENDS = re.compile(r"\s*(?:$|[^\w\s])")
 _CAPTION = re.compile(r"\b[Cc]aption\s+[\"'*(]*([A-Z])\b")
 _DENIED = re.compile(r"(?:\bnot|n['’]t|\bnever|\bcannot)\s+(?:\w+\s+){0,2}[\"'*]*$", re.IGNORECASE)
@@ -122,8 +122,9 @@ def find_answer(text: str, accepted: Collection[str]) -> FoundAnswer | None:
         if found is None:
             continue
         word = found.group()
-        if _is_answer(word, accepted):
-            others = _find_in_prose(text[found.end() :], accepted) if asks_yes_no(accepted) else {}
+        behind = text[found.end() :]
+        if _is_answer(word, accepted) and not behind.startswith(" of "):  # one of them, two of the three
+            others = _find_in_prose(behind, accepted) if asks_yes_no(accepted) else {}
             return FoundAnswer(found.start(), word, False) if others.keys() <= {_name(word)} else None
         if word.casefold() in YES_NO and is_only(text[found.start() :], word):
             return FoundAnswer(found.start(), word, False)  # to how many there are: an answer, and no number
@@ -163,7 +164,7 @@ def _find_in_prose(text: str, accepted: Collection[str]) -> dict[str, tuple[int,
         return {
             _name(each[1]): (each.start(1), each[1]) for each in found if not _DENIED.search(text, 0, each.start(1))
         }
-    words = [each for each in _WORD.finditer(text) if _is_answer(each.group(), accepted)]
+    words = [each for each in _WORD.finditer(text) if _is_answer(each.group(), (*accepted, "no"))]
     return {
         _name(each.group()): (each.start(), each.group())
         for each in words
@@ -174,7 +175,7 @@ def _find_in_prose(text: str, accepted: Collection[str]) -> dict[str, tuple[int,
 def _is_answer(word: str, accepted: Collection[str]) -> bool:
     if asks_yes_no(accepted):
         return word.casefold() in YES_NO
-    return _value_of(word) is not None or word.casefold() in {*_fold(accepted), "no"}
+    return _value_of(word) is not None or word.casefold() in _fold(accepted)
 
 
 def _name(word: str) -> str:

@@ -48,7 +48,7 @@ def judge_phrases(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     phrases = name_phrases(prompt.claims)
     if not phrases:
         return Verdict(None, "no claim names a thing")
-    answers = _ask(sample.image, sample.seed, tools, [(f"{phrase}?", YES) for phrase in phrases])
+    answers = _ask(sample.image, sample.seed, tools, [(f"{phrase}?", YES) for phrase in phrases], odds=True)
     if isinstance(answers, Verdict):
         return answers
     odds = [(answer.probability or 0.0, answer.rivals) for answer in answers]
@@ -115,13 +115,15 @@ def _ask(
     tools: Tools,
     questions: Sequence[tuple[str, tuple[str, ...]]],
     one_token: tuple[str, str] | None = None,
+    *,
+    odds: bool = False,
 ) -> list[Answer] | Verdict:
     """Return the answers of all questions about an image, or the verdict None if one has no answer."""
     if image is None:
         return Verdict(None, "the sample has no image")
     if tools.ask is None:
         return Verdict(None, NO_JUDGE)
-    answers = ask_all(tools.ask, [Asked(image, text, accepted, seed, one_token) for text, accepted in questions])
+    answers = ask_all(tools.ask, [Asked(image, text, accepted, seed, one_token, odds) for text, accepted in questions])
     problems = [answer.problem for answer in answers if answer.problem]
     if problems:
         some = f" ({len(problems)} of {len(answers)} questions)" if len(answers) > 1 else ""

@@ -9,6 +9,7 @@ sum to 1, and `enable_thinking: false` spares the thought.
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 import random
 import re
@@ -72,14 +73,19 @@ class Manner:
 
 
 class AnsweringServer(FaultyServer):
-    """A server that answers about each new picture in the next of its manners; open it with `with`."""
+    """A server that answers about each new picture in the next of its manners, and round; open it with `with`."""
 
     def __init__(self, manners: Mapping[str, Manner]) -> None:
         super().__init__(answer=self._answer)
         self.manners = manners
         self.asked: dict[str, list[dict[str, Any]]] = {name: [] for name in manners}
         self._names: dict[str, str] = {}
-        self._left = iter(manners)
+        self._left = itertools.cycle(manners)
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """Every body that was sent."""
+        return [body for _, body in self.bodies]
 
     def name_of(self, image: bytes) -> str:
         """Return the name of the manner in which the server answered about a picture (PNG bytes)."""

@@ -49,7 +49,7 @@ def judged(drawn: Path, tmp_path: Path) -> Judged:
         samples = list(folder.read_samples(0))[: len(manners)]
         folder.write_samples(0, samples)
         folder.write_failures(0, [])
-        with AnsweringServer(manners) as server:
+        with AnsweringServer({"before the run begins": Manner(), **manners}) as server:
             said = {"name": "openai", "base_url": server.url, "model": "tiny", "retries": 0, **options}
             call("score", str(run), "--set", f"rewards=[{scorer}]", "--set", f"judge={said}", "--workers", "0")
             judge.asked = server.asked  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from judge_cases import Judge, question_of, tokens
@@ -117,13 +118,15 @@ def random_answers(rng: random.Random, phrases: list[str]) -> tuple[Judge, float
     table, expected = {}, []
     for phrase in phrases:
         parts = {token: rng.random() ** 3 for token in ("Yes", " yes", "ĠYes", "No", " no", "The", "a", "two")}
+        parts["No"] += 0.05  # somebody who answers, if only now and then
         whole = sum(parts.values())
         table[f"{phrase}?"] = {token: part / whole for token, part in parts.items()}
         yes = parts["Yes"] + parts[" yes"] + parts["ĠYes"]
         expected.append(yes / (yes + parts["No"] + parts[" no"]))
 
     def reply(request: ChatRequest) -> Reply:
-        return tokens(table[question_of(request)])
+        said = tokens(table[question_of(request)])
+        return said if request.sampling.max_tokens == 1 else replace(said, finish="stop")  # no more than this
 
     return Judge(reply), math.prod(expected)
 

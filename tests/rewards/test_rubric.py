@@ -108,3 +108,10 @@ def test_what_a_judge_raises_is_left_to_the_pipeline() -> None:
 
     with pytest.raises(ConnectionError):
         rubric.score(PROMPT, SAMPLE, Tools(lambda image: [], lambda image: [], None, fail))
+
+
+def test_a_box_in_a_thought_is_a_draft() -> None:
+    assert judge(r"<think>\boxed{0}? No, wait.</think>It is there: \boxed{1}").value == 1.0
+    for text in (r"<think>\boxed{1}", r"<think>\boxed{1}</think>"):
+        assert judge(text).value is None
+    assert judge(r"<think>\boxed{1}", finish="length").reason.startswith("the judge was cut while it was thinking")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.errors import MissingExtraError
 
 REFLECTS = True
+IS_SERVER = True
 
 if TYPE_CHECKING:
     from datagen.backends.openai.backend import OpenAIBackend

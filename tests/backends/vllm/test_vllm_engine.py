@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,77 @@ def test_the_openai_backend_gets_the_same_from_a_real_server(served: str) -> Non
     assert (chosen.error, written.error) == ("", "")
     with pytest.raises(BackendError, match="no model 'tiny2'"):
         build_openai({"base_url": served, "model": "tiny2"})
+
+
+def test_bound_answers_sum_to_one_and_free_ones_keep_their_mass(judge: Any) -> None:
+    asked = Sampling(max_tokens=4, top_logprobs=5, choices=("yes", "no"))
+    bound, free = ask(judge, asked, Sampling(max_tokens=4, top_logprobs=5))
+    assert bound.error == free.error == ""
+    assert "".join(token.text for token in bound.tokens).startswith(bound.text)
+    likely = [sum(map(math.exp, reply.first_logprobs.values())) for reply in (bound, free)]
+    assert likely[0] == pytest.approx(1.0, abs=1e-3)  # after the mask: nothing else could be said
+    assert likely[1] < 0.9  # a model of random weights would say anything
+
+
+def test_all_tokens_of_an_answer_carry_their_likeliest(judge: Any) -> None:
+    (reply,) = ask(judge, Sampling(max_tokens=16, top_logprobs=3, choices=("no stars",)))
+    assert "".join(token.text for token in reply.tokens).startswith("no stars")
+    assert len(reply.tokens) >= 6
+    assert all(len(token.logprobs) >= 3 and max(token.logprobs.values()) <= 0 for token in reply.tokens)
+    assert reply.first_logprobs == reply.tokens[0].logprobs
+
+
+def test_a_judge_that_nobody_can_read_has_no_value(judge: Any) -> None:
+    from datagen.rewards._asking import Asked, ask_all
+
+    def answer(requests: Any) -> list[Any]:
+        return list(judge.chat(requests))
+
+    (answered,) = ask_all(answer, [Asked(red_png(), "Is it red?", ("Yes", "yes"), 0)])
+    assert answered.probability is None
+    assert answered.problem.startswith("the judge does not answer the question")
+
+
+def test_thinking_is_given_room_or_turned_off_on_a_real_server(served: str) -> None:
+    from datagen.backends.openai import build as build_openai
+
+    long = Sampling(max_tokens=2, choices=("no stars at all",), top_logprobs=3)
+    (cut,) = ask(build_openai({"base_url": served, "model": "tiny"}), long)
+    assert cut.error
+    (reply,) = ask(build_openai({"base_url": served, "model": "tiny", "thinking": 64}), long)
+    assert (reply.text, reply.error) == ("no stars at all", "")
+    assert "".join(token.text for token in reply.tokens).startswith("no stars at all")
+    (off,) = ask(
+        build_openai({"base_url": served, "model": "tiny", "thinking": False}), Sampling(choices=("yes", "no"))
+    )
+    assert off.error == "", "a template takes what it does not read"
+
+
+@pytest.mark.parametrize("logprobs", [True, False])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "(YES|NO)",
+        r"\*\*(Yes|No)\*\*",
+        r'\{"answer": "(Yes|No)"\}',
+        r"\n\n(yes|no)\.",
+        "<think>No wait, let me look</think>\n\n(Yes|No)",
+        "No wait, let me look</think>(Yes|No)",
+    ],
+)
+def test_an_answer_of_any_form_is_read(served: str, form: str, logprobs: bool) -> None:
+    """A grammar makes a model of random weights answer in the forms that judges have."""
+    from datagen.backends.openai import build as build_openai
+    from datagen.rewards._asking import Asked, ask_all
+
+    backend = build_openai({"base_url": served, "model": "tiny", "extra_body": {"structured_outputs": {"regex": form}}})
+
+    def answer(requests: Any) -> list[Any]:
+        replies = list(backend.chat(requests))
+        return replies if logprobs else [replace(reply, first_logprobs=None, tokens=(), error="") for reply in replies]
+
+    (found,) = ask_all(answer, [Asked(red_png(), "Is it red?", ("Yes", "yes"), 0)])
+    assert found.problem == ""
+    assert found.probability is not None
+    assert found.probability + found.rivals == pytest.approx(1.0, abs=0.01), "bound: one or the other"
+    assert bool(found.why_drawn) is not logprobs
