@@ -97,12 +97,11 @@ def explain_cut(text: str, max_tokens: int | None) -> str:
 def _find_problem(reply: Reply, sampling: Sampling) -> str:
     if sampling.top_logprobs and not reply.first_logprobs:
         return "the engine gives no log-probabilities"
-    is_cut = reply.finish == "length"
-    if is_cut and not reply.text.strip() and not reply.first_logprobs:
-        return explain_cut(reply.text, sampling.max_tokens)
+    cut = explain_cut(reply.text, sampling.max_tokens) if reply.finish == "length" else ""
+    if cut and not reply.text.strip() and not reply.first_logprobs:
+        return cut
     if sampling.choices and reply.text not in sampling.choices:
-        ignored = f"the engine ignores choices: it answered {reply.text[:60]!r}"
-        return explain_cut(reply.text, sampling.max_tokens) if is_cut else ignored
+        return _join(f"the engine ignores choices: it answered {reply.text[:60]!r}", cut)
     if sampling.schema is None:
         return ""
     import jsonschema
@@ -110,8 +109,13 @@ def _find_problem(reply: Reply, sampling: Sampling) -> str:
     try:
         jsonschema.validate(json.loads(reply.text), dict(sampling.schema))
     except json.JSONDecodeError:
-        ignored = f"the engine ignores the schema: {reply.text[:60]!r} is not JSON"
-        return explain_cut(reply.text, sampling.max_tokens) if is_cut else ignored
+        if cut and reply.text.lstrip()[:1] in ("{", "["):
+            return cut
+        return _join(f"the engine ignores the schema: {reply.text[:60]!r} is not JSON", cut)
     except jsonschema.ValidationError as error:
         return f"the engine ignores the schema: {error.message[:200]}"
     return ""
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
