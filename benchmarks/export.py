@@ -59,13 +59,13 @@ TURNS = 5
 
 
 def make_png(image_bytes: int) -> bytes:
-    """Return a PNG of grey noise of about that size."""
-    side = max(1, int(image_bytes**0.5))
-    rows = b"".join(b"\0" + Random(k).randbytes(side) for k in range(side))
+    """Return a PNG of noise of about that size, RGB as datagen stores it."""
+    side = max(1, int((image_bytes / 3) ** 0.5))
+    rows = b"".join(b"\0" + Random(k).randbytes(3 * side) for k in range(side))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         pack_chunk(kind, content)
         for kind, content in (
-            (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)),
+            (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
             (b"IDAT", zlib.compress(rows, 0)),
             (b"IEND", b""),
         )
@@ -77,9 +77,8 @@ def pack_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def make_image(plain: bytes, number: int) -> bytes:
-    """Return an image that no other sample has: its pixels start elsewhere, and a note says its number."""
-    cut = 60 + number % 997
-    return plain[:33] + pack_chunk(b"tEXt", b"number\0%d" % number) + plain[33:cut] + plain[cut:]
+    """Return an image that no other sample has: its note of image tokens says its number."""
+    return plain[:33] + pack_chunk(b"tEXt", b"image tokens\0%016x %d" % (number, number % 1000)) + plain[33:]
 
 
 def make_items(rows: int, image_bytes: int, policy: Policy, grown: bool = False) -> Iterator[ExportItem]:

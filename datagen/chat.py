@@ -1,17 +1,25 @@
 """One form of request for every text engine, in this process or behind HTTP: chat messages and a sampling spec.
 
 What an engine cannot serve it refuses: an answer that does not obey its schema or its choices is an error, never text
-that somebody might believe. `check_reply` is that test, the same for all engines.
+that somebody might believe. `check_reply` is that test, the same for all engines. It also sets aside what a model
+thought before it answered (`set_thought_aside`): a thought is no answer.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any, Literal, Protocol
 
+from datagen.unwrap import find_json, split_thought
+
 Role = Literal["system", "user", "assistant"]
+MARKERS = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})
+"""What byte-level BPE and SentencePiece write for white space."""
+FIRST_PLACES, LAST_PLACES = 16, 16
+"""Tokens at the beginning and at the end of an answer that keep their log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,8 @@ class Message:
 class Sampling:
     """How to answer: at most one of `schema` (JSON Schema) and `choices` (exact answers) binds the text.
 
-    With `top_logprobs` (0 to 20) the reply carries that many log-probabilities for its first token.
+    `max_tokens` are those of the answer; an engine that gives its model a budget to think adds it. With `top_logprobs`
+    (0 to 20) the reply carries that many log-probabilities for its tokens, or at least for its first.
     """
 
     temperature: float = 0.0
@@ -60,11 +69,21 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """A token that was written, and the log-probabilities (natural) of the likeliest at its place by their text."""
+
+    text: str
+    logprobs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What an engine answered: the text, why it ended, and log-probabilities (natural) of first tokens by their text.
 
     `error` says why there is no answer; the text is then whatever there was of it. `unreached` says that the error is
     one of the asking (a server that is down, a connection that broke) and no answer of the model's: worth asking again.
+    `thought` is what the model thought before it answered, where the engine tells it apart. `tokens` are those of the
+    answer in order, of an engine that gives log-probabilities for more than the first.
     """
 
     text: str
@@ -72,6 +91,13 @@ class Reply:
     first_logprobs: Mapping[str, float] | None = None
     error: str = ""
     unreached: bool = False
+    thought: str = ""
+    tokens: tuple[Token, ...] = ()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether all tokens were spent before the answer began, as by a model that thinks."""
+        return self.finish == "length" and not self.text.strip() and not self.first_logprobs
 
 
 class ChatEngine(Protocol):
@@ -82,9 +108,48 @@ class ChatEngine(Protocol):
 
 
 def check_reply(reply: Reply, sampling: Sampling) -> Reply:
-    """Return the reply, with an error if it does not obey what was asked: schema, choices, log-probabilities."""
+    """Return the reply, its thought set aside, with an error if it does not obey what was asked.
+
+    That is the schema (the text is then the JSON document alone), the choices, and log-probabilities.
+    """
+    reply = set_thought_aside(reply)
+    if sampling.schema is not None:
+        reply = replace(reply, text=find_json(reply.text))
     problem = "" if reply.error else _find_problem(reply, sampling)
-    return Reply(reply.text, reply.finish, reply.first_logprobs, problem) if problem else reply
+    return replace(reply, error=problem) if problem else reply
+
+
+def set_thought_aside(reply: Reply) -> Reply:
+    """Return the reply with the answer alone in its text and tokens, and with what was thought before it as `thought`.
+
+    Tokens that do not spell the text are left out, since nobody can say where in them the answer begins.
+    """
+    spelt = "".join(token.text for token in reply.tokens)
+    said, written = split_thought(reply.text), split_thought(spelt)
+    if (written.thought or written.is_open) and not (said.thought or said.is_open or reply.thought):
+        # The tags are control tokens, which an engine leaves out of the text.
+        said = written
+    text = said.answer
+    thought = "\n".join(part for part in (reply.thought.strip(), said.thought) if part)
+    if not thought and not said.is_open and not text.strip() and not spelt.strip():
+        return reply
+    begin = spelt.rfind(text.strip(), written.begin) if text.strip() else -1
+    tokens = _keep_places(_cut_before(reply.tokens, begin)) if begin >= 0 else ()
+    behind = bool(thought) or said.is_open or not text.strip()  # the engine's first token belongs to a thought
+    first = (tokens[0].logprobs or None) if tokens else None if behind else reply.first_logprobs
+    return replace(reply, text=text, thought=thought, tokens=tokens, first_logprobs=first)
+
+
+def _cut_before(tokens: Sequence[Token], begin: int) -> Sequence[Token]:
+    """Return the tokens from the one that holds the character `begin` of their joined text."""
+    ends = accumulate(len(token.text) for token in tokens)
+    return tokens[next((k for k, end in enumerate(ends) if end > begin), len(tokens)) :]
+
+
+def _keep_places(tokens: Sequence[Token]) -> tuple[Token, ...]:
+    """Return the tokens, those in the middle of a long answer without log-probabilities."""
+    last = len(tokens) - LAST_PLACES
+    return tuple(Token(t.text) if FIRST_PLACES <= k < last else t for k, t in enumerate(tokens))
 
 
 def explain_cut(text: str, max_tokens: int | None) -> str:
@@ -95,20 +160,22 @@ def explain_cut(text: str, max_tokens: int | None) -> str:
 
 
 def _find_problem(reply: Reply, sampling: Sampling) -> str:
-    if sampling.top_logprobs and not reply.first_logprobs:
-        return "the engine gives no log-probabilities"
+    if reply.is_cut:
+        return explain_cut(reply.text, sampling.max_tokens)
+    if reply.thought and not reply.text.strip():
+        return "the model thought and did not answer"
     cut = explain_cut(reply.text, sampling.max_tokens) if reply.finish == "length" else ""
-    if cut and not reply.text.strip() and not reply.first_logprobs:
-        return cut
     if sampling.choices and reply.text not in sampling.choices:
         return _join(f"the engine ignores choices: it answered {reply.text[:60]!r}", cut)
+    if sampling.top_logprobs and not reply.first_logprobs:
+        return "the engine gives no log-probabilities"
     if sampling.schema is None:
         return ""
     import jsonschema
 
     try:
         jsonschema.validate(json.loads(reply.text), dict(sampling.schema))
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         if cut and reply.text.lstrip()[:1] in ("{", "["):
             return cut
         return _join(f"the engine ignores the schema: {reply.text[:60]!r} is not JSON", cut)

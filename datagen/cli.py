@@ -175,7 +175,7 @@ def report(run: RunArg) -> None:
 
     opened = open_run(run)
     with opened.folder.hold(), Board() as board:
-        address = report_run(opened, weigh_run(opened, board), board)
+        address = report_run(opened, weigh_run(opened, board, look=True), board)
     typer.echo(address)
 
 
@@ -359,7 +359,7 @@ def _print_result(run: Run, result: BuildResult) -> None:
 
 
 def _print_weights(weighed: Weighed) -> None:
-    from datagen.console import print_table
+    from datagen.console import print_line, print_table
 
     columns = ["weakness", "modality", "samples", "scored", "kept", "mean reward", "effective", "top 1 %", "clipped"]
     rows = [
@@ -367,6 +367,8 @@ def _print_weights(weighed: Weighed) -> None:
         for r in weighed.report.rows
     ]
     print_table(columns, rows)
+    for skill in weighed.report.idle:
+        print_line(str(skill))
 
 
 def main() -> None:

@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from datagen.documents.checking import load_model
-from datagen.documents.reading import Document, read_yaml
+from datagen.documents.reading import Document, parse_yaml, read_yaml
 from datagen.errors import ConfigError, did_you_mean
 from datagen.records import Mode, hash_of
 from datagen.shipped import shipped_path
@@ -33,11 +32,13 @@ MAX_SHARD_SAMPLES = 16_384
 """A shard is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
-    | {"same_judge", "canaries", "canary_limit", "limits", "exports", "license"}
+    | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses"}
 )
 """Keys that can change at any time without making a prompt, a sample or a score again."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
+FILE_KEYS = (*((key,) for key in PATH_KEYS), ("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction"))
+"""Where a recipe names files, by the path of each key."""
 
 
 class Choice(BaseModel):
@@ -98,6 +99,15 @@ class Limit(BaseModel):
     accuracy: float | None = Field(None, ge=0, le=1, description="least share of its canaries; else `canary_limit`")
 
 
+class Least(BaseModel):
+    """What the weights of each weakness must reach, or nothing is exported; shares of its samples, in [0, 1]."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    effective: float = Field(0.0, ge=0, le=1, description="least effective sample size of a modality with rewards")
+    passed: float = Field(0.0, ge=0, le=1, description="least share of which every claim was seen to hold")
+
+
 class Adapt(BaseModel):
     """Draws the first candidates of every prompt, and the rest where a scorer does not say the same of all of them."""
 
@@ -142,6 +152,7 @@ class Recipe(BaseModel):
     canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
     canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
     limits: dict[str, Limit] = Field(default_factory=dict, description="of scorers, by name; see docs/audit.md")
+    least: Least | None = Field(None, description="of what the weights rest on; see docs/training.md")
     encoders: list[Choice] | None = Field(None, description="image encoders, for `reconstruction` and `diversity`")
     matchers: dict[str, Choice] | None = Field(None, description="text-image models by the scorer that asks them")
     drawer: Choice | None = Field(None, description="a backend that draws descriptions again, for `reconstruction`")
@@ -159,6 +170,9 @@ class Recipe(BaseModel):
         "unknown",
         pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$",
         description="licence of what the model wrote, as you state it: a hub identifier such as apache-2.0",
+    )
+    addresses: bool = Field(
+        False, description="publishes paths of files and addresses of servers as they are; else names alone"
     )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of prompts in the validation split")
 
@@ -258,9 +272,11 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     if not equals or not all(path):
         raise ConfigError(f"{text!r} is not key=value", where="--set", hint="for example: --set candidates=8")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        parsed = parse_yaml(value, f"--set {key}")
+    except ConfigError as error:
         raise ConfigError(f"{value!r} is not YAML", where=f"--set {key}", hint="put text in quotes") from error
+    for problem in parsed.problems:
+        raise ConfigError(problem.what, where=f"--set {key}", hint=problem.hint)
     target = data
     for part in path[:-1]:
         inner = target.get(part)
@@ -269,7 +285,7 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
         inner = {"name": inner} if isinstance(inner, str) else inner
         target[part] = dict(inner) if isinstance(inner, Mapping) else {}
         target = target[part]
-    target[path[-1]] = parsed
+    target[path[-1]] = parsed.data
     return path
 
 
@@ -281,6 +297,24 @@ def _beside(folder: Path, value: Any) -> Any:
         return value
     found, here = (folder / value).resolve(), Path.cwd().resolve()
     return os.path.relpath(found, here) if found.is_relative_to(here) else str(found)
+
+
+def name_files(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe as plain values in which each file stands by its name alone, without its folder."""
+    named = dict(values)
+    for key, *inner in FILE_KEYS:
+        found = named.get(key)
+        if not inner:
+            named[key] = _name_file(found)
+        elif isinstance(found, Mapping) and inner[0] in found:
+            named[key] = {**found, inner[0]: _name_file(found[inner[0]])}
+    return named
+
+
+def _name_file(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_name_file(item) for item in value]
+    return Path(value).name if isinstance(value, str) else value
 
 
 def fingerprint_of(recipe: Recipe, files: Mapping[str, str]) -> str:

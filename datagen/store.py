@@ -19,7 +19,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 
 from datagen.errors import RunError
+from datagen.pictures import PictureError, clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score, Segment
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
 MEND = "delete that file and build again: that shard alone is made again"
+_SEEN = {"datagen.pictures": "upright RGB"}
+"""What a file of samples says whose pictures were all taken in by `datagen.pictures`; older files do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,11 @@ class Damage:
 
 
 class RunFolder:
-    """Reads and writes the files of one run, local or on an object store. Holds no state but the address."""
+    """Reads and writes the files of one run, local or on an object store. Holds no state but the address.
+
+    Files of samples, nearly all of a run's bytes, carry a check sum for each page, which is verified whenever they are
+    read. Lines of JSON carry none: they are there to be read, compared and mended by hand.
+    """
 
     def __init__(self, path: str | Path) -> None:
         from fsspec.core import url_to_fs
@@ -149,7 +156,14 @@ class RunFolder:
 
         table = pa.Table.from_pylist([_row_of(sample) for sample in samples], schema=_schema())
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd", use_dictionary=False, row_group_size=4096)
+        pq.write_table(
+            table,
+            buffer,
+            compression="zstd",
+            use_dictionary=False,
+            row_group_size=4096,
+            write_page_checksum=True,
+        )
         self.write_file(_shard_name("samples", shard), buffer.getvalue())
 
     def read_prompts(self, shard: int) -> list[Prompt]:
@@ -169,8 +183,34 @@ class RunFolder:
         return list(self._read_lines("rewrites", batch, Rewrite.from_dict))
 
     def read_samples(self, shard: int) -> list[Sample]:
-        """Return the samples of a shard with their images."""
-        return [_sample_of(row) for row in self._read_table(shard).to_pylist()]
+        """Return the samples of a shard with their images.
+
+        Raises RunError naming the file when it is missing or damaged, be it by one byte, and when an older datagen
+        stored a picture in it that is not seen alike by all readers. Of others the metadata is left out.
+        """
+        table = self._read_table(shard)
+        samples = [_sample_of(row) for row in table.to_pylist()]
+        if next(iter(_SEEN)).encode() in (table.schema.metadata or {}):
+            return samples
+        return [self._clean(sample, shard) for sample in samples]
+
+    def _clean(self, sample: Sample, shard: int) -> Sample:
+        """Return a sample of an older datagen as it would come in today."""
+        try:
+            parts = (replace(p, image=clean_stored(p.image)) if p.kind == "image" else p for p in sample.segments)
+            return replace(sample, segments=tuple(parts))
+        except PictureError as error:
+            what = f"sample {sample.id} was stored by an older datagen: {error}"
+            raise RunError(what, where=self.where("samples", shard), hint=self._mend_samples()) from error
+
+    def _mend_samples(self) -> str:
+        """Say how to make one shard of samples anew."""
+        commands = f"datagen generate {self.address} && datagen score {self.address}"
+        return f"delete that file, and that shard alone is made again: {commands}"
+
+    def prove_samples(self, shard: int) -> None:
+        """Read a shard of samples against its check sums. Raises RunError naming the file when it is damaged."""
+        self._read_table(shard)
 
     def count_samples(self, shard: int) -> int:
         """Return how many samples a shard holds, from the footer of its file alone."""
@@ -295,13 +335,13 @@ class RunFolder:
 
         content = self._read_file("samples", shard)
         try:
-            with pq.ParquetFile(pa.BufferReader(content)) as file:
+            with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
                 table = file.read(use_threads=False)  # a thread over a Python file can abort the process at its exit
             if table.schema != _schema():
                 raise ValueError("its columns are not those of samples")
         except (pa.ArrowException, OSError, ValueError) as error:
             where = self.where("samples", shard)
-            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=MEND) from error
+            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=self._mend_samples()) from error
         return table
 
     def _read_file(self, stage: Stage, shard: int) -> bytes:
@@ -379,7 +419,8 @@ def _schema() -> pyarrow.Schema:
             *((name, text) for name in ("mode", "engine", "switch", "finish")),
             ("segments", pa.list_(segment)),
             ("settings", text),
-        ]
+        ],
+        metadata=_SEEN,
     )
 
 

@@ -36,7 +36,8 @@ class Judge:
             raise RuntimeError("no memory for this one")
         for request in requests:
             yes = hashlib.sha256(repr(request).encode()).digest()[0] / 256
-            first = {"Yes": math.log(yes + 1e-9), "No": math.log(1 - yes)} if self.logprobs else None
+            one, other = ("three", "two") if "How many" in request.messages[0].parts[1].text else ("Yes", "No")
+            first = {one: math.log(yes + 1e-9), other: math.log(1 - yes)} if self.logprobs else None
             yield Reply(rf"Yes \boxed{{{yes:.3f}}}" if yes > 0.5 else rf"No \boxed{{{yes:.3f}}}", first_logprobs=first)
 
 

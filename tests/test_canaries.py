@@ -13,6 +13,7 @@ from datagen.pipeline import Silent, find_sample, mark_sample, open_run, rescore
 from datagen.pipeline._canaries import read_canaries
 from datagen.records import Segment
 from datagen.runners.local import make_runner
+from tests.helpers.faulty_server import png_of
 from tests.helpers.runs import Listener, build_here, run_cli, small_recipe
 
 BASE = {"rewards": ["counting", "attribute", "plan"]}
@@ -119,7 +120,7 @@ def test_marks_of_two_runs_with_the_same_ids_keep_their_images(tmp_path: Path) -
     found = find_sample(first, sample.id)
     into = tmp_path / "marks.jsonl"
     mark_sample(found, [], into)
-    other = replace(sample, segments=(Segment("image", "image", image=sample.image + b"another drawing"),))
+    other = replace(sample, segments=(Segment("image", "image", image=png_of(7)),))
     mark_sample(replace(found, sample=other), [1], into)
     one, two = read_canaries(into)
     assert (one.image, two.image) == (sample.image, other.image)

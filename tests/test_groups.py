@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datagen.errors import DatagenError
-from datagen.pipeline import create_run
+from datagen.pipeline import Silent, create_run, open_run, weigh_run
 from datagen.records import Detection, Prompt, Request, Sample, Segment, Verdict
 from datagen.rewards._tools import Match
 from tests.helpers.runs import build_here, small_recipe
@@ -64,7 +64,10 @@ def test_a_group_that_cannot_be_judged_is_recorded(tmp_path: Any, monkeypatch: p
     assert sum(score.value is None for score in values) == lost
     failures = [f for shard in range(3) for f in run.folder.read_failures(shard) if f.stage == "score"]
     assert len(failures) == lost
-    assert all(row.image is not None for row in result.weighed.rows), "what the others say still counts"
+    blind = {score.sample_id for score in values if score.value is None}
+    assert {row.sample_id for row in result.weighed.rows if row.image is None} == blind, "a factor of it is missing"
+    kept = weigh_run(open_run(str(tmp_path), ["weights.unjudged=keep"]), Silent())
+    assert all(row.image is not None for row in kept.rows), "then what the others say still counts"
 
 
 def test_real_scorers_of_groups_and_of_encoders_in_a_run(tmp_path: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,14 @@ def test_skills_that_nobody_judges_are_named() -> None:
 
 
 def test_what_no_detector_sees_needs_a_judge() -> None:
-    (said,) = warnings_of(**MATERIALS, rewards=["attribute"])
+    said, partly, unseen = warnings_of(**MATERIALS, rewards=["attribute"], prompts=200)
+    assert partly.startswith("rewards: no scorer of the image judges all that prompts of these claim")
+    assert re.search(r"materials/material_and_color \(\d %", partly), "its colour is judged, its material is not"
+    assert unseen.startswith("detector: the detector cannot see: "), "everyday words, and a detector of pictograms"
     assert "materials/pattern" in said
     assert "counting/one_kind" in said
     assert "counting/one_kind_colored" not in said.replace("counting/one_kind,", ""), "its colour is judged"
-    assert "materials/material_and_color" not in said, "its colour is judged"
+    assert "materials/material_and_color" not in said, "it is of the other sentence"
     assert warnings_of(**MATERIALS, rewards=["vqa"], **JUDGE) == []
     assert warnings_of(**MATERIALS, rewards=["plan"]) == [], "a recipe of texts alone is about texts"
 

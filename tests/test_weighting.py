@@ -96,10 +96,10 @@ def test_mean_is_one_over_the_kept_of_each_weakness() -> None:
 
 
 def test_the_run_as_scope_lets_the_better_weakness_weigh_more() -> None:
-    rows = make_rows([0.0, 0.0]) + make_rows([1.0, 1.0], weakness="spatial")
+    rows = make_rows([0.25, 0.25]) + make_rows([1.0, 1.0], weakness="spatial")
     found = image_weights(rows, policy="rwr", normalize="run")
     assert sum(found) == pytest.approx(4)
-    assert found[2] / found[0] == pytest.approx(math.exp(4))
+    assert found[2] / found[0] == pytest.approx(math.exp(3))
 
 
 def test_equal_groups_can_be_dropped_and_a_group_of_one_is_not_equal() -> None:
@@ -146,7 +146,7 @@ def test_shared_leaves_an_absent_part_out() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     assert weigh([], Policy()) == []
-    assert diagnose_weights([], [], Policy()).to_dict() == {"rows": [], "warnings": []}
+    assert diagnose_weights([], [], Policy()).to_dict() == {"rows": [], "warnings": [], "idle": []}
 
 
 @pytest.mark.parametrize("reward", [math.nan, math.inf, -0.1, 1.1])

@@ -1,36 +1,9 @@
-"""Pictures as they come from servers, made into what datagen stores: checked RGB PNG bytes."""
+"""Pictures as they travel to and from servers: base64, bare or in a data URL. What they show: `datagen.pictures`."""
 
 from __future__ import annotations
 
 import base64
-import io
 from urllib.parse import unquote
-
-MOST_PIXELS = 64_000_000
-"""A larger picture is refused before it is decoded: 64 megapixels are 192 MB in memory."""
-
-
-def to_png(data: bytes) -> bytes:
-    """Return a picture of any common format as PNG bytes; a PNG stays as it is, byte for byte.
-
-    Raises ValueError for what is not a picture, is cut off, or has more than MOST_PIXELS.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
-                raise ValueError(f"the picture is {picture.width} x {picture.height}, larger than datagen keeps")
-            picture.load()
-            if picture.format == "PNG" and picture.mode == "RGB":
-                return data
-            buffer = io.BytesIO()
-            picture.convert("RGB").save(buffer, format="PNG")
-            return buffer.getvalue()
-    except UnidentifiedImageError as error:
-        raise ValueError(f"not a picture: it begins with {data[:12]!r}") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"a damaged picture: {error}") from error
 
 
 def from_data_url(url: str) -> bytes:

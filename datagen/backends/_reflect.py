@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
+from datagen.chat import ChatRequest, Message, Part, Reply, Sampling, check_reply
 from datagen.records import Failure, Request, Sample, Segment, seed_of
 from datagen.reflections import write_reflection
 from datagen.shipped import shipped_path
@@ -112,11 +112,12 @@ def _redraw(request: Request, prompt: str, turn: int) -> Request:
 
 def _read(reply: Reply) -> dict[str, str] | str:
     """Return the parts of a criticism, or why there is none."""
+    reply = check_reply(reply, Sampling(schema=SCHEMA))
     if reply.error:
         return f"the model does not reflect: {reply.error}"
     if len(reply.text) > MOST_CHARACTERS:
         return f"the reflection has {len(reply.text):,} characters; at most {MOST_CHARACTERS:,} are kept"
-    parts: dict[str, str] = json.loads(reply.text)  # the schema was checked
+    parts: dict[str, str] = json.loads(reply.text)
     return parts if parts["final_prompt"].strip() else "the reflection has no final prompt"
 
 

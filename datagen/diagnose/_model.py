@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from datagen.documents.checking import load_model
-from datagen.documents.reading import read_yaml
+from datagen.documents.reading import dump_yaml, read_yaml
 
 Verdict = Literal["solved", "learnable", "weak", "hopeless", "unclear", "graded"]
 Source = Literal["probe", "run", "geneval", "t2i_compbench", "oneig", "csv"]
@@ -113,10 +112,4 @@ def dump_diagnosis(diagnosis: Diagnosis) -> str:
     """Return a diagnosis as YAML, rates on one line each; the same diagnosis gives the same text."""
     made = diagnosis.made.model_dump(mode="json", exclude_defaults=True)
     rows = [row.model_dump(mode="json", exclude_none=True, exclude_defaults=True) for row in diagnosis.rows]
-    return yaml.safe_dump(
-        {"version": diagnosis.version, "made": made, "rows": rows},
-        sort_keys=False,
-        allow_unicode=True,
-        width=120,
-        default_flow_style=None,
-    )
+    return dump_yaml({"version": diagnosis.version, "made": made, "rows": rows}, default_flow_style=None)

@@ -74,7 +74,9 @@ def check_model(document: Document, model: type[Model]) -> tuple[Model | None, l
     except ValidationError as error:
         faults = [_locate(document.data, detail) for detail in error.errors(include_url=False)]
         schema = model.model_json_schema()
-        problems += [_explain(document, fault, schema) for fault in _prune(faults)]
+        told = {(problem.line, problem.column) for problem in document.problems}
+        wrong = [_explain(document, fault, schema) for fault in _prune(faults)]
+        problems += [problem for problem in wrong if (problem.line, problem.column) not in told]
         return None, sorted(set(problems))
 
 

@@ -1,13 +1,16 @@
 """YAML that remembers where every key and value stood, so that each problem can be shown at its line and column.
 
-Plain `yaml.safe_load` forgets positions, keeps the last of two equal keys in silence, and turns the words NO and ON
-into truth values. Here the node tree is walked instead: see `read_yaml`. Not covered: merge keys (`<<`), several
-documents in one file, and any tag beyond text, numbers, true/false and null.
+Plain `yaml.safe_load` forgets positions, keeps the last of two equal keys in silence, turns the words NO and ON into
+truth values, and reads 010 as 8, 1:30 as 90 and 1e3 as text. Here the node tree is walked instead: see `read_yaml`; a
+number is one only where it is written in plain digits. Not covered: merge keys (`<<`), several documents in one file,
+and any tag beyond text, numbers, true/false and null.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,11 @@ MAX_VALUES = 200_000
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 _AS_WRITTEN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value", "merge")}
+_QUOTES = ("'", '"', "|", ">")
+_NUMBER_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float")}
+_PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+][0-9]+)?)?|[-+]?\.(?:inf|nan)", re.IGNORECASE)
+# What YAML 1.1 takes for text and everybody else for a number: 08, 1e3, 2.5e4, 0o17.
+_NUMBER_AS_TEXT = re.compile(r"[-+]?(?:0[0-9]+|0o[0-7]+|\.[0-9]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+)")
 
 
 @dataclass(slots=True)
@@ -36,7 +44,7 @@ class Document:
     """A YAML file as plain values, and the position of each key and value by its path from the root.
 
     `values` and `keys` hold (line, column) from 1; `problems` what reading alone showed: keys that stand twice, words
-    that YAML takes for truth values, tags that are not allowed.
+    that YAML takes for truth values, numbers that it takes for others, tags that are not allowed.
     """
 
     file: str
@@ -101,6 +109,57 @@ def parse_yaml(text: str, name: str) -> Document:
     return document
 
 
+def dump_yaml(data: Any, **options: Any) -> str:
+    """Return plain values as YAML text that `parse_yaml` reads as the same; text such as 1e3 or 08 stands in quotes.
+
+    `options` are those of `yaml.dump`; keys stay in their order and other scripts as they are.
+    """
+    form = {"sort_keys": False, "allow_unicode": True, "width": 120, **options}
+    return str(yaml.dump(data, Dumper=_Dumper, **form))
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's dumper, which leaves text bare that its own loader takes for text and others for a number."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _NUMBER_AS_TEXT.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def is_odd_number(written: str, *, is_number: bool) -> bool:
+    """Tell whether bare text is a number to some reader and not written plainly: 010, 0x1F, 1_000, +5, .5, 1:30, 1e3.
+
+    `is_number` says whether YAML 1.1 takes it for a number.
+    """
+    return not _PLAIN_NUMBER.fullmatch(written) if is_number else bool(_NUMBER_AS_TEXT.fullmatch(written))
+
+
+def _explain_number(written: str, value: Any) -> tuple[str, str]:
+    """Return what is wrong with a number that is not written plainly, and how to write it."""
+    digits = written.replace("_", "").lstrip("+")
+    meant = ""
+    if re.fullmatch(r"-?[0-9]+", digits):
+        meant = str(int(digits))
+    elif re.fullmatch(r"-?0o[0-7]+", digits):
+        meant = str(int(digits, 8))
+    elif re.fullmatch(r"-?[0-9]*\.?[0-9]*(?:[eE][-+]?[0-9]{1,2})?", digits):
+        meant = _write_out(digits)
+    reads = "" if isinstance(value, str) or str(value) == meant else f": YAML reads {value}"
+    plain = meant or ("" if isinstance(value, str) else str(value))
+    number = f"write {plain} for the number" if plain else "write the number in plain digits"
+    return f"the number {show(written)[1:-1]} is not written plainly{reads}", f'{number}, or "{written}" for text'
+
+
+def _write_out(digits: str) -> str:
+    """Return a decimal number without an exponent: 1e3 as 1000, .5 as 0.5, 5. as 5.0."""
+    exact = format(Decimal(digits), "f")
+    return f"{exact}.0" if digits.endswith(".") else exact
+
+
 def _refuse_deep(text: str, name: str) -> None:
     # The C composer is recursive and dies on the stack; its event parser is not, so depth is counted there first.
     depth = 0
@@ -158,9 +217,12 @@ class _Walk:
             self.document.problems.append(self.document.problem(location, f"the tag {node.tag!r} is not allowed", hint))
             return node.value
         try:
-            return self.constructor.construct_object(node)
+            value = self.constructor.construct_object(node)
         except ValueError:
-            return node.value
+            value = node.value
+        if node.style not in _QUOTES and is_odd_number(node.value, is_number=node.tag in _NUMBER_TAGS):
+            self.document.problems.append(self.document.problem(location, *_explain_number(node.value, value)))
+        return value
 
     def _list(self, node: yaml.Node, location: Location) -> list[Any]:
         items = []

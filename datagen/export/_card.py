@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datagen.addresses import hide_addresses
 from datagen.export._columns import ExportItem, pack_json
 from datagen.weighting import Policy
 
@@ -30,6 +31,8 @@ class CardNotes:
     `license` is a hub identifier that the user states, `unknown` where nobody does. `provenance` stands in every row
     too: plain JSON values by what they are, such as model, versions, seed, fingerprint and scorers. `first` is how many
     candidates every prompt has: pass@1 is measured on those, as further ones are drawn for prompts that are hard.
+    `addresses` says that settings and reasons may name paths and servers of the machine; `recipe` and `provenance` are
+    published as they are given. `idle` has a sentence for each skill that teaches nothing.
     """
 
     name: str
@@ -38,6 +41,8 @@ class CardNotes:
     recipe: str = ""
     first: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    addresses: bool = False
+    idle: Sequence[str] = ()
 
     def to_json(self) -> str:
         """Return the provenance of every row, with the licence, as JSON text."""
@@ -141,7 +146,7 @@ def write_card(
         tally=tally,
         weaknesses=sorted(tally.weaknesses.items()),
         splits={writer.split: writer.rows for writer in writers},
-        pictures=_write_pictures(folder / "pictures", tally),
+        pictures=_write_pictures(folder / "pictures", tally, str if notes.addresses else hide_addresses),
         policy=policy,
         parameters=json.dumps(policy.model_dump(mode="json"), indent=2),
     )
@@ -177,8 +182,8 @@ def make_header(
     return str(data.to_yaml(line_break="\n"))
 
 
-def _write_pictures(folder: Path, tally: Tally) -> list[dict[str, Any]]:
-    """Write up to two PNG files per weakness and return what the card says about each."""
+def _write_pictures(folder: Path, tally: Tally, clean: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Write up to two PNG files per weakness and return what the card says about each; reasons pass through `clean`."""
     folder.mkdir()
     pictures = []
     for number, (weakness, part) in enumerate(sorted(tally.weaknesses.items())):
@@ -187,7 +192,7 @@ def _write_pictures(folder: Path, tally: Tally) -> list[dict[str, Any]]:
                 continue
             path = folder / f"{number:02d}-{'passed' if passed else 'failed'}.png"
             path.write_bytes(item.sample.image or b"")
-            reasons = [f"{score.name}: {score.reason}" for score in item.scores if score.target == "image"]
+            reasons = [f"{score.name}: {clean(score.reason)}" for score in item.scores if score.target == "image"]
             pictures.append(
                 {"path": f"pictures/{path.name}", "weakness": weakness, "item": item, "reasons": "; ".join(reasons)}
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from datagen.errors import RunError
 from datagen.export._examples import Example, Row
-from datagen.export._images import check_png
+from datagen.pictures import check_png
 
 WEIGHTS = ("text_weight", "image_weight")
 AGAIN = "weigh and export the run again: `datagen export RUN`"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from datagen.addresses import hide_addresses, without_addresses
 from datagen.errors import RunError
-from datagen.export._images import check_png
 from datagen.export._tables import Columns, Nested
+from datagen.pictures import check_png, hash_image
 from datagen.records import Prompt, Sample, Score, hash_of
 from datagen.weighting import Policy, RewardRow, Weight
 
@@ -49,7 +50,8 @@ def dataset_features(scorers: Sequence[str]) -> Features:
 
     Rewards are in [0, 1] or null where nothing could be scored; weights are >= 0; `settings`, `receipt` and
     `provenance` are JSON text. `source` says whether a template or a rewrite (in which style) made the words of the
-    prompt, `caption` is what a scorer had the last image described with, null where none did. Raises RunError if two
+    prompt, `caption` is what a scorer had the last image described with, null where none did. `image_sha256` holds the
+    SHA-256 of each file under `images`, in hexadecimal. Raises RunError if two
     scorers would share a column.
     """
     from datasets import Features, Image, List, Value
@@ -65,6 +67,7 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             "claims": List({"kind": text, "subject": text, "name": text, "value": text}),
             "segments": List({"kind": text, "role": text, "text": text, "image": Value("int32")}),
             "images": List(Image()),
+            "image_sha256": List(text),
             "caption": text,
             **rewards,
             **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
@@ -107,10 +110,13 @@ def check_item(item: ExportItem, scorers: Sequence[str]) -> int:
     return size
 
 
-def columns_of(items: Sequence[ExportItem], scorers: Sequence[str], policy: Policy, provenance: str) -> Columns:
+def columns_of(
+    items: Sequence[ExportItem], scorers: Sequence[str], policy: Policy, provenance: str, *, addresses: bool = False
+) -> Columns:
     """Return samples that passed `check_item` as the columns of `dataset_features`, a value for each sample.
 
-    `provenance` is JSON text, the same for every row of a run. A scorer that did not judge a sample leaves null.
+    `provenance` is JSON text, the same for every row of a run. A scorer that did not judge a sample leaves null. Paths
+    and servers of the machine go from settings and reasons, unless `addresses` are wanted.
     Columns are made whole, one after the other: that takes half the time of making rows and turning them.
     """
     prompts, samples = [item.prompt for item in items], [item.sample for item in items]
@@ -125,7 +131,10 @@ def columns_of(items: Sequence[ExportItem], scorers: Sequence[str], policy: Poli
         "level": [prompt.level for prompt in prompts],
         "claims": _nest_claims(prompts),
         **_nest_segments(samples),
-        **_judge_columns(items, scorers),
+        "image_sha256": [
+            [hash_image(part.image) for part in each.segments if part.kind == "image"] for each in samples
+        ],
+        **_judge_columns(items, scorers, str if addresses else hide_addresses),
         "text_reward": [reward.text for reward in rewards],
         "image_reward": [reward.image for reward in rewards],
         "gain": [item.gain for item in items],
@@ -140,7 +149,7 @@ def columns_of(items: Sequence[ExportItem], scorers: Sequence[str], policy: Poli
         "switch": [sample.switch for sample in samples],
         "finish": [sample.finish for sample in samples],
         "engine": [sample.engine for sample in samples],
-        "settings": _pack_settings(samples),
+        "settings": _pack_settings(samples, addresses),
         "receipt": _pack_receipts(items, policy),
         "provenance": [provenance] * len(items),
     }
@@ -209,14 +218,16 @@ def _nest_segments(samples: Sequence[Sample]) -> dict[str, Nested]:
     }
 
 
-def _judge_columns(items: Sequence[ExportItem], scorers: Sequence[str]) -> dict[str, list[Any]]:
+def _judge_columns(
+    items: Sequence[ExportItem], scorers: Sequence[str], clean: Callable[[str], str]
+) -> dict[str, list[Any]]:
     """Return what the scorers said: a caption, and the reward and the reason of each."""
     nothing: list[Any] = [None] * len(items)
     captions, judged = nothing.copy(), {scorer: (nothing.copy(), nothing.copy()) for scorer in scorers}
     for row, item in enumerate(items):
         for score in item.scores:
             values, reasons = judged[score.name]
-            values[row], reasons[row] = score.value, score.reason
+            values[row], reasons[row] = score.value, clean(score.reason)
             if captions[row] is None:
                 captions[row] = score.evidence.get("caption")
     columns = {"caption": captions}
@@ -225,13 +236,13 @@ def _judge_columns(items: Sequence[ExportItem], scorers: Sequence[str]) -> dict[
     return columns
 
 
-def _pack_settings(samples: Sequence[Sample]) -> list[str]:
+def _pack_settings(samples: Sequence[Sample], addresses: bool) -> list[str]:
     """Return the settings of each sample as JSON text; those that read the same in Python are packed once."""
     packed: dict[str, str] = {}
     texts = []
     for sample in samples:
         if (key := repr(sample.settings)) not in packed:
-            packed[key] = pack_json(sample.settings)
+            packed[key] = pack_json(sample.settings if addresses else without_addresses(sample.settings))
         texts.append(packed[key])
     return texts
 

@@ -56,7 +56,9 @@ def export_dataset(
     out = Path(out_dir)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
     tally, features, explained = Tally(notes.first), dataset_features(scorers), ExplainDisk(out)
-    turn = functools.partial(columns_of, scorers=scorers, policy=policy, provenance=notes.to_json())
+    turn = functools.partial(
+        columns_of, scorers=scorers, policy=policy, provenance=notes.to_json(), addresses=notes.addresses
+    )
     writers: dict[str, SplitWriter] = {}
     try:
         with explained:

@@ -77,19 +77,24 @@ View: TypeAlias = Callable[[Iterable[Row], Any], Iterator[Example]]
 def read_rows(dataset: Path, split: str) -> Iterator[Row]:
     """Yield the rows of a split of an exported dataset, in order; memory holds one small batch.
 
-    Raises RunError where the split has no files.
+    Raises RunError where the split has no files, or one is damaged.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     paths = sorted((dataset / "data").glob(f"{split}-*.parquet"))
     if not paths:
         raise RunError(f"has no split {split!r}", where=str(dataset), hint="run `datagen export RUN` first")
     for path in paths:
-        with path.open("rb") as file, pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
-                for row in batch.to_pylist():
-                    row["images"] = [image["bytes"] for image in row["images"]]
-                    yield row
+        try:
+            with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
+                    for row in batch.to_pylist():
+                        row["images"] = [image["bytes"] for image in row["images"]]
+                        yield row
+        except (pa.ArrowException, OSError) as error:
+            what = f"is damaged: {str(error).splitlines()[0]}"
+            raise RunError(what, where=str(path), hint="make it anew: `datagen export RUN`") from error
 
 
 def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -171,6 +171,7 @@ def open_parquet(file: pyarrow.NativeFile, schema: pyarrow.Schema) -> pyarrow.pa
         schema=schema,
         use_content_defined_chunking=CHUNKING,
         write_page_index=True,
+        write_page_checksum=True,
         compression={**dict.fromkeys(plain, "none"), **dict.fromkeys(packed, "snappy")},
         use_dictionary=packed,
         column_encoding=dict.fromkeys(plain, "PLAIN"),

@@ -18,7 +18,7 @@ from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again,
 from datagen.pipeline._prompts import plan_stage
 from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run
 from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
-from datagen.pipeline._views import Weighed, export_run, report_run, weigh_run
+from datagen.pipeline._views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline._warnings import check_recipe, list_warnings
 from datagen.pipeline._watch import Progress, Silent, Watch
 from datagen.pipeline._work import Execute, Ledger, find_jobs, rescore_run, run_jobs
@@ -59,6 +59,7 @@ __all__ = [
     "open_run",
     "plan_stage",
     "probe_recipe",
+    "publish_recipe",
     "read_status",
     "report_run",
     "rescore_run",

@@ -33,7 +33,7 @@ def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
     Called again on a finished run it makes the views again and nothing else. Raises DatagenError; every finished shard
     is kept.
     """
-    for _, what in list_warnings(run):
+    for _, what in list_warnings(run, load=not _is_scored(run)):
         watch.say(f"warning: {what}")
     plan_stage(run, watch)
     run_jobs(run, "both", execute, watch)
@@ -42,3 +42,9 @@ def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
     report = report_run(run, weighed, watch)
     run.folder.log(f"finished: {len(weighed.rows)} samples, {dataset.kept} with weight")
     return BuildResult(weighed, dataset, report, find_unreached(run).describe())
+
+
+def _is_scored(run: Run) -> bool:
+    """Say whether every shard has its scores, so that no detector is loaded any more."""
+    plan = run.folder.read_notes().get("plan")
+    return isinstance(plan, dict) and len(run.folder.list_shards("scores")) >= plan["shards"]

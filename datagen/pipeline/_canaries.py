@@ -22,10 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
+from datagen.pictures import PictureError, to_png
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import score_once
 from datagen.pipeline._watch import Watch
 from datagen.records import Claim, ClaimKind, Prompt, Sample, Segment
+from datagen.rewards._unseen import own_claims
 from datagen.rewards._verdict import says_yes
 
 
@@ -77,7 +79,9 @@ def _read_line(line: str, where: str, folder: Path) -> Canary:
         raise ConfigError(f"not JSON: {line[:60]!r}", where=where) from error
     marked = load_model(Document(where, data), _Line)
     try:
-        image = (folder / marked.image).read_bytes()
+        image = to_png((folder / marked.image).read_bytes())
+    except PictureError as error:
+        raise ConfigError(f"{marked.image!r}: {error}", where=where, hint="any common format will do") from error
     except OSError as error:
         raise ConfigError(f"no image {marked.image!r}", where=where, hint="it stands beside the file") from error
     marks = {Claim(each.kind, each.subject, each.name, each.value): each.holds for each in marked.claims}
@@ -149,8 +153,8 @@ def _judge(run: Run, canary: Canary) -> Iterator[tuple[str, bool]]:
     if failures:
         raise RunError(failures[0].error, where=canary.where, hint="a scorer must be able to judge its canaries")
     for score in scores:
-        kinds = run.scorers[score.name].JUDGES
-        mine = [holds for claim, holds in canary.marks.items() if claim.kind in kinds]
+        own = own_claims(run.scorers[score.name], prompt.claims)
+        mine = [canary.marks[claim] for claim in own]
         if score.target == "image" and score.value is not None and mine and score.name in run.recipe.rewards:
             yield score.name, says_yes(score) == all(mine)
 

@@ -14,9 +14,8 @@ from datagen.config import MAX_SHARD_SAMPLES, Recipe, make_recipe
 from datagen.diagnose import Diagnosis, Group, Receipt, list_rows
 from datagen.errors import ConfigError
 from datagen.pipeline._run import Run, list_levels
-from datagen.pipeline._views import group_scores, list_scored, weighing
+from datagen.pipeline._views import group_scores, list_scored, make_row
 from datagen.records import Prompt, Score, seed_of
-from datagen.rewards._verdict import passed
 
 FILE = "diagnosis.yaml"
 
@@ -74,8 +73,8 @@ def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
 
 
 def _group(run: Run, prompt: Prompt, samples: list[list[Score]], lost: int) -> Group:
-    verdicts = [passed(weighing(run, scores)) for scores in samples]
-    rewards = [run.rewarder.reward(prompt, scores, "image") for scores in samples]
+    rows = [make_row(run, prompt, "", scores) for scores in samples]
+    verdicts, rewards = [row.passed for row in rows], [row.image for row in rows]
     blind = sum(verdict is None and reward is None for verdict, reward in zip(verdicts, rewards, strict=True))
     return Group(
         prompt.id,

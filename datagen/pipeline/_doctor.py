@@ -18,7 +18,7 @@ from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe
 from datagen.errors import BackendError
 from datagen.pipeline._run import Run
-from datagen.pipeline._shards import ask_backend, score_sample
+from datagen.pipeline._shards import accept_sample, ask_backend, score_sample
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Failure, Prompt, Request, Sample, seed_of
 
@@ -68,8 +68,12 @@ def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
 
 
 def _ask(run: Run, prompts: Sequence[Prompt], seed: int) -> Answers:
-    requests = [Request(prompt, 0, seed, run.recipe.mode) for prompt in prompts]
-    answers = {answer.prompt_id: answer for answer in ask_backend(run, requests)}  # in any order
+    requests = {prompt.id: Request(prompt, 0, seed, run.recipe.mode) for prompt in prompts}
+    answers: dict[str, Sample | Failure] = {}
+    for answer in ask_backend(run, list(requests.values())):  # in any order
+        if isinstance(answer, Sample) and answer.prompt_id in requests:
+            answer = accept_sample(requests[answer.prompt_id], answer)
+        answers[answer.prompt_id] = answer
     return [answers.get(p.id) or Failure("generate", p.id, 0, "the backend gave no answer") for p in prompts]
 
 

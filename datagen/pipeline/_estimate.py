@@ -62,7 +62,7 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
             skills={path: part / sum(parts.values()) for path, part in parts.items()},
             skipped=run.taxonomy.skipped,
             allotment=run.allotment,
-            warnings=tuple(what for _, what in list_warnings(run)),
+            warnings=tuple(what for _, what in list_warnings(run, load=probe)),
         )
         return _probe(run, plain, workers) if probe else plain
 

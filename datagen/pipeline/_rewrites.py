@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from datagen.chat import ChatEngine, ChatRequest, Reply
+from datagen.chat import ChatEngine, ChatRequest, Reply, set_thought_aside
 from datagen.config import Choice
 from datagen.errors import BackendError, ConfigError
 from datagen.pipeline._run import Run
@@ -53,7 +53,7 @@ class Recorder:
     def _ask(self, requests: Mapping[str, ChatRequest]) -> tuple[dict[str, Rewrite], str]:
         """Return what was answered, by its key, and why something was not."""
         self._engine = self._engine or self._run.open_chat(self._choice)
-        replies = list(self._engine.chat(list(requests.values())))
+        replies = [set_thought_aside(reply) for reply in self._engine.chat(list(requests.values()))]
         if len(replies) != len(requests):
             what = f"{self._choice.name!r} gave {len(replies)} answers to {len(requests)} questions"
             raise ConfigError(what, hint="an engine yields one reply for each request")

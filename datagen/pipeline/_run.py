@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -24,8 +24,8 @@ from datagen.prompts.expanded import ExpandOptions
 from datagen.prompts.screen import SHIPPED, Screen, ScreenOptions
 from datagen.prompts.templated import share_out
 from datagen.records import Failure, Request, Sample
-from datagen.rewards import _ocr
 from datagen.rewards._drawing import make_draw
+from datagen.rewards._ocr import LateReader
 from datagen.rewards._rewarder import Rewarder, make_rewarder
 from datagen.rewards._tools import Tools, make_tools
 from datagen.store import RunFolder
@@ -92,7 +92,8 @@ class Run:
         aggregate = self.recipe.aggregate
         skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else no taxonomy has to be there to weigh
         places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))
-        return make_rewarder(aggregate, targets, places)
+        modules = {name: self.scorers[name] for name in self.recipe.rewards}
+        return make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
 
     @cached_property
     def tools(self) -> Tools:
@@ -101,7 +102,7 @@ class Run:
         encoders = {name_model(choice): _build("rewards.encoders", choice) for choice in recipe.encoders or ()}
         matchers = {name: _build("rewards.matchers", choice) for name, choice in (recipe.matchers or {}).items()}
         return make_tools(
-            _build("rewards.detectors", recipe.detector),
+            self.detector,
             self.ocr,
             ask=self._ask_judge if recipe.judge else None,
             encoders=encoders,
@@ -110,9 +111,14 @@ class Run:
         )
 
     @cached_property
-    def ocr(self) -> Callable[[bytes], list[str]]:
+    def detector(self) -> Any:
+        """What finds things in an image. Raises ConfigError, or BackendError when it cannot be loaded."""
+        return _build("rewards.detectors", self.recipe.detector)
+
+    @cached_property
+    def ocr(self) -> LateReader:
         """The OCR, from PNG bytes to the lines of text in reading order; it loads when it is first asked."""
-        return _LateOcr()
+        return LateReader()
 
     def _draw(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         return self.drawer.generate(requests)
@@ -235,17 +241,6 @@ def list_levels(taxonomy: Taxonomy) -> dict[str, float]:
 def _build(family: str, choice: Choice) -> Any:
     """Load a plugin by its word and build it with its options."""
     return load_plugin(family, choice.name, "build").build(choice.options)
-
-
-class _LateOcr:
-    """Loads the OCR when it is first asked: a run without words to read never waits for it."""
-
-    def __init__(self) -> None:
-        self._read: Any = None
-
-    def __call__(self, image: bytes) -> list[str]:
-        self._read = self._read or _ocr.build()
-        return list(self._read(image))
 
 
 def create_run(recipe: Recipe, address: str, command: str = "datagen build") -> Run:

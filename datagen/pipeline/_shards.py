@@ -16,8 +16,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
-from datagen.errors import BackendError, DatagenError, RunError
-from datagen.export._images import check_png
+from datagen.errors import BackendError, DatagenError
+from datagen.pictures import PictureError, to_png
 from datagen.pipeline._run import Run
 from datagen.pipeline._unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
@@ -133,7 +133,7 @@ def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> 
         if key not in requests or key in answers:
             what = f"{run.recipe.backend.name!r} answered what nobody asked, or twice: {key}"
             raise BackendError(what, hint="a backend yields one answer for each request")
-        answers[key] = answer if isinstance(answer, Failure) else _check_sample(requests[key], answer)
+        answers[key] = answer if isinstance(answer, Failure) else accept_sample(requests[key], answer)
         count(isinstance(answers[key], Failure))
     for key in requests.keys() - answers.keys():
         answers[key] = Failure("generate", *key, "the backend gave no answer")
@@ -369,7 +369,8 @@ def _make_score(
         unreached = is_unreached(verdict.error)
         what = f"{name}: {verdict.text.removeprefix('ConnectionError: ')}"
         failure = Failure("score", sample.prompt_id, sample.candidate, what, verdict.place, unreached)
-        verdict = Verdict(None, NOT_REACHED if unreached else f"the scorer failed: {verdict.text}")
+        said = NOT_REACHED if unreached else f"the scorer failed: {verdict.text}"
+        verdict = Verdict(None, said, {"failed": True})
     return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
 
 
@@ -415,8 +416,12 @@ def check_verdict(verdict: Any) -> Verdict:
     return verdict
 
 
-def _check_sample(request: Request, sample: Sample) -> Sample | Failure:
-    """Return the sample if it can be stored and is what was asked for, else the failure that says why not."""
+def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
+    """Return the sample as it is stored, if it can be and is what was asked for, else the failure that says why not.
+
+    Here every picture that a backend makes comes in, as a person would see it (`datagen.pictures`).
+    """
+    problem = ""
     if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
         problem = "the sample has another id, seed or mode than its request"
     elif not sample.segments:
@@ -427,18 +432,14 @@ def _check_sample(request: Request, sample: Sample) -> Sample | Failure:
         except (TypeError, ValueError) as error:
             problem = f"the sample cannot be stored: {error}"
         else:
-            problem = _find_image_fault(sample)
-    if not problem:
-        return sample
+            seen = _attempt(partial(_see_images, sample))
+            if isinstance(seen, Sample):
+                return seen
+            problem = str(seen.error) if isinstance(seen.error, PictureError) else seen.text
     return Failure("generate", request.prompt.id, request.candidate, problem, sample.text[:500])
 
 
-def _find_image_fault(sample: Sample) -> str:
-    """Say which image no reader could decode, or `""`: the export would refuse it when the whole run is drawn."""
-    for segment in sample.segments:
-        if segment.kind == "image":
-            try:
-                check_png(segment.image, "")
-            except RunError as error:
-                return error.what
-    return ""
+def _see_images(sample: Sample) -> Sample:
+    """Return the sample with each image as a person would see it. Raises PictureError for one that nobody could."""
+    seen = (replace(part, image=to_png(part.image)) if part.kind == "image" else part for part in sample.segments)
+    return replace(sample, segments=tuple(seen))

@@ -9,19 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from datagen.addresses import without_addresses
+from datagen.config import Recipe, name_files
+from datagen.documents.reading import dump_yaml
 from datagen.errors import RunError
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
 from datagen.pipeline._canaries import require_canaries
-from datagen.pipeline._limits import require_scored
+from datagen.pipeline._limits import require_least, require_scored
 from datagen.pipeline._run import Run, save_recipe
 from datagen.pipeline._watch import Progress, Watch
-from datagen.records import Failure, Prompt, Sample, Score
+from datagen.records import Failure, Modality, Prompt, Sample, Score
 from datagen.report import ReportItem, write_report
 from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
 from datagen.rewards._verdict import passed
 from datagen.weighting import RewardRow, Weight, WeightReport, diagnose_weights, weigh
+
+TARGETS: tuple[Modality, ...] = ("text", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +36,19 @@ class Weighed:
     report: WeightReport
 
 
-def weigh_run(run: Run, watch: Watch) -> Weighed:
+def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     """Weigh all scores by the recipe's policy and note that recipe; reads no image and takes seconds.
 
-    Raises RunError when a shard has not been scored, or a scorer fails the recipe's canaries or falls below its limits.
+    Raises RunError when a shard has not been scored, a scorer fails the recipe's canaries or falls below its limits, or
+    the weights rest on less than the recipe's `least`; who only wants to `look` is shown such weights.
     """
     require_canaries(run)
     rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
     require_scored(run, list_scored(run))
     weights = weigh(rows, run.policy)
     report = diagnose_weights(rows, weights, run.policy)
+    if not look:
+        require_least(run, rows, report)
     save_recipe(run)
     for warning in report.warnings:
         watch.say(warning)
@@ -62,14 +68,20 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             scores,
             weight,
             row,
-            passed(weighing(run, scores)),
-            gain_of(scores, run.rewarder.find_join(prompt, "image")),
+            row.passed,
+            None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
-    recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-    first, provenance = run.recipe.least_candidates, _list_provenance(run)
-    notes = CardNotes(run.recipe.name, run.recipe.license, recipe=recipe, first=first, provenance=provenance)
+    notes = CardNotes(
+        run.recipe.name,
+        run.recipe.license,
+        recipe=publish_recipe(run.recipe),
+        first=run.recipe.least_candidates,
+        provenance=_list_provenance(run),
+        addresses=run.recipe.addresses,
+        idle=tuple(map(str, weighed.report.idle)),
+    )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
         result = export_dataset(
@@ -92,11 +104,20 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
     return replace(result, path=Path(f"{run.folder}/dataset"))
 
 
+def publish_recipe(recipe: Recipe) -> str:
+    """Return a recipe as YAML for the dataset card: files by their names and no server, unless it wants `addresses`."""
+    values = recipe.to_dict()
+    if not recipe.addresses:
+        values = without_addresses(name_files(values))
+    return dump_yaml(values)
+
+
 def _list_provenance(run: Run) -> dict[str, Any]:
     """Return what every row of a run says of where it comes from; what differs by row has columns of its own."""
     recipe, notes = run.recipe, run.folder.read_notes()
+    model = recipe.backend.model_dump(mode="json")
     return {
-        "model": recipe.backend.model_dump(mode="json"),
+        "model": model if recipe.addresses else without_addresses(model),
         "versions": notes["versions"],
         "seed": recipe.seed,
         "fingerprint": notes["fingerprint"],
@@ -115,10 +136,10 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             weight.image_weight,
             row.text,
             row.image,
-            passed(weighing(run, scores)),
+            row.passed,
             weight.kept,
             weight.reason,
-            tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
+            () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
             tuple(passed_rounds(weighing(run, scores))),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
@@ -175,9 +196,25 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
         if prompt is None:
             where = run.folder.where("scores", shard)
             raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
-        text, image = run.rewarder.reward(prompt, scores, "text"), run.rewarder.reward(prompt, scores, "image")
-        rows.append(RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image))
+        rows.append(make_row(run, prompt, sample_id, scores))
     return rows
+
+
+def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) -> RewardRow:
+    """Return what the scores of a sample come to: rewards, what is missing for them, and the strict verdict.
+
+    A sample of which something was not judged has not passed, whatever else holds; it has failed if something else
+    fails.
+    """
+    gaps = [run.rewarder.find_gap(prompt, scores, target) for target in TARGETS]
+    values = {score.name: score.value for score in scores}
+    text, image = (
+        None if gap else run.rewarder.find_join(prompt, target)(values)
+        for gap, target in zip(gaps, TARGETS, strict=True)
+    )
+    holds = passed(weighing(run, scores))
+    verdict = None if gaps[1] and holds else holds
+    return RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image, gaps[0], gaps[1], verdict)
 
 
 def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:

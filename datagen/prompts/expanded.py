@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from datagen.chat import ChatRequest, Message, Reply, Sampling
+from datagen.chat import ChatRequest, Message, Reply, Sampling, set_thought_aside
 from datagen.config import Choice
 from datagen.prompts.briefs import SCHEMA as BRIEF_SCHEMA
 from datagen.prompts.briefs import parse_brief
@@ -35,6 +35,7 @@ from datagen.prompts.minhash import NearDuplicates, jaccard, shingles_of
 from datagen.prompts.templated import Blocked, Screening, SeenTexts
 from datagen.records import Prompt, seed_of
 from datagen.taxonomy.lexicon import Lexicon
+from datagen.unwrap import find_json
 
 Style = Literal["short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief"]
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -145,18 +146,23 @@ def _question(prompt: Prompt, k: int, options: ExpandOptions, seed: int, form: s
 
 
 def read_reply(reply: Reply, style: str) -> str | Breach:
-    """Return the rewritten prompt of an answer, on one line, or why there is none."""
+    """Return the rewritten prompt of an answer, on one line, or why there is none.
+
+    A thought before the JSON document, and a fence or words around it, are set aside.
+    """
+    reply = set_thought_aside(reply)
     if len(reply.text) > MAX_REPLY_CHARACTERS:
         return Breach("too long", f"the answer is {len(reply.text):,} characters long")
     if reply.error:
         why = reply.error[:200]
         kind = "not JSON" if "schema" in why else "cut off" if "cut off" in why else "engine error"
         return Breach(kind, why)
+    text = find_json(reply.text)
     if style == BRIEF:
-        brief = parse_brief(reply.text)
+        brief = parse_brief(text)
         return Breach("not JSON", "the answer is no JSON brief") if brief is None else _write_line(brief)
     try:
-        answer = json.loads(reply.text)
+        answer = json.loads(text)
     except (ValueError, RecursionError):
         return Breach("not JSON", "the answer is not JSON")
     if not isinstance(answer, dict) or set(answer) != {"prompt"} or not isinstance(answer["prompt"], str):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from datagen.errors import RunError
+from datagen.pictures import PictureError, hash_image, to_png
 from datagen.push._card import LOADING, SPLITS, Card, add_view, matches, rename
 from datagen.push._files import CARD, File
 
 AGAIN = "`datagen export RUN` makes it anew"
+HASHES = "image_sha256"
+BATCH_ROWS = 64
+_NAMED = re.compile(r"/images/[0-9a-f]{2}/([0-9a-f]{32})\.png$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,9 @@ def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Datas
 
     A view of parquet files, by split, becomes a config that `load_dataset(…, NAME)` knows; another form travels as
     files alone.
-    Raises RunError where a folder is not there, holds no dataset, or holds one that was cut or has lost a file. What
-    is not noticed: other values inside a shard that can still be opened.
+    Raises RunError where a folder is not there, holds no dataset, or holds one that was cut, has lost a file or has
+    rotted: every page of parquet is read against its check sum, every picture against its hash. What is not noticed:
+    other values inside the files of a view that are neither parquet nor named by their content.
     """
     try:
         text = (folder / CARD).read_text(encoding="utf-8")
@@ -59,6 +65,8 @@ def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Datas
     card = Card.parse(text, str(folder / CARD))
     files = [file for file in _hash_all(folder) if file.path != CARD]
     _check_rows(card, files, folder)
+    _prove([file for file in files if file.path.endswith(".parquet")], has_hashes=True)
+    _check_pictures(file for file in files if file.path.startswith("pictures/"))
     changed = False
     for name, path in sorted((views or {}).items()):
         own = _hash_all(path, f"{name}/")
@@ -68,6 +76,8 @@ def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Datas
             raise RunError("there is no such view", where=str(path), hint=hint)
         if name in ("data", "pictures", "default"):
             raise RunError(f"a view cannot be called {name!r}", where=str(path), hint="export it under another name")
+        _prove([file for file in own if file.path.endswith(".parquet")], has_hashes=False)
+        _check_names(own)
         if splits := _sort_by_split(own):
             paths = {split: [file.path for file in part] for split, part in splits.items()}
             card, changed = add_view(card, name, paths, _describe(splits)), True
@@ -83,6 +93,53 @@ def _check_rows(card: Card, files: Sequence[File], folder: Path) -> None:
         if found != rows:
             what = f"has {found:,} rows in {split!r}, and its card says {rows:,}"
             raise RunError(what, where=str(folder), hint=AGAIN)
+
+
+def _prove(files: Iterable[File], *, has_hashes: bool) -> None:
+    """Read all of some parquet files. Raises RunError where a page or, in the dataset itself, a picture is not itself.
+
+    A dataset without hashes was exported by an older datagen.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for file in files:
+        where = str(file.source)
+        try:
+            with pq.ParquetFile(file.source, page_checksum_verification=True) as parquet:
+                if has_hashes and HASHES not in parquet.schema_arrow.names:
+                    raise RunError(
+                        "has no hashes of its pictures: an older datagen exported it", where=where, hint=AGAIN
+                    )
+                for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
+                    if has_hashes:
+                        _compare(batch, where)
+        except (pa.ArrowException, OSError) as error:
+            what = f"is damaged: {str(error).splitlines()[0]}"
+            raise RunError(what, where=where, hint=AGAIN) from error
+
+
+def _compare(batch: Any, where: str) -> None:
+    for row in batch.select(["id", "images", HASHES]).to_pylist():
+        if [hash_image(image["bytes"]) for image in row["images"]] != row[HASHES]:
+            what = f"is damaged: a picture of sample {row['id']} is not the one that was exported"
+            raise RunError(what, where=where, hint=AGAIN)
+
+
+def _check_pictures(files: Iterable[File]) -> None:
+    """Raise RunError for a picture of the card that cannot be read to its last byte."""
+    for file in files:
+        try:
+            to_png(file.content())
+        except PictureError as error:
+            raise RunError(f"is damaged: {error}", where=str(file.source), hint=AGAIN) from error
+
+
+def _check_names(files: Iterable[File]) -> None:
+    """Raise RunError for an image of a view that no longer has the content by which it is named."""
+    for file in files:
+        if (named := _NAMED.search(file.path)) and not file.sha256.startswith(named[1]):
+            raise RunError("is damaged: it is named by other bytes", where=str(file.source), hint=AGAIN)
 
 
 def _read_footers(files: Iterable[File]) -> Iterator[Any]:

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from datagen.addresses import without_addresses
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline import Run, Watch, find_jobs
+from datagen.pipeline import Run, Watch, find_jobs, publish_recipe
 from datagen.push._dataset import Dataset, read_dataset
 from datagen.push._destination import Destination, open_destination
 from datagen.push._files import File, RunNote
@@ -58,6 +57,7 @@ def prepare_push(
     folder = run.folder.local_path
     dataset = read_dataset(folder / "dataset", {name: folder / "exports" / name for name in views})
     _check_current(run, dataset)
+    _check_addresses(run, views)
     dataset = dataset.loaded_by(destination.loading)
     note = RunNote(run.recipe.name, str(run.folder.read_notes()["fingerprint"]), dataset.card.rows)
     if way == "push":
@@ -86,14 +86,26 @@ def _check_finished(run: Run, watch: Watch) -> None:
     if jobs := find_jobs(run, "both", watch).jobs:
         hint = f"`datagen build` goes on with it; `datagen status {where}` shows how far it is"
         raise RunError(f"is not finished: {len(jobs)} of its shards lack samples or scores", where=where, hint=hint)
+    for shard in run.folder.list_shards("samples"):
+        run.folder.prove_samples(shard)
 
 
 def _check_current(run: Run, dataset: Dataset) -> None:
     """Refuse a dataset that was exported under other settings, weights above all, than the run has now."""
-    text = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-    if text.strip().replace("```", "") not in dataset.card_text:
+    if publish_recipe(run.recipe).strip().replace("```", "") not in dataset.card_text:
         what = "was exported under other settings than the run has now"
         raise RunError(what, where=f"{run.folder}/dataset", hint=f"first: datagen export {run.folder}")
+
+
+def _check_addresses(run: Run, views: Sequence[str]) -> None:
+    """Refuse a view whose files name a place of this machine, such as `root`, unless the recipe wants `addresses`."""
+    for name in views:
+        options = run.recipe.exports[name].format.options if name in run.recipe.exports else {}
+        told = [key for key, value in options.items() if without_addresses({key: value}) != {key: value}]
+        if told and not run.recipe.addresses:
+            what = f"its files name a place of this machine: {told[0]} is {options[told[0]]!r}"
+            hint = f"export it with a relative {told[0]}, or say `addresses: true` in the recipe"
+            raise RunError(what, where=f"{run.folder}/exports/{name}", hint=hint)
 
 
 def _read_record(run: Run) -> dict[str, Any]:

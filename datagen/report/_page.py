@@ -86,6 +86,7 @@ def _context(
         "histograms": [(name, draw_histogram(values, f"{name} weight")) for name, values in tally.weights.items()],
         "diagnoses": weight_report.rows if weight_report else (),
         "warnings": weight_report.warnings if weight_report else (),
+        "idle": weight_report.idle if weight_report else (),
         "rounds": tally.rounds(),
         "failures": [(*key, count, tally.details[key]) for key, count in tally.failures.most_common()],
         "failure_count": tally.failures.total(),

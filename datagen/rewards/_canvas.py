@@ -11,32 +11,35 @@ import io
 from collections.abc import Sequence
 
 from datagen.rewards._layout import Planned
-from datagen.rewards._relations import shared_area
+from datagen.rewards._relations import SQUARE, Sides, shared_area, to_pixels
 
 CANVAS_PX = 512
-"""Pixels a side."""
+"""Pixels of the longer side."""
+_LEAST_PX = 64
 _LINE_PX, _FONT_PX, _GAP_PX = 3, 18, 4
 _Box = tuple[float, float, float, float]
 
 
-def draw_layout(things: Sequence[Planned]) -> bytes:
-    """Return a PNG, `CANVAS_PX` a side, of the boxes with their phrases; the same things give the same bytes.
+def draw_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
+    """Return a PNG of the boxes with their phrases; the same things give the same bytes.
 
-    Every box must be one (`Layout.placed`). Labels stand inside the canvas, from the upper left corner of their box
-    downwards to where no other label is.
+    The canvas has the shape of a picture with these `sides`, so that a judge sees what is planned undistorted; its
+    longer side is `CANVAS_PX`. Every box must be one (`Layout.placed`). Labels stand inside the canvas, from the upper
+    left corner of their box downwards to where no other label is.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    image = Image.new("RGB", (CANVAS_PX, CANVAS_PX), "white")
+    width_px, height_px = (max(_LEAST_PX, round(CANVAS_PX * side / max(sides))) for side in sides)
+    image = Image.new("RGB", (width_px, height_px), "white")
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=_FONT_PX)
-    corners = [[edge * (CANVAS_PX - 1) / 1000 for edge in thing.box] for thing in things]
+    corners = [to_pixels(thing.box, (width_px - 1, height_px - 1)) for thing in things]
     for box in corners:
         draw.rectangle(box, outline="black", width=_LINE_PX)
     taken: list[_Box] = []
     for thing, (left, top, *_) in zip(things, corners, strict=True):
         label = " ".join(thing.phrase.split())
-        place = _find_place(draw.textlength(label, font=font), left, top, taken)
+        place = _find_place(draw.textlength(label, font=font), left, top, taken, (width_px, height_px))
         draw.rectangle(place, fill="white")
         draw.text(place[:2], label, font=font, fill="black")
         taken.append(place)
@@ -45,11 +48,13 @@ def draw_layout(things: Sequence[Planned]) -> bytes:
     return stream.getvalue()
 
 
-def _find_place(width: float, left: float, top: float, taken: Sequence[_Box]) -> _Box:
+def _find_place(
+    width: float, left: float, top: float, taken: Sequence[_Box], canvas: tuple[int, int] = (CANVAS_PX, CANVAS_PX)
+) -> _Box:
     """Return where a label of a width goes: inside the corner of its box, or below until it covers no other label."""
     height = _FONT_PX + _GAP_PX
-    lowest = CANVAS_PX - height
-    left = max(0.0, min(left + _LINE_PX + _GAP_PX, CANVAS_PX - width - _GAP_PX))
+    lowest = canvas[1] - height
+    left = max(0.0, min(left + _LINE_PX + _GAP_PX, canvas[0] - width - _GAP_PX))
     top = min(top + _LINE_PX, lowest)
     while top < lowest and any(shared_area((left, top, left + width, top + height), other) for other in taken):
         top = min(top + height / 2, lowest)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from datagen.chat import ChatRequest, Message, Part, Reply, Sampling, explain_cut
-from datagen.rewards._first_token import read_first_word
+from datagen.chat import ChatRequest, Message, Part, Reply, Sampling, explain_cut, set_thought_aside
+from datagen.rewards._first_token import find_letter
 from datagen.rewards._tools import Ask
 
 DESCRIBE = (
@@ -24,6 +24,8 @@ COMPARE = (
 )
 MOST_TOKENS = 512
 """Tokens of a caption."""
+ROOM = 1024
+"""Tokens of a comparison: a judge that says only A or B writes two, one that thinks many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def ask_captions(images: Sequence[bytes], seeds: Sequence[int], ask: Ask) -> lis
         )
         for image, seed in zip(images, seeds, strict=True)
     ]
-    replies = list(ask(requests)) if requests else []
+    replies = [set_thought_aside(reply) for reply in ask(requests)] if requests else []
     if len(replies) != len(requests):
         raise ValueError(f"the judge gave {len(replies)} replies to {len(requests)} questions")
     return [_check_caption(reply) for reply in replies]
@@ -88,7 +90,7 @@ def compare_captions(pairs: Sequence[Pair], ask: Ask) -> list[Outcome]:
         for pair in pairs
         for order in ((pair.ours, pair.theirs), (pair.theirs, pair.ours))
     ]
-    replies = list(ask(requests)) if requests else []
+    replies = [set_thought_aside(reply) for reply in ask(requests)] if requests else []
     if len(replies) != len(requests):
         raise ValueError(f"the judge gave {len(replies)} replies to {len(requests)} questions")
     return [_read(replies[k], replies[k + 1]) for k in range(0, len(replies), 2)]
@@ -103,7 +105,7 @@ def count_wins(outcomes: Sequence[Outcome]) -> WinRate:
 
 def _ask_which(image: bytes, first: str, second: str) -> ChatRequest:
     text = COMPARE.format(first, second)
-    return ChatRequest((Message("user", (Part(image=image), Part(text=text))),), Sampling(max_tokens=4))
+    return ChatRequest((Message("user", (Part(image=image), Part(text=text))),), Sampling(max_tokens=ROOM))
 
 
 def _read(straight: Reply, swapped: Reply) -> Outcome:
@@ -112,8 +114,8 @@ def _read(straight: Reply, swapped: Reply) -> Outcome:
     for reply in (straight, swapped):
         if reply.error:
             return Outcome(None, said, f"the judge did not answer: {reply.error}")
-    first, second = (read_first_word(text).upper() for text in said)
+    first, second = (find_letter(text, "AB") for text in said)
     for text, word in zip(said, (first, second), strict=True):
-        if word not in ("A", "B"):
+        if not word:
             return Outcome(None, said, f"the judge says neither A nor B: {text[:60]!r}")
     return Outcome(((first == "A") + (second == "B")) / 2, said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from datagen.pictures import PictureError, to_png
 from datagen.records import Failure, Prompt, Request, Sample
 from datagen.rewards._tools import Draw, Drawing, Sketch
 
@@ -37,4 +38,9 @@ def _request(sketch: Sketch, number: int) -> Request:
 def _read(answer: Sample | Failure) -> Drawing:
     if isinstance(answer, Failure):
         return Drawing(error=answer.error, unreached=answer.unreached)
-    return Drawing(answer.image) if answer.image else Drawing(error="the drawer drew no image")
+    if not answer.image:
+        return Drawing(error="the drawer drew no image")
+    try:
+        return Drawing(to_png(answer.image))
+    except PictureError as error:
+        return Drawing(error=str(error))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from datagen.pictograms import COLORS
 from datagen.records import Detection
 from datagen.rewards._boxes import Found, clip_box, keep_best, to_detections
 from datagen.rewards._colors import Thing, name_by_clip, name_by_pixels
@@ -38,6 +39,11 @@ class FindOptions(BaseModel):
         if (self.colors == "clip") != (self.color_model is not None):
             raise ValueError("`colors: clip` and `color_model: NAME` go together")
         return self
+
+
+def list_colors(options: FindOptions) -> frozenset[str]:
+    """Return the names that colours get: none where the recipe says `colors: none`."""
+    return frozenset(() if options.colors == "none" else COLORS)
 
 
 def make_colors(options: FindOptions) -> NameColors:

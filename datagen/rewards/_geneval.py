@@ -18,15 +18,19 @@ gives a failed position 0 and then 1 as well.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from datagen.documents.geneval_lines import Include, Line, line_of
+from datagen.documents.geneval_lines import COLORS, Include, Line, line_of
 from datagen.records import Claim, ClaimKind, Detection, Prompt, Sample, Verdict
-from datagen.rewards._relations import find_relations
+from datagen.rewards._relations import SQUARE, Sides, find_relations
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import NO_COLOR, NO_THING, Unseen, refuse
 from datagen.rewards._verdict import list_detections
+from datagen.rewards._web_colors import SAME
 from datagen.rewards._words import name_many
 
 KINDS: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
@@ -45,10 +49,10 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     line, metadata, labels = asked
     if (image := sample.image) is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown(labels):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := _find_unseen(line, labels, tools):
+        return refuse(unseen)
     found = tools.detect(image)
-    faults = find_faults(line, found, strict=strict)
+    faults = find_faults(line, found, strict=strict, sides=sides_of(sample))
     evidence = {
         "passed": not faults,
         "faults": faults,
@@ -58,13 +62,33 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     return Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
 
 
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims of a prompt that GenEval knows the kind of; none if it cannot ask for them together."""
+    known = [claim for claim in claims if claim.kind in KINDS]
+    return [] if isinstance(_read_claims(tuple(known)), str) else known
+
+
+def _find_unseen(line: Line, labels: set[str], tools: Tools) -> list[Unseen]:
+    found = [Unseen(NO_THING, label) for label in tools.find_unknown(labels)]
+    if tools.colors is None:
+        return found
+    colors = {clause.color for clause in line.include if clause.color}
+    return found + [Unseen(NO_COLOR, color) for color in sorted(colors - tools.colors)]
+
+
+def _say_color(claim: Claim) -> Claim:
+    """Return a claim of a colour that has another name among GenEval's ten by that name, any other as it is."""
+    color = SAME.get(str(claim.value))
+    return replace(claim, value=color) if claim.name == "color" and color in COLORS else claim
+
+
 @lru_cache(maxsize=1024)
 def _read_claims(claims: tuple[Claim, ...]) -> tuple[Line, dict[str, Any], set[str]] | str:
     """Return the line of those claims that GenEval knows the kind of, as such, as plain values, and its classes.
 
     Or why there is none. The candidates of a prompt share it.
     """
-    known = [claim for claim in claims if claim.kind in KINDS]
+    known = [_say_color(claim) for claim in claims if claim.kind in KINDS]
     if not known:
         return "no count, attribute or relation claim"
     try:
@@ -74,8 +98,11 @@ def _read_claims(claims: tuple[Claim, ...]) -> tuple[Line, dict[str, Any], set[s
     return line, line.to_dict(), line.labels
 
 
-def find_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> list[str]:
-    """Return what is wrong with an image, one reason for each clause that fails; it is correct if there is none."""
+def find_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: Sides = SQUARE) -> list[str]:
+    """Return what is wrong with an image, one reason for each clause that fails; it is correct if there is none.
+
+    `sides` are those of the image, on which positions depend.
+    """
     things = keep_sure(found, SURE_TO_COUNT if line.tag == "counting" else SURE)
     groups: list[list[Detection]] = []
     faults = []
@@ -89,7 +116,7 @@ def find_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> list
             fault = _tell_colors(clause, counted)
         elif clause.position:
             relation, target = clause.position
-            fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target])
+            fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target], sides)
         groups.append([] if fault else counted)
         if fault:
             faults.append(fault)
@@ -117,14 +144,19 @@ def _tell_colors(clause: Include, group: Sequence[Detection]) -> str:
 
 
 def _find_position_fault(
-    clause: Include, group: Sequence[Detection], relation: str, name: str, targets: Sequence[Detection]
+    clause: Include,
+    group: Sequence[Detection],
+    relation: str,
+    name: str,
+    targets: Sequence[Detection],
+    sides: Sides,
 ) -> str:
     """Say which pair does not stand as asked, or `""`; a target that failed its own clause is none."""
     if not targets:
         return f"there is no {name} as asked for the {clause.label} to be {relation}"
     for thing in group:
         for target in targets:
-            held = find_relations(thing.box, target.box)
+            held = find_relations(thing.box, target.box, sides)
             if relation not in held:
                 seen = " and ".join(sorted(held)) or "in no clear relation to"
                 return f"expected the {clause.label} {relation} the {name}, found it {seen} the {name}"

@@ -1,45 +1,23 @@
-"""Reads PNG bytes as pictures, the same for every model and measure: RGB, 8 bits, what is transparent laid on white.
+"""Pictures as arrays, and many at once, the same for every model and measure; see `datagen.pictures`.
 
-A damaged file is an OSError whatever the decoder raised. Not covered: colour profiles; values are taken as sRGB.
+A damaged file is an OSError whatever the decoder raised.
 """
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from datagen.pictures import read_image as read_image
+
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image as Picture
 
 Answer = TypeVar("Answer")
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
-
-
-def read_image(image: bytes) -> Picture:
-    """Decode an image whole as RGB; raises OSError when it is damaged or is no image.
-
-    16-bit grey is divided by 257, since Pillow's own conversion clips it.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(image)) as opened:
-            opened.load()
-            if opened.mode.startswith("I"):
-                return _narrow(opened)
-            if opened.has_transparency_data:
-                clear = opened.convert("RGBA")
-                return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
-            return opened.convert("RGB")
-    except UnidentifiedImageError as error:  # its own words name a place in memory, which no two runs share
-        raise OSError(f"the image cannot be read: it is none, and begins with {image[:8]!r}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise OSError(f"the image cannot be read: {error}") from error
 
 
 def read_rgb(image: bytes) -> np.ndarray:
@@ -81,11 +59,3 @@ def read_many(read: Callable[[bytes], Answer], images: Sequence[bytes]) -> list[
         return [attempt(image) for image in images]
     with ThreadPoolExecutor(min(count_threads(), len(images))) as pool:
         return list(pool.map(attempt, images))
-
-
-def _narrow(picture: Picture) -> Picture:
-    import numpy as np
-    from PIL import Image
-
-    wide = np.asarray(picture, dtype=np.float64)
-    return Image.fromarray(np.clip(np.round(wide / 257), 0, 255).astype(np.uint8)).convert("RGB")

@@ -12,7 +12,7 @@ from typing import Any
 
 from datagen.records import Prompt, Sample, Verdict
 from datagen.rewards._asking import SAMPLES, Answer, Asked, ask_all
-from datagen.rewards._questions import LAYOUT, ONE_WORD, WHOLE, YES, ask_claims, name_phrases
+from datagen.rewards._questions import LAYOUT, NO, ONE_WORD, WHOLE, YES, ask_claims, name_phrases
 from datagen.rewards._tools import Tools
 
 NO_JUDGE = "no judge: add `judge:` to the recipe, with a backend that answers chats"
@@ -22,8 +22,9 @@ HOLDS = 0.5
 
 
 def judge_whole(name: str, prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Return P(yes) to the question `WHOLE[name]` about the prompt's text."""
-    return _judge_yes(WHOLE[name].format(prompt.text), sample.image, sample.seed, tools)
+    """Return P(yes) to the question `WHOLE[name]` about the prompt's text; `vqascore` is defined by one token."""
+    one_token = (YES[0], NO[0]) if name == "vqascore" else None
+    return _judge_yes(WHOLE[name].format(prompt.text), sample.image, sample.seed, tools, one_token)
 
 
 def judge_layout(prompt: Prompt, sample: Sample, tools: Tools, canvas: bytes) -> Verdict:
@@ -31,8 +32,10 @@ def judge_layout(prompt: Prompt, sample: Sample, tools: Tools, canvas: bytes) ->
     return _judge_yes(LAYOUT.format(prompt.text), canvas, sample.seed, tools)
 
 
-def _judge_yes(question: str, image: bytes | None, seed: int, tools: Tools) -> Verdict:
-    answers = _ask(image, seed, tools, [(question, YES)])
+def _judge_yes(
+    question: str, image: bytes | None, seed: int, tools: Tools, one_token: tuple[str, str] | None = None
+) -> Verdict:
+    answers = _ask(image, seed, tools, [(question, YES)], one_token)
     if isinstance(answers, Verdict):
         return answers
     p = answers[0].probability or 0.0
@@ -107,14 +110,18 @@ def settle(raw: Sequence[bool], parents: Sequence[Sequence[int]], *, cascade: bo
 
 
 def _ask(
-    image: bytes | None, seed: int, tools: Tools, questions: Sequence[tuple[str, tuple[str, ...]]]
+    image: bytes | None,
+    seed: int,
+    tools: Tools,
+    questions: Sequence[tuple[str, tuple[str, ...]]],
+    one_token: tuple[str, str] | None = None,
 ) -> list[Answer] | Verdict:
     """Return the answers of all questions about an image, or the verdict None if one has no answer."""
     if image is None:
         return Verdict(None, "the sample has no image")
     if tools.ask is None:
         return Verdict(None, NO_JUDGE)
-    answers = ask_all(tools.ask, [Asked(image, text, accepted, seed) for text, accepted in questions])
+    answers = ask_all(tools.ask, [Asked(image, text, accepted, seed, one_token) for text, accepted in questions])
     problems = [answer.problem for answer in answers if answer.problem]
     if problems:
         some = f" ({len(problems)} of {len(answers)} questions)" if len(answers) > 1 else ""
@@ -123,19 +130,22 @@ def _ask(
 
 
 def _list_answers(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Return the evidence: how P was had, and each question with its P and what was said."""
-    drawn = any(answer.why_drawn for answer in answers)
+    """Return the evidence: how P was had, and each question with its P, its mass and what was said."""
     listed = [
         {
             "question": answer.asked.text,
             "accepted": list(answer.asked.accepted),
             "p": None if answer.probability is None else round(answer.probability, 6),
+            "mass": None if answer.probability is None else round(answer.mass, 6),
             "tokens": answer.said,
+            **({"behind": answer.behind} if answer.behind.strip() else {}),
         }
         for answer in answers
     ]
-    how: dict[str, Any] = {"method": "sampling", "samples": SAMPLES} if drawn else {"method": "first token"}
-    return {**how, "questions": listed}
+    if any(answer.why_drawn for answer in answers):
+        return {"method": "sampling", "samples": SAMPLES, "questions": listed}
+    behind = any(answer.behind.strip() for answer in answers)
+    return {"method": "answer token" if behind else "first token", "questions": listed}
 
 
 def _tell_how(answers: Sequence[Answer]) -> str:

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from datagen.records import Claim
 from datagen.rewards._layout import TEXT, Planned, is_named
 from datagen.rewards._orders import holds_order, say_order
-from datagen.rewards._relations import find_relations
+from datagen.rewards._relations import Sides, find_relations
+from datagen.rewards._web_colors import SAME
 from datagen.rewards._words import name_many
 
 
-def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Planned]) -> str:
-    """Say how a plan misses a claim, or `""` if it holds it."""
+def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Planned], sides: Sides) -> str:
+    """Say how a plan for a picture with these sides misses a claim, or `""` if it holds it."""
     if claim.kind == "text":
         words = [thing.word for thing in things if thing.label == TEXT]
         return "" if str(claim.value) in words else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
@@ -24,26 +25,27 @@ def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Pla
     if claim.kind in ("count", "part"):
         return _find_miscounted(claim, ours)
     if claim.kind == "comparison":
-        theirs = sum(is_named(thing, str(claim.value)) for thing in things)
-        holds = holds_order(claim.name, len(ours), theirs)
-        return "" if holds else f"expected {say_order(claim)} in the plan, found {len(ours)} and {theirs}"
+        others = sum(is_named(thing, str(claim.value)) for thing in things)
+        holds = holds_order(claim.name, len(ours), others)
+        return "" if holds else f"expected {say_order(claim)} in the plan, found {len(ours)} and {others}"
     if not ours:
         return f"the plan has no {claim.subject}"
     if claim.kind == "attribute":
         return _find_wrong(claim, claims, ours)
-    return _find_misplaced(claim, ours, [thing for thing in things if is_named(thing, str(claim.value))])
+    theirs = [thing for thing in things if is_named(thing, str(claim.value))]
+    return _find_misplaced(claim, ours, theirs, sides)
 
 
 def _find_miscounted(claim: Claim, ours: Sequence[Planned]) -> str:
     """Say how many of a thing, or of those in one colour, are missing or too many."""
     wanted, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
-    found = sum(not claim.name or claim.name in thing.phrase.split() for thing in ours)
+    found = sum(not claim.name or _is_called(thing, claim.name) for thing in ours)
     return "" if found == wanted else f"expected {name_many(wanted, what)} in the plan, found {found}"
 
 
 def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:
     """Say which planned things lack an attribute: one with it is enough if others are claimed to be different."""
-    wrong = [thing.phrase for thing in ours if str(claim.value) not in thing.phrase.split()]
+    wrong = [thing.phrase for thing in ours if not _is_called(thing, str(claim.value))]
     about = (claim.kind, claim.subject, claim.name)
     same = [other for other in claims if (other.kind, other.subject, other.name) == about]
     if not wrong or (len(same) > 1 and len(wrong) < len(ours)):
@@ -51,12 +53,18 @@ def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) 
     return f"expected every {claim.subject} {claim.value} in the plan, found {', '.join(wrong)}"
 
 
-def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Planned]) -> str:
+def _is_called(thing: Planned, value: str) -> bool:
+    """Say whether the phrase of a planned thing has an attribute's words, one after the other, or its other name."""
+    phrase = f" {' '.join(thing.phrase.split())} "
+    return f" {value} " in phrase or f" {SAME.get(value, value)} " in phrase
+
+
+def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Planned], sides: Sides) -> str:
     """Say how a relation fails, or `""`: all pairs must hold; of two of one kind, one pair in one order."""
     pairs = [(one, other) for one in ours for other in theirs if one is not other]
     if not pairs:
         return f"the plan has no {'other ' if theirs else ''}{claim.value}"
-    held = [claim.name in find_relations(one.box, other.box) for one, other in pairs]
+    held = [claim.name in find_relations(one.box, other.box, sides) for one, other in pairs]
     if any(held) if claim.subject == claim.value else all(held):
         return ""
     return f"the plan does not put the {claim.subject} {claim.name} the {claim.value}"

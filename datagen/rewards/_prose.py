@@ -18,7 +18,7 @@ from datagen.pictograms import COLORS
 from datagen.records import Claim, Sample
 from datagen.reflections import HEADS, read_reflection
 from datagen.rewards._layout import TEXT, Layout, Planned
-from datagen.rewards._relations import find_relations
+from datagen.rewards._relations import Sides, find_relations
 from datagen.taxonomy.claims import turn
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.mentions import Mention, read_text
@@ -116,8 +116,11 @@ def _read_numbers(mentions: Sequence[Mention]) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def facts_of_layout(layout: Layout) -> Facts:
-    """Return what a layout says of the same: how many of each label, their colours, and how all pairs stand."""
+def facts_of_layout(layout: Layout, sides: Sides) -> Facts:
+    """Return what a layout says of the same: how many of each label, their colours, and how all pairs stand.
+
+    `sides` are those of the picture that it plans.
+    """
     things = [thing for thing in layout.things if thing.label != TEXT]
     colors: dict[tuple[str, str], set[str]] = {}
     for thing in things:
@@ -126,18 +129,18 @@ def facts_of_layout(layout: Layout) -> Facts:
     return Facts(
         {label: frozenset({count}) for label, count in Counter(thing.label for thing in things).items()},
         {key: frozenset(values) for key, values in colors.items()},
-        frozenset(_relate(things)),
+        frozenset(_relate(things, sides)),
         tuple(thing.word for thing in layout.things if thing.label == TEXT),
     )
 
 
-def _relate(things: Sequence[Planned]) -> set[Claim]:
+def _relate(things: Sequence[Planned], sides: Sides) -> set[Claim]:
     """Return the relations that hold for every pair of two labels."""
     pairs: dict[tuple[str, str], list[frozenset[str]]] = {}
     for one in things:
         for other in things:
             if one.label != other.label:
-                pairs.setdefault((one.label, other.label), []).append(find_relations(one.box, other.box))
+                pairs.setdefault((one.label, other.label), []).append(find_relations(one.box, other.box, sides))
     return {
         turn(Claim("relation", one, name, other))
         for (one, other), held in pairs.items()

@@ -1,7 +1,8 @@
 """Where one box stands to another: the position rule of GenEval (arXiv 2310.11513).
 
 Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af4902f (MIT), written anew from its
-definition. Boxes are (x1, y1, x2, y2), y downwards, in any unit.
+definition. Boxes are (x1, y1, x2, y2), y downwards, in thousandths of the sides of their picture. The rule compares
+what lies across with what lies down, so it needs the picture's own sides: a thousandth of 1280 px is not one of 720.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 
 Box = tuple[float, float, float, float]
+Sides = tuple[float, float]
+"""Width and height of a picture, in pixels or in any unit that both share."""
 
 RELATIONS = ("left of", "right of", "above", "below")
 """The four relations that a claim may name."""
@@ -16,21 +19,35 @@ SLACK = 0.1
 """Share of the summed widths (or heights) by which two centres must differ before it counts."""
 LEAST_SHARE = 0.5
 """A relation holds if what is left of the offset on its axis is more than this share of the whole offset."""
+THOUSAND = 1000
+"""What the sides of a picture measure in the unit of boxes."""
+SQUARE: Sides = (THOUSAND, THOUSAND)
+"""The sides where no picture tells them."""
 
 
-def find_relations(box: Box, other: Box) -> frozenset[str]:
+def to_pixels(box: Box, sides: Sides) -> Box:
+    """Return a box of thousandths in the unit of the picture's sides."""
+    width, height = sides
+    x1, y1, x2, y2 = box
+    return x1 * width / THOUSAND, y1 * height / THOUSAND, x2 * width / THOUSAND, y2 * height / THOUSAND
+
+
+def find_relations(box: Box, other: Box, sides: Sides = SQUARE) -> frozenset[str]:
     """Return every relation in which `box` stands to `other`: none, one, or two on a diagonal.
 
-    The offset of the centres is shortened on each axis by `SLACK` times the summed sides, never past 0, and divided
-    by the length of the full offset; below -0.5 it is left of / above, over 0.5 right of / below.
+    The offset of the centres in pixels is shortened on each axis by `SLACK` times the summed sides, never past 0, and
+    divided by the length of the full offset; below -0.5 it is left of / above, over 0.5 right of / below.
     """
-    offset_x = (box[0] + box[2] - other[0] - other[2]) / 2
-    offset_y = (box[1] + box[3] - other[1] - other[3]) / 2
-    length = math.hypot(offset_x, offset_y)
+    ax1, ay1, ax2, ay2 = to_pixels(box, sides)
+    bx1, by1, bx2, by2 = to_pixels(other, sides)
+    # Step by step as the source works it out, so that offsets of exactly half the length fall on its side of the line.
+    offset_x = (ax1 + ax2) / 2 - (bx1 + bx2) / 2
+    offset_y = (ay1 + ay2) / 2 - (by1 + by2) / 2
+    length = math.sqrt(offset_x * offset_x + offset_y * offset_y)
     if length == 0:
         return frozenset()
-    share_x = _shorten(offset_x, SLACK * (box[2] - box[0] + other[2] - other[0])) / length
-    share_y = _shorten(offset_y, SLACK * (box[3] - box[1] + other[3] - other[1])) / length
+    share_x = _shorten(offset_x, SLACK * ((ax2 - ax1) + (bx2 - bx1))) / length
+    share_y = _shorten(offset_y, SLACK * ((ay2 - ay1) + (by2 - by1))) / length
     across = "left of" if share_x < -LEAST_SHARE else "right of" if share_x > LEAST_SHARE else ""
     along = "above" if share_y < -LEAST_SHARE else "below" if share_y > LEAST_SHARE else ""
     return frozenset(name for name in (across, along) if name)
@@ -41,7 +58,10 @@ def _shorten(offset: float, by: float) -> float:
 
 
 def measure_overlap(box: Box, other: Box) -> float:
-    """Return the intersection over union of two boxes, in [0, 1]; 0 for boxes without area."""
+    """Return the intersection over union of two boxes, in [0, 1]; 0 for boxes without area.
+
+    The sides of the picture do not matter: both areas grow alike.
+    """
     shared = shared_area(box, other)
     return shared / (_area(box) + _area(other) - shared) if shared else 0.0
 

@@ -10,14 +10,16 @@ for one sample; until then it knows no name, and claims are not judged.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
 from datagen.records import Detection
+from datagen.rewards._web_colors import SAME
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,10 +78,34 @@ Draw: TypeAlias = Callable[[Sequence[Sketch]], Sequence[Drawing]]
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What a detector says of itself: the names of things, colours and characters that it can give, None if any may be.
+
+    `reads` says that it reads words, so that its characters count and not those of the OCR.
+    """
+
+    labels: frozenset[str] | None = None
+    colors: frozenset[str] | None = None
+    characters: Container[str] | None = None
+    reads: bool = False
+
+
+def sight_of(detector: Any) -> Sight:
+    """Return what the attributes of a detector, or of its class, say of it."""
+    return Sight(
+        getattr(detector, "labels", None),
+        getattr(detector, "colors", None),
+        getattr(detector, "characters", None),
+        hasattr(detector, "read_text"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """Callables from PNG bytes to what is seen: things, and words in reading order.
 
-    `labels` holds every object name the detector can give, or None if it can name anything. `ask` answers questions
+    `labels` holds every object name the detector can give, or None if it can name anything; `colors` and `characters`
+    likewise what it calls colours and what the reader can write, None where neither says. `ask` answers questions
     about images, one reply for each request in order; None where the recipe names no judge. `encoders` and `matchers`
     are models by the names that the recipe gives them, `draw` draws a text; none where the recipe names none.
     """
@@ -92,10 +118,34 @@ class Tools:
     matchers: Mapping[str, Matcher] = field(default_factory=dict)
     draw: Draw | None = None
     search: Search | None = None
+    colors: frozenset[str] | None = None
+    characters: Container[str] | None = None
 
     def find_unknown(self, names: set[str]) -> list[str]:
         """Return those object names, sorted, that the detector cannot see."""
         return [] if self.labels is None else sorted(names - self.labels)
+
+    def name_color(self, color: str) -> str | None:
+        """Return what the detector calls a claimed colour, None if it has no name for it; as claimed if any may be."""
+        if self.colors is None or color in self.colors:
+            return color
+        other = SAME.get(color)
+        return other if other in self.colors else None
+
+    def find_unnamed(self, colors: Iterable[str]) -> list[str]:
+        """Return those colours, sorted, that the detector has no name for."""
+        return sorted(color for color in set(colors) if self.name_color(color) is None)
+
+    def find_unread(self, texts: Iterable[str]) -> list[str]:
+        """Return the characters of some texts that the reader cannot write, sorted.
+
+        White space and what no eye sees are set aside. A letter counts as one with its accent, and as known if its
+        plain forms are (Unicode's NFC and NFKC).
+        """
+        if self.characters is None:
+            return []
+        letters = {letter for text in texts for letter in unicodedata.normalize("NFC", text)}
+        return sorted(letter for letter in letters if not _is_read(letter, self.characters))
 
     def look_for(self, names: Iterable[str]) -> Tools:
         """Return tools whose detector looks for these names and knows no other; itself for a closed vocabulary."""
@@ -109,6 +159,14 @@ class Tools:
         for model in (self.ask, self.draw):
             if isinstance(model, Remembered):
                 model.forget_lost()
+
+
+def _is_read(letter: str, characters: Container[str]) -> bool:
+    if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") or "\ufe00" <= letter <= "\ufe0f":
+        return True  # nothing of it is drawn: joiners, marks of direction, variants
+    return letter in characters or all(
+        plain in characters or plain.isspace() for plain in unicodedata.normalize("NFKC", letter)
+    )
 
 
 class _LastImage(Generic[Answer]):
@@ -213,7 +271,7 @@ def make_tools(
     matchers: Mapping[str, Matcher] | None = None,
     draw: Draw | None = None,
 ) -> Tools:
-    """Return tools that look at the current image once; `detect.labels`, if it has any, become the known labels.
+    """Return tools that look at the current image once, and know what detector and reader say of themselves (`Sight`).
 
     A detector that reads has a `read_text` of its own, which is asked in place of the one given. A detector that says
     `open_vocabulary = True` is a `Search`: it sees nothing until `look_for` names things.
@@ -227,7 +285,19 @@ def make_tools(
         else Remembered(draw, lambda sketch: sketch, REMEMBERED_DRAWINGS, partial(_explain_loss, "drawer"))
     )
     search = detect if getattr(detect, "open_vocabulary", False) else None
-    labels = getattr(detect, "labels", None)
+    sight = sight_of(detect)
     read = getattr(detect, "read_text", read_text)
-    tools = Tools(_LastImage(detect), _LastImage(read), labels, judge, rows, matches, drawer, search)
+    characters = sight.characters if sight.reads else getattr(read_text, "characters", None)
+    tools = Tools(
+        _LastImage(detect),
+        _LastImage(read),
+        sight.labels,
+        judge,
+        rows,
+        matches,
+        drawer,
+        search,
+        sight.colors,
+        characters,
+    )
     return tools.look_for(())

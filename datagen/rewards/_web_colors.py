@@ -30,6 +30,11 @@ FAMILIES = {
 """Names of CSS by the colour of GenEval they are a tone of; `""` for those that are none."""
 
 
+SAME = {"violet": "purple", "purple": "violet", "grey": "gray", "gray": "grey"}
+"""Two names of one colour, each by the other. A shade is no other name: a crimson thing is red, not every red thing is
+crimson."""
+
+
 def list_tones() -> list[tuple[str, tuple[int, int, int]]]:
     """Return each named tone, 8-bit RGB, with its colour."""
     from PIL import ImageColor

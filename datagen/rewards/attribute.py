@@ -2,7 +2,10 @@
 
 GenEval (arXiv 2310.11513) asks as many of the thing to have the colour as are claimed. Here, if the prompt also claims
 how many there are, every instance must have the colour (an odd one is a fault, a wrong number is for `counting`);
-else one is enough. Attributes other than colour need a judge that answers questions. Value: the share that holds.
+else one is enough. Value: the share that holds.
+
+Attributes other than colour need a judge that answers questions, and a prompt that claims one is left to it whole. A
+colour that the detector has no name for (turquoise, grey) is not judged; `violet` is another name of purple.
 """
 
 from __future__ import annotations
@@ -11,10 +14,17 @@ from collections.abc import Sequence
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import mean_of_claims
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"attribute"})
+
+
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the colour claims of a prompt; none if it claims another attribute besides."""
+    mine = [claim for claim in claims if claim.kind == "attribute"]
+    return mine if all(claim.name == "color" for claim in mine) else []
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
@@ -28,22 +38,25 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         )
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown({claim.subject for claim in claims}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     things = tools.detect(sample.image)
     named = [claim.subject for claim in claims]
     counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named.count(claim.subject) == 1}
-    answers = {str(claim): _judge(claim, things, all_of_them=claim.subject in counted) for claim in claims}
+    answers = {
+        str(claim): _judge(claim, tools.name_color(str(claim.value)), things, all_of_them=claim.subject in counted)
+        for claim in claims
+    }
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
     return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
 
 
-def _judge(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
-    """Say whether a colour claim holds, and why."""
+def _judge(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
+    """Say whether a colour claim holds, and why; `wanted` is what the detector calls the colour."""
     colors = [thing.color or "unclear" for thing in things if thing.label == claim.subject]
     if not colors:
         return False, f"expected a {claim.value} {claim.subject}, found no {claim.subject}"
-    right = colors.count(str(claim.value))
+    right = colors.count(wanted or "")
     seen = ", ".join(f"{colors.count(color)} {color}" for color in sorted({*colors}))
     if right == len(colors) or (right and not all_of_them):
         return True, f"{claim.subject}: {seen}, as asked"

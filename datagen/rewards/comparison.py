@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._orders import ORDERS, holds_order, say_order
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections, mean_of_claims
 from datagen.rewards._words import name_many
 
@@ -31,8 +32,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if sample.image is None:
         return Verdict(None, "the sample has no image")
     names = {name for claim in claims for name in (claim.subject, str(claim.value))}
-    if unknown := tools.find_unknown(names):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     things = tools.detect(sample.image)
     labels = [thing.label for thing in things]
     found = {name: labels.count(name) for name in sorted(names)}

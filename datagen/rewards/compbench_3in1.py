@@ -14,9 +14,10 @@ my_pkg.clip)` with whatever scorer measures the cosine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
-from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards import compbench_spatial
 from datagen.rewards._judging import judge_phrases
 from datagen.rewards._tools import Tools
@@ -24,6 +25,12 @@ from datagen.rewards._tools import Tools
 TARGET: Modality = "image"
 NEEDS_JUDGE = True
 JUDGES = frozenset({"attribute", "relation"})
+SEES = frozenset({"relation"})
+
+
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the attribute and relation claims of a prompt whose relations its spatial score can judge."""
+    return [claim for claim in claims if claim.kind in JUDGES] if compbench_spatial.own_claims(claims) else []
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:

@@ -5,7 +5,7 @@ github.com/Karine-Huang/T2I-CompBench at 1b70949, MIT). Two boxes of one class a
 union, or of either, is shared; the surer stays. Value: the mean over the count claims of 0.5 if there is any, and 0.5
 more if there are exactly as many as claimed.
 
-Differences: sides are in thousandths of the image (there, pixels), both with the last one counted; names must be equal
+Boxes are measured in pixels of the image, the last column and row counted, as there. Differences: names must be equal
 (there, a name that is part of a longer one counts, a `car` in a `carrot`); a claim of none, which the benchmark does
 not have, is 1 if there is none, else 0. `counting` gives no credit for a wrong number and drops no box.
 """
@@ -16,7 +16,10 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
+from datagen.rewards._relations import SQUARE, Box, Sides, to_pixels
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections
 from datagen.rewards._words import name_many
 
@@ -33,10 +36,10 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "no count claim")
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown({claim.subject for claim in claims}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     found = tools.detect(sample.image)
-    kept = drop_doubles(found)
+    kept = drop_doubles(found, sides_of(sample))
     counts = {claim.subject: sum(thing.label == claim.subject for thing in kept) for claim in claims}
     scores = {str(claim): _judge(int(claim.value), counts[claim.subject]) for claim in claims}
     reasons = [
@@ -52,23 +55,27 @@ def _judge(wanted: int, found: int) -> float:
     return 0.5 * (found > 0) + 0.5 * (found == wanted)
 
 
-def drop_doubles(found: Iterable[Detection]) -> list[Detection]:
-    """Return the things, the surest first, without those that are one with a surer thing of their class."""
+def drop_doubles(found: Iterable[Detection], sides: Sides = SQUARE) -> list[Detection]:
+    """Return the things, the surest first, without those that are one with a surer thing of their class.
+
+    `sides` are those of the image in pixels.
+    """
     kept: list[Detection] = []
     for thing in sorted(found, key=lambda thing: -thing.confidence):
-        if not any(thing.label == other.label and _are_one(thing.box, other.box) for other in kept):
+        if not any(thing.label == other.label and _are_one(thing.box, other.box, sides) for other in kept):
             kept.append(thing)
     return kept
 
 
-def _are_one(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+def _are_one(box: Box, other: Box, sides: Sides) -> bool:
+    box, other = to_pixels(box, sides), to_pixels(other, sides)
     shared = _area(
         (max(box[0], other[0]), max(box[1], other[1]), min(box[2], other[2]), min(box[3], other[3])),
     )
     # The least of the three areas decides: the union is never smaller than either.
-    return shared > SAME * min(_area(box), _area(other))
+    return shared / min(_area(box), _area(other)) > SAME
 
 
-def _area(box: tuple[int, int, int, int]) -> int:
-    """Return the area in square thousandths, the last column and row included: a box of no width is one wide."""
-    return max(0, box[2] - box[0] + 1) * max(0, box[3] - box[1] + 1)
+def _area(box: Box) -> float:
+    """Return the area in square pixels, the last column and row included: a box of no width is one wide."""
+    return max(0.0, box[2] - box[0] + 1) * max(0.0, box[3] - box[1] + 1)

@@ -19,8 +19,10 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
-from datagen.rewards._relations import RELATIONS, Box, measure_overlap
+from datagen.rewards._relations import RELATIONS, SQUARE, Box, Sides, measure_overlap, to_pixels
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections
 
 TARGET: Modality = "image"
@@ -31,25 +33,36 @@ LEAST = 0.5
 """Least score of a claim that is worth anything."""
 
 
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the relation claims of a prompt; none if the rule does not fit one of them."""
+    mine = [claim for claim in claims if claim.kind == "relation"]
+    return [] if any(map(_is_unsuited, mine)) else mine
+
+
+def _is_unsuited(claim: Claim) -> bool:
+    return claim.name not in RELATIONS or claim.subject == claim.value
+
+
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge every relation claim of the prompt on the boxes found in the sample's last image."""
     claims = [claim for claim in prompt.claims if claim.kind == "relation"]
     if not claims:
         return Verdict(None, "no relation claim")
-    if unsuited := [claim for claim in claims if claim.name not in RELATIONS or claim.subject == claim.value]:
+    if unsuited := [claim for claim in claims if _is_unsuited(claim)]:
         return Verdict(None, f"T2I-CompBench's rule cannot judge {unsuited[0]}")
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown({name for claim in claims for name in (claim.subject, str(claim.value))}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     things = tools.detect(sample.image)
-    scores, reasons = zip(*(_judge(claim, things) for claim in claims), strict=True)
+    sides = sides_of(sample)
+    scores, reasons = zip(*(_judge(claim, things, sides) for claim in claims), strict=True)
     value = fmean(scores)
     evidence = {"holds": min(scores) > 0, "claims": {str(c): s for c, s in zip(claims, scores, strict=True)}}
     return Verdict(value, "; ".join(reasons), {**evidence, "detections": list_detections(things)})
 
 
-def _judge(claim: Claim, things: Sequence[Detection]) -> tuple[float, str]:
+def _judge(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[float, str]:
     """Return the score of a relation claim, in [0, 1], and why."""
     pair = [_find_surest(name, things) for name in (claim.subject, str(claim.value))]
     one, other = pair
@@ -57,7 +70,7 @@ def _judge(claim: Claim, things: Sequence[Detection]) -> tuple[float, str]:
     if one is None or other is None:
         missing = [name for name, found in zip((claim.subject, claim.value), pair, strict=True) if found is None]
         return 0.0, f"expected {asked}, found no {' and no '.join(map(str, missing))}"
-    placed = measure_relation(claim.name, one.box, other.box)
+    placed = measure_relation(claim.name, one.box, other.box, sides)
     total = 0.25 * one.confidence + 0.25 * other.confidence + 0.5 * placed
     how = f"relation {placed:.2f}, confidence {one.confidence:.2f} and {other.confidence:.2f}"
     if placed == 0 or total < LEAST:
@@ -69,10 +82,14 @@ def _find_surest(label: str, things: Sequence[Detection]) -> Detection | None:
     return max((thing for thing in things if thing.label == label), key=lambda thing: thing.confidence, default=None)
 
 
-def measure_relation(name: str, box: Box, other: Box) -> float:
-    """Return how well `box` stands to `other` as `name` says, in [0, 1]: 1, less where they overlap, or 0."""
-    across = (box[0] + box[2] - other[0] - other[2]) / 2
-    down = (box[1] + box[3] - other[1] - other[3]) / 2
+def measure_relation(name: str, box: Box, other: Box, sides: Sides = SQUARE) -> float:
+    """Return how well `box` stands to `other` as `name` says, in [0, 1]: 1, less where they overlap, or 0.
+
+    Boxes are in thousandths of an image with these sides.
+    """
+    box, other = to_pixels(box, sides), to_pixels(other, sides)
+    across = (box[0] + box[2]) / 2 - (other[0] + other[2]) / 2
+    down = (box[1] + box[3]) / 2 - (other[1] + other[3]) / 2
     along, aside = (across, down) if name in ("left of", "right of") else (down, across)
     if name in ("left of", "above"):
         along = -along

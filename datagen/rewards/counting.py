@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections, mean_of_claims
 from datagen.rewards._words import name_many
 
@@ -24,12 +25,15 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "no count claim")
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown({claim.subject for claim in claims}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     things = tools.detect(sample.image)
     labels = [thing.label for thing in things]
     colored = [(thing.label, thing.color) for thing in things]
-    seen = [labels.count(c.subject) if c.kind == "count" else colored.count((c.subject, c.name)) for c in claims]
+    seen = [
+        labels.count(c.subject) if c.kind == "count" else colored.count((c.subject, tools.name_color(c.name) or ""))
+        for c in claims
+    ]
     verdicts = {str(claim): n == claim.value for claim, n in zip(claims, seen, strict=True)}
     counts = {claim.subject: labels.count(claim.subject) for claim in claims}
     extras = {label: labels.count(label) for label in sorted({*labels} - counts.keys())}

@@ -5,8 +5,9 @@ thing (one of that thing has it). Value: the share of statements that hold. The 
 thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
 last image. Boxes of a layout are the matter of `plan_image`.
 
-Not covered: relations, written words, materials, and things that the detector cannot name; with a detector that can
-name anything, only things that the claims or the detections name are read.
+Things and colours that the detector has no name for make no statement; they stand in the evidence under `unseen`, and
+the value is that of the rest. Not covered: relations, written words, materials; with a detector that can name anything,
+only things that the claims or the detections name are read.
 """
 
 from __future__ import annotations
@@ -31,16 +32,26 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "the sample has no image")
     found = tools.detect(sample.image)
     facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found})
-    statements = dict(_check(facts, found, tools.find_unknown(set(facts.numbers))))
+    unknown = tools.find_unknown(set(facts.numbers))
+    colors = {color for (_, name), values in facts.attributes.items() if name == "color" for color in values}
+    unseen = [*unknown, *tools.find_unnamed(colors)]
+    statements = dict(_check(facts, found, unknown, tools))
     if not statements:
-        return Verdict(None, "the reasoning names nothing that the detector can see")
+        return Verdict(
+            None, "the reasoning names nothing that the detector can see", {"unseen": unseen} if unseen else {}
+        )
     wrong = [statement for statement, holds in statements.items() if not holds]
     reason = f"said and not seen: {'; '.join(wrong)}" if wrong else "the image shows what the reasoning says"
     evidence = {"statements": statements, "detections": list_detections(found)}
+    if unseen:
+        reason += f"; the detector has no name for {', '.join(unseen)}"
+        evidence["unseen"] = unseen
     return Verdict(sum(statements.values()) / len(statements), reason, evidence)
 
 
-def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> Iterator[tuple[str, bool]]:
+def _check(
+    facts: Facts, found: Sequence[Detection], unknown: Sequence[str], tools: Tools
+) -> Iterator[tuple[str, bool]]:
     labels = [thing.label for thing in found]
     seen = {(thing.label, thing.color) for thing in found}
     for thing, numbers in facts.numbers.items():
@@ -50,4 +61,5 @@ def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> 
     for (thing, name), values in facts.attributes.items():
         if name == "color" and thing not in unknown:
             for color in sorted(values):
-                yield f"{color} {thing}", (thing, color) in seen
+                if (named := tools.name_color(color)) is not None:
+                    yield f"{color} {thing}", (thing, named) in seen

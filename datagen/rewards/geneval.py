@@ -13,8 +13,10 @@ this one gives what the benchmark would say. With all of them in one recipe the 
 from __future__ import annotations
 
 from datagen.records import Modality, Prompt, Sample, Verdict
-from datagen.rewards._geneval import KINDS, judge_claims
+from datagen.rewards._geneval import KINDS, judge_claims, own_claims
 from datagen.rewards._tools import Tools
+
+__all__ = ["JUDGES", "TARGET", "own_claims", "score"]
 
 TARGET: Modality = "image"
 JUDGES = KINDS

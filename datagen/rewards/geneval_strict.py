@@ -8,8 +8,10 @@ lets `a cat` pass with five cats, which a model that is rewarded for it soon dra
 from __future__ import annotations
 
 from datagen.records import Modality, Prompt, Sample, Verdict
-from datagen.rewards._geneval import KINDS, judge_claims
+from datagen.rewards._geneval import KINDS, judge_claims, own_claims
 from datagen.rewards._tools import Tools
+
+__all__ = ["JUDGES", "TARGET", "own_claims", "score"]
 
 TARGET: Modality = "image"
 JUDGES = KINDS

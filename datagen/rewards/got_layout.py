@@ -13,10 +13,13 @@ Not covered: relations beyond four; a phrase that stands for several things.
 
 from __future__ import annotations
 
-from datagen.records import Modality, Prompt, Sample, Verdict
+from collections.abc import Sequence
+
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import read_layout
 from datagen.rewards._layout_claims import find_claim_fault
 from datagen.rewards._relations import RELATIONS
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards.plan import find_thought
 
@@ -24,9 +27,14 @@ TARGET: Modality = "text"
 JUDGES = frozenset({"count", "relation"})
 
 
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims of a prompt that boxes decide: numbers, and the four relations."""
+    return [c for c in claims if c.kind == "count" or (c.kind == "relation" and c.name in RELATIONS)]
+
+
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the layout in the `think` segment of a sample against the count and relation claims of its prompt."""
-    claims = [c for c in prompt.claims if c.kind == "count" or (c.kind == "relation" and c.name in RELATIONS)]
+    claims = own_claims(prompt.claims)
     if not claims:
         return Verdict(None, "no count claim, and no relation claim that boxes decide")
     thought = find_thought(sample)
@@ -35,8 +43,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    placed = layout.placed
-    faults = {str(claim): find_claim_fault(claim, claims, placed) for claim in claims}
+    placed, sides = layout.placed, sides_of(sample)
+    faults = {str(claim): find_claim_fault(claim, claims, placed, sides) for claim in claims}
     checks = {claim: not fault for claim, fault in faults.items()}
     said = [fault for fault in faults.values() if fault] or ["the boxes stand as claimed"]
     evidence = {"passed": all(checks.values()), "claims": checks, "malformed": list(layout.faults)}

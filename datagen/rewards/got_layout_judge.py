@@ -14,6 +14,7 @@ from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._canvas import draw_layout
 from datagen.rewards._judging import NO_JUDGE, judge_layout
 from datagen.rewards._layout import read_layout
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards.plan import find_thought
 
@@ -32,6 +33,6 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.placed:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in the picture", {"holds": False})
-    verdict = judge_layout(prompt, sample, tools, draw_layout(layout.placed))
+    verdict = judge_layout(prompt, sample, tools, draw_layout(layout.placed, sides_of(sample)))
     faults = list(layout.faults)
     return Verdict(verdict.value, "; ".join([verdict.reason, *faults]), {**verdict.evidence, "malformed": faults})

@@ -6,7 +6,7 @@ well formed: corners in order, inside 0..1000, none over another. Value: the sha
 part of GoT-R1's rewards for the meaning and the layout of the reasoning (arXiv 2505.17022), decided by rules.
 
 `got_layout` judges the boxes alone. Not covered: reasoning in prose, which plans nothing and scores 0; claims of depth
-and facts, which no layout of boxes can hold: a prompt with one is not judged.
+and facts and relations beyond the four, which no layout of boxes can hold: a prompt with one is not judged.
 """
 
 from __future__ import annotations
@@ -16,10 +16,24 @@ from collections.abc import Sequence
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import TEXT, Planned, is_named, read_layout
 from datagen.rewards._layout_claims import find_claim_fault
+from datagen.rewards._relations import RELATIONS
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "text"
 JUDGES = frozenset({"count", "part", "attribute", "relation", "comparison", "text"})
+
+
+def own_claims(claims: Sequence[Claim]) -> Sequence[Claim]:
+    """Return all claims of a prompt; none if a layout cannot hold one of them."""
+    return () if any(map(_name_beyond, claims)) else claims
+
+
+def _name_beyond(claim: Claim) -> str:
+    """Name what no layout can show of a claim, or `""`."""
+    if claim.kind not in JUDGES:
+        return claim.kind
+    return repr(claim.name) if claim.kind == "relation" and claim.name not in RELATIONS else ""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
@@ -29,12 +43,13 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "the sample has no reasoning")
     if not prompt.claims:
         return Verdict(None, "no claim")
-    if beyond := sorted({claim.kind for claim in prompt.claims} - JUDGES):
+    if beyond := sorted({name for claim in prompt.claims if (name := _name_beyond(claim))}):
         return Verdict(None, f"a layout cannot show a claim of {' or '.join(beyond)}")
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    faults = {str(claim): find_claim_fault(claim, prompt.claims, layout.things) for claim in prompt.claims}
+    sides = sides_of(sample)
+    faults = {str(claim): find_claim_fault(claim, prompt.claims, layout.things, sides) for claim in prompt.claims}
     faults["nothing extra"] = _find_extra(prompt.claims, layout.things)
     faults["boxes"] = ", ".join((*layout.faults, *layout.overlaps))
     checks = {check: not fault for check, fault in faults.items()}

@@ -14,6 +14,7 @@ from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import Planned, read_layout
 from datagen.rewards._relations import measure_overlap
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import NO_THING, Unseen, refuse
 from datagen.rewards._verdict import list_detections
 
 TARGET: Modality = "text"
@@ -33,7 +34,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if not planned:
         return Verdict(None, "the reasoning plans no object with a box")
     if unknown := tools.find_unknown({thing.label for thing in planned}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+        return refuse([Unseen(NO_THING, name) for name in unknown])
     found = tools.detect(sample.image)
     pairs = pair_boxes(planned, found)
     overlaps = [0.0 if match is None else measure_overlap(thing.box, match.box) for thing, match in pairs]

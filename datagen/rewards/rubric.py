@@ -13,8 +13,9 @@ from functools import cache
 from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
+from datagen.chat import ChatRequest, Message, Part, Reply, Sampling, set_thought_aside
 from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.rewards._asking import MORE_ROOM
 from datagen.rewards._judging import HOLDS, NO_JUDGE
 from datagen.rewards._questions import ASKED, ask_claims
 from datagen.rewards._tools import Tools
@@ -48,7 +49,13 @@ def write_rubric(prompt: Prompt) -> str:
 
 
 def read_verdict(reply: Reply) -> Verdict:
-    """Return the last boxed number with the reasoning before it; None where there is no such number in [0, 1]."""
+    """Return the last boxed number with the reasoning before it; None where there is no such number in [0, 1].
+
+    What the judge thought before its answer is set aside: a box in it is a draft.
+    """
+    reply = set_thought_aside(reply)
+    if reply.is_cut:
+        return Verdict(None, f"the judge was cut while it was thinking; {MORE_ROOM}")
     if reply.error:
         return Verdict(None, f"the judge did not answer: {reply.error}")
     boxes = list(_BOX.finditer(reply.text))

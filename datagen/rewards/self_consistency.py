@@ -23,6 +23,8 @@ from datagen.rewards._prose import (
     strip_layout,
     turn_around,
 )
+from datagen.rewards._relations import Sides
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "text"
@@ -34,7 +36,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     parts = find_parts(sample)
     if not parts:
         return Verdict(None, "the sample has no reasoning")
-    said = _read_parts(parts, prompt)
+    said = _read_parts(parts, prompt, sides_of(sample))
     compared = {
         f"{one} and {other} on {about}": agree
         for one, other in combinations(said, 2)
@@ -47,14 +49,14 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     return Verdict(sum(compared.values()) / len(compared), reason, {"compared": compared})
 
 
-def _read_parts(parts: dict[str, str], prompt: Prompt) -> dict[str, Facts]:
+def _read_parts(parts: dict[str, str], prompt: Prompt, sides: Sides) -> dict[str, Facts]:
     """Return what each part says, a layout apart from the prose around it."""
     layouts = {name: read_layout(text[:MOST_CHARACTERS]) for name, text in parts.items()}
     things = {thing.label for layout in layouts.values() for thing in layout.things if thing.label != TEXT}
     said: dict[str, Facts] = {}
     for name, text in parts.items():
         if layouts[name].things:
-            said[f"the boxes of the {name}"] = facts_of_layout(layouts[name])
+            said[f"the boxes of the {name}"] = facts_of_layout(layouts[name], sides)
         if prose := strip_layout(text):
             said[f"the {name}"] = read_facts(prose, prompt.claims, things)
     return said

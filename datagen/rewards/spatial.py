@@ -3,6 +3,9 @@
 GenEval (arXiv 2310.11513) compares every instance of the one with every instance of the other, as many of each as are
 claimed, the most confident first, and all pairs must hold. A thing that is missing fails the claim once: a failed
 position is 0 and stays 0 (one public soft version adds 1 to it afterwards). Value: the share of claims that hold.
+
+A relation beyond the four (`next to`) is not judged, and a prompt that claims one is left whole to a judge that answers
+questions.
 """
 
 from __future__ import annotations
@@ -11,12 +14,20 @@ from collections.abc import Sequence
 from itertools import permutations
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
-from datagen.rewards._relations import find_relations
+from datagen.rewards._relations import RELATIONS, Sides, find_relations
+from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
+from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import mean_of_claims
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"relation"})
+
+
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the relation claims of a prompt; none if one of them is not of the four."""
+    mine = [claim for claim in claims if claim.kind == "relation"]
+    return mine if all(claim.name in RELATIONS for claim in mine) else []
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
@@ -24,18 +35,21 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     claims = [claim for claim in prompt.claims if claim.kind == "relation"]
     if not claims:
         return Verdict(None, "no relation claim")
+    if strange := sorted({claim.name for claim in claims} - set(RELATIONS)):
+        return Verdict(None, f"the rule of position does not know {', '.join(map(repr, strange))}")
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    if unknown := tools.find_unknown({name for claim in claims for name in (claim.subject, str(claim.value))}):
-        return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
     things = tools.detect(sample.image)
     wanted = {claim.subject: int(claim.value) for claim in prompt.claims if claim.kind == "count"}
-    answers = {str(claim): _judge(claim, things, wanted) for claim in claims}
+    sides = sides_of(sample)
+    answers = {str(claim): _judge(claim, things, wanted, sides) for claim in claims}
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
     return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
 
 
-def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int]) -> tuple[bool, str]:
+def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], sides: Sides) -> tuple[bool, str]:
     """Say whether a relation claim holds for all pairs, and why."""
     subject, target = claim.subject, str(claim.value)
     least = 2 if subject == target else 1
@@ -44,21 +58,21 @@ def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int]) ->
     if missing:
         return False, f"expected the {subject} {claim.name} the {target}, found no {' and no '.join(missing)}"
     if subject == target:
-        return _judge_same(claim, ours)
+        return _judge_same(claim, ours, sides)
     for one in ours:
         for other in theirs:
-            held = find_relations(one.box, other.box)
+            held = find_relations(one.box, other.box, sides)
             if claim.name not in held:
                 seen = " and ".join(sorted(held)) or "in no clear relation to"
                 return False, f"expected the {subject} {claim.name} the {target}, found it {seen} the {target}"
     return True, f"the {subject} is {claim.name} the {target}"
 
 
-def _judge_same(claim: Claim, things: Sequence[Detection]) -> tuple[bool, str]:
+def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[bool, str]:
     """Say whether one thing of a kind stands so to another of it: one pair is enough."""
     if len(things) < 2:
         return False, f"expected a {claim.subject} {claim.name} another, found one {claim.subject}"
-    if any(claim.name in find_relations(one.box, other.box) for one, other in permutations(things, 2)):
+    if any(claim.name in find_relations(one.box, other.box, sides) for one, other in permutations(things, 2)):
         return True, f"a {claim.subject} is {claim.name} another"
     return False, f"expected a {claim.subject} {claim.name} another, found none"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,17 +55,36 @@ class WeightDiagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class IdleSkill:
+    """A skill, as `weakness/skill`, that teaches a modality nothing: all its samples weigh 0, mostly for `reason`."""
+
+    path: str
+    modality: Modality
+    samples: int
+    reason: str
+
+    def __str__(self) -> str:
+        many = f"all {self.samples} {self.modality}s weigh" if self.samples > 1 else f"its {self.modality} weighs"
+        return f"{self.path} teaches nothing: {many} 0 (mostly: {self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
 class WeightReport:
-    """One diagnosis per weakness and modality, and what a person should look at."""
+    """One diagnosis per weakness and modality, what a person should look at, and the skills that teach nothing.
+
+    A modality that no sample of the run has a reward for, and that none should have, is not spoken of under `idle`.
+    """
 
     rows: tuple[WeightDiagnosis, ...]
     warnings: tuple[str, ...]
+    idle: tuple[IdleSkill, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
             "rows": [{**asdict(row), "degenerate_groups": row.degenerate_groups} for row in self.rows],
             "warnings": list(self.warnings),
+            "idle": [asdict(skill) for skill in self.idle],
         }
 
 
@@ -95,7 +115,35 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
             found.append(row)
             warnings += _warn_thin(row) + _warn_dominance(name, modality, part, reward[chosen], weight[chosen])
         warnings += _warn_dominance("the run", modality, rows, reward, weight) if len(weaknesses) > 1 else []
-    return WeightReport(tuple(sorted(found, key=lambda row: (row.weakness, row.modality))), tuple(warnings))
+    idle = [skill for modality in asked_modalities(rows) for skill in _find_idle(rows, weights, modality)]
+    return WeightReport(
+        tuple(sorted(found, key=lambda row: (row.weakness, row.modality))), tuple(warnings), tuple(idle)
+    )
+
+
+def asked_modalities(rows: Sequence[RewardRow]) -> list[Modality]:
+    """Return the modalities that some sample has a reward for, or should have."""
+    found: dict[Modality, bool] = {
+        "text": any(row.text is not None or row.text_gap for row in rows),
+        "image": any(row.image is not None or row.image_gap for row in rows),
+    }
+    return [modality for modality, asked in found.items() if asked]
+
+
+def _find_idle(rows: Sequence[RewardRow], weights: Sequence[Weight], modality: Modality) -> list[IdleSkill]:
+    """Return the skills all of whose samples weigh 0 in a modality, by path."""
+    totals: dict[str, float] = {}
+    reasons: dict[str, Counter[str]] = {}
+    for row, weight in zip(rows, weights, strict=True):
+        path = f"{row.weakness}/{row.skill}"
+        text, _, image = weight.reason.partition("; image: ")
+        totals[path] = totals.get(path, 0.0) + (weight.text_weight if modality == "text" else weight.image_weight)
+        reasons.setdefault(path, Counter())[text.removeprefix("text: ") if modality == "text" else image] += 1
+    return [
+        IdleSkill(path, modality, why.total(), why.most_common(1)[0][0])
+        for path, why in sorted(reasons.items())
+        if not totals[path]
+    ]
 
 
 def _diagnose_one(
@@ -134,7 +182,8 @@ def _diagnose_one(
 def _warn_thin(row: WeightDiagnosis) -> list[str]:
     where = f"{row.weakness}, {row.modality}"
     if row.scored and not row.kept:
-        return [f"{where}: no sample of {row.scored} keeps a weight; try another policy or `drop_equal: false`"]
+        hint = "try another policy or `drop_equal: false`" if row.mean_reward else "every reward is 0"
+        return [f"{where}: no sample of {row.scored} keeps a weight; {hint}"]
     if row.scored and row.effective_share < THIN_SHARE:
         share = f"{row.effective:.1f} of {row.scored} samples"
         return [f"{where}: the weight rests on {share} (effective size); raise beta or lower the upper clip"]

@@ -55,6 +55,11 @@ def find_equal(reward: Floats, group: Ints) -> Bools:
     return (spread <= EQUAL) & (count_in(group) >= 2)
 
 
+def find_failed(reward: Floats, group: Ints) -> Bools:
+    """Mark the rows whose group has no reward above 0, shape (n,)."""
+    return top_in(reward, group) <= EQUAL
+
+
 def _rwr(reward: Floats, group: Ints, policy: Policy) -> Floats:
     return np.exp(reward / policy.beta)
 

@@ -30,6 +30,11 @@ class Policy(BaseModel):
 
     Then `normalize` scales the kept weights (those the formula does not set to 0) to mean 1 over the scope, and `clip`
     bounds them. Both hold at once: the scale c solves mean(clip(c * w)) = 1. Weights of 0 are never lifted by `clip`.
+
+    Two things weigh 0 under every policy. A sample that one of the scorers of its reward should have judged and could
+    not has no reward (`unjudged: drop`; with `keep` the other scorers decide). And a sample whose whole group has
+    reward 0 fails all that was asked, and no other candidate shows how it is done: there is nothing to learn, however
+    equal they are. `uniform` looks at no reward, and keeps those.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -43,6 +48,9 @@ class Policy(BaseModel):
         default="separate", description="`separate`: each by its own reward; `shared`: one weight for both"
     )
     joint: Joint = Field(default="genmean", description="the reward of `shared`; an absent part is left out")
+    unjudged: Literal["drop", "keep"] = Field(
+        default="drop", description="what a sample weighs that a scorer should have judged and could not: `drop`, 0"
+    )
     drop_equal: bool = Field(default=False, description="drop groups of two or more whose rewards are all equal")
 
     @model_validator(mode="after")
@@ -61,7 +69,9 @@ class Policy(BaseModel):
 class RewardRow:
     """The aggregated rewards of one sample, each in [0, 1] or None where nothing could be scored.
 
-    `group` names the candidates that are compared with each other: the prompt id.
+    `group` names the candidates that are compared with each other: the prompt id. `text_gap` and `image_gap` say what
+    should have been judged for a reward and was not, so that there is none. `passed` is the strict verdict on the
+    image.
     """
 
     sample_id: str
@@ -70,6 +80,9 @@ class RewardRow:
     skill: str
     text: float | None
     image: float | None
+    text_gap: str = ""
+    image_gap: str = ""
+    passed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from datagen.weighting._policy import Policy, RewardRow, Weight, is_reward
 if TYPE_CHECKING:
     from datagen.weighting._formulas import Floats, Ints
 
-UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED = range(6)
+UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED = range(7)
 
 
 def weigh(rows: Iterable[RewardRow], policy: Policy) -> list[Weight]:
@@ -27,7 +27,35 @@ def weigh(rows: Iterable[RewardRow], policy: Policy) -> list[Weight]:
     words = describe_reasons(policy)
     phrases = {(a, b): f"text: {words[a]}; image: {words[b]}" for a in range(len(words)) for b in range(len(words))}
     columns = zip(rows, text_weight.tolist(), image_weight.tolist(), text_why.tolist(), image_why.tolist(), strict=True)
-    return [Weight(row.sample_id, t, i, t > 0 or i > 0, phrases[a, b]) for row, t, i, a, b in columns]
+    return [
+        Weight(
+            row.sample_id,
+            t,
+            i,
+            t > 0 or i > 0,
+            _explain(row, policy, words[a], words[b]) if row.text_gap or row.image_gap else phrases[a, b],
+        )
+        for row, t, i, a, b in columns
+    ]
+
+
+def _explain(row: RewardRow, policy: Policy, text: str, image: str) -> str:
+    """Return the reason of a sample's weights that has a gap: what was not judged stands in place of `unscored`."""
+    gaps = find_gaps(row, policy)
+    said = [f"unjudged, {gap}" if gap else word for gap, word in zip(gaps, (text, image), strict=True)]
+    return f"text: {said[0]}; image: {said[1]}"
+
+
+def find_gaps(row: RewardRow, policy: Policy) -> tuple[str, str]:
+    """Return what was not judged for the text and for the image weight of a sample, `""` where nothing is missing.
+
+    A shared weight rests on both rewards, or on the one that `joint` names: what is missing there is missing for both.
+    """
+    if policy.modalities == "separate":
+        return row.text_gap, row.image_gap
+    parts = {"text": (row.text_gap,), "image": (row.image_gap,)}.get(policy.joint, (row.text_gap, row.image_gap))
+    gap = "; ".join(dict.fromkeys(part for part in parts if part))
+    return gap, gap
 
 
 def modality_rewards(rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Floats]:
@@ -49,6 +77,8 @@ def modality_rewards(rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats,
     if policy.modalities == "separate":
         return text, image
     joint = _join(text, image, policy.joint)
+    gaps = np.fromiter((bool(find_gaps(row, policy)[0]) for row in rows), np.bool_, len(rows))
+    joint = np.where(gaps, np.nan, joint)
     return joint, joint
 
 
@@ -80,12 +110,13 @@ def _weigh_modality(reward: Floats, rows: Sequence[RewardRow], policy: Policy) -
     group = formulas.encode([rows[k].group for k in scored.tolist()])
     raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
     dropped = formulas.find_equal(reward[scored], group) & policy.drop_equal
-    keep = (raw > 0) & ~dropped
+    failed = formulas.find_failed(reward[scored], group) & (policy.policy != "uniform")
+    keep = (raw > 0) & ~dropped & ~failed
     kept = scored[keep]
     scopes = {"weakness": [rows[k].weakness for k in kept.tolist()], "group": [rows[k].group for k in kept.tolist()]}
     scope = formulas.encode(scopes.get(policy.normalize, [""] * len(kept)))
     weight[kept] = formulas.scale(raw[keep], scope, policy)
-    why[scored] = np.where(dropped, EQUAL_GROUP, np.where(keep, WEIGHTED, REFUSED))
+    why[scored] = np.where(failed, FAILED, np.where(dropped, EQUAL_GROUP, np.where(keep, WEIGHTED, REFUSED)))
     if policy.clip is not None:
         low, high = policy.clip
         why[kept] = np.where(weight[kept] >= high, CAPPED, np.where(weight[kept] <= low, LIFTED, WEIGHTED))
@@ -107,4 +138,5 @@ def describe_reasons(policy: Policy) -> list[str]:
         refused.get(policy.policy, "refused"),
         f"clipped to {high:g}",
         f"lifted to {low:g}",
+        "fails all that was asked, as does its whole group",
     ]

@@ -14,7 +14,7 @@ from format_cases import ask, make_example, make_preference, say, show, write
 
 from datagen.errors import RunError
 from datagen.export import ExportItem, ViewPlan, export_view
-from datagen.export._images import check_png, read_size
+from datagen.pictures import check_png, read_size
 from datagen.records import Segment
 
 PLAN = ViewPlan("whole", "trajectories", "jsonl", {}, {})
@@ -34,9 +34,10 @@ ABSURD = {
     "a bomb by its size": (make_png(30_000, 30_000, b"\0" * 30_001 * 3000), "30000 x 30000 pixels"),
     "no height": (make_png(16, 0, b"\0"), "16 x 0 pixels"),
     "too little data": (make_png(4000, 4000, b"\0" * 100), "cannot fill"),
-    "swelling notes": (make_png(1, 1, b"\0\0", chunk(b"zTXt", b"a\0\0" + b"x" * 100_000)), "compressed notes"),
+    "swelling notes": (make_png(1, 1, b"\0\0", chunk(b"zTXt", b"a\0\0" + b"x" * 100_000)), "without metadata"),
     "cut off": (draw_png("red")[:-20], "cut off"),
-    "something behind": (draw_png("red") + b"<script>", "something follows"),
+    "something behind": (draw_png("red") + b"<script>", "without metadata"),
+    "grey": (make_png(1, 1, b"\0\0"), "not RGB of 8 bits"),
     "a JPEG": (b"\xff\xd8\xff\xe0" + bytes(100), "not a PNG"),
     "nothing": (b"", "not a PNG"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -74,6 +75,7 @@ def write_row(item: ExportItem) -> dict[str, Any]:
         else:
             shown["text"] = segment.text
         row["segments"].append(shown)
+    row["image_sha256"] = [hashlib.sha256(image["bytes"]).hexdigest() for image in row["images"]]
     captions = [score.evidence["caption"] for score in item.scores if "caption" in score.evidence]
     row["caption"] = captions[0] if captions else None
     for scorer in SCORERS:

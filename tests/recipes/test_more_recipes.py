@@ -131,7 +131,9 @@ def test_lencom_asks_for_its_three_kinds_and_measures_words(build: Callable[...,
         assert row["reward_text_mario"] == row["image_reward"] is not None
         assert None not in [row[f"reward_text_{name}"] for name in ("longtext", "oneig", "cvtg", "tiif")]
     assert all(len(row["claims"][0]["value"].split()) >= 4 for row in rows if row["skill"] == "phrase")
-    assert len(lines_of(run, "whole")) == len(rows)
+    assert {(row["image_reward"], row["kept"]) for row in rows} == {(0.0, False)}, "the embedded model fails at all"
+    card = (run.folder.local_path / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert card.count("teaches nothing") == len({row["skill"] for row in rows})
 
 
 def test_unifluid_trains_both_tasks_with_one_balance(build: Callable[..., Run]) -> None:

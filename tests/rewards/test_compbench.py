@@ -55,7 +55,7 @@ def test_attribute_by_sampled_answers() -> None:
 @pytest.mark.parametrize(
     ("judge", "reason"),
     [
-        (always({"two": 1.0}), "the judge says neither yes nor no"),
+        (always({"two": 1.0}), "does not answer the question"),
         (always({"The": 1.0}), "does not answer the question"),
         (always(Reply("", error="it is down")), "the judge did not answer: it is down"),
         (None, "no judge"),

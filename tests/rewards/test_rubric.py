@@ -77,7 +77,8 @@ def test_what_is_no_number_from_0_to_1_is_no_verdict(box: str) -> None:
 def test_without_a_box_there_is_no_verdict(text: str) -> None:
     assert judge(text).value is None
     assert judge(text).reason == "the judge gave no boxed verdict"
-    assert judge(text, finish="length").reason == "the judge gave no boxed verdict, it was cut off"
+    cut = "the judge gave no boxed verdict, it was cut off" if text else "the judge was cut while it was thinking; say"
+    assert judge(text, finish="length").reason.startswith(cut)
 
 
 def test_a_failed_reply_is_none_and_not_zero() -> None:

@@ -79,7 +79,7 @@ def accepted_forms(n: int) -> tuple[str, ...]:
     [
         (3, {"three": 0.3, " three": 0.1, "Three": 0.1, " Three": 0.1, "3": 0.2, " 3": 0.1, "two": 0.1}, 0.9),
         (3, {"Ġthree": 0.6, "▁3": 0.2, "four": 0.2}, 0.8),
-        (3, {"3.": 0.4, "33": 0.1, "THREE": 0.1, "three": 0.4}, 0.4),
+        (3, {"3.": 0.4, "33": 0.1, "THREE": 0.1, "three": 0.4}, 0.9),  # marks and case say nothing
         (3, {"thre": 0.6, "four": 0.4}, 0.6),  # a part that can only be three
         (3, {"th": 0.2, "t": 0.1, "three": 0.7}, 0.7),  # thirteen, two
         (4, {"four": 0.7, "fo": 0.3}, 0.7),  # fourteen
@@ -111,7 +111,7 @@ def test_a_first_token_that_does_not_tell_is_drawn_out(n: int, part: str) -> Non
 
     tools = tools_with(ask)  # type: ignore[arg-type]
     verdict = soft_tifa_am.score(make_prompt(count("star", n)), SAMPLE, tools)
-    assert verdict.value == (0.5 if n == 12 else 0.0)
+    assert verdict.value == (4 / 7 if n == 12 else 0.0)  # the empty answer counts for neither
     assert verdict.evidence["method"] == "sampling"
     assert "does not tell one number from another" in verdict.reason
 

@@ -18,6 +18,7 @@ from datagen.rewards._tools import Tools, make_tools
 PROMPT = make_prompt(count("star", 3))
 SAMPLE = make_sample(image=b"png")
 YES = ("Yes", "yes")
+ROOM = "say `thinking: 4096` under `judge:` for more room, or `thinking: false`"
 BOTH = pytest.mark.parametrize("scorer", [vqa, vqascore])
 
 
@@ -54,7 +55,9 @@ def test_braces_and_quotes_in_a_prompt_are_only_words() -> None:
         ({"ĠYes": 0.4, " Yes": 0.4, "No": 0.2}, 0.4),  # the same token in two spellings counts once
         ({"▁Yes": 0.4, "Yes": 0.3, "No": 0.3}, 0.7),  # with and without the space are two tokens
         ({"Yes": 0.7, "yes": 0.6, "No": 0.1}, 1.0),  # rounding elsewhere must not lead beyond 1
-        ({"Yes": 0.2, "Yes,": 0.3, "YES": 0.1, "Yesterday": 0.1, "No": 0.3}, 0.2),
+        ({"Yes": 0.2, "Yes,": 0.3, "YES": 0.1, "Yesterday": 0.1, "No": 0.3}, 0.6),  # marks and case say nothing
+        ({"YES": 0.999, "Yes": 0.0003, "NO": 0.0005}, 0.9993),
+        ({'"Yes': 0.5, "**yes**": 0.2, "'NO'": 0.3}, 0.7),
         ({"Y": 0.6, "y": 0.1, "": 0.1, " ": 0.1, "N": 0.1}, 0.7),  # only a yes can begin so
         ({"No": 1.0}, 0.0),
         ({"No": 1.0, "Yes": 0.0}, 0.0),
@@ -97,7 +100,7 @@ def test_half_holds() -> None:
 def test_without_log_probabilities_eight_answers_are_drawn(error: str) -> None:
     judge = drawing(["Yes", "yes, it does", " YES.", "No", "no", "**Yes**", "I think yes", "Yes"], error)
     verdict = vqa.score(PROMPT, SAMPLE, tools_with(judge))
-    assert verdict.value == 5 / 8  # "I think yes" does not begin with an answer
+    assert verdict.value == 6 / 8
     assert verdict.evidence["method"] == "sampling"
     assert verdict.evidence["samples"] == 8
     assert verdict.evidence["questions"][0]["tokens"]["Yes"] == 0.375
@@ -123,8 +126,10 @@ def test_drawn_answers_have_the_seeds_of_the_sample_alone() -> None:
     ("judge", "reason"),
     [
         (always(Reply("", error="HTTP 500")), "the judge did not answer: HTTP 500"),
-        (always({"<think>": 0.999, "Yes": 0.0005}), "the judge does not answer the question, it begins with '<think>'"),
-        (drawing(["<think> so"]), "the judge does not answer the question, it says '<think> so'"),
+        (always({"<think>": 0.999, "Yes": 0.0005}), f"the judge was cut while it was thinking; {ROOM}"),
+        (always({"So": 0.56, "Got": 0.44}), f"the judge does not answer the question, it was cut at 'So'; {ROOM}"),
+        (drawing(["<think> so"]), "the judge thought and did not answer the question"),
+        (drawing(["maybe"]), "the judge does not answer the question, it says 'maybe'"),
         (drawing([""]), "the judge does not answer the question, it says ''"),
     ],
 )

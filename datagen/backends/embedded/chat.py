@@ -28,6 +28,7 @@ from datagen.backends.embedded.vocab import Vocabulary
 from datagen.chat import ChatRequest, Reply, Sampling, check_reply
 from datagen.errors import RunError
 from datagen.pictograms import GRID, IMAGE_PX
+from datagen.pictures import read_image
 
 DESCRIBE = "Describe the image."
 """What asks for a caption: the answer is a plan of the things seen, in reading order."""
@@ -180,10 +181,7 @@ def see_image(codec: ImageCodec, tokenizer: str, png: bytes, device: str) -> lis
 
 def encode_image(codec: ImageCodec, png: bytes, device: str) -> list[int]:
     """Return the codes of an image, resized first if it is of another size. Raises OSError or ValueError."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(png)) as opened:
-        picture = opened.convert("RGB")
+    picture = read_image(png)
     if picture.size != (IMAGE_PX, IMAGE_PX):
         picture = picture.resize((IMAGE_PX, IMAGE_PX))
     pixels = torch.from_numpy(np.asarray(picture).copy()).to(device)

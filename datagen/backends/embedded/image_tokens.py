@@ -15,14 +15,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
+from datagen.pictures import NOTE
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
     from datagen.backends.embedded.codec import ImageCodec
 
-KEY = "image tokens"
-"""Keyword of the text chunk: the fingerprint of the image tokenizer, then the codes in reading order."""
+KEY = NOTE
+"""Keyword of the text chunk: the fingerprint of the image tokenizer, then the codes in reading order. No other text is
+left in a picture."""
 
 
 def fingerprint(codec: ImageCodec) -> str:

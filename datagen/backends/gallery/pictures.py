@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from datagen.backends._pictures import to_png
 from datagen.errors import BackendError
+from datagen.pictures import PictureError, to_png
 
 CAPTIONS = ("text", "caption", "prompt")
 """Keys under which a line of metadata.jsonl has the caption, as ImageFolder datasets name it."""
@@ -58,11 +58,11 @@ def _read_dataset(folder: Path) -> Iterator[Picture]:
 
     columns = ["id", "prompt", "images", "passed"]
     for path in sorted((folder / "data").glob("*.parquet")):
-        with pq.ParquetFile(path) as parquet:
+        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
             for batch in parquet.iter_batches(64, columns=columns, use_threads=False):
                 for row in batch.to_pylist():
                     if row["passed"] is not False and row["images"]:
-                        yield Picture(row["id"], row["prompt"], to_png(row["images"][-1]["bytes"]))
+                        yield Picture(row["id"], row["prompt"], _see(row["images"][-1]["bytes"], row["id"]))
 
 
 def _read_folder(folder: Path) -> Iterator[Picture]:
@@ -72,4 +72,12 @@ def _read_folder(folder: Path) -> Iterator[Picture]:
             caption = next((row[key] for key in CAPTIONS if row.get(key)), None)
             if caption is None:
                 raise ValueError(f"metadata.jsonl:{number} has no {', '.join(CAPTIONS)}")
-            yield Picture(row["file_name"], caption, to_png((folder / row["file_name"]).read_bytes()))
+            yield Picture(row["file_name"], caption, _see((folder / row["file_name"]).read_bytes(), row["file_name"]))
+
+
+def _see(image: bytes, name: str) -> bytes:
+    """Return a picture as it is stored. Raises ValueError with its name for one that cannot be seen."""
+    try:
+        return to_png(image)
+    except PictureError as error:
+        raise ValueError(f"{name}: {error}") from error

@@ -2,7 +2,8 @@
 
 Chat answers hold a string, or a list of parts with pictures as data URLs (vLLM-Omni and others), or pictures beside the
 string under `images` (OpenRouter and others). A thought stands in `reasoning_content` or `reasoning`, in text before
-the picture, or in `metrics.think_text` (vLLM-Omni's BAGEL and SenseNova-U1).
+the picture, or in `metrics.think_text` (vLLM-Omni's BAGEL and SenseNova-U1); of an answer in words also between tags in
+the words themselves, or in a part of the type `thinking` (Mistral).
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from datagen.backends._pictures import from_base64, from_data_url, to_png
-from datagen.chat import Reply
+from datagen.backends._pictures import from_base64, from_data_url
+from datagen.chat import MARKERS, Reply, Token, set_thought_aside
+from datagen.pictures import to_png
 from datagen.records import Segment
 
 _THINK_TAGS = re.compile(r"</?think>")
@@ -80,18 +82,50 @@ def read_image(answer: Mapping[str, Any]) -> Segment:
 
 
 def read_reply(answer: Mapping[str, Any]) -> Reply:
-    """Return a text answer with the log-probabilities of its first token, if there are any."""
+    """Return a text answer without its thought, with the log-probabilities of its tokens, if there are any."""
     choice = _first_choice(answer)
-    content = (choice.get("message") or {}).get("content")
+    message = choice.get("message") or {}
     try:
-        text = "".join(segment.text for segment in _read_parts(content))
+        text, thought = _read_words(message.get("content"))
     except AnswerError as error:
         return Reply("", error=str(error))
-    tokens = (choice.get("logprobs") or {}).get("content") or []
-    first: dict[str, float] = {}
-    for entry in (tokens[0].get("top_logprobs") or [tokens[0]]) if tokens else []:
-        first[str(entry["token"])] = float(entry["logprob"])
-    return Reply(text, str(choice.get("finish_reason") or "stop"), first or None)
+    beside = message.get("reasoning_content") or message.get("reasoning")
+    thought = beside if isinstance(beside, str) and beside.strip() else thought
+    logprobs = choice.get("logprobs")
+    listed = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    tokens = tuple(_read_token(entry) for entry in listed or [] if isinstance(entry, Mapping))
+    first = (tokens[0].logprobs or None) if tokens else None
+    finish = str(choice.get("finish_reason") or "stop")
+    return set_thought_aside(Reply(text.strip(), finish, first, thought=thought, tokens=tokens))
+
+
+def _read_words(content: Any) -> tuple[str, str]:
+    """Return the text of an answer and the thought among its parts. Raises AnswerError for a part of another kind."""
+    if isinstance(content, str) or not content:
+        return content or "", ""
+    text, thought = "", ""
+    for part in content:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind == "text":
+            text += str(part.get("text") or "")
+        elif kind in ("thinking", "reasoning"):
+            told = part.get(kind) or part.get("text") or ""
+            thought += told if isinstance(told, str) else _read_words(told)[0]
+        elif kind != "image_url":  # a picture beside words is no part of what was asked
+            raise AnswerError(f"the answer has a part of an unknown type, {kind!r}")
+    return text, thought
+
+
+def _read_token(entry: Mapping[str, Any]) -> Token:
+    """Return a written token with the likeliest ones at its place, itself among them."""
+    listed = [entry, *(each for each in entry.get("top_logprobs") or [] if isinstance(each, Mapping))]
+    likely = {
+        str(each.get("token")): float(each["logprob"])
+        for each in reversed(listed)
+        if isinstance(each.get("logprob"), (int, float))
+    }
+    ranked = dict(sorted(likely.items(), key=lambda item: -item[1]))
+    return Token(str(entry.get("token") or "").translate(MARKERS), ranked)
 
 
 def _first_choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -126,5 +160,5 @@ def _say(text: str) -> Segment:
 def _draw(text: str, is_url: bool = True) -> Segment:
     try:
         return Segment("image", "image", image=to_png(from_data_url(text) if is_url else from_base64(text)))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise AnswerError(str(error)) from error

@@ -23,8 +23,17 @@ PLAN_FIRST = (
     "one is. Answer with the plan alone."
 )
 """What the model is told where the toolkit drives the thought (`think: driven`)."""
-HOW_IT_IS_SENT = ("concurrency", "retries", "timeout_seconds", "max_wait_seconds", "max_answer_bytes")
-"""Options that decide nothing about a sample."""
+NOT_OF_A_SAMPLE = {
+    "base_url",
+    "api_key_env",
+    "lexicon",
+    "concurrency",
+    "retries",
+    "timeout_seconds",
+    "max_wait_seconds",
+    "max_answer_bytes",
+}
+"""Options that say where a server is and how it is asked, not what it answers."""
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -39,8 +48,8 @@ class OpenAIBackend:
             raise BackendError("backend option 'think': driven needs api: chat", hint="/images has no text to drive")
         self.options = options
         self.lexicon = options.lexicon
-        chosen = options.model_dump(exclude=set(HOW_IT_IS_SENT))
-        self.settings = {key: value for key, value in chosen.items() if key not in ("api_key_env", "lexicon")}
+        left_out = NOT_OF_A_SAMPLE | ({"thinking"} if options.thinking is None else set())
+        self.settings = options.model_dump(exclude=left_out)
         self.refusals = Refusals(options.base_url, {*options.extra_body, *options.think_body})
 
     def check_server(self) -> None:
@@ -158,12 +167,14 @@ class OpenAIBackend:
         how = request.sampling
         body: dict[str, Any] = {"model": self.options.model, "seed": how.seed % 2**31}
         asked = self._body(request, body)
-        asked.update(temperature=how.temperature, top_p=how.top_p, max_tokens=how.max_tokens)
+        room = how.max_tokens + self.options.thinking_tokens
+        asked.update(temperature=how.temperature, top_p=how.top_p, max_tokens=room)
         if how.schema is not None:
             asked["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "schema": dict(how.schema), "strict": True},
             }
+        asked["extra_body"] = {**self.options.chat_extras(), **asked["extra_body"]}
         if how.choices:
             asked["extra_body"] = {"structured_outputs": {"choice": list(how.choices)}, **asked["extra_body"]}
         if how.top_logprobs:

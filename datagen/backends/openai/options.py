@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from datagen.backends._options import BackendOptions
+from datagen.backends._options import ChatOptions
 
 
-class OpenAIOptions(BackendOptions):
+class OpenAIOptions(ChatOptions):
     """Where the server is and how it is asked. Times are seconds, sizes bytes."""
 
     base_url: str = "http://localhost:8000/v1"
@@ -30,6 +30,13 @@ class OpenAIOptions(BackendOptions):
     think_body: dict[str, Any] = Field(default_factory=lambda: {"think": True})
     extra_body: dict[str, Any] = Field(default_factory=dict)
     lexicon: str = "everyday"
+
+    def chat_extras(self) -> dict[str, Any]:
+        """Return what goes into the body of a chat beside the standard: `extra_body`, and thinking turned off."""
+        if not self.template_kwargs:
+            return dict(self.extra_body)
+        said = self.extra_body.get("chat_template_kwargs")
+        return {**self.extra_body, "chat_template_kwargs": {**self.template_kwargs, **(said or {})}}
 
     @field_validator("base_url")
     @classmethod

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datagen.backends.embedded.answers import IMAGE_TOKENS, Fitting, Reader, read_answer
 from datagen.backends.embedded.checkpoint_io import load_codec
 from datagen.backends.embedded.vocab import Vocabulary
 from datagen.backends.vllm.engine import Engine
 from datagen.backends.vllm.options import VllmOptions
-from datagen.chat import ChatRequest, Reply, check_reply
+from datagen.chat import ChatRequest, Reply, Token, check_reply
 from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample
 
@@ -68,6 +69,18 @@ class VllmBackend:
         specs = [request.sampling for request in requests]
         outputs = self.engine.chat([request.messages for request in requests], specs)
         for output, spec in zip(outputs, specs, strict=True):
-            first = output.logprobs[0] if output.logprobs else {}
-            named = {entry.decoded_token or str(token): entry.logprob for token, entry in first.items()}
-            yield check_reply(Reply(output.text, output.finish_reason or "stop", named or None), spec)
+            tokens = tuple(
+                _read_token(token, place) for token, place in zip(output.token_ids, output.logprobs or (), strict=False)
+            )
+            first = (tokens[0].logprobs or None) if tokens else None
+            yield check_reply(Reply(output.text, output.finish_reason or "stop", first, tokens=tokens), spec)
+
+
+def _read_token(written: int, place: Mapping[int, Any]) -> Token:
+    """Return a written token with the likeliest at its place, by their text; of two with one text, the likelier."""
+    ranked = sorted(place.items(), key=lambda item: -item[1].logprob)
+    named: dict[str, float] = {}
+    for token, entry in ranked:
+        named.setdefault(entry.decoded_token or str(token), entry.logprob)
+    said = place.get(written)
+    return Token((said.decoded_token if said else None) or "", named)

@@ -6,7 +6,6 @@ messages; the sampling spec is `datagen.chat.Sampling`.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from datagen.backends.embedded.checkpoint_io import has_codec
 from datagen.backends.vllm.options import VllmOptions
 from datagen.chat import Message, Sampling
 from datagen.errors import BackendError
+from datagen.pictures import read_image
 
 
 class Engine:
@@ -48,8 +48,9 @@ class Engine:
     def chat(self, messages: Sequence[Sequence[Message]], sampling: Sequence[Sampling]) -> list[Any]:
         """Return one `CompletionOutput` for each conversation."""
         talks = [[_to_message(message) for message in talk] for talk in messages]
-        params = [to_params(spec) for spec in sampling]
-        outputs = self._call(lambda llm: llm.chat(talks, params, use_tqdm=False))
+        params = [to_params(spec, self.options.thinking_tokens) for spec in sampling]
+        told = self.options.template_kwargs or None
+        outputs = self._call(lambda llm: llm.chat(talks, params, use_tqdm=False, chat_template_kwargs=told))
         return [output.outputs[0] for output in outputs]
 
     def _call(self, work: Callable[[Any], Any]) -> Any:
@@ -67,8 +68,8 @@ class Engine:
         raise AssertionError("the last turn returns or raises")
 
 
-def to_params(spec: Sampling) -> Any:
-    """Return a sampling spec as `vllm.SamplingParams`."""
+def to_params(spec: Sampling, thinking_tokens: int = 0) -> Any:
+    """Return a sampling spec as `vllm.SamplingParams`, with room for a thought before the answer."""
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
@@ -80,7 +81,7 @@ def to_params(spec: Sampling) -> Any:
     return SamplingParams(
         temperature=spec.temperature,
         top_p=spec.top_p,
-        max_tokens=spec.max_tokens,
+        max_tokens=spec.max_tokens + thinking_tokens,
         seed=spec.seed,
         logprobs=spec.top_logprobs or None,
         structured_outputs=StructuredOutputsParams(**bound) if bound else None,
@@ -88,12 +89,10 @@ def to_params(spec: Sampling) -> Any:
 
 
 def _to_message(message: Message) -> dict[str, Any]:
-    from PIL import Image
-
     if all(not part.image for part in message.parts):
         return {"role": message.role, "content": "".join(part.text for part in message.parts)}
     parts: list[dict[str, Any]] = [
-        {"type": "image_pil", "image_pil": Image.open(io.BytesIO(part.image)).convert("RGB")}
+        {"type": "image_pil", "image_pil": read_image(part.image)}
         if part.image
         else {"type": "text", "text": part.text}
         for part in message.parts

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from datagen.backends._options import BackendOptions
+from datagen.backends._options import ChatOptions
 from datagen.backends.embedded.backend import SHIPPED
 
 
-class VllmOptions(BackendOptions):
+class VllmOptions(ChatOptions):
     """The model, how it samples, and what the engine is started with; `engine` takes any other argument of `LLM`."""
 
     model: str = str(SHIPPED)

@@ -6,11 +6,11 @@ A thought is the text of the thinker's output or, where one stage thinks and dra
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from datagen.pictures import encode_picture
 from datagen.records import Segment
 
 _THINK_TAGS = re.compile(r"</?think>")
@@ -53,12 +53,10 @@ def _to_png(picture: Any) -> bytes:
 
     if not isinstance(picture, Image.Image):
         raise AnswerError(f"the engine drew a {type(picture).__name__}, not a picture")
-    buffer = io.BytesIO()
     try:
-        picture.convert("RGB").save(buffer, format="PNG")
-    except (OSError, ValueError, SystemError) as error:
-        raise AnswerError(f"a damaged picture: {_first_line(error)}") from error
-    return buffer.getvalue()
+        return encode_picture(picture)
+    except OSError as error:
+        raise AnswerError(_first_line(error)) from error
 
 
 def _first_line(error: object) -> str:

@@ -26,10 +26,10 @@ from typing import IO, Any
 from pydantic import Field
 
 from datagen.export._examples import Example, Part
-from datagen.export._images import read_size
 from datagen.export.formats._files import ImageFolder, pack_line
 from datagen.export.formats._repeats import Repeats
 from datagen.export.formats._turns import join_parts, list_images, refuse, refuse_preference, refuse_tags, split_by_loss
+from datagen.pictures import read_size
 
 WEIGHTS = "repeat"
 LOSES = (

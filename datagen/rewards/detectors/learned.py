@@ -16,6 +16,7 @@ taken for a thing, as the geometric detector never does. A picture of another si
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,9 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import BackendError, ConfigError
-from datagen.pictograms import GRID, IMAGE_PX, SHAPES
+from datagen.pictograms import COLORS, GRID, IMAGE_PX, SHAPES
 from datagen.records import Detection
 from datagen.rewards._images import read_image
+from datagen.rewards._tools import Sight, sight_of
 
 if TYPE_CHECKING:
     from datagen.rewards.detectors._cells import CellNet
@@ -54,10 +56,17 @@ def build(options: Mapping[str, Any]) -> LearnedDetector:
     return LearnedDetector(WEIGHTS)
 
 
+def describe(options: Mapping[str, Any]) -> Sight:
+    """Return what the detector can name and write, without loading it."""
+    return sight_of(LearnedDetector)
+
+
 class LearnedDetector:
     """A callable from PNG bytes to detections in reading order; `labels` is every label that it can give."""
 
     labels = frozenset({*SHAPES, TEXT})
+    colors = frozenset(COLORS)
+    characters = frozenset(string.ascii_uppercase)
 
     def __init__(self, weights: Path) -> None:
         self._net = _load(weights)

@@ -31,8 +31,9 @@ from datagen.documents.reading import Document
 from datagen.errors import BackendError, ConfigError
 from datagen.records import Detection
 from datagen.rewards._boxes import Found, from_center
-from datagen.rewards._finding import FindOptions, finish, make_colors
+from datagen.rewards._finding import FindOptions, finish, list_colors, make_colors
 from datagen.rewards._images import count_threads, read_image
+from datagen.rewards._tools import Sight
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -58,13 +59,19 @@ def build(options: Mapping[str, Any]) -> OnnxDetector:
     return OnnxDetector(load_model(Document("detector: onnx", dict(options)), Options))
 
 
+def describe(options: Mapping[str, Any]) -> Sight:
+    """Return what the detector can name, without loading it. Raises ConfigError for wrong options or names."""
+    checked = load_model(Document("detector: onnx", dict(options)), Options)
+    return Sight(frozenset(read_names(Path(checked.model), checked.names)), list_colors(checked))
+
+
 class OnnxDetector:
     """A callable from PNG bytes to detections in reading order; `labels` are the names of its classes."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._names = read_names(Path(options.model), options.names)
-        self.labels = frozenset(self._names)
+        self.labels, self.colors = frozenset(self._names), list_colors(options)
         self._session = _open_session(options)
         (given,) = self._session.get_inputs()
         self._input = given.name

@@ -22,9 +22,10 @@ from datagen.documents.reading import Document
 from datagen.errors import BackendError
 from datagen.records import Detection
 from datagen.rewards._boxes import Found, from_center
-from datagen.rewards._finding import FindOptions, finish, make_colors
+from datagen.rewards._finding import FindOptions, finish, list_colors, make_colors
 from datagen.rewards._images import read_image
 from datagen.rewards._models import ModelOptions, load_image_processor, load_model_of, load_tokenizer, prepare_with
+from datagen.rewards._tools import Sight
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
@@ -42,13 +43,18 @@ def build(options: Mapping[str, Any]) -> OpenVocabularyDetector:
     return OpenVocabularyDetector(load_model(Document("detector: open_vocabulary", dict(options)), Options))
 
 
+def describe(options: Mapping[str, Any]) -> Sight:
+    """Return what the detector calls colours, without loading it; things may have any name. Raises ConfigError."""
+    return Sight(colors=list_colors(load_model(Document("detector: open_vocabulary", dict(options)), Options)))
+
+
 class OpenVocabularyDetector:
     """A callable from PNG bytes and names to detections in reading order."""
 
     open_vocabulary = True
 
     def __init__(self, options: Options) -> None:
-        self._options = options
+        self._options, self.colors = options, list_colors(options)
         self._model, _ = load_model_of("AutoModelForZeroShotObjectDetection", options)
         self._kind = self._model.config.model_type
         if self._kind not in (*OWL, *DINO):

@@ -23,6 +23,7 @@ from datagen.errors import ConfigError
 from datagen.pictograms import BACKGROUNDS, CELL_PX, COLORS, IMAGE_PX, MARGIN_PX, SHAPES, letter_mask, shape_mask
 from datagen.records import Detection
 from datagen.rewards._images import read_image
+from datagen.rewards._tools import Sight, sight_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,10 +101,16 @@ def build(options: Mapping[str, Any]) -> PictogramDetector:
     return PictogramDetector()
 
 
+def describe(options: Mapping[str, Any]) -> Sight:
+    """Return what the detector can name."""
+    return sight_of(PictogramDetector)
+
+
 class PictogramDetector:
     """A callable from PNG bytes to detections in reading order; `labels` is every label that it can give."""
 
     labels = LABELS
+    colors = frozenset(COLORS)
 
     def __call__(self, image: bytes) -> list[Detection]:
         """Return what stands in a picture, words as one detection `text`; raises OSError on a damaged PNG.

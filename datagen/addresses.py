@@ -1,0 +1,85 @@
+"""What a published file must not say of the machine it was made on: paths, homes, user names, servers, keys.
+
+    /home/ann/models/janus  ->  janus          base_url: http://10.0.0.7:8000/v1  ->  left out
+
+`without_addresses` cleans nested plain values (a recipe, the settings of a sample), `hide_addresses` one text (the
+reason of a score). What is exported passes through here, unless the recipe says `addresses: true`; the run's own files
+keep all, since resuming needs it. Not covered: what a person wrote into prompts and claims, names of hosts inside a
+text, relative paths, which name nothing outside the project.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+HIDDEN = "[address]"
+"""Stands in a text where an address stood."""
+HOME = "home"
+"""The name of a home directory: its own last part is that of a user."""
+
+_OF_A_SERVER = re.compile(
+    r"(?:.*_)?(?:url|uri|host|hostname|endpoint|addr|address|server|ip|port)"
+    r"|.*(?:api_key|api_key_env|hf_token|auth_token|password|secret|authorization)",
+    re.IGNORECASE,
+)
+_PART = r"[^\s/\"'`,;:()<>|{}\[\]]+"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+_PATH = re.compile(rf"(?<![\w/:.<~-])(?:~[\w-]*(?:/{_PART})+|(?:/{_PART}){{2,}})/?|\b[A-Za-z]:\\[^\s\"'`,;()<>|]+")
+_URL = re.compile(rf"\b(?:{_SCHEME})[^\s\"'`<>()\[\]]+")
+_HOST = re.compile(
+    r"\('[^']*[.:][^']*', \d+(?:, \d+)*\)|\('localhost', \d+(?:, \d+)*\)"
+    r"|\b(?:\d{1,3}\.){3}\d{1,3}:\d{1,5}\b|\blocalhost:\d{1,5}\b"
+)
+_HOST_ALONE = re.compile(r"(?:[\w-]+(?:\.[\w-]+)+|\[[0-9a-f:]+\]):\d{1,5}", re.IGNORECASE)
+_STARTS_A_PATH = re.compile(r"/(?!/)|~|\.{1,2}/|[A-Za-z]:[\\/]|\\\\")
+_MAY_HOLD_ONE = re.compile(r"[/\\:]|', \d")
+
+
+def without_addresses(value: Any) -> Any:
+    """Return plain values with paths as their last part and without servers; what is no address stays as it is.
+
+    Keys that name a server or a key (`base_url`, `host`, `api_key_env`, …) go, and so do values that are addresses.
+    """
+    if isinstance(value, dict):
+        kept = {key: each for key, each in value.items() if not _OF_A_SERVER.fullmatch(str(key))}
+        return {key: without_addresses(each) for key, each in kept.items() if not _is_server(each)}
+    if isinstance(value, list | tuple):
+        return [without_addresses(each) for each in value if not _is_server(each)]
+    if isinstance(value, str):
+        return name_of_path(value) if _is_path(value) else hide_addresses(value)
+    return value
+
+
+def hide_addresses(text: str) -> str:
+    """Return a text in which paths are their last part, and `[address]` stands for servers."""
+    if not _MAY_HOLD_ONE.search(text):
+        return text
+    text = _URL.sub(lambda found: HIDDEN if _is_server(found.group()) else name_of_path(found.group()), text)
+    return _HOST.sub(HIDDEN, _PATH.sub(lambda found: name_of_path(found.group()), text))
+
+
+def name_of_path(path: str) -> str:
+    """Return the last part of a path or of an address in storage; `home` for a home directory: its name is a user's."""
+    plain = re.sub(rf"^{_SCHEME}", "", path).replace("\\", "/")
+    parts = [part for part in PurePosixPath(plain).parts if not part.endswith((":", "/")) and part not in (".", "..")]
+    is_home = len(parts) == 2 and parts[0].lower() in ("home", "users")
+    if is_home or path.rstrip("/") == str(Path.home()) or re.fullmatch(r"~[\w-]*/?", path):
+        return HOME
+    return parts[-1] if parts else ""
+
+
+def _is_path(text: str) -> bool:
+    whole_url = re.fullmatch(rf"{_SCHEME}\S+", text)
+    return "\n" not in text and bool(whole_url or _STARTS_A_PATH.match(text))
+
+
+def _is_server(value: Any) -> bool:
+    """Tell whether a value is an address of a server as a whole; `s3://…` and `file://…` are places in storage."""
+    if not isinstance(value, str):
+        return False
+    scheme, mark, _ = value.partition("://")
+    if mark and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) and not re.search(r"\s", value):
+        return scheme.lower() in ("http", "https", "ws", "wss", "tcp", "udp", "unix", "grpc", "grpcs", "redis", "ssh")
+    return bool(_HOST_ALONE.fullmatch(value) or _HOST.fullmatch(value))

@@ -1,0 +1,397 @@
+"""Pictures on their way in: whatever a model, a server or a folder gives becomes the picture that a person would see.
+
+`to_png` makes of it an upright PNG of RGB with 8 bits and nothing beside its pixels, before it is stored. So scorers,
+gallery, dataset and trainers see the same, whichever reader they use. A PNG that is so already stays byte for byte.
+
+* What is clear lies on white. 16-bit grey is divided by 257. Animations give their first picture.
+* The orientation in EXIF is applied, once. An embedded colour profile is applied: the values are sRGB.
+* Metadata goes, but for the image tokens that the embedded model notes (`NOTE`): digits, from which it learns.
+* What is damaged is a PictureError, whatever the decoder raised. A PNG is proved with no decoder's lenience: each check
+  sum, the order of its parts, its compressed data to the last byte.
+
+Not covered: gAMA, cHRM and cICP of a PNG, which the usual readers do not heed either; JPEG data that decode to
+something else than was meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datagen.errors import RunError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+MOST_PIXELS = 40_000_000
+"""What BAGEL's reader of text-to-image data refuses: twice its `MAX_IMAGE_PIXELS`, as Pillow does."""
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
+"""What a picture may come as. Pillow reads more, some of it by running other programs."""
+NOTE = "image tokens"
+"""Keyword of the one text that stays: see `datagen.backends.embedded.image_tokens`."""
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+DEFLATE_RATIO = 1032
+"""The most that deflate can shrink, by its definition (RFC 1951)."""
+DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Bits of a value by the colour type of a PNG: grey, RGB, palette, grey and alpha, RGB and alpha (PNG, 11.2.1)."""
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Values of a pixel by the colour type."""
+NEAR = 2
+"""A profile that changes no colour by more than this, of 255, is that of sRGB itself."""
+_HEADER = struct.Struct(">IIBBBBB")
+"""Width, height, bits, colour type, compression, filter, interlace: the content of IHDR."""
+_CHUNK = struct.Struct(">I4s")
+"""The head of a chunk: the bytes between it and its check sum, and its kind."""
+_NOTED = re.compile(rb"image tokens\0[0-9a-f]{16}(?: [0-9]{1,6}){1,4096}")
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's readers raise for damaged files: their own words, and whatever they trip over."""
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class PictureError(OSError):
+    """A picture that cannot be seen: none, damaged, or too large. It is an OSError, as scorers expect of a bad file."""
+
+
+def to_png(data: bytes) -> bytes:
+    """Return a picture of any of FORMATS as a person would see it: an upright PNG of RGB with 8 bits.
+
+    A PNG that is so already comes back as it is; of one with metadata the pixel data stay as they are. Raises
+    PictureError for what is not a picture, is damaged, or has more than MOST_PIXELS.
+    """
+    png = _prove(data) if data.startswith(SIGNATURE) else None
+    if png is not None and png.is_bare:
+        return data
+    with _strict():
+        picture, is_changed = _decode(data)
+    if png is not None and png.is_rgb and not is_changed:
+        return _drop_metadata(data, png)
+    return _pack(picture)
+
+
+def encode_picture(picture: Picture) -> bytes:
+    """Return a picture of Pillow's as `to_png` does. Raises PictureError for one that cannot be seen as RGB."""
+    with _explain():
+        return _pack(_make_upright(picture)[0])
+
+
+def read_image(image: bytes) -> Picture:
+    """Decode an image as RGB, as `to_png` makes it; raises PictureError when it is damaged or is no image.
+
+    Cheaper than `to_png`: what was stored has been proved on its way in.
+    """
+    return _decode(image)[0]
+
+
+def check_png(image: bytes, where: str) -> None:
+    """Raise RunError at `where` for an image that is not as `to_png` makes it.
+
+    Only the structure is read, chunk by chunk, which costs next to nothing: check sums and pixel data were proved on
+    the way in, and the pages that hold the image have check sums of their own.
+    """
+    try:
+        png = _read_chunks(image)
+        if not png.is_bare:
+            raise PictureError("an image is not RGB of 8 bits without metadata: readers would not agree on it")
+    except PictureError as error:
+        hint = "make or take out that sample again: no trainer would decode it as it was scored"
+        raise RunError(str(error), where=where, hint=hint) from error
+
+
+def clean_stored(image: bytes) -> bytes:
+    """Return an image that an older datagen stored, without its metadata.
+
+    Raises PictureError for one that is damaged, or that is not seen alike by all readers: turned by EXIF, clear in
+    places, or of 16 bits.
+    """
+    clean = to_png(image)
+    if clean != image and not (image.startswith(SIGNATURE) and clean == _drop_metadata(image, _read_chunks(image))):
+        raise PictureError("an image is not upright RGB of 8 bits: scorers saw another one than readers of the dataset")
+    return clean
+
+
+def hash_image(image: bytes) -> str:
+    """Return the SHA-256 of an image's file in hexadecimal: what the dataset's column `image_sha256` says of it."""
+    return hashlib.sha256(image).hexdigest()
+
+
+def read_size(image: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG that passed `check_png`, in pixels."""
+    width, height, *_ = _HEADER.unpack_from(image, 16)
+    return width, height
+
+
+# ── PNG, byte by byte ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Png:
+    """The parts of a PNG file: its header's values, and kind, begin and end of each chunk up to its end."""
+
+    width: int
+    height: int
+    depth: int
+    color: int
+    interlaced: bool
+    chunks: tuple[tuple[bytes, int, int], ...]
+    is_noted: bool
+    file_bytes: int
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether its pixel data are RGB of 8 bits, line by line."""
+        return (self.color, self.depth, self.interlaced) == (2, 8, False)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is RGB and holds nothing beside its pixels but the one note that stays."""
+        kinds = [kind for kind, *_ in self.chunks if kind != b"IDAT"]
+        bare = [b"IHDR", b"tEXt", b"IEND"] if self.is_noted else [b"IHDR", b"IEND"]
+        return self.is_rgb and kinds == bare and self.chunks[-1][2] == self.file_bytes
+
+
+def _read_chunks(image: bytes) -> _Png:
+    """Read the structure of a PNG file. Raises PictureError for one that breaks the rules of the format (PNG, 5.6)."""
+    if not image.startswith(SIGNATURE) or image[8:16] != b"\0\0\0\x0dIHDR" or len(image) < 57:
+        raise PictureError(f"an image is not a PNG: it begins with {image[:8]!r}")
+    width, height, depth, color, compression, filtering, interlace = _HEADER.unpack_from(image, 16)
+    if not width or not height or width * height > MOST_PIXELS:
+        raise PictureError(f"an image of {width} x {height} pixels is outside of 1 to {MOST_PIXELS:,}")
+    if depth not in DEPTHS.get(color, ()) or compression or filtering or interlace > 1:
+        raise PictureError(f"an image has the unknown colour type {color} with {depth} bits")
+    chunks = tuple(_walk(image))
+    kinds = [kind for kind, *_ in chunks]
+    data = [place for place, kind in enumerate(kinds) if kind == b"IDAT"]
+    if not data or data[-1] - data[0] >= len(data) or kinds.count(b"IHDR") > 1:
+        raise PictureError("the parts of an image are missing or not in order")
+    if color == 3 and b"PLTE" not in kinds[: data[0]]:
+        raise PictureError("an image of palette colours has no palette")
+    if strange := [kind for kind in kinds if kind[:1].isupper() and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]:
+        raise PictureError(f"an image needs {strange[0]!r}, which no reader knows")
+    png = _Png(width, height, depth, color, bool(interlace), chunks, _count_notes(image, chunks) == 1, len(image))
+    data_bytes = sum(chunks[place][2] - chunks[place][1] - 12 for place in data)
+    if data_bytes * DEFLATE_RATIO < _pixel_bytes(png):
+        what = f"an image claims {width} x {height} pixels, which its {data_bytes:,} bytes of data cannot fill"
+        raise PictureError(what)
+    return png
+
+
+def _walk(image: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, begin and end of each chunk, head and check sum included. Raises PictureError where it is cut."""
+    place, kind = len(SIGNATURE), b""
+    while kind != b"IEND":
+        if place + 12 > len(image):
+            raise PictureError("an image is cut off")
+        length, kind = _CHUNK.unpack_from(image, place)
+        end = place + 12 + length
+        if end > len(image):
+            raise PictureError("an image is cut off")
+        yield kind, place, end
+        place = end
+
+
+def _pixel_bytes(png: _Png) -> int:
+    """Return how many bytes the lines of a PNG have, each with its filter before it; interlaced ones have more."""
+    return png.height * (1 + (png.width * png.depth * CHANNELS[png.color] + 7) // 8)
+
+
+def _count_notes(image: bytes, chunks: tuple[tuple[bytes, int, int], ...]) -> int:
+    texts = [image[begin + 8 : end - 4] for kind, begin, end in chunks if kind == b"tEXt"]
+    return sum(_NOTED.fullmatch(text) is not None for text in texts)
+
+
+def _prove(image: bytes) -> _Png:
+    """Read a PNG file and prove its check sums and pixel data. Raises PictureError for what some reader refuses."""
+    png, whole = _read_chunks(image), memoryview(image)
+    for kind, begin, end in png.chunks:
+        if zlib.crc32(whole[begin + 4 : end - 4]) != int.from_bytes(whole[end - 4 : end]):
+            raise PictureError(f"a damaged picture: the check sum of {kind!r} is wrong")
+    if png.interlaced:  # its lines come in seven passes: left to the decoder
+        return png
+    wanted = _pixel_bytes(png)
+    inflate, lines, room = zlib.decompressobj(), list[bytes](), wanted + 1
+    try:
+        for kind, begin, end in png.chunks:
+            if kind == b"IDAT" and room:
+                lines.append(inflate.decompress(whole[begin + 8 : end - 4], room))
+                room -= len(lines[-1])
+    except zlib.error as error:
+        raise PictureError(f"a damaged picture: {error}") from error
+    data = b"".join(lines)
+    if len(data) != wanted or not inflate.eof or max(data[:: wanted // png.height]) > 4:
+        raise PictureError("a damaged picture: its pixel data are not those of its size")
+    return png
+
+
+def _drop_metadata(image: bytes, png: _Png) -> bytes:
+    kept = [b"IHDR", b"IDAT", b"IEND"]
+    parts = [SIGNATURE]
+    for kind, begin, end in png.chunks:
+        if kind in kept or (kind == b"tEXt" and png.is_noted and _NOTED.fullmatch(image[begin + 8 : end - 4])):
+            parts.append(image[begin:end])
+    return b"".join(parts)
+
+
+# ── Pillow ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def _strict() -> Iterator[None]:
+    """Let Pillow refuse what is cut, whatever a plugin has set for itself; the switch is one for the whole process."""
+    from PIL import ImageFile
+
+    with _ONE_AT_A_TIME:
+        before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+@contextmanager
+def _explain() -> Iterator[None]:
+    """Turn what Pillow raises into a PictureError."""
+    from PIL import Image, ImageCms, UnidentifiedImageError
+
+    try:
+        yield
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:  # its own words name a place in memory, which no two runs share
+        raise PictureError("a damaged picture: no reader knows it") from error
+    except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning, ImageCms.PyCMSError) as error:
+        raise PictureError(f"a damaged picture: {error or type(error).__name__}") from error
+
+
+def _decode(data: bytes) -> tuple[Picture, bool]:
+    """Decode a picture whole and make it upright RGB; say whether that took more than reading its pixels."""
+    from PIL import Image, UnidentifiedImageError
+
+    Image.init()
+    known = [word for word in FORMATS if word in Image.OPEN]
+    with _explain():
+        try:
+            opened = Image.open(io.BytesIO(data), formats=known)
+        except UnidentifiedImageError as error:
+            raise PictureError(f"not a picture: it begins with {data[:12]!r}") from error
+        with opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                what = f"an image of {opened.width} x {opened.height} pixels is outside of 1 to {MOST_PIXELS:,}"
+                raise PictureError(what)
+            opened.load()
+            if opened.format == "PNG" and "transparency" in opened.info:
+                opened.info["transparency"] = _scale_clear(opened.info["transparency"], depth=data[24], color=data[25])
+            return _make_upright(opened)
+
+
+def _scale_clear(clear: Any, depth: int, color: int) -> Any:
+    """Return the clear colour of a PNG on the scale that Pillow gives its pixels: it leaves it as in the file."""
+    if color == 0 and depth in (2, 4):
+        return (clear & (1 << depth) - 1) * (255 // ((1 << depth) - 1))
+    if color == 2 and depth == 16:
+        return tuple(value >> 8 for value in clear)
+    return clear
+
+
+def _make_upright(picture: Picture) -> tuple[Picture, bool]:
+    """Return a loaded picture as RGB, and whether that is another one than was given."""
+    flat = _lay_on_white(picture)
+    seen = _turn(_to_srgb(flat, picture.info.get("icc_profile")), _find_orientation(picture))
+    return seen if seen.mode == "RGB" else seen.convert("RGB"), seen is not picture
+
+
+def _lay_on_white(picture: Picture) -> Picture:
+    """Return a picture without anything clear, with 8 bits: RGB, grey or CMYK."""
+    from PIL import Image
+
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return _narrow(picture)
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+    return picture if picture.mode in ("RGB", "L", "CMYK") else picture.convert("RGB")
+
+
+def _narrow(picture: Picture) -> Picture:
+    """Return whole numbers of 0..65535 or fractions of 0..1 as grey of 8 bits, which Pillow's own conversion clips.
+
+    Raises PictureError for other values: nobody can tell what is white.
+    """
+    import numpy as np
+    from PIL import Image
+
+    values, white = np.asarray(picture, dtype=np.float64), 1.0 if picture.mode == "F" else 65535.0
+    if not (values.min() >= 0 and values.max() <= white):
+        raise PictureError(f"a picture with values outside of 0 to {white:g}: nobody can tell what is white")
+    if (clear := picture.info.get("transparency")) is not None:
+        values = np.where(values == clear, white, values)
+    return Image.fromarray(np.round(values / (white / 255)).astype(np.uint8))
+
+
+def _to_srgb(picture: Picture, profile: bytes | None) -> Picture:
+    """Return a picture with its colour profile applied; one that is broken or fits no such picture is not heeded."""
+    import numpy as np
+    from PIL import Image, ImageCms
+
+    if not profile:
+        return picture
+    try:
+        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        change = ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), picture.mode, "RGB")
+        if picture.mode == "RGB":
+            steps = np.linspace(0, 255, 9).astype(np.uint8)
+            swatch = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
+            changed = np.asarray(change.apply(Image.fromarray(swatch)), np.int16)
+            if np.abs(changed - swatch).max() <= NEAR:
+                return picture
+        return change.apply(picture)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return picture
+
+
+def _find_orientation(picture: Picture) -> int:
+    """Return the orientation in EXIF, 1 to 8; 1 where there is none or it cannot be read, as for viewers."""
+    try:
+        return int(picture.getexif().get(0x0112, 1))
+    except _BROKEN:
+        return 1
+
+
+def _turn(picture: Picture, orientation: int) -> Picture:
+    """Return a picture as its orientation says (EXIF 2.32, 4.6.4): turned, mirrored, or itself."""
+    from PIL.Image import Transpose
+
+    ways = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return picture.transpose(ways[orientation]) if orientation in ways else picture
+
+
+def _pack(picture: Picture) -> bytes:
+    bare, buffer = picture.copy(), io.BytesIO()
+    bare.info = {}  # else Pillow writes a profile and a clear colour again
+    bare.save(buffer, format="PNG")
+    return buffer.getvalue()
