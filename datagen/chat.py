@@ -166,9 +166,9 @@ def _find_problem(reply: Reply, sampling: Sampling) -> str:
         return explain_cut(reply.text, sampling.max_tokens)
     if reply.thought and not reply.text.strip():
         return "the model thought and did not answer"
+    cut = explain_cut(reply.text, sampling.max_tokens) if reply.finish == "length" else ""
     if sampling.choices and reply.text not in sampling.choices:
-        ignored = f"the engine ignores choices: it answered {reply.text[:60]!r}"
-        return explain_cut(reply.text, sampling.max_tokens) if reply.finish == "length" else ignored
+        return _join(f"the engine ignores choices: it answered {reply.text[:60]!r}", cut)
     if sampling.top_logprobs and not reply.first_logprobs:
         return "the engine gives no log-probabilities"
     if sampling.schema is None:
@@ -178,8 +178,13 @@ def _find_problem(reply: Reply, sampling: Sampling) -> str:
     try:
         jsonschema.validate(json.loads(reply.text), dict(sampling.schema))
     except (json.JSONDecodeError, RecursionError):
-        ignored = f"the engine ignores the schema: {reply.text[:60]!r} is not JSON"
-        return explain_cut(reply.text, sampling.max_tokens) if reply.finish == "length" else ignored
+        if cut and reply.text.lstrip()[:1] in ("{", "["):
+            return cut
+        return _join(f"the engine ignores the schema: {reply.text[:60]!r} is not JSON", cut)
     except jsonschema.ValidationError as error:
         return f"the engine ignores the schema: {error.message[:200]}"
     return ""
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(filter(None, parts))

@@ -155,7 +155,7 @@ def read_reply(reply: Reply, style: str) -> str | Breach:
         return Breach("too long", f"the answer is {len(reply.text):,} characters long")
     if reply.error:
         why = reply.error[:200]
-        kind = "cut off" if "cut off" in why else "not JSON" if "schema" in why else "engine error"
+        kind = "not JSON" if "schema" in why else "cut off" if "cut off" in why else "engine error"
         return Breach(kind, why)
     text = find_json(reply.text)
     if style == BRIEF:

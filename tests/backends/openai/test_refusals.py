@@ -73,8 +73,13 @@ def ask(server: FaultyServer, times: int = 2, **sampling: Any) -> tuple[list[Rep
     return replies, [body for _, body in server.bodies]
 
 
-@pytest.mark.parametrize("say", [openai_says, unknown, only_default, forbidden, no_field, plainly, in_words])
-@pytest.mark.parametrize("name", ["seed", "temperature", "top_p", "response_format", "logprobs"])
+SAYINGS = (openai_says, unknown, only_default, forbidden, no_field, plainly, in_words)
+NAMES = ("seed", "temperature", "top_p", "response_format", "logprobs")
+
+
+@pytest.mark.parametrize(
+    ("name", "say"), [*(("seed", say) for say in SAYINGS), *zip(NAMES[1:], (*SAYINGS[2:4], *SAYINGS[5:]), strict=True)]
+)
 def test_a_refused_parameter_is_left_out_told_and_remembered(
     caplog: pytest.LogCaptureFixture, name: str, say: Any
 ) -> None:
