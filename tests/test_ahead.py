@@ -16,6 +16,7 @@ import pytest
 from datagen.chat import ChatRequest, Reply
 from datagen.pipeline import Run
 from datagen.records import Failure, Request, Sample, Score, Segment
+from tests.helpers.faulty_server import png_of
 from tests.helpers.runs import build_here, small_recipe
 
 SCORERS = ["vqa", "soft_tifa_am", "soft_tifa_gm", "question_graph", "rubric"]
@@ -48,7 +49,7 @@ class Drawer:
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         self.calls.append(len(requests))
         for request in requests:
-            picture = Segment("image", "image", image=request.prompt.text.encode() + b"%d" % request.seed)
+            picture = Segment("image", "image", image=png_of(request.seed))
             yield Sample.make(request, (picture,), engine="d", switch="none", finish="stop", settings={})
 
 

@@ -14,6 +14,7 @@ from datagen.errors import DatagenError
 from datagen.pipeline import Silent, create_run, open_run, weigh_run
 from datagen.records import Detection, Prompt, Request, Sample, Segment, Verdict
 from datagen.rewards._tools import Match
+from tests.helpers.faulty_server import png_of
 from tests.helpers.runs import build_here, small_recipe
 
 
@@ -100,7 +101,7 @@ def test_no_image_is_put_through_a_model_twice_however_many_scorers_ask(
     class Drawer:
         def generate(self, requests: Sequence[Request]) -> Iterator[Sample]:
             for request in requests:
-                picture = Segment("image", "image", image=b"drawn from %d" % request.seed)
+                picture = Segment("image", "image", image=png_of(request.seed))
                 yield Sample.make(request, (picture,), engine="d", switch="none", finish="stop", settings={})
 
     models = {"planted": None, "planted.encoder": encode, "planted.matcher": match, "planted.drawer": Drawer()}

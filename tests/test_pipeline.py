@@ -251,7 +251,7 @@ def test_an_image_that_is_none_is_a_failed_sample_and_stops_no_export(
     failures = [failure for shard in range(3) for failure in run.folder.read_failures(shard)]
     assert {failure.stage for failure in failures} == {"generate"}
     assert len(failures) == 15
-    assert any("not a PNG: it begins with b'not an i'" in failure.error for failure in failures)
+    assert any("not a picture: it begins with b'not an image'" in failure.error for failure in failures)
     assert any("cut off" in failure.error for failure in failures)
     assert len(result.weighed.rows) == 5 == len(load_dataset(str(tmp_path / "run" / "dataset"))["train"])
 

@@ -103,7 +103,7 @@ def test_a_backend_draws_what_it_is_asked_in_the_order_asked() -> None:
     def generate(requests: list[Request]) -> list[Sample | Failure]:
         answers: list[Sample | Failure] = []
         for request in reversed(requests):
-            picture = Segment("image", "image", image=f"{request.prompt.text} {request.seed}".encode())
+            picture = Segment("image", "image", image=noise(request.seed))
             sample = Sample.make(request, (picture,), engine="e", switch="none", finish="stop", settings={})
             if request.prompt.text == "fails":
                 answers.append(Failure.unanswered(request, "too hard"))
@@ -113,7 +113,7 @@ def test_a_backend_draws_what_it_is_asked_in_the_order_asked() -> None:
 
     sketches = [Sketch("a", 1), Sketch("a", 2), Sketch("fails", 3), Sketch("silent", 4), Sketch("a", 1)]
     drawn = make_draw(generate)(sketches)
-    assert [each.image for each in drawn] == [b"a 1", b"a 2", b"", b"", b"a 1"]
+    assert [each.image for each in drawn] == [noise(1), noise(2), b"", b"", noise(1)]
     assert [each.error for each in drawn] == ["", "", "too hard", "the drawer gave no answer", ""]
 
 
