@@ -16,7 +16,7 @@ from datagen.records import ClaimKind
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "plugins", "shipped", "documents", "chat", "reflections", "addresses"},
+    {"records", "plugins", "shipped", "documents", "chat", "reflections", "addresses", "control_tokens"},
     {"taxonomy", "config", "store", "pictograms"},
     {"prompts", "backends", "rewards", "weighting", "diagnose"},
     {"pipeline", "export", "report", "training", "bench", "project", "audit", "push"},

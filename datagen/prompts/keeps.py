@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from datagen.control_tokens import find_token
 from datagen.prompts.briefs import normalize_claims, parse_brief, read_brief
 from datagen.prompts.denials import Denied, normalize, take_out
 from datagen.records import Claim
@@ -70,6 +71,8 @@ def judge_rewrite(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Breac
         return Breach("too long", f"is {len(text):,} characters long; {MAX_CHARACTERS:,} are allowed")
     if not text.strip():
         return Breach("empty", "says nothing")
+    if token := find_token(text):
+        return Breach("control token", f"holds {token!r}, which models read as a control token")
     if unchecked := find_unchecked(claims):
         return Breach("unchecked", f"nobody can tell by its words whether it keeps {unchecked}")
     if text.lstrip().startswith("{"):
