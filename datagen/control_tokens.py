@@ -6,9 +6,10 @@ templates, lexicons, prompts, rewrites and exports, whatever the model: the data
 formats that `MEDIA_TAGS` names alone: `datagen check` warns of them, and an export through such a format refuses them.
 
 The layout of a thought in GoT's markup (`datagen.rewards._layout`) is written by the model on purpose: `LAYOUT` may
-stand in what a model wrote, and in no prompt. Sources: tokenizer_config.json and added_tokens.json of the models named
-below; LLaMA-Factory 0.9.5 extras/constants.py, ms-swift 4.6 template/base.py, verl 0.9.1 utils/dataset/rl_dataset.py,
-the constants of InternVL for SenseNova-U1.
+stand in what is exported, where a caption can be the prompt of another task, and in nothing that people write.
+
+Sources: tokenizer_config.json and added_tokens.json of the models named below; LLaMA-Factory 0.9.5 extras/constants.py,
+ms-swift 4.6 template/base.py, verl 0.9.1 utils/dataset/rl_dataset.py, the constants of InternVL for SenseNova-U1.
 Not covered: words that a tokenizer has for a picture of its own without marks around them, and letters written so that
 they look like a token.
 """

@@ -76,11 +76,11 @@ class Checks:
             yield example
 
     def _find_held(self, example: Example) -> tuple[str, str] | None:
-        """Return the role of a text with what it must not hold, and that, or None; a layout may stand in a thought."""
+        """Return the role of a text with what it must not hold, and that, or None; the model may write a layout."""
         tags = self.find_tags(example)
         for part in (*example.parts, *example.rejected):
             if part.kind == "text":
-                token = find_token(part.text, () if part.role == "prompt" else LAYOUT)
+                token = find_token(part.text, LAYOUT)
                 if token := token or next((tag for tag in tags if tag in part.text), ""):
                     return part.role, token
         return None

@@ -27,7 +27,7 @@ from datagen.records import Claim, ClaimKind, Detection, Prompt, Sample, Verdict
 from datagen.rewards._relations import find_relations
 from datagen.rewards._tools import Tools
 from datagen.rewards._verdict import list_detections
-from datagen.rewards._words import name_many
+from datagen.taxonomy.english import name_many
 
 KINDS: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
 """The kinds of claim that a metadata line can hold."""

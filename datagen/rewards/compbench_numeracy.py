@@ -18,7 +18,7 @@ from statistics import fmean
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
 from datagen.rewards._verdict import list_detections
-from datagen.rewards._words import name_many
+from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"count"})

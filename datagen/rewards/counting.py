@@ -11,7 +11,7 @@ from __future__ import annotations
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
 from datagen.rewards._verdict import list_detections, mean_of_claims
-from datagen.rewards._words import name_many
+from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"count", "part"})
