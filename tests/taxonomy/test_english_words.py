@@ -6,6 +6,7 @@ and read once. A plural may be any of those between bars.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,13 @@ def test_pairs_that_are_absent_or_compared_are_understood() -> None:
     more = [Claim("comparison", "scissors", "more than", "jeans")]
     assert find_breach("More pairs of scissors than pairs of jeans.", more, LEXICON) == ""
     assert say_order(more[0]) == "more pairs of scissors than pairs of jeans"
+
+
+@pytest.mark.parametrize("name", ["scissors", "pair of scissors", "pairs of scissors"])
+def test_a_brief_may_name_the_pair(name: str) -> None:
+    claims = [Claim("count", "scissors", value=2)]
+    assert find_breach(json.dumps({"objects": [{"name": name, "count": 2}]}), claims, LEXICON) == ""
+    assert find_breach(json.dumps({"objects": [{"name": name, "count": 1}]}), claims, LEXICON) != ""
 
 
 def test_noun_phrases_for_judges_count_pairs() -> None:
