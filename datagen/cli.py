@@ -160,13 +160,21 @@ def export(
     run: RunArg,
     view: Annotated[str | None, typer.Option(help="One more form: which training examples, such as pieces.")] = None,
     form: Annotated[str, typer.Option("--format", help="The format of a trainer for --view.")] = "jsonl",
+    skip: Annotated[
+        bool,
+        typer.Option("--skip", help="Leave out samples whose texts hold control tokens; with --view, of it alone."),
+    ] = False,
 ) -> None:
     """Write the dataset of a run, parquet and card; --view adds a form for a trainer under exports/."""
     from datagen.console import Board, format_bytes, print_facts
     from datagen.pipeline import export_run, open_run, weigh_run
 
     name = "exports." + f"{view}-{form}".lower().replace(".", "_")
-    opened = open_run(run, [f"{name}.view={view}", f"{name}.format={form}"] if view else [])
+    changes = [f"{name}.view={view}", f"{name}.format={form}"] if view else []
+    if skip:
+        names = [name] if view else [f"exports.{each}" for each in open_run(run).recipe.exports]
+        changes += [f"{each}.skip=true" for each in names]
+    opened = open_run(run, changes)
     with opened.folder.hold(), Board() as board:
         # weighed as it was: a form that turns out to be refused must not stay in the run's recipe
         result = export_run(opened, weigh_run(open_run(run), board), board)

@@ -98,6 +98,7 @@ class Export(BaseModel):
 
     view: Choice = Choice(name="trajectories")
     format: Choice = Choice(name="jsonl")
+    skip: bool = Field(False, description="leaves out samples whose texts hold control tokens or tags of the format")
 
 
 class Limit(BaseModel):

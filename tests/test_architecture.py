@@ -16,7 +16,8 @@ from datagen.records import ClaimKind
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "plugins", "shipped", "documents", "chat", "reflections", "unwrap", "notices", "addresses", "pictures"},
+    {"records", "plugins", "shipped", "documents", "chat", "reflections", "unwrap", "notices", "addresses", "pictures"}
+    | {"control_tokens"},
     {"taxonomy", "config", "store", "pictograms"},
     {"prompts", "backends", "rewards", "weighting", "diagnose"},
     {"pipeline", "export", "report", "training", "bench", "project", "audit", "push"},

@@ -44,11 +44,11 @@ _A_MAPPING = {"dict_type", "mapping_type", "model_type", "model_attributes_type"
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """One pydantic error with its path in the data; `member` is (where, which) of the union member that raised it."""
+    """One pydantic error with its path in the data; `members` are (where, which) of the unions that raised it."""
 
     path: Location
     missing: str
-    member: tuple[Location, str | int] | None
+    members: tuple[tuple[Location, str | int], ...]
     error: Mapping[str, Any]
 
 
@@ -120,16 +120,16 @@ def _newer_version(document: Document) -> Problem | None:
 def _locate(data: Any, error: Mapping[str, Any]) -> _Fault:
     # Pydantic puts the names of union members into the path; what is not in the data is such a name.
     path: list[str | int] = []
-    member = None
+    members: list[tuple[Location, str | int]] = []
     parts = list(error["loc"])
     missing = str(parts.pop()) if error["type"] == "missing" and parts else ""
     for part in parts:
         if _holds(data, part):
             data = data[part]
             path.append(part)
-        elif part != "[key]" and member is None:
-            member = (tuple(path), part)
-    return _Fault(tuple(path), missing, member, error)
+        elif part != "[key]":
+            members.append((tuple(path), part))
+    return _Fault(tuple(path), missing, tuple(members), error)
 
 
 def _holds(data: Any, part: str | int) -> bool:
@@ -139,24 +139,35 @@ def _holds(data: Any, part: str | int) -> bool:
 
 
 def _prune(faults: list[_Fault]) -> list[_Fault]:
-    """Keep, of the members of a union, what came closest: the right shape first, then the fewest wrong keys."""
-    sites: dict[Location, dict[str | int, list[_Fault]]] = {}
-    for fault in faults:
-        if fault.member:
-            sites.setdefault(fault.member[0], {}).setdefault(fault.member[1], []).append(fault)
-    kept: list[_Fault] = []
-    for fault in faults:
-        site = sites.get(fault.member[0], {}) if fault.member else {}
-        ranks = [_distance(group) for group in site.values()]
-        if not fault.member or _distance(site[fault.member[1]]) == min(ranks):
-            kept.append(fault)
-    return _merge(kept)
+    """Keep, of the members of a union, what came closest: the right shape first, then the fewest wrong keys.
+
+    A union inside a member of another is looked at after the outer one.
+    """
+    for depth in range(max((len(fault.members) for fault in faults), default=0)):
+        sites: dict[Any, dict[str | int, list[_Fault]]] = {}
+        for fault in faults:
+            if len(fault.members) > depth:
+                site, member = fault.members[depth]
+                sites.setdefault((fault.members[:depth], site), {}).setdefault(member, []).append(fault)
+        nearest = {
+            (*key, member)
+            for key, groups in sites.items()
+            for member, group in groups.items()
+            if _distance(group, key[1]) == min(_distance(other, key[1]) for other in groups.values())
+        }
+        faults = [
+            fault
+            for fault in faults
+            if len(fault.members) <= depth or (fault.members[:depth], *fault.members[depth]) in nearest
+        ]
+    return _merge(faults)
 
 
-def _distance(group: list[_Fault]) -> tuple[bool, int, int]:
-    site = group[0].member[0] if group[0].member else ()
+def _distance(group: list[_Fault], site: Location) -> tuple[bool, int, int]:
     wrong_shape = any(fault.path == site and _expected(fault.error) for fault in group)
-    wrong_keys = sum(bool(fault.missing) or fault.error["type"] == "extra_forbidden" for fault in group)
+    # Keys of the member itself: those of what lies deeper in it belong to unions of their own.
+    missing = sum(bool(fault.missing) and fault.path == site for fault in group)
+    wrong_keys = missing + sum(f.error["type"] == "extra_forbidden" and f.path[:-1] == site for f in group)
     return wrong_shape, wrong_keys, len(group)
 
 
@@ -166,7 +177,7 @@ def _merge(faults: list[_Fault]) -> list[_Fault]:
     for fault in faults:
         expected = _expected(fault.error)
         sort = "type" if expected else str(fault.error["type"]) + ("" if fault.missing else str(fault.error["msg"]))
-        if fault.missing and not fault.member:
+        if fault.missing and not fault.members:
             sort += fault.missing
         earlier = kept.setdefault((fault.path, sort), fault)
         if earlier is fault or not (expected or fault.missing):
@@ -174,7 +185,7 @@ def _merge(faults: list[_Fault]) -> list[_Fault]:
         words = [*_expected(earlier.error).split(" or "), expected]
         error = {**earlier.error, "expected": " or ".join(dict.fromkeys(words))} if expected else earlier.error
         missing = " or ".join(dict.fromkeys([*earlier.missing.split(" or "), fault.missing]))
-        kept[(fault.path, sort)] = _Fault(fault.path, missing, fault.member, error)
+        kept[(fault.path, sort)] = _Fault(fault.path, missing, fault.members, error)
     return list(kept.values())
 
 

@@ -1,4 +1,4 @@
-"""What passes between a dataset and a format: rows with sound weights, examples with sound losses and images.
+"""What passes between a dataset and a format: rows with sound weights, examples with sound losses, images and texts.
 
 The one home of these checks: no view and no format repeats them. Each fault is one RunError that names the row or the
 example.
@@ -7,23 +7,33 @@ example.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
+from datagen.control_tokens import LAYOUT, find_token
 from datagen.errors import RunError
 from datagen.export._examples import Example, Row
 from datagen.pictures import check_png
 
 WEIGHTS = ("text_weight", "image_weight")
+FindTags: TypeAlias = Callable[[Example], Sequence[str]]
 AGAIN = "weigh and export the run again: `datagen export RUN`"
 
 
 @dataclass(slots=True)
 class Checks:
-    """The checks of one export, and what they counted on the way: rows that are kept, rows with a weight above 0."""
+    """The checks of one export, and what they counted on the way: rows that are kept, rows with a weight above 0.
+
+    `find_tags` says what the format's trainer takes for media in an example's texts. With `skip` an example whose text
+    holds such a tag or a control token is left out, and noted in `skipped` by its id with what it holds.
+    """
 
     dataset: Path
+    find_tags: FindTags = lambda example: ()
+    skip: bool = False
+    skipped: dict[str, str] = field(default_factory=dict)
     kept: int = 0
     weighted: int = 0
 
@@ -42,9 +52,21 @@ class Checks:
             yield row
 
     def check_examples(self, examples: Iterable[Example]) -> Iterator[Example]:
-        """Yield the examples. Raises RunError for a loss that is negative or not finite, and for an absurd image."""
+        """Yield the examples.
+
+        Raises RunError for a loss that is negative or not finite, for an absurd image, and, without `skip`, for a text
+        that a trainer would read as something else.
+        """
         for example in examples:
             where = f"example {example.id}"
+            if held := self._find_held(example):
+                role, token = held
+                if not self.skip:
+                    what = f"its text holds {token!r} (in the {role}), which a trainer takes for something else"
+                    hint = "`skip: true` beside its view, or `datagen export … --skip`, leaves such samples out"
+                    raise RunError(what, where=where, hint=hint)
+                self.skipped[example.id] = token
+                continue
             for part in (*example.parts, *example.rejected):
                 for name, value in (("loss", part.loss), ("switch", part.switch)):
                     if not math.isfinite(value) or value < 0:
@@ -52,6 +74,16 @@ class Checks:
                 if part.kind == "image":
                     check_png(part.image, where)
             yield example
+
+    def _find_held(self, example: Example) -> tuple[str, str] | None:
+        """Return the role of a text with what it must not hold, and that, or None; the model may write a layout."""
+        tags = self.find_tags(example)
+        for part in (*example.parts, *example.rejected):
+            if part.kind == "text":
+                token = find_token(part.text, LAYOUT)
+                if token := token or next((tag for tag in tags if tag in part.text), ""):
+                    return part.role, token
+        return None
 
     def check_weighted(self) -> None:
         """Raise RunError where rows are said to be kept and yet every weight is 0: nothing would be learned."""

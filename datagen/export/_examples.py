@@ -4,7 +4,8 @@ A row is one sample of the exported dataset, with the columns of `dataset_featur
 format writes examples as files. Both are plugins: `datagen/export/views/<word>.py` has `Options` and
 `view(rows, options)`, and may say what a run must have for it: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES` and
 `NEEDS_LIKELIHOOD`, which are checked before a run is built (so is an option `reward`), and `NEEDS` in words.
-`datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`.
+`datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
+`TAGS`, or `find_tags(example)`, are what its trainer takes for media in a text.
 """
 
 from __future__ import annotations

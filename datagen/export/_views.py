@@ -7,37 +7,54 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError, did_you_mean
-from datagen.export._checks import Checks
+from datagen.export._checks import Checks, FindTags
 from datagen.export._dataset import SPLITS, ExplainDisk, clear_leftovers, put_in_place
 from datagen.export._examples import Example, read_rows
 from datagen.plugins import load_plugin
 
+SHOWN = 100
+"""Examples that the README.md of an export names of those left out."""
+
 
 @dataclass(frozen=True, slots=True)
 class ViewPlan:
-    """A view and a format by their words, with their options; `name` is the folder under exports/."""
+    """A view and a format by their words, with their options; `name` is the folder under exports/.
+
+    `skip` leaves out examples whose texts hold what a trainer would take for something else, in place of refusing all.
+    """
 
     name: str
     view: str
     format: str
     view_options: Mapping[str, Any]
     format_options: Mapping[str, Any]
+    skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ViewResult:
-    """What was written: the folder, and how many examples of each split."""
+    """What was written: the folder, how many examples of each split, and what was left out: token by id."""
 
     path: Path
     examples: dict[str, int]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def describe_skipped(self, shown: int = 5) -> str:
+        """Return in one line which examples were left out, and why, `""` where none was."""
+        if not self.skipped:
+            return ""
+        tokens = ", ".join(f"{token!r} {count:,}" for token, count in Counter(self.skipped.values()).most_common(shown))
+        names = ", ".join([*self.skipped][:shown]) + (", …" if len(self.skipped) > shown else "")
+        return f"{len(self.skipped):,} examples left out, whose texts hold {tokens}: {names}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +105,13 @@ def check_view(plan: ViewPlan) -> tuple[Any, Any]:
 def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
     """Write `dataset` (an exported folder) through a view to `out`, replacing an older export of the same name.
 
-    Raises RunError where the view has no example of this run, a weight or an image is not sound (`Checks`), the format
-    cannot hold an example, or the folder cannot be written.
+    Raises RunError where the view has no example of this run, a weight, an image or a text is not sound (`Checks`), the
+    format cannot hold an example, or the folder cannot be written.
     """
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    checks, counts = Checks(dataset), dict[str, int]()
+    checks, counts = Checks(dataset, find_tags_of(format_), plan.skip), dict[str, int]()
     try:
         with ExplainDisk(out):
             _refuse_stranger(out)
@@ -108,11 +125,12 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
                 needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
                 hint = f"it needs {needs}"
                 raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
-            (partial / "README.md").write_text(_describe(plan, view, format_, counts), encoding="utf-8")
+            result = ViewResult(out, counts, checks.skipped)
+            (partial / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
             put_in_place(partial, out, old)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return ViewResult(out, counts)
+    return result
 
 
 def list_splits(dataset: Path) -> list[str]:
@@ -121,6 +139,12 @@ def list_splits(dataset: Path) -> list[str]:
     if not splits:
         raise RunError("is not an exported dataset", where=str(dataset), hint="run `datagen export RUN` first")
     return splits
+
+
+def find_tags_of(format_: Any) -> FindTags:
+    """Return what a format takes for media in the texts of an example: its `find_tags`, else always its `TAGS`."""
+    found: FindTags = getattr(format_, "find_tags", lambda example: getattr(format_, "TAGS", ()))
+    return found
 
 
 def _load(plan: ViewPlan) -> tuple[Any, Any]:
@@ -134,7 +158,7 @@ def _refuse_stranger(out: Path) -> None:
         )
 
 
-def _describe(plan: ViewPlan, view: Any, format_: Any, counts: Mapping[str, int]) -> str:
+def _describe(plan: ViewPlan, view: Any, format_: Any, result: ViewResult) -> str:
     lines = [
         f"# {plan.name}",
         "",
@@ -142,7 +166,8 @@ def _describe(plan: ViewPlan, view: Any, format_: Any, counts: Mapping[str, int]
         f"Format `{plan.format}`: {_first_line(format_)}",
         "",
     ]
-    lines += [f"* {split}: {count:,} examples" for split, count in counts.items()]
+    lines += [f"* {split}: {count:,} examples" for split, count in result.examples.items()]
+    lines += ["", f"{result.describe_skipped(SHOWN)}."] if result.skipped else []
     lines += ["", f"Lost in this format: {format_.LOSES or 'nothing'}.", ""]
     return "\n".join(lines)
 

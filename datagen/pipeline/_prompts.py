@@ -58,7 +58,7 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
         watch.say(note)
     watch.show(Progress("prompts", written, written))
     expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}
-    screened = {"screened": dict(stats.screened.most_common())} if run.screen is not None else {}
+    screened = {"screened": dict(stats.screened.most_common())} if run.screen is not None or stats.screened else {}
     folder.write_notes({**notes, "plan": counts, **expansion, **screened})
     folder.log(f"prompts: {counts}")
     return counts

@@ -221,7 +221,7 @@ class Run:
     def views(self) -> list[ViewPlan]:
         """The further forms of the dataset that the recipe asks for."""
         return [
-            ViewPlan(name, each.view.name, each.format.name, each.view.options, each.format.options)
+            ViewPlan(name, each.view.name, each.format.name, each.view.options, each.format.options, each.skip)
             for name, each in self.recipe.exports.items()
         ]
 

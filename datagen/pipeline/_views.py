@@ -95,6 +95,8 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         for plan in run.views:
             made = export_view(out, out.with_name("exports") / plan.name, plan)
             watch.say(f"{made.path}: {sum(made.examples.values()):,} examples")
+            if left_out := made.describe_skipped():
+                watch.say(f"{made.path}: {left_out}")
             if not run.folder.is_local:
                 run.folder.put_tree(made.path, f"exports/{plan.name}")
         save_recipe(run)

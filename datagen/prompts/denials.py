@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from datagen.records import Claim
-from datagen.taxonomy.vocabulary import VAGUE, Item
+from datagen.taxonomy.english import is_pair
+from datagen.taxonomy.vocabulary import PAIRS_OF, VAGUE, Item
 
 _DENIALS = frozenset({"no", "without", "neither", "nor"})
 _EXCEPTIONS = frozenset({"but", "except", "excluding", "besides", "save"})
@@ -72,7 +73,15 @@ def _skip_object(items: Sequence[Item], place: int) -> int:
     """Return the place after "moons", "any moons" or "a single moon", or 0."""
     if place < len(items) and (items[place].text == "any" or (items[place].kind, items[place].number) == ("number", 1)):
         place += 1
+    place = _skip_unit(items, place)
     return place + 1 if _kind(items, place) == "object" else 0
+
+
+def _skip_unit(items: Sequence[Item], place: int) -> int:
+    """Return the place after "pairs of" before a thing that is counted in pairs, else the place itself."""
+    following = items[place + 1 : place + 2]
+    counted = following and following[0].kind == "object" and is_pair(following[0].value)
+    return place + 1 if counted and _text(items, place) in PAIRS_OF else place
 
 
 def _measure_comparison(items: Sequence[Item], place: int, said: Denied) -> int:
@@ -88,15 +97,16 @@ def _measure_comparison(items: Sequence[Item], place: int, said: Denied) -> int:
         return 0
     if first.text in ("more", "fewer"):
         one = _skip_words(items, place + 1)
-        other = one + 2 + 2 * (texts[one + 2 - place : one + 4 - place] == ["there", "are"])
+        other = _skip_unit(items, one + 2 + 2 * (texts[one + 2 - place : one + 4 - place] == ["there", "are"]))
         return _note(items, place, f"{first.text} than", one, other, said) if _text(items, one + 1) == "than" else 0
     if texts[:2] == ["as", "many"]:
         one = _skip_words(items, place + 2)
-        return _note(items, place, "as many as", one, one + 2, said) if _text(items, one + 1) == "as" else 0
+        other = _skip_unit(items, one + 2)
+        return _note(items, place, "as many as", one, other, said) if _text(items, one + 1) == "as" else 0
     if texts[:1] in (["same"], ["equal"]) and texts[1:3] in (["number", "of"], ["numbers", "of"]):
-        one = place + 3
+        one = _skip_unit(items, place + 3)
         joined = _text(items, one + 1) in ("and", "as")
-        return _note(items, place, "as many as", one, one + 2, said) if joined else 0
+        return _note(items, place, "as many as", one, _skip_unit(items, one + 2), said) if joined else 0
     return 0
 
 
@@ -113,7 +123,7 @@ def _skip_words(items: Sequence[Item], place: int) -> int:
     end = place
     while end < place + 2 and _kind(items, end) == "word":
         end += 1
-    return end
+    return _skip_unit(items, end)
 
 
 def _kind(items: Sequence[Item], place: int) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from datagen.documents.geneval_lines import Task, line_of
 from datagen.errors import ConfigError
 from datagen.records import Claim, Prompt, seed_of
-from datagen.taxonomy.english import article_of, number_word
+from datagen.taxonomy.english import article_of, name_many, name_one
 from datagen.taxonomy.lexicon import Lexicon, Word
 
 FORM_COUNTS: Mapping[Task, int] = {
@@ -108,8 +108,9 @@ def _choose(names: Sequence[str], lists: Sequence[Sequence[Any]], sizes: Sequenc
 
 
 def _a(*words: Word) -> str:
-    article = words[0].article if len(words) == 1 else article_of(words[0].name)
-    return " ".join([article, *(word.name for word in words)])
+    *before, noun = words
+    article = noun.article if not before else article_of(before[0].name)
+    return name_one(noun.name, *(word.name for word in before), article=article)
 
 
 def _one(thing: Word) -> Claim:
@@ -129,7 +130,8 @@ def _say_two(first: Word, second: Word) -> _Made:
 
 
 def _say_counting(number: int, thing: Word) -> _Made:
-    return f"a photo of {number_word(number)} {thing.plural}", (Claim("count", thing.name, value=number),)
+    several = name_many(number, thing.name, plural=thing.plural, in_words=True)
+    return f"a photo of {several}", (Claim("count", thing.name, value=number),)
 
 
 def _say_color(color: Word, thing: Word) -> _Made:

@@ -14,12 +14,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from datagen.control_tokens import find_token
 from datagen.prompts.briefs import normalize_claims, parse_brief, read_brief
 from datagen.prompts.denials import Denied, normalize, take_out
 from datagen.records import Claim
 from datagen.taxonomy.claims import turn
-from datagen.taxonomy.english import number_word
-from datagen.taxonomy.lexicon import Lexicon, Word
+from datagen.taxonomy.english import is_pair, name_many, name_one, number_word
+from datagen.taxonomy.lexicon import Lexicon
 from datagen.taxonomy.mentions import Mention, Reading, read_mentions
 from datagen.taxonomy.quotes import split_quoted
 from datagen.taxonomy.vocabulary import VAGUE, Phrases, compile_words, listed, read_items, tokenize
@@ -70,6 +71,8 @@ def judge_rewrite(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Breac
         return Breach("too long", f"is {len(text):,} characters long; {MAX_CHARACTERS:,} are allowed")
     if not text.strip():
         return Breach("empty", "says nothing")
+    if token := find_token(text):
+        return Breach("control token", f"holds {token!r}, which models read as a control token")
     if unchecked := find_unchecked(claims):
         return Breach("unchecked", f"nobody can tell by its words whether it keeps {unchecked}")
     if text.lstrip().startswith("{"):
@@ -88,6 +91,8 @@ def _find_in_brief(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Iter
         if item.kind == "object"
         for form in (" ".join(words), item.text)
     }
+    in_pairs = [(form, thing) for form, thing in singulars.items() if is_pair(thing)]
+    singulars |= {f"{unit} of {form}": thing for form, thing in in_pairs for unit in ("pair", "pairs")}
     said = read_brief(brief, singulars)
     wanted, found = normalize_claims(claims), Counter(turn(claim) for claim in said)
     for claim in claims:
@@ -176,7 +181,7 @@ def _find_in_things(
         if mention.thing in uncounted and mention.thing not in named and mention.number is not None:
             yield Breach("count", f"says how many {plurals[mention.thing]}, which is not claimed")
         if mention.thing not in named and mention.thing not in uncounted:
-            yield Breach("added", f"adds {Word(mention.thing).article} {mention.thing}")
+            yield Breach("added", f"adds {name_one(mention.thing)}")
 
 
 def _find_in_count(thing: str, plural: str, wanted: int, ours: Sequence[Mention]) -> Iterator[Breach]:
@@ -188,12 +193,13 @@ def _find_in_count(thing: str, plural: str, wanted: int, ours: Sequence[Mention]
         elif said is not None and said != wanted and not mention.each:
             yield Breach(
                 "count",
-                f"says {number_word(said)} {plural if said != 1 else thing}, the claim is {number_word(wanted)}",
+                f"says {name_many(said, thing, plural=plural, in_words=True)}, the claim is {number_word(wanted)}",
             )
         elif mention.forms == ("several" if wanted == 1 else "one") and not (mention.each and wanted != 1):
-            yield Breach(
-                "count", f"writes {'several' if wanted == 1 else 'one'} {thing}, the claim is {number_word(wanted)}"
-            )
+            written = f"{'several' if wanted == 1 else 'one'} {thing}"
+            if is_pair(thing):
+                written = f"{'pairs' if wanted == 1 else 'a pair'} of {thing}"
+            yield Breach("count", f"writes {written}, the claim is {number_word(wanted)}")
         elif mention.each and wanted == 1:
             yield Breach("count", f"says each {thing}, the claim is one")
     if sum(mention.new for mention in ours) > 1:

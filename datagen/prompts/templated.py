@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
+from datagen.control_tokens import find_token
 from datagen.prompts.contamination import normalize
 from datagen.prompts.keeps import Breach
 from datagen.records import Prompt
@@ -45,7 +46,7 @@ class Blocked(Protocol):
 class SkillStats:
     """What became of one skill: `drawn` = `kept` + all that was refused; `kept` < `asked` when exhausted.
 
-    `screened` counts what was refused for its words, by kind.
+    `screened` counts what was refused for its words, by kind: control tokens always, the rest where it is asked for.
     """
 
     asked: int = 0
@@ -189,6 +190,8 @@ def _fresh_prompts(
         misses += 1
         if not seen.add(prompt.text):
             stats.duplicates += 1
+        elif holds_token(prompt):
+            stats.screened["control token"] += 1
         elif blocked is not None and blocked.match(prompt.text) is not None:
             stats.contaminated += 1
         elif screen is not None and (breach := screen.find(prompt.text)) is not None:
@@ -199,6 +202,12 @@ def _fresh_prompts(
             yield prompt
         if misses >= PATIENCE:
             return
+
+
+def holds_token(prompt: Prompt) -> bool:
+    """Tell whether the words or the claims of a prompt hold a control token, which words can make together."""
+    claimed = (text for claim in prompt.claims for text in (claim.subject, str(claim.value)))
+    return any(find_token(text) for text in (prompt.text, *claimed))
 
 
 def share_out(taxonomy: Taxonomy) -> dict[str, float]:

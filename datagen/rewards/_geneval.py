@@ -31,7 +31,7 @@ from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import NO_COLOR, NO_THING, Unseen, refuse
 from datagen.rewards._verdict import list_detections
 from datagen.rewards._web_colors import SAME
-from datagen.rewards._words import name_many
+from datagen.taxonomy.english import name_many
 
 KINDS: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
 """The kinds of claim that a metadata line can hold."""

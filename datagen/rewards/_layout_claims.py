@@ -13,7 +13,7 @@ from datagen.rewards._layout import TEXT, Planned, is_named
 from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import Sides, find_relations
 from datagen.rewards._web_colors import SAME
-from datagen.rewards._words import name_many
+from datagen.taxonomy.english import name_many
 
 
 def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Planned], sides: Sides) -> str:

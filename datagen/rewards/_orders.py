@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping
 
 from datagen.records import Claim
-from datagen.taxonomy.english import plural_of
+from datagen.taxonomy.english import is_pair, plural_of
 
 ORDERS: Mapping[str, Callable[[int, int], bool]] = {
     "more than": operator.gt,
@@ -27,4 +27,6 @@ def holds_order(name: str, ours: int, theirs: int) -> bool:
 def say_order(claim: Claim) -> str:
     """Say a comparison in words: `more stars than moons`, `as many stars as moons`."""
     order, link = claim.name.rsplit(" ", 1)
-    return f"{order} {plural_of(claim.subject)} {link} {plural_of(str(claim.value))}"
+    things = claim.subject, str(claim.value)
+    ours, theirs = (f"pairs of {name}" if is_pair(name) else plural_of(name) for name in things)
+    return f"{order} {ours} {link} {theirs}"

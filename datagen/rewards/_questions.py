@@ -14,7 +14,7 @@ from typing import get_args
 
 from datagen.records import Claim, ClaimKind
 from datagen.rewards._orders import say_order
-from datagen.taxonomy.english import article_of, number_word, plural_of
+from datagen.taxonomy.english import is_pair, name_many, name_one, number_word, plural_of
 
 ASKED: frozenset[str] = frozenset(get_args(ClaimKind))
 """Kinds of claim that questions are made of: all."""
@@ -79,23 +79,28 @@ def _name_things(claim: Claim) -> tuple[str, ...]:
 
 def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
     accepted = YES if claim.value else NO  # where none is claimed, "No" is right
-    return Question(f"Is there any {thing} in the image?", accepted, claim, atom=atom)
+    return Question(f"{_ask_any(thing)} in the image?", accepted, claim, atom=atom)
+
+
+def _ask_any(thing: str) -> str:
+    return f"{'Are' if is_pair(thing) else 'Is'} there any {thing}"
 
 
 def _ask_number(claim: Claim, parents: tuple[int, ...]) -> Question:
     n, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
     if n == 0:
-        return Question(f"Is there any {what} in the image?", NO, claim, parents)
+        return Question(f"{_ask_any(what)} in the image?", NO, claim, parents)
     word = number_word(n)
     accepted = (word, word.capitalize(), str(n))
-    return Question(f"How many {plural_of(what)} are in the image?", accepted, claim, parents)
+    several = f"pairs of {what}" if is_pair(what) else plural_of(what)
+    return Question(f"How many {several} are in the image?", accepted, claim, parents)
 
 
 def _phrase(claim: Claim, counts: dict[str, int]) -> str:
     if claim.kind == "text":
         return f'Is the text "{claim.value}" in the image?'
     if claim.kind == "attribute":
-        many = counts.get(claim.subject, 1) != 1
+        many = counts.get(claim.subject, 1) != 1 or is_pair(claim.subject)
         made = "made of " if claim.name == "material" else ""
         subject = plural_of(claim.subject) if many else claim.subject
         return f"{'Are' if many else 'Is'} the {subject} {made}{claim.value}?"
@@ -105,9 +110,9 @@ def _phrase(claim: Claim, counts: dict[str, int]) -> str:
     if claim.kind == "comparison":
         return f"Are there {say_order(claim)} in the image?"
     if claim.name == "partly hides":
-        return f"Does the {claim.subject} partly hide the {claim.value}?"
+        return f"{'Do' if is_pair(claim.subject) else 'Does'} the {claim.subject} partly hide the {claim.value}?"
     side = {"left of": "to the left of", "right of": "to the right of"}.get(claim.name, claim.name)
-    return f"Is the {claim.subject} {side} the {claim.value}?"
+    return f"{'Are' if is_pair(claim.subject) else 'Is'} the {claim.subject} {side} the {claim.value}?"
 
 
 def name_phrases(claims: Sequence[Claim]) -> list[str]:
@@ -129,6 +134,6 @@ def name_phrases(claims: Sequence[Claim]) -> list[str]:
         several = any(len(set(values)) > 1 for values in attributes.values())
         number = 1 if several else counts.get(thing, 1)
         for words in product(*attributes.values()):
-            noun = " ".join([*words, thing if number == 1 else plural_of(thing)])
-            phrases[f"{article_of(noun) if number == 1 else number_word(number)} {noun}"] = None
+            one = number == 1
+            phrases[name_one(thing, *words) if one else name_many(number, thing, *words, in_words=True)] = None
     return list(phrases)

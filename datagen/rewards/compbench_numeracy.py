@@ -21,7 +21,7 @@ from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections
-from datagen.rewards._words import name_many
+from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"count"})

@@ -12,7 +12,7 @@ from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
 from datagen.rewards._verdict import list_detections, mean_of_claims
-from datagen.rewards._words import name_many
+from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"count", "part"})

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jinja2 import TemplateSyntaxError, nodes
 
+from datagen.control_tokens import explain_tag, find_tag
 from datagen.documents.problems import Problem, show
 from datagen.errors import ConfigError, did_you_mean
 from datagen.taxonomy.render import Value, compile_wording, source_lines
@@ -47,6 +48,9 @@ def check_template(
         if twice != number:
             what = f"the wording {show(wording)} stands twice"
             problems.append(Problem(str(path), number, 1, what, f"it is at line {twice} already", "warning"))
+        if tag := find_tag(wording):
+            what, hint = explain_tag(tag)
+            problems.append(Problem(str(path), number, 1, f"the wording {show(wording)} {what}", hint, "warning"))
         names, found = _check_wording(path, number, wording, text.split("\n")[number - 1], slots, points)
         problems += found
         used |= names

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel
 
+from datagen.control_tokens import explain_tag, find_tag
 from datagen.documents.checking import check_model
 from datagen.documents.problems import Problem, Severity, problem_of, show
 from datagen.documents.reading import Document, read_yaml
@@ -35,6 +36,7 @@ Examine: TypeAlias = Callable[[Path], Iterable[tuple[str, str, str, Severity]]]
 file; a sentence; what to do; how bad it is."""
 
 _RECIPE_KEYS = {"taxonomy", "backend", "prompts", "candidates", "rewards", "weights", "detector"}
+_TEXTS_FOR_PEOPLE = {"why", "about", "title"}
 _LEXICON_KEYS = {"lexicon", *get_args(ListName)}
 
 
@@ -152,6 +154,7 @@ def _check_taxonomy(work: _Pass, document: Document) -> None:
     work.found.update(problem for problem in problems if "two skills have the name" not in problem.what)
     if model is None and any("a newer one" in problem.what for problem in problems):
         return
+    work.found.update(_find_tags(document, document.data, ()))
     lists: dict[str, tuple[Word, ...]] = {}
     for lexicon in work.lexicons:
         for name, words in lexicon.lists.items():
@@ -178,6 +181,7 @@ def _check_name(work: _Pass, document: Document, place: int, name: Any, names: d
 
 def _check_lexicon(work: _Pass, document: Document) -> None:
     work.found.update(check_model(document, LexiconFile)[1])
+    work.found.update(_find_tags(document, document.data, ()))
     for name in get_args(ListName):
         items = document.data.get(name)
         seen: dict[str, int] = {}
@@ -193,6 +197,17 @@ def _check_lexicon(work: _Pass, document: Document) -> None:
             if article in ("a", "an") and article != article_of(word):
                 what, hint = f"{article} {word!r} sounds wrong", f"is it {article_of(word)!r}? else leave it as it is"
                 work.found.add(document.problem((name, place, "article"), what, hint, severity="warning"))
+
+
+def _find_tags(document: Document, value: Any, path: tuple[str | int, ...]) -> Iterable[Problem]:
+    """Yield a warning for each text that prompts are made of and that some trainers would take for a picture."""
+    if isinstance(value, str) and (tag := find_tag(value)):
+        what, hint = explain_tag(tag)
+        yield document.problem(path, f"{show(value)} {what}", hint, severity="warning")
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, part in parts:
+        if step not in _TEXTS_FOR_PEOPLE:
+            yield from _find_tags(document, part, (*path, step))
 
 
 def _check_recipe(work: _Pass, document: Document) -> None:

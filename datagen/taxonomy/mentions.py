@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from datagen.taxonomy.vocabulary import ARTICLES, OTHER_COLORS, Item, Phrases, listed, read_items
+from datagen.taxonomy.english import is_pair
+from datagen.taxonomy.vocabulary import ARTICLES, OTHER_COLORS, PAIRS_OF, Forms, Item, Phrases, listed, read_items
 
 MOST_ADJECTIVES = 4
 """Words between a number and its noun that are neither colour nor material."""
@@ -40,7 +41,7 @@ class Mention:
     thing: str
     start: int
     end: int
-    forms: str
+    forms: Forms
     number: int | None = None
     new: bool = False
     definite: bool = False
@@ -108,7 +109,12 @@ class _Reader:
         place, adjectives = noun - 1, 0
         while place >= 0 and adjectives <= MOST_ADJECTIVES and self._describes(place, mention):
             found = self._items[place]
-            if found.kind == "attribute":
+            if found.text in PAIRS_OF and is_pair(mention.thing):
+                mention.forms = "several" if found.kind == "unit" else "one"
+                if found.text == "a pair of":
+                    mention.number, mention.new = 1, True
+                self._used.add(place)
+            elif found.kind == "attribute":
                 mention.attributes.append(found)
                 self._used.add(place)
             elif found.kind == "number":
@@ -146,7 +152,9 @@ class _Reader:
             return all(side.kind == "attribute" for side in sides)
         if item.kind == "word":
             return not _is_plural_noun(item.text)
-        return item.kind in ("attribute", "number", "definite", "more")
+        return item.kind in ("attribute", "number", "definite", "more") or (
+            item.kind == "unit" and is_pair(mention.thing)
+        )
 
     # Loose words: numbers that count nothing here, negations, "or".
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from datagen.control_tokens import refuse_tokens
 from datagen.taxonomy.spelling import Spelling
 
 ListName = Literal[
@@ -61,10 +62,10 @@ def _inside(path: str) -> str:
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 """A name of a weakness, skill, slot or level: small letters, digits and underscores."""
-Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_one_line)]
+Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_one_line), AfterValidator(refuse_tokens)]
 Number = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
 Plain = Words | Number
-Expression = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(refuse_tokens)]
 TemplatePath = Annotated[str, StringConstraints(max_length=200), AfterValidator(_inside)]
 
 

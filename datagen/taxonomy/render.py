@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 
+from datagen.control_tokens import find_token
 from datagen.errors import ConfigError
 from datagen.taxonomy.lexicon import Word
 from datagen.taxonomy.remembered import Remembered
@@ -68,7 +69,8 @@ Parts = dict[str, Remembered[str]]
 
 
 def compile_wording(source: str, file: str, line: int, label: str = "", shared: Parts | None = None) -> Wording:
-    """Compile one wording. Raises ConfigError, with file and line, for bad syntax and what the sandbox refuses.
+    """Compile one wording. Raises ConfigError, with file and line, for bad syntax, what the sandbox refuses,
+    and control tokens.
 
     `label` is what a prompt's record names as its template; the default is `file:line`. `shared` holds compiled parts
     of other wordings for the same slots, which are used again.
@@ -76,6 +78,9 @@ def compile_wording(source: str, file: str, line: int, label: str = "", shared: 
     where = f"{file}:{line}"
     if len(source) > MAX_CHARACTERS:
         raise ConfigError(f"a wording of {len(source)} characters", where=where, hint=f"at most {MAX_CHARACTERS}")
+    if token := find_token(source):
+        hint = f"language models read it as a control token and not as text: take it out of {source!r}"
+        raise ConfigError(f"the wording holds {token!r}", where=where, hint=hint)
     try:
         tree = parse(source)
         parts = tuple(_parts(tree, {} if shared is None else shared))

@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from datagen.taxonomy.english import article_of, number_word, plural_of
+from datagen.taxonomy.english import article_of, is_pair, name_many, name_one, number_word, plural_of
 from datagen.taxonomy.lexicon import Word
 
 _ALLOWED: tuple[type[nodes.Node], ...] = (
@@ -29,18 +29,28 @@ _TESTS = ("even", "odd", "divisibleby", "in", "eq", "ne", "lt", "le", "gt", "ge"
 
 
 def a(*words: str) -> str:
-    """Return the words behind the article of the first: `a(color, object)` is "an orange bench"."""
-    article = words[0].article if isinstance(words[0], Word) else article_of(words[0])
-    return " ".join([article, *map(str, words)])
+    """Return the words behind the article of the first: "an orange bench", "a pair of red jeans"."""
+    first, noun = words[0], words[-1]
+    if not _is_pair(noun):
+        return " ".join([first.article if isinstance(first, Word) else article_of(first), *map(str, words)])
+    return name_one(str(noun), *map(str, words[:-1]))
 
 
 def many(n: int, *words: str) -> str:
-    """Return a number and the words, the last in the plural unless the number is 1: "three red stars"."""
+    """Return a number and the words, the last in the plural unless there is 1: "three stars", "two pairs of jeans"."""
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"many() counts with a whole number first, not {n!r}")
     if not words:
         raise TypeError("many() needs what is counted: many(n, object)")
-    return " ".join([number_word(n), *map(str, words[:-1]), str(words[-1]) if n == 1 else plural(words[-1])])
+    noun = words[-1]
+    if not _is_pair(noun):
+        return " ".join([number_word(n), *map(str, words[:-1]), str(noun) if n == 1 else plural(noun)])
+    return name_many(n, str(noun), *map(str, words[:-1]), in_words=True)
+
+
+def _is_pair(noun: str) -> bool:
+    """Tell whether a noun is counted in pairs; a lexicon that states another plural has its own way to count it."""
+    return is_pair(noun.name) and noun.plural == noun.name if isinstance(noun, Word) else is_pair(noun)
 
 
 def plural(word: str) -> str:

@@ -21,6 +21,7 @@ ItemKind = Literal[
     "object",
     "attribute",
     "number",
+    "unit",
     "definite",
     "pronoun",
     "more",
@@ -98,6 +99,8 @@ _NUMBERS = {
     ),
 }
 ARTICLES = frozenset({"a", "an"})
+PAIRS_OF = frozenset({"pair of", "a pair of", "pairs of"})
+"""Counts things that come in pairs, and two of any other: "a pair of scissors" is one, "a pair of cups" two."""
 _RELATIONS = {
     "above": ("above", "over", "on top of", "atop", "higher than", "up above"),
     "below": ("below", "under", "beneath", "underneath", "lower than", "down below"),
@@ -212,6 +215,7 @@ def _compile_english() -> Phrases:
             phrases.add(Item(kind, word))
     for word, number in _NUMBERS.items():
         phrases.add(Item("number", word, number=number))
+    phrases.add(Item("unit", "pairs of"))
     for relation, said in _RELATIONS.items():
         for word in said:
             phrases.add(Item("relation", word, relation))

@@ -14,8 +14,7 @@ from datagen.pictograms import COLORS, GRID, SHAPES, Item, Scene
 from datagen.records import Claim
 from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import find_relations
-from datagen.rewards._words import name_many
-from datagen.taxonomy.english import number_word, plural_of
+from datagen.taxonomy.english import name_many, number_word, plural_of
 from datagen.training.wordings import place_of
 
 NOTHING = "nothing"

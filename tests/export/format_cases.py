@@ -15,6 +15,7 @@ from PIL import Image
 
 from datagen.export._checks import Checks
 from datagen.export._examples import Example, Part
+from datagen.export._views import find_tags_of
 from datagen.plugins import load_plugin
 
 RED, GREEN, BLUE = (draw_png(color) for color in ("red", "green", "blue"))
@@ -85,7 +86,7 @@ def write(word: str, examples: Sequence[Example], folder: Path, **options: Any) 
     """Write checked examples as the split `train` and compare the count that is returned."""
     format_ = load_plugin("export.formats", word, "write")
     folder.mkdir(parents=True, exist_ok=True)
-    checked = Checks(folder).check_examples(examples)
+    checked = Checks(folder, find_tags_of(format_)).check_examples(examples)
     format_.write(checked, folder, "train", format_.Options(**options))
     return format_
 

@@ -45,18 +45,6 @@ def list_images(parts: Sequence[Part], put: Callable[[bytes], str]) -> list[str]
     return [put(part.image) for part in parts if part.kind == "image"]
 
 
-def refuse_tags(example: Example, tags: Sequence[str], format_: str) -> None:
-    """Raise RunError where a text holds what the trainer would take for an image, to be filled with the next one."""
-    for part in (*example.parts, *example.rejected):
-        for tag in tags:
-            if tag in part.text:
-                raise RunError(
-                    f"its text holds {tag!r}, which a reader of {format_!r} takes for a picture",
-                    where=f"example {example.id}",
-                    hint="leave that sample out, or export to `datasets`, `chat` or `jsonl`, where images have parts",
-                )
-
-
 def refuse_preference(example: Example, format_: str) -> None:
     """Raise RunError for an example with a rejected answer, where a format has no place for one."""
     if example.rejected:

@@ -23,9 +23,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from datagen.control_tokens import MEDIA_TAGS
 from datagen.export._examples import Example, NoOptions, Part
 from datagen.export.formats._files import ImageFolder, write_lines
-from datagen.export.formats._turns import join_parts, list_images, refuse, refuse_tags, split_by_loss, split_by_role
+from datagen.export.formats._turns import join_parts, list_images, refuse, split_by_loss, split_by_role
 
 Options = NoOptions
 WEIGHTS = "message"
@@ -33,7 +34,7 @@ LOSES = (
     "the loss on images and on the switch; the first engine reads no weight, and v1 reads weights and no images, and "
     "divides by the sum of a batch's weights, so that they act between pieces of one batch alone"
 )
-TAGS = ("<image>", "<video>", "<audio>")
+TAGS = MEDIA_TAGS["llamafactory"]
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
@@ -49,7 +50,6 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: NoOpti
 
 
 def _make_line(example: Example, images: ImageFolder, ranking: bool) -> dict[str, Any]:
-    refuse_tags(example, TAGS, "llamafactory")
     if ranking != bool(example.rejected):
         raise refuse(example, "llamafactory", "preferences beside single answers", "export them as two views")
     line = _make_preference(example) if ranking else _make_answer(example, images)

@@ -20,9 +20,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from datagen.control_tokens import MEDIA_TAGS
 from datagen.export._examples import Example, NoOptions, Part
 from datagen.export.formats._files import ImageFolder, write_lines
-from datagen.export.formats._turns import BREAK, join_parts, list_images, refuse_tags, split_by_role
+from datagen.export.formats._turns import BREAK, join_parts, list_images, split_by_role
 
 Options = NoOptions
 WEIGHTS = "message"
@@ -30,17 +31,16 @@ LOSES = (
     "the loss on images, which ms-swift reads and never learns, and on the switch; weights need "
     "`--is_binary_loss_scale false`"
 )
-TAGS = ("<image>", "<video>", "<audio>")
+TAGS = MEDIA_TAGS["ms_swift"]
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the examples of one split and return how many there were. Raises RunError for a text with a media tag."""
+    """Write the examples of one split and return how many there were."""
     images = ImageFolder(folder)
     return write_lines(folder / f"{split}.jsonl", ((example.id, _make_line(example, images)) for example in examples))
 
 
 def _make_line(example: Example, images: ImageFolder) -> dict[str, Any]:
-    refuse_tags(example, TAGS, "ms_swift")
     asked, answer = split_by_role(example)
     line: dict[str, Any] = {
         "messages": _make_messages(asked, answer, flags=not example.rejected),

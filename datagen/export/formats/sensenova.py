@@ -25,10 +25,11 @@ from typing import IO, Any
 
 from pydantic import Field
 
+from datagen.control_tokens import MEDIA_TAGS
 from datagen.export._examples import Example, Part
 from datagen.export.formats._files import ImageFolder, pack_line
 from datagen.export.formats._repeats import Repeats
-from datagen.export.formats._turns import join_parts, list_images, refuse, refuse_preference, refuse_tags, split_by_loss
+from datagen.export.formats._turns import join_parts, list_images, refuse, refuse_preference, split_by_loss
 from datagen.pictures import read_size
 
 WEIGHTS = "repeat"
@@ -36,7 +37,7 @@ LOSES = (
     "the loss on the switch, which pieces behind the first learned one are only read, and weights apart for text and "
     "image: their mean is rounded to a number of repeats, right on average"
 )
-TAGS = ("<image>", "<img>", "</img>", "<IMG_CONTEXT>")
+TAGS = MEDIA_TAGS["sensenova"]
 MOST_IMAGES = 40
 """SenseNova-U1 skips conversations with more."""
 
@@ -48,13 +49,12 @@ class Options(Repeats):
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
-    """Write the examples of one split; return how many are read at least once. Raises RunError for a tag in a text."""
+    """Write the examples of one split; return how many are read at least once. Raises RunError for too many images."""
     images, lengths = ImageFolder(folder), Counter[tuple[str, int]]()
     with ExitStack() as stack:
         files: dict[tuple[str, int], IO[str]] = {}
         for example in examples:
             refuse_preference(example, "sensenova")
-            refuse_tags(example, TAGS, "sensenova")
             task, line = _make_line(example, images)
             key = task, options.count(example, example.parts)
             if not key[1]:

@@ -22,10 +22,11 @@ from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datagen.control_tokens import MEDIA_TAGS
 from datagen.export._examples import Example, NoOptions
 from datagen.export._shards import SplitWriter
 from datagen.export.formats._files import pack_facts
-from datagen.export.formats._turns import join_parts, refuse, refuse_tags, split_by_role
+from datagen.export.formats._turns import join_parts, refuse, split_by_role
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 Options = NoOptions
 WEIGHTS = "none"
 LOSES = "answers and their weights: verl samples answers by itself; the run's rewards stand in `ground_truth`"
-TAGS = ("<image>", "<video>", "<audio>")
+
+
+def find_tags(example: Example) -> tuple[str, ...]:
+    """Return what verl takes for media in an example: nothing where its prompt has no image."""
+    has_images = any(part.kind == "image" for part in split_by_role(example)[0])
+    return MEDIA_TAGS["verl"] if has_images else ()
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
@@ -71,8 +77,6 @@ def _features(with_images: bool) -> Features:
 def _make_row(example: Example, split: str, index: int) -> dict[str, Any]:
     asked, _ = split_by_role(example)
     images = [part.image for part in asked if part.kind == "image"]
-    if images:
-        refuse_tags(example, TAGS, "verl")
     return {
         "data_source": f"datagen/{example.task.replace(' ', '_')}",
         "prompt": [{"role": "user", "content": join_parts(asked)}],
