@@ -16,6 +16,7 @@ from functools import lru_cache
 from itertools import combinations
 
 from datagen.pictograms import COLORS
+from datagen.records import compose
 from datagen.rewards._relations import shared_area
 
 TEXT = "text"
@@ -68,6 +69,7 @@ def read_layout(text: str) -> Layout:
 
     Remembered, since several scorers read one sample after the other.
     """
+    text = compose(text)
     things = tuple(_read_object(match) for match in _OBJECT.finditer(text))
     faults = []
     if _MARK.search(_OBJECT.sub("", text)):

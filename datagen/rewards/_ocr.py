@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from datagen.records import Prompt, Sample, Verdict
 from datagen.rewards._images import read_image
+from datagen.rewards._rendered import unify
 from datagen.rewards._tools import Tools
 
 LEAST_SIDE_PX = 192
@@ -57,13 +58,16 @@ def keep_words(lines: Iterable[str]) -> list[str]:
 
 
 def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str], list[str]] | Verdict:
-    """Return the texts that a prompt claims and the lines read in the sample's last image, or why there are none."""
-    claimed = [str(claim.value) for claim in prompt.claims if claim.kind == "text"]
+    """Return the texts that a prompt claims and the lines read in the sample's last image, or why there are none.
+
+    Both are in one form of Unicode (`unify`), whatever the reader gives and however the claim was typed.
+    """
+    claimed = [unify(str(claim.value)) for claim in prompt.claims if claim.kind == "text"]
     if not claimed:
         return Verdict(None, "no text claim")
     if sample.image is None:
         return Verdict(None, "the sample has no image")
-    return claimed, tools.read_text(sample.image)
+    return claimed, [unify(line) for line in tools.read_text(sample.image)]
 
 
 def explain(claimed: list[str], lines: list[str], *, right: bool) -> str:

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
-from datagen.records import Detection
+from datagen.records import Detection, compose
 
 if TYPE_CHECKING:
     import numpy as np
@@ -195,7 +195,8 @@ def make_tools(
     judge = None if ask is None else Remembered(ask, _name_request, REMEMBERED)
     drawer = None if draw is None else Remembered(draw, lambda sketch: sketch, REMEMBERED_DRAWINGS)
     search = detect if getattr(detect, "open_vocabulary", False) else None
-    labels = getattr(detect, "labels", None)
+    named = getattr(detect, "labels", None)
+    labels = None if named is None else frozenset(map(compose, named))
     read = getattr(detect, "read_text", read_text)
     tools = Tools(_LastImage(detect), _LastImage(read), labels, judge, rows, matches, drawer, search)
     return tools.look_for(())
