@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import random
+from collections.abc import Callable
 from functools import cache
 
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from reward_cases import count, make_prompt, make_sample, make_tools, words
 
-from datagen.rewards import text
+from datagen.rewards import _ocr, text
 from datagen.rewards._rendered import compare_words, edit_distance, unify
 
 
@@ -136,3 +139,40 @@ def test_none_with_a_reason_where_it_cannot_judge() -> None:
     tools = make_tools()
     assert text.score(make_prompt(count("star", 1)), make_sample(), tools).reason == "no text claim"
     assert text.score(make_prompt(words("HI")), make_sample(image=None), tools).value is None
+
+
+@pytest.fixture(scope="module")
+def read_text() -> Callable[[bytes], list[str]]:
+    return _ocr.build()
+
+
+def draw_lines(*lines: str) -> bytes:
+    """Black letters on white, as a plain font draws them."""
+    picture = Image.new("RGB", (560, 90 * len(lines)), "white")
+    for k, line in enumerate(lines):
+        ImageDraw.Draw(picture).text((20, 20 + 90 * k), line, "black", ImageFont.load_default(40))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("claimed", "drawn", "passed"),
+    [
+        (("No. 1",), ("No. 1",), True),
+        (("Tom & Ann",), ("Tom & Ann",), True),
+        (("A & B",), ("A & B",), True),
+        (("don\u2019t stop",), ("don't stop",), True),
+        (("Soup of the day",), ("Soup of the day",), True),
+        (("Soup of the day",), ("sOUP OF THE DAY",), False),
+        (("Soup of the day",), ("Soup of", "the day"), True),
+        (("wow",), ("wow",), True),
+        (("Fresh bread", "Open late"), ("Open late", "Fresh bread"), True),
+        (("Fresh bread", "Open late"), ("Fresh late", "Open bread"), False),
+    ],
+)
+def test_what_is_drawn_is_read_to_the_letter(
+    claimed: tuple[str, ...], drawn: tuple[str, ...], passed: bool, read_text: Callable[[bytes], list[str]]
+) -> None:
+    lines = tuple(read_text(draw_lines(*drawn)))
+    assert judge(claimed, lines) is passed, lines
