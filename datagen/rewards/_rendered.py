@@ -122,6 +122,8 @@ def spell(text: str) -> str:
     A space beside a mark (`No. 1`, `A & B`) or a Chinese or Japanese character is not seen for sure, and is left out.
     """
     words = text[:MOST_CHARACTERS].split()
+    if len(words) < 2:
+        return "".join(words)
     spelled = words[:1]
     for before, word in itertools.pairwise(words):
         spelled += [word] if _is_loose(before[-1]) or _is_loose(word[0]) else [" ", word]
@@ -129,6 +131,8 @@ def spell(text: str) -> str:
 
 
 def _is_loose(letter: str) -> bool:
+    if letter.isascii():
+        return not letter.isalnum()
     return unicodedata.category(letter)[0] in "PS" or bool(_SPACELESS.match(letter))
 
 
@@ -272,6 +276,8 @@ def measure_cvtg(truth: str, read: str) -> CVTG:
 
 def _find_alike(word: str, tried: Sequence[str]) -> str:
     """Return the word most like another by `difflib`, of two equally alike the later in the alphabet."""
+    if len(tried) == 1:
+        return tried[0]
     matcher = difflib.SequenceMatcher()
     matcher.set_seq2(word[:LONGEST_WORD])
     best, most = "", -1.0
@@ -449,9 +455,12 @@ def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
     distance = float(apart)
     for text, group in zip(claimed, groups, strict=True):
         wanted, seen = spell(text), spell(" ".join(group))
+        length += max(len(wanted), len(seen))
+        if wanted == seen:
+            right.append(True)
+            continue
         blind = edit_distance(wanted.lower(), seen.lower())
         strict = edit_distance(wanted, seen) if has_case(wanted) else blind
         right.append(strict == 0)
         distance += (blind + strict) / 2
-        length += max(len(wanted), len(seen))
     return Written(tuple(right), tuple(others), 1 - distance / length if length else 1.0)
