@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -18,6 +19,11 @@ Modality = Literal["text", "image"]
 Mode = Literal["direct", "think", "reflect"]
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def compose(text: str) -> str:
+    """Return a text with its letters composed (NFC), as in every word that is compared: é is one letter."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def hash_of(*parts: object) -> str:
@@ -45,13 +51,19 @@ class Claim:
     | text | | | the words to be seen, to the letter |
     | fact | object, or empty | | what is visibly true: of the object ("has wings"), or a whole sentence |
 
-    Kinds are apart where judges are: no arithmetic on boxes sees depth, and none reads a fact.
+    Kinds are apart where judges are: no arithmetic on boxes sees depth, and none reads a fact. Words are composed.
     """
 
     kind: ClaimKind
     subject: str = ""
     name: str = ""
     value: str | int = ""
+
+    def __post_init__(self) -> None:
+        for name in ("subject", "name", "value"):
+            text = getattr(self, name)
+            if isinstance(text, str) and not text.isascii():
+                object.__setattr__(self, name, compose(text))
 
     def __str__(self) -> str:
         if self.kind == "count":
@@ -100,7 +112,8 @@ class Prompt:
 
     @classmethod
     def make(cls, text: str, claims: tuple[Claim, ...], **where: Any) -> Self:
-        """Build a prompt and give it the id of its content: text, claims and taxonomy path."""
+        """Build a prompt, its text composed, and give it the id of its content: text, claims and taxonomy path."""
+        text = compose(text)
         facts = [claim.to_dict() for claim in claims]
         return cls(id=hash_of(text, facts, where["weakness"], where["skill"]), text=text, claims=claims, **where)
 
@@ -207,13 +220,18 @@ class Detection:
     """One thing found in an image: its object name, its colour, its box and how sure the detector is.
 
     The box is (x1, y1, x2, y2) in thousandths of the image, 0..1000, y downwards (the form of GoT-R1).
-    `confidence` is in [0, 1]; `color` is one of the ten GenEval colours, or `""` if it could not be named.
+    `confidence` is in [0, 1]; `color` is one of the ten GenEval colours, or `""` if it could not be named. The label is
+    composed, as the names in claims are.
     """
 
     label: str
     color: str
     box: tuple[int, int, int, int]
     confidence: float
+
+    def __post_init__(self) -> None:
+        if not self.label.isascii():
+            object.__setattr__(self, "label", compose(self.label))
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             evaluators=frozenset(run.recipe.evaluate or ()),
             judges=run.judges,
             first=run.recipe.least_candidates,
+            corpora={n: m.score_corpus for n, m in run.scorers.items() if hasattr(m, "score_corpus")},
         )
         if not run.folder.is_local:
             run.folder.put_tree(out, "report.html")

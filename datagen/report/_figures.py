@@ -11,15 +11,18 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, variance
+from typing import Any
 
 from datagen.records import Claim, Failure, Sample, Score
 from datagen.report._items import ReportItem
 
 _Z = 1.959964
 _MAX_REASONS = 5000
+Corpus = Callable[[Iterable[Mapping[str, Any]]], Mapping[str, float]]
+"""What makes a benchmark's figures of many samples from the numbers in their evidence."""
 _OTHER = "(other reasons)"
 
 
@@ -87,6 +90,8 @@ class ScorerTally:
     weighted: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
     unjudged_reasons: Counter[str] = field(default_factory=Counter)
+    corpus: Corpus | None = None
+    measured: list[Mapping[str, Any]] = field(default_factory=list)
 
     def add(self, score: Score, claims: Sequence[Claim], weight: float | None) -> None:
         """Count one score of a prompt with those claims, and what its sample weighs in that modality."""
@@ -98,6 +103,8 @@ class ScorerTally:
         self.total += score.value
         self.weight += weight or 0.0
         self.weighted += (weight or 0.0) * score.value
+        if self.corpus is not None:
+            self.measured.append({k: v for k, v in score.evidence.items() if isinstance(v, (int, float))})
         if score.value < 1:
             self.short += 1
             _count_reason(self.reasons, generalize(score.reason, claims))
@@ -111,6 +118,11 @@ class ScorerTally:
     def weighted_mean(self) -> float | None:
         """Mean of the values that are not None, each counted as much as its sample weighs in training."""
         return self.weighted / self.weight if self.weight else None
+
+    @property
+    def published(self) -> Mapping[str, float]:
+        """The figures that the scorer's benchmark gives of all samples together; none for a scorer without such."""
+        return self.corpus(self.measured) if self.corpus is not None and self.measured else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +163,12 @@ class Tally:
     """Everything counted while the samples stream by.
 
     `first` is how many candidates every prompt has for sure, where some have more because these were judged unlike:
-    rewards and pass rates by skill rest on the first alone, as how many there are depends on how these did.
+    rewards and pass rates by skill rest on the first alone, as how many there are depends on how these did. `corpora`
+    holds for some scorers what makes their benchmark's figures of all their samples.
     """
 
     first: int | None = None
+    corpora: Mapping[str, Corpus] = field(default_factory=dict)
     prompts: dict[str, PromptTally] = field(default_factory=dict)
     scorers: dict[str, ScorerTally] = field(default_factory=dict)
     weights: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: {"text": [], "image": []})
@@ -186,7 +200,8 @@ class Tally:
         if len(item.rounds) > 1 and None not in item.rounds:
             self.reflected.append(replace(item, sample=_without_pictures(item.sample), scores=()))
         for score in item.scores:
-            scorer = self.scorers.setdefault(score.name, ScorerTally(score.name, score.target))
+            tallied = ScorerTally(score.name, score.target, corpus=self.corpora.get(score.name))
+            scorer = self.scorers.setdefault(score.name, tallied)
             scorer.add(score, prompt.claims, item.image_weight if score.target == "image" else item.text_weight)
 
     def add_failures(self, failures: Iterable[Failure]) -> None:

@@ -17,7 +17,7 @@ from datagen.records import Failure
 from datagen.report._cards import format_box, make_group
 from datagen.report._charts import draw_dots, draw_histogram, show, show_percent
 from datagen.report._disputes import Disputes
-from datagen.report._figures import GroupFigures, Tally
+from datagen.report._figures import Corpus, GroupFigures, Tally
 from datagen.report._items import EMBED_LIMIT, EMBED_LIMIT_BYTES, ReportItem, Subset
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def write_report(
     evaluators: Collection[str] = (),
     judges: Mapping[str, Collection[str]] = MappingProxyType({}),
     first: int | None = None,
+    corpora: Mapping[str, Corpus] = MappingProxyType({}),
 ) -> Path:
     """Write the gallery of a run as one self-contained HTML file and return its path.
 
@@ -47,11 +48,12 @@ def write_report(
     `embed_limit_bytes` of images. `weight_report` is what `diagnose_weights` found; `evaluators` names the scorers that
     had no part in the weights; `judges` gives the kinds of claim that each scorer judges, and with it the section on
     where they disagree; `first` is how many candidates every prompt has for sure: rewards and pass rates by skill rest
-    on these; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes, by
-    default the folder of `out_path`. The file appears whole or not at all. Raises RunError if it cannot be written.
+    on these; `corpora` gives, by scorer, what makes a benchmark's figures of a whole corpus from the evidence of its
+    samples, shown beside the mean; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes,
+    by default the folder of `out_path`. The file appears whole or not at all. Raises RunError if it cannot be written.
     """
     path = Path(out_path)
-    tally, subset, disputes = Tally(first), Subset(embed_limit, embed_limit_bytes), Disputes(judges)
+    tally, subset, disputes = Tally(first, corpora), Subset(embed_limit, embed_limit_bytes), Disputes(judges)
     for item in items:
         tally.add(item)
         subset.add(item)

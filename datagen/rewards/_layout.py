@@ -3,7 +3,7 @@
     <|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>
 
 A phrase is a colour and an object, in any order of other words; a written word is `black text "OPEN"`. Coordinates are
-whole thousandths of the picture, y downwards. What does not have this form is a fault with a reason, never an error.
+whole thousandths of each side of the picture, y downwards. What does not have this form is a fault with a reason, never an error.
 Boxes that overlap are listed apart from the faults: tulips stand in their vase, but nothing of the embedded world does.
 Not covered: a phrase whose object does not come last (`bouquet of red tulips` is no `tulip`), and plurals.
 """
@@ -16,6 +16,7 @@ from functools import lru_cache
 from itertools import combinations
 
 from datagen.pictograms import COLORS
+from datagen.records import compose
 from datagen.rewards._relations import shared_area
 
 TEXT = "text"
@@ -68,6 +69,7 @@ def read_layout(text: str) -> Layout:
 
     Remembered, since several scorers read one sample after the other.
     """
+    text = compose(text)
     things = tuple(_read_object(match) for match in _OBJECT.finditer(text))
     faults = []
     if _MARK.search(_OBJECT.sub("", text)):

@@ -12,6 +12,7 @@ from datagen.records import Claim
 from datagen.rewards._layout import TEXT, Planned, is_named
 from datagen.rewards._orders import holds_order, say_order
 from datagen.rewards._relations import Sides, find_relations
+from datagen.rewards._rendered import unify
 from datagen.rewards._web_colors import SAME
 from datagen.taxonomy.english import name_many
 
@@ -19,8 +20,12 @@ from datagen.taxonomy.english import name_many
 def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Planned], sides: Sides) -> str:
     """Say how a plan for a picture with these sides misses a claim, or `""` if it holds it."""
     if claim.kind == "text":
-        words = [thing.word for thing in things if thing.label == TEXT]
-        return "" if str(claim.value) in words else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
+        words = [unify(thing.word) for thing in things if thing.label == TEXT]
+        return (
+            ""
+            if unify(str(claim.value)) in words
+            else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
+        )
     ours = [thing for thing in things if is_named(thing, claim.subject)]
     if claim.kind in ("count", "part"):
         return _find_miscounted(claim, ours)

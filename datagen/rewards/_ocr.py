@@ -15,6 +15,7 @@ from typing import Any
 
 from datagen.records import Prompt, Sample, Verdict
 from datagen.rewards._images import read_image
+from datagen.rewards._rendered import unify
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
 
@@ -100,9 +101,12 @@ def keep_words(lines: Iterable[str]) -> list[str]:
 
 
 def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str], list[str]] | Verdict:
-    """Return the texts that a prompt claims and the lines read in the sample's last image, or why there are none."""
+    """Return the texts that a prompt claims and the lines read in the sample's last image, or why there are none.
+
+    Both are in one form of Unicode (`unify`), whatever the reader gives and however the claim was typed.
+    """
     claims = [claim for claim in prompt.claims if claim.kind == "text"]
-    claimed = [str(claim.value) for claim in claims]
+    claimed = [unify(str(claim.value)) for claim in claims]
     if not claimed:
         return Verdict(None, "no text claim")
     if not all(any(letter.isalnum() for letter in text) for text in claimed):
@@ -111,7 +115,7 @@ def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str
         return Verdict(None, "the sample has no image")
     if unseen := find_unseen(claims, tools):
         return refuse(unseen)
-    return claimed, tools.read_text(sample.image)
+    return claimed, [unify(line) for line in tools.read_text(sample.image)]
 
 
 def explain(claimed: list[str], lines: list[str], *, right: bool) -> str:

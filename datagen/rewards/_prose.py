@@ -19,6 +19,7 @@ from datagen.records import Claim, Sample
 from datagen.reflections import HEADS, read_reflection
 from datagen.rewards._layout import TEXT, Layout, Planned
 from datagen.rewards._relations import Sides, find_relations
+from datagen.rewards._rendered import unify
 from datagen.taxonomy.claims import turn
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.mentions import Mention, read_text
@@ -36,7 +37,8 @@ _LETTER = re.compile(r"[^\W\d_]")
 class Facts:
     """What is said: `numbers` and whether a thing is named by thing, attribute values by (thing, name), and so on.
 
-    A thing that is named without a number has an empty set. Relations are turned to `left of` and `above`.
+    A thing that is named without a number has an empty set. Relations are turned to `left of` and `above`; quoted words
+    are in the one form of Unicode that `unify` makes.
     """
 
     numbers: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -94,7 +96,7 @@ def _read_facts(prose: str, claims: tuple[Claim, ...], things: frozenset[str]) -
         {thing: _read_numbers(mentions) for thing, mentions in groups.items()},
         {key: frozenset(values) for key, values in attributes.items()},
         frozenset(turn(Claim("relation", *triple)) for triple in reading.relations),
-        tuple(words for words in quoted if words.strip()),
+        tuple(unify(words) for words in quoted if words.strip()),
     )
 
 
@@ -130,7 +132,7 @@ def facts_of_layout(layout: Layout, sides: Sides) -> Facts:
         {label: frozenset({count}) for label, count in Counter(thing.label for thing in things).items()},
         {key: frozenset(values) for key, values in colors.items()},
         frozenset(_relate(things, sides)),
-        tuple(thing.word for thing in layout.things if thing.label == TEXT),
+        tuple(unify(thing.word) for thing in layout.things if thing.label == TEXT),
     )
 
 
@@ -162,7 +164,7 @@ def says(facts: Facts, claim: Claim) -> bool:
         return str(claim.value) in facts.attributes.get((claim.subject, claim.name), ())
     if claim.kind == "relation":
         return turn(claim) in facts.relations
-    return str(claim.value) in facts.quoted
+    return unify(str(claim.value)) in facts.quoted
 
 
 def find_contradiction(facts: Facts, claim: Claim, claims: Sequence[Claim]) -> str:
@@ -180,6 +182,7 @@ def find_contradiction(facts: Facts, claim: Claim, claims: Sequence[Claim]) -> s
         numbers = " and ".join(map(str, sorted(facts.numbers[claim.subject])))
         return f"says {numbers} of {claim.subject}, the claim is {claim.value}"
     if claim.kind == "text":
-        others = [words for words in facts.quoted if words not in {str(c.value) for c in claims if c.kind == "text"}]
+        right = {unify(str(c.value)) for c in claims if c.kind == "text"}
+        others = [words for words in facts.quoted if words not in right]
         return f'quotes "{others[0][:60]}", the claim is "{claim.value}"' if others else ""
     return ""

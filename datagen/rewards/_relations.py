@@ -38,23 +38,22 @@ def find_relations(box: Box, other: Box, sides: Sides = SQUARE) -> frozenset[str
     The offset of the centres in pixels is shortened on each axis by `SLACK` times the summed sides, never past 0, and
     divided by the length of the full offset; below -0.5 it is left of / above, over 0.5 right of / below.
     """
-    ax1, ay1, ax2, ay2 = to_pixels(box, sides)
-    bx1, by1, bx2, by2 = to_pixels(other, sides)
+    if sides != SQUARE:
+        box, other = to_pixels(box, sides), to_pixels(other, sides)
+    ax1, ay1, ax2, ay2 = box
+    bx1, by1, bx2, by2 = other
     # Step by step as the source works it out, so that offsets of exactly half the length fall on its side of the line.
     offset_x = (ax1 + ax2) / 2 - (bx1 + bx2) / 2
     offset_y = (ay1 + ay2) / 2 - (by1 + by2) / 2
     length = math.sqrt(offset_x * offset_x + offset_y * offset_y)
     if length == 0:
         return frozenset()
-    share_x = _shorten(offset_x, SLACK * ((ax2 - ax1) + (bx2 - bx1))) / length
-    share_y = _shorten(offset_y, SLACK * ((ay2 - ay1) + (by2 - by1))) / length
-    across = "left of" if share_x < -LEAST_SHARE else "right of" if share_x > LEAST_SHARE else ""
-    along = "above" if share_y < -LEAST_SHARE else "below" if share_y > LEAST_SHARE else ""
-    return frozenset(name for name in (across, along) if name)
-
-
-def _shorten(offset: float, by: float) -> float:
-    return math.copysign(max(abs(offset) - by, 0.0), offset)
+    held = []
+    if (abs(offset_x) - SLACK * ((ax2 - ax1) + (bx2 - bx1))) / length > LEAST_SHARE:
+        held.append("left of" if offset_x < 0 else "right of")
+    if (abs(offset_y) - SLACK * ((ay2 - ay1) + (by2 - by1))) / length > LEAST_SHARE:
+        held.append("above" if offset_y < 0 else "below")
+    return frozenset(held)
 
 
 def measure_overlap(box: Box, other: Box) -> float:

@@ -3,11 +3,15 @@
 Pure functions over strings: the scorers `text`, `text_mario`, `text_oneig`, `text_longtext`, `text_cvtg`, `text_tiif`
 and `text_flow_grpo` are thin skins over them, and a corpus can be measured with them directly.
 
+On plain text each is what its authors' code answers, held against it in `tests/rewards/authors/`. Where one text has
+several spellings in Unicode, `unify` makes them one on both sides before anything is compared.
+
 Two faults of the published cleaning (OneIG, LongText) are not repeated: it keeps Latin letters of French and Chinese
 characters alone, so that Cyrillic or Hindi text vanishes and scores as right, and it takes each side's language from
 that side, so that a Chinese text read as Latin is split otherwise than the claim. Here every letter, mark and digit of
 Unicode stays, composed (NFC), and the claim says which language it is. The substitutions of one reader's known
-hallucinations ("addCriterion") are left out: they belong to that reader.
+hallucinations ("addCriterion") are left out: they belong to that reader. CVTG and TIIF clean nothing: they ignore
+letter case and split at spaces, so that `5,` is another word than `5` and Chinese without spaces is one word.
 
 The work is bounded, whatever is read: a text counts up to `MOST_CHARACTERS`, and where words are compared with words
 each side up to `MOST_WORDS`. What lies beyond is compared with nothing and counts as wrong.
@@ -15,11 +19,14 @@ each side up to `MOST_WORDS`. What lies beyond is compared with nothing and coun
 
 from __future__ import annotations
 
+import difflib
+import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 MOST_CHARACTERS = 20_000
@@ -28,12 +35,28 @@ MOST_WORDS = 100
 """How many words of each side are compared with each other (at most 10,000 pairs)."""
 MOST_LINES = 100
 """How many lines are tried on the claimed regions; later ones belong to none."""
+LONGEST_WORD = 100
+"""How many letters of a word CVTG looks for the nearest read word with."""
 CLOSE = 0.3
 """Greatest normalised edit distance of a word that TIIF counts as recalled."""
+CVTG_GUARD = 1e-5
+"""What CVTG's code adds to the length it divides by."""
 ONEIG_MOST = {False: 100, True: 50}
 """The edit distance at which OneIG gives up, for texts in letters and for Chinese."""
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
+_SPACELESS = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+_LIKE_SHAPED = frozenset("cosvwxz")
+"""Letters whose two cases differ in size alone: where no other letter stands beside them, nobody can tell which."""
+_MARKS = {
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u2032\u00b4", "'"),
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    "\u2122": "TM",
+}
+"""Typographic quotes, apostrophes and dashes: which one of them stands there, no reader tells for sure."""
+_OTHER_MEANING = ("<super>", "<sub>", "<circle>", "<fraction>")
+"""Compatibility forms that look and mean otherwise than their plain letters: `x²` is not `x2`."""
 _NOT_PLAIN = re.compile(r"[^a-zA-Z0-9\s]")
 
 
@@ -72,6 +95,52 @@ def normalized_distance(a: str, b: str) -> float:
     return edit_distance(a, b) / longer if longer else 0.0
 
 
+def unify(text: str) -> str:
+    """Return a text in the one form in which claimed and read texts are compared; plain ASCII stays as it is.
+
+    Composed and decomposed letters, letters in full width, ligatures and other compatibility forms (NFKC) become one,
+    and so do typographic and plain quotes, apostrophes and dashes. Raised, lowered, circled and fractional digits stay
+    what they are.
+    """
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", "".join(map(_unify_letter, text)))
+
+
+@lru_cache(maxsize=4096)
+def _unify_letter(letter: str) -> str:
+    if letter in _MARKS:
+        return _MARKS[letter]
+    if unicodedata.decomposition(letter).startswith(_OTHER_MEANING):
+        return letter
+    return unicodedata.normalize("NFKC", letter)
+
+
+def spell(text: str) -> str:
+    """Return the letters of a text with the spaces that count: those between two letters or digits.
+
+    A space beside a mark (`No. 1`, `A & B`) or a Chinese or Japanese character is not seen for sure, and is left out.
+    """
+    words = text[:MOST_CHARACTERS].split()
+    if len(words) < 2:
+        return "".join(words)
+    spelled = words[:1]
+    for before, word in itertools.pairwise(words):
+        spelled += [word] if _is_loose(before[-1]) or _is_loose(word[0]) else [" ", word]
+    return "".join(spelled)
+
+
+def _is_loose(letter: str) -> bool:
+    if letter.isascii():
+        return not letter.isalnum()
+    return unicodedata.category(letter)[0] in "PS" or bool(_SPACELESS.match(letter))
+
+
+def has_case(text: str) -> bool:
+    """Tell whether letter case can be told in a text: it has a letter whose two cases differ in more than size."""
+    return any(letter.lower() != letter.upper() and letter.lower() not in _LIKE_SHAPED for letter in text)
+
+
 def is_chinese(text: str) -> bool:
     """Tell whether a text holds a Chinese character (U+4E00 to U+9FFF), as OneIG decides it."""
     return bool(_CHINESE.search(text))
@@ -95,21 +164,33 @@ def part(text: str, *, chinese: bool) -> list[str]:
 
 
 def compare_words(claimed: Sequence[str], seen: Sequence[str]) -> dict[str, Any]:
-    """Return `passed` (exact), `precision`, `recall`, `f1` and `similarity`, each in [0, 1], of two lists of words.
+    """Return `passed` (exact), `precision`, `recall` and `f1`, each in [0, 1], of two lists of words.
 
     Exact, precision, recall and F1 are those of MARIO-Eval (arXiv 2305.10855; LenCom-Eval, arXiv 2403.16422): letter
     case ignored, a greedy multiset match, precision = matched / read, recall = matched / claimed. Their accuracy joins
     the sorted words before it compares, so "ab c" equals "a bc" there; here the words must be the same. No word
-    read: precision, recall and F1 are 0. `similarity` is ours: 1 - normalised edit distance of the two lines.
+    read: precision, recall and F1 are 0. What their code adds to its divisors (1e-8) is left out: a right text is at 1.
     """
     truth, words = [word.lower() for word in claimed], [word.lower() for word in seen]
     matched = (Counter(truth) & Counter(words)).total()
     precision = matched / len(words) if words else 0.0
     recall = matched / len(truth) if truth else 0.0
     f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
-    similarity = 1 - normalized_distance(" ".join(truth), " ".join(words))
-    exact = matched == len(truth) == len(words)
-    return {"passed": exact, "precision": precision, "recall": recall, "f1": f1, "similarity": similarity}
+    return {"passed": matched == len(truth) == len(words), "precision": precision, "recall": recall, "f1": f1}
+
+
+def score_mario(samples: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return `accuracy`, `precision`, `recall` and `F` of many texts from what `compare_words` says of each.
+
+    As MARIO-Eval counts: F is that of the mean precision and the mean recall, not the mean of F. All 0 for no text.
+    """
+    measured = list(samples)
+    if not measured:
+        return dict.fromkeys(("accuracy", "precision", "recall", "F"), 0.0)
+    names = {"accuracy": "passed", "precision": "precision", "recall": "recall"}
+    means = {name: sum(float(each[key]) for each in measured) / len(measured) for name, key in names.items()}
+    both = means["precision"] + means["recall"]
+    return {**means, "F": 2 * means["precision"] * means["recall"] / both if both else 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,40 +244,88 @@ def measure_longtext(truth: str, read: str) -> tuple[int, int]:
     return (Counter(wanted) & Counter(seen)).total(), len(wanted)
 
 
-def measure_cvtg(truth: str, read: str) -> tuple[float, float]:
-    """Return (word accuracy, NED), each in [0, 1] and better higher, by CVTG-2K (arXiv 2503.23461).
+@dataclass(frozen=True, slots=True)
+class CVTG:
+    """What CVTG measures of one picture: claimed words, those read to the letter, and the sum of all nearnesses."""
 
-    Accuracy is the share of claimed words that stand somewhere among the read ones: one read word answers for all its
-    claimed copies, and what is read beside them costs nothing. NED is the mean over claimed words of 1 - normalised
-    edit distance to the closest read word. Words are cleaned as for LongText. Both are 0 where no word is claimed.
+    words: int
+    right: int
+    near: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def measure_cvtg(truth: str, read: str) -> CVTG:
+    """Measure one text by CVTG-2K (arXiv 2503.23461): letter case ignored, words split at spaces, marks kept.
+
+    A claimed word is right if it stands somewhere among the read ones: one read word answers for all its claimed
+    copies, and what is read beside them costs nothing. Its nearness, in [0, 1], is 1 - edit distance / longer length to
+    the read word that `difflib` finds most alike, which is not always the one at the least distance.
     """
-    wanted, seen = _words_of(truth, read)
-    if not wanted:
-        return 0.0, 0.0
+    wanted, seen = truth[:MOST_CHARACTERS].lower().split(), read[:MOST_CHARACTERS].lower().split()
     there = set(seen)
-    tried = list(dict.fromkeys(seen))[:MOST_WORDS]
     near = dict.fromkeys(there, 1.0)
+    tried = list(dict.fromkeys(seen))[:MOST_WORDS] or [""]
     for word in [word for word in dict.fromkeys(wanted) if word not in there][:MOST_WORDS]:
-        near[word] = 1 - min((normalized_distance(word, other) for other in tried), default=1.0)
-    return sum(word in there for word in wanted) / len(wanted), sum(near.get(word, 0.0) for word in wanted) / len(
-        wanted
-    )
+        other = _find_alike(word, tried)
+        near[word] = 1 - edit_distance(word, other) / (max(len(word), len(other)) + CVTG_GUARD)
+    return CVTG(len(wanted), sum(word in there for word in wanted), sum(near.get(word, 0.0) for word in wanted))
+
+
+def _find_alike(word: str, tried: Sequence[str]) -> str:
+    """Return the word most like another by `difflib`, of two equally alike the later in the alphabet."""
+    if len(tried) == 1:
+        return tried[0]
+    matcher = difflib.SequenceMatcher()
+    matcher.set_seq2(word[:LONGEST_WORD])
+    best, most = "", -1.0
+    for other in tried:
+        matcher.set_seq1(other[:LONGEST_WORD])
+        if matcher.real_quick_ratio() < most or matcher.quick_ratio() < most:
+            continue
+        if (ratio := matcher.ratio(), other) > (most, best):
+            most, best = ratio, other
+    return best
+
+
+def score_cvtg(samples: Iterable[CVTG]) -> dict[str, float]:
+    """Return `word_accuracy` and `NED` of many texts, in [0, 1] and better higher: means over words, not over texts."""
+    measured = list(samples)
+    words = max(1, sum(sample.words for sample in measured))
+    return {
+        "word_accuracy": sum(sample.right for sample in measured) / words,
+        "NED": sum(sample.near for sample in measured) / words,
+    }
 
 
 def measure_tiif(truth: str, read: str) -> tuple[float, float]:
     """Return (GNED, recall) by TIIF-Bench (arXiv 2506.02161): GNED in [0, 1] is better lower, recall higher.
 
-    Claimed and read words are paired one to one for the least sum of normalised edit distances (Hungarian); GNED adds
-    the difference of the numbers of words and divides by the larger number. Recall is the share of claimed words whose
-    pair is at most `CLOSE` away. Words are cleaned as for LongText; two texts without a word have GNED 0, recall 0.
+    Letter case is ignored, words are split at single spaces, marks are kept. Claimed and read words are paired one to
+    one for the least sum of normalised edit distances (Hungarian); GNED adds the difference of the numbers of words
+    and divides by the larger number. Recall is the share of claimed words that find, one after the other, a read word
+    of their own at most `CLOSE` away. Nothing read is one empty word; of no claimed word, recall is 0.
     """
-    wanted, seen = _words_of(truth, read)
-    if not wanted or not seen:
-        return float(len(wanted) != len(seen)), 0.0
+    wanted = truth[:MOST_CHARACTERS].lower().split()
+    seen = read[:MOST_CHARACTERS].lower().split(" ")
+    if not wanted:
+        return 1.0, 0.0
     ours, theirs = wanted[:MOST_WORDS], seen[:MOST_WORDS]
-    pairs = _pair_least([[normalized_distance(word, other) for other in theirs] for word in ours])
+    costs = [[normalized_distance(word, other) for other in theirs] for word in ours]
+    pairs = _pair_least(costs)
     longer = max(len(wanted), len(seen))
-    return (sum(pairs) + longer - len(pairs)) / longer, sum(pair <= CLOSE for pair in pairs) / len(wanted)
+    return (sum(pairs) + longer - len(pairs)) / longer, _count_close(costs) / len(wanted)
+
+
+def _count_close(costs: Sequence[Sequence[float]]) -> int:
+    """Count the rows that take, in order, the first column that is near enough and still free."""
+    free = dict.fromkeys(range(len(costs[0])))
+    for row in costs:
+        if (column := next((k for k in free if row[k] <= CLOSE), None)) is not None:
+            del free[column]
+    return len(costs[0]) - len(free)
 
 
 def _pair_least(costs: list[list[float]]) -> list[float]:
@@ -269,12 +398,69 @@ def _pair_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[list[int]]
 
 
 def _near(claimed: Sequence[str], lines: Sequence[str], text: int, group: Sequence[int]) -> float:
-    """Return how near some lines are to a claimed text, in [0, 1], by their first 200 characters."""
+    """Return how near some lines are to a claimed text, by their first 200 letters: in [0, 1], a hair more if equal."""
+    if not group:
+        return 0.0
     wanted, read = claimed[text], " ".join(lines[k] for k in sorted(group))
-    return 1 - normalized_distance(wanted[:200].lower(), read[:200].lower()) if group else 0.0
+    # A thousandth is less than one letter of 200 makes: it decides between texts that differ in case alone.
+    return 1 - normalized_distance(wanted[:200].lower(), read[:200].lower()) + 0.001 * (wanted == read)
 
 
-def arrange_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[str]:
-    """Return the lines in the order of the claimed texts that they belong to, those of none last."""
-    groups, others = match_regions(claimed, lines)
-    return [line for group in groups for line in group] + others
+def cut_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """Return the lines, those that hold several claimed texts beside each other cut where one of these stands whole."""
+    if len(claimed) < 2:
+        return list(lines)
+    whole = {spell(text).lower() for text in claimed} - {""}
+    most = max((len(text.split()) for text in claimed), default=0)
+    return [piece for line in lines for piece in _cut_line(line, whole, most)]
+
+
+def _cut_line(line: str, whole: Collection[str], most_words: int) -> list[str]:
+    words = line.split()
+    if len(words) < 2 or len(words) > MOST_WORDS or spell(line).lower() in whole:
+        return [line]
+    pieces: list[list[str]] = [[]]
+    place = 0
+    while place < len(words):
+        runs = range(min(most_words, len(words) - place), 0, -1)
+        run = next((n for n in runs if spell(" ".join(words[place : place + n])).lower() in whole), 0)
+        if run:
+            pieces += [words[place : place + run], []]
+        else:
+            pieces[-1].append(words[place])
+        place += run or 1
+    return [" ".join(piece) for piece in pieces if piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of claimed texts: whether each stands there to the letter, what stands beside, how near it all is."""
+
+    right: tuple[bool, ...]
+    others: tuple[str, ...]
+    similarity: float
+
+
+def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
+    """Hold claimed texts against read lines, each text on its own lines, to the letter.
+
+    The order of words counts within a text, not among texts. Letter case counts where a text has letters that tell it
+    (`has_case`), spaces count between letters (`spell`). `similarity` in [0, 1] is 1 - edit distance / longer length,
+    summed over the texts, and a line that belongs to none is all distance; a letter in the wrong case is half wrong.
+    """
+    groups, others = match_regions(claimed, cut_lines(claimed, lines))
+    right: list[bool] = []
+    apart = sum(map(len, others))
+    length = float(apart)
+    distance = float(apart)
+    for text, group in zip(claimed, groups, strict=True):
+        wanted, seen = spell(text), spell(" ".join(group))
+        length += max(len(wanted), len(seen))
+        if wanted == seen:
+            right.append(True)
+            continue
+        blind = edit_distance(wanted.lower(), seen.lower())
+        strict = edit_distance(wanted, seen) if has_case(wanted) else blind
+        right.append(strict == 0)
+        distance += (blind + strict) / 2
+    return Written(tuple(right), tuple(others), 1 - distance / length if length else 1.0)

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
-from datagen.records import Detection
+from datagen.records import Detection, compose
 from datagen.rewards._web_colors import SAME
 
 if TYPE_CHECKING:
@@ -92,8 +92,9 @@ class Sight:
 
 def sight_of(detector: Any) -> Sight:
     """Return what the attributes of a detector, or of its class, say of it."""
+    labels = getattr(detector, "labels", None)
     return Sight(
-        getattr(detector, "labels", None),
+        None if labels is None else frozenset(map(compose, labels)),
         getattr(detector, "colors", None),
         getattr(detector, "characters", None),
         hasattr(detector, "read_text"),

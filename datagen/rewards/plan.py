@@ -17,6 +17,7 @@ from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._layout import TEXT, Planned, is_named, read_layout
 from datagen.rewards._layout_claims import find_claim_fault
 from datagen.rewards._relations import RELATIONS
+from datagen.rewards._rendered import unify
 from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 
@@ -67,11 +68,11 @@ def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
     """Name what is planned but not claimed, or `""`."""
     names = {claim.subject for claim in claims if claim.kind != "text"}
     names |= {str(claim.value) for claim in claims if claim.kind in ("relation", "comparison")}
-    words = [str(claim.value) for claim in claims if claim.kind == "text"]
+    words = [unify(str(claim.value)) for claim in claims if claim.kind == "text"]
     extra = []
     for thing in things:
-        if thing.label == TEXT and thing.word in words:
-            words.remove(thing.word)
+        if thing.label == TEXT and unify(thing.word) in words:
+            words.remove(unify(thing.word))
         elif thing.label == TEXT or not any(is_named(thing, name) for name in names):
             extra.append(thing.phrase)
     return f"nobody asked for {', '.join(extra)}" if extra else ""

@@ -8,6 +8,9 @@ Chinese text too, and in the reader: an OCR here, a vision-language model there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._ocr import explain, read_claimed
 from datagen.rewards._rendered import measure_longtext
@@ -28,3 +31,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "the claimed text has no letter or digit")
     evidence = {"matched": matched, "words": words, "read": lines}
     return Verdict(matched / words, explain(claimed, lines, right=matched == words), evidence)
+
+
+def score_corpus(evidence: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the benchmark's figure of many samples from their evidence: all matched words over all claimed ones."""
+    pairs = [(each["matched"], each["words"]) for each in evidence]
+    return {"accuracy": sum(matched for matched, _ in pairs) / max(1, sum(words for _, words in pairs))}

@@ -1,19 +1,23 @@
 """Judges the words in the image as MARIO-Eval does (arXiv 2305.10855; LenCom-Eval, arXiv 2403.16422): value is F1.
 
 Words are compared whole and in any order, letter case ignored, punctuation kept: "Open," is not "open". Their accuracy
-(the same words, no more and no fewer) is `passed`. Differs from the published evaluator as `_rendered.compare_words`
-says. Cannot see where a word stands, how it looks, or how near a wrong word is: one letter off is as wrong as ten.
+(the same words, no more and no fewer) is `passed`. Of a corpus the published F is that of mean precision and mean
+recall, which the report shows beside the mean of these values. Source: `textdiffuser/eval/ocr_eval.py` of
+github.com/microsoft/unilm at 768a3c8, from which this differs as `_rendered.compare_words` says. Cannot see where a
+word stands, how it looks, or how near a wrong word is: one letter off is as wrong as ten.
 """
 
 from __future__ import annotations
 
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.rewards._ocr import explain, read_claimed
-from datagen.rewards._rendered import compare_words
+from datagen.rewards._rendered import compare_words, score_mario
 from datagen.rewards._tools import Tools
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"text"})
+score_corpus = score_mario
+"""The benchmark's figures of many samples from their evidence."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:

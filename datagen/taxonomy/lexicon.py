@@ -13,6 +13,7 @@ from typing import Self, get_args
 
 from datagen.documents.checking import load_model
 from datagen.documents.reading import read_yaml
+from datagen.records import compose
 from datagen.taxonomy.english import article_of, plural_of
 from datagen.taxonomy.models import Entry, LexiconFile, ListName, Relation, Saying
 
@@ -31,10 +32,11 @@ class Word(str):
     plural: str
 
     def __new__(cls, name: str, *, plural: str | None = None, article: str | None = None, phrase: str = "") -> Self:
-        """Make a word; what is not given follows the rules of English."""
+        """Make a word, its letters composed; what is not given follows the rules of English."""
+        name, phrase = compose(name), compose(phrase)
         word = super().__new__(cls, name)
         word.name = str.__str__(word)
-        word.plural = plural or plural_of(name)
+        word.plural = compose(plural or plural_of(name))
         word.article = article or article_of(name)
         word.phrase = phrase or name
         return word

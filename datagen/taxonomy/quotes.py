@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from datagen.records import compose
+
 _PAIRS = ('""', "“”", "„“", "„”", "«»", "»«", "‹›", "「」", "『』")
 _DOUBLE = "|".join(f"{pair[0]}([^{pair}]*){pair[1]}" for pair in _PAIRS)
 # An apostrophe between two letters is no mark: 'don't stop' is one quotation, and "it's" opens none.
@@ -22,6 +24,7 @@ def find_quoted(text: str) -> list[str]:
 
 
 def split_quoted(text: str) -> tuple[list[str], str]:
-    """Return the quotations as they stand, empty ones as `""`, and the text with a space in place of each."""
+    """Return the quotations, empty ones as `""`, and the text with a space in place of each; letters are composed."""
+    text = compose(text)
     quoted = [next(filter(None, match.groups()), "") for match in _QUOTED.finditer(text)]
     return quoted, _QUOTED.sub(" ", text)
