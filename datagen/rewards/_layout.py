@@ -3,8 +3,9 @@
     <|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>
 
 A phrase is a colour and an object, in any order of other words; a written word is `black text "OPEN"`. Coordinates are
-whole thousandths of each side of the picture, y downwards. What does not have this form is a fault with a reason, never an error.
-Boxes that overlap are listed apart from the faults: tulips stand in their vase, but nothing of the embedded world does.
+whole thousandths of each side of the picture, y downwards. What does not have this form is a fault with a reason, never
+an error. Boxes that overlap are listed apart from the faults: tulips stand in their vase, but nothing of the embedded
+world does.
 Not covered: a phrase whose object does not come last (`bouquet of red tulips` is no `tulip`), and plurals.
 """
 
