@@ -23,8 +23,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datagen.errors import RunError
 
@@ -46,6 +45,9 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Values of a pixel by the colour type."""
 NEAR = 2
 """A profile that changes no colour by more than this, of 255, is that of sRGB itself."""
+_BEGIN = SIGNATURE + b"\0\0\0\x0dIHDR"
+_KNOWN = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
+"""The chunks that a reader must know; the names of others that it must are in capitals, too."""
 _HEADER = struct.Struct(">IIBBBBB")
 """Width, height, bits, colour type, compression, filter, interlace: the content of IHDR."""
 _CHUNK = struct.Struct(">I4s")
@@ -141,52 +143,63 @@ def read_size(image: bytes) -> tuple[int, int]:
 # ── PNG, byte by byte ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Png:
-    """The parts of a PNG file: its header's values, and kind, begin and end of each chunk up to its end."""
+class _Png(NamedTuple):
+    """The parts of a PNG file: its header's values, and kind, begin and end of each chunk up to its end.
+
+    `others` are the kinds of the chunks that hold no pixels; `is_noted` says that one of them is the note that stays.
+    """
 
     width: int
     height: int
     depth: int
     color: int
-    interlaced: bool
-    chunks: tuple[tuple[bytes, int, int], ...]
+    interlaced: int
+    chunks: list[tuple[bytes, int, int]]
+    others: list[bytes]
     is_noted: bool
-    file_bytes: int
+    is_all: bool
+    """Whether nothing follows its end."""
 
     @property
     def is_rgb(self) -> bool:
         """Whether its pixel data are RGB of 8 bits, line by line."""
-        return (self.color, self.depth, self.interlaced) == (2, 8, False)
+        return self.color == 2 and self.depth == 8 and not self.interlaced
 
     @property
     def is_bare(self) -> bool:
         """Whether it is RGB and holds nothing beside its pixels but the one note that stays."""
-        kinds = [kind for kind, *_ in self.chunks if kind != b"IDAT"]
-        bare = [b"IHDR", b"tEXt", b"IEND"] if self.is_noted else [b"IHDR", b"IEND"]
-        return self.is_rgb and kinds == bare and self.chunks[-1][2] == self.file_bytes
+        return self.is_rgb and self.is_all and len(self.others) == 2 + self.is_noted
 
 
 def _read_chunks(image: bytes) -> _Png:
     """Read the structure of a PNG file. Raises PictureError for one that breaks the rules of the format (PNG, 5.6)."""
-    if not image.startswith(SIGNATURE) or image[8:16] != b"\0\0\0\x0dIHDR" or len(image) < 57:
+    if not image.startswith(_BEGIN) or len(image) < 57:
         raise PictureError(f"an image is not a PNG: it begins with {image[:8]!r}")
     width, height, depth, color, compression, filtering, interlace = _HEADER.unpack_from(image, 16)
     if not width or not height or width * height > MOST_PIXELS:
         raise PictureError(f"an image of {width} x {height} pixels is outside of 1 to {MOST_PIXELS:,}")
     if depth not in DEPTHS.get(color, ()) or compression or filtering or interlace > 1:
         raise PictureError(f"an image has the unknown colour type {color} with {depth} bits")
-    chunks = tuple(_walk(image))
-    kinds = [kind for kind, *_ in chunks]
-    data = [place for place, kind in enumerate(kinds) if kind == b"IDAT"]
-    if not data or data[-1] - data[0] >= len(data) or kinds.count(b"IHDR") > 1:
+    chunks: list[tuple[bytes, int, int]] = []
+    others: list[bytes] = []
+    stretches, data_bytes, notes, is_painted, before, end = 0, 0, 0, False, b"", 0
+    for kind, begin, end in _walk(image):
+        chunks.append((kind, begin, end))
+        if kind == b"IDAT":
+            stretches += before != kind
+            data_bytes += end - begin - 12
+        else:
+            others.append(kind)
+            notes += kind == b"tEXt" and _is_note(image, begin, end)
+            is_painted |= kind == b"PLTE" and not stretches
+            if kind not in _KNOWN and kind[:1].isupper():
+                raise PictureError(f"an image needs {kind!r}, which no reader knows")
+        before = kind
+    if stretches != 1 or others.count(b"IHDR") > 1:
         raise PictureError("the parts of an image are missing or not in order")
-    if color == 3 and b"PLTE" not in kinds[: data[0]]:
+    if color == 3 and not is_painted:
         raise PictureError("an image of palette colours has no palette")
-    if strange := [kind for kind in kinds if kind[:1].isupper() and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND")]:
-        raise PictureError(f"an image needs {strange[0]!r}, which no reader knows")
-    png = _Png(width, height, depth, color, bool(interlace), chunks, _count_notes(image, chunks) == 1, len(image))
-    data_bytes = sum(chunks[place][2] - chunks[place][1] - 12 for place in data)
+    png = _Png(width, height, depth, color, interlace, chunks, others, notes == 1, end == len(image))
     if data_bytes * DEFLATE_RATIO < _pixel_bytes(png):
         what = f"an image claims {width} x {height} pixels, which its {data_bytes:,} bytes of data cannot fill"
         raise PictureError(what)
@@ -195,26 +208,25 @@ def _read_chunks(image: bytes) -> _Png:
 
 def _walk(image: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, begin and end of each chunk, head and check sum included. Raises PictureError where it is cut."""
-    place, kind = len(SIGNATURE), b""
+    place, kind, whole = len(SIGNATURE), b"", len(image)
     while kind != b"IEND":
-        if place + 12 > len(image):
+        if place + 12 > whole:
             raise PictureError("an image is cut off")
         length, kind = _CHUNK.unpack_from(image, place)
         end = place + 12 + length
-        if end > len(image):
+        if end > whole:
             raise PictureError("an image is cut off")
         yield kind, place, end
         place = end
 
 
+def _is_note(image: bytes, begin: int, end: int) -> bool:
+    return _NOTED.fullmatch(image[begin + 8 : end - 4]) is not None
+
+
 def _pixel_bytes(png: _Png) -> int:
     """Return how many bytes the lines of a PNG have, each with its filter before it; interlaced ones have more."""
     return png.height * (1 + (png.width * png.depth * CHANNELS[png.color] + 7) // 8)
-
-
-def _count_notes(image: bytes, chunks: tuple[tuple[bytes, int, int], ...]) -> int:
-    texts = [image[begin + 8 : end - 4] for kind, begin, end in chunks if kind == b"tEXt"]
-    return sum(_NOTED.fullmatch(text) is not None for text in texts)
 
 
 def _prove(image: bytes) -> _Png:
@@ -244,7 +256,7 @@ def _drop_metadata(image: bytes, png: _Png) -> bytes:
     kept = [b"IHDR", b"IDAT", b"IEND"]
     parts = [SIGNATURE]
     for kind, begin, end in png.chunks:
-        if kind in kept or (kind == b"tEXt" and png.is_noted and _NOTED.fullmatch(image[begin + 8 : end - 4])):
+        if kind in kept or (kind == b"tEXt" and png.is_noted and _is_note(image, begin, end)):
             parts.append(image[begin:end])
     return b"".join(parts)
 
