@@ -99,7 +99,10 @@ def read_image(image: bytes) -> Picture:
 
     Cheaper than `to_png`: what was stored has been proved on its way in.
     """
-    return _decode(image)[0]
+    try:
+        return _decode(image)[0]
+    except PictureError as error:
+        raise PictureError(f"the image cannot be read: {error}") from error
 
 
 def check_png(image: bytes, where: str) -> None:
