@@ -159,7 +159,14 @@ def _describe_tools(run: Run, *, load: bool) -> Tools:
     elif load:
         sight = sight_of(run.detector)
     characters = sight.characters if sight.reads else run.ocr.characters
-    return Tools(lambda image: [], lambda image: [], labels=sight.labels, colors=sight.colors, characters=characters)
+    return Tools(
+        lambda image: [],
+        lambda image: [],
+        labels=sight.labels,
+        colors=sight.colors,
+        characters=characters,
+        most=sight.most,
+    )
 
 
 def _show_shares(names: Mapping[str, int], count: int) -> str:

@@ -27,7 +27,7 @@ from datagen.documents.geneval_lines import COLORS, Include, Line, line_of
 from datagen.records import Claim, ClaimKind, Detection, Prompt, Sample, Verdict
 from datagen.rewards._relations import find_relations
 from datagen.rewards._tools import Tools
-from datagen.rewards._unseen import NO_COLOR, NO_THING, Unseen, refuse
+from datagen.rewards._unseen import NO_COLOR, NO_NUMBER, NO_THING, Unseen, refuse
 from datagen.rewards._verdict import list_detections
 from datagen.rewards._web_colors import SAME
 from datagen.rewards._words import name_many
@@ -69,6 +69,8 @@ def own_claims(claims: Sequence[Claim]) -> list[Claim]:
 
 def _find_unseen(line: Line, labels: set[str], tools: Tools) -> list[Unseen]:
     found = [Unseen(NO_THING, label) for label in tools.find_unknown(labels)]
+    most = min(MOST_OF_A_CLASS, tools.most or MOST_OF_A_CLASS)
+    found += [Unseen(NO_NUMBER, name_many(each.count, each.label)) for each in line.include if each.count > most]
     if tools.colors is None:
         return found
     colors = {clause.color for clause in line.include if clause.color}

@@ -79,13 +79,15 @@ Draw: TypeAlias = Callable[[Sequence[Sketch]], Sequence[Drawing]]
 class Sight:
     """What a detector says of itself: the names of things, colours and characters that it can give, None if any may be.
 
-    `reads` says that it reads words, so that its characters count and not those of the OCR.
+    `reads` says that it reads words, so that its characters count and not those of the OCR. `most` is how many things
+    of one name it gives at most: of so many or more it cannot tell the number.
     """
 
     labels: frozenset[str] | None = None
     colors: frozenset[str] | None = None
     characters: Container[str] | None = None
     reads: bool = False
+    most: int | None = None
 
 
 def sight_of(detector: Any) -> Sight:
@@ -95,6 +97,7 @@ def sight_of(detector: Any) -> Sight:
         getattr(detector, "colors", None),
         getattr(detector, "characters", None),
         hasattr(detector, "read_text"),
+        getattr(detector, "most", None),
     )
 
 
@@ -103,9 +106,10 @@ class Tools:
     """Callables from PNG bytes to what is seen: things, and words in reading order.
 
     `labels` holds every object name the detector can give, or None if it can name anything; `colors` and `characters`
-    likewise what it calls colours and what the reader can write, None where neither says. `ask` answers questions
-    about images, one reply for each request in order; None where the recipe names no judge. `encoders` and `matchers`
-    are models by the names that the recipe gives them, `draw` draws a text; none where the recipe names none.
+    likewise what it calls colours and what the reader can write, None where neither says; `most` is how many of one
+    name it gives at most, None for any number. `ask` answers questions about images, one reply for each request in
+    order; None where the recipe names no judge. `encoders` and `matchers` are models by the names that the recipe gives
+    them, `draw` draws a text; none where the recipe names none.
     """
 
     detect: Callable[[bytes], list[Detection]]
@@ -118,6 +122,7 @@ class Tools:
     search: Search | None = None
     colors: frozenset[str] | None = None
     characters: Container[str] | None = None
+    most: int | None = None
 
     def find_unknown(self, names: set[str]) -> list[str]:
         """Return those object names, sorted, that the detector cannot see."""
@@ -267,5 +272,6 @@ def make_tools(
         search,
         sight.colors,
         characters,
+        sight.most,
     )
     return tools.look_for(())

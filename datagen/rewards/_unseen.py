@@ -1,15 +1,16 @@
-"""What a scorer cannot judge, whatever is drawn: things, colours and letters that its tools have no name for.
+"""What a scorer cannot judge, whatever is drawn: things, numbers, colours and letters that its tools cannot name.
 
 What cannot be seen is not wrong. A scorer by rule looks at its claims before it looks at the image, and where its
-detector knows no hammer, its namer no turquoise or its reader no Hebrew, it has no value and says why; the evidence
-lists the names under `unseen`. One claim that cannot be seen leaves the whole prompt without a value: a scorer that
-judged the rest alone would give full marks for half of what was asked.
+detector knows no hammer, its namer no turquoise or its reader no Hebrew, or where it gives sixteen things at most and
+twenty are claimed, it has no value and says why; the evidence lists the names under `unseen`. One claim that cannot be
+seen leaves the whole prompt without a value: a scorer that judged the rest alone would give full marks for half of what
+was asked.
 
 Two more things are for all scorers. `own_claims` says which claims of a prompt are a scorer's to judge: all those of a
 kind in its `JUDGES`, unless its module has a function of this name that says less, since its rule does not fit the
 others (`attribute` knows colours alone). `Duties` says which scorers must have a value before a sample has a reward.
 
-Not covered: what a detector, a namer or a reader of the user's does not say of itself (`labels`, `colors`,
+Not covered: what a detector, a namer or a reader of the user's does not say of itself (`labels`, `colors`, `most`,
 `characters`), and a thing that is known and overlooked.
 """
 
@@ -22,9 +23,11 @@ from types import ModuleType
 
 from datagen.records import Claim, Score, Verdict
 from datagen.rewards._tools import Tools
+from datagen.rewards._words import name_many
 
-NO_THING, NO_COLOR, NO_LETTER = (
+NO_THING, NO_NUMBER, NO_COLOR, NO_LETTER = (
     "the detector cannot see",
+    "the detector cannot count as far as",
     "the detector has no name for the colour",
     "the reader cannot read",
 )
@@ -41,10 +44,11 @@ class Unseen:
 
 
 def find_unseen(claims: Sequence[Claim], tools: Tools) -> list[Unseen]:
-    """Return what some claims name and the tools have no name for: things, then colours, then letters, each sorted."""
-    if tools.labels is None and tools.colors is None and tools.characters is None:
+    """Return what some claims name and the tools cannot: things, numbers, colours and letters, each sorted."""
+    if tools.labels is None and tools.colors is None and tools.characters is None and tools.most is None:
         return []
     things: set[str] = set()
+    numbers: set[str] = set()
     colors: set[str] = set()
     texts: list[str] = []
     for claim in claims:
@@ -52,6 +56,8 @@ def find_unseen(claims: Sequence[Claim], tools: Tools) -> list[Unseen]:
             texts.append(str(claim.value))
             continue
         things.add(claim.subject)
+        if claim.kind in ("count", "part") and tools.most is not None and int(claim.value) >= tools.most:
+            numbers.add(name_many(int(claim.value), claim.subject))
         if claim.kind in ("relation", "comparison"):
             things.add(str(claim.value))
         elif claim.kind == "part":
@@ -59,6 +65,7 @@ def find_unseen(claims: Sequence[Claim], tools: Tools) -> list[Unseen]:
         elif claim.kind == "attribute" and claim.name == "color":
             colors.add(str(claim.value))
     found = [Unseen(NO_THING, name) for name in tools.find_unknown(things)]
+    found += [Unseen(NO_NUMBER, number) for number in sorted(numbers)]
     found += [Unseen(NO_COLOR, color) for color in tools.find_unnamed(colors)]
     return found + [Unseen(NO_LETTER, letter) for letter in tools.find_unread(texts)]
 

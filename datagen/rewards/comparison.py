@@ -37,6 +37,10 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     things = tools.detect(sample.image)
     labels = [thing.label for thing in things]
     found = {name: labels.count(name) for name in sorted(names)}
+    if tools.most is not None and any(min(found[c.subject], found[str(c.value)]) >= tools.most for c in claims):
+        return Verdict(
+            None, f"there are {tools.most} or more of both, and the detector gives no more", {"found": found}
+        )
     verdicts = {str(c): holds_order(c.name, found[c.subject], found[str(c.value)]) for c in claims}
     reasons = [_explain(claim, found, holds=verdicts[str(claim)]) for claim in claims]
     return mean_of_claims(verdicts, reasons, found=found, detections=list_detections(things))

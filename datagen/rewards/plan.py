@@ -6,7 +6,8 @@ well formed: corners in order, inside 0..1000, none over another. Value: the sha
 part of GoT-R1's rewards for the meaning and the layout of the reasoning (arXiv 2505.17022), decided by rules.
 
 `got_layout` judges the boxes alone. Not covered: reasoning in prose, which plans nothing and scores 0; claims of depth
-and facts and relations beyond the four, which no layout of boxes can hold: a prompt with one is not judged.
+and facts, relations beyond the four and words with quotation marks or angle brackets in them, which no layout of
+boxes can hold: a prompt with one is not judged.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from datagen.rewards._tools import Tools
 
 TARGET: Modality = "text"
 JUDGES = frozenset({"count", "part", "attribute", "relation", "comparison", "text"})
+MARKS = frozenset('"<>|')
+"""What the markup of a layout is made of."""
 
 
 def own_claims(claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -32,6 +35,8 @@ def _name_beyond(claim: Claim) -> str:
     """Name what no layout can show of a claim, or `""`."""
     if claim.kind not in JUDGES:
         return claim.kind
+    if claim.kind == "text":
+        return f"the text {claim.value!r}" if set(str(claim.value)) & MARKS else ""
     return repr(claim.name) if claim.kind == "relation" and claim.name not in RELATIONS else ""
 
 

@@ -219,3 +219,26 @@ def test_who_must_judge_what() -> None:
     assert gap_of((count("star", 1),), counting=(1.0, ""), plan_image=(None, "plans no object")) == ""
     assert gap_of(material[:1], attribute=(1.0, ""), compbench_3in1=(None, "no relation claim")) == ""
     assert list(compbench_3in1.own_claims(material[:1])) == []
+
+
+def test_a_number_beyond_what_a_detector_gives_is_not_judged() -> None:
+    many = [thing("star", "red")] * 16 + [thing("key", "red")] * 16
+    tools = Tools(lambda image: many, lambda image: [], most=16)
+
+    def value(scorer: str, *claims: Claim) -> tuple[float | None, object]:
+        verdict = load_plugin("rewards", scorer, "score").score(make_prompt(*claims), make_sample(), tools)
+        return verdict.value, verdict.evidence.get("unseen")
+
+    for scorer in ("counting", "compbench_numeracy"):
+        assert value(scorer, count("star", 15))[0] in (0.0, 0.5), "sixteen are no fifteen"
+        assert value(scorer, count("star", 16)) == (None, ["16 stars"]), "or twenty"
+        assert value(scorer, count("star", 20)) == (None, ["20 stars"])
+    assert value("geneval", count("star", 20)) == (None, ["20 stars"])
+    assert value("comparison", Claim("comparison", "star", "as many as", "key"))[0] is None
+    assert onnx.Options(model="m").most == open_vocabulary.describe({"model": "m"}).most == 16
+
+
+def test_a_plan_cannot_hold_the_marks_it_is_written_with() -> None:
+    thought = write('black text "SAY"', 0, 0, 300, 300)
+    assert judge("plan", words('SAY "HI"'), think=thought).value is None
+    assert judge("plan", words("SAY"), think=thought).value == 1.0

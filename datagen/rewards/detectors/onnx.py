@@ -62,7 +62,7 @@ def build(options: Mapping[str, Any]) -> OnnxDetector:
 def describe(options: Mapping[str, Any]) -> Sight:
     """Return what the detector can name, without loading it. Raises ConfigError for wrong options or names."""
     checked = load_model(Document("detector: onnx", dict(options)), Options)
-    return Sight(frozenset(read_names(Path(checked.model), checked.names)), list_colors(checked))
+    return Sight(frozenset(read_names(Path(checked.model), checked.names)), list_colors(checked), most=checked.most)
 
 
 class OnnxDetector:
@@ -71,7 +71,7 @@ class OnnxDetector:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._names = read_names(Path(options.model), options.names)
-        self.labels, self.colors = frozenset(self._names), list_colors(options)
+        self.labels, self.colors, self.most = frozenset(self._names), list_colors(options), options.most
         self._session = _open_session(options)
         (given,) = self._session.get_inputs()
         self._input = given.name

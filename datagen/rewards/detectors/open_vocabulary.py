@@ -44,8 +44,9 @@ def build(options: Mapping[str, Any]) -> OpenVocabularyDetector:
 
 
 def describe(options: Mapping[str, Any]) -> Sight:
-    """Return what the detector calls colours, without loading it; things may have any name. Raises ConfigError."""
-    return Sight(colors=list_colors(load_model(Document("detector: open_vocabulary", dict(options)), Options)))
+    """Return what the detector can name, without loading it: things may have any name. Raises ConfigError."""
+    checked = load_model(Document("detector: open_vocabulary", dict(options)), Options)
+    return Sight(colors=list_colors(checked), most=checked.most)
 
 
 class OpenVocabularyDetector:
@@ -54,7 +55,7 @@ class OpenVocabularyDetector:
     open_vocabulary = True
 
     def __init__(self, options: Options) -> None:
-        self._options, self.colors = options, list_colors(options)
+        self._options, self.colors, self.most = options, list_colors(options), options.most
         self._model, _ = load_model_of("AutoModelForZeroShotObjectDetection", options)
         self._kind = self._model.config.model_type
         if self._kind not in (*OWL, *DINO):
