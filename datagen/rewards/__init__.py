@@ -4,6 +4,10 @@ A scorer is a module with `TARGET` (the modality it judges), `JUDGES` (the kinds
 `score(prompt, sample, tools) -> Verdict`. It reads claims, never the prose of a prompt. What it cannot judge is
 `Verdict(None, reason)`; what it raises is recorded by the pipeline as a failure of that one sample.
 
+A scorer whose rule does not fit all claims of its kinds says which are its own with `own_claims(claims)`: where a
+prompt has some, it must have a value, or the sample has no reward. One that sees through the detector or the reader
+says of which kinds with `SEES`, so that what these have no name for is told before a run (`_unseen.py`).
+
 A scorer that asks a model about the image says `NEEDS_JUDGE = True`, and its recipe names one under `judge:`. It is run
 on each sample until all that it asks is known (`_later.py`), so that the judge is asked about many at once: `score`
 must do nothing but answer.
