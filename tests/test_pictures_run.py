@@ -25,7 +25,7 @@ from datagen.pictures import hash_image
 from datagen.pipeline import find_sample, make_again, open_run
 from datagen.pipeline._canaries import read_canaries
 from datagen.records import Sample, Segment, seed_of
-from datagen.store import RunFolder
+from datagen.store import MADE_BY, RunFolder
 from tests.helpers.faulty_server import FaultyServer, chat_answer
 from tests.helpers.picture_kinds import BROKEN, HOME, KINDS, RGB, chunk, is_seen, pixels_of, png_of_values
 from tests.helpers.runs import SHARDS, build_here, hash_files, run_cli, small_recipe, small_values
@@ -166,11 +166,11 @@ def test_canaries_are_seen_as_samples_are(tmp_path: Path) -> None:
 
 def store_as_before(run: Path, shard: int, change: Any) -> None:
     """Write a shard of samples as an older datagen did: no check sums, no word on its pictures, which `change` made."""
-    folder = RunFolder(run)
+    folder, path = RunFolder(run), run / f"samples/{shard:05d}.parquet"
+    made_by = {key: value for key, value in pq.read_metadata(path).metadata.items() if key == MADE_BY.encode()}
     samples = folder.read_samples(shard)
     folder.write_samples(shard, [change(k, sample) for k, sample in enumerate(samples)])
-    path = run / f"samples/{shard:05d}.parquet"
-    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path, compression="zstd")
+    pq.write_table(pq.read_table(path).replace_schema_metadata(made_by), path, compression="zstd")
 
 
 def with_image(sample: Sample, image: bytes) -> Sample:

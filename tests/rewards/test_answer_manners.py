@@ -47,8 +47,9 @@ def judged(drawn: Path, tmp_path: Path) -> Judged:
         shutil.copytree(drawn, run)
         folder = RunFolder(str(run))
         samples = list(folder.read_samples(0))[: len(manners)]
-        folder.write_samples(0, samples)
-        folder.write_failures(0, [])
+        owned = RunFolder(str(run), folder.read_notes()["marks"])
+        owned.write_samples(0, samples)
+        owned.write_failures(0, [])
         with AnsweringServer({"before the run begins": Manner(), **manners}) as server:
             said = {"name": "openai", "base_url": server.url, "model": "tiny", "retries": 0, **options}
             call("score", str(run), "--set", f"rewards=[{scorer}]", "--set", f"judge={said}", "--workers", "0")
