@@ -20,8 +20,8 @@ from typing import Any
 from datagen.config import Choice, Makers, Recipe
 from datagen.plugins import list_sources
 
-PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", "rapidocr", "onnxruntime")
-PACKAGES += ("opencv-python", "opencv-python-headless")
+_SEEING = ("numpy", "pillow", "rapidocr", "onnxruntime", "opencv-python", "opencv-python-headless")
+PACKAGES = ("datagen", "torch", "transformers", "pyarrow", *_SEEING)
 """Packages whose versions a run notes: what can change pictures, scores or files."""
 READERS = ("rapidocr", "onnxruntime", "opencv-python", "opencv-python-headless")
 """Those of them that only read pictures: when all is scored again, the last version counts alone."""

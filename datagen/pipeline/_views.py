@@ -15,9 +15,11 @@ from datagen.errors import RunError
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
 from datagen.pipeline._canaries import require_canaries
 from datagen.pipeline._limits import require_scored
+from datagen.pipeline._made import trace, trace_view
+from datagen.pipeline._makers import find_changes
 from datagen.pipeline._run import Run, save_recipe
 from datagen.pipeline._watch import Progress, Watch
-from datagen.records import Failure, Prompt, Sample, Score
+from datagen.records import Failure, Prompt, Sample, Score, seed_of
 from datagen.report import ReportItem, write_report
 from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
 from datagen.rewards._verdict import passed
@@ -39,6 +41,9 @@ def weigh_run(run: Run, watch: Watch) -> Weighed:
     Raises RunError when a shard has not been scored, or a scorer fails the recipe's canaries or falls below its limits.
     """
     require_canaries(run)
+    if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
+        again = f"`datagen score {run.folder} --again` makes them anew"
+        watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
     rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
     require_scored(run, list_scored(run))
     weights = weigh(rows, run.policy)
@@ -68,7 +73,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
     recipe = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-    first, provenance = run.recipe.least_candidates, _list_provenance(run)
+    first, provenance, made = run.recipe.least_candidates, _list_provenance(run), trace(run)
     notes = CardNotes(run.recipe.name, run.recipe.license, recipe=recipe, first=first, provenance=provenance)
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
@@ -79,12 +84,13 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             policy=run.policy,
             notes=notes,
             validation_share=run.recipe.validation_share,
+            made=made,
         )
         for plan in run.views:
-            made = export_view(out, out.with_name("exports") / plan.name, plan)
-            watch.say(f"{made.path}: {sum(made.examples.values()):,} examples")
+            view = export_view(out, out.with_name("exports") / plan.name, plan, trace_view(made, plan))
+            watch.say(f"{view.path}: {sum(view.examples.values()):,} examples")
             if not run.folder.is_local:
-                run.folder.put_tree(made.path, f"exports/{plan.name}")
+                run.folder.put_tree(view.path, f"exports/{plan.name}")
         save_recipe(run)
         if run.folder.is_local:
             return result
@@ -136,6 +142,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             evaluators=frozenset(run.recipe.evaluate or ()),
             judges=run.judges,
             first=run.recipe.least_candidates,
+            made=trace(run),
         )
         if not run.folder.is_local:
             run.folder.put_tree(out, "report.html")
@@ -175,6 +182,11 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
         if prompt is None:
             where = run.folder.where("scores", shard)
             raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
+        if (names := [score.name for score in scores]) != run.recipe.scorers:
+            wanted = ", ".join(run.recipe.scorers)
+            what = f"sample {sample_id} was scored by {', '.join(names)}, and the recipe has {wanted}"
+            where = run.folder.where("scores", shard)
+            raise RunError(what, where=where, hint=f"score it again: datagen score {run.folder} --again")
         text, image = run.rewarder.reward(prompt, scores, "text"), run.rewarder.reward(prompt, scores, "image")
         rows.append(RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image))
     return rows
@@ -204,6 +216,10 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
         scores = group_scores(run.folder.read_scores(shard))
         for sample in run.folder.read_samples(shard):
             row, weight = next(rest, (None, None))
+            if sample.seed != seed_of(run.recipe.seed, sample.prompt_id, sample.candidate):
+                what = f"sample {sample.id} was drawn with another seed than the recipe's"
+                hint = "move that file away and build again: that shard alone is made again"
+                raise RunError(what, where=run.folder.where("samples", shard), hint=hint)
             if row is None or weight is None or row.sample_id != sample.id or sample.prompt_id not in prompts:
                 where = run.folder.where("samples", shard)
                 raise RunError(

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline import Run, Watch, find_jobs
+from datagen.pipeline import Run, Watch, find_jobs, require_current
 from datagen.push._dataset import Dataset, read_dataset
 from datagen.push._destination import Destination, open_destination
 from datagen.push._files import File, RunNote
@@ -47,7 +45,8 @@ def prepare_push(
 ) -> Order:
     """Plan a push (or an append) of a run and its `views` (folders under exports/); changes nothing anywhere.
 
-    Raises ConfigError for an address that is none, RunError for a run that is not finished, PushError for what the
+    Raises ConfigError for an address that is none, RunError for a run that is not finished or an export that is
+    not made from the run as it is, PushError for what the
     destination is or holds.
     """
     destination = open_destination(address, watch)
@@ -55,9 +54,9 @@ def prepare_push(
         hint = "push without @…; a pull can name one"
         raise ConfigError("names a revision, and a push makes a new one", where=address, hint=hint)
     _check_finished(run, watch)
+    require_current(run, ["dataset", *(f"exports/{name}" for name in views)])
     folder = run.folder.local_path
     dataset = read_dataset(folder / "dataset", {name: folder / "exports" / name for name in views})
-    _check_current(run, dataset)
     dataset = dataset.loaded_by(destination.loading)
     note = RunNote(run.recipe.name, str(run.folder.read_notes()["fingerprint"]), dataset.card.rows)
     if way == "push":
@@ -86,14 +85,6 @@ def _check_finished(run: Run, watch: Watch) -> None:
     if jobs := find_jobs(run, "both", watch).jobs:
         hint = f"`datagen build` goes on with it; `datagen status {where}` shows how far it is"
         raise RunError(f"is not finished: {len(jobs)} of its shards lack samples or scores", where=where, hint=hint)
-
-
-def _check_current(run: Run, dataset: Dataset) -> None:
-    """Refuse a dataset that was exported under other settings, weights above all, than the run has now."""
-    text = yaml.safe_dump(run.recipe.to_dict(), sort_keys=False, allow_unicode=True, width=120)
-    if text.strip().replace("```", "") not in dataset.card_text:
-        what = "was exported under other settings than the run has now"
-        raise RunError(what, where=f"{run.folder}/dataset", hint=f"first: datagen export {run.folder}")
 
 
 def _read_record(run: Run) -> dict[str, Any]:
