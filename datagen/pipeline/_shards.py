@@ -86,8 +86,10 @@ def draw_shard(run: Run, shard: int, count: Callable[[bool], None] = lambda fail
     """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
 
     With `adapt`, the rest of the candidates of a prompt is asked for only if its first ones are judged unlike. A
-    request that got no answer is a failure. Raises BackendError when the model itself breaks down.
+    request that got no answer is a failure. Raises BackendError when the model itself breaks down, RunError when the
+    folder is no longer this run's.
     """
+    run.require_same()
     prompts = run.folder.read_prompts(shard)
     requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, prompts)}
     first = run.recipe.least_candidates
@@ -195,6 +197,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
         faults += failed
         reward = run.rewarder.reward(prompts[sample.prompt_id], given, "image")
         rewards += [] if reward is None else [reward]
+    run.require_same()  # scoring can take hours
     if [*failures, *faults] != noted:
         folder.write_failures(job.shard, [*failures, *faults])
     folder.write_scores(job.shard, scores)
