@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -45,6 +46,19 @@ def stale(run: Path) -> dict[str, str]:
     return {name: why for name, why in find_stale(open_run(str(run))).items() if why}
 
 
+def read_view_weights(run: Path) -> set[tuple[float, float]]:
+    """Text and image weight of each example in the files that a push would send."""
+    lines = [line for path in (run / "exports" / VIEW).glob("*.jsonl") for line in path.open(encoding="utf-8")]
+    facts = [json.loads(line)["facts"] for line in lines]
+    return {(each["text_weight"], each["image_weight"]) for each in facts}
+
+
+def read_dataset_weights(run: Path) -> set[tuple[float, float]]:
+    tables = [pq.read_table(path) for path in (run / "dataset" / "data").glob("*.parquet")]
+    rows = [row for table in tables for row in table.select(["text_weight", "image_weight"]).to_pylist()]
+    return {(row["text_weight"], row["image_weight"]) for row in rows if any(row.values())}
+
+
 def push(run: Path, *words: str) -> str:
     return call("push", run, f"file://{run.parent}/there", *words)
 
@@ -62,7 +76,7 @@ def test_what_is_current_is_pushed_without_a_note_of_where_it_was_made(run: Path
 
 def test_a_rebuild_keeps_the_list_of_views_and_makes_them_anew(built: Path, run: Path) -> None:
     """Build, other weights, export: the form that was added once has the new weights, as the dataset has."""
-    before = hash_files(run, "exports")
+    before, first = hash_files(run, "exports"), read_view_weights(run)
     call("build", built / "small.yaml", "--set", "seed=0", "--run", run, "--workers", "0")
     assert list(open_run(str(run)).recipe.exports) == [VIEW]
     assert hash_files(run, "exports") == before
@@ -74,10 +88,7 @@ def test_a_rebuild_keeps_the_list_of_views_and_makes_them_anew(built: Path, run:
     )
     call("export", run)
     assert set(stale(run)) == {"report.html"}
-    lines = [
-        json.loads(line) for path in (run / "exports" / VIEW).glob("*.jsonl") for line in path.open(encoding="utf-8")
-    ]
-    assert lines
+    assert read_view_weights(run) == read_dataset_weights(run) != first
     assert hash_files(run, "exports") != before
     push(run, "--view", VIEW)
     call("report", run)
@@ -167,5 +178,7 @@ def test_a_word_that_names_two_runs_is_refused(run: Path, monkeypatch: pytest.Mo
     shutil.copytree(run, run.parent / "outputs" / "run")
     with pytest.raises(RunError, match=r"is a run here, and another is in outputs/\nsay \./run or outputs/run"):
         call("status", "run")
+    with pytest.raises(RunError, match=r"has a dataset here, and another is in outputs/"):
+        call("train", "run", "--out", "trained")
     call("status", "./run")
     call("status", "outputs/run")
