@@ -21,7 +21,7 @@ from datagen.cli_push import append, pull, push
 from datagen.cli_train import train
 
 if TYPE_CHECKING:
-    from datagen.pipeline import BuildResult, Run, Weighed
+    from datagen.pipeline import BuildResult, Run, RunStatus, Weighed
 
 app = typer.Typer(
     help="Weakness-targeted synthetic data for unified text-image models.",
@@ -204,11 +204,19 @@ def status(run: RunArg = "quickstart") -> None:
     now = read_status(opened)
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
-    views = {"dataset": "yes" if now.dataset else "no", "report": "yes" if now.report else "no"}
+    views = {"dataset": _show_state("dataset", now, now.dataset), "report": _show_state("report.html", now, now.report)}
+    forms = {name: _show_state(name, now, True) for name in now.stale if name.startswith("exports/")}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
     unreached = {"not finished": f"{now.unreached}; `datagen build` asks again"} if now.unreached else {}
-    print_facts({"run": opened.folder, **done, "samples": samples, **views, **damaged, **unreached})
+    changed = {"changed since": ", ".join(now.changed)} if now.changed else {}
+    print_facts({"run": opened.folder, **done, "samples": samples, **views, **forms, **damaged, **changed, **unreached})
     print_table(["weakness", "reward of", "mean"], [(*key, value) for key, value in now.rewards.items()])
+
+
+def _show_state(name: str, now: RunStatus, there: bool) -> str:
+    if why := now.stale.get(name):
+        return f"stale: {why}; mended by `datagen {'report' if name == 'report.html' else 'export'}`"
+    return "yes" if there else "no"
 
 
 @app.command()
@@ -237,7 +245,8 @@ def mark(
     """Mark a sample by eye as a canary: every claim holds but those that --wrong numbers."""
     from datagen.pipeline import find_sample, mark_sample, open_run
 
-    typer.echo(mark_sample(find_sample(open_run(run), sample_id), wrong or [], into))
+    replaced = mark_sample(find_sample(open_run(run), sample_id), wrong or [], into)
+    typer.echo(f"{into}{f': the mark of line {replaced} is replaced' if replaced else ''}")
 
 
 @app.command()

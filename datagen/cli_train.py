@@ -30,10 +30,14 @@ def train(
     """Train the embedded model on a weighted dataset; the same command goes on where it was stopped."""
     from datagen.backends.embedded.backend import SHIPPED
     from datagen.console import Board, print_facts, print_table
+    from datagen.pipeline import open_run, require_current
     from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
 
+    folder = find_dataset(dataset)
+    if folder.name == "dataset" and (folder.parent / "run.yaml").is_file():
+        require_current(open_run(str(folder.parent)), ["dataset"])
     plan = TrainPlan(
-        find_dataset(dataset),
+        folder,
         checkpoint or SHIPPED,
         steps=steps,
         batch=batch,

@@ -135,6 +135,14 @@ class RunFolder:
             return sorted(int(match[1]) for match in found if match and match[2] == SUFFIXES[stage])
         return []
 
+    def list_folders(self, name: str) -> list[str]:
+        """Return the names of the folders in one such as `exports`, in order, without hidden ones."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            entries = self._fs.ls(self._at(name), detail=True, refresh=True)
+            names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
+            return sorted(each for each in names if not each.startswith("."))
+        return []
+
     def clear_partials(self) -> int:
         """Delete the temporary files that a kill left behind, and return how many there were."""
         if not self.is_local:

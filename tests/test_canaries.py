@@ -132,3 +132,60 @@ def test_a_finished_run_does_not_ask_again(tmp_path: Path, monkeypatch: pytest.M
     build_here(recipe, tmp_path / "b")
     monkeypatch.setattr("datagen.pipeline._canaries.score_once", lambda *_: pytest.fail("asked again"))
     build_here(recipe, tmp_path / "b")
+
+
+def test_marking_again_replaces_the_mark_before(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(**BASE), tmp_path / "run")
+    first, second = list(run.folder.read_samples(0))[:2]
+    into = tmp_path / "marks.jsonl"
+    for sample, wrong, said in ((first, [], ""), (second, [], ""), (first, ["--wrong", 1], "the mark of line 1 is")):
+        done = run_cli("mark", tmp_path / "run", sample.id, *map(str, wrong), "--into", into)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+    canaries = read_canaries(into)
+    assert [canary.image for canary in canaries] == [second.image, first.image]
+    assert not next(iter(canaries[1].marks.values()))
+    build_here(small_recipe(**BASE, canaries=str(into), canary_limit=0), tmp_path / "b")
+
+
+def test_lines_that_say_the_opposite_are_refused_with_both_numbers(tmp_path: Path) -> None:
+    file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    same = lines[1]
+    other = json.loads(same)
+    other["claims"][0]["holds"] = not other["claims"][0]["holds"]
+    file.write_text("\n".join([*lines, same]), encoding="utf-8")
+    assert len(read_canaries(file)) == len(lines) + 1, "the same twice is no contradiction"
+    file.write_text("\n".join([*lines, json.dumps(other)]), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"marks\.jsonl:2: this line and line 5 say the opposite of "):
+        read_canaries(file)
+
+
+@pytest.mark.parametrize("command", ["mark", "sample", "regen"])
+def test_an_id_of_several_samples_is_refused_with_all_of_them(tmp_path: Path, command: str) -> None:
+    run, _ = build_here(small_recipe(**BASE, prompts=2, candidates=4), tmp_path / "run")
+    sample = run.folder.read_samples(0)[0]
+    done = run_cli(command, tmp_path / "run", sample.prompt_id, cwd=tmp_path)
+    assert done.returncode == 1
+    said = done.stderr.replace("\n", " ")
+    assert f"4 samples begin with {sample.prompt_id!r}" in said
+    assert all(f"{sample.prompt_id}-0{k}" in said for k in range(4))
+    assert not (tmp_path / "canaries").exists()
+    assert run_cli(command, tmp_path / "run", f"{sample.prompt_id[:12]}-1", cwd=tmp_path).returncode == 0
+
+
+def test_answers_of_a_scorer_that_changed_count_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "marked_project"
+    package.mkdir()
+    text = "from datagen.rewards.counting import JUDGES, TARGET, score\nNOTE = 1\n"
+    (package / "own.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")
+    recipe = small_recipe(rewards=["marked_project.own"], canaries=str(file))
+    run, _ = build_here(recipe, tmp_path / "b")
+    before = run.folder.read_notes()["canaries"]
+    (package / "own.py").write_text(text.replace("1", "2"), encoding="utf-8")
+    rescored = rescore_run(str(tmp_path / "b"), [], True, make_runner(0), Silent())
+    after = rescored.folder.read_notes()["canaries"]
+    assert after["key"] != before["key"]
+    assert after["scorers"] == before["scorers"]

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from datagen.config import Recipe, changed_keys, fingerprint_of, load_recipe, make_recipe
+from datagen.config import (
+    PATH_KEYS,
+    PROMPT_KEYS,
+    SAMPLE_KEYS,
+    SCORE_KEYS,
+    VIEW_KEYS,
+    Recipe,
+    changed_keys,
+    fingerprint_of,
+    load_recipe,
+    make_recipe,
+    stage_marks,
+)
 from datagen.errors import ConfigError
 
 GOOD = "taxonomy: [counting]\nprompts: 12\nbackend: {name: embedded, temperature: 0.5}\n"
@@ -109,6 +121,36 @@ def test_paths_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
     (tmp_path / "taxonomy/own.yaml").write_text("x", encoding="utf-8")
     recipe = load_recipe(write(tmp_path, "taxonomy: [taxonomy/own.yaml, counting]\n"))
     assert recipe.taxonomy == [str((tmp_path / "taxonomy/own.yaml").resolve()), "counting"]
+
+
+def test_every_key_decides_something_or_is_a_view() -> None:
+    homes = [VIEW_KEYS, PATH_KEYS, PROMPT_KEYS, SAMPLE_KEYS, SCORE_KEYS]
+    assert sorted(key for keys in homes for key in keys) == sorted([*Recipe.model_fields, "canaries"])
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        ("weights.policy=best", set()),
+        ("rewards=[counting]", {"scores"}),
+        ("detector=learned", {"scores"}),
+        ("candidates=7", {"samples", "scores"}),
+        ("seed=7", {"prompts", "samples", "scores"}),
+    ],
+)
+def test_each_stage_has_a_mark_of_what_decides_it(change: str, moved: set[str]) -> None:
+    before = stage_marks(make_recipe({"taxonomy": "counting"}), {"a": "1"}, {})
+    after = stage_marks(make_recipe({"taxonomy": "counting"}, [change]), {"a": "1"}, {})
+    assert {stage for stage in before if before[stage] != after[stage]} == moved
+    made = stage_marks(make_recipe({"taxonomy": "counting"}, [change]), {"a": "1"}, {"scores": {"own/scorer.py": "0f"}})
+    assert {stage for stage in made if made[stage] != after[stage]} == {"scores"}
+
+
+def test_with_adapt_the_detector_decides_samples_and_with_expand_the_backend_prompts() -> None:
+    base = {"taxonomy": "counting", "adapt": {"start": 2, "by": ["counting"]}, "expand": {}}
+    before = stage_marks(make_recipe(base), {}, {})
+    assert stage_marks(make_recipe(base, ["detector=learned"]), {}, {})["samples"] != before["samples"]
+    assert stage_marks(make_recipe(base, ["backend.temperature=0.5"]), {}, {})["prompts"] != before["prompts"]
 
 
 def test_the_fingerprint_is_of_the_data_alone() -> None:

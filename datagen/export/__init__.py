@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from datagen.export._card import CardNotes
 from datagen.export._columns import ExportItem, dataset_features, split_of
-from datagen.export._dataset import ExportResult, export_dataset
+from datagen.export._dataset import MADE, ExportResult, export_dataset
 from datagen.export._views import RunPlan, ViewPlan, ViewResult, check_needs, check_view, export_view
 
 __all__ = [
+    "MADE",
     "CardNotes",
     "ExportItem",
     "ExportResult",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from datagen.export._shards import FILE_BYTES, SplitWriter, sync_file
 from datagen.weighting import Policy
 
 SPLITS = ("train", "validation")
+MADE = ".made.json"
+"""The file of an export that says what it was made from; it stays here when the export is pushed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,14 @@ def export_dataset(
     notes: CardNotes,
     validation_share: float = 0.1,
     file_bytes: int = FILE_BYTES,
+    made: Mapping[str, str] | None = None,
 ) -> ExportResult:
     """Write a Hugging Face dataset to `out_dir` and return what was written; replaces a dataset that was there.
 
     `items` is consumed once, in order, and never held: memory stays at two row groups per split. `scorers` are the
     names of all scorers of the run, in column order. The folder is built beside `out_dir` and renamed: a killed export
-    leaves the old dataset or none. A split without rows is left out, as `datasets` refuses to load one. Raises RunError
+    leaves the old dataset or none. A split without rows is left out, as `datasets` refuses to load one. `made` is noted
+    beside the data: what it was made from, in hashes. Raises RunError
     where there is no sample at all, a sample's parts do not belong together, a number is not finite, or the folder
     cannot be written.
     """
@@ -79,6 +84,7 @@ def export_dataset(
             size = sum(path.stat().st_size for path in files)
             filled = [writer for writer in writers.values() if writer.rows]
             write_card(partial, tally, filled, features, policy, notes, size)
+            note_made(partial, made)
             put_in_place(partial, out, old)
     finally:
         for writer in writers.values():
@@ -86,6 +92,12 @@ def export_dataset(
         shutil.rmtree(partial, ignore_errors=True)
     rows = {split: writer.rows for split, writer in writers.items()}
     return ExportResult(out, rows, tally.kept, len(files), size)
+
+
+def note_made(folder: Path, made: Mapping[str, str] | None) -> None:
+    """Write what an export was made from into its folder, if that is known."""
+    if made is not None:
+        (folder / MADE).write_text(json.dumps(dict(made), indent=1) + "\n", encoding="utf-8")
 
 
 def _check_replaceable(out: Path) -> None:

@@ -17,7 +17,7 @@ from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.export._checks import Checks, FindTags
-from datagen.export._dataset import SPLITS, ExplainDisk, clear_leftovers, put_in_place
+from datagen.export._dataset import SPLITS, ExplainDisk, clear_leftovers, note_made, put_in_place
 from datagen.export._examples import Example, read_rows
 from datagen.plugins import load_plugin
 
@@ -102,9 +102,10 @@ def check_view(plan: ViewPlan) -> tuple[Any, Any]:
     return view_options, load_model(Document(f"{where}.format", dict(plan.format_options)), format_.Options)
 
 
-def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
+def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str] | None = None) -> ViewResult:
     """Write `dataset` (an exported folder) through a view to `out`, replacing an older export of the same name.
 
+    `made` is noted beside it: what it was made from, in hashes.
     Raises RunError where the view has no example of this run, a weight, an image or a text is not sound (`Checks`), the
     format cannot hold an example, or the folder cannot be written.
     """
@@ -127,6 +128,7 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan) -> ViewResult:
                 raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
             result = ViewResult(out, counts, checks.skipped)
             (partial / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
+            note_made(partial, made)
             put_in_place(partial, out, old)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -9,12 +9,14 @@ See it: `datagen build`.
 
 from __future__ import annotations
 
+from datagen.export import MADE
 from datagen.pipeline._build import BuildResult, build_run
 from datagen.pipeline._diagnose import FILE as DIAGNOSIS_FILE
 from datagen.pipeline._diagnose import diagnose_run, probe_recipe
 from datagen.pipeline._doctor import Finding, examine_recipe
 from datagen.pipeline._estimate import Estimate, estimate_run
 from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, mark_sample, read_status, save_image
+from datagen.pipeline._made import find_stale, require_current
 from datagen.pipeline._prompts import plan_stage
 from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
@@ -25,6 +27,7 @@ from datagen.pipeline._work import Execute, Ledger, find_jobs, rescore_run, run_
 
 __all__ = [
     "DIAGNOSIS_FILE",
+    "MADE",
     "BuildResult",
     "Drawn",
     "Estimate",
@@ -51,6 +54,7 @@ __all__ = [
     "find_jobs",
     "find_run",
     "find_sample",
+    "find_stale",
     "finish_shard",
     "list_scorable",
     "list_warnings",
@@ -62,6 +66,7 @@ __all__ = [
     "publish_recipe",
     "read_status",
     "report_run",
+    "require_current",
     "rescore_run",
     "run_jobs",
     "run_shard",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,10 @@ class Canary:
 
 
 def read_canaries(path: str | Path) -> list[Canary]:
-    """Read a file of canaries; images are found beside it. Raises ConfigError naming the line that is wrong."""
+    """Read a file of canaries; images are found beside it.
+
+    Raises ConfigError naming the line that is wrong, or two that say the opposite of one claim about one image.
+    """
     file = Path(path)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -69,7 +72,20 @@ def read_canaries(path: str | Path) -> list[Canary]:
     canaries = [_read_line(line, f"{file}:{k}", file.parent) for k, line in enumerate(lines, 1) if line.strip()]
     if not canaries:
         raise ConfigError("holds no canary", where=str(file), hint="mark some: datagen mark RUN ID --into FILE")
+    _refuse_contradictions(canaries)
     return canaries
+
+
+def _refuse_contradictions(canaries: Sequence[Canary]) -> None:
+    """Raise ConfigError for two lines of which no scorer can be right on both."""
+    said: dict[tuple[bytes, Claim], tuple[bool, str]] = {}
+    for canary in canaries:
+        for claim, holds in canary.marks.items():
+            before, where = said.setdefault((canary.image, claim), (holds, canary.where))
+            if before != holds:
+                line = canary.where.rpartition(":")[2]
+                what = f"this line and line {line} say the opposite of {claim} on the same image"
+                raise ConfigError(what, where=where, hint="delete the wrong one of the two")
 
 
 def _read_line(line: str, where: str, folder: Path) -> Canary:
@@ -163,6 +179,10 @@ def _key_of(run: Run) -> str:
     """Return a hash of the canaries and of everything that decides what the scorers say of them."""
     recipe = run.recipe.to_dict()
     parts = hashlib.sha256(json.dumps([recipe[key] for key in ("rewards", "detector", "judge")]).encode())
+    more = [recipe[key] for key in ("encoders", "matchers", "drawer")]
+    own = (run.folder.read_notes().get("makers") or {}).get("scores")
+    if own or any(more):
+        parts.update(json.dumps([more, own], sort_keys=True).encode())
     for canary in read_canaries(run.recipe.canaries or ""):
         parts.update(repr((canary.text, sorted(map(str, canary.marks.items())))).encode() + canary.image)
     return parts.hexdigest()[:16]

@@ -12,13 +12,18 @@ from typing import Any
 
 from datagen.addresses import without_addresses
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline._run import Run
+from datagen.pipeline._made import find_stale
+from datagen.pipeline._makers import find_changes
+from datagen.pipeline._run import STAGES, Run
 from datagen.pipeline._shards import accept_sample, ask_backend, list_requests
 from datagen.pipeline._unreached import Unreached
 from datagen.pipeline._views import read_rows
 from datagen.pipeline._work import count_planned
 from datagen.records import Failure, Prompt, Sample, Score
 from datagen.store import SUFFIXES
+
+MOST_LISTED = 8
+"""Ids that a message about too many of them lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class RunStatus:
 
     `is_bound` says that `planned_samples` is the most that there may be: with `adapt`, until every shard is drawn.
     `unreached` says in a sentence about which samples a model is still to be asked again, `""` for none.
+    `stale` says of the dataset, of each further form of it and of the report why it is stale, `""` if it is not;
+    `changed` names modules and model files that are not those of the run, and packages that it knew in two versions.
     """
 
     planned_shards: int
@@ -40,6 +47,8 @@ class RunStatus:
     report: bool
     is_bound: bool
     unreached: str
+    stale: dict[str, str]
+    changed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +100,51 @@ def read_status(run: Run) -> RunStatus:
         report=folder.has("report.html"),
         is_bound=run.recipe.adapt is not None and len(drawn) < len(shards),
         unreached=unreached.describe(),
+        stale=find_stale(run),
+        changed=_list_changed(run),
     )
 
 
-def find_sample(run: Run, word: str) -> Found:
-    """Find one sample by its id, or by the beginning of one; a prompt's id alone means candidate 0.
+def _list_changed(run: Run) -> list[str]:
+    notes = run.folder.read_notes()
+    mixed = [f"{name} {versions}" for name, versions in (notes.get("versions") or {}).items() if ", " in versions]
+    return [*find_changes(notes.get("makers") or run.makers, run.makers, STAGES), *mixed]
 
-    Raises RunError when nothing or more than one prompt begins like that.
+
+def find_sample(run: Run, word: str) -> Found:
+    """Find one sample by its id, or by the beginning of one that no other has.
+
+    A prompt's id alone will do where there is one candidate. Raises RunError when nothing begins like that, or more
+    than one sample does: the message lists them.
     """
     start, dash, number = word.partition("-")
     if dash and not number.isdigit():
         raise RunError(f"{word!r} is no sample id", where=str(run.folder), hint="ids look like 0123456789abcdef-02")
-    candidate = int(number or 0)
     hits = [
         (shard, prompt)
         for shard in run.folder.list_shards("prompts")
         for prompt in run.folder.read_prompts(shard)
         if prompt.id.startswith(start)
     ]
-    if len(hits) != 1:
-        what = f"{len(hits)} prompts begin with {start!r}" if hits else f"no sample {word!r}"
-        hint = f"such as {hits[0][1].id}-00" if hits else f"ids stand in {run.folder}/prompts/ and in the report"
-        raise RunError(what, where=str(run.folder), hint=hint)
-    shard, prompt = hits[0]
-    if candidate >= run.recipe.candidates:
-        hint = f"candidates of this run: 00 to {run.recipe.candidates - 1:02d}"
+    candidates = range(run.recipe.candidates)
+    matches = [
+        (shard, prompt, k)
+        for shard, prompt in hits
+        for k in candidates
+        if not dash or f"{k:02d}".startswith(number) or k == int(number)
+    ]
+    if hits and not matches:
+        hint = f"candidates of this run: 00 to {candidates[-1]:02d}"
         raise RunError(f"no sample {word!r}", where=str(run.folder), hint=hint)
+    if len(matches) != 1:
+        ids = [f"{prompt.id}-{k:02d}" for _, prompt, k in matches]
+        listed = ", ".join(ids[:MOST_LISTED]) + (
+            f" and {len(ids) - MOST_LISTED} more" if len(ids) > MOST_LISTED else ""
+        )
+        what = f"{len(ids)} samples begin with {word!r}" if ids else f"no sample {word!r}"
+        hint = f"say which: {listed}" if ids else f"ids stand in {run.folder}/prompts/ and in the report"
+        raise RunError(what, where=str(run.folder), hint=hint)
+    shard, prompt, candidate = matches[0]
     failures = [f for f in run.folder.read_failures(shard) if (f.prompt_id, f.candidate) == (prompt.id, candidate)]
     sample_id = f"{prompt.id}-{candidate:02d}"
     sample = next((some for some in run.folder.read_samples(shard) if some.id == sample_id), None)
@@ -170,21 +198,39 @@ def save_image(found: Found, path: Path) -> Path:
     return path
 
 
-def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> Path:
+def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> int | None:
     """Add a sample to a file of canaries (see `_canaries`), its image beside it.
 
-    `wrong` numbers the claims, from 1, that do not hold. Raises ConfigError for a number that no claim has,
-    RunError when the sample has no image or there is no place for it.
+    `wrong` numbers the claims, from 1, that do not hold. What was said of the same image and prompt before is replaced:
+    returns the number of that line, None if there is none. Raises ConfigError for a number that no claim has, or a file
+    that is none of canaries; RunError when the sample has no image or there is no place for it.
     """
     claims = found.prompt.claims
     if strange := [number for number in wrong if not 1 <= number <= len(claims)]:
         hint = "; ".join(f"{k}: {claim}" for k, claim in enumerate(claims, 1))
         raise ConfigError(f"no claim number {strange[0]}", where="--wrong", hint=hint)
+    before = into.read_text(encoding="utf-8").splitlines() if into.exists() else []
     drawn = hashlib.sha256((found.sample and found.sample.image) or b"").hexdigest()[:8]  # another run has the same ids
     into.parent.mkdir(parents=True, exist_ok=True)
     image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}-{drawn}.png")
     marks = [{**claim.to_dict(), "holds": k not in wrong} for k, claim in enumerate(claims, 1)]
     line = {"image": image.name, "prompt": found.prompt.text, "claims": marks}
-    with into.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    return into
+    old = [k for k, text in enumerate(before, 1) if _is_about(text, f"{into}:{k}", line)]
+    kept = [text for k, text in enumerate(before, 1) if k not in old]
+    partial = into.with_name(f".{into.name}.part")
+    partial.write_text("\n".join([*kept, json.dumps(line, ensure_ascii=False)]) + "\n", encoding="utf-8")
+    partial.replace(into)
+    return old[0] if old else None
+
+
+def _is_about(text: str, where: str, line: dict[str, Any]) -> bool:
+    """Say whether a line of a file of canaries is about the image and the prompt of another one."""
+    if not text.strip():
+        return False
+    try:
+        there = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"not JSON: {text[:60]!r}", where=where, hint="mend that line, or name another file"
+        ) from error
+    return isinstance(there, dict) and all(there.get(key) == line[key] for key in ("image", "prompt"))

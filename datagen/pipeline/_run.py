@@ -422,10 +422,17 @@ def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = 
 
 
 def find_run(word: str) -> str:
-    """Return the address of a run, given as such or by its name under outputs/; raises RunError otherwise."""
-    for address in (word, f"{OUTPUTS}/{word}"):
-        if RunFolder(address).exists():
-            return address
+    """Return the address of a run, given as such or by its name under outputs/.
+
+    Raises RunError where there is none, or one at either place.
+    """
+    named = f"{OUTPUTS}/{word}"
+    if RunFolder(word).exists():
+        if "/" not in word and RunFolder(named).exists():
+            raise RunError("is a run here, and another is in outputs/", where=word, hint=f"say ./{word} or {named}")
+        return word
+    if RunFolder(named).exists():
+        return named
     known = sorted(path.parent.name for path in Path(OUTPUTS).glob("*/run.yaml"))
     hint = f"runs in {OUTPUTS}/: {', '.join(known)}" if known else "make one: datagen build"
     raise RunError("no such run", where=word, hint=hint)

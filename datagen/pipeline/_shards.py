@@ -99,8 +99,9 @@ def draw_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed
 
     Where the job keeps samples, only what was not reached is asked for. With `adapt`, the rest of the candidates of a
     prompt is asked for only if its first ones are judged unlike. A request that got no answer is a failure. Raises
-    BackendError when the model itself breaks down.
+    BackendError when the model itself breaks down, RunError when the folder is no longer this run's.
     """
+    run.require_same()
     prompts = run.folder.read_prompts(job.shard)
     requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, prompts)}
     answers: dict[tuple[str, int], Sample | Failure] = {}
@@ -262,6 +263,7 @@ def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
                 given[k], failure = compared[sample.id, score.name]
                 failed += [failure] if failure else []
         found[sample.id] = given, failed
+    run.require_same()  # scoring can take hours
     return found
 
 

@@ -16,9 +16,11 @@ from datagen.errors import RunError
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
 from datagen.pipeline._canaries import require_canaries
 from datagen.pipeline._limits import require_least, require_scored
+from datagen.pipeline._made import trace, trace_view
+from datagen.pipeline._makers import find_changes
 from datagen.pipeline._run import Run, save_recipe
 from datagen.pipeline._watch import Progress, Watch
-from datagen.records import Failure, Modality, Prompt, Sample, Score
+from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import ReportItem, write_report
 from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
 from datagen.rewards._verdict import passed
@@ -43,6 +45,9 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     the weights rest on less than the recipe's `least`; who only wants to `look` is shown such weights.
     """
     require_canaries(run)
+    if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
+        again = f"`datagen score {run.folder} --again` makes them anew"
+        watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
     rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
     require_scored(run, list_scored(run))
     weights = weigh(rows, run.policy)
@@ -73,6 +78,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
+    made = trace(run)
     notes = CardNotes(
         run.recipe.name,
         run.recipe.license,
@@ -91,14 +97,15 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             policy=run.policy,
             notes=notes,
             validation_share=run.recipe.validation_share,
+            made=made,
         )
         for plan in run.views:
-            made = export_view(out, out.with_name("exports") / plan.name, plan)
-            watch.say(f"{made.path}: {sum(made.examples.values()):,} examples")
-            if left_out := made.describe_skipped():
-                watch.say(f"{made.path}: {left_out}")
+            view = export_view(out, out.with_name("exports") / plan.name, plan, trace_view(made, plan))
+            watch.say(f"{view.path}: {sum(view.examples.values()):,} examples")
+            if left_out := view.describe_skipped():
+                watch.say(f"{view.path}: {left_out}")
             if not run.folder.is_local:
-                run.folder.put_tree(made.path, f"exports/{plan.name}")
+                run.folder.put_tree(view.path, f"exports/{plan.name}")
         save_recipe(run)
         if run.folder.is_local:
             return result
@@ -160,6 +167,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             judges=run.judges,
             first=run.recipe.least_candidates,
             corpora={n: m.score_corpus for n, m in run.scorers.items() if hasattr(m, "score_corpus")},
+            made=trace(run),
         )
         if not run.folder.is_local:
             run.folder.put_tree(out, "report.html")
@@ -199,6 +207,11 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
         if prompt is None:
             where = run.folder.where("scores", shard)
             raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
+        if (names := [score.name for score in scores]) != run.recipe.scorers:
+            wanted = ", ".join(run.recipe.scorers)
+            what = f"sample {sample_id} was scored by {', '.join(names)}, and the recipe has {wanted}"
+            where = run.folder.where("scores", shard)
+            raise RunError(what, where=where, hint=f"score it again: datagen score {run.folder} --again")
         rows.append(make_row(run, prompt, sample_id, scores))
     return rows
 
@@ -244,6 +257,10 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
         scores = group_scores(run.folder.read_scores(shard))
         for sample in run.folder.read_samples(shard):
             row, weight = next(rest, (None, None))
+            if sample.seed != seed_of(run.recipe.seed, sample.prompt_id, sample.candidate):
+                what = f"sample {sample.id} was drawn with another seed than the recipe's"
+                hint = "move that file away and build again: that shard alone is made again"
+                raise RunError(what, where=run.folder.where("samples", shard), hint=hint)
             if row is None or weight is None or row.sample_id != sample.id or sample.prompt_id not in prompts:
                 where = run.folder.where("samples", shard)
                 raise RunError(

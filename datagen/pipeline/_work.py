@@ -216,8 +216,11 @@ def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
     """
     notes = run.folder.read_notes()
     noted = dict(notes.get("versions") or {})
-    for name, (last, now) in find_newer(noted, read_versions()).items():
-        noted[name] = now if again and name in READERS else f"{noted[name]}, {now}"
+    here = read_versions()
+    if again:
+        noted |= {name: here[name] for name in READERS if name in here}
+    for name, (last, now) in find_newer(noted, here).items():
+        noted[name] = f"{noted[name]}, {now}"
         if not again:
             hint = f"`datagen score {run.folder} --again` scores all with one"
             watch.say(f"{name} {last} made what is there, and {now} is here now; {hint}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from datagen.errors import RunError
 from datagen.pictures import PictureError, hash_image, to_png
+from datagen.pipeline import MADE
 from datagen.push._card import LOADING, SPLITS, Card, add_view, matches, rename
 from datagen.push._files import CARD, File
 
@@ -187,5 +188,5 @@ def _describe(splits: Mapping[str, Sequence[File]]) -> dict[str, Any]:
 
 
 def _hash_all(folder: Path, prefix: str = "") -> list[File]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MADE)
     return [File.read(prefix + path.relative_to(folder).as_posix(), path) for path in paths]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from datagen.addresses import without_addresses
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline import Run, Watch, find_jobs, publish_recipe
+from datagen.pipeline import Run, Watch, find_jobs, require_current
 from datagen.push._dataset import Dataset, read_dataset
 from datagen.push._destination import Destination, open_destination
 from datagen.push._files import File, RunNote
@@ -46,7 +46,8 @@ def prepare_push(
 ) -> Order:
     """Plan a push (or an append) of a run and its `views` (folders under exports/); changes nothing anywhere.
 
-    Raises ConfigError for an address that is none, RunError for a run that is not finished, PushError for what the
+    Raises ConfigError for an address that is none, RunError for a run that is not finished or an export that is
+    not made from the run as it is, PushError for what the
     destination is or holds.
     """
     destination = open_destination(address, watch)
@@ -54,9 +55,9 @@ def prepare_push(
         hint = "push without @…; a pull can name one"
         raise ConfigError("names a revision, and a push makes a new one", where=address, hint=hint)
     _check_finished(run, watch)
+    require_current(run, ["dataset", *(f"exports/{name}" for name in views)])
     folder = run.folder.local_path
     dataset = read_dataset(folder / "dataset", {name: folder / "exports" / name for name in views})
-    _check_current(run, dataset)
     _check_addresses(run, views)
     dataset = dataset.loaded_by(destination.loading)
     note = RunNote(run.recipe.name, str(run.folder.read_notes()["fingerprint"]), dataset.card.rows)
@@ -88,13 +89,6 @@ def _check_finished(run: Run, watch: Watch) -> None:
         raise RunError(f"is not finished: {len(jobs)} of its shards lack samples or scores", where=where, hint=hint)
     for shard in run.folder.list_shards("samples"):
         run.folder.prove_samples(shard)
-
-
-def _check_current(run: Run, dataset: Dataset) -> None:
-    """Refuse a dataset that was exported under other settings, weights above all, than the run has now."""
-    if publish_recipe(run.recipe).strip().replace("```", "") not in dataset.card_text:
-        what = "was exported under other settings than the run has now"
-        raise RunError(what, where=f"{run.folder}/dataset", hint=f"first: datagen export {run.folder}")
 
 
 def _check_addresses(run: Run, views: Sequence[str]) -> None:

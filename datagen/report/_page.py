@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -41,6 +42,7 @@ def write_report(
     judges: Mapping[str, Collection[str]] = MappingProxyType({}),
     first: int | None = None,
     corpora: Mapping[str, Corpus] = MappingProxyType({}),
+    made: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the gallery of a run as one self-contained HTML file and return its path.
 
@@ -50,7 +52,8 @@ def write_report(
     where they disagree; `first` is how many candidates every prompt has for sure: rewards and pass rates by skill rest
     on these; `corpora` gives, by scorer, what makes a benchmark's figures of a whole corpus from the evidence of its
     samples, shown beside the mean; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes,
-    by default the folder of `out_path`. The file appears whole or not at all. Raises RunError if it cannot be written.
+    by default the folder of `out_path`; `made` is noted in its head: what it was made from, in hashes. The file appears
+    whole or not at all. Raises RunError if it cannot be written.
     """
     path = Path(out_path)
     tally, subset, disputes = Tally(first, corpora), Subset(embed_limit, embed_limit_bytes), Disputes(judges)
@@ -64,6 +67,7 @@ def write_report(
     context["rewarded"] = [name for name in ("image", "text") if name in weighing]
     context |= {"evaluators": evaluators, "disputes": disputes.counts, "disputed": list(disputes.cards())}
     context["run"] = shlex.quote(run or path.parent.as_posix())
+    context["made"] = json.dumps(dict(made)) if made else ""
     _write_whole(path, _render(context))
     return path
 

@@ -126,11 +126,15 @@ class Data:
 def find_dataset(word: str) -> Path:
     """Return the folder of an exported dataset: itself, that of a run folder, or of a run under outputs/ by its name.
 
-    Raises RunError where there is none.
+    Raises RunError where there is none, or one here and another one under outputs/.
     """
-    for folder in (Path(word), Path(word) / "dataset", Path("outputs") / word / "dataset"):
-        if any((folder / "data").glob("train-*.parquet")):
-            return folder
+    places = (Path(word), Path(word) / "dataset", Path("outputs") / word / "dataset")
+    there = [folder for folder in places if any((folder / "data").glob("train-*.parquet"))]
+    if len(there) > 1 and there[-1] == places[-1] and "/" not in word:
+        hint = f"say ./{word} or outputs/{word}"
+        raise RunError("has a dataset here, and another is in outputs/", where=word, hint=hint)
+    if there:
+        return there[0]
     raise RunError("has no exported dataset", where=word, hint="run `datagen export RUN` first")
 
 

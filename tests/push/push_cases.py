@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from datagen.cli import app
-from datagen.pipeline import Run, Silent, export_run, open_run, weigh_run
+from datagen.pipeline import MADE, Run, Silent, export_run, open_run, weigh_run
+from datagen.pipeline._made import trace, trace_view
+from datagen.pipeline._run import save_recipe
 from tests.helpers.hub_server import TOKEN, HubServer
 from tests.helpers.runs import build_here, small_recipe
 
@@ -41,6 +44,17 @@ def reopen(run: Path) -> Run:
     return open_run(str(run))
 
 
+def add_view(run: Path, name: str) -> Path:
+    """Return the folder of a form that the run's recipe names, noted as current and without files yet."""
+    opened = open_run(str(run), [f"exports.{name}.view=trajectories"])
+    save_recipe(opened)
+    folder = run / "exports" / name
+    folder.mkdir(parents=True)
+    plan = next(plan for plan in opened.views if plan.name == name)
+    (folder / MADE).write_text(json.dumps(trace_view(trace(opened), plan)), encoding="utf-8")
+    return folder
+
+
 def weigh_anew(run: Path) -> None:
     """Give a run other weights and export it: in two files, where there were twelve."""
     opened = open_run(str(run), ["weights.policy=best"])
@@ -55,7 +69,9 @@ def call(*words: str | Path) -> str:
 
 
 def read_local(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file by its path, but the note of what an export was made from: that stays here."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MADE)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def read_pushed(run: Path, name: str = "me/small") -> dict[str, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from push_cases import NAME, build_run, call, reopen
+from push_cases import NAME, add_view, build_run, call, reopen
 
 from datagen.pipeline import Silent
 from datagen.push import complete_push, prepare_push, pull_dataset
@@ -67,8 +67,7 @@ def test_the_header_is_what_datasets_writes_and_reads(
 
 
 def test_files_that_no_split_owns_travel_alone(hub: HubServer, runs: list[Path], tmp_path: Path) -> None:
-    folder = runs[0] / "exports" / "parts"
-    folder.mkdir()
+    folder = add_view(runs[0], "parts")
     (folder / "part-0.parquet").write_bytes(
         (runs[0] / "exports" / VIEW / "data").glob("train*").__next__().read_bytes()
     )

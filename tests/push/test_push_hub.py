@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from push_cases import NAME, call, hub_environment, read_local, read_pushed, reopen, weigh_anew
+from push_cases import NAME, add_view, call, hub_environment, read_local, read_pushed, reopen, weigh_anew
 
 from datagen.errors import PushError
 from datagen.pipeline import Silent, export_run, open_run, weigh_run
@@ -112,9 +112,8 @@ def test_files_that_others_put_there_stay(hub: HubServer, run: Path, tmp_path: P
 def test_views_become_configs_if_they_are_parquet(hub: HubServer, run: Path, tmp_path: Path) -> None:
     from datasets import load_dataset
 
-    pairs, lines = run / "exports" / "pairs", run / "exports" / "lines"
+    pairs, lines = add_view(run, "pairs"), add_view(run, "lines")
     for folder in (pairs, lines):
-        folder.mkdir(parents=True)
         (folder / "README.md").write_text("what it keeps", encoding="utf-8")
     table = pq.read_table(run / "dataset" / "data" / "train-00000-of-00009.parquet", columns=["prompt", "seed"])
     pq.write_table(table, pairs / "train.parquet")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from push_cases import NAME, build_run, hub_environment, reopen
+from push_cases import NAME, add_view, build_run, hub_environment, read_local, reopen
 
 from datagen.errors import ConfigError, DatagenError, PushError, RunError
 from datagen.pipeline import Silent, open_run, weigh_run
@@ -100,7 +100,7 @@ def test_a_dataset_of_another_recipe(hub: HubServer, run: Path, tmp_path: Path) 
     assert hub.files("me/small") == before
     push(run, replace=True)
     assert set(hub.files("me/small")) == {
-        *(path.relative_to(run / "dataset").as_posix() for path in (run / "dataset").rglob("*") if path.is_file()),
+        *read_local(run / "dataset"),
         "datagen.json",
     }
 
@@ -201,8 +201,7 @@ def test_a_shard_that_is_lost(hub: HubServer, run: Path) -> None:
 
 
 def test_a_view_that_was_cut(run: Path) -> None:
-    (run / "exports" / "pairs").mkdir(parents=True)
-    (run / "exports" / "pairs" / "train.parquet").write_bytes(b"PAR1")
+    (add_view(run, "pairs") / "train.parquet").write_bytes(b"PAR1")
     with pytest.raises(RunError, match=r"train\.parquet: is damaged"):
         push(run, views=["pairs"])
 
@@ -214,7 +213,7 @@ def test_a_run_without_a_view(run: Path) -> None:
 
 def test_a_dataset_older_than_its_weights(run: Path) -> None:
     weigh_run(open_run(str(run), ["weights.policy=best"]), Silent())
-    with pytest.raises(RunError, match="was exported under other settings than the run has now"):
+    with pytest.raises(RunError, match=r"dataset: is stale: made with other weights .*\nfirst: datagen export"):
         push(run)
 
 
