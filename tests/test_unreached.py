@@ -157,7 +157,7 @@ def test_what_was_not_drawn_is_drawn_by_the_next_build_and_nothing_else_is(
     after = {sample.id: sample for sample in read_samples(tmp_path / "run")}
     assert before.items() <= after.items()
     assert len(before) < len(after)
-    assert hash_records(tmp_path / "run", *PARTS) == hash_records(tmp_path / "well", *PARTS)
+    assert hash_records(tmp_path / "run", *SHARDS) == hash_records(tmp_path / "well", *SHARDS)
 
 
 def read_samples(folder: Path) -> list[Sample]:
@@ -199,7 +199,7 @@ def test_a_rewriter_that_is_not_reached_is_asked_again_before_there_is_a_plan(
     journal.unlink()
     assert call(monkeypatch, *build, tmp_path / "run") == 0
     assert len(journal.read_text().splitlines()) == asked - kept
-    parts = ("rewrites", *PARTS)
+    parts = ("rewrites", *SHARDS)
     assert hash_records(tmp_path / "run", *parts) == hash_records(tmp_path / "well", *parts)
 
 
