@@ -301,7 +301,7 @@ class RunFolder:
             return hashlib.sha256(b"%d " % size + file.read()).hexdigest()
 
     def read_head(self, name: str, size: int = _TAIL_BYTES) -> bytes:
-        """Return the first bytes of a file such as `report.html`, none if it is not there."""
+        """Return the first bytes of a file such as `report.html` (all with size -1), none if it is not there."""
         try:
             with self._fs.open(self._at(name), "rb") as file:
                 return bytes(file.read(size))

@@ -130,6 +130,18 @@ def test_other_scorers_change_the_mark_of_the_scores_alone(built: Path, tmp_path
     assert hash_files(run, *SHARDS) == hash_files(built / "scorers", *SHARDS)
 
 
+def test_scoring_anew_mends_foreign_scores_and_is_no_way_around_foreign_samples(built: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(built / "mine", run)
+    shutil.copy(built / "model/scores/00001.jsonl", run / "scores/00001.jsonl")
+    call("score", run, "--again", "--workers", "0")
+    assert hash_files(run, *SHARDS) == hash_files(built / "mine", *SHARDS)
+    shutil.copy(built / "model/samples/00001.parquet", run / "samples/00001.parquet")
+    with pytest.raises(RunError, match=r"samples/00001\.parquet: was made by another recipe"):
+        call("score", run, "--again", "--workers", "0")
+    assert hash_files(run, "scores") == hash_files(built / "mine", "scores")
+
+
 def unmark(run: Path) -> None:
     """Take everything out of a run that a datagen from before the marks did not write."""
     notes = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))

@@ -158,6 +158,12 @@ def test_modules_are_followed_within_their_project_alone(project: Path) -> None:
     assert "own_project/shared.py" in makers["samples"]
 
 
+@pytest.mark.parametrize("value", ["x" * 5000, "a\nb", "", "/proc/no such", "."])
+def test_options_that_are_no_paths_are_left_alone(value: str) -> None:
+    makers = list_makers(small_recipe(detector={"name": "own", "template": value, "more": {"cache_dir": "/tmp"}}))
+    assert makers["scores"] == {}
+
+
 def test_a_huge_file_is_read_in_blocks(tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     model.write_bytes(b"\0" * (40 * 2**20))

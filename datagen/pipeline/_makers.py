@@ -10,6 +10,7 @@ Shipped plugins change with the version of datagen.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import importlib.metadata
 import os
@@ -95,10 +96,14 @@ def _hash_options(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _hash_options(inner, f"{place}.{key}")
-    elif isinstance(value, str) and place and len(value) < 1024 and "\0" not in value and "\n" not in value:
+    elif isinstance(value, str) and place and "\0" not in value and os.access(value, os.R_OK):
         path = Path(value)
         if path.is_file():
-            beside = (each for each in path.parent.glob(f"{path.stem}.*") if each.suffix in BESIDE and each != path)
+            beside = (
+                each
+                for each in path.parent.glob(f"{glob.escape(path.stem)}.*")
+                if each.suffix in BESIDE and each != path
+            )
             yield f"{place}: {value}", _hash_files([path, *sorted(beside)])
         elif path.is_dir() and place.rpartition(".")[2] in FOLDER_KEYS:
             yield f"{place}: {value}", _hash_files(_list_folder(path), path)
@@ -106,7 +111,7 @@ def _hash_options(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 def _list_folder(folder: Path) -> list[Path]:
     """Return the files of a model folder in order, without hidden ones and what a training leaves to go on."""
-    found = (path for path in folder.rglob("*") if path.is_file())
+    found = (path for path in folder.rglob("*") if path.is_file() and os.access(path, os.R_OK))
     kept = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(path for path in kept if path.name not in ("state.pt", "log.jsonl", "loss.svg"))
 

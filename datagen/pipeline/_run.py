@@ -69,6 +69,7 @@ class Run:
 
     def __init__(self, recipe: Recipe, address: str, marks: Marks | None = None) -> None:
         self.recipe, self.folder = recipe, RunFolder(address, marks)
+        self._known_notes = b""
 
     def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str, Marks | None]]:
         return Run, (self.recipe, self.folder.address, self.folder.marks)
@@ -241,11 +242,15 @@ class Run:
         """Raise RunError if the folder was deleted, or became another run's, since this run was opened to make it."""
         if self.folder.marks is None:
             return
-        notes = self.folder.read_notes() if self.folder.exists() else {}
+        content = self.folder.read_head("run.yaml", size=-1)
+        if content and content == self._known_notes:
+            return
+        notes = self.folder.read_notes() if content else {}
         if notes.get("marks") != self.folder.marks:
             what = "became the run of another recipe" if notes else "was deleted, or lost its run.yaml,"
             hint = "nothing more is written there; start again with a --run of its own"
             raise RunError(f"{what} while it was being made", where=str(self.folder), hint=hint)
+        self._known_notes = content
 
     def read_plan(self) -> dict[str, int]:
         """Return the counts of the finished prompt stage; raises RunError when it has not been finished."""

@@ -244,6 +244,7 @@ def rescore_run(
     with run.folder.hold():
         if again or changes:
             settle_makers(run, ())
+            _find_sound(run, "samples", watch)  # those of another recipe cost no score
             for shard in run.folder.list_shards("scores"):
                 run.folder.remove_shard("scores", shard)
             renew_scores(run)
