@@ -119,7 +119,7 @@ def test_addresses_are_published_on_request_and_a_push_wants_the_same(built: Pat
     target = f"file://{tmp_path}/pushed"
     assert "files verified" in call("push", str(built), target)
     call("weigh", str(built), "--set", "addresses=true")
-    with pytest.raises(RunError, match="was exported under other settings"):
+    with pytest.raises(RunError, match="is stale: made under other settings than the run has now"):
         call("push", str(built), target)
     call("export", str(built))
     card = (built / "dataset" / "README.md").read_text()
@@ -143,7 +143,7 @@ def test_a_sample_that_still_notes_its_server_is_made_again_as_the_same(tmp_path
         run, _ = build_here(
             small_recipe(prompts=2, mode="direct", rewards=["counting"], backend=backend), tmp_path / "r"
         )
-        found = find_sample(run, next(iter(run.folder.read_prompts(0))).id)
+        found = find_sample(run, f"{next(iter(run.folder.read_prompts(0))).id}-00")
         assert isinstance(found.sample, Sample)
         assert make_again(run, found) == []
         old = {**found.sample.settings, "base_url": "http://elsewhere:8000/v1"}
