@@ -80,6 +80,21 @@ def test_a_judge_that_nobody_can_read_is_refused(tmp_path: Path, manner: Manner,
         assert not RunFolder(run).list_shards("samples"), "nothing was drawn"
 
 
+def test_a_judge_that_refuses_every_question_is_refused_and_one_that_is_down_is_not(tmp_path: Path) -> None:
+    no_images = (400, {"error": {"message": "this model takes no images"}}, {})
+    with FaultyServer(choose=lambda path, body: no_images) as server:
+        build = ("build", write_recipe(tmp_path, server), "--set", "backend.fails=0.0", "--workers", "0", "--run")
+        code, output = invoke(*build, str(tmp_path / "refused"))
+        assert code == 1
+        assert "no scorer can read the judge" in output
+        assert "this model takes no images" in output
+        assert not RunFolder(str(tmp_path / "refused")).list_shards("samples"), "nothing was drawn"
+        server.choose = lambda path, body: (503, {"error": {"message": "loading"}}, {})
+        code, output = invoke(*build, str(tmp_path / "down"), "--set", "failure_limit=1")
+        assert "no scorer can read the judge" not in output, "it may be back when it is needed"
+        assert RunFolder(str(tmp_path / "down")).list_shards("samples")
+
+
 def test_answers_that_an_engine_binds_are_a_warning(tmp_path: Path) -> None:
     with AnsweringServer({"all": Manner()}) as server:
         recipe = write_recipe(tmp_path, server)

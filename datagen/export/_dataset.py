@@ -54,9 +54,8 @@ def export_dataset(
     `items` is consumed once, in order, and never held: memory stays at two row groups per split. `scorers` are the
     names of all scorers of the run, in column order. The folder is built beside `out_dir` and renamed: a killed export
     leaves the old dataset or none. A split without rows is left out, as `datasets` refuses to load one. `made` is noted
-    beside the data: what it was made from, in hashes. Raises RunError
-    where there is no sample at all, a sample's parts do not belong together, a number is not finite, or the folder
-    cannot be written.
+    beside the data: what it was made from, in hashes. Raises RunError where there is no sample at all, a sample's parts
+    do not belong together, a number is not finite, or the folder cannot be written.
     """
     out = Path(out_dir)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))

@@ -1,19 +1,19 @@
 """Looks at how the judge of a recipe answers before it is asked all night, about a picture that shows a red star.
 
 The scorers of the recipe ask what they always ask. `datagen doctor` shows how each answer was read; `build` and `score`
-stop before they begin if the judge is a server whose answers no scorer can read. A server that does not answer at all
-is no matter of this: the run itself tells that.
+stop before they begin if the judge is a server whose answers no scorer can read, or that refuses every question. A
+server that is not reached is no matter of this: the run itself tells that.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from datagen.chat import ChatEngine, ChatRequest, Message, Part, Reply, Sampling
 from datagen.errors import BackendError
 from datagen.pictograms import Item, Scene, draw_scene
+from datagen.pictures import encode_picture
 from datagen.pipeline._run import Run
 from datagen.pipeline._shards import score_by
 from datagen.plugins import load_plugin
@@ -40,7 +40,7 @@ class Trial:
 
 @dataclass(slots=True)
 class _Listening:
-    """A judge that notes whether it was asked, and whether a request failed."""
+    """A judge that notes whether it was asked, and whether it was not reached."""
 
     engine: ChatEngine
     asked: int = 0
@@ -49,7 +49,7 @@ class _Listening:
     def __call__(self, requests: Sequence[ChatRequest]) -> list[Reply]:
         replies = list(self.engine.chat(requests))
         self.asked += len(requests)
-        self.lost += sum(bool(reply.error) and reply.finish == "error" for reply in replies)
+        self.lost += sum(reply.unreached for reply in replies)
         return replies
 
 
@@ -97,9 +97,8 @@ def _draw_probe(seed: int) -> tuple[Prompt, Sample]:
     claims = (Claim("count", "star", value=1), Claim("attribute", "star", "color", "red"))
     where = {"weakness": "probe", "skill": "probe", "level": "easy", "index": 0, "seed": seed, "template": SHOWN}
     prompt = Prompt.make(SHOWN, claims, **where)
-    buffer = io.BytesIO()
-    Image.fromarray(draw_scene(Scene("gray", (Item("star", "red", 2, 2, 4, 4),)))).save(buffer, "PNG")
-    picture = Segment("image", "image", image=buffer.getvalue())
+    drawn = Image.fromarray(draw_scene(Scene("gray", (Item("star", "red", 2, 2, 4, 4),))))
+    picture = Segment("image", "image", image=encode_picture(drawn))
     request = Request(prompt, 0, seed, "direct")
     return prompt, Sample.make(request, (picture,), engine="probe", switch="none", finish="stop", settings={})
 

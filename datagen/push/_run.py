@@ -46,9 +46,8 @@ def prepare_push(
 ) -> Order:
     """Plan a push (or an append) of a run and its `views` (folders under exports/); changes nothing anywhere.
 
-    Raises ConfigError for an address that is none, RunError for a run that is not finished or an export that is
-    not made from the run as it is, PushError for what the
-    destination is or holds.
+    Raises ConfigError for an address that is none, RunError for a run that is not finished or an export that is not
+    made from the run as it is, PushError for what the destination is or holds.
     """
     destination = open_destination(address, watch)
     if "@" in destination.address:
