@@ -88,8 +88,10 @@ def hub_environment(url: str, home: Path) -> dict[str, str]:
 def point_client_at(hub: HubServer, home: Path, patch: pytest.MonkeyPatch) -> None:
     """Turn the clients of this process, which read their settings once, to a loopback server."""
     import datasets.config
-    from huggingface_hub import constants
+    from huggingface_hub import HfFileSystem, close_session, constants
 
+    close_session()
+    HfFileSystem.clear_instance_cache()  # it keeps listings by address, and the system gives ports out again
     for name, value in hub_environment(hub.url, home).items():
         patch.setenv(name, value)
     patch.setattr(constants, "ENDPOINT", hub.url)
