@@ -36,16 +36,23 @@ TEXT = "text"
 """Label of a group of letters."""
 LABELS = frozenset({*SHAPES, TEXT})
 """Every label this detector can give."""
-MATCH = 0.8
-"""Least Tanimoto similarity of a detection.
+MATCH, MATCH_ELSEWHERE = 0.8, 0.92
+"""Least Tanimoto similarity of a detection: of what stands in cells as things of true scenes do, and of all else.
 
-Chosen between the worst true thing (0.94: blurred by 1 px, with noise and a colour shift) and the best false one (0.70:
-a letter laid over a pictogram) of 150 calibration scenes that the tests do not use.
+What an image tokenizer redraws is blurred and stands in cells: the worst thing in a hundred matches 0.85. Elsewhere only
+sharp things are to be expected, and the pieces of broken ones, which fit a smaller thing: of 150 scenes of things anywhere,
+blurred by 1 px, with noise and a colour shift, one in a hundred matches less than 0.95; pieces match up to 0.89. All
+from scenes that neither tests nor tables use.
 """
+_LARGEST_IN_CELLS_PX = 3 * CELL_PX - 2 * MARGIN_PX + 2
+_NEAR_CELL_PX = 2
+"""A box stands in cells if its corners are so near to theirs."""
 UNEXPLAINED = 24.0
 """Ink, in whole pixels, that may be left over without being a detection: the thinnest pictogram of 12 px has 43."""
 LEAST_PX, MOST_PX = 20, 92
 """Sides of the square of a pictogram that can be named, its margin not included."""
+_SMALLEST_PX = 10
+"""Side from which on a pictogram is still told from others, so that a small bell is no tree: it stays without a name."""
 _PAD = 16
 """Empty pixels laid around the canvas, so that the margin of a thing at the border lies inside."""
 _SIDE = IMAGE_PX + 2 * _PAD
@@ -80,7 +87,7 @@ _SECOND_COLOR = 1 / 3
 Box = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Match:
     """One mask laid on one place of the padded canvas: its name, its upper left corner in pixels, how well it fits."""
 
@@ -217,16 +224,18 @@ def _measure(rgb: np.ndarray, background: np.ndarray) -> _Picture:
 def _find_matches(picture: _Picture) -> tuple[list[_Match], np.ndarray]:
     """Return what is found, none over another, and the ink that is left over, as a padded canvas."""
     rest = picture.ink.copy()
-    found: list[_Match] = []
-    for part in _split(picture.ink):
-        if part.amount >= UNEXPLAINED:
-            found += _name_part(part, picture)
+    known = [match for part in _split(picture.ink) if part.amount >= UNEXPLAINED for match in _name_part(part, picture)]
+    small = [match for match in known if match.label != TEXT and len(match.mask) < LEAST_PX]
+    found = [match for match in known if match not in small]
     for match in found:
         _explain(rest, match)
-    torn = _search(rest)
-    for match in torn:
+    torn = rest.copy()
+    for match in small:
+        _explain(torn, match)
+    more = _search(torn)
+    for match in more:
         _explain(rest, match)
-    return found + torn, rest
+    return found + more, rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,13 +338,23 @@ def _fit(part: _Part) -> _Match | None:
     """Return the pictogram or letter that matches a part best, if that is at least `MATCH`."""
     candidates = [_fit_kind(part, kind, outline) for kind, outline in _outlines().items()]
     best = max((match for match in (*candidates, _fit_letter(part)) if match), key=lambda m: m.score, default=None)
-    return best if best is not None and best.score >= MATCH else None
+    return best if best is not None and _is_good(best) else None
+
+
+def _is_good(match: _Match) -> bool:
+    """Say whether a match is good enough for where it is and how large."""
+    height, width = match.mask.shape
+    margin = 0 if match.label == TEXT else MARGIN_PX
+    edges = (match.x - margin, match.y - margin, match.x + width + margin, match.y + height + margin)
+    off = max(abs((edge - _PAD + CELL_PX // 2) % CELL_PX - CELL_PX // 2) for edge in edges)
+    usual = off <= _NEAR_CELL_PX and (match.label == TEXT or len(match.mask) <= _LARGEST_IN_CELLS_PX)
+    return match.score >= (MATCH if usual else MATCH_ELSEWHERE)
 
 
 def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
     """Return the best match of a kind whose amount of ink and whose corners would be those of the part, if any is."""
     side = (part.amount / outline.ink) ** 0.5
-    if not LEAST_PX - 1 <= side <= MOST_PX + 1:
+    if not _SMALLEST_PX <= side <= MOST_PX:
         return None
     x, y = (part.middle[k] - side * outline.middle[k] for k in (0, 1))
     wanted = (x + side * outline.corners[0], y + side * outline.corners[1])
@@ -344,7 +363,7 @@ def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
         return None
     tries = [
         _lay(part, kind, one, round(part.middle[0] - one * outline.middle[0]), round(part.middle[1] - one * outline.middle[1]))
-        for one in range(max(LEAST_PX, round(side) - 1), min(MOST_PX, round(side) + 1) + 1)
+        for one in (round(side) - 1, round(side), round(side) + 1)
     ]
     return max(tries, key=lambda match: match.score, default=None)
 
@@ -457,7 +476,7 @@ def _pick(rest: np.ndarray, maps: Sequence[tuple[_Family, int, np.ndarray]]) -> 
         family, number, places = maps[best]
         y, x = divmod(int(places.argmax()), places.shape[1])
         match = _refine(rest, family, number, 2 * x, 2 * y)
-        if match.score < MATCH:
+        if not _is_good(match):
             places[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = 0
             tops[best] = places.max()
             continue
