@@ -208,7 +208,7 @@ SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, int], None]] = {
 """Name of each pictogram to the function that draws it white on black into a unit square."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def shape_mask(kind: str, size_px: int) -> np.ndarray:
     """Return how much of each pixel a pictogram covers.
 

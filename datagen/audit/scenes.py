@@ -42,7 +42,7 @@ TRUE = "true"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TRIES = 200
 _Break = Callable[[Prompt, Scene, random.Random], Scene | None]
-_Box = tuple[int, int, int, int]
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class _Thing:
 
     kind: str
     color: str
-    box: _Box
+    box: Box
     whole: bool | None = True
 
 
@@ -141,11 +141,16 @@ def _find(scene: Scene, kind: str) -> list[_Thing]:
     return items + marks
 
 
-def _box(item: Item) -> _Box:
+def list_boxes(scene: Scene) -> list[tuple[str, Box]]:
+    """Return the kind (`text` for a word) and the box in pixels of all that is drawn."""
+    return [(item.kind, _box(item)) for item in scene.items] + [(mark.kind, _square(mark)) for mark in scene.marks]
+
+
+def _box(item: Item) -> Box:
     return CELL_PX * item.x1, CELL_PX * item.y1, CELL_PX * item.x2, CELL_PX * item.y2
 
 
-def _square(mark: Mark) -> _Box:
+def _square(mark: Mark) -> Box:
     """Return the square of a mark with its margin, in pixels, which may reach beyond the canvas."""
     x, y, side = mark.x_px, mark.y_px, mark.side_px
     return x - MARGIN_PX, y - MARGIN_PX, x + side + MARGIN_PX, y + side + MARGIN_PX

@@ -9,7 +9,8 @@ and at no more than the 16 surest of a class.
 * strict: `include` wants exactly its count, so that a second cat beside the one that was asked for is a fault.
 
 Differences, all on purpose: things that are equally sure stay in the detector's order (there, in no order that is
-defined); strict heeds `exclude` too (there it is forgotten, which matters only where a line excludes a class that it
+defined); where a number is limited, strict or by `exclude`, and the detector saw something that it cannot name, what would
+be right is not judged (there, no detector says so); strict heeds `exclude` too (there it is forgotten, which matters only where a line excludes a class that it
 does not include). The limits were chosen for Mask2Former; another detector's 0.9 means another thing.
 Not covered: finding the things and their colours, which is the detector's; the soft reward of the same code, which
 gives a failed position 0 and then 1 as well.
@@ -26,7 +27,7 @@ from datagen.documents.geneval_lines import Include, Line, line_of
 from datagen.records import Claim, ClaimKind, Detection, Prompt, Sample, Verdict
 from datagen.rewards._relations import find_relations
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import list_detections
+from datagen.rewards._verdict import doubt, list_detections
 from datagen.rewards._words import name_many
 
 KINDS: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
@@ -55,7 +56,8 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
         "metadata": metadata,
         "detections": list_detections(found),
     }
-    return Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
+    verdict = Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
+    return doubt(verdict, found) if strict or line.exclude else verdict
 
 
 @lru_cache(maxsize=1024)

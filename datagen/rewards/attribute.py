@@ -2,7 +2,7 @@
 
 GenEval (arXiv 2310.11513) asks as many of the thing to have the colour as are claimed. Here, if the prompt also claims
 how many there are, every instance must have the colour (an odd one is a fault, a wrong number is for `counting`);
-else one is enough. Attributes other than colour need a judge that answers questions. Value: the share that holds.
+else one is enough. Beside something that the detector cannot name, that every instance has it is not known. Attributes other than colour need a judge that answers questions. Value: the share that holds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import mean_of_claims
+from datagen.rewards._verdict import doubt, mean_of_claims
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"attribute"})
@@ -35,7 +35,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named.count(claim.subject) == 1}
     answers = {str(claim): _judge(claim, things, all_of_them=claim.subject in counted) for claim in claims}
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
-    return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    verdict = mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    return doubt(verdict, things) if counted.intersection(named) else verdict
 
 
 def _judge(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:

@@ -3,7 +3,7 @@
 One statement for each thing the text names (as many as it says, or at least one) and one for each colour it gives a
 thing (one of that thing has it). Value: the share of statements that hold. The claims of the prompt have no say: a
 thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
-last image. Boxes of a layout are the matter of `plan_image`.
+last image. Beside something that the detector cannot name, no number is known to be what the text says. Boxes of a layout are the matter of `plan_image`.
 
 Not covered: relations, written words, materials, and things that the detector cannot name; with a detector that can
 name anything, only things that the claims or the detections name are read.
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._prose import Facts, find_prose, read_facts
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import list_detections
+from datagen.rewards._verdict import doubt, list_detections
 
 TARGET: Modality = "text"
 JUDGES: frozenset[str] = frozenset()
@@ -30,14 +30,15 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if sample.image is None:
         return Verdict(None, "the sample has no image")
     found = tools.detect(sample.image)
-    facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found})
+    facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found if thing.label})
     statements = dict(_check(facts, found, tools.find_unknown(set(facts.numbers))))
     if not statements:
         return Verdict(None, "the reasoning names nothing that the detector can see")
     wrong = [statement for statement, holds in statements.items() if not holds]
     reason = f"said and not seen: {'; '.join(wrong)}" if wrong else "the image shows what the reasoning says"
     evidence = {"statements": statements, "detections": list_detections(found)}
-    return Verdict(sum(statements.values()) / len(statements), reason, evidence)
+    verdict = Verdict(sum(statements.values()) / len(statements), reason, evidence)
+    return doubt(verdict, found) if any(facts.numbers.values()) else verdict
 
 
 def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> Iterator[tuple[str, bool]]:
