@@ -31,8 +31,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from datagen.audit.marks import (
+    is_apart,
+    overlaps,
+    place,
+    place_apart,
+    push_to_border,
+    share_on_canvas,
+    to_mark,
+    touches,
+)
 from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import CELL_PX, COLORS, GRID, IMAGE_PX, MARGIN_PX, Item, Mark, Scene, draw_scene, mark_mask
+from datagen.pictograms import CELL_PX, COLORS, GRID, MARGIN_PX, Item, Mark, Scene, draw_scene
 from datagen.records import Claim, Prompt, Sample, Segment, seed_of
 from datagen.rewards._orders import holds_order
 from datagen.rewards._relations import find_relations
@@ -40,7 +50,8 @@ from datagen.rewards._relations import find_relations
 TRUE = "true"
 """Name of the way in which a true scene is broken: not at all."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_TRIES = 200
+_TRIES = 30
+"""Scenes drawn until one is found in which every claim holds."""
 _Break = Callable[[Prompt, Scene, random.Random], Scene | None]
 Box = tuple[int, int, int, int]
 
@@ -238,49 +249,7 @@ def _turn_order(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | Non
     return None if alone else replace(scene, items=tuple(item for item in scene.items if item != gone))
 
 
-def _to_mark(item: Item) -> Mark:
-    """Return a thing on the grid as a mark, which looks the same."""
-    x1, y1, x2, _ = _box(item)
-    return Mark(item.kind, item.color, x1 + MARGIN_PX, y1 + MARGIN_PX, x2 - x1 - 2 * MARGIN_PX)
-
-
-def _ink_on_canvas(mark: Mark) -> np.ndarray:
-    """Return which pixels of the canvas (IMAGE_PX, IMAGE_PX) bool a mark inks at least to a half."""
-    off = 2 * IMAGE_PX
-    around = np.zeros((IMAGE_PX + 2 * off, IMAGE_PX + 2 * off), bool)
-    mask = mark_mask(mark) >= 0.5
-    around[off + mark.y_px : off + mark.y_px + mark.side_px, off + mark.x_px : off + mark.x_px + mark.side_px] = mask
-    return around[off : off + IMAGE_PX, off : off + IMAGE_PX]
-
-
-def _share_on_canvas(mark: Mark) -> float:
-    return float(_ink_on_canvas(mark).sum() / (mark_mask(mark) >= 0.5).sum())
-
-
-def _grow(ink: np.ndarray, by_px: int) -> np.ndarray:
-    """Return where ink is or is no further than some pixels."""
-    from scipy import ndimage
-
-    grown: np.ndarray = ndimage.maximum_filter(ink, 2 * by_px + 1)
-    return grown
-
-
-def _place(
-    old: Mark, rng: random.Random, others: Sequence[np.ndarray], sides: tuple[int, int], share: tuple[float, float]
-) -> Mark | None:
-    """Return a mark of another size anywhere, with such a share of its ink on the canvas, 2 px from all other ink."""
-    taken = _grow(np.any([np.zeros((IMAGE_PX, IMAGE_PX), bool), *others], axis=0), 2)
-    for _ in range(_TRIES):
-        side = rng.randint(*sides)
-        x, y = (rng.randint(1 - side, IMAGE_PX - 1) for _ in "xy")
-        mark = replace(old, side_px=side, x_px=x, y_px=y)
-        if share[0] <= _share_on_canvas(mark) <= share[1] and not (taken & _ink_on_canvas(mark)).any():
-            return mark
-    return None
-
-
 def _move(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
-    """Place all things anew, at random sizes, until every claim holds."""
     return _place_anew(prompt, scene, rng, border=False)
 
 
@@ -289,101 +258,78 @@ def _move_to_border(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene |
 
 
 def _place_anew(prompt: Prompt, scene: Scene, rng: random.Random, *, border: bool) -> Scene | None:
+    """Place all things anew, in other sizes, until every claim holds."""
     if any(item.word for item in scene.items):
         return None
     most = 60 if len(scene.items) < 4 else 36
     for _ in range(_TRIES):
         marks: list[Mark] = []
         for item in scene.items:
-            mark = _place(_to_mark(item), rng, [_ink_on_canvas(one) for one in marks], (24, most), (1, 1))
+            mark = place_apart(to_mark(item), marks, rng, (24, most))
             if mark is None:
                 break
-            marks.append(_push(mark, marks, rng) if border else mark)
+            marks.append(push_to_border(mark, marks, rng) if border else mark)
         moved = replace(scene, items=(), marks=tuple(marks))
         if len(marks) == len(scene.items) and all(is_true(c, prompt.claims, moved) for c in prompt.claims):
             return moved
     return None
 
 
-def _push(mark: Mark, others: Sequence[Mark], rng: random.Random) -> Mark:
-    """Move a mark towards a side of the canvas until its ink reaches it, or stands 2 px from another's."""
-    taken = _grow(np.any([np.zeros((IMAGE_PX, IMAGE_PX), bool), *map(_ink_on_canvas, others)], axis=0), 2)
-    dx, dy = rng.choice(((-1, 0), (1, 0), (0, -1), (0, 1)))
-    while True:
-        ahead = replace(mark, x_px=mark.x_px + dx, y_px=mark.y_px + dy)
-        if _share_on_canvas(ahead) < 1 or (taken & _ink_on_canvas(ahead)).any():
-            return mark
-        mark = ahead
-
-
-def _list_ink(scene: Scene) -> list[np.ndarray]:
-    return [_ink_on_canvas(_to_mark(item)) for item in scene.items]
-
-
 def _claimed(prompt: Prompt, scene: Scene, rng: random.Random) -> Mark | None:
     """Return one of the things of a kind whose number is claimed, as a mark."""
     claim = _one_of(prompt, "count", rng)
     ours = _items(scene, claim.subject) if claim else []
-    return _to_mark(rng.choice(ours)) if ours else None
+    return to_mark(rng.choice(ours)) if ours else None
 
 
-def _add_anywhere(
-    prompt: Prompt, scene: Scene, rng: random.Random, sides: tuple[int, int], share: tuple[float, float]
+def _add_mark(
+    prompt: Prompt,
+    scene: Scene,
+    rng: random.Random,
+    sides: tuple[int, int],
+    suits: Callable[[Mark, Mark, Sequence[Mark]], np.ndarray],
 ) -> Scene | None:
-    old = _claimed(prompt, scene, rng)
-    mark = old and _place(old, rng, _list_ink(scene), sides, share)
-    return replace(scene, marks=(mark,)) if mark else None
-
-
-def _add_off_grid(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
-    return _add_anywhere(prompt, scene, rng, (24, 60), (1, 1))
-
-
-def _add_small(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
-    return _add_anywhere(prompt, scene, rng, (16, 23), (1, 1))
-
-
-def _add_cut(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
-    return _add_anywhere(prompt, scene, rng, (24, 60), (0.35, 0.65))
-
-
-def _add_touching(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
-    """Add one whose ink is next to that of its kind and not over it."""
-
-    def meets(mark: Mark, old: Mark) -> bool:
-        ink, other = _ink_on_canvas(mark), _ink_on_canvas(old)
-        return not (ink & other).any() and bool((_grow(ink, 1) & other).any())
-
-    return _add_beside(prompt, scene, rng, meets)
-
-
-def _add_overlapping(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
-    """Add one of which a tenth to a third of the square lies over the square of one of its kind."""
-
-    def overlaps(mark: Mark, old: Mark) -> bool:
-        width = min(mark.x_px + mark.side_px, old.x_px + old.side_px) - max(mark.x_px, old.x_px)
-        height = min(mark.y_px + mark.side_px, old.y_px + old.side_px) - max(mark.y_px, old.y_px)
-        return width > 0 and height > 0 and 0.1 <= width * height / mark.side_px**2 <= 1 / 3
-
-    return _add_beside(prompt, scene, rng, overlaps)
-
-
-def _add_beside(
-    prompt: Prompt, scene: Scene, rng: random.Random, fits: Callable[[Mark, Mark], bool]
-) -> Scene | None:
-    """Add a thing whole on the canvas that stands to one of its kind and colour as it must, and apart from the rest."""
+    """Add one like a claimed thing where it suits: it is given to `suits` with that thing and all the others."""
     old = _claimed(prompt, scene, rng)
     if old is None:
         return None
-    others = [_ink_on_canvas(one) for one in map(_to_mark, scene.items) if one != old]
-    taken = _grow(np.any([np.zeros((IMAGE_PX, IMAGE_PX), bool), *others], axis=0), 2)
-    for _ in range(10 * _TRIES):
-        side = rng.randint(16, 44)
-        x, y = old.x_px + rng.randint(-side, old.side_px), old.y_px + rng.randint(-side, old.side_px)
-        mark = replace(old, side_px=side, x_px=x, y_px=y)
-        if fits(mark, old) and _share_on_canvas(mark) == 1 and not (taken & _ink_on_canvas(mark)).any():
-            return replace(scene, marks=(mark,))
-    return None
+    others = [mark for mark in map(to_mark, scene.items) if mark != old]
+    new = place(old, rng, sides, lambda mark: suits(mark, old, others))
+    return replace(scene, marks=(new,)) if new else None
+
+
+def _is_free(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+    return (share_on_canvas(mark) == 1) & is_apart([old, *others], mark)
+
+
+def _add_off_grid(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    return _add_mark(prompt, scene, rng, (24, 60), _is_free)
+
+
+def _add_small(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    return _add_mark(prompt, scene, rng, (16, 23), _is_free)
+
+
+def _add_cut(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    def is_cut(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+        share = share_on_canvas(mark)
+        return (share >= 0.35) & (share <= 0.65) & is_apart([old, *others], mark)
+
+    return _add_mark(prompt, scene, rng, (24, 60), is_cut)
+
+
+def _add_touching(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    def meets(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+        return (share_on_canvas(mark) == 1) & is_apart(others, mark) & touches(old, mark)
+
+    return _add_mark(prompt, scene, rng, (16, 44), meets)
+
+
+def _add_overlapping(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    def is_over(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+        return (share_on_canvas(mark) == 1) & is_apart(others, mark) & overlaps(old, mark, 0.1, 1 / 3)
+
+    return _add_mark(prompt, scene, rng, (16, 44), is_over)
 
 
 def _change_claimed(prompt: Prompt, scene: Scene, rng: random.Random, change: Callable[[Mark], Mark]) -> Scene | None:
@@ -391,7 +337,7 @@ def _change_claimed(prompt: Prompt, scene: Scene, rng: random.Random, change: Ca
     old = _claimed(prompt, scene, rng)
     if old is None:
         return None
-    items = tuple(item for item in scene.items if _to_mark(item) != old)
+    items = tuple(item for item in scene.items if to_mark(item) != old)
     return replace(scene, items=items, marks=(change(old),))
 
 

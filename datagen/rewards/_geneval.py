@@ -9,8 +9,9 @@ and at no more than the 16 surest of a class.
 * strict: `include` wants exactly its count, so that a second cat beside the one that was asked for is a fault.
 
 Differences, all on purpose: things that are equally sure stay in the detector's order (there, in no order that is
-defined); where a number is limited, strict or by `exclude`, and the detector saw something that it cannot name, what would
-be right is not judged (there, no detector says so); strict heeds `exclude` too (there it is forgotten, which matters only where a line excludes a class that it
+defined); beside something that the detector cannot name (there is no
+such thing there), too few are not known to be, nor that there are no more where their number is limited, and what depends
+on that is not judged; strict heeds `exclude` too (there it is forgotten, which matters only where a line excludes a class that it
 does not include). The limits were chosen for Mask2Former; another detector's 0.9 means another thing.
 Not covered: finding the things and their colours, which is the detector's; the soft reward of the same code, which
 gives a failed position 0 and then 1 as well.
@@ -18,7 +19,7 @@ gives a failed position 0 and then 1 as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -27,7 +28,7 @@ from datagen.documents.geneval_lines import Include, Line, line_of
 from datagen.records import Claim, ClaimKind, Detection, Prompt, Sample, Verdict
 from datagen.rewards._relations import find_relations
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import doubt, list_detections
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections
 from datagen.rewards._words import name_many
 
 KINDS: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
@@ -49,7 +50,8 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     if unknown := tools.find_unknown(labels):
         return Verdict(None, f"the detector cannot see {', '.join(unknown)}")
     found = tools.detect(image)
-    faults = find_faults(line, found, strict=strict)
+    told = list(_list_faults(line, found, strict=strict))
+    faults = [fault for fault, _ in told]
     evidence = {
         "passed": not faults,
         "faults": faults,
@@ -57,7 +59,9 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
         "detections": list_detections(found),
     }
     verdict = Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
-    return doubt(verdict, found) if strict or line.exclude else verdict
+    known: list[bool | None] = [None if mended else False for _, mended in told]
+    known += [None] if strict or line.exclude else []
+    return doubt(verdict, find_unnamed(found), known)
 
 
 @lru_cache(maxsize=1024)
@@ -78,27 +82,32 @@ def _read_claims(claims: tuple[Claim, ...]) -> tuple[Line, dict[str, Any], set[s
 
 def find_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> list[str]:
     """Return what is wrong with an image, one reason for each clause that fails; it is correct if there is none."""
+    return [fault for fault, _ in _list_faults(line, found, strict=strict)]
+
+
+def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool) -> Iterator[tuple[str, bool]]:
+    """Yield what is wrong with an image, and whether more things than were found could mend it."""
     things = keep_sure(found, SURE_TO_COUNT if line.tag == "counting" else SURE)
     groups: list[list[Detection]] = []
-    faults = []
     for clause in line.include:
-        group, fault = things.get(clause.label, []), ""
+        group, fault, mended = things.get(clause.label, []), "", False
         counted = group[: clause.count]
         if len(counted) < clause.count or (strict and len(group) > clause.count):
             wanted = name_many(clause.count, clause.label)
             fault = f"expected {'exactly' if strict else 'at least'} {wanted}, found {len(group)}"
+            mended = len(group) < clause.count
         elif clause.color and [thing for thing in counted if thing.color != clause.color]:
             fault = _tell_colors(clause, counted)
         elif clause.position:
             relation, target = clause.position
             fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target])
+            mended = not groups[target]
         groups.append([] if fault else counted)
         if fault:
-            faults.append(fault)
+            yield fault, mended
     for limit in line.exclude:
         if (number := len(things.get(limit.label, []))) >= limit.count:
-            faults.append(f"expected fewer than {name_many(limit.count, limit.label)}, found {number}")
-    return faults
+            yield f"expected fewer than {name_many(limit.count, limit.label)}, found {number}", False
 
 
 def keep_sure(found: Iterable[Detection], limit: float) -> dict[str, list[Detection]]:

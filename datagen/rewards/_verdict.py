@@ -31,14 +31,19 @@ def is_open(score: Score | Verdict) -> bool:
     return score.value is None and bool(score.evidence.get("unnamed"))
 
 
-def doubt(verdict: Verdict, things: Sequence[Detection]) -> Verdict:
-    """Return a verdict about numbers with the doubt that things without a name cast on it.
+def find_unnamed(things: Iterable[Detection]) -> list[list[int]]:
+    """Return the boxes of what a detector saw and could not name."""
+    return [list(thing.box) for thing in things if thing.label == UNNAMED]
 
-    What has no name makes no claim true: too few that are named stay too few. But where all seemed well, that there is
-    nothing more is not known, and the verdict has no value.
+
+def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool | None]) -> Verdict:
+    """Return a verdict as it stands beside things without a name, whose boxes are `unnamed`.
+
+    `known` has for each claim whether it holds or not, whatever those may be, or None if it depends on them: there may be
+    more of anything, never less. A verdict has no value if a claim is open and none is known to be wrong.
     """
-    unnamed = [list(thing.box) for thing in things if thing.label == UNNAMED]
-    if not unnamed or not verdict.evidence.get("passed", verdict.evidence.get("holds", verdict.value == 1)):
+    states = list(known) if unnamed else []
+    if None not in states or False in states:
         return verdict
     evidence = {key: value for key, value in verdict.evidence.items() if key not in ("passed", "holds", "claims")}
     what = "something that cannot be named" if len(unnamed) == 1 else f"{len(unnamed)} things that cannot be named"

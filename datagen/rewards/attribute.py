@@ -2,7 +2,8 @@
 
 GenEval (arXiv 2310.11513) asks as many of the thing to have the colour as are claimed. Here, if the prompt also claims
 how many there are, every instance must have the colour (an odd one is a fault, a wrong number is for `counting`);
-else one is enough. Beside something that the detector cannot name, that every instance has it is not known. Attributes other than colour need a judge that answers questions. Value: the share that holds.
+else one is enough. Beside something that the detector cannot name, it is not known that every instance has
+the colour, or that there is none. Attributes other than colour need a judge that answers questions. Value: the share that holds.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import doubt, mean_of_claims
+from datagen.rewards._verdict import doubt, find_unnamed, mean_of_claims
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"attribute"})
@@ -36,7 +37,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     answers = {str(claim): _judge(claim, things, all_of_them=claim.subject in counted) for claim in claims}
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
     verdict = mean_of_claims(verdicts, [reason for _, reason in answers.values()])
-    return doubt(verdict, things) if counted.intersection(named) else verdict
+    known = [_know(claim, things, all_of_them=claim.subject in counted) for claim in claims]
+    return doubt(verdict, find_unnamed(things), known)
 
 
 def _judge(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
@@ -49,3 +51,9 @@ def _judge(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> t
     if right == len(colors) or (right and not all_of_them):
         return True, f"{claim.subject}: {seen}, as asked"
     return False, f"expected every {claim.subject} {claim.value}, found {seen}"
+
+
+def _know(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> bool | None:
+    """Say whether a colour claim holds even if there are more of the thing; None if it depends on those."""
+    right = [thing.color == claim.value for thing in things if thing.label == claim.subject]
+    return (None if all(right) else False) if all_of_them else (True if any(right) else None)

@@ -3,8 +3,8 @@
 Source: UniDet evaluation of T2I-CompBench++ (arXiv 2307.06350; `UniDet_eval/numeracy_eval.py` of
 github.com/Karine-Huang/T2I-CompBench at 1b70949, MIT). Two boxes of one class are one thing if more than 0.9 of their
 union, or of either, is shared; the surer stays. Value: the mean over the count claims of 0.5 if there is any, and 0.5
-more if there are exactly as many as claimed. Beside something that the detector cannot name the exact number is not
-known, and there is no value.
+more if there are exactly as many as claimed. Beside something that the detector cannot name a number
+is known to be too large at most, else there is no value.
 
 Differences: sides are in thousandths of the image (there, pixels), both with the last one counted; names must be equal
 (there, a name that is part of a longer one counts, a `car` in a `carrot`); a claim of none, which the benchmark does
@@ -18,7 +18,7 @@ from statistics import fmean
 
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import doubt, list_detections
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections
 from datagen.rewards._words import name_many
 
 TARGET: Modality = "image"
@@ -45,7 +45,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     ]
     evidence = {"holds": min(scores.values()) == 1, "claims": scores, "found": counts}
     verdict = Verdict(fmean(scores.values()), "; ".join(reasons), {**evidence, "detections": list_detections(found)})
-    return doubt(verdict, found)
+    known = [None if counts[claim.subject] <= int(claim.value) else False for claim in claims]
+    return doubt(verdict, find_unnamed(found), known)
 
 
 def _judge(wanted: int, found: int) -> float:

@@ -3,7 +3,8 @@
 One statement for each thing the text names (as many as it says, or at least one) and one for each colour it gives a
 thing (one of that thing has it). Value: the share of statements that hold. The claims of the prompt have no say: a
 thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
-last image. Beside something that the detector cannot name, no number is known to be what the text says. Boxes of a layout are the matter of `plan_image`.
+last image. Beside something that the detector cannot name, a number is known to be too large at most, and what is missing is not
+known to be. Boxes of a layout are the matter of `plan_image`.
 
 Not covered: relations, written words, materials, and things that the detector cannot name; with a detector that can
 name anything, only things that the claims or the detections name are read.
@@ -11,12 +12,12 @@ name anything, only things that the claims or the detections name are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._prose import Facts, find_prose, read_facts
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import doubt, list_detections
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections
 
 TARGET: Modality = "text"
 JUDGES: frozenset[str] = frozenset()
@@ -38,7 +39,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     reason = f"said and not seen: {'; '.join(wrong)}" if wrong else "the image shows what the reasoning says"
     evidence = {"statements": statements, "detections": list_detections(found)}
     verdict = Verdict(sum(statements.values()) / len(statements), reason, evidence)
-    return doubt(verdict, found) if any(facts.numbers.values()) else verdict
+    return doubt(verdict, find_unnamed(found), _know(facts, found, statements.values()))
 
 
 def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> Iterator[tuple[str, bool]]:
@@ -52,3 +53,14 @@ def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> 
         if name == "color" and thing not in unknown:
             for color in sorted(values):
                 yield f"{color} {thing}", (thing, color) in seen
+
+
+def _know(facts: Facts, found: Sequence[Detection], holds: Iterable[bool]) -> Iterator[bool | None]:
+    """Yield what is known of the statements if there may be more of anything: too many is wrong, what is there is there.
+
+    A number that is right may be too small after all, and so it is open as what is missing.
+    """
+    labels = [thing.label for thing in found]
+    exact = any(facts.numbers.values())
+    yield from (None if exact or not one else True for one in holds)
+    yield from (False for thing, numbers in facts.numbers.items() if numbers and labels.count(thing) > max(numbers))

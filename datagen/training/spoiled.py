@@ -277,7 +277,7 @@ def _draw_mark(rng: random.Random, kind: str, most: int) -> Mark:
     x, y = rng.randint(low, high), rng.randint(low, high)
     left = rng.uniform(0.3, 0.85) if rng.random() < 0.15 else 1.0
     color = rng.choice(list(COLORS))
-    other = rng.choice([name for name in COLORS if name != color]) if rng.random() < 0.08 else ""
+    other = rng.choice([name for name in COLORS if name != color]) if rng.random() < 0.2 else ""
     return Mark(kind, color, x, y, side, left, other, rng.randrange(4))
 
 

@@ -82,7 +82,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, score: Any) -> str:
 
 def audit(*rewards: str) -> dict[str, list[dict[str, Any]]]:
     recipe = make_recipe({"taxonomy": ["counting"], "lexicon": "pictograms", "rewards": list(rewards), "name": "a"})
-    return audit_scenes(recipe, per_skill=12, seed=5)
+    return audit_scenes(recipe, per_skill=4, seed=5)
 
 
 def test_a_scorer_that_always_passes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

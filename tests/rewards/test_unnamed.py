@@ -1,11 +1,13 @@
-"""What scorers say beside something that the detector cannot name: nothing passes that is about numbers."""
+"""What scorers say beside something that the detector cannot name: there may be more of anything, never less."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing
 
-from datagen.records import UNNAMED, Claim, Score, Verdict
+from datagen.records import UNNAMED, Claim, Detection, Score, Verdict
 from datagen.rewards import (
     attribute,
     comparison,
@@ -17,7 +19,7 @@ from datagen.rewards import (
     plan_image,
     spatial,
 )
-from datagen.rewards._verdict import passed
+from datagen.rewards._verdict import list_detections, passed, says_yes
 
 SOMETHING = thing(UNNAMED, "", (700, 700, 900, 900))
 STAR, MOON = thing("star", "red", sure=0.95), thing("moon", "blue", (500, 0, 833, 333), sure=0.95)
@@ -36,7 +38,6 @@ def judge(module: object, claims: tuple[Claim, ...], *found: object, think: str 
         (counting, ONE),
         (comparison, (MORE,)),
         (attribute, (count("star", 1), color("star", "red"))),
-        (geneval, (count("star", 1),)),
         (geneval_strict, (*ONE, relation("star", "left of", "moon"))),
         (compbench_numeracy, ONE),
     ],
@@ -46,42 +47,69 @@ def test_what_would_pass_is_left_open(module: object, claims: tuple[Claim, ...])
     assert alone.value == 1
     assert "unnamed" not in alone.evidence
     verdict = judge(module, claims, STAR, MOON, SOMETHING)
-    if module is geneval:  # asks for at least one, and a second is no fault by the authors' rule
-        assert verdict == alone or verdict.value == 1
-        return
     assert verdict.value is None
     assert verdict.reason.startswith("beside something that cannot be named: ")
     assert verdict.evidence["unnamed"] == [[700, 700, 900, 900]]
     assert not {"passed", "holds", "claims"} & verdict.evidence.keys()
 
 
+STARS = STAR, thing("star", "red", (0, 500, 333, 833), sure=0.95)
+
+
 @pytest.mark.parametrize(
     ("module", "claims"),
     [
         (counting, (count("star", 3),)),
-        (counting, (count("star", 1),)),
-        (comparison, (Claim("comparison", "star", "more than", "moon"),)),
-        (attribute, (count("star", 2), color("star", "blue"))),
+        (counting, (count("moon", 1),)),
+        (compbench_numeracy, (count("star", 3),)),
+        (comparison, (Claim("comparison", "moon", "as many as", "star"),)),
+        (attribute, (count("moon", 1), color("moon", "blue"))),
+        (attribute, (color("star", "blue"),)),
+        (geneval, (count("star", 3),)),
         (geneval_strict, (count("star", 3),)),
+        (spatial, (count("star", 2), count("moon", 1), relation("star", "left of", "moon"))),
     ],
 )
-def test_what_fails_on_what_is_named_fails_as_before(module: object, claims: tuple[Claim, ...]) -> None:
-    stars = STAR, thing("star", "red", (0, 500, 333, 833), sure=0.95), MOON, thing("moon", "blue", (500, 500, 833, 833)), thing("moon")
-    alone = judge(module, claims, *stars)
-    assert alone.evidence["passed"] is False
-    beside = judge(module, claims, *stars, SOMETHING)
-    assert (beside.value, beside.reason) == (alone.value, alone.reason)
+def test_what_is_missing_may_be_there(module: object, claims: tuple[Claim, ...]) -> None:
+    assert says_yes(make_score("x", judge(module, claims, *STARS))) is False
+    assert judge(module, claims, *STARS, SOMETHING).value is None
+
+
+@pytest.mark.parametrize(
+    ("module", "claims"),
+    [
+        (counting, (count("star", 1),)),
+        (counting, (count("star", 1), count("moon", 2))),
+        (compbench_numeracy, (count("star", 1),)),
+        (attribute, (count("star", 2), color("star", "blue"))),
+        (geneval, (count("star", 1), color("star", "blue"))),
+        (geneval_strict, (count("star", 1),)),
+        (spatial, (*ONE, relation("star", "below", "moon"))),
+    ],
+)
+def test_what_is_wrong_already_stays_wrong(module: object, claims: tuple[Claim, ...]) -> None:
+    alone = judge(module, claims, *STARS, MOON)
+    assert says_yes(make_score("x", alone)) is False
+    assert judge(module, claims, *STARS, MOON, SOMETHING) == replace_boxes(alone, SOMETHING)
+
+
+def replace_boxes(verdict: Verdict, more: Detection) -> Verdict:
+    """Return a verdict with one more thing among what was found."""
+    listed = verdict.evidence.get("detections")
+    if listed is None:
+        return verdict
+    return replace(verdict, evidence={**verdict.evidence, "detections": [*listed, *list_detections([more])]})
 
 
 def test_a_counting_line_of_geneval_limits_the_number() -> None:
     claims = (count("star", 2),)
-    stars = STAR, thing("star", "red", (0, 500, 333, 833), sure=0.95)
-    assert judge(geneval, claims, *stars).value == 1
-    assert judge(geneval, claims, *stars, SOMETHING).value is None
+    assert judge(geneval, claims, *STARS).value == 1
+    assert judge(geneval, claims, *STARS, SOMETHING).value is None
 
 
 def test_where_one_is_enough_and_where_named_things_stand_does_not_depend_on_it() -> None:
     assert judge(attribute, (color("star", "red"),), STAR, SOMETHING).value == 1
+    assert judge(geneval, (count("star", 1), color("star", "red")), STAR, SOMETHING).value == 1
     assert judge(spatial, (*ONE, relation("star", "left of", "moon")), STAR, MOON, SOMETHING).value == 1
 
 
@@ -94,7 +122,8 @@ def test_several_things_are_counted_in_the_reason() -> None:
 def test_a_number_in_the_reasoning_is_not_confirmed() -> None:
     assert judge(faithfulness, ONE, STAR, MOON, think="There is one star.").value == 1
     assert judge(faithfulness, ONE, STAR, MOON, SOMETHING, think="There is one star.").value is None
-    assert judge(faithfulness, ONE, STAR, MOON, SOMETHING, think="There are two stars.").value == 0
+    assert judge(faithfulness, ONE, STAR, MOON, SOMETHING, think="There are two stars.").value is None
+    assert judge(faithfulness, ONE, *STARS, SOMETHING, think="There is one star.").value == 0
 
 
 def test_what_nobody_planned_has_a_word_in_the_evidence() -> None:
