@@ -72,11 +72,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A pictogram anywhere and of any size, also broken: what no true scene of the model holds, and what judges must bear.
+    """A pictogram anywhere and of any size, whole or broken: what judges must bear, and true scenes do not have.
 
     Its square without a margin is `side_px` pixels wide and begins at (`x_px`, `y_px`), which may lie off the canvas.
-    `left` is the share of its ink that is there, the rest is rubbed out; `other` is the colour of the second half of its
-    ink, if it has one. Both are reckoned from the side that `turn` says: 0 from the top, 1 left, 2 bottom, 3 right.
+    `left` is the share of its ink that is there, the rest is rubbed out; `other` is the colour of the second half of
+    its ink, if it has one. Both are reckoned from the side that `turn` says: 0 from the top, 1 left, 2 bottom, 3 right.
     """
 
     kind: str

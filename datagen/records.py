@@ -210,9 +210,10 @@ UNNAMED = ""
 class Detection:
     """One thing found in an image: its object name, its colour, its box and how sure the detector is.
 
-    The label `""` (`UNNAMED`) stands for something that is there and cannot be named: a claim that there is nothing more
-    is then not known to hold. The box is (x1, y1, x2, y2) in thousandths of the image, 0..1000, y downwards (the form of GoT-R1).
-    `confidence` is in [0, 1]; `color` is one of the ten GenEval colours, or `""` if it could not be named.
+    The label `""` (`UNNAMED`) stands for something that is there and cannot be named: a claim that there is nothing
+    more is then not known to hold. The box is (x1, y1, x2, y2) in thousandths of the image, 0..1000, y downwards (the
+    form of GoT-R1). `confidence` is in [0, 1]; `color` is one of the ten GenEval colours, or `""` if it could not be
+    named.
     """
 
     label: str

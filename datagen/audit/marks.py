@@ -1,7 +1,7 @@
 """Marks for broken scenes: things of any size where there is room for them, or where they touch, overlap or are cut.
 
-A place is the pixel of a mark's upper left corner. Of all places those are found at once that suit, by counting for each
-how much of the mark's ink would fall on other ink, and one is drawn at random.
+A place is the pixel of a mark's upper left corner. Of all places those are found at once that suit, by counting for
+each how much of the mark's ink would fall on other ink, and one is drawn at random.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _get_ink(kind: str, side: int) -> np.ndarray:
 
 
 def find_ink(marks: Iterable[Mark], grown_px: int = 0) -> np.ndarray:
-    """Return which pixels of the canvas (IMAGE_PX, IMAGE_PX) bool marks ink at least to a half, or are as near to those."""
+    """Return which pixels of the canvas (IMAGE_PX, IMAGE_PX) bool marks ink at least to a half, or come so near to."""
     from scipy import ndimage
 
     off = IMAGE_PX
@@ -59,7 +59,9 @@ def _count_shared(ink: np.ndarray, mark: Mark) -> np.ndarray:
 
 def share_on_canvas(mark: Mark) -> np.ndarray:
     """Return for each place the share of a mark's ink that is on the canvas."""
-    share: np.ndarray = _count_shared(np.ones((IMAGE_PX, IMAGE_PX), bool), mark) / _get_ink(mark.kind, mark.side_px).sum()
+    share: np.ndarray = (
+        _count_shared(np.ones((IMAGE_PX, IMAGE_PX), bool), mark) / _get_ink(mark.kind, mark.side_px).sum()
+    )
     return share
 
 

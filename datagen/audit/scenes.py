@@ -141,9 +141,7 @@ def is_true(claim: Claim, claims: Sequence[Claim], scene: Scene) -> bool | None:
 
 def _find(scene: Scene, kind: str) -> list[_Thing]:
     """Return what there is of a kind; of what is rubbed out in part there is nothing, of what is cut there is."""
-    items = [
-        _Thing(item.kind, item.color, _box(item)) for item in scene.items if item.kind == kind
-    ]
+    items = [_Thing(item.kind, item.color, _box(item)) for item in scene.items if item.kind == kind]
     marks = [
         _Thing(mark.kind, "" if mark.other else mark.color, _square(mark), None if mark.other else True)
         for mark in scene.marks
@@ -299,7 +297,8 @@ def _add_mark(
 
 
 def _is_free(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
-    return (share_on_canvas(mark) == 1) & is_apart([old, *others], mark)
+    suits: np.ndarray = (share_on_canvas(mark) == 1) & is_apart([old, *others], mark)
+    return suits
 
 
 def _add_off_grid(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
@@ -313,21 +312,24 @@ def _add_small(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None
 def _add_cut(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     def is_cut(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
         share = share_on_canvas(mark)
-        return (share >= 0.35) & (share <= 0.65) & is_apart([old, *others], mark)
+        suits: np.ndarray = (share >= 0.35) & (share <= 0.65) & is_apart([old, *others], mark)
+        return suits
 
     return _add_mark(prompt, scene, rng, (24, 60), is_cut)
 
 
 def _add_touching(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     def meets(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
-        return (share_on_canvas(mark) == 1) & is_apart(others, mark) & touches(old, mark)
+        suits: np.ndarray = (share_on_canvas(mark) == 1) & is_apart(others, mark) & touches(old, mark)
+        return suits
 
     return _add_mark(prompt, scene, rng, (16, 44), meets)
 
 
 def _add_overlapping(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     def is_over(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
-        return (share_on_canvas(mark) == 1) & is_apart(others, mark) & overlaps(old, mark, 0.1, 1 / 3)
+        suits: np.ndarray = (share_on_canvas(mark) == 1) & is_apart(others, mark) & overlaps(old, mark, 0.1, 1 / 3)
+        return suits
 
     return _add_mark(prompt, scene, rng, (16, 44), is_over)
 

@@ -100,7 +100,7 @@ def rate(opinions: Sequence[Opinion]) -> Row:
 
 
 def rate_changes(opinions: Sequence[Opinion]) -> list[Row]:
-    """Return for each scorer, for true scenes and those broken in each way, how many there are and what it says of them.
+    """Return what each scorer says of true scenes and of those broken in each way, and how many there are.
 
     `accuracy` is of those that it judges, `unjudged` how many it does not, `passes` the share of all that it lets pass.
     """

@@ -10,9 +10,10 @@ and at no more than the 16 surest of a class.
 
 Differences, all on purpose: things that are equally sure stay in the detector's order (there, in no order that is
 defined); beside something that the detector cannot name (there is no
-such thing there), too few are not known to be, nor that there are no more where their number is limited, and what depends
-on that is not judged; strict heeds `exclude` too (there it is forgotten, which matters only where a line excludes a class that it
-does not include). The limits were chosen for Mask2Former; another detector's 0.9 means another thing.
+such thing there), too few are not known to be, nor that there are no more where their number is limited, and what
+depends on that is not judged; strict heeds `exclude` too (there it is forgotten, which matters only where a line
+excludes a class that it does not include). The limits were chosen for Mask2Former; another detector's 0.9 means another
+thing.
 Not covered: finding the things and their colours, which is the detector's; the soft reward of the same code, which
 gives a failed position 0 and then 1 as well.
 """

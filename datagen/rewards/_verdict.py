@@ -39,8 +39,8 @@ def find_unnamed(things: Iterable[Detection]) -> list[list[int]]:
 def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool | None]) -> Verdict:
     """Return a verdict as it stands beside things without a name, whose boxes are `unnamed`.
 
-    `known` has for each claim whether it holds or not, whatever those may be, or None if it depends on them: there may be
-    more of anything, never less. A verdict has no value if a claim is open and none is known to be wrong.
+    `known` has for each claim whether it holds or not, whatever those may be, or None if it depends on them: there may
+    be more of anything, never less. A verdict has no value if a claim is open and none is known to be wrong.
     """
     states = list(known) if unnamed else []
     if None not in states or False in states:

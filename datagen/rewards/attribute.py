@@ -3,7 +3,8 @@
 GenEval (arXiv 2310.11513) asks as many of the thing to have the colour as are claimed. Here, if the prompt also claims
 how many there are, every instance must have the colour (an odd one is a fault, a wrong number is for `counting`);
 else one is enough. Beside something that the detector cannot name, it is not known that every instance has
-the colour, or that there is none. Attributes other than colour need a judge that answers questions. Value: the share that holds.
+the colour, or that there is none. Attributes other than colour need a judge that answers questions. Value: the share
+that holds.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 One statement for each thing the text names (as many as it says, or at least one) and one for each colour it gives a
 thing (one of that thing has it). Value: the share of statements that hold. The claims of the prompt have no say: a
 thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
-last image. Beside something that the detector cannot name, a number is known to be too large at most, and what is missing is not
-known to be. Boxes of a layout are the matter of `plan_image`.
+last image. Beside something that the detector cannot name, a number is known to be too large at most, and what is
+missing is not known to be. Boxes of a layout are the matter of `plan_image`.
 
 Not covered: relations, written words, materials, and things that the detector cannot name; with a detector that can
 name anything, only things that the claims or the detections name are read.
@@ -56,7 +56,7 @@ def _check(facts: Facts, found: Sequence[Detection], unknown: Sequence[str]) -> 
 
 
 def _know(facts: Facts, found: Sequence[Detection], holds: Iterable[bool]) -> Iterator[bool | None]:
-    """Yield what is known of the statements if there may be more of anything: too many is wrong, what is there is there.
+    """Yield what is known of the statements if there may be more of anything: too many is wrong, what is seen is there.
 
     A number that is right may be too small after all, and so it is open as what is missing.
     """

@@ -2,8 +2,8 @@
 
 GenEval (arXiv 2310.11513) compares every instance of the one with every instance of the other, as many of each as are
 claimed, the most confident first, and all pairs must hold. A thing that is missing fails the claim once: a failed
-position is 0 and stays 0 (one public soft version adds 1 to it afterwards). What is missing beside something that the detector
-cannot name leaves it open. Value: the share of claims that hold.
+position is 0 and stays 0 (one public soft version adds 1 to it afterwards). What is missing beside something that the
+detector cannot name leaves it open. Value: the share of claims that hold.
 """
 
 from __future__ import annotations

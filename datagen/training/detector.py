@@ -48,7 +48,12 @@ def train_detector(
         for optimizer in optimizers:
             optimizer.step()
         if (step + 1) % 50 == 0:
-            state.log(step + 1, loss=loss.item(), right=(names.argmax(-1) == given.names).float().mean().item(), seen=(step + 1) * batch)
+            state.log(
+                step + 1,
+                loss=loss.item(),
+                right=(names.argmax(-1) == given.names).float().mean().item(),
+                seen=(step + 1) * batch,
+            )
         if (step + 1) % save_every == 0 or step + 1 == steps:
             state.save(step + 1)
             save_net(net, out / "detector.safetensors")

@@ -1,4 +1,4 @@
-"""What the learned detector is shown: things in cells and anywhere, whole and broken, impostors and mere noise, all spoiled.
+"""What the learned detector is shown: things in cells and anywhere, whole and broken, impostors and noise, all spoiled.
 
 Half of the pictures are true scenes in which, more often than not, rectangles of cells come from another one, as when a
 model draws the wrong tokens; some pass through the image tokenizer, which redraws each cell from its token. The others
@@ -6,9 +6,9 @@ hold things of `SIDES_PX` anywhere, also over each other and over the border, so
 and blots among them. Then whole pictures get blur, noise, other brightness and stains, and are cut into parts as the
 detector cuts them.
 
-Each pixel of ink belongs to the last thing that was drawn there. A part is a thing if `WHOLE` of the thing's ink is in it
-and `PURE` of the part's ink is the thing's; it has no name if less than `BROKEN` or `IMPURE` is. What lies between is open
-to dispute and not taught.
+Each pixel of ink belongs to the last thing that was drawn there. A part is a thing if `WHOLE` of the thing's ink is in
+it and `PURE` of the part's ink is the thing's; it has no name if less than `BROKEN` or `IMPURE` is. What lies between
+is open to dispute and not taught.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Drawn:
-    """A picture (96, 96, 3) float32, whose ink belongs to which piece (96, 96), -1 where there is none, and the pieces."""
+    """A picture (96, 96, 3) float32, the number of the piece that owns each pixel, or -1, (96, 96), and the pieces."""
 
     picture: np.ndarray
     owners: np.ndarray
@@ -118,7 +118,7 @@ def make_batch(seed: int, step: int, size: int, codec: ImageCodec) -> Batch:
 
 
 def label(part: Part, owners: np.ndarray, pieces: Sequence[Piece]) -> tuple[int, int, Box] | None:
-    """Return number of name, number of tone and box of a part of a picture whose ink belongs to pieces; None if open."""
+    """Return the numbers of name and tone and the box of a part of a picture made of pieces; None if they are open."""
     nameless = _NUMBERS[SOMETHING], IGNORED, (float("nan"),) * 4
     own = owners[part.place][part.inside]
     inked = own[own >= 0]
@@ -256,7 +256,7 @@ def choose_cells(rng: random.Random) -> np.ndarray:
 
 
 def _draw_anywhere(rng: random.Random) -> Drawn:
-    """Return a picture of up to six marks and up to two blots anywhere; most stand apart, some touch, overlap or leave it."""
+    """Return a picture of up to six marks and up to two blots anywhere; some touch, overlap or leave it."""
     background = rng.choice(list(BACKGROUNDS))
     kinds = rng.sample(list(SHAPES), rng.choice((1, 2, 12)))
     most = rng.choice((26, 34, 64))

@@ -67,7 +67,9 @@ def test_a_judge_that_sees_nothing_is_found_out(run: Run, cases: list[Case]) -> 
 
 def test_what_no_judge_can_name_is_left_open(run: Run, cases: list[Case]) -> None:
     judges = {"unsure": make_tools(lambda image: [Detection(UNNAMED, "", (0, 0, 1000, 1000), 1.0)], lambda image: [])}
-    rows, by_scene = rate_judges(judges, [case for case in cases if not case.scene.items or not case.scene.items[0].word])
+    rows, by_scene = rate_judges(
+        judges, [case for case in cases if not case.scene.items or not case.scene.items[0].word]
+    )
     assert all(row["unsure"] == 0 and row["unsure leaves open"] == 1 for row in rows)
     assert all(row["unsure passes"] == 0 for row in by_scene)
 

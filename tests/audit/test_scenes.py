@@ -99,7 +99,13 @@ def ink_of(marks: list[Mark]) -> np.ndarray:
 
 
 def test_extras_are_what_they_are_called(cases: list[Case]) -> None:
-    sizes = {"small": (16, 23), "cut": (24, 60), "off the grid": (24, 60), "touching": (16, 44), "overlapping": (16, 44)}
+    sizes = {
+        "small": (16, 23),
+        "cut": (24, 60),
+        "off the grid": (24, 60),
+        "touching": (16, 44),
+        "overlapping": (16, 44),
+    }
     for case in cases:
         if case.change not in EXTRAS:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -127,8 +128,16 @@ def test_prompts_that_the_world_cannot_draw_are_refused() -> None:
 
 
 def test_the_command_prints_every_table_and_writes_them(tmp_path: Path) -> None:
-    words = ("audit", "quickstart", "--set", "rewards=[counting, attribute]", "--prompts", 2)
+    words = ("audit", "quickstart", "--set", "rewards=[counting, attribute]", "--prompts", 1)
     done = run_cli(*words, "--json", tmp_path / "a.json")
     assert done.returncode == 0, done.stderr
     assert all(title in done.stdout for title in ("scorers", "scenes", "bias"))
-    assert (tmp_path / "a.json").exists()
+    tables = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    broken = {row["scene"]: row for row in tables["judges by scene"]}
+    extras = ("small", "cut", "touching", "overlapping", "off the grid")
+    for change in (*(f"one more, {how}" for how in extras), "two colours", "partly rubbed out"):
+        assert broken[change]["pictograms passes"] == broken[change]["learned passes"] == 0, broken[change]
+    for change in ("true", "moved", "moved to the border"):
+        assert broken[change]["pictograms"] == broken[change]["learned"] == 1, broken[change]
+    counted = {row["scene"]: row for row in tables["scenes"] if row["scorer"] == "counting"}
+    assert counted["one more, cut"]["passes"] == 0 < counted["one more, cut"]["unjudged"]

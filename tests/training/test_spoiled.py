@@ -31,7 +31,9 @@ def read_labels(scene: Scene) -> list[Said | None]:
             continue
         name, tone, box = taught
         x, y, side = part.square
-        corners = [] if tone == IGNORED else [round(edge * side + at) for edge, at in zip(box, (x, y, x, y), strict=True)]
+        corners = (
+            [] if tone == IGNORED else [round(edge * side + at) for edge, at in zip(box, (x, y, x, y), strict=True)]
+        )
         said.append((NAMES[name], "" if tone == IGNORED else TONES[tone], tuple(corners)))
     return said
 
@@ -41,7 +43,9 @@ def expect_labels(scene: Scene) -> list[Said]:
     for item in scene.items:
         x1, y1, x2, y2 = (16 * edge for edge in (item.x1, item.y1, item.x2, item.y2))
         if item.word:
-            wanted += [(letter, item.color, (x1 + 16 * k, y1, x1 + 16 * k + 16, y2)) for k, letter in enumerate(item.word)]
+            wanted += [
+                (letter, item.color, (x1 + 16 * k, y1, x1 + 16 * k + 16, y2)) for k, letter in enumerate(item.word)
+            ]
         else:
             wanted.append((item.kind, item.color, (x1, y1, x2, y2)))
     return wanted

@@ -1,9 +1,9 @@
 """What the detector `learned` looks at, one by one: parts of a picture that hang together; and its network.
 
-A part is what differs from the ground, the commonest colour of the picture, and hangs together. It is cut out, laid on the
-bare ground, and stretched to `SIDE` pixels a side; with its size and which borders it touches the network says what it
-is (`NAMES`), in which colour (`TONES`), and where the box of the whole thing lies. It knows nothing of shapes, colours and
-backgrounds but what it was shown: `python -m datagen.training detector`.
+A part is what differs from the ground, the commonest colour of the picture, and hangs together. It is cut out, laid on
+the bare ground, and stretched to `SIDE` pixels a side; with its size and which borders it touches the network says what
+it is (`NAMES`), in which colour (`TONES`), and where the box of the whole thing lies. It knows nothing of shapes,
+colours and backgrounds but what it was shown: `python -m datagen.training detector`.
 
 Not covered: things in each other's ink, which are one part and have no name.
 """
@@ -53,7 +53,7 @@ EXTRAS = 7
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part: its pixels in the picture (rows and columns of its box, and which of them), and what the network is given.
+    """A part: rows and columns of its box in the picture, which of these pixels it is, and what the network is given.
 
     `square` is the middle (x, y) and the side in pixels of the square that was cut out.
     """
@@ -73,7 +73,8 @@ def find_ground(rgb: np.ndarray) -> np.ndarray:
     for _ in range(2):
         near = ((pixels - ground) ** 2).sum(1) < _NEAR**2
         ground = pixels[near].mean(0)
-    return ground
+    found: np.ndarray = ground
+    return found
 
 
 def cut_parts(rgb: np.ndarray) -> list[Part]:

@@ -3,17 +3,18 @@
     detector: learned
 
 A second judge beside `pictograms`, with which it shares nothing but the names: no masks, no ink, no tone of the
-background, no similarity, no search. What differs from the commonest colour and hangs together is cut out and shown to a
-network, which learned on pixels what is whole (`python -m datagen.training detector`) and says its name, its colour and
-its box. Letters side by side become one detection labelled `text` with the box of the word, as the geometric detector has
-it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where they differ: docs/audit.md.
+background, no similarity, no search. What differs from the commonest colour and hangs together is cut out and shown to
+a network, which learned on pixels what is whole (`python -m datagen.training detector`) and says its name, its colour
+and its box. Letters side by side become one detection labelled `text` with the box of the word, as the geometric
+detector has it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where they differ:
+docs/audit.md.
 
-What the network is not sure of, or says has no name, is a detection without a label, from `SOMETHING_PX` pixels on: parts
-of things, several in each other's ink, foreign shapes.
+What the network is not sure of, or says has no name, is a detection without a label, from `SOMETHING_PX` pixels on:
+parts of things, several in each other's ink, foreign shapes.
 
 Not covered: what the geometric detector does not cover either, and things that touch, which have no name here. It was
-shown few shapes of other worlds: a plain disc or square may be taken for a thing, as the geometric detector seldom does.
-A picture of another size is resized to the canvas first.
+shown few shapes of other worlds: a plain disc or square may be taken for a thing, as the geometric detector seldom
+does. A picture of another size is resized to the canvas first.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _LETTER_GAP_PX = 8
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What stands somewhere: its name (`""` for none), its colour (`""` if unsure), P, its box (x1, y1, x2, y2) in px."""
+    """What stands somewhere: its name (`""`: none), its colour (`""`: unsure), P, its box (x1, y1, x2, y2) in px."""
 
     name: str
     color: str

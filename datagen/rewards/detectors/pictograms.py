@@ -3,14 +3,15 @@
 Every pixel becomes a coverage in [0, 1] (how far it lies on the way from the background to one of the ten colours).
 Ink that hangs together is compared with the true mask of each pictogram: its amount and its middle say how large the
 thing would be and where, and the best size and place near by decide. The match is the Tanimoto similarity (an
-intersection over union for coverages). What is in several colours is tried as one thing, then colour by colour. Ink that
-fits nothing as it hangs together, since things touch or are torn, is searched at sizes from `LEAST_PX` on for what
-matches at least `MATCH` in a box. Letters, of one size, are found alike; those in one line become one detection labelled
-`text` with the box of the word, and what they spell is for OCR.
+intersection over union for coverages). What is in several colours is tried as one thing, then colour by colour. Ink
+that fits nothing as it hangs together, since things touch or are torn, is searched at sizes from `LEAST_PX` on for what
+matches at least `MATCH` in a box. Letters, of one size, are found alike; those in one line become one detection
+labelled `text` with the box of the word, and what they spell is for OCR.
 
 All ink has to be accounted for: where more than `UNEXPLAINED` of it is left over, by shape or by colour, there is a
 detection without a label. Bitten and smeared things, parts cut by the border, things too small to be named and foreign
-shapes are such; a scorer that counts cannot say then that there is nothing more. See it: the gallery of `datagen build`.
+shapes are such; a scorer that counts cannot say then that there is nothing more. See it: the gallery of `datagen
+build`.
 
 Not covered: other backgrounds than the six, rotation, lower-case letters, letters of another size; a picture of another
 size is resized to the canvas first.
@@ -39,10 +40,10 @@ LABELS = frozenset({*SHAPES, TEXT})
 MATCH, MATCH_ELSEWHERE = 0.8, 0.92
 """Least Tanimoto similarity of a detection: of what stands in cells as things of true scenes do, and of all else.
 
-What an image tokenizer redraws is blurred and stands in cells: the worst thing in a hundred matches 0.85. Elsewhere only
-sharp things are to be expected, and the pieces of broken ones, which fit a smaller thing: of 150 scenes of things anywhere,
-blurred by 1 px, with noise and a colour shift, one in a hundred matches less than 0.95; pieces match up to 0.89. All
-from scenes that neither tests nor tables use.
+What an image tokenizer redraws is blurred and stands in cells: the worst thing in a hundred matches 0.85. Elsewhere
+only sharp things are to be expected, and the pieces of broken ones, which fit a smaller thing: of 150 scenes of things
+anywhere, blurred by 1 px, with noise and a colour shift, one in a hundred matches less than 0.95; pieces match up to
+0.89. All from scenes that neither tests nor tables use.
 """
 _LARGEST_IN_CELLS_PX = 3 * CELL_PX - 2 * MARGIN_PX + 2
 _NEAR_CELL_PX = 2
@@ -52,7 +53,7 @@ UNEXPLAINED = 24.0
 LEAST_PX, MOST_PX = 20, 92
 """Sides of the square of a pictogram that can be named, its margin not included."""
 _SMALLEST_PX = 10
-"""Side from which on a pictogram is still told from others, so that a small bell is no tree: it stays without a name."""
+"""Side from which on a pictogram is still told from others, so that a small bell is no tree; it gets no name."""
 _PAD = 16
 """Empty pixels laid around the canvas, so that the margin of a thing at the border lies inside."""
 _SIDE = IMAGE_PX + 2 * _PAD
@@ -357,12 +358,17 @@ def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
     if not _SMALLEST_PX <= side <= MOST_PX:
         return None
     x, y = (part.middle[k] - side * outline.middle[k] for k in (0, 1))
-    wanted = (x + side * outline.corners[0], y + side * outline.corners[1])
-    wanted += (x + side * outline.corners[2], y + side * outline.corners[3])
+    wanted = [start + side * corner for start, corner in zip((x, y, x, y), outline.corners, strict=True)]
     if max(abs(a - b) for a, b in zip(wanted, part.corners, strict=True)) > 1.5 + 0.08 * side:
         return None
     tries = [
-        _lay(part, kind, one, round(part.middle[0] - one * outline.middle[0]), round(part.middle[1] - one * outline.middle[1]))
+        _lay(
+            part,
+            kind,
+            one,
+            round(part.middle[0] - one * outline.middle[0]),
+            round(part.middle[1] - one * outline.middle[1]),
+        )
         for one in (round(side) - 1, round(side), round(side) + 1)
     ]
     return max(tries, key=lambda match: match.score, default=None)
@@ -391,12 +397,16 @@ def _fit_letter(part: _Part) -> _Match | None:
     if abs(y2 - y1 - (height - 6)) > 4 or x2 - x1 > width + 1:
         return None
     x, y = (x1 + x2 - width) // 2, (y1 + y2 - height) // 2
-    views = np.lib.stride_tricks.sliding_window_view(part.ink[y - 1 : y + height + 2, x - 1 : x + width + 2], (height, width))
+    views = np.lib.stride_tricks.sliding_window_view(
+        part.ink[y - 1 : y + height + 2, x - 1 : x + width + 2], (height, width)
+    )
     windows = views.reshape(-1, height * width)
     common = windows @ masks.reshape(len(masks), -1).T
     scores = common / (part.energy + energies - common)
     place, number = divmod(int(scores.argmax()), len(masks))
-    return _Match(TEXT, masks[number], x - 1 + place % views.shape[1], y - 1 + place // views.shape[1], float(scores.max()))
+    return _Match(
+        TEXT, masks[number], x - 1 + place % views.shape[1], y - 1 + place // views.shape[1], float(scores.max())
+    )
 
 
 def _explain(rest: np.ndarray, match: _Match) -> None:
@@ -405,7 +415,10 @@ def _explain(rest: np.ndarray, match: _Match) -> None:
 
     mask = np.pad(match.mask, _REACH_PX)
     rows, columns = match.place
-    place = slice(rows.start - _REACH_PX, rows.stop + _REACH_PX), slice(columns.start - _REACH_PX, columns.stop + _REACH_PX)
+    place = (
+        slice(rows.start - _REACH_PX, rows.stop + _REACH_PX),
+        slice(columns.start - _REACH_PX, columns.stop + _REACH_PX),
+    )
     rest[place][_near(mask > 0.1)] = 0
 
 
