@@ -61,9 +61,9 @@ def look(tools: Tools, prompt: Prompt, sample: Sample) -> Seen:
 def rate_judges(judges: Judges, cases: Iterable[Case]) -> tuple[list[Row], list[Row]]:
     """Return how often each judge is right and both agree, by weakness, and how often each lets pass, by scene.
 
-    Scenes that hold stand apart from those that do not. A judge is right about a scene if each scorer says what is the case; what is open does not count. It leaves open
-    what it is not right about and contradicts in nothing. By scene, `passes` is the share that it lets pass: if a claim
-    does not hold, each of them wrongly.
+    Scenes that hold stand apart from those that do not. A judge is right about a scene if each scorer says what is the
+    case; what is open does not count. It leaves open what it is not right about and contradicts in nothing. By scene,
+    `passes` is the share that it lets pass: if a claim does not hold, each of them wrongly.
     """
     by_weakness: _Marks = {}
     by_scene: _Marks = {}

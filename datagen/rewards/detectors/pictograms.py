@@ -233,6 +233,7 @@ def _find_matches(picture: _Picture) -> tuple[list[_Match], np.ndarray]:
     torn = rest.copy()
     for match in small:
         _explain(torn, match)
+        _restore(rest, match)
     more = _search(torn)
     for match in more:
         _explain(rest, match)
@@ -274,24 +275,32 @@ def _split(ink: np.ndarray) -> Iterator[_Part]:
 
 
 def _name_part(part: _Part, picture: _Picture) -> list[_Match]:
-    """Return the one thing that a part is, or the things that its colours are, each by itself; none if it fits none."""
+    """Return the one thing that a part is, with what lies on it, or the things that its colours are, each by itself."""
     import numpy as np
 
-    match = _fit(part)
-    if match is not None:
-        return [match]
+    whole = _fit(part)
     tones = np.where(part.ink > 0, picture.tones, -1)
     amounts = np.bincount(tones[tones >= 0], minlength=len(COLORS))
-    many = np.flatnonzero(amounts >= UNEXPLAINED)
+    many = np.flatnonzero(amounts >= UNEXPLAINED).tolist()
     if len(many) < 2:
-        return []
-    others = {tone: np.isin(tones, many[many != tone]) for tone in many.tolist()}
-    return [
-        match
-        for tone in many.tolist()
-        for own in _split(np.where(others[tone], 0, part.ink) * _near(tones == tone))
-        if own.amount >= UNEXPLAINED and (match := _fit(own)) is not None
-    ]
+        return [whole] if whole else []
+    single = {tone: _fit_tone(part, tones, tone, many) for tone in many}
+    if whole is None:
+        return [match for matches in single.values() for match in matches]
+    own = max(many, key=lambda tone: amounts[tone])
+    # Image tokens bring colours of their own into a thing: only what is sharply another thing lies on it.
+    over = [match for tone in many if tone != own for match in single[tone] if match.score >= MATCH_ELSEWHERE]
+    return [whole, *over]
+
+
+def _fit_tone(part: _Part, tones: np.ndarray, tone: int, many: Sequence[int]) -> list[_Match]:
+    """Return what the ink of one colour in a part fits, without that of the other colours that are frequent there."""
+    import numpy as np
+
+    others = np.isin(tones, [other for other in many if other != tone])
+    alone = np.where(others, 0, part.ink) * _near(tones == tone)
+    fits = [_fit(own) for own in _split(alone) if own.amount >= UNEXPLAINED]
+    return [match for match in fits if match is not None]
 
 
 def _near(mask: np.ndarray) -> np.ndarray:
@@ -420,6 +429,13 @@ def _explain(rest: np.ndarray, match: _Match) -> None:
         slice(columns.start - _REACH_PX, columns.stop + _REACH_PX),
     )
     rest[place][_near(mask > 0.1)] = 0
+
+
+def _restore(rest: np.ndarray, match: _Match) -> None:
+    """Lay the ink of a match that gets no name back on what is left over: it may lie on a thing that has one."""
+    import numpy as np
+
+    rest[match.place] = np.maximum(rest[match.place], match.mask)
 
 
 def _list_unnamed(rest: np.ndarray) -> Iterator[Detection]:
