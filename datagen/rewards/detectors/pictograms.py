@@ -69,6 +69,8 @@ _REACH_PX = 2
 """Soft ink this far from hard ink belongs to it; ink this near a thing is explained by it."""
 _COARSE = 0.6
 """Least similarity at half resolution that is worth a look at full resolution."""
+_WORTH_REFINING = 2
+"""Pictograms, the best ones, that are tried a pixel larger and smaller."""
 _SHARED_PX = 4
 """Two detections of the search may overlap by this many pixels."""
 _SEARCHED_PX = (22, 25, 28, 31, 34, 37, 40, 44, 48, 53, 58)
@@ -193,7 +195,7 @@ def _find_background(rgb: np.ndarray) -> np.ndarray | None:
 
     tones = np.array(list(BACKGROUNDS.values()), dtype=np.float32)
     pixels = rgb.reshape(-1, 3)
-    squared = (pixels**2).sum(1)[:, None] - 2 * pixels @ tones.T + (tones**2).sum(1)
+    squared = np.einsum("ij,ij->i", pixels, pixels)[:, None] - 2 * pixels @ tones.T + (tones**2).sum(1)
     near = squared < _NEAR_TONE**2
     votes = near.sum(0)
     best = int(votes.argmax())
@@ -215,7 +217,7 @@ def _measure(rgb: np.ndarray, background: np.ndarray) -> _Picture:
     reach = np.sqrt((rays**2).sum(-1))
     offset = rgb - background
     toward = (offset @ (rays / reach[:, None]).T).argmax(-1)
-    way = np.sqrt((offset**2).sum(-1)) / reach[toward]
+    way = np.sqrt(np.einsum("ijk,ijk->ij", offset, offset)) / reach[toward]
     ink = np.clip((way - _FAINT) / (_FULL - _FAINT), 0, 1).astype(np.float32)
     around = ((_PAD, _PAD), (_PAD, _PAD))
     tones = np.pad(np.where(ink >= _HARD, toward, -1), around, constant_values=-1)
@@ -346,8 +348,11 @@ def _get_letters() -> tuple[np.ndarray, np.ndarray]:
 
 def _fit(part: _Part) -> _Match | None:
     """Return the pictogram or letter that matches a part best, if that is at least `MATCH`."""
-    candidates = [_fit_kind(part, kind, outline) for kind, outline in _outlines().items()]
-    best = max((match for match in (*candidates, _fit_letter(part)) if match), key=lambda m: m.score, default=None)
+    tries = [match for kind, outline in _outlines().items() if (match := _fit_kind(part, kind, outline))]
+    tries = sorted(tries, key=lambda match: match.score)[-_WORTH_REFINING:]
+    tries += [_lay(part, match.label, len(match.mask) + step) for match in tries for step in (-1, 1)]
+    letter = _fit_letter(part)
+    best = max(tries if letter is None else [*tries, letter], key=lambda match: match.score, default=None)
     return best if best is not None and _is_good(best) else None
 
 
@@ -362,7 +367,7 @@ def _is_good(match: _Match) -> bool:
 
 
 def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
-    """Return the best match of a kind whose amount of ink and whose corners would be those of the part, if any is."""
+    """Return the match of a kind in the size that a part's ink makes, if the corners would then be those of the part."""
     side = (part.amount / outline.ink) ** 0.5
     if not _SMALLEST_PX <= side <= MOST_PX:
         return None
@@ -370,25 +375,16 @@ def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
     wanted = [start + side * corner for start, corner in zip((x, y, x, y), outline.corners, strict=True)]
     if max(abs(a - b) for a, b in zip(wanted, part.corners, strict=True)) > 1.5 + 0.08 * side:
         return None
-    tries = [
-        _lay(
-            part,
-            kind,
-            one,
-            round(part.middle[0] - one * outline.middle[0]),
-            round(part.middle[1] - one * outline.middle[1]),
-        )
-        for one in (round(side) - 1, round(side), round(side) + 1)
-    ]
-    return max(tries, key=lambda match: match.score, default=None)
+    return _lay(part, kind, round(side))
 
 
-def _lay(part: _Part, kind: str, side: int, x: int, y: int) -> _Match:
-    """Return the best match of one mask within 1 px of a place."""
+def _lay(part: _Part, kind: str, side: int) -> _Match:
+    """Return the best match of a pictogram of some size within 1 px of where its middle is that of the part."""
     import numpy as np
 
     mask, energy = _get_mask(kind, side)
-    x, y = (min(max(at, 1), _SIDE - side - 1) for at in (x, y))
+    middle = _outlines()[kind].middle
+    x, y = (min(max(round(part.middle[k] - side * middle[k]), 1), _SIDE - side - 1) for k in (0, 1))
     views = np.lib.stride_tricks.sliding_window_view(part.ink[y - 1 : y + side + 1, x - 1 : x + side + 1], mask.shape)
     common = np.einsum("abij,ij->ab", views, mask)
     row, column = divmod(int(common.argmax()), 3)
