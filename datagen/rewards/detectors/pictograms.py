@@ -367,7 +367,7 @@ def _is_good(match: _Match) -> bool:
 
 
 def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
-    """Return the match of a kind in the size that a part's ink makes, if the corners would then be those of the part."""
+    """Return the match of a kind in the size that a part's ink makes, if its corners would be those of the part."""
     side = (part.amount / outline.ink) ** 0.5
     if not _SMALLEST_PX <= side <= MOST_PX:
         return None
