@@ -64,7 +64,7 @@ def lm(
 def detector(
     out: OutOption,
     codec: Annotated[Path | None, typer.Option(help="Folder with the image tokenizer [the shipped one].")] = None,
-    steps: int = 2400,
+    steps: int = 1600,
     batch: int = 32,
     seed: int = 0,
     init: Annotated[Path | None, typer.Option(help="File of weights to start from.")] = None,
