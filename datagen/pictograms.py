@@ -71,11 +71,31 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A pictogram anywhere and of any size, whole or broken: what judges must bear, and true scenes do not have.
+
+    Its square without a margin is `side_px` pixels wide and begins at (`x_px`, `y_px`), which may lie off the canvas.
+    `left` is the share of its ink that is there, the rest is rubbed out; `other` is the colour of the second half of
+    its ink, if it has one. Both are reckoned from the side that `turn` says: 0 from the top, 1 left, 2 bottom, 3 right.
+    """
+
+    kind: str
+    color: str
+    x_px: int
+    y_px: int
+    side_px: int
+    left: float = 1.0
+    other: str = ""
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
-    """A background and the items on it, none over another."""
+    """A background, the items on it, none over another, and marks drawn over them, which true scenes have none of."""
 
     background: str
     items: tuple[Item, ...]
+    marks: tuple[Mark, ...] = ()
 
 
 def _polygon(draw: ImageDraw.ImageDraw, size: int, points: list[tuple[float, float]], fill: int = 255) -> None:
@@ -188,7 +208,7 @@ SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, int], None]] = {
 """Name of each pictogram to the function that draws it white on black into a unit square."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def shape_mask(kind: str, size_px: int) -> np.ndarray:
     """Return how much of each pixel a pictogram covers.
 
@@ -232,6 +252,36 @@ def _item_mask(item: Item) -> np.ndarray:
     return np.pad(inner, MARGIN_PX)
 
 
+def mark_mask(mark: Mark) -> np.ndarray:
+    """Return how much of each pixel of its square a mark covers, (side_px, side_px) float32 in [0, 1]."""
+    mask = shape_mask(mark.kind, mark.side_px)
+    return mask if mark.left >= 1 else mask * _first_share(mask, mark.left, mark.turn)
+
+
+def _first_share(mask: np.ndarray, share: float, turn: int) -> np.ndarray:
+    """Return 1 for the rows (or columns) that hold the first `share` of the ink of a mask, else 0, to multiply with."""
+    turned = np.rot90(mask, -turn)
+    rows = turned.sum(1)
+    first = (np.cumsum(rows) - rows / 2 < share * rows.sum()).astype(np.float32)
+    return np.rot90(np.repeat(first[:, None], len(mask), axis=1), turn)
+
+
+def _draw_mark(canvas: np.ndarray, mark: Mark) -> None:
+    """Draw a mark on a canvas (IMAGE_PX, IMAGE_PX, 3) float32, as far as it lies on it."""
+    mask = mark_mask(mark)
+    tone = np.empty((*mask.shape, 3), np.float32)
+    tone[:] = COLORS[mark.color]
+    if mark.other:
+        second = _first_share(mask, 0.5, mark.turn) == 0
+        tone[second] = COLORS[mark.other]
+    top, left = max(0, mark.y_px), max(0, mark.x_px)
+    bottom, right = min(IMAGE_PX, mark.y_px + mark.side_px), min(IMAGE_PX, mark.x_px + mark.side_px)
+    if top < bottom and left < right:
+        inside = slice(top - mark.y_px, bottom - mark.y_px), slice(left - mark.x_px, right - mark.x_px)
+        view = canvas[top:bottom, left:right]
+        view += mask[inside][..., None] * (tone[inside] - view)
+
+
 def draw_scene(scene: Scene) -> np.ndarray:
     """Draw the true picture of a scene: (IMAGE_PX, IMAGE_PX, 3) uint8 RGB."""
     canvas = np.empty((IMAGE_PX, IMAGE_PX, 3), dtype=np.float32)
@@ -240,4 +290,6 @@ def draw_scene(scene: Scene) -> np.ndarray:
         mask = _item_mask(item)[..., None]
         view = canvas[item.y1 * CELL_PX : item.y2 * CELL_PX, item.x1 * CELL_PX : item.x2 * CELL_PX]
         view += mask * (np.asarray(COLORS[item.color], dtype=np.float32) - view)
+    for mark in scene.marks:
+        _draw_mark(canvas, mark)
     return np.round(canvas).astype(np.uint8)

@@ -215,13 +215,18 @@ class Sample:
         return None
 
 
+UNNAMED = ""
+"""Label of a detection that says: here is something, and I cannot tell what it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """One thing found in an image: its object name, its colour, its box and how sure the detector is.
 
-    The box is (x1, y1, x2, y2) in thousandths of the image, 0..1000, y downwards (the form of GoT-R1).
-    `confidence` is in [0, 1]; `color` is one of the ten GenEval colours, or `""` if it could not be named. The label is
-    composed, as the names in claims are.
+    The label is composed, as the names in claims are; `""` (`UNNAMED`) stands for something that is there and cannot be
+    named: a claim that there is nothing more is then not known to hold. The box is (x1, y1, x2, y2) in thousandths of
+    the image, 0..1000, y downwards (the form of GoT-R1). `confidence` is in [0, 1]; `color` is one of the ten GenEval
+    colours, or `""` if it could not be named.
     """
 
     label: str

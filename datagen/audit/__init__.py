@@ -24,9 +24,9 @@ DISAGREEMENTS = 10
 
 
 def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
-    """Return the tables `scorers`, `scenes`, `bias` of a recipe's image scorers, and `judges`; nothing is written.
+    """Return the tables `scorers`, `scenes`, `bias` of a recipe's image scorers, `judges` and `judges by scene`.
 
-    Raises ConfigError when the embedded world can draw none of the recipe's prompts.
+    Nothing is written. Raises ConfigError when the embedded world can draw none of the recipe's prompts.
     """
     run = Run(recipe, "audit")  # a name alone
     prompts = [draw(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
@@ -35,11 +35,13 @@ def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list
     if not opinions:
         hint = "audit a recipe with `lexicon: pictograms`, or mark canaries: datagen mark RUN ID"
         raise ConfigError("no scene is known for these prompts and scorers", where=recipe.name, hint=hint)
+    judges, by_scene = rate_judges(make_judges(run), cases)
     return {
         "scorers": rate_scorers(opinions),
         "scenes": rate_changes(opinions),
         "bias": find_bias(opinions),
-        "judges": rate_judges(make_judges(run), cases),
+        "judges": judges,
+        "judges by scene": by_scene,
     }
 
 

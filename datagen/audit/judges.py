@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from datagen.audit.scenes import TRUE, Case
+from datagen.audit.scenes import CHANGES, Case
 from datagen.audit.trust import Row, truth_for
 from datagen.pipeline import Run
 from datagen.plugins import load_plugin
 from datagen.records import Prompt, Sample
 from datagen.rewards import attribute, comparison, counting, spatial, text
 from datagen.rewards._tools import Tools, make_tools
+from datagen.rewards._verdict import is_open
 
 NAMES = ("pictograms", "learned")
 """The detectors."""
@@ -28,15 +29,18 @@ _Marks = dict[tuple[str, ...], list[dict[str, bool]]]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a judge saw in one sample: what each scorer said and why, and the things with their colours, sorted."""
+    """What a judge saw in one sample: what each scorer said and why, and the things with their colours, sorted.
 
-    says: dict[str, bool]
+    A scorer says None where something without a name leaves it open.
+    """
+
+    says: dict[str, bool | None]
     reason: str
     things: list[tuple[str, str]]
 
     @property
     def passes(self) -> bool:
-        """Whether every scorer that judged says yes."""
+        """Whether every scorer that had something to judge says yes."""
         return all(self.says.values())
 
 
@@ -48,29 +52,42 @@ def make_judges(run: Run) -> Judges:
 def look(tools: Tools, prompt: Prompt, sample: Sample) -> Seen:
     """Return what a judge sees in the image of a sample; raises OSError when it is damaged."""
     verdicts = {name: module.score(prompt, sample, tools) for name, module in _SCORERS.items()}
-    judged = {name: verdict for name, verdict in verdicts.items() if verdict.value is not None}
-    says = {name: bool(verdict.evidence["passed"]) for name, verdict in judged.items()}
+    judged = {name: verdict for name, verdict in verdicts.items() if verdict.value is not None or is_open(verdict)}
+    says = {name: None if is_open(each) else bool(each.evidence["passed"]) for name, each in judged.items()}
     things = sorted((thing.label, thing.color) for thing in tools.detect(sample.image or b""))
     return Seen(says, "; ".join(verdict.reason for verdict in judged.values()), things)
 
 
-def rate_judges(judges: Judges, cases: Iterable[Case]) -> list[Row]:
-    """Return for each weakness, true scenes and broken ones apart, how often each judge is right and both agree.
+def rate_judges(judges: Judges, cases: Iterable[Case]) -> tuple[list[Row], list[Row]]:
+    """Return how often each judge is right and both agree, by weakness, and how often each lets pass, by scene.
 
-    A judge is right about a scene if each scorer says what is the case; what is open does not count.
+    Scenes that hold stand apart from those that do not. A judge is right about a scene if each scorer says what is the
+    case; what is open does not count. It leaves open what it is not right about and contradicts in nothing. By scene,
+    `passes` is the share that it lets pass: if a claim does not hold, each of them wrongly.
     """
-    marks: _Marks = {}
+    by_weakness: _Marks = {}
+    by_scene: _Marks = {}
     for case in cases:
         sample = case.as_sample()
         truth = {name: truth_for(case, module.JUDGES) for name, module in _SCORERS.items()}
         seen = {judge: look(tools, case.prompt, sample).says for judge, tools in judges.items()}
         asked = [name for name, holds in truth.items() if holds is not None and all(name in s for s in seen.values())]
+        if not asked:
+            continue
         right = {judge: all(says[name] == truth[name] for name in asked) for judge, says in seen.items()}
-        agree = _equal([[says[name] for name in asked] for says in seen.values()])
+        left_open = {
+            f"{judge} leaves open": not right[judge] and all(says[name] in (None, truth[name]) for name in asked)
+            for judge, says in seen.items()
+        }
+        passes = {f"{judge} passes": all(says[name] for name in asked) for judge, says in seen.items()}
+        marks = {**right, **left_open, "agree": _equal([[says[name] for name in asked] for says in seen.values()])}
         for weakness in ("all", case.prompt.weakness):
-            scenes = "true" if case.change == TRUE else "broken"
-            marks.setdefault((weakness, scenes), []).append({**right, "agree": agree})
-    return _tally(marks, ("weakness", "scenes"))
+            holds = "true" if all(truth[name] for name in asked) else "broken"
+            by_weakness.setdefault((weakness, holds), []).append(marks)
+        by_scene.setdefault((case.change,), []).append({**right, **left_open, **passes})
+    order = {change: k for k, change in enumerate(CHANGES)}
+    scenes = sorted(_tally(by_scene, ("scene",)), key=lambda row: order[str(row["scene"])])
+    return _tally(by_weakness, ("weakness", "scenes")), scenes
 
 
 def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list[Row]]:

@@ -7,6 +7,18 @@
     letter                 one letter of the word is another
     order                  of two things compared, the one that should be more is fewer; or they are no longer as many
 
+What a model draws and no cell holds comes as well:
+
+    moved                  each thing stands anywhere in its box, not on the grid, and has another size; all still holds
+    moved to the border    the same, but as near to the border as it goes
+    one more, off the grid one of a claimed kind more, of 24 px and more, anywhere
+    one more, small        of 16 to 23 px
+    one more, cut          by the border: between 35 and 65 % of its ink is on the canvas
+    one more, touching     its ink meets that of one of its kind
+    one more, overlapping  a tenth to a third of its square lies over one of its kind
+    two colours            half of a claimed thing is in another colour; whether it is one thing is open
+    partly rubbed out      of a claimed thing 40 to 65 % of the ink are left: it is not there
+
 Everything but the one change stays where it was. What is true of a scene follows from the scene alone.
 """
 
@@ -17,8 +29,20 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from datagen.audit.marks import (
+    is_apart,
+    overlaps,
+    place,
+    place_apart,
+    push_to_border,
+    share_on_canvas,
+    to_mark,
+    touches,
+)
 from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import COLORS, GRID, Item, Scene, draw_scene
+from datagen.pictograms import CELL_PX, COLORS, GRID, MARGIN_PX, Item, Mark, Scene, draw_scene
 from datagen.records import Claim, Prompt, Sample, Segment, seed_of
 from datagen.rewards._orders import holds_order
 from datagen.rewards._relations import find_relations
@@ -26,7 +50,23 @@ from datagen.rewards._relations import find_relations
 TRUE = "true"
 """Name of the way in which a true scene is broken: not at all."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_TRIES = 30
+"""Scenes drawn until one is found in which every claim holds."""
 _Break = Callable[[Prompt, Scene, random.Random], Scene | None]
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Thing:
+    """What stands in a scene: its kind, its colour (`""` for several), its box in pixels, and whether it is whole.
+
+    None for `whole` says that it is open to dispute whether it is one thing.
+    """
+
+    kind: str
+    color: str
+    box: Box
+    whole: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +111,24 @@ def _make_case(prompt: Prompt, scene: Scene, change: str) -> Case:
 
 
 def is_true(claim: Claim, claims: Sequence[Claim], scene: Scene) -> bool | None:
-    """Say whether a claim holds in a scene; None for a relation between things of which there are too many.
+    """Say whether a claim holds in a scene; None where that is open.
 
-    A colour has to be that of every instance, as the claims of these prompts give numbers; no instance, no colour.
+    It is for a relation between things of which there are too many, and for numbers of a thing in two colours. A colour
+    has to be that of every instance, as the claims of these prompts give numbers; no instance, no colour.
     """
     if claim.kind == "text":
         return [item.word for item in scene.items if item.word] == [claim.value]
     ours = _find(scene, claim.subject)
+    unsure = any(thing.whole is None for thing in ours)
     if claim.kind == "count":
-        return len(ours) == claim.value
+        return None if unsure else len(ours) == claim.value
     if claim.kind == "attribute":
-        return bool(ours) and all(item.color == claim.value for item in ours)
+        return bool(ours) and all(thing.color == claim.value for thing in ours)
     if claim.kind == "part":
-        return sum(item.color == claim.name for item in ours) == claim.value
+        return None if unsure else sum(thing.color == claim.name for thing in ours) == claim.value
     others = _find(scene, str(claim.value))
+    if unsure or any(thing.whole is None for thing in others):
+        return None
     if claim.kind == "comparison":
         return holds_order(claim.name, len(ours), len(others))
     wanted = {each.subject: each.value for each in claims if each.kind == "count"}
@@ -92,15 +136,33 @@ def is_true(claim: Claim, claims: Sequence[Claim], scene: Scene) -> bool | None:
         return False
     if len(ours) != wanted.get(claim.subject, 1) or len(others) != wanted.get(str(claim.value), 1):
         return None
-    return all(claim.name in find_relations(_box(a), _box(b)) for a in ours for b in others)
+    return all(claim.name in find_relations(a.box, b.box) for a in ours for b in others)
 
 
-def _find(scene: Scene, kind: str) -> list[Item]:
-    return [item for item in scene.items if item.kind == kind]
+def _find(scene: Scene, kind: str) -> list[_Thing]:
+    """Return what there is of a kind; of what is rubbed out in part there is nothing, of what is cut there is."""
+    items = [_Thing(item.kind, item.color, _box(item)) for item in scene.items if item.kind == kind]
+    marks = [
+        _Thing(mark.kind, "" if mark.other else mark.color, _square(mark), None if mark.other else True)
+        for mark in scene.marks
+        if mark.kind == kind and mark.left >= 1
+    ]
+    return items + marks
 
 
-def _box(item: Item) -> tuple[int, int, int, int]:
-    return item.x1, item.y1, item.x2, item.y2
+def list_boxes(scene: Scene) -> list[tuple[str, Box]]:
+    """Return the kind (`text` for a word) and the box in pixels of all that is drawn."""
+    return [(item.kind, _box(item)) for item in scene.items] + [(mark.kind, _square(mark)) for mark in scene.marks]
+
+
+def _box(item: Item) -> Box:
+    return CELL_PX * item.x1, CELL_PX * item.y1, CELL_PX * item.x2, CELL_PX * item.y2
+
+
+def _square(mark: Mark) -> Box:
+    """Return the square of a mark with its margin, in pixels, which may reach beyond the canvas."""
+    x, y, side = mark.x_px, mark.y_px, mark.side_px
+    return x - MARGIN_PX, y - MARGIN_PX, x + side + MARGIN_PX, y + side + MARGIN_PX
 
 
 def _one_of(prompt: Prompt, kind: str, rng: random.Random) -> Claim | None:
@@ -108,9 +170,13 @@ def _one_of(prompt: Prompt, kind: str, rng: random.Random) -> Claim | None:
     return rng.choice(claims) if claims else None
 
 
+def _items(scene: Scene, kind: str) -> list[Item]:
+    return [item for item in scene.items if item.kind == kind]
+
+
 def _add_one(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     claim = _one_of(prompt, "count", rng)
-    ours = _find(scene, claim.subject) if claim else []
+    ours = _items(scene, claim.subject) if claim else []
     free = [
         (x, y)
         for y in range(GRID - 1)
@@ -125,7 +191,7 @@ def _add_one(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
 
 def _drop_one(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     claim = _one_of(prompt, "count", rng)
-    ours = _find(scene, claim.subject) if claim else []
+    ours = _items(scene, claim.subject) if claim else []
     if len(ours) < 2:
         return None
     gone = rng.choice(ours)
@@ -142,7 +208,7 @@ def _recolor(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     claim = _one_of(prompt, "attribute", rng)
     if claim is None:
         return None
-    one = rng.choice(_find(scene, claim.subject))
+    one = rng.choice(_items(scene, claim.subject))
     tone = rng.choice([name for name in COLORS if name != one.color])
     return replace(scene, items=tuple(replace(item, color=tone) if item == one else item for item in scene.items))
 
@@ -151,7 +217,7 @@ def _flip(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
     claim = _one_of(prompt, "relation", rng)
     if claim is None:
         return None
-    one, other = _find(scene, claim.subject)[0], _find(scene, str(claim.value))[0]
+    one, other = _items(scene, claim.subject)[0], _items(scene, str(claim.value))[0]
     swapped = {
         one: replace(other, kind=one.kind, color=one.color),
         other: replace(one, kind=other.kind, color=other.color),
@@ -176,9 +242,119 @@ def _turn_order(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | Non
     if claim.name in ("more than", "fewer than"):
         items = (replace(item, kind=kinds.get(item.kind, item.kind)) for item in scene.items)
         return replace(scene, items=tuple(items))
-    gone = rng.choice(_find(scene, claim.subject))
-    alone = len(_find(scene, claim.subject)) == 1
+    gone = rng.choice(_items(scene, claim.subject))
+    alone = len(_items(scene, claim.subject)) == 1
     return None if alone else replace(scene, items=tuple(item for item in scene.items if item != gone))
+
+
+def _move(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    return _place_anew(prompt, scene, rng, border=False)
+
+
+def _move_to_border(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    return _place_anew(prompt, scene, rng, border=True)
+
+
+def _place_anew(prompt: Prompt, scene: Scene, rng: random.Random, *, border: bool) -> Scene | None:
+    """Place all things anew, in other sizes, until every claim holds."""
+    if any(item.word for item in scene.items):
+        return None
+    most = 60 if len(scene.items) < 4 else 36
+    for _ in range(_TRIES):
+        marks: list[Mark] = []
+        for item in scene.items:
+            mark = place_apart(to_mark(item), marks, rng, (24, most))
+            if mark is None:
+                break
+            marks.append(push_to_border(mark, marks, rng) if border else mark)
+        moved = replace(scene, items=(), marks=tuple(marks))
+        if len(marks) == len(scene.items) and all(is_true(c, prompt.claims, moved) for c in prompt.claims):
+            return moved
+    return None
+
+
+def _claimed(prompt: Prompt, scene: Scene, rng: random.Random) -> Mark | None:
+    """Return one of the things of a kind whose number is claimed, as a mark."""
+    claim = _one_of(prompt, "count", rng)
+    ours = _items(scene, claim.subject) if claim else []
+    return to_mark(rng.choice(ours)) if ours else None
+
+
+def _add_mark(
+    prompt: Prompt,
+    scene: Scene,
+    rng: random.Random,
+    sides: tuple[int, int],
+    suits: Callable[[Mark, Mark, Sequence[Mark]], np.ndarray],
+) -> Scene | None:
+    """Add one like a claimed thing where it suits: it is given to `suits` with that thing and all the others."""
+    old = _claimed(prompt, scene, rng)
+    if old is None:
+        return None
+    others = [mark for mark in map(to_mark, scene.items) if mark != old]
+    new = place(old, rng, sides, lambda mark: suits(mark, old, others))
+    return replace(scene, marks=(new,)) if new else None
+
+
+def _is_free(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+    suits: np.ndarray = (share_on_canvas(mark) == 1) & is_apart([old, *others], mark)
+    return suits
+
+
+def _add_off_grid(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    return _add_mark(prompt, scene, rng, (24, 60), _is_free)
+
+
+def _add_small(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    return _add_mark(prompt, scene, rng, (16, 23), _is_free)
+
+
+def _add_cut(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    def is_cut(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+        share = share_on_canvas(mark)
+        suits: np.ndarray = (share >= 0.35) & (share <= 0.65) & is_apart([old, *others], mark)
+        return suits
+
+    return _add_mark(prompt, scene, rng, (24, 60), is_cut)
+
+
+def _add_touching(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    def meets(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+        suits: np.ndarray = (share_on_canvas(mark) == 1) & is_apart(others, mark) & touches(old, mark)
+        return suits
+
+    return _add_mark(prompt, scene, rng, (16, 44), meets)
+
+
+def _add_overlapping(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    def is_over(mark: Mark, old: Mark, others: Sequence[Mark]) -> np.ndarray:
+        suits: np.ndarray = (share_on_canvas(mark) == 1) & is_apart(others, mark) & overlaps(old, mark, 0.1, 1 / 3)
+        return suits
+
+    return _add_mark(prompt, scene, rng, (16, 44), is_over)
+
+
+def _change_claimed(prompt: Prompt, scene: Scene, rng: random.Random, change: Callable[[Mark], Mark]) -> Scene | None:
+    """Put a changed one in the place of a thing whose number is claimed."""
+    old = _claimed(prompt, scene, rng)
+    if old is None:
+        return None
+    items = tuple(item for item in scene.items if to_mark(item) != old)
+    return replace(scene, items=items, marks=(change(old),))
+
+
+def _halve_color(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    def change(mark: Mark) -> Mark:
+        other = rng.choice([name for name in COLORS if name != mark.color])
+        return replace(mark, other=other, turn=rng.randrange(4))
+
+    return _change_claimed(prompt, scene, rng, change)
+
+
+def _rub_out(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene | None:
+    return _change_claimed(
+        prompt, scene, rng, lambda mark: replace(mark, left=rng.uniform(0.4, 0.65), turn=rng.randrange(4))
+    )
 
 
 _BREAKS: dict[str, _Break] = {
@@ -189,6 +365,15 @@ _BREAKS: dict[str, _Break] = {
     "relation": _flip,
     "letter": _misspell,
     "order": _turn_order,
+    "moved": _move,
+    "moved to the border": _move_to_border,
+    "one more, off the grid": _add_off_grid,
+    "one more, small": _add_small,
+    "one more, cut": _add_cut,
+    "one more, touching": _add_touching,
+    "one more, overlapping": _add_overlapping,
+    "two colours": _halve_color,
+    "partly rubbed out": _rub_out,
 }
 CHANGES = (TRUE, *_BREAKS)
 """Every way in which a case is made."""

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from datagen.audit.scenes import CHANGES, Case
+from datagen.audit.scenes import CHANGES, Case, list_boxes
 from datagen.bench.judge import auc_of, expected_calibration_error
 from datagen.errors import RunError
-from datagen.pictograms import BACKGROUNDS, GRID
+from datagen.pictograms import BACKGROUNDS, CELL_PX, IMAGE_PX
 from datagen.pipeline import Run, score_by
 from datagen.rewards._verdict import says_yes
 
@@ -104,14 +104,19 @@ def rate(opinions: Sequence[Opinion]) -> Row:
 
 
 def rate_changes(opinions: Sequence[Opinion]) -> list[Row]:
-    """Return for each scorer the accuracy on true scenes and on those broken in each way, with the number of cases."""
+    """Return what each scorer says of true scenes and of those broken in each way, and how many there are.
+
+    `accuracy` is of those that it judges, `unjudged` how many it does not, `passes` the share of all that it lets pass.
+    """
     rows: list[Row] = []
     for name in dict.fromkeys(opinion.scorer for opinion in opinions):
         for change in CHANGES:
-            mine = [o for o in opinions if o.scorer == name and o.case.change == change and o.says is not None]
+            mine = [o for o in opinions if o.scorer == name and o.case.change == change]
+            judged = [o for o in mine if o.says is not None]
             if mine:
-                right = share(mine, lambda each: each.says == each.truth)
-                rows.append({"scorer": name, "scene": change, "cases": len(mine), "accuracy": right})
+                row: Row = {"scorer": name, "scene": change, "cases": len(mine), "unjudged": len(mine) - len(judged)}
+                right = share(judged, lambda each: each.says == each.truth)
+                rows.append(row | {"accuracy": right, "passes": share(mine, lambda each: each.says is True)})
     return rows
 
 
@@ -147,13 +152,17 @@ def _brightness(case: Case) -> str:
 
 
 def _size(case: Case) -> str | None:
-    sides = [item.x2 - item.x1 for item in case.scene.items if not item.word]
-    return f"{min(sides)} cells" if sides else None
+    sides = [x2 - x1 for kind, (x1, _, x2, _) in list_boxes(case.scene) if kind != "text"]
+    if not sides:
+        return None
+    cells = min(sides) / CELL_PX
+    return f"{cells:.0f} cells" if cells in (2, 3) else "below 2 cells" if cells < 2 else "another size above"
 
 
 def _place(case: Case) -> str:
-    middle = sum(item.y1 + item.y2 for item in case.scene.items) / (2 * len(case.scene.items))
-    return "upper third" if middle < GRID / 3 else "lower third" if middle > 2 * GRID / 3 else "middle third"
+    boxes = [box for _, box in list_boxes(case.scene)]
+    middle = sum(y1 + y2 for _, y1, _, y2 in boxes) / (2 * len(boxes))
+    return "upper third" if middle < IMAGE_PX / 3 else "lower third" if middle > 2 * IMAGE_PX / 3 else "middle third"
 
 
 def _letters(case: Case) -> str | None:
@@ -162,7 +171,8 @@ def _letters(case: Case) -> str | None:
 
 
 def _crowd(case: Case) -> str:
-    return f"{min(len(case.scene.items), 5)}{' or more' if len(case.scene.items) >= 5 else ''} things"
+    many = len(list_boxes(case.scene))
+    return f"{min(many, 5)}{' or more' if many >= 5 else ''} things"
 
 
 _QUALITIES: dict[str, Callable[[Case], str | None]] = {

@@ -9,15 +9,18 @@ and at no more than the 16 surest of a class.
 * strict: `include` wants exactly its count, so that a second cat beside the one that was asked for is a fault.
 
 Differences, all on purpose: things that are equally sure stay in the detector's order (there, in no order that is
-defined); strict heeds `exclude` too (there it is forgotten, which matters only where a line excludes a class that it
-does not include). The limits were chosen for Mask2Former; another detector's 0.9 means another thing.
+defined); beside something that the detector cannot name (there is no
+such thing there), too few are not known to be, nor that there are no more where their number is limited, and what
+depends on that is not judged; strict heeds `exclude` too (there it is forgotten, which matters only where a line
+excludes a class that it does not include). The limits were chosen for Mask2Former; another detector's 0.9 means another
+thing.
 Not covered: finding the things and their colours, which is the detector's; the soft reward of the same code, which
 gives a failed position 0 and then 1 as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
@@ -29,7 +32,7 @@ from datagen.rewards._relations import SQUARE, Sides, find_relations
 from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import NO_COLOR, NO_NUMBER, NO_THING, Unseen, refuse
-from datagen.rewards._verdict import list_detections
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections
 from datagen.rewards._web_colors import SAME
 from datagen.taxonomy.english import name_many
 
@@ -52,14 +55,18 @@ def judge_claims(prompt: Prompt, sample: Sample, tools: Tools, *, strict: bool) 
     if unseen := _find_unseen(line, labels, tools):
         return refuse(unseen)
     found = tools.detect(image)
-    faults = find_faults(line, found, strict=strict, sides=sides_of(sample))
+    told = list(_list_faults(line, found, strict=strict, sides=sides_of(sample)))
+    faults = [fault for fault, _ in told]
     evidence = {
         "passed": not faults,
         "faults": faults,
         "metadata": metadata,
         "detections": list_detections(found),
     }
-    return Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
+    verdict = Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
+    known: list[bool | None] = [None if mended else False for _, mended in told]
+    known += [None] if strict or line.exclude else []
+    return doubt(verdict, find_unnamed(found), known)
 
 
 def own_claims(claims: Sequence[Claim]) -> list[Claim]:
@@ -105,27 +112,32 @@ def find_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: 
 
     `sides` are those of the image, on which positions depend.
     """
+    return [fault for fault, _ in _list_faults(line, found, strict=strict, sides=sides)]
+
+
+def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: Sides) -> Iterator[tuple[str, bool]]:
+    """Yield what is wrong with an image, and whether more things than were found could mend it."""
     things = keep_sure(found, SURE_TO_COUNT if line.tag == "counting" else SURE)
     groups: list[list[Detection]] = []
-    faults = []
     for clause in line.include:
-        group, fault = things.get(clause.label, []), ""
+        group, fault, mended = things.get(clause.label, []), "", False
         counted = group[: clause.count]
         if len(counted) < clause.count or (strict and len(group) > clause.count):
             wanted = name_many(clause.count, clause.label)
             fault = f"expected {'exactly' if strict else 'at least'} {wanted}, found {len(group)}"
+            mended = len(group) < clause.count
         elif clause.color and [thing for thing in counted if thing.color != clause.color]:
             fault = _tell_colors(clause, counted)
         elif clause.position:
             relation, target = clause.position
             fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target], sides)
+            mended = not groups[target]
         groups.append([] if fault else counted)
         if fault:
-            faults.append(fault)
+            yield fault, mended
     for limit in line.exclude:
         if (number := len(things.get(limit.label, []))) >= limit.count:
-            faults.append(f"expected fewer than {name_many(limit.count, limit.label)}, found {number}")
-    return faults
+            yield f"expected fewer than {name_many(limit.count, limit.label)}, found {number}", False
 
 
 def keep_sure(found: Iterable[Detection], limit: float) -> dict[str, list[Detection]]:

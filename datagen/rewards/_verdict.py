@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from datagen.records import Detection, Score, Verdict
+from datagen.records import UNNAMED, Detection, Score, Verdict
 
 
 def passed(scores: Iterable[Score]) -> bool | None:
-    """Say whether every image score of one sample passed; None if none of them judged.
+    """Say whether every image score of one sample passed; None if none of them judged, or if one left it open.
 
     Scores of the text, those without a value, and those that do not say `passed` (a graded quality, such as
-    sharpness) have no part in it.
+    sharpness) have no part in it. One that would have passed but for something that nobody can name leaves it open.
     """
+    scores = list(scores)
     verdicts = [
         bool(score.evidence["passed"])
         for score in scores
         if score.target == "image" and score.value is not None and "passed" in score.evidence
     ]
-    return all(verdicts) if verdicts else None
+    if not all(verdicts):
+        return False
+    if not verdicts or any(score.target == "image" and is_open(score) for score in scores):
+        return None
+    return True
+
+
+def is_open(score: Score | Verdict) -> bool:
+    """Say whether a scorer left open what it judges, since it saw something that it could not name."""
+    return score.value is None and bool(score.evidence.get("unnamed"))
+
+
+def find_unnamed(things: Iterable[Detection]) -> list[list[int]]:
+    """Return the boxes of what a detector saw and could not name."""
+    return [list(thing.box) for thing in things if thing.label == UNNAMED]
+
+
+def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool | None]) -> Verdict:
+    """Return a verdict as it stands beside things without a name, whose boxes are `unnamed`.
+
+    `known` has for each claim whether it holds or not, whatever those may be, or None if it depends on them: there may
+    be more of anything, never less. A verdict has no value if a claim is open and none is known to be wrong.
+    """
+    states = list(known) if unnamed else []
+    if None not in states or False in states:
+        return verdict
+    evidence = {key: value for key, value in verdict.evidence.items() if key not in ("passed", "holds", "claims")}
+    what = "something that cannot be named" if len(unnamed) == 1 else f"{len(unnamed)} things that cannot be named"
+    return Verdict(None, f"beside {what}: {verdict.reason}", {**evidence, "unnamed": unnamed})
 
 
 def says_yes(score: Score) -> bool | None:

@@ -2,7 +2,8 @@
 
 GenEval (arXiv 2310.11513) asks as many of the thing to have the colour as are claimed. Here, if the prompt also claims
 how many there are, every instance must have the colour (an odd one is a fault, a wrong number is for `counting`);
-else one is enough. Value: the share that holds.
+else one is enough. Beside something that the detector cannot name, it is not known that every instance has the colour,
+or that there is none. Value: the share that holds.
 
 Attributes other than colour need a judge that answers questions, and a prompt that claims one is left to it whole. A
 colour that the detector has no name for (turquoise, grey) is not judged; `violet` is another name of purple.
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
-from datagen.rewards._verdict import mean_of_claims
+from datagen.rewards._verdict import doubt, find_unnamed, mean_of_claims
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"attribute"})
@@ -48,7 +49,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         for claim in claims
     }
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
-    return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    verdict = mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    known = [_know(claim, things, all_of_them=claim.subject in counted) for claim in claims]
+    return doubt(verdict, find_unnamed(things), known)
 
 
 def _judge(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
@@ -61,3 +64,9 @@ def _judge(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all
     if right == len(colors) or (right and not all_of_them):
         return True, f"{claim.subject}: {seen}, as asked"
     return False, f"expected every {claim.subject} {claim.value}, found {seen}"
+
+
+def _know(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> bool | None:
+    """Say whether a colour claim holds even if there are more of the thing; None if it depends on those."""
+    right = [thing.color == claim.value for thing in things if thing.label == claim.subject]
+    return (None if all(right) else False) if all_of_them else (True if any(right) else None)

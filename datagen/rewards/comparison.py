@@ -2,7 +2,8 @@
 
 GenAI-Bench (arXiv 2406.13743) tags such prompts "comparison" and leaves them to people; the rule here is ours: both
 kinds are counted by the detector, both must be there (a picture without moons is no answer to "more stars than
-moons"), and the numbers must compare as claimed. Value: the share of comparison claims that hold.
+moons"), and the numbers must compare as claimed. Beside something that the detector cannot name, no comparison is known
+to hold or not. Value: the share of comparison claims that hold.
 
 Not covered: how many more, sizes, and comparisons of attributes ("a redder star").
 """
@@ -15,7 +16,7 @@ from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._orders import ORDERS, holds_order, say_order
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
-from datagen.rewards._verdict import list_detections, mean_of_claims
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections, mean_of_claims
 from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
@@ -43,7 +44,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         )
     verdicts = {str(c): holds_order(c.name, found[c.subject], found[str(c.value)]) for c in claims}
     reasons = [_explain(claim, found, holds=verdicts[str(claim)]) for claim in claims]
-    return mean_of_claims(verdicts, reasons, found=found, detections=list_detections(things))
+    verdict = mean_of_claims(verdicts, reasons, found=found, detections=list_detections(things))
+    return doubt(verdict, find_unnamed(things), [None] * len(claims))
 
 
 def _explain(claim: Claim, found: Mapping[str, int], *, holds: bool) -> str:

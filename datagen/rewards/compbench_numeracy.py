@@ -3,7 +3,8 @@
 Source: UniDet evaluation of T2I-CompBench++ (arXiv 2307.06350; `UniDet_eval/numeracy_eval.py` of
 github.com/Karine-Huang/T2I-CompBench at 1b70949, MIT). Two boxes of one class are one thing if more than 0.9 of their
 union, or of either, is shared; the surer stays. Value: the mean over the count claims of 0.5 if there is any, and 0.5
-more if there are exactly as many as claimed.
+more if there are exactly as many as claimed. Beside something that the detector cannot name a number
+is known to be too large at most, else there is no value.
 
 Boxes are measured in pixels of the image, the last column and row counted, as there. Differences: names must be equal
 (there, a name that is part of a longer one counts, a `car` in a `carrot`); a claim of none, which the benchmark does
@@ -20,7 +21,7 @@ from datagen.rewards._relations import SQUARE, Box, Sides, to_pixels
 from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
-from datagen.rewards._verdict import list_detections
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections
 from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
@@ -46,7 +47,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         f"expected {name_many(int(claim.value), claim.subject)}, found {counts[claim.subject]}" for claim in claims
     ]
     evidence = {"holds": min(scores.values()) == 1, "claims": scores, "found": counts}
-    return Verdict(fmean(scores.values()), "; ".join(reasons), {**evidence, "detections": list_detections(found)})
+    verdict = Verdict(fmean(scores.values()), "; ".join(reasons), {**evidence, "detections": list_detections(found)})
+    known = [None if counts[claim.subject] <= int(claim.value) else False for claim in claims]
+    return doubt(verdict, find_unnamed(found), known)
 
 
 def _judge(wanted: int, found: int) -> float:

@@ -1,17 +1,18 @@
 """Counts the claimed things in the image, all of a kind or those in one colour: exactly as many, no fewer, no more.
 
 GenEval (arXiv 2310.11513) asks for at least n and forbids n + 1, which together is equality. Things that nobody
-claimed are no fault there and none here; the evidence lists them. A claim of 0 asks that there is none. A `part` claim
+claimed are no fault there and none here; the evidence lists them. Beside something that the detector cannot name
+a number is known to be too large at most. A claim of 0 asks that there is none. A `part` claim
 counts the things of a kind that have its colour; a thing whose colour has no name is of no colour. Value: the share
 of count and part claims that hold.
 """
 
 from __future__ import annotations
 
-from datagen.records import Claim, Modality, Prompt, Sample, Verdict
+from datagen.records import UNNAMED, Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
-from datagen.rewards._verdict import list_detections, mean_of_claims
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections, mean_of_claims
 from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
@@ -36,9 +37,11 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     ]
     verdicts = {str(claim): n == claim.value for claim, n in zip(claims, seen, strict=True)}
     counts = {claim.subject: labels.count(claim.subject) for claim in claims}
-    extras = {label: labels.count(label) for label in sorted({*labels} - counts.keys())}
+    extras = {label: labels.count(label) for label in sorted({*labels} - counts.keys() - {UNNAMED})}
     reasons = [_explain(claim, n) for claim, n in zip(claims, seen, strict=True)]
-    return mean_of_claims(verdicts, reasons, found=counts, extras=extras, detections=list_detections(things))
+    verdict = mean_of_claims(verdicts, reasons, found=counts, extras=extras, detections=list_detections(things))
+    known = [None if n <= int(claim.value) else False for claim, n in zip(claims, seen, strict=True)]
+    return doubt(verdict, find_unnamed(things), known)
 
 
 def _explain(claim: Claim, found: int) -> str:

@@ -3,7 +3,8 @@
 One statement for each thing the text names (as many as it says, or at least one) and one for each colour it gives a
 thing (one of that thing has it). Value: the share of statements that hold. The claims of the prompt have no say: a
 thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
-last image. Boxes of a layout are the matter of `plan_image`.
+last image. Beside something that the detector cannot name, a number is known to be too large at most, and what is
+missing is not known to be. Boxes of a layout are the matter of `plan_image`.
 
 Things and colours that the detector has no name for make no statement; they stand in the evidence under `unseen`, and
 the value is that of the rest. Not covered: relations, written words, materials; with a detector that can name anything,
@@ -12,12 +13,12 @@ only things that the claims or the detections name are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.rewards._prose import Facts, find_prose, read_facts
 from datagen.rewards._tools import Tools
-from datagen.rewards._verdict import list_detections
+from datagen.rewards._verdict import doubt, find_unnamed, list_detections
 
 TARGET: Modality = "text"
 JUDGES: frozenset[str] = frozenset()
@@ -31,7 +32,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if sample.image is None:
         return Verdict(None, "the sample has no image")
     found = tools.detect(sample.image)
-    facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found})
+    facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found if thing.label})
     unknown = tools.find_unknown(set(facts.numbers))
     colors = {color for (_, name), values in facts.attributes.items() if name == "color" for color in values}
     unseen = [*unknown, *tools.find_unnamed(colors)]
@@ -46,7 +47,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if unseen:
         reason += f"; the detector has no name for {', '.join(unseen)}"
         evidence["unseen"] = unseen
-    return Verdict(sum(statements.values()) / len(statements), reason, evidence)
+    verdict = Verdict(sum(statements.values()) / len(statements), reason, evidence)
+    return doubt(verdict, find_unnamed(found), _know(facts, found, statements.values()))
 
 
 def _check(
@@ -63,3 +65,14 @@ def _check(
             for color in sorted(values):
                 if (named := tools.name_color(color)) is not None:
                     yield f"{color} {thing}", (thing, named) in seen
+
+
+def _know(facts: Facts, found: Sequence[Detection], holds: Iterable[bool]) -> Iterator[bool | None]:
+    """Yield what is known of the statements if there may be more of anything: too many is wrong, what is seen is there.
+
+    A number that is right may be too small after all, and so it is open as what is missing.
+    """
+    labels = [thing.label for thing in found]
+    exact = any(facts.numbers.values())
+    yield from (None if exact or not one else True for one in holds)
+    yield from (False for thing, numbers in facts.numbers.items() if numbers and labels.count(thing) > max(numbers))

@@ -91,7 +91,7 @@ def _pick_together(gains: Sequence[Sequence[float]]) -> list[int | None]:
 
 def _name_unplanned(pairs: Sequence[tuple[Planned, Detection | None]], found: Sequence[Detection]) -> list[str]:
     used = {id(match) for _, match in pairs if match is not None}
-    return [f"{thing.color} {thing.label}".strip() for thing in found if id(thing) not in used]
+    return [f"{thing.color} {thing.label}".strip() or "something" for thing in found if id(thing) not in used]
 
 
 def _explain(pairs: Sequence[tuple[Planned, Detection | None]], overlaps: Sequence[float]) -> str:

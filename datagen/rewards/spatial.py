@@ -2,7 +2,8 @@
 
 GenEval (arXiv 2310.11513) compares every instance of the one with every instance of the other, as many of each as are
 claimed, the most confident first, and all pairs must hold. A thing that is missing fails the claim once: a failed
-position is 0 and stays 0 (one public soft version adds 1 to it afterwards). Value: the share of claims that hold.
+position is 0 and stays 0 (one public soft version adds 1 to it afterwards). What is missing beside something that the
+detector cannot name leaves it open. Value: the share of claims that hold.
 
 A relation beyond the four (`next to`) is not judged, and a prompt that claims one is left whole to a judge that answers
 questions.
@@ -18,7 +19,7 @@ from datagen.rewards._relations import RELATIONS, Sides, find_relations
 from datagen.rewards._sides import sides_of
 from datagen.rewards._tools import Tools
 from datagen.rewards._unseen import find_unseen, refuse
-from datagen.rewards._verdict import mean_of_claims
+from datagen.rewards._verdict import doubt, find_unnamed, mean_of_claims
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"relation"})
@@ -46,7 +47,10 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     sides = sides_of(sample)
     answers = {str(claim): _judge(claim, things, wanted, sides) for claim in claims}
     verdicts = {claim: holds for claim, (holds, _) in answers.items()}
-    return mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    verdict = mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    labels = {thing.label for thing in things}
+    known = [verdicts[str(c)] if {c.subject, str(c.value)} <= labels else None for c in claims]
+    return doubt(verdict, find_unnamed(things), known)
 
 
 def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], sides: Sides) -> tuple[bool, str]:

@@ -64,13 +64,13 @@ def lm(
 def detector(
     out: OutOption,
     codec: Annotated[Path | None, typer.Option(help="Folder with the image tokenizer [the shipped one].")] = None,
-    steps: int = 800,
+    steps: int = 1600,
     batch: int = 32,
     seed: int = 0,
     init: Annotated[Path | None, typer.Option(help="File of weights to start from.")] = None,
     save_every: int = 100,
 ) -> None:
-    """Train the learned detector on true scenes and pieces of them."""
+    """Train the learned detector on things in cells and anywhere, whole and broken."""
     from datagen.backends.embedded.backend import SHIPPED
     from datagen.training.detector import train_detector
 

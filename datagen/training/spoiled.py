@@ -1,12 +1,14 @@
-"""What the learned detector is shown: true scenes, pieces of them, impostors, and pictures of nothing, all spoiled.
+"""What the learned detector is shown: things in cells and anywhere, whole and broken, impostors and noise, all spoiled.
 
-A picture is a true scene in which, more often than not, rectangles of cells come from another one, as when a model
-draws the wrong tokens. A thing is there if the picture still shows it: if what has changed in its box is less than
-`WHOLE` of its own ink (both as sums of absolute differences of pixels). From `BROKEN` on it is not there; what lies
-between is open to dispute and taught as neither. Then whole pictures are spoiled: some pass through the image
-tokenizer, which redraws each cell from its token, and all get blur, noise, other brightness and stains.
+Half of the pictures are true scenes in which, more often than not, rectangles of cells come from another one, as when a
+model draws the wrong tokens; some pass through the image tokenizer, which redraws each cell from its token. The others
+hold things of `SIDES_PX` anywhere, also over each other and over the border, some partly rubbed out or in two colours,
+and blots among them. Then whole pictures get blur, noise, other brightness and stains, and are cut into parts as the
+detector cuts them.
 
-Not covered: things that stand off the grid of cells; two colours in one thing.
+Each pixel of ink belongs to the last thing that was drawn there. A part is a thing if `WHOLE` of the thing's ink is in
+it and `PURE` of the part's ink is the thing's; it has no name if less than `BROKEN` or `IMPURE` is. What lies between
+is open to dispute and not taught.
 """
 
 from __future__ import annotations
@@ -22,57 +24,139 @@ from torch import Tensor, nn
 
 from datagen.backends.embedded.codec import ImageCodec
 from datagen.backends.embedded.world import lay_out, random_scene
-from datagen.pictograms import BACKGROUNDS, CELL_PX, COLORS, GRID, IMAGE_PX, SHAPES, Scene, draw_scene
+from datagen.pictograms import (
+    BACKGROUNDS,
+    CELL_PX,
+    COLORS,
+    GRID,
+    IMAGE_PX,
+    MARGIN_PX,
+    SHAPES,
+    Item,
+    Mark,
+    Scene,
+    draw_scene,
+    letter_mask,
+    mark_mask,
+    shape_mask,
+)
 from datagen.records import Claim
-from datagen.rewards.detectors._cells import STARTS, TONES, Start
+from datagen.rewards.detectors._parts import MIXED, NAMES, SOMETHING, TONES, Part, cut_parts, stack
 
-WHOLE, BROKEN = 0.1, 0.3
-"""Change of a thing, relative to its ink, below which it is there and from which it is not."""
+WHOLE, BROKEN = 0.9, 0.7
+"""Share of a thing's ink that is seen, from which on it is there, and below which it is not."""
+PURE, IMPURE = 0.97, 0.93
+"""Share of a part's ink that is one thing's, from which on it is that thing, and below which it is not."""
+SIDES_PX = (14, 64)
+"""Sides of things that stand anywhere, their margins not included."""
 IGNORED = -100
-"""Label of a cell that takes no part in the loss."""
-_FOREIGN = 0.06
-"""Share of pictures with no thing of this world in them."""
+"""Label that takes no part in the loss."""
+_LEAST_INK = 0.4
+"""Share of a part's pixels that must have been drawn; else it is a stain."""
+_ANYWHERE = 0.5
+"""Share of pictures whose things do not stand in cells."""
+_FOREIGN = 0.04
+"""Share of the others with no thing of this world in them."""
 _SPLICED = 0.6
-"""Share of pictures in which cells come from another one."""
-_REDRAWN = 0.3
-"""Share of pictures that pass through the image tokenizer."""
-_NUMBERS = {start: number for number, start in enumerate(STARTS)}
+"""Share of the pictures of cells in which cells come from another one."""
+_REDRAWN = 0.5
+"""Share of the pictures of cells that pass through the image tokenizer."""
+_NUMBERS = {name: number for number, name in enumerate(NAMES)}
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """A thing or a letter where it begins: its class, its colour, its first cell."""
+class Piece:
+    """A thing or a letter, or a blot: its name, its colour, its box in pixels, how many pixels of ink it had."""
 
-    start: Start
+    name: str
     color: str
-    x: int
-    y: int
+    box: Box
+    ink: int
 
 
-def make_batch(seed: int, step: int, size: int, codec: ImageCodec) -> tuple[Tensor, Tensor, Tensor]:
-    """Return batch number `step`: pictures (size, 96, 96, 3) in [-1, 1], starts and tones (size, 36) int64.
+@dataclass(slots=True)
+class Drawn:
+    """A picture (96, 96, 3) float32, the number of the piece that owns each pixel, or -1, (96, 96), and the pieces."""
 
-    A pure function of its arguments. Tones are known where something starts, else `IGNORED`.
+    picture: np.ndarray
+    owners: np.ndarray
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Parts as the network is given them, and of each part (B,): its name, its tone, and its box (B, 4).
+
+    Names and tones are int64, and tones `IGNORED` where there is no name; boxes, in the net's units, are NaN there.
     """
+
+    pixels: Tensor
+    extras: Tensor
+    names: Tensor
+    tones: Tensor
+    boxes: Tensor
+
+
+def make_batch(seed: int, step: int, size: int, codec: ImageCodec) -> Batch:
+    """Return the parts of the `size` pictures of batch number `step`: a pure function of its arguments."""
     rng, noise = random.Random(f"{seed}/{step}"), np.random.default_rng([seed, step])
-    # Neighbours in this order mostly share a background, and each is spliced with its neighbour.
-    scenes = sorted((_draw_scene(rng) for _ in range(size)), key=lambda scene: scene.background)
-    pictures = np.stack([_draw(scene, rng) for scene in scenes])
-    others = np.roll(pictures, 1, axis=0)
-    mixed = np.where(_choose_cells(size, rng), others, pictures)
-    starts = np.zeros((size, GRID, GRID), np.int64)
-    tones = np.full((size, GRID, GRID), IGNORED, np.int64)
-    for shift, own in ((0, pictures), (1, others)):
-        changed = _sum_cells(np.abs(mixed - own))
-        plain = np.stack([BACKGROUNDS[scene.background] for scene in scenes]).astype(np.float32)
-        ink = _sum_cells(np.abs(own - np.roll(plain, shift, axis=0)[:, None, None]))
-        for k in range(size):
-            _label(_pieces(scenes[k - shift]), changed[k], ink[k], starts[k], tones[k])
-    spoiled = _spoil(_redraw(torch.from_numpy(mixed), codec, rng), noise)
-    return spoiled, torch.from_numpy(starts).flatten(1), torch.from_numpy(tones).flatten(1)
+    anywhere = round(size * _ANYWHERE)
+    in_cells = _splice([_draw_in_cells(rng) for _ in range(size - anywhere)], rng)
+    _redraw(in_cells, codec, rng)
+    drawn = in_cells + [_draw_anywhere(rng) for _ in range(anywhere)]
+    pictures = _spoil(torch.from_numpy(np.stack([one.picture for one in drawn])), noise).numpy()
+    taught = [
+        (part, what)
+        for one, picture in zip(drawn, pictures, strict=True)
+        for part in cut_parts(picture)
+        if (what := label(part, one.owners, one.pieces)) is not None
+    ]
+    pixels, extras = stack([part for part, _ in taught])
+    names, tones, boxes = zip(*(what for _, what in taught), strict=True)
+    return Batch(pixels, extras, torch.tensor(names), torch.tensor(tones), torch.tensor(boxes, dtype=torch.float32))
 
 
-def _draw_scene(rng: random.Random) -> Scene:
+def label(part: Part, owners: np.ndarray, pieces: Sequence[Piece]) -> tuple[int, int, Box] | None:
+    """Return the numbers of name and tone and the box of a part of a picture made of pieces; None if they are open."""
+    nameless = _NUMBERS[SOMETHING], IGNORED, (float("nan"),) * 4
+    own = owners[part.place][part.inside]
+    inked = own[own >= 0]
+    if len(inked) < _LEAST_INK * len(own):
+        return nameless
+    amounts = np.bincount(inked)
+    number = int(amounts.argmax())
+    piece, whole, pure = pieces[number], amounts[number] / pieces[number].ink, amounts[number] / len(inked)
+    if piece.name == SOMETHING or whole < BROKEN or pure < IMPURE:
+        return nameless
+    if whole < WHOLE or pure < PURE:
+        return None
+    x, y, side = part.square
+    x1, y1, x2, y2 = piece.box
+    box = ((x1 - x) / side, (y1 - y) / side, (x2 - x) / side, (y2 - y) / side)
+    return _NUMBERS[piece.name], TONES.index(piece.color), box
+
+
+def own_scene(scene: Scene) -> Drawn:
+    """Return a scene drawn, with its things, letters and marks as pieces, in the order in which they are drawn."""
+    owners = np.full((IMAGE_PX, IMAGE_PX), -1)
+    pieces: list[Piece] = []
+    for name, color, box, mask in _list_masks(scene):
+        _own(owners, mask, int(box[0]), int(box[1]), len(pieces))
+        pieces.append(Piece(name, color, box, int((mask >= 0.5).sum())))
+    for mark in scene.marks:
+        _own(owners, mark_mask(mark), mark.x_px, mark.y_px, len(pieces))
+        pieces.append(_make_piece(mark))
+    return Drawn(draw_scene(scene).astype(np.float32), owners, pieces)
+
+
+def _draw_in_cells(rng: random.Random) -> Drawn:
+    scene = _lay_out(rng)
+    drawn = own_scene(scene)
+    return drawn if scene.items else _draw_foreign(drawn.picture, rng)
+
+
+def _lay_out(rng: random.Random) -> Scene:
     """Return a crowded scene, one as prompts ask for, or one with nothing in it."""
     if rng.random() < _FOREIGN:
         return Scene(rng.choice(list(BACKGROUNDS)), ())
@@ -85,88 +169,146 @@ def _draw_scene(rng: random.Random) -> Scene:
     return lay_out([Claim("count", kind, "", rng.randint(1, 6 // len(kinds) - 1)) for kind in kinds], rng)
 
 
-def _draw(scene: Scene, rng: random.Random) -> np.ndarray:
-    """Return the picture (96, 96, 3) float32, 0..255; a scene of nothing may get blots, or be mere noise."""
-    if scene.items:
-        return draw_scene(scene).astype(np.float32)
-    picture = Image.fromarray(draw_scene(scene))
-    kind = rng.random()
-    if kind < 0.1:
-        cells = np.random.default_rng(rng.getrandbits(32)).uniform(0, 255, (GRID, GRID, 3)).astype(np.float32)
-        return cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1)
-    if kind < 0.2:
-        return np.random.default_rng(rng.getrandbits(32)).uniform(0, 255, (IMAGE_PX, IMAGE_PX, 3)).astype(np.float32)
-    for _ in range(rng.choice((0, 1, 2, 3, 4))):
-        _blot(ImageDraw.Draw(picture), rng)
-    return np.asarray(picture, np.float32)
-
-
-def _blot(draw: ImageDraw.ImageDraw, rng: random.Random) -> None:
-    """Draw an ellipse, a rectangle (either may be hollow) or a polygon of random corners, in one of the ten colours."""
-    side = rng.randint(14, 46)
-    x, y = rng.randint(0, IMAGE_PX - side), rng.randint(0, IMAGE_PX - side)
-    tone = rng.choice(list(COLORS.values()))
-    corners = [(x + rng.randint(0, side), y + rng.randint(0, side)) for _ in range(rng.randint(3, 7))]
-    box = (x, y, x + side, y + rng.randint(6, side))
-    hollow = {"fill": None, "outline": tone, "width": rng.randint(3, 8)} if rng.random() < 0.3 else {"fill": tone}
-    shape = rng.choice(("ellipse", "rectangle", "polygon"))
-    if shape == "polygon":
-        draw.polygon(corners, fill=tone)
-    else:
-        getattr(draw, shape)(box, **hollow)
-
-
-def _choose_cells(size: int, rng: random.Random) -> np.ndarray:
-    """Return which pixels (size, 96, 96, 1) bool come from the other picture: up to three rectangles of cells."""
-    cells = np.zeros((size, GRID, GRID), bool)
-    for chosen in cells:
-        for _ in range(rng.randint(1, 3) if rng.random() < _SPLICED else 0):
-            width, height = rng.randint(1, 3), rng.randint(1, 3)
-            x, y = rng.randint(0, GRID - width), rng.randint(0, GRID - height)
-            chosen[y : y + height, x : x + width] = True
-    return cells.repeat(CELL_PX, 1).repeat(CELL_PX, 2)[..., None]
-
-
-def _sum_cells(pictures: np.ndarray) -> np.ndarray:
-    """Sum the values of each cell: (B, 96, 96, 3) to (B, GRID, GRID)."""
-    sums: np.ndarray = pictures.reshape(-1, GRID, CELL_PX, GRID, CELL_PX * 3).sum((2, 4))
-    return sums
-
-
-def _pieces(scene: Scene) -> Iterator[_Piece]:
+def _list_masks(scene: Scene) -> Iterator[tuple[str, str, Box, np.ndarray]]:
+    """Yield name, colour, box in pixels and mask of the box of each thing and letter in cells."""
     for item in scene.items:
         if not item.word:
-            yield _Piece((item.kind, item.x2 - item.x1, item.y2 - item.y1), item.color, item.x1, item.y1)
+            side = CELL_PX * (item.x2 - item.x1)
+            mask = np.pad(shape_mask(item.kind, side - 2 * MARGIN_PX), MARGIN_PX)
+            yield item.kind, item.color, _corners(item, 0, side), mask
         for k, letter in enumerate(item.word):
-            yield _Piece((letter, 1, 2), item.color, item.x1 + k, item.y1)
+            yield letter, item.color, _corners(item, k * CELL_PX, CELL_PX), letter_mask(letter)
 
 
-def _label(
-    pieces: Iterator[_Piece], changed: np.ndarray, ink: np.ndarray, starts: np.ndarray, tones: np.ndarray
-) -> None:
-    """Write into (GRID, GRID) labels what of a scene is there; `changed` and `ink` are sums of each cell."""
-    for piece in pieces:
-        _, width, height = piece.start
-        box = slice(piece.y, piece.y + height), slice(piece.x, piece.x + width)
-        change = changed[box].sum() / ink[box].sum()
-        if change < WHOLE:
-            starts[piece.y, piece.x], tones[piece.y, piece.x] = _NUMBERS[piece.start], TONES.index(piece.color)
-        elif change < BROKEN and tones[piece.y, piece.x] == IGNORED:
-            starts[piece.y, piece.x] = IGNORED
+def _corners(item: Item, shift: int, width: int) -> Box:
+    x = CELL_PX * item.x1 + shift
+    return x, CELL_PX * item.y1, x + width, CELL_PX * item.y2
 
 
-def _redraw(pictures: Tensor, codec: ImageCodec, rng: random.Random) -> Tensor:
-    """Pass a share of the pictures (B, 96, 96, 3), 0..255, through the image tokenizer."""
-    chosen = [k for k in range(len(pictures)) if rng.random() < _REDRAWN]
-    if not chosen:
-        return pictures
-    with torch.no_grad():
-        pictures[chosen] = codec.decode(codec.encode(pictures[chosen] / 127.5 - 1)).float()
-    return pictures
+def _own(owners: np.ndarray, mask: np.ndarray, x: int, y: int, number: int) -> None:
+    """Write a number where a mask, whose corner is at (x, y), has ink, as far as it lies on the canvas."""
+    top, left, bottom, right = max(0, y), max(0, x), min(IMAGE_PX, y + len(mask)), min(IMAGE_PX, x + mask.shape[1])
+    if top < bottom and left < right:
+        owners[top:bottom, left:right][mask[top - y : bottom - y, left - x : right - x] >= 0.5] = number
+
+
+def _draw_foreign(picture: np.ndarray, rng: random.Random) -> Drawn:
+    """Return cells of random colours, noise, or an empty picture with up to four blots."""
+    kind = rng.random()
+    noise = np.random.default_rng(rng.getrandbits(32))
+    everywhere = np.zeros((IMAGE_PX, IMAGE_PX), int)
+    if kind < 0.1:
+        cells = noise.uniform(0, 255, (GRID, GRID, 3)).astype(np.float32)
+        return Drawn(cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1), everywhere, [_make_blot(everywhere)])
+    if kind < 0.2:
+        values = noise.uniform(0, 255, (IMAGE_PX, IMAGE_PX, 3)).astype(np.float32)
+        return Drawn(values, everywhere, [_make_blot(everywhere)])
+    drawn = Drawn(picture, np.full((IMAGE_PX, IMAGE_PX), -1), [])
+    for _ in range(rng.choice((0, 1, 2, 3, 4))):
+        _blot(drawn, rng)
+    return drawn
+
+
+def _make_blot(mask: np.ndarray) -> Piece:
+    return Piece(SOMETHING, MIXED, (0, 0, 0, 0), max(1, int((mask >= 0).sum())))
+
+
+def _blot(drawn: Drawn, rng: random.Random) -> None:
+    """Draw an ellipse, a rectangle (either may be hollow) or a polygon of random corners, in one of the ten colours."""
+    side = rng.randint(12, 46)
+    x, y = rng.randint(-side // 3, IMAGE_PX - side), rng.randint(-side // 3, IMAGE_PX - side)
+    corners = [(x + rng.randint(0, side), y + rng.randint(0, side)) for _ in range(rng.randint(3, 7))]
+    box = (x, y, x + side, y + rng.randint(6, side))
+    hollow = {"fill": 0, "outline": 255, "width": rng.randint(3, 8)} if rng.random() < 0.3 else {"fill": 255}
+    sheet = Image.new("L", (IMAGE_PX, IMAGE_PX), 0)
+    shape = rng.choice(("ellipse", "rectangle", "polygon"))
+    if shape == "polygon":
+        ImageDraw.Draw(sheet).polygon(corners, fill=255)
+    else:
+        getattr(ImageDraw.Draw(sheet), shape)(box, **hollow)
+    mask = np.asarray(sheet) > 0
+    drawn.picture[mask] = COLORS[rng.choice(list(COLORS))]
+    drawn.owners[mask] = len(drawn.pieces)
+    drawn.pieces.append(_make_blot(np.where(mask, 0, -1)))
+
+
+def _splice(scenes: Sequence[Drawn], rng: random.Random) -> list[Drawn]:
+    """Put rectangles of cells of each picture's neighbour into most of them; neighbours mostly share a background."""
+    ordered = sorted(scenes, key=lambda one: one.picture[0, 0].tolist())
+    mixed = []
+    for k, own in enumerate(ordered):
+        other = ordered[k - 1]
+        chosen = choose_cells(rng)
+        shifted = np.where(other.owners >= 0, other.owners + len(own.pieces), -1)
+        picture = np.where(chosen[..., None], other.picture, own.picture)
+        mixed.append(Drawn(picture, np.where(chosen, shifted, own.owners), own.pieces + other.pieces))
+    return mixed
+
+
+def choose_cells(rng: random.Random) -> np.ndarray:
+    """Return which pixels (96, 96) bool come from the other picture: up to three rectangles of cells, or none."""
+    chosen = np.zeros((GRID, GRID), bool)
+    for _ in range(rng.randint(1, 3) if rng.random() < _SPLICED else 0):
+        width, height = rng.randint(1, 3), rng.randint(1, 3)
+        x, y = rng.randint(0, GRID - width), rng.randint(0, GRID - height)
+        chosen[y : y + height, x : x + width] = True
+    return chosen.repeat(CELL_PX, 0).repeat(CELL_PX, 1)
+
+
+def _draw_anywhere(rng: random.Random) -> Drawn:
+    """Return a picture of up to six marks and up to two blots anywhere; some touch, overlap or leave it."""
+    background = rng.choice(list(BACKGROUNDS))
+    kinds = rng.sample(list(SHAPES), rng.choice((1, 2, 12)))
+    most = rng.choice((26, 34, 64))
+    marks: list[Mark] = []
+    for _ in range(rng.randint(1, 6)):
+        mark = _draw_mark(rng, rng.choice(kinds), most)
+        if rng.random() < 0.25 or all(_stand_apart(mark, other) for other in marks):
+            marks.append(mark)
+    drawn = own_scene(Scene(background, (), tuple(marks)))
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        _blot(drawn, rng)
+    return drawn
+
+
+def _draw_mark(rng: random.Random, kind: str, most: int) -> Mark:
+    side = rng.randint(SIDES_PX[0], most)
+    low, high = (-side // 2, IMAGE_PX - side // 2) if rng.random() < 0.2 else (-3, IMAGE_PX - side + 3)
+    x, y = rng.randint(low, high), rng.randint(low, high)
+    left = rng.uniform(0.3, 0.85) if rng.random() < 0.15 else 1.0
+    color = rng.choice(list(COLORS))
+    other = rng.choice([name for name in COLORS if name != color]) if rng.random() < 0.2 else ""
+    return Mark(kind, color, x, y, side, left, other, rng.randrange(4))
+
+
+def _stand_apart(mark: Mark, other: Mark) -> bool:
+    return (
+        mark.x_px >= other.x_px + other.side_px
+        or other.x_px >= mark.x_px + mark.side_px
+        or mark.y_px >= other.y_px + other.side_px
+        or other.y_px >= mark.y_px + mark.side_px
+    )
+
+
+def _make_piece(mark: Mark) -> Piece:
+    x, y, side = mark.x_px, mark.y_px, mark.side_px
+    box = (x - MARGIN_PX, y - MARGIN_PX, x + side + MARGIN_PX, y + side + MARGIN_PX)
+    return Piece(mark.kind, MIXED if mark.other else mark.color, box, int((shape_mask(mark.kind, side) >= 0.5).sum()))
+
+
+def _redraw(drawn: Sequence[Drawn], codec: ImageCodec, rng: random.Random) -> None:
+    """Pass a share of the pictures through the image tokenizer."""
+    chosen = [one for one in drawn if rng.random() < _REDRAWN]
+    if chosen:
+        pictures = torch.from_numpy(np.stack([one.picture for one in chosen])) / 127.5 - 1
+        with torch.no_grad():
+            redrawn = codec.decode(codec.encode(pictures)).float().numpy()
+        for one, picture in zip(chosen, redrawn, strict=True):
+            one.picture = picture
 
 
 def _spoil(pictures: Tensor, noise: np.random.Generator) -> Tensor:
-    """Blur, shift, stain, tint and dust pictures (B, 96, 96, 3), 0..255, each in its own measure; to [-1, 1]."""
+    """Blur, stain, tint and dust pictures (B, 96, 96, 3), 0..255, each in its own measure."""
     size = len(pictures)
 
     def draw(low: float, high: float, shape: Sequence[int] = (1, 1, 1)) -> Tensor:
@@ -174,11 +316,11 @@ def _spoil(pictures: Tensor, noise: np.random.Generator) -> Tensor:
 
     dust = torch.from_numpy(noise.standard_normal(pictures.shape, np.float32))
     pictures = pictures + draw(0, 1) * (_blur(pictures) - pictures)
-    across, down = noise.integers(-1, 2, 2).tolist()
-    pictures = pictures.roll((down, across), (1, 2))
     stains = draw(-15, 15, (GRID, GRID, 3)).repeat_interleave(CELL_PX, 1).repeat_interleave(CELL_PX, 2)
-    pictures = pictures * draw(0.9, 1.1) + draw(-15, 15, (1, 1, 3)) + draw(0, 1) * stains + draw(0, 14) * dust
-    return pictures.round().clamp(0, 255) / 127.5 - 1
+    strength = draw(0, 1) * (draw(0, 1) < 0.7)
+    pictures = pictures * (1 + draw(-0.1, 0.1) * strength) + strength * (draw(-15, 15, (1, 1, 3)) + draw(0, 1) * stains)
+    pictures = pictures + strength * draw(0, 14) * dust
+    return pictures.round().clamp(0, 255)
 
 
 def _blur(pictures: Tensor) -> Tensor:

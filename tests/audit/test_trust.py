@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, name: str, score: Any) -> str:
 
 def audit(*rewards: str) -> dict[str, list[dict[str, Any]]]:
     recipe = make_recipe({"taxonomy": ["counting"], "lexicon": "pictograms", "rewards": list(rewards), "name": "a"})
-    return audit_scenes(recipe, per_skill=12, seed=5)
+    return audit_scenes(recipe, per_skill=4, seed=5)
 
 
 def test_a_scorer_that_always_passes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +136,16 @@ def test_prompts_that_the_world_cannot_draw_are_refused() -> None:
 
 
 def test_the_command_prints_every_table_and_writes_them(tmp_path: Path) -> None:
-    words = ("audit", "quickstart", "--set", "rewards=[counting, attribute]", "--prompts", 2)
+    words = ("audit", "quickstart", "--set", "rewards=[counting, attribute]", "--prompts", 1)
     done = run_cli(*words, "--json", tmp_path / "a.json")
     assert done.returncode == 0, done.stderr
     assert all(title in done.stdout for title in ("scorers", "scenes", "bias"))
-    assert (tmp_path / "a.json").exists()
+    tables = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    broken = {row["scene"]: row for row in tables["judges by scene"]}
+    extras = ("small", "cut", "touching", "overlapping", "off the grid")
+    for change in (*(f"one more, {how}" for how in extras), "two colours", "partly rubbed out"):
+        assert broken[change]["pictograms passes"] == broken[change]["learned passes"] == 0, broken[change]
+    for change in ("true", "moved", "moved to the border"):
+        assert broken[change]["pictograms"] == broken[change]["learned"] == 1, broken[change]
+    counted = {row["scene"]: row for row in tables["scenes"] if row["scorer"] == "counting"}
+    assert counted["one more, cut"]["passes"] == 0 < counted["one more, cut"]["unjudged"]

@@ -3,15 +3,18 @@
     detector: learned
 
 A second judge beside `pictograms`, with which it shares nothing but the names: no masks, no ink, no tone of the
-background, only weights trained on pixels of true scenes (`python -m datagen.training detector`). The network says of
-each cell of the canvas what begins there and in which colour; what it is at least half sure of is a detection, the
-surest first, none over another. Letters side by side become one detection labelled `text` with the box of the word, as
-the geometric detector has it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where
-they differ: docs/audit.md.
+background, no similarity, no search. What differs from the commonest colour and hangs together is cut out and shown to
+a network, which learned on pixels what is whole (`python -m datagen.training detector`) and says its name, its colour
+and its box. Letters side by side become one detection labelled `text` with the box of the word, as the geometric
+detector has it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where they differ:
+docs/audit.md.
 
-Not covered: things that do not stand on the grid of cells, where every true scene and every image token has them; what
-the geometric detector does not cover either. It was shown few shapes of other worlds: a plain disc or square may be
-taken for a thing, as the geometric detector never does. A picture of another size is resized to the canvas first.
+What the network is not sure of, or says has no name, is a detection without a label, from `SOMETHING_PX` pixels on:
+parts of things, several in each other's ink, foreign shapes.
+
+Not covered: what the geometric detector does not cover either, and things that touch, which have no name here. It was
+shown few shapes of other worlds: a plain disc or square may be taken for a thing, as the geometric detector seldom
+does. A picture of another size is resized to the canvas first.
 """
 
 from __future__ import annotations
@@ -24,29 +27,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import BackendError, ConfigError
-from datagen.pictograms import COLORS, GRID, IMAGE_PX, SHAPES
-from datagen.records import Detection
+from datagen.pictograms import COLORS, IMAGE_PX, SHAPES
+from datagen.records import UNNAMED, Detection
 from datagen.rewards._images import read_image
 from datagen.rewards._tools import Sight, sight_of
 
 if TYPE_CHECKING:
-    from datagen.rewards.detectors._cells import CellNet
+    import numpy as np
+
+    from datagen.rewards.detectors._parts import Part, PartNet
 
 TEXT = "text"
 """Label of a word."""
 WEIGHTS = Path(__file__).parent / "learned.safetensors"
 SURE = 0.5
-"""Least probability of a detection, and of a colour that gets a name: more likely than not."""
+"""Least probability of a name and of a colour: more likely than not."""
+SOMETHING_PX = 24
+"""Pixels of a part without a name from which on it is a detection, and no dust."""
+_LETTER_GAP_PX = 8
+"""Letters further apart than half a letter are two words; those further up or down are in another line."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What begins in a cell: its name, its colour (`""` if unsure), P, and its box (x1, y1, x2, y2) in cells."""
+    """What stands somewhere: its name (`""`: none), its colour (`""`: unsure), P, its box (x1, y1, x2, y2) in px."""
 
     name: str
     color: str
     sure: float
-    box: tuple[int, int, int, int]
+    box: tuple[float, float, float, float]
 
 
 def build(options: Mapping[str, Any]) -> LearnedDetector:
@@ -74,10 +83,11 @@ class LearnedDetector:
     def __call__(self, image: bytes) -> list[Detection]:
         """Return what stands in a picture, words as one detection `text`; raises OSError on a damaged PNG.
 
-        A box is the square of cells the thing stands in, its empty margin included, in thousandths of the picture.
+        A box is the square the thing stands in, a margin of 2 px included, in thousandths of the picture. What cannot
+        be named has the label `""`.
         """
         seen = self._look(image)
-        things = [_describe(one.name, [one]) for one in seen if one.name in SHAPES]
+        things = [_describe(one.name, [one]) for one in seen if one.name in SHAPES or one.name == UNNAMED]
         words = [_describe(TEXT, word) for word in _group_letters(seen)]
         return sorted(things + words, key=lambda found: (found.box[1], found.box[0]))
 
@@ -86,35 +96,31 @@ class LearnedDetector:
         return ["".join(letter.name for letter in word) for word in _group_letters(self._look(image))]
 
     def _look(self, image: bytes) -> list[_Seen]:
-        """Return the things and letters in a picture, none over another, in reading order."""
+        """Return the things and letters in a picture, and what has no name."""
         import numpy as np
         import torch
         from PIL import Image
 
-        from datagen.rewards.detectors._cells import STARTS, TONES
+        from datagen.rewards.detectors._parts import cut_parts, stack
 
         picture = read_image(image)
         if picture.size != (IMAGE_PX, IMAGE_PX):
             picture = picture.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC)
-        pixels = torch.from_numpy(np.array(picture, dtype=np.float32)) / 127.5 - 1
+        parts = cut_parts(np.asarray(picture, dtype=np.float32))
+        if not parts:
+            return []
         with torch.inference_mode():
-            starts, tones = self._net(pixels[None])
-        sure, number = starts[0].softmax(-1).max(-1)
-        known, tone = tones[0].softmax(-1).max(-1)
-        found = []
-        for cell, (name, width, height) in enumerate(STARTS[k] for k in number.tolist()):
-            y, x = divmod(cell, GRID)
-            if name and sure[cell] >= SURE:
-                color = TONES[int(tone[cell])] if known[cell] >= SURE else ""
-                found.append(_Seen(name, color, float(sure[cell]), (x, y, x + width, y + height)))
-        return _keep_apart(found)
+            names, tones, boxes = self._net(*stack(parts))
+            says = names.softmax(-1).numpy(), tones.softmax(-1).numpy(), boxes.numpy()
+        seen = [_tell(part, *each) for part, *each in zip(parts, *says, strict=True)]
+        return [one for part, one in zip(parts, seen, strict=True) if one.name or part.inside.sum() >= SOMETHING_PX]
 
 
 @lru_cache(maxsize=2)
-def _load(weights: Path) -> CellNet:
+def _load(weights: Path) -> PartNet:
     from safetensors import SafetensorError
 
-    from datagen.rewards.detectors._cells import load_net
+    from datagen.rewards.detectors._parts import load_net
 
     try:
         return load_net(weights)
@@ -125,35 +131,41 @@ def _load(weights: Path) -> CellNet:
         ) from error
 
 
-def _keep_apart(found: Sequence[_Seen]) -> list[_Seen]:
-    """Return in reading order what lies whole on the canvas and over nothing surer."""
-    kept: list[_Seen] = []
-    for one in sorted(found, key=lambda one: -one.sure):
-        x1, y1, x2, y2 = one.box
-        apart = all(x1 >= b[2] or b[0] >= x2 or y1 >= b[3] or b[1] >= y2 for b in (other.box for other in kept))
-        if apart and max(x2, y2) <= GRID:
-            kept.append(one)
-    return sorted(kept, key=lambda one: (one.box[1], one.box[0]))
+def _tell(part: Part, names: np.ndarray, tones: np.ndarray, box: np.ndarray) -> _Seen:
+    """Return what a part is, of the probabilities of its names and tones, and of its box in the network's units."""
+    import numpy as np
+
+    from datagen.rewards.detectors._parts import NAMES, SOMETHING, TONES
+
+    best, tone = int(names.argmax()), int(tones.argmax())
+    if names[best] < SURE or NAMES[best] == SOMETHING:
+        rows, columns = part.place
+        return _Seen(UNNAMED, "", 1.0, (columns.start, rows.start, columns.stop, rows.stop))
+    x, y, side = part.square
+    x1, y1, x2, y2 = np.clip(box * side + (x, y, x, y), 0, IMAGE_PX).tolist()
+    return _Seen(NAMES[best], TONES[tone] if tones[tone] >= SURE else "", float(names[best]), (x1, y1, x2, y2))
 
 
 def _group_letters(seen: Sequence[_Seen]) -> list[list[_Seen]]:
-    """Return the words among what is seen, in reading order: letters in one row with no cell between them."""
+    """Return the words among what is seen, in reading order: letters in one row with no wide gap between them."""
+    letters = [one for one in seen if one.name != UNNAMED and one.name not in SHAPES]
     words: list[list[_Seen]] = []
-    for one in seen:
-        if one.name in SHAPES:
-            continue
-        if words and words[-1][-1].box[1:3] == (one.box[1], one.box[0]):
-            words[-1].append(one)
+    for one in sorted(letters, key=lambda letter: letter.box[0]):
+        for word in words:
+            last = word[-1].box
+            if abs(last[1] - one.box[1]) <= _LETTER_GAP_PX and one.box[0] - last[2] <= _LETTER_GAP_PX:
+                word.append(one)
+                break
         else:
             words.append([one])
-    return words
+    return sorted(words, key=lambda word: (round(word[0].box[1] / _LETTER_GAP_PX), word[0].box[0]))
 
 
 def _describe(label: str, parts: Sequence[_Seen]) -> Detection:
     """Turn a thing or the letters of a word into a detection: box around all, commonest colour, mean confidence."""
     boxes = [part.box for part in parts]
     corners = (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
-    x1, y1, x2, y2 = (round(1000 * edge / GRID) for edge in corners)
+    x1, y1, x2, y2 = (round(1000 * edge / IMAGE_PX) for edge in corners)
     colors = [part.color for part in parts]
     sure = sum(part.sure for part in parts) / len(parts)
     return Detection(label, max(colors, key=colors.count), (x1, y1, x2, y2), round(sure, 3))

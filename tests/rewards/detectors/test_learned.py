@@ -1,5 +1,7 @@
 """The learned detector on scenes that it was never shown, spoiled ones, noise, damaged files and weights.
 
+Things anywhere, and broken ones: test_anywhere.py.
+
 How often it takes a foreign shape for a thing is measured in docs/audit.md; there is no floor for that.
 """
 
@@ -22,6 +24,8 @@ from datagen.backends.embedded.checkpoint_io import load_codec
 from datagen.backends.embedded.world import lay_out, random_scene
 from datagen.errors import BackendError, ConfigError
 from datagen.pictograms import BACKGROUNDS, COLORS, SHAPES, Item, Scene, draw_scene
+from datagen.records import UNNAMED
+from datagen.rewards._relations import measure_overlap
 from datagen.rewards.detectors import learned, pictograms
 from datagen.rewards.detectors.learned import LearnedDetector, build
 
@@ -45,12 +49,17 @@ SPOIL: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 }
 
 
-def describe(scene: Scene) -> list[tuple[str, str, tuple[int, int, int, int]]]:
-    return sorted((item.kind, item.color, thousandths(item.x1, item.y1, item.x2, item.y2)) for item in scene.items)
-
-
-def find(image: bytes) -> list[tuple[str, str, tuple[int, int, int, int]]]:
-    return sorted((found.label, found.color, found.box) for found in DETECT(image))
+def are_found(scene: Scene, image: bytes) -> bool:
+    """Say whether all of a scene is found, each thing in its colour and its box, and nothing else."""
+    rest = DETECT(image)
+    for item in scene.items:
+        box = thousandths(item.x1, item.y1, item.x2, item.y2)
+        mine = [one for one in rest if (one.label, one.color) == (item.kind, item.color)]
+        near = [one for one in mine if measure_overlap(one.box, box) > 0.8]
+        if not near:
+            return False
+        rest.remove(near[0])
+    return not rest
 
 
 @pytest.mark.parametrize(("way", "scenes"), [("clean", 300), *((way, 60) for way in list(SPOIL)[1:])])
@@ -59,7 +68,7 @@ def test_true_scenes_are_found_whole_each_thing_in_its_box(way: str, scenes: int
     right = 0
     for _ in range(scenes):
         scene = random_scene(rng)
-        right += find(to_png(SPOIL[way](draw_scene(scene).astype(float), noise))) == describe(scene)
+        right += are_found(scene, to_png(SPOIL[way](draw_scene(scene).astype(float), noise)))
     assert right / scenes >= 0.98
 
 
@@ -69,7 +78,7 @@ def test_every_shape_in_every_color_on_every_background_at_both_sizes() -> None:
         for tone in COLORS:
             for background in BACKGROUNDS:
                 scene = Scene(background, (Item(kind, tone, 0, 1, 3, 4), Item(kind, tone, 4, 2, 6, 4)))
-                if find(draw(scene)) != describe(scene):
+                if not are_found(scene, draw(scene)):
                     wrong.append((kind, tone, background))
     assert len(wrong) <= 0.02 * len(SHAPES) * len(COLORS) * len(BACKGROUNDS), wrong
 
@@ -81,7 +90,7 @@ def test_a_word_is_one_text_in_its_box_and_is_read_to_the_letter() -> None:
         word = "".join(rng.choice(string.ascii_uppercase) for _ in range(rng.randint(1, 6)))
         scene = lay_out([words(word)], rng)
         image = draw(scene)
-        right += find(image) == describe(scene) and DETECT.read_text(image) == [word]
+        right += are_found(scene, image) and DETECT.read_text(image) == [word]
     assert right >= 0.98 * 150
 
 
@@ -121,7 +130,7 @@ def test_pictures_of_nothing_hold_nothing() -> None:
         np.zeros((96, 96, 3)),
         np.full((96, 96, 3), 255.0),
     ):
-        assert DETECT(to_png(picture)) == []
+        assert {found.label for found in DETECT(to_png(picture))} <= {UNNAMED}
 
 
 def test_detections_come_in_reading_order_with_known_labels() -> None:
@@ -137,7 +146,7 @@ def test_detections_come_in_reading_order_with_known_labels() -> None:
 def test_a_picture_of_another_size_is_judged_too() -> None:
     scene = Scene("lilac", (Item("house", "yellow", 0, 0, 3, 3), Item("key", "black", 4, 4, 6, 6)))
     double = np.kron(draw_scene(scene), np.ones((2, 2, 1)))
-    assert find(to_png(double)) == describe(scene)
+    assert are_found(scene, to_png(double))
 
 
 def test_a_damaged_png_raises_plain_python() -> None:
@@ -167,9 +176,9 @@ def test_it_shares_nothing_with_the_geometric_detector() -> None:
     folder = Path(learned.__file__).parent
     taken = {
         name.name
-        for file in ("learned.py", "_cells.py")
+        for file in ("learned.py", "_parts.py")
         for node in ast.walk(ast.parse((folder / file).read_text(encoding="utf-8")))
         if isinstance(node, ast.ImportFrom) and "pictograms" in str(node.module)
         for name in node.names
     }
-    assert taken == {"CELL_PX", "COLORS", "GRID", "IMAGE_PX", "SHAPES"}  # names and the grid
+    assert taken == {"COLORS", "IMAGE_PX", "SHAPES"}  # names, and the size of the canvas
