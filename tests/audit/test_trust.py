@@ -136,8 +136,8 @@ def test_prompts_that_the_world_cannot_draw_are_refused() -> None:
 
 
 def test_the_command_prints_every_table_and_writes_them(tmp_path: Path) -> None:
-    words = ("audit", "quickstart", "--set", "rewards=[counting, attribute]", "--prompts", 1)
-    done = run_cli(*words, "--json", tmp_path / "a.json")
+    seen = ("--set", "taxonomy=[counting, spatial, attributes]", "--set", "rewards=[counting, attribute]")
+    done = run_cli("audit", "quickstart", *seen, "--prompts", 1, "--json", tmp_path / "a.json")
     assert done.returncode == 0, done.stderr
     assert all(title in done.stdout for title in ("scorers", "scenes", "bias"))
     tables = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
