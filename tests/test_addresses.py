@@ -59,7 +59,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lexicon=str(home / "lexicon.yaml"),
             contamination=[str(home / "known.txt")],
             screen={"words": [str(home / "words.txt")]},
-            rewards=["counting", "tests.helpers.telling"],
+            rewards=["tests.helpers.telling"],
             weights={"policy": "uniform"},
             backend={
                 **{"name": "openai", "base_url": server.url, "model": "/home/somebody/models/tiny", "api": "images"},

@@ -124,7 +124,9 @@ def test_uae_keeps_the_captions_that_were_scored(build: Build) -> None:
 
 def test_got_r1_multiplies_its_rewards_and_writes_layouts(build: Build) -> None:
     built = build_got(build)
-    for row in built.rows.values():
+    judged = [row for row in built.rows.values() if row["image_reward"] is not None]
+    assert len(judged) >= len(built.rows) / 2  # the others hold something that has no name
+    for row in judged:
         image = [row[f"reward_{name}"] for name in ("counting", "spatial", "attribute", "text")]
         plan = [row["reward_plan"], row["reward_got_layout"]]
         factors = [fmean(known) for values in (image, plan) if (known := [v for v in values if v is not None])]
@@ -143,7 +145,7 @@ def test_got_r1_multiplies_its_rewards_and_writes_layouts(build: Build) -> None:
 
 
 def test_reasongen_r1_tells_one_target_in_several_styles(build: Build) -> None:
-    built = build("reasongen_r1", "prompts=6", "candidates=4", WILD)
+    built = build("reasongen_r1", "prompts=8", "candidates=4", "backend.temperature=1.2")
     rewards = defaultdict(set)
     for row in built.rows.values():
         rewards[row["group_id"]].add(row["image_reward"])
@@ -179,13 +181,15 @@ def test_t2i_r1_has_a_row_a_prompt_with_its_advantages(build: Build) -> None:
     assert lines.keys() == groups.keys()
     for name, rows in groups.items():
         facts, rewards = lines[name]["facts"], [row["image_reward"] for row in rows]
+        known = [reward for reward in rewards if reward is not None]
         assert len(rows) <= 8
         assert facts["prompt"] == rows[0]["prompt"]
         assert all(noun in facts["prompt"] for noun in facts["nouns"])
-        spread = stdev(rewards) + 1e-4
-        assert facts["advantages"] == pytest.approx([(reward - fmean(rewards)) / spread for reward in rewards])
-        weights = [row["image_weight"] for row in rows]
-        assert weights == pytest.approx([max(0.0, advantage) for advantage in facts["advantages"]])
+        assert [reward is None for reward in rewards] == [each is None for each in facts["advantages"]]
+        advantages = [each for each in facts["advantages"] if each is not None]
+        assert advantages == pytest.approx([(reward - fmean(known)) / (stdev(known) + 1e-4) for reward in known])
+        weights = [row["image_weight"] for row in rows if row["image_reward"] is not None]
+        assert weights == pytest.approx([max(0.0, advantage) for advantage in advantages])
     for row in built.rows.values():
         words = len(row["segments"][0]["text"].split())
         assert words <= 50 if row["reward_format_brief"] == 1 else True
