@@ -11,4 +11,4 @@ REASON = "read /home/somebody/secret/labels.txt, asked http://10.1.2.3:8000/v1 (
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    return Verdict(1.0, REASON)
+    return Verdict(1.0, REASON, {"passed": True})
