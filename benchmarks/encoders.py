@@ -28,15 +28,15 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from datagen.backends.embedded.world import lay_out  # noqa: E402
 from datagen.console import print_table  # noqa: E402
+from datagen.embedded.pictograms import draw_scene  # noqa: E402
+from datagen.embedded.world import lay_out  # noqa: E402
 from datagen.errors import MissingExtraError  # noqa: E402
-from datagen.pictograms import draw_scene  # noqa: E402
+from datagen.pictures import count_threads  # noqa: E402
 from datagen.records import Claim  # noqa: E402
-from datagen.rewards import _ocr  # noqa: E402
-from datagen.rewards._images import count_threads  # noqa: E402
-from datagen.rewards.encoders import efficientnet_lite0, transformers  # noqa: E402
-from datagen.rewards.matchers import transformers as matchers  # noqa: E402
+from datagen.vision import ocr as _ocr  # noqa: E402
+from datagen.vision.encoders import efficientnet_lite0, transformers  # noqa: E402
+from datagen.vision.matchers import transformers as matchers  # noqa: E402
 
 Work = Callable[[list[bytes]], object]
 WORDS = ("OPEN", "MARKET", "TEA", "HELLO", "BRIDGE", "CAFE")

@@ -47,7 +47,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from datagen.console import print_table  # noqa: E402
-from datagen.export import CardNotes, ExportItem, _shards, export_dataset  # noqa: E402
+from datagen.export import CardNotes, ExportItem, export_dataset  # noqa: E402
+from datagen.export import shards as _shards  # noqa: E402
 from datagen.records import Claim, Prompt, Sample, Score, Segment  # noqa: E402
 from datagen.weighting import Policy, RewardRow, Weight  # noqa: E402
 

@@ -23,16 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from datagen.config import make_recipe  # noqa: E402
 from datagen.console import print_table  # noqa: E402
-from datagen.pipeline import (  # noqa: E402
-    Silent,
-    create_run,
-    export_run,
-    find_jobs,
-    plan_stage,
-    report_run,
-    run_jobs,
-    weigh_run,
-)
+from datagen.pipeline import Silent, create_run, export_run, find_jobs, plan_stage, report_run, run_jobs, weigh_run  # noqa: E402
 from datagen.runners.local import make_runner  # noqa: E402
 from datagen.store import RunFolder  # noqa: E402
 

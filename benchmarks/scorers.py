@@ -38,14 +38,17 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from datagen.audit.scenes import Case, make_cases  # noqa: E402
-from datagen.backends.embedded.vocab import describe_scene  # noqa: E402
 from datagen.console import print_table  # noqa: E402
-from datagen.pictograms import GRID  # noqa: E402
-from datagen.plugins import known_words, load_plugin  # noqa: E402
+from datagen.embedded.pictograms import GRID  # noqa: E402
+from datagen.embedded.vocab import describe_scene  # noqa: E402
+from datagen.plugins import (  # noqa: E402
+    known_words,
+    load_plugin,
+    shipped_path,
+)
 from datagen.prompts.templated import plan_prompts  # noqa: E402
 from datagen.records import Detection, Prompt, Sample, Segment  # noqa: E402
-from datagen.rewards._tools import Tools, make_tools  # noqa: E402
-from datagen.shipped import shipped_path  # noqa: E402
+from datagen.scoring.tools import Tools, make_tools  # noqa: E402
 from datagen.taxonomy import load_taxonomy  # noqa: E402
 
 FINISHED = {

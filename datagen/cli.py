@@ -2,26 +2,39 @@
 
 What is heavy loads inside the commands, so that help comes at once. `main` is the one handler: an error that datagen
 raises on purpose is one panel and exit 1, Ctrl-C is exit 130, and a traceback is shown with `--debug` alone.
+
+`datagen bench`: each command measures, prints one table or two, and takes `--json FILE`.
+
+`datagen audit`: what the scorers of a recipe are worth.
+
+`datagen diagnose`: where does the model of a recipe fail, and what is worth spending on?
+
+`datagen push`, `append` and `pull`: a finished run to a hub or a bucket, and back.
+
+`datagen train`: the embedded model learns from an exported dataset with its weights.
+
+Two measurements of the same kind side by side: the figures of an earlier `--json` file before those of today.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from datagen.cli_audit import audit
-from datagen.cli_bench import bench
-from datagen.cli_diagnose import diagnose
-from datagen.cli_push import append, pull, push
-from datagen.cli_train import train
+from datagen.errors import ConfigError
 
 if TYPE_CHECKING:
+    from datagen.diagnose import Diagnosis
     from datagen.pipeline import BuildResult, Run, RunStatus, Weighed
+    from datagen.push import Pushed
+
 
 app = typer.Typer(
     help="Weakness-targeted synthetic data for unified text-image models.",
@@ -30,9 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
-app.add_typer(bench, name="bench")
-for command in (audit, diagnose, train, push, append, pull):
-    app.command()(command)
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
@@ -317,7 +327,7 @@ def check(
 def schema(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to.")] = Path("schemas")) -> None:
     """Write the JSON Schemas that editors complete taxonomies, lexicons and recipes with."""
     from datagen.config import Recipe
-    from datagen.taxonomy.schema import write_schemas
+    from datagen.taxonomy.check import write_schemas
 
     for path in write_schemas(folder, {"recipe": Recipe}):
         typer.echo(path)
@@ -341,8 +351,8 @@ def preview(
 ) -> None:
     """Show a handful of prompts per skill, with their claims."""
     from datagen.console import print_prompts
+    from datagen.plugins import shipped_path
     from datagen.prompts.templated import preview as draw_preview
-    from datagen.shipped import shipped_path
     from datagen.taxonomy import load_taxonomy
 
     words = taxonomy or sorted(path.stem for path in shipped_path("taxonomies").glob("*.yaml"))
@@ -394,6 +404,362 @@ def _print_weights(weighed: Weighed) -> None:
     print_table(columns, rows)
     for skill in weighed.report.idle:
         print_line(str(skill))
+
+
+bench = typer.Typer(help="Measure: each benchmark prints its table and takes --json FILE.", no_args_is_help=True)
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")]
+CheckpointOption = Annotated[Path | None, typer.Option(help="A checkpoint folder [the shipped one].")]
+
+
+@bench.command("model")
+def bench_model(
+    checkpoint: CheckpointOption = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Held-out prompts a skill.")] = 40,
+    candidates: Annotated[int, typer.Option(min=8, help="Samples a prompt; pass@k is for this k.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of prompts and samples.")] = 1,
+    mode: Annotated[str, typer.Option(help="think or direct")] = "think",
+    before: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Show these earlier --json figures beside.")
+    ] = None,
+    json: JsonOption = None,
+) -> None:
+    """Judge the embedded model on prompts it was never trained on: how it draws and, if it can, how it reads."""
+    from datagen.embedded.backend import SHIPPED
+    from datagen.workshop.bench import bench_model as measure
+
+    earlier = read_tables(before) if before else None
+    tables = measure(checkpoint or SHIPPED, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
+    show_tables(set_beside(tables, earlier) if earlier is not None else tables)
+    write_tables(tables, json)
+
+
+@bench.command("generate")
+def bench_generate(
+    batch: Annotated[int, typer.Option(min=1, help="Samples a batch, on both sides.")] = 64,
+    batches: Annotated[int, typer.Option(min=1, help="Batches a round.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each engine, in turn.")] = 5,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Time the embedded engine against `transformers` `generate`."""
+    from datagen.embedded.backend import SHIPPED
+    from datagen.workshop.bench import draw_held_out
+    from datagen.workshop.speed import measure_generation
+
+    samples = batch * batches
+    prompts = draw_held_out(-(-samples // 10), seed=0)[:samples]
+    rows = measure_generation(prompts, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
+    show_tables({"generate": rows}, json)
+
+
+def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None = None) -> None:
+    """Print each table, and write all of them to `file` as JSON."""
+    from datagen.console import print_table
+
+    for title, rows in tables.items():
+        if rows:
+            print_table(list(rows[0]), [list(row.values()) for row in rows], title)
+    write_tables(tables, file)
+
+
+def write_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None) -> None:
+    """Write tables to `file` as JSON, if there is one."""
+    import json
+
+    if file is not None:
+        file.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+
+
+def audit(
+    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe file or a shipped name.")] = "quickstart",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    prompts: Annotated[int, typer.Option(min=1, max=10_000, help="Prompts a skill, each true and broken.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of prompts and scenes.")] = 1,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Also compare the scorers of this run.")] = None,
+    before: Annotated[str | None, typer.Option(metavar="RUN", help="And their drift from this earlier run.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
+) -> None:
+    """Judge the scorers of a recipe: on scenes whose truth is known, and with --run on where they disagree."""
+    from datagen.audit import audit_run, audit_scenes
+    from datagen.config import load_recipe
+    from datagen.pipeline import open_run
+
+    tables = audit_scenes(load_recipe(recipe, set_ or []), per_skill=prompts, seed=seed)
+    if run is not None:
+        tables |= audit_run(open_run(run), open_run(before) if before else None)
+    show_tables(tables, json)
+
+
+NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: datagen plan RECIPE"
+
+
+def diagnose(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")] = "quickstart",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Prompts for each level of each skill.")] = 32,
+    candidates: Annotated[
+        int | None, typer.Option(min=2, max=256, help="Samples a prompt, the n of pass@n [the recipe's].")
+    ] = None,
+    results: Annotated[
+        str | None, typer.Option(metavar="FILE|RUN", help="Read a benchmark's results or a scored run, draw nothing.")
+    ] = None,
+    category: Annotated[str, typer.Option(help="Of a T2I-CompBench file, such as numeracy.")] = "",
+    model: Annotated[str, typer.Option(help="The model that a result file is about, or its column there.")] = "",
+    out: Annotated[Path | None, typer.Option(help="The diagnosis [RUN/diagnosis.yaml].")] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="Folder of the probe [outputs/<name>-diagnosis].")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, max=256, help="Scoring processes.")] = None,
+    models: Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one for each GPU].")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Go on although a module or model file changed.")] = False,
+) -> None:
+    """Find where a model fails: pass@1, pass@n and reward of every skill at every level, and what they mean."""
+    from datagen.console import print_diagnosis, print_line
+
+    if results is not None:
+        made, place = _read(results, category, model)
+    else:
+        given = f"--prompts {prompts}" + (f" --candidates {candidates}" if candidates else "")
+        command = shlex.join(["datagen", "diagnose", recipe, *(f"--set={change}" for change in set_ or [])])
+        made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models, keep)
+    file = out or place
+    _write(file, made)
+    print_diagnosis(made)
+    print_line(f"written to {file}")
+    print_line(NEXT.format(file))
+
+
+def _probe(
+    word: str,
+    changes: list[str],
+    prompts: int,
+    candidates: int | None,
+    folder: str | None,
+    command: str,
+    workers: int | None,
+    models: int | None,
+    keep: bool,
+) -> tuple[Diagnosis, Path]:
+    from datagen.config import load_recipe
+    from datagen.console import Board
+    from datagen.pipeline import DIAGNOSIS_FILE, create_run, diagnose_run, plan_stage, probe_recipe, run_jobs
+    from datagen.runners.local import make_runner
+
+    recipe = probe_recipe(load_recipe(word, changes), prompts, candidates)
+    opened = create_run(recipe, folder or f"outputs/{recipe.name}", command, keep=keep)
+    with opened.folder.hold(), Board() as board:
+        opened.folder.clear_partials()
+        plan_stage(opened, board)
+        run_jobs(opened, "both", make_runner(workers, models), board)
+    return diagnose_run(opened, is_probe=True), Path(str(opened.folder)) / DIAGNOSIS_FILE
+
+
+def _read(results: str, category: str, model: str) -> tuple[Diagnosis, Path]:
+    from importlib.metadata import version
+
+    from datagen.diagnose import read_results
+    from datagen.errors import RunError
+    from datagen.pipeline import DIAGNOSIS_FILE, diagnose_run, find_run, open_run
+
+    if Path(results).is_file():
+        return read_results(results, category=category, model=model, version=version("datagen")), Path(DIAGNOSIS_FILE)
+    if Path(results).suffix in (".csv", ".json", ".jsonl"):
+        raise RunError("no such file", where=results, hint="give a benchmark's result file, or a run")
+    address = find_run(results)
+    return diagnose_run(open_run(address)), Path(address) / DIAGNOSIS_FILE
+
+
+def _write(file: Path, made: Diagnosis) -> None:
+    from datagen.diagnose import dump_diagnosis
+    from datagen.errors import RunError
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dump_diagnosis(made), encoding="utf-8")
+    except OSError as error:
+        what = f"cannot be written: {error.strerror}"
+        raise RunError(what, where=str(file), hint="choose another place with --out") from error
+
+
+FORMS = "hf://datasets/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or file:///FOLDER."
+DestArg = Annotated[str, typer.Argument(metavar="DEST", help=FORMS)]
+PublicOption = Annotated[bool, typer.Option("--public", help="Everybody may see it; private unless said.")]
+ViewOption = Annotated[list[str] | None, typer.Option("--view", metavar="NAME", help="Also send exports/NAME.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and stop.")]
+
+
+def push(
+    run: RunArg,
+    destination: DestArg,
+    public: PublicOption = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in place of another recipe's, or of an edited card.")
+    ] = False,
+    view: ViewOption = None,
+    dry_run: DryOption = False,
+) -> None:
+    """Send the dataset of a run to a hub or a bucket; goes on where it stopped, and verifies every file."""
+    _send(run, destination, "push", public, replace, view, dry_run)
+
+
+def append(
+    run: RunArg, destination: DestArg, public: PublicOption = False, view: ViewOption = None, dry_run: DryOption = False
+) -> None:
+    """Add a run to a dataset that was pushed: new shards only, the card updated, duplicates refused."""
+    _send(run, destination, "append", public, False, view, dry_run)
+
+
+def pull(
+    source: DestArg, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that is not there yet.")]
+) -> None:
+    """Fetch a pushed dataset (hf://datasets/NAME@REVISION for an older one); every file is proved by its hash."""
+    from datagen.console import Board
+    from datagen.push import pull_dataset
+
+    with Board() as board:
+        pulled = pull_dataset(source, folder, board)
+    _print_done(pulled, str(folder))
+
+
+def _send(
+    word: str,
+    destination: str,
+    way: Literal["push", "append"],
+    public: bool,
+    replace: bool,
+    view: list[str] | None,
+    dry_run: bool,
+) -> None:
+    from datagen.console import Board, print_facts
+    from datagen.pipeline import open_run
+    from datagen.push import complete_push, prepare_push
+
+    run = open_run(word)
+    with run.folder.hold(), Board() as board:
+        order = prepare_push(run, destination, board, way=way, public=public, replace=replace, views=view or ())
+        print_facts({name: _show(value) for name, value in order.facts.items()})
+        if dry_run:
+            return
+        pushed = complete_push(order)
+    _print_done(pushed, pushed.destination)
+
+
+def _show(value: Any) -> str:
+    from datagen.console import format_bytes
+
+    return f"{value[0]:,} files, {format_bytes(value[1])}" if isinstance(value, tuple) else str(value)
+
+
+def _print_done(pushed: Pushed, where: str) -> None:
+    count = len(pushed.manifest.files) + 1  # and the manifest
+    typer.echo(f"{where}: {count:,} files verified, revision {pushed.revision}")
+
+
+def train(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET_OR_RUN", help="An exported dataset, or a run that has one.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of this training; becomes a checkpoint folder.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps in all.")] = 400,
+    batch: Annotated[int, typer.Option(min=1, help="Rows a micro-batch.")] = 32,
+    accumulate: Annotated[int, typer.Option(min=1, help="Micro-batches a step.")] = 1,
+    lr: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-4,
+    lambda_text: Annotated[float, typer.Option(min=0, help="Factor of the text's loss.")] = 1.0,
+    lambda_image: Annotated[float, typer.Option(min=0, help="Factor of the image's loss.")] = 1.0,
+    switch: Annotated[float, typer.Option(min=0, help="Factor of the token that opens the image; 0 drops it.")] = 1.0,
+    sampler: Annotated[bool, typer.Option("--sampler", help="Draw rows by weight, and do not weigh the loss.")] = False,
+    control: Annotated[
+        bool, typer.Option("--control", help="The same without the weights: all scored parts count 1.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of rows.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="Where to start from [the shipped one].")] = None,
+) -> None:
+    """Train the embedded model on a weighted dataset; the same command goes on where it was stopped."""
+    from datagen.console import Board, print_facts, print_table
+    from datagen.embedded.backend import SHIPPED
+    from datagen.pipeline import open_run, require_current
+    from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
+
+    folder = find_dataset(dataset)
+    if folder.name == "dataset" and (folder.parent / "run.yaml").is_file():
+        require_current(open_run(str(folder.parent)), ["dataset"])
+    plan = TrainPlan(
+        folder,
+        checkpoint or SHIPPED,
+        steps=steps,
+        batch=batch,
+        accumulate=accumulate,
+        lr=lr,
+        lambda_text=lambda_text,
+        lambda_image=lambda_image,
+        switch=switch,
+        sampler=sampler,
+        control=control,
+        seed=seed,
+    )
+    with Board() as board:
+        noted = train_weighted(plan, out, board.show_training)
+    print_table(["held-out loss", "text", "image"], [("before", *noted[0].held_out), ("after", *noted[-1].held_out)])
+    next_ = f"datagen bench model --checkpoint {out}"
+    print_facts(
+        {
+            "checkpoint": out,
+            "losses": out / "loss.svg",
+            "measure": next_,
+            "build": f"datagen build --set backend.checkpoint={out}",
+        }
+    )
+
+
+Tables = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def read_tables(file: Path) -> Tables:
+    """Return the tables that `--json` wrote to a file; raises ConfigError for anything else."""
+    try:
+        tables = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the earlier figures cannot be read: {error}", where=str(file)) from None
+    if not isinstance(tables, dict) or not all(_is_table(rows) for rows in tables.values()):
+        raise ConfigError(
+            "no tables of figures", where=str(file), hint="Name a file that --json of this command wrote."
+        )
+    return tables
+
+
+def _is_table(rows: object) -> bool:
+    return isinstance(rows, list) and all(isinstance(row, dict) and row for row in rows)
+
+
+def set_beside(tables: Tables, before: Tables) -> dict[str, list[dict[str, Any]]]:
+    """Return the tables with each number as `before → now`; a row is known by its first column.
+
+    What was not measured before is `–`, and what is not measured now is left out.
+    """
+    return {title: [_join(row, _find(before.get(title, ()), row)) for row in rows] for title, rows in tables.items()}
+
+
+def _find(rows: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> Mapping[str, Any]:
+    name, value = next(iter(wanted.items()))
+    return next((row for row in rows if row.get(name) == value), {})
+
+
+def _join(row: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: f"{_show_figure(before.get(name))} → {_show_figure(value)}" if isinstance(value, (int, float)) else value
+        for name, value in row.items()
+    }
+
+
+def _show_figure(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "–" if value is None else f"{value}"
+
+
+app.add_typer(bench, name="bench")
+for command in (audit, diagnose, train, push, append, pull):
+    app.command()(command)
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document, parse_yaml, read_yaml
 from datagen.errors import ConfigError, did_you_mean
+from datagen.plugins import shipped_path
 from datagen.records import Mode, hash_of
-from datagen.shipped import shipped_path
 
 MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
@@ -81,7 +81,7 @@ class Joins(BaseModel):
 class Aggregate(BaseModel):
     """How the scores of one sample become its text reward and its image reward: a way, or an expression over scorers.
 
-    Checked when a run is opened; see `rewards/_expression.py`.
+    Checked when a run is opened; see `scoring/rewarder.py`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

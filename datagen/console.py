@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from datagen.diagnose import Allotment, Diagnosis, Rate
-    from datagen.documents.problems import Problem
+    from datagen.documents.reading import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
     from datagen.records import Prompt
     from datagen.training.finetune import TrainStep
@@ -208,7 +208,7 @@ def print_line(text: str = "") -> None:
 
 def print_problems(problems: Sequence[Problem], form: str) -> None:
     """Print problems, one a line, as text or as annotations for GitHub (`form` is `github`), and their number."""
-    from datagen.documents.problems import format_github
+    from datagen.documents.reading import format_github
 
     for problem in problems:
         print_line(format_github(problem) if form == "github" else str(problem))

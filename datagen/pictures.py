@@ -11,31 +11,43 @@ gallery, dataset and trainers see the same, whichever reader they use. A PNG tha
 
 Not covered: gAMA, cHRM and cICP of a PNG, which the usual readers do not heed either; JPEG data that decode to
 something else than was meant.
+
+Pictures as they travel to and from servers: base64, bare or in a data URL. What they show: `datagen.pictures`.
+
+Pictures as arrays, and many at once, the same for every model and measure; see `datagen.pictures`.
+
+A damaged file is an OSError whatever the decoder raised.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import os
 import re
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from datagen.errors import RunError
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image as Picture
+
 
 MOST_PIXELS = 40_000_000
 """What BAGEL's reader of text-to-image data refuses: twice its `MAX_IMAGE_PIXELS`, as Pillow does."""
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
 """What a picture may come as. Pillow reads more, some of it by running other programs."""
 NOTE = "image tokens"
-"""Keyword of the one text that stays: see `datagen.backends.embedded.image_tokens`."""
+"""Keyword of the one text that stays: see `datagen.embedded.codec`."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DEFLATE_RATIO = 1032
 """The most that deflate can shrink, by its definition (RFC 1951)."""
@@ -410,3 +422,78 @@ def _pack(picture: Picture) -> bytes:
     bare.info = {}  # else Pillow writes a profile and a clear colour again
     bare.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def from_data_url(url: str) -> bytes:
+    """Return the bytes inside `data:image/…;base64,…`; raises ValueError for anything else, such as a web address."""
+    head, comma, body = url.strip().partition(",")
+    kind = head.lower().replace(" ", "")
+    if not comma or not kind.startswith("data:") or not kind.endswith(";base64"):
+        raise ValueError(f"not a picture but an address: {url[:60]!r}")
+    return _decode_base64(unquote(body))
+
+
+def from_base64(text: str) -> bytes:
+    """Return decoded bytes; raises ValueError for text that is not base64.
+
+    The text may be wrapped in lines, and may stand in a data URL, as some servers send it.
+    """
+    return from_data_url(text) if text.lstrip()[:5].lower() == "data:" else _decode_base64(text)
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:  # binascii.Error is one
+        raise ValueError(f"not base64: {error}") from error
+
+
+def to_data_url(png: bytes) -> str:
+    """Return PNG bytes as a data URL."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+Answer = TypeVar("Answer")
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma of ITU-R BT.601."""
+
+
+def read_rgb(image: bytes) -> np.ndarray:
+    """Decode an image as (height, width, 3) float64, 0..255; raises OSError."""
+    import numpy as np
+
+    return np.asarray(read_image(image), dtype=np.float64)
+
+
+def read_luma(image: bytes) -> np.ndarray:
+    """Decode an image as its luma (height, width) float64, 0..255; raises OSError."""
+    import numpy as np
+
+    luma: np.ndarray = read_rgb(image) @ np.array(LUMA)
+    return luma
+
+
+def count_threads() -> int:
+    """Return how many threads this process may keep busy: `OMP_NUM_THREADS`, as for torch, else one for each core."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_many(read: Callable[[bytes], Answer], images: Sequence[bytes]) -> list[Answer | OSError]:
+    """Read each image, spread over the cores; what cannot be read is its OSError, and fails no neighbour.
+
+    Threads do: decoding and resizing give the interpreter free.
+    """
+
+    def attempt(image: bytes) -> Answer | OSError:
+        try:
+            return read(image)
+        except OSError as error:
+            return error
+
+    if len(images) < 2 or count_threads() < 2:
+        return [attempt(image) for image in images]
+    with ThreadPoolExecutor(min(count_threads(), len(images))) as pool:
+        return list(pool.map(attempt, images))

@@ -1,7 +1,10 @@
 """From a word in a YAML file to the module that does it: the word is the module's name, there is no registry.
 
-`counting` in `rewards:` is `datagen/rewards/counting.py`; `my_pkg.sharpness` is a module of the user's own. A leading
-`_` in a family folder means "not a plugin".
+`counting` in `rewards:` is the file `counting.py` below `datagen/rewards/`; `my_pkg.sharpness` is a module of the
+user's own. A leading `_` in a family folder means "not a plugin".
+
+Taxonomies, templates and recipes that ship stand beside the package in a checkout, where people read and change them;
+an installed wheel carries a copy in `datagen/_shipped/` (`shipped_path`).
 """
 
 from __future__ import annotations
@@ -16,15 +19,28 @@ from types import ModuleType
 
 from datagen.errors import PluginError, did_you_mean
 
-MODEL_FAMILIES = ("detectors", "encoders", "matchers")
-"""Families of models that stand in the folder of the scorers which see through them."""
-
 
 def known_words(family: str) -> list[str]:
-    """Return the shipped plugin names of a family (`backends`, `rewards`, `rewards.detectors`, …), sorted."""
+    """Return the shipped plugin names of a family (`backends`, `rewards`, `vision.detectors`, …), sorted."""
+    return sorted(_find_words(family))
+
+
+def _find_words(family: str) -> dict[str, str]:
+    """Return the module of each word of a family; those of `rewards` stand in folders by what they judge.
+
+    Folders only sort: a word is the file's name alone, and is there once.
+    """
     package = importlib.import_module(f"datagen.{family}")
-    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return sorted(name for name in names if not name.startswith("_") and name not in MODEL_FAMILIES)
+    words: dict[str, str] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        name = f"{package.__name__}.{module.name}"
+        if module.name.startswith("_"):
+            continue
+        if family == "rewards" and module.ispkg:
+            words |= _find_words(f"{family}.{module.name}")
+        else:
+            words[module.name] = name
+    return words
 
 
 def load_plugin(family: str, word: str, needs: str) -> ModuleType:
@@ -32,10 +48,10 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
 
     Raises PluginError for an unknown word, a module that fails to import, or one without `needs`.
     """
-    known = known_words(family)
+    known = _find_words(family)
     if "." not in word and word not in known:
-        raise PluginError(f"no {family} named {word!r}", hint=did_you_mean(word, known))
-    name = word if "." in word else f"datagen.{family}.{word}"
+        raise PluginError(f"no {family} named {word!r}", hint=did_you_mean(word, sorted(known)))
+    name = word if "." in word else known[word]
     try:
         module = importlib.import_module(name)
     except ImportError as error:
@@ -112,3 +128,15 @@ def _list_imports(path: Path, label: str) -> list[str]:
             whole = ".".join([*base, *(node.module.split(".") if node.module else [])])
             names += [whole, *(f"{whole}.{alias.name}" for alias in node.names if alias.name != "*")]
     return [name.strip(".") for name in names if name.strip(".")]
+
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_path(*parts: str) -> Path:
+    """Return the path of a shipped file or folder, such as `shipped_path("taxonomies", "counting.yaml")`.
+
+    The path is not checked: who opens it says what is missing.
+    """
+    installed = _PACKAGE / "_shipped"
+    return (installed if installed.is_dir() else _PACKAGE.parent).joinpath(*parts)

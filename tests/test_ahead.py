@@ -78,7 +78,7 @@ def test_a_judge_is_asked_all_of_a_shard_at_once(
     assert len(asked) == len(set(map(repr, asked))), "the two Soft-TIFA scorers ask the same"
     scores = list_scores(run)
     assert all(score.value is not None for score in scores)
-    monkeypatch.setattr("datagen.pipeline._shards.ask_ahead", lambda *given: None)
+    monkeypatch.setattr("datagen.pipeline.shards.ask_ahead", lambda *given: None)
     alone, _ = build_here(small_recipe(rewards=SCORERS, judge="planted.judge"), tmp_path / "alone")
     assert len(judge.calls) - len(together) > sum(SHARDS)
     assert list_scores(alone) == scores, "asked one by one, a judge says the same"
@@ -87,7 +87,7 @@ def test_a_judge_is_asked_all_of_a_shard_at_once(
 def test_a_large_shard_is_asked_about_in_parts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     judge = Judge()
     plant(monkeypatch, judge=judge)
-    monkeypatch.setattr("datagen.pipeline._shards.ASKED_TOGETHER", 3)
+    monkeypatch.setattr("datagen.pipeline.shards.ASKED_TOGETHER", 3)
     run, _ = build_here(small_recipe(rewards=["vqa"], judge="planted.judge"), tmp_path)
     assert [len(call) for call in judge.calls] == [3, 3, 2, 3, 3, 2, 3, 1]
     assert all(score.value is not None for score in list_scores(run))

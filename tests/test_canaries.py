@@ -10,7 +10,7 @@ import pytest
 
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline import Silent, find_sample, mark_sample, open_run, rescore_run, weigh_run
-from datagen.pipeline._canaries import read_canaries
+from datagen.pipeline.canaries import read_canaries
 from datagen.records import Segment
 from datagen.runners.local import make_runner
 from tests.helpers.faulty_server import png_of
@@ -130,7 +130,7 @@ def test_a_finished_run_does_not_ask_again(tmp_path: Path, monkeypatch: pytest.M
     file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")
     recipe = small_recipe(**BASE, canaries=str(file))
     build_here(recipe, tmp_path / "b")
-    monkeypatch.setattr("datagen.pipeline._canaries.score_once", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("datagen.pipeline.canaries.score_once", lambda *_: pytest.fail("asked again"))
     build_here(recipe, tmp_path / "b")
 
 
@@ -177,7 +177,7 @@ def test_an_id_of_several_samples_is_refused_with_all_of_them(tmp_path: Path, co
 def test_answers_of_a_scorer_that_changed_count_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "marked_project"
     package.mkdir()
-    text = "from datagen.rewards.counting import JUDGES, TARGET, score\nNOTE = 1\n"
+    text = "from datagen.rewards.objects.counting import JUDGES, TARGET, score\nNOTE = 1\n"
     (package / "own.py").write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")

@@ -13,7 +13,7 @@ import pytest
 from datagen.errors import DatagenError
 from datagen.pipeline import Silent, create_run, open_run, weigh_run
 from datagen.records import Detection, Prompt, Request, Sample, Segment, Verdict
-from datagen.rewards._tools import Match
+from datagen.vision.interfaces import Match
 from tests.helpers.faulty_server import png_of
 from tests.helpers.runs import build_here, small_recipe
 

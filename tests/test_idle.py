@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from datagen.errors import ConfigError, RunError
-from datagen.export._examples import read_rows
+from datagen.export.examples import read_rows
 from datagen.pipeline import Silent, open_run, weigh_run
 from datagen.weighting import Policy, RewardRow, diagnose_weights, weigh
 from tests.helpers.runs import build_here, run_cli, small_recipe, small_values

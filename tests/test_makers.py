@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from datagen.cli import app
 from datagen.errors import RunError
 from datagen.pipeline import Silent, create_run, open_run, weigh_run
-from datagen.pipeline._makers import list_makers
+from datagen.pipeline.makers import list_makers
 from datagen.plugins import list_sources
 from tests.helpers.runs import Listener, build_here, small_recipe, small_values
 
@@ -28,7 +28,7 @@ def score(prompt, sample, tools):
 """
 BACKEND = "from tests.helpers import instant\nNOTE = 1\nbuild = instant.build\n"
 DETECTOR = """
-from datagen.rewards.detectors import pictograms
+from datagen.vision.detectors import pictograms
 def build(options):
     return pictograms.build({})
 """

@@ -12,8 +12,7 @@ from PIL import Image, ImageFile
 from datagen.errors import RunError
 from datagen.pictures import PictureError, check_png, clean_stored, encode_picture, read_image, read_size, to_png
 from datagen.records import Request, Sample, Segment
-from datagen.rewards._drawing import make_draw
-from datagen.rewards._tools import Sketch
+from datagen.scoring.tools import Sketch, make_draw
 from tests.helpers.picture_kinds import (
     BROKEN,
     HOME,

@@ -17,13 +17,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from datagen.backends.gallery.pictures import read_gallery
+from datagen.backends.gallery import read_gallery
 from datagen.cli import app
 from datagen.errors import BackendError, ConfigError, DatagenError, RunError
-from datagen.export._examples import read_rows
+from datagen.export.examples import read_rows
 from datagen.pictures import hash_image
 from datagen.pipeline import find_sample, make_again, open_run
-from datagen.pipeline._canaries import read_canaries
+from datagen.pipeline.canaries import read_canaries
 from datagen.records import Sample, Segment, seed_of
 from datagen.store import MADE_BY, RunFolder
 from tests.helpers.faulty_server import FaultyServer, chat_answer

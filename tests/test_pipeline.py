@@ -142,7 +142,7 @@ def test_another_recipe_is_refused_with_a_command_that_works(tmp_path: Path) -> 
 
 
 def test_a_changed_taxonomy_file_is_another_recipe(tmp_path: Path) -> None:
-    from datagen.shipped import shipped_path
+    from datagen.plugins import shipped_path
 
     own = tmp_path / "own.yaml"
     text = shipped_path("taxonomies", "counting.yaml").read_text(encoding="utf-8")

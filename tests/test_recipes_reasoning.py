@@ -16,9 +16,9 @@ import pytest
 from datagen.config import load_recipe
 from datagen.errors import RunError
 from datagen.export import ViewPlan, export_view
-from datagen.export._examples import read_rows
+from datagen.export.examples import read_rows
 from datagen.export.views.irg import MODES
-from datagen.rewards._layout import read_layout
+from datagen.scoring.layout import read_layout
 from tests.helpers.runs import build_here
 
 TINY = (

@@ -11,8 +11,7 @@ from datasets import load_dataset
 from datagen.errors import ConfigError, PluginError
 from datagen.pipeline import create_run
 from datagen.records import Score
-from datagen.rewards._expression import join_all, parse_expression
-from datagen.rewards._rounds import gain_of, passed_rounds, reward_rounds
+from datagen.scoring.rewarder import gain_of, join_all, parse_expression, passed_rounds, reward_rounds
 from tests.helpers.runs import build_here, small_recipe
 
 

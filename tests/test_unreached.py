@@ -22,8 +22,8 @@ import yaml
 from datagen.chat import ChatRequest, Reply
 from datagen.cli import main
 from datagen.pipeline import create_run, find_jobs, open_run, plan_stage, run_jobs
-from datagen.pipeline._unreached import is_unreached
-from datagen.pipeline._watch import Silent
+from datagen.pipeline.unreached import is_unreached
+from datagen.pipeline.watch import Silent
 from datagen.records import Failure, Request, Sample, Score
 from datagen.runners.local import make_runner
 from datagen.store import RunFolder

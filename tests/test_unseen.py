@@ -12,7 +12,7 @@ import yaml
 
 from datagen.config import load_recipe
 from datagen.errors import ConfigError
-from datagen.export._examples import Row, read_rows
+from datagen.export.examples import Row, read_rows
 from datagen.pipeline import Run, Silent, check_recipe, estimate_run, list_warnings, open_run, weigh_run
 from tests.helpers import modest
 from tests.helpers.runs import Listener, build_here, run_cli

@@ -6,8 +6,17 @@ import json
 
 import pytest
 
-from datagen.chat import FIRST_PLACES, LAST_PLACES, Reply, Sampling, Token, check_reply, set_thought_aside
-from datagen.unwrap import find_json, split_thought
+from datagen.chat import (
+    FIRST_PLACES,
+    LAST_PLACES,
+    Reply,
+    Sampling,
+    Token,
+    check_reply,
+    find_json,
+    set_thought_aside,
+    split_thought,
+)
 
 
 @pytest.mark.parametrize(

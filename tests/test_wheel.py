@@ -53,7 +53,7 @@ def test_shipped_files_and_weights_are_inside(installed: Path) -> None:
     sizes = [path.stat().st_size for path in checkpoint.iterdir()]
     assert {"model.safetensors", "codec.safetensors", "tokenizer.json"} <= {p.name for p in checkpoint.rglob("*")}
     assert sum(sizes) <= 24 * 2**20
-    assert 0 < (installed / "datagen/rewards/detectors/learned.safetensors").stat().st_size <= 4 * 2**20
+    assert 0 < (installed / "datagen/vision/detectors/learned.safetensors").stat().st_size <= 4 * 2**20
 
 
 def test_check_passes_from_another_folder(installed: Path, tmp_path: Path) -> None:

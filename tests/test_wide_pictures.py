@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from datagen.rewards._rendered import score_mario
+from datagen.scoring.rendered import score_mario
 from tests.helpers.runs import run_cli
 
 LEXICON = """

@@ -15,7 +15,7 @@ from itertools import combinations, groupby
 from datagen.audit.trust import Row
 from datagen.pipeline import Run
 from datagen.records import Score
-from datagen.rewards._verdict import says_yes
+from datagen.scoring.verdicts import says_yes
 
 SATURATED = 0.95
 """Share of samples with one and the same extreme value from which a scorer counts as saturated."""

@@ -16,9 +16,10 @@ from datagen.audit.trust import Row, truth_for
 from datagen.pipeline import Run
 from datagen.plugins import load_plugin
 from datagen.records import Prompt, Sample
-from datagen.rewards import attribute, comparison, counting, spatial, text
-from datagen.rewards._tools import Tools, make_tools
-from datagen.rewards._verdict import is_open
+from datagen.rewards.objects import attribute, comparison, counting, spatial
+from datagen.rewards.words import text
+from datagen.scoring.tools import Tools, make_tools
+from datagen.scoring.verdicts import is_open
 
 NAMES = ("pictograms", "learned")
 """The detectors."""
@@ -46,7 +47,7 @@ class Seen:
 
 def make_judges(run: Run) -> Judges:
     """Return for each detector the tools that see with it; one that cannot read has the OCR of the run."""
-    return {name: make_tools(load_plugin("rewards.detectors", name, "build").build({}), run.ocr) for name in NAMES}
+    return {name: make_tools(load_plugin("vision.detectors", name, "build").build({}), run.ocr) for name in NAMES}
 
 
 def look(tools: Tools, prompt: Prompt, sample: Sample) -> Seen:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from datagen.pictograms import CELL_PX, IMAGE_PX, MARGIN_PX, Item, Mark, mark_mask, shape_mask
+from datagen.embedded.pictograms import CELL_PX, IMAGE_PX, MARGIN_PX, Item, Mark, mark_mask, shape_mask
 
 _TRIES = 20
 """Sizes that are tried where there is no room for one."""

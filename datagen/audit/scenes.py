@@ -41,11 +41,11 @@ from datagen.audit.marks import (
     to_mark,
     touches,
 )
-from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import CELL_PX, COLORS, GRID, MARGIN_PX, Item, Mark, Scene, draw_scene
+from datagen.embedded.pictograms import CELL_PX, COLORS, GRID, MARGIN_PX, Item, Mark, Scene, draw_scene
+from datagen.embedded.world import lay_out
 from datagen.records import Claim, Prompt, Sample, Segment, seed_of
-from datagen.rewards._orders import holds_order
-from datagen.rewards._relations import find_relations
+from datagen.taxonomy.english import holds_order
+from datagen.vision.geometry import find_relations
 
 TRUE = "true"
 """Name of the way in which a true scene is broken: not at all."""

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from datagen.audit.calibration import auc_of, expected_calibration_error
 from datagen.audit.scenes import CHANGES, Case, list_boxes
-from datagen.bench.judge import auc_of, expected_calibration_error
+from datagen.embedded.pictograms import BACKGROUNDS, CELL_PX, IMAGE_PX
 from datagen.errors import RunError
-from datagen.pictograms import BACKGROUNDS, CELL_PX, IMAGE_PX
 from datagen.pipeline import Run, score_by
-from datagen.rewards._verdict import says_yes
+from datagen.scoring.verdicts import says_yes
 
 Row = dict[str, str | int | float | None]
 

@@ -10,11 +10,19 @@ Not covered: making and judging the samples, which is the pipeline's; how to tra
 
 from __future__ import annotations
 
-from datagen.diagnose._allocate import Allocation, Allotment, Share, allocate
-from datagen.diagnose._estimates import Group, pass_at
-from datagen.diagnose._model import Diagnosis, Rate, Receipt, Row, dump_diagnosis, load_diagnosis
-from datagen.diagnose._results import read_results
-from datagen.diagnose._rows import list_rows
+from datagen.diagnose.allocation import Allocation, Allotment, Share, allocate
+from datagen.diagnose.model import (
+    Diagnosis,
+    Group,
+    Rate,
+    Receipt,
+    Row,
+    dump_diagnosis,
+    list_rows,
+    load_diagnosis,
+    pass_at,
+)
+from datagen.diagnose.results import read_results
 
 __all__ = [
     "Allocation",

@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from datagen.documents.problems import Problem, problems_error, show
-from datagen.documents.reading import Document, Location
+from datagen.documents.reading import Document, Location, Problem, problems_error, show
 from datagen.errors import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -12,10 +12,10 @@ Not covered: uploading. The folder must be on a local file system.
 
 from __future__ import annotations
 
-from datagen.export._card import CardNotes
-from datagen.export._columns import ExportItem, dataset_features, split_of
-from datagen.export._dataset import MADE, ExportResult, export_dataset
-from datagen.export._views import RunPlan, ViewPlan, ViewResult, check_needs, check_view, export_view
+from datagen.export.card import CardNotes
+from datagen.export.columns import ExportItem, dataset_features, split_of
+from datagen.export.dataset import MADE, ExportResult, export_dataset
+from datagen.export.view import RunPlan, ViewPlan, ViewResult, check_needs, check_view, export_view
 
 __all__ = [
     "MADE",

@@ -10,20 +10,29 @@ See it: `datagen build`.
 from __future__ import annotations
 
 from datagen.export import MADE
-from datagen.pipeline._build import BuildResult, build_run
-from datagen.pipeline._diagnose import FILE as DIAGNOSIS_FILE
-from datagen.pipeline._diagnose import diagnose_run, probe_recipe
-from datagen.pipeline._doctor import Finding, examine_recipe
-from datagen.pipeline._estimate import Estimate, estimate_run
-from datagen.pipeline._inspect import Found, RunStatus, find_sample, make_again, mark_sample, read_status, save_image
-from datagen.pipeline._made import find_stale, require_current
-from datagen.pipeline._prompts import plan_stage
-from datagen.pipeline._run import Run, create_run, find_run, list_scorable, open_run, settle_makers
-from datagen.pipeline._shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
-from datagen.pipeline._views import Weighed, export_run, publish_recipe, report_run, weigh_run
-from datagen.pipeline._warnings import check_recipe, list_warnings
-from datagen.pipeline._watch import Progress, Silent, Watch
-from datagen.pipeline._work import Execute, Ledger, find_jobs, rescore_run, run_jobs
+from datagen.pipeline.checks import check_recipe, list_warnings
+from datagen.pipeline.inspect import (
+    Estimate,
+    Finding,
+    Found,
+    RunStatus,
+    estimate_run,
+    examine_recipe,
+    find_sample,
+    make_again,
+    mark_sample,
+    read_status,
+    save_image,
+)
+from datagen.pipeline.made import find_stale, require_current
+from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
+from datagen.pipeline.probe import diagnose_run, probe_recipe
+from datagen.pipeline.prompts import plan_stage
+from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
+from datagen.pipeline.shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
+from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
+from datagen.pipeline.watch import Progress, Silent, Watch
+from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
 
 __all__ = [
     "DIAGNOSIS_FILE",

@@ -9,33 +9,96 @@ in a recipe asks for it. Style, persona, scene and seed of a request are a pure 
 is refused is counted by its reason in `ExpandStats`, and why is `datagen.prompts.keeps`. A model's answer is never
 stored but as a rewrite that was kept, or cut to 200 characters as an example of a refusal. Not covered: which engine
 answers (`ask` is handed in), and keeping its answers for a second run.
+
+What a rewriter is told: the instruction templates of `templates/expansion/`.
+
+`instruct.j2` says it all, for any model that follows instructions; `pictograms.j2` is the short form that the
+embedded model learned. A user's own file takes their place. It may use `{{ style }}`, `{{ prompt }}`, `{{ persona }}`
+and `{{ scene }}`; the last two are empty where none is asked for.
+
+What became of an expansion: how many rewrites were kept, why the others were refused, and how varied the rest is.
+
+Filled by `datagen.prompts.expanded.expand`, written into the notes of a run. Flat memory: counts, three examples for
+each reason, and two samples of 500 texts.
+
+How varied a stream of texts is, measured on a bounded sample of it: distinct n-grams and likeness to each other.
+
+`distinct-n` is the number of different word n-grams over all n-grams (Li et al., arXiv 1510.03055). It falls as texts
+are added, so both sides of a comparison are samples of at most the same size. `self-similarity` is the mean, over
+texts, of the greatest Jaccard index of word 3-grams with another text of the sample. Used by
+`datagen.prompts.expanded`. Not covered: variety of meaning.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, get_args
 
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from datagen.chat import ChatRequest, Message, Reply, Sampling, set_thought_aside
+from datagen.chat import ChatRequest, Message, Reply, Sampling, find_json, set_thought_aside
 from datagen.config import Choice
-from datagen.prompts.briefs import SCHEMA as BRIEF_SCHEMA
-from datagen.prompts.briefs import parse_brief
-from datagen.prompts.contamination import normalize
-from datagen.prompts.expand_stats import ExpandStats
-from datagen.prompts.instructions import instruct
-from datagen.prompts.keeps import Breach, find_unchecked, judge_rewrite
-from datagen.prompts.minhash import NearDuplicates, jaccard, shingles_of
+from datagen.errors import ConfigError
+from datagen.plugins import shipped_path
+from datagen.prompts.contamination import NearDuplicates, jaccard, normalize, shingles_of
+from datagen.prompts.keeps import SCHEMA as BRIEF_SCHEMA
+from datagen.prompts.keeps import Breach, find_unchecked, judge_rewrite, parse_brief
 from datagen.prompts.templated import Blocked, Screening, SeenTexts
 from datagen.records import Prompt, seed_of
 from datagen.taxonomy.lexicon import Lexicon
-from datagen.unwrap import find_json
+
+SAMPLE = 500
+
+
+class Diversity:
+    """A sample of a stream of any length, at random but the same each time, and its measures."""
+
+    def __init__(self, size: int = SAMPLE) -> None:
+        self._size, self._rng, self._seen = size, Random(0), 0
+        self.texts: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Let a text be drawn into the sample (reservoir sampling, Vitter's algorithm R)."""
+        self._seen += 1
+        if len(self.texts) < self._size:
+            self.texts.append(text)
+            return
+        place = self._rng.randrange(self._seen)
+        if place < self._size:
+            self.texts[place] = text
+
+    def measure(self) -> dict[str, float]:
+        """Return `distinct-1` to `distinct-3` and `self-similarity`, each in [0, 1]; 0 for an empty sample."""
+        found = {f"distinct-{n}": round(_distinct(self.texts, n), 4) for n in (1, 2, 3)}
+        return {**found, "self-similarity": round(_likeness(self.texts), 4)}
+
+
+def _distinct(texts: list[str], n: int) -> float:
+    grams = []
+    for text in texts:
+        words = normalize(text).split(" ")
+        grams += [tuple(words[k : k + n]) for k in range(len(words) - n + 1)]
+    return len(set(grams)) / max(1, len(grams))
+
+
+def _likeness(texts: list[str]) -> float:
+    sets = [shingles_of(text) for text in texts]
+    greatest = [0.0] * len(sets)
+    for k, one in enumerate(sets):
+        for j in range(k):
+            found = jaccard(one, sets[j])
+            greatest[k], greatest[j] = max(greatest[k], found), max(greatest[j], found)
+    return sum(greatest) / max(1, len(greatest))
+
 
 Style = Literal["short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief"]
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -237,3 +300,112 @@ def _rewritten(prompt: Prompt, text: str, style: str) -> Prompt:
     names = ("weakness", "skill", "level", "index", "seed", "template", "slots")
     where = {name: getattr(prompt, name) for name in names}
     return Prompt.make(text, prompt.claims, **where, source=f"rewrite: {style}")
+
+
+# A misspelt name must be an error: as an empty word it would go to the model unseen.
+_ENVIRONMENT = ImmutableSandboxedEnvironment(
+    keep_trailing_newline=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_HINT = "it may use {{ style }}, {{ prompt }}, {{ persona }} and {{ scene }}, and must use {{ prompt }}"
+
+
+def instruct(style: str, prompt: str, *, form: str | Path, persona: str = "", scene: str = "") -> str:
+    """Return the instruction to rewrite a prompt in a style; `form` names a shipped template or is a path to one.
+
+    Raises ConfigError at the template's file when it cannot be read, fails, or leaves out the prompt.
+    """
+    path = shipped_path("templates", "expansion", f"{form}.j2") if isinstance(form, str) else form
+    try:
+        written = _compile(path).render(style=style, prompt=prompt, persona=persona, scene=scene).strip()
+    except (OSError, TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"the instruction template fails: {error}", where=str(path), hint=_HINT) from error
+    if prompt not in written:
+        raise ConfigError("the instruction template leaves out the prompt", where=str(path), hint=_HINT)
+    return written
+
+
+@cache
+def _compile(path: Path) -> Template:
+    return _ENVIRONMENT.from_string(path.read_text(encoding="utf-8"))
+
+
+MAX_EXAMPLES = 3
+MAX_SHOWN = 200
+
+
+@dataclass(slots=True)
+class ExpandStats:
+    """Counts of an expansion: `asked` = `kept` + the sum of `refused`; `standing` sources had no rewrite that held.
+
+    `sources` counts the prompts that came in, `repeated` those whose very words had been yielded before as a rewrite,
+    `unchecked` those for which no rewrite was asked, since none could be checked.
+    """
+
+    sources: int = 0
+    asked: int = 0
+    kept: int = 0
+    standing: int = 0
+    repeated: int = 0
+    unchecked: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    styles: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    before: Diversity = field(default_factory=Diversity)
+    after: Diversity = field(default_factory=Diversity)
+
+    def count_source(self, text: str, *, unchecked: bool = False) -> None:
+        """Count a prompt that came in."""
+        self.sources += 1
+        self.unchecked += unchecked
+        self.before.add(text)
+
+    def keep(self, text: str, style: str) -> None:
+        """Count a rewrite that was kept."""
+        self.asked += 1
+        self.kept += 1
+        self.styles[style] += 1
+        self.after.add(text)
+
+    def stand(self, text: str, *, alone: bool) -> None:
+        """Count a source that is yielded itself; `alone` when it has no rewrite."""
+        self.standing += alone
+        self.after.add(text)
+
+    def refuse(self, kind: str, reason: str, text: str) -> None:
+        """Count a rewrite that was refused; the first three of a kind are shown, cut to 200 characters."""
+        self.asked += 1
+        self.refused[kind] += 1
+        shown = self.examples.setdefault(kind, [])
+        if len(shown) < MAX_EXAMPLES:
+            shown.append({"text": text[:MAX_SHOWN], "reason": reason[:MAX_SHOWN]})
+
+    def notes(self) -> list[str]:
+        """Return a few lines for people: what was kept, why the rest was not, how varied the prompts became."""
+        left = f"left as they are, since no words can check their claims: {self.unchecked:,} of {self.sources:,}"
+        if not self.asked:
+            return [left] if self.unchecked else []
+        reasons = ", ".join(f"{kind} {count}" for kind, count in self.refused.most_common())
+        lines = [
+            f"{self.kept:,} of {self.asked:,} rewrites hold their claims and are new; "
+            f"{self.standing:,} of {self.sources:,} prompts stand as the template wrote them"
+        ]
+        lines += [f"refused: {reasons}"] if reasons else []
+        lines += [left] if self.unchecked else []
+        before, after = self.before.measure(), self.after.measure()
+        changes = ", ".join(f"{name} {before[name]:.2f} to {after[name]:.2f}" for name in before)
+        return [*lines, f"variety before and after: {changes}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        counts = {
+            name: getattr(self, name) for name in ("sources", "asked", "kept", "standing", "repeated", "unchecked")
+        }
+        diversity = {"before": self.before.measure(), "after": self.after.measure()}
+        shown = {kind: list(examples) for kind, examples in self.examples.items()}
+        return {
+            **counts,
+            "refused": dict(self.refused.most_common()),
+            "styles": dict(self.styles.most_common()),
+            "examples": shown,
+            "diversity": diversity,
+        }

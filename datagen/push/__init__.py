@@ -11,8 +11,7 @@ Not covered: streaming a run that is still being built, and runs that are themse
 
 from __future__ import annotations
 
-from datagen.push._pull import pull_dataset
-from datagen.push._push import Pushed
-from datagen.push._run import Order, complete_push, prepare_push
+from datagen.push.run import Order, complete_push, prepare_push, pull_dataset
+from datagen.push.sending import Pushed
 
 __all__ = ["Order", "Pushed", "complete_push", "prepare_push", "pull_dataset"]

@@ -9,7 +9,7 @@ Not covered: more than `EMBED_LIMIT` samples in the gallery itself (the figures 
 
 from __future__ import annotations
 
-from datagen.report._items import EMBED_LIMIT, ReportItem
-from datagen.report._page import write_report
+from datagen.report.figures import EMBED_LIMIT, ReportItem
+from datagen.report.page import write_report
 
 __all__ = ["EMBED_LIMIT", "ReportItem", "write_report"]

@@ -4,29 +4,76 @@
 
 Which kind a file is shows by its keys. Without paths, everything that ships is checked. See it: `datagen check`.
 Not covered: whether the words are true of the world, and what a scorer can see in a picture.
+
+Checks what a schema cannot say of one skill: slots, levels, constraints and claims that must fit each other.
+
+Works on the plain values of the file, so that one broken slot does not hide what is wrong with the rest. What the
+schema already reports (`datagen.documents.checking`) is not reported again.
+
+Checks a template file, a wording a line, against the skill that uses it.
+
+Every wording is compiled as it will be when prompts are drawn, so what is refused here is refused there; what is
+refused is then looked at again for a better hint. What only shows when a wording is rendered is found by
+`datagen.taxonomy.check`.
+
+Checks what only drawing shows: wordings that fail when they are rendered, and skills with too few prompts.
+
+Each skill is built and drawn from with every lexicon that can fill it; a lexicon that lacks a list is passed over, as
+it is when prompts are made.
+
+Writes JSON Schema files, so that an editor completes keys and marks mistakes while a YAML file is written.
+
+    # yaml-language-server: $schema=../schemas/taxonomy.schema.json
+
+as the first line of a file is what the YAML plugins of most editors read. See it: `datagen schema`. A schema cannot
+say how slots, claims and templates fit together: that is `datagen check`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any, TypeAlias, get_args
 
-from pydantic import BaseModel
+from jinja2 import TemplateSyntaxError, nodes
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from datagen.control_tokens import explain_tag, find_tag
 from datagen.documents.checking import check_model
-from datagen.documents.problems import Problem, Severity, problem_of, show
-from datagen.documents.reading import Document, read_yaml
+from datagen.documents.reading import Document, Problem, Severity, problem_of, read_yaml, show
 from datagen.errors import ConfigError, did_you_mean
-from datagen.shipped import shipped_path
-from datagen.taxonomy._check_draws import check_draws
-from datagen.taxonomy._check_skill import SkillCheck
+from datagen.plugins import shipped_path
+from datagen.taxonomy.claims import ClaimForm, parse_claim
+from datagen.taxonomy.constraints import Constraint, compile_constraint
 from datagen.taxonomy.english import article_of
 from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon
-from datagen.taxonomy.load import resolve_lexicon, resolve_taxonomy
-from datagen.taxonomy.models import LexiconFile, ListName, TaxonomyFile
+from datagen.taxonomy.load import (
+    SkillBuilder,
+    find_template,
+    lists_of,
+    missing_list,
+    resolve_lexicon,
+    resolve_taxonomy,
+    slot_values,
+)
+from datagen.taxonomy.models import (
+    MAX_COUNT,
+    NAMES,
+    JoinSlot,
+    LexiconFile,
+    ListName,
+    ListSlot,
+    SkillFile,
+    TaxonomyFile,
+    TemplatePath,
+    ValuesSlot,
+)
+from datagen.taxonomy.render import Value, compile_wording, source_lines
+from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX
+from datagen.taxonomy.space import Skill, choose_point, count_distinct
 
 MIN_DISTINCT = 20
 """How many distinct prompts a skill must have, unless told otherwise."""
@@ -270,3 +317,405 @@ _CHECKS = {
     "recipe": _check_recipe,
     "unknown": _check_unknown,
 }
+
+
+Values = Sequence[Value]
+_POINTS, _TRIES = 4, 200
+
+
+@dataclass(slots=True)
+class SkillCheck:
+    """One skill under examination.
+
+    `lists` are the words of each list over all lexicons in question, `values` what each slot may hold, or None where
+    the slot itself is broken.
+    """
+
+    document: Document
+    place: int
+    skill: Mapping[str, Any]
+    lists: Mapping[str, tuple[Word, ...]]
+    scorable: frozenset[str]
+    values: dict[str, Values | None] = field(default_factory=dict)
+    found: list[Problem] = field(default_factory=list)
+
+    def run(self) -> list[Problem]:
+        """Return every problem of the skill."""
+        slots = self.skill.get("slots")
+        for name, slot in slots.items() if isinstance(slots, dict) else ():
+            self.values[name] = self._values_of(name, slot)
+        self._check_levels()
+        constraints = self._check_constraints()
+        claims = self._check_claims()
+        self._check_words(claims, self._points(constraints))
+        return self.found
+
+    def report(self, path: tuple[str | int, ...], what: str, hint: str = "", **more: Any) -> None:
+        """Note a problem at a path inside the skill."""
+        self.found.append(self.document.problem(("skills", self.place, *path), what, hint, **more))
+
+    def _values_of(self, name: str, slot: Any) -> Values | None:
+        if not isinstance(slot, dict):
+            return None
+        if "from" in slot or "join" in slot:
+            return self._values_of_lists(name, slot)
+        if "range" in slot:
+            ends = slot["range"]
+            if isinstance(ends, list) and len(ends) == 2 and all(_is_count(end) for end in ends):
+                return range(ends[0], ends[1] + 1)
+            return None
+        try:
+            values = slot_values(TypeAdapter(ValuesSlot).validate_python(slot), Lexicon("", "", {}))
+        except ValidationError:
+            return None
+        if 0 < sum(isinstance(value, int) for value in values) < len(values):
+            hint = "make it all numbers, or put them all in quotes"
+            self.report(("slots", name, "values"), f"the slot {name!r} mixes words and numbers", hint)
+            return None
+        return values
+
+    def _values_of_lists(self, name: str, slot: Mapping[str, Any]) -> Values | None:
+        try:
+            written: ListSlot | JoinSlot = TypeAdapter(ListSlot | JoinSlot).validate_python(slot)
+        except ValidationError:
+            return None
+        absent = [each for each in lists_of(written) if each not in self.lists]
+        for each in absent:
+            known = f"they have {', '.join(sorted(self.lists))}" if self.lists else "there is none"
+            path = ("slots", name, "from" if "from" in slot else "join")
+            self.report(path, f"no lexicon here has the list {each!r}", known)
+        return None if absent else slot_values(written, Lexicon("", "", self.lists))
+
+    def _check_levels(self) -> None:
+        levels = self.skill.get("levels")
+        for level, narrowing in levels.items() if isinstance(levels, dict) else ():
+            for slot, wanted in narrowing.items() if isinstance(narrowing, dict) else ():
+                if slot not in self.values:
+                    hint = did_you_mean(slot, self.values)
+                    self.report(
+                        ("levels", level, slot), f"unknown slot {slot!r} in the level {level!r}", hint, key=True
+                    )
+                elif isinstance(wanted, list):
+                    self._check_narrowing(level, slot, wanted)
+
+    def _check_narrowing(self, level: str, slot: str, wanted: list[Any]) -> None:
+        allowed = self.values[slot]
+        if allowed is None:
+            return
+        outside = [place for place, value in enumerate(wanted) if value not in allowed]
+        for place in outside:
+            path = ("levels", level, slot, place)
+            if isinstance(allowed, range):
+                hint = f"the slot's range is {allowed.start} to {allowed.stop - 1}"
+            else:
+                hint = did_you_mean(str(wanted[place]), map(str, allowed)) if len(allowed) < 30 else ""
+            self.report(path, f"{show(wanted[place])} is no value of the slot {slot!r}", hint)
+        if outside or not isinstance(allowed, range):
+            return
+        if len(wanted) > 2:
+            hint = "write [lowest, highest] or [only]"
+            self.report(("levels", level, slot), f"{show(wanted)} is no part of a range", hint)
+        elif wanted and wanted[0] > wanted[-1]:
+            self.report(("levels", level, slot), f"the range {show(wanted)} is empty", "write [lowest, highest]")
+
+    def _check_constraints(self) -> list[tuple[int, Constraint]]:
+        compiled = []
+        for place, source in _texts(self.skill.get("constraints")):
+            try:
+                constraint = compile_constraint(source)
+            except ConfigError as error:
+                self.report(("constraints", place), error.what, error.hint)
+                continue
+            unknown = [name for name in constraint.names if name not in self.values]
+            for name in unknown:
+                hint = did_you_mean(name, self.values)
+                self.report(("constraints", place), f"unknown slot {name!r} in {show(source)}", hint)
+            if not unknown:
+                compiled.append((place, constraint))
+        return compiled
+
+    def _points(self, constraints: list[tuple[int, Constraint]]) -> list[dict[str, Value]]:
+        """Return a few points to try the wordings at, none when a slot is broken or a constraint cannot be asked."""
+        choices = {name: values for name, values in self.values.items() if values}
+        if len(choices) < len(self.values):
+            return []
+        # The same points in every run, so that a check is as good as the one before.
+        dice, points = Random(0), []
+        for _ in range(_TRIES):
+            point = {name: dice.choice(values) for name, values in choices.items()}
+            for place, constraint in constraints:
+                try:
+                    holds = constraint.holds(point)
+                except ConfigError as error:
+                    self.report(("constraints", place), error.what, error.hint)
+                    return []
+                if not holds:
+                    break
+            else:
+                points.append(point)
+                if len(points) == _POINTS:
+                    break
+        return points
+
+    def _check_claims(self) -> list[ClaimForm]:
+        known = {name: _holds_numbers(values) for name, values in self.values.items()}
+        words = frozenset(word for items in self.lists.values() for word in items)
+        claims = []
+        for place, source in _texts(self.skill.get("claims")):
+            try:
+                claim = parse_claim(source, known, words)
+            except ConfigError as error:
+                broken = [name for name, values in self.values.items() if values is None]
+                if not any(error.what.startswith(f"{name!r} in ") for name in broken):
+                    self.report(("claims", place), error.what, error.hint)
+                continue
+            claims.append(claim)
+            self._check_scorable(place, claim)
+        return claims
+
+    def _check_scorable(self, place: int, claim: ClaimForm) -> None:
+        path, source = ("claims", place), show(claim.source)
+        if claim.kind not in self.scorable:
+            known = f"scorers judge {', '.join(sorted(self.scorable))}" if self.scorable else "there is none"
+            self.report(path, f"no scorer can judge the claim {source}", known)
+        elif claim.kind in NAMES:
+            argument = claim.arguments["name"]
+            said = self.values[argument.slot] if argument.slot else [argument.literal]
+            strange = sorted(str(name) for name in said or () if name not in NAMES[claim.kind])
+            if strange:
+                other = next((kind for kind, names in NAMES.items() if strange[0] in names), "")
+                hint = f"write {other}(…)" if other else f"known: {', '.join(NAMES[claim.kind])}"
+                self.report(path, f"no scorer can judge the {claim.kind} {strange[0]!r} of {source}", hint)
+
+    def _check_words(self, claims: list[ClaimForm], points: list[dict[str, Value]]) -> None:
+        try:
+            name = TypeAdapter(TemplatePath).validate_python(self.skill.get("templates"))
+            file = find_template(Path(self.document.file), name)
+        except ValidationError:
+            return
+        except ConfigError as error:
+            self.report(("templates",), error.what, error.hint)
+            return
+        claimed = frozenset(slot for claim in claims for slot in claim.slots)
+        facts = check_template(file, str(self.skill.get("name")), self.values.keys(), claimed, points)
+        self.found += facts.problems
+        for slot in self.values.keys() - facts.used - claimed:
+            hint = "say it in the template or in a claim, or take it out"
+            self.report(("slots", slot), f"the slot {slot!r} is never used", hint, key=True, severity="warning")
+
+
+def _texts(items: Any) -> Iterator[tuple[int, str]]:
+    for place, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, str) and item:
+            yield place, item
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+
+
+def _holds_numbers(values: Values | None) -> bool:
+    return bool(values) and all(isinstance(value, int) for value in values or ())
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFacts:
+    """What a template file says: its problems and the slots that its wordings use."""
+
+    problems: list[Problem]
+    used: frozenset[str]
+
+
+def check_template(
+    path: Path, skill: str, slots: Set[str], claimed: Set[str], points: Sequence[Mapping[str, Value]]
+) -> TemplateFacts:
+    """Check every wording of a file.
+
+    `claimed` are the slots that the skill's claims speak of; each wording is rendered at the `points`.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot read the template: {error}"
+        return TemplateFacts([Problem(str(path), 1, 1, what, "save it as UTF-8 text")], frozenset(slots))
+    problems: list[Problem] = []
+    used: set[str] = set()
+    first_line: dict[str, int] = {}
+    for number, wording in source_lines(text):
+        twice = first_line.setdefault(wording, number)
+        if twice != number:
+            what = f"the wording {show(wording)} stands twice"
+            problems.append(Problem(str(path), number, 1, what, f"it is at line {twice} already", "warning"))
+        if tag := find_tag(wording):
+            what, hint = explain_tag(tag)
+            problems.append(Problem(str(path), number, 1, f"the wording {show(wording)} {what}", hint, "warning"))
+        names, found = _check_wording(path, number, wording, text.split("\n")[number - 1], slots, points)
+        problems += found
+        used |= names
+        if not found:
+            problems += _left_out(path, number, wording, skill, claimed - names)
+    if not first_line:
+        problems.append(Problem(str(path), 1, 1, "the template has no wording", "write one wording a line"))
+        used |= slots
+    return TemplateFacts(problems, frozenset(used))
+
+
+def _check_wording(
+    path: Path, number: int, wording: str, line: str, slots: Set[str], points: Sequence[Mapping[str, Value]]
+) -> tuple[frozenset[str], list[Problem]]:
+    """Return the slots of a wording and what is wrong with it."""
+
+    def at(word: str, what: str, hint: str) -> Problem:
+        return Problem(str(path), number, max(line.find(word), 0) + 1, what, hint)
+
+    try:
+        compiled = compile_wording(wording, str(path), number)
+    except ConfigError as error:
+        better = [at(word, what, hint) for word, what, hint in _explain(wording)]
+        return frozenset(slots), better or [Problem(str(path), number, 1, error.what, error.hint)]
+    problems = [
+        at(name, f"unknown slot {name!r}", did_you_mean(name, slots) or "declare it under `slots:`")
+        for name in sorted(compiled.names - slots)
+    ]
+    try:
+        for point in points if not problems else ():
+            compiled.render(point)
+    except ConfigError as error:
+        problems.append(Problem(str(path), number, 1, error.what, error.hint))
+    return compiled.names, problems
+
+
+def _explain(wording: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (word, what, hint) for what the sandbox refused, where it can be told better than it does."""
+    try:
+        tree = SANDBOX.parse(wording)
+    except (TemplateSyntaxError, RecursionError):
+        return
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name not in FUNCTIONS:
+            name = call.node.name
+            yield name, f"unknown function {name!r}", did_you_mean(name, FUNCTIONS)
+    for reached in _reached_for(tree):
+        hint = "a template sees slots and functions, never Python: remove it"
+        yield reached, f"the template reaches for Python with {reached!r}", hint
+
+
+def _reached_for(tree: nodes.Template) -> Iterator[str]:
+    for attribute in tree.find_all(nodes.Getattr):
+        yield attribute.attr
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.arg, nodes.Const) and isinstance(item.arg.value, str):
+            yield item.arg.value
+    for chosen in tree.find_all(nodes.Filter):
+        if chosen.name == "attr":
+            yield "attr"
+
+
+def _left_out(path: Path, number: int, wording: str, skill: str, slots: Set[str]) -> Iterator[Problem]:
+    hint = "a claim speaks of it: say it in the words too, or take it out of the claim"
+    for slot in sorted(slots):
+        what = f"the wording {show(wording)} of the skill {skill!r} leaves out the slot {slot!r}"
+        yield Problem(str(path), number, 1, what, hint)
+
+
+DRAWS = 12
+"""Points a level at which every wording is tried."""
+_COUNT_STEPS = (300, 50_000)
+
+
+def check_draws(
+    document: Document, place: int, weakness: str, lexicons: Sequence[Lexicon], min_distinct: int
+) -> list[Problem]:
+    """Draw from one skill that is right by itself, and return what goes wrong."""
+    try:
+        written = SkillFile.model_validate(document.data["skills"][place])
+    except ValidationError:
+        return []
+    fitting = [lexicon for lexicon in lexicons if not missing_list(written, lexicon)]
+    skills: list[tuple[Skill, Lexicon]] = []
+    refused: list[Problem] = []
+    for lexicon in fitting:
+        builder = SkillBuilder(document, place, weakness, lexicon)
+        try:
+            skills.append((builder.build(written), lexicon))
+        except ConfigError as error:
+            refused.append(problem_of(error, document.file))
+    if not skills:
+        return refused[:1]
+    problems = [problem for skill, _ in skills for problem in _render_all(skill, document.file)]
+    return problems or _check_distinct(document, place, skills, min_distinct)
+
+
+def _render_all(skill: Skill, file: str) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for level in skill.levels:
+        for turn in range(DRAWS):
+            try:
+                point, _ = choose_point(skill, level, f"check/{turn}".encode())
+            except ConfigError as error:
+                yield problem_of(error, file)
+                break
+            for wording in skill.wordings:
+                try:
+                    wording.render(point)
+                except ConfigError as error:
+                    if wording.where not in seen:
+                        yield problem_of(error, file)
+                    seen.add(wording.where)
+
+
+def _check_distinct(
+    document: Document, place: int, skills: Sequence[tuple[Skill, Lexicon]], wanted: int
+) -> list[Problem]:
+    """Report a skill that makes fewer distinct prompts than `wanted` with every lexicon, by its best one."""
+    best, best_lexicon = -1, ""
+    for skill, lexicon in skills:
+        try:
+            total = _count_prompts(skill, wanted)
+        except ConfigError as error:
+            return [problem_of(error, document.file)]
+        if total >= wanted:
+            return []
+        if total > best:
+            best, best_lexicon = total, lexicon.name
+    what = f"the skill {skills[0][0].name!r} has {best} distinct prompts with the lexicon {best_lexicon!r}"
+    hint = f"{wanted} are asked for: add words, values or wordings, or loosen the constraints"
+    return [document.problem(("skills", place, "name"), what, hint)]
+
+
+def _count_prompts(skill: Skill, wanted: int) -> int:
+    """Return how many distinct prompts a skill has, at least `wanted` if that many are found: few steps first."""
+    total = 0
+    for steps in _COUNT_STEPS:
+        points = count_distinct(skill, max(steps, wanted))
+        total = points.count * len(skill.wordings)
+        if points.exact or total >= wanted:
+            break
+    return total
+
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SHIPPED: Mapping[str, type[BaseModel]] = {"taxonomy": TaxonomyFile, "lexicon": LexiconFile}
+
+
+def schema_of(name: str, model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema of what a person may write, under the title `datagen <name>`."""
+    return {"$schema": DIALECT, **model.model_json_schema(), "title": f"datagen {name}"}
+
+
+def write_schemas(folder: str | Path, models: Mapping[str, type[BaseModel]] | None = None) -> list[Path]:
+    """Write `<name>.schema.json` for taxonomy, lexicon and each of `models`; return the files, sorted.
+
+    Raises ConfigError when the folder cannot be written.
+    """
+    written = []
+    for name, model in {**SHIPPED, **(models or {})}.items():
+        path = Path(folder) / f"{name}.schema.json"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(schema_of(name, model), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            hint = "choose a folder that can be written"
+            raise ConfigError(f"cannot write the schema: {error.strerror}", where=str(path), hint=hint) from error
+        written.append(path)
+    return sorted(written)

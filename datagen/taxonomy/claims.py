@@ -21,12 +21,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from datagen.documents.problems import show
+from datagen.documents.reading import show
 from datagen.errors import ConfigError, did_you_mean
 from datagen.records import Claim, ClaimKind
 from datagen.taxonomy.models import NAMES
-from datagen.taxonomy.remembered import Remembered
 from datagen.taxonomy.render import Value
+from datagen.taxonomy.sandbox import Remembered
 
 _FORM = re.compile(r"\s*([a-z]+)\s*\((.*)\)\s*")
 _ARGUMENT = re.compile(r'\s*("[^"]*"|[^,"()]+?)\s*(?:,|$)')

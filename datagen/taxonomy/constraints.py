@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 
 from datagen.errors import ConfigError
-from datagen.taxonomy.remembered import Remembered
 from datagen.taxonomy.render import Value
-from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX, names_in, parse
+from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX, Remembered, names_in, parse
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,27 @@ words that a template writes itself. Things that come in two halves are counted 
 Measured on words that were written down apart from the rules (`tests/taxonomy/data/`), beside the library `inflect`.
 Not covered: foreign plurals beyond the lists, names whose letters are silent, names in the plural that are no pairs
 ("noodles"), "an herb" of American English.
+
+Texts spelt wrong on purpose, each in one word, always the same way: what a picture must copy to the letter.
+
+The kinds are those of LenCom's Aug-MARIO-Hard (arXiv 2403.16422): misspelt as people do, slips on a keyboard, words
+split in two. A model that reads for meaning writes the right word instead, and that is the fault to be trained away.
+A text is changed by a pure function of itself, so the same taxonomy always gives the same prompts; letter case and
+punctuation stay. Not covered: languages in other than Latin letters, whose texts are left as they are.
+
+How the numbers of two kinds of thing compare: what `comparison(star, more than, moon)` asks, and how it is said.
 """
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal, TypeVar
+
+from datagen.records import Claim
 
 _NUMBERS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -220,3 +235,92 @@ def name_many(count: int, noun: str, *before: str, plural: str = "", in_words: b
 def number_word(n: int) -> str:
     """Return the word for a whole number from 0 to twenty, and digits beyond."""
     return _NUMBERS[n] if 0 <= n < len(_NUMBERS) else str(n)
+
+
+Spelling = Literal["misspelt", "typo", "split"]
+"""The ways to spell wrong: `misspelt` (brekfast), `typo` (breskfast), `split` (brea kfast)."""
+
+_Item = TypeVar("_Item")
+
+_WORD = re.compile(r"[A-Za-z]{4,}")
+_SOUNDS = (
+    *(("ie", "ei"), ("ei", "ie"), ("ough", "uff"), ("able", "ible")),
+    *(("ea", "ee"), ("ph", "f"), ("ou", "ow"), ("tion", "sion")),
+)
+_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+def spell_wrong(text: str, how: Spelling) -> str:
+    """Return a text with one word of four or more letters spelt wrong, or as it is if it has none.
+
+    Raises KeyError for an unknown way.
+    """
+    ways = _WAYS[how]
+    words = list(_WORD.finditer(text))
+    if not words:
+        return text
+    bits = int.from_bytes(blake2b(f"{how}/{text}".encode(), digest_size=16).digest(), "little")
+    bits, word = _choose(bits, words)
+    _, wrong = _choose(bits, [each for each in ways(word.group()) if each != word.group()])
+    return text[: word.start()] + wrong + text[word.end() :]
+
+
+def _choose(bits: int, items: Sequence[_Item]) -> tuple[int, _Item]:
+    bits, place = divmod(bits, len(items))
+    return bits, items[place]
+
+
+def _misspell(word: str) -> Iterator[str]:
+    """Yield a word with a doubled letter single, a sound written otherwise, or two inner letters exchanged."""
+    yield from (word[:k] + word[k + 1 :] for k in range(1, len(word)) if word[k].lower() == word[k - 1].lower())
+    for right, wrong in _SOUNDS:
+        for match in re.finditer(right, word, re.IGNORECASE):
+            yield word[: match.start()] + _cased_like(match.group(), wrong) + word[match.end() :]
+    for k in range(1, len(word) - 2):
+        yield word[:k] + word[k + 1] + word[k] + word[k + 2 :]
+    yield word[:1] + word[1] + word[1:]
+
+
+def _mistype(word: str) -> Iterator[str]:
+    """Yield a word with one letter taken for, or struck together with, its neighbour in the same row of keys."""
+    for k, letter in enumerate(word):
+        row = next(row for row in _KEYS if letter.lower() in row)
+        at = row.index(letter.lower())
+        for key in row[max(0, at - 1) : at] + row[at + 1 : at + 2]:
+            yield word[:k] + _cased_like(letter, key) + word[k + 1 :]
+            yield word[: k + 1] + _cased_like(letter, key) + word[k + 1 :]
+
+
+def _split(word: str) -> Iterator[str]:
+    yield from (f"{word[:k]} {word[k:]}" for k in range(1, len(word)))
+
+
+def _cased_like(right: str, wrong: str) -> str:
+    return wrong.upper() if right.isupper() else wrong
+
+
+_WAYS: dict[Spelling, Callable[[str], Iterator[str]]] = {"misspelt": _misspell, "typo": _mistype, "split": _split}
+
+
+ORDERS: Mapping[str, Callable[[int, int], bool]] = {
+    "more than": operator.gt,
+    "fewer than": operator.lt,
+    "as many as": operator.eq,
+}
+"""What the name of a comparison asks of the two numbers."""
+
+
+def holds_order(name: str, ours: int, theirs: int) -> bool:
+    """Say whether two numbers of things compare as named; where either kind is missing nothing is compared.
+
+    Raises KeyError for a name that is none of `ORDERS`.
+    """
+    return min(ours, theirs) > 0 and ORDERS[name](ours, theirs)
+
+
+def say_order(claim: Claim) -> str:
+    """Say a comparison in words: `more stars than moons`, `as many stars as moons`."""
+    order, link = claim.name.rsplit(" ", 1)
+    things = claim.subject, str(claim.value)
+    ours, theirs = (f"pairs of {name}" if is_pair(name) else plural_of(name) for name in things)
+    return f"{order} {ours} {link} {theirs}"

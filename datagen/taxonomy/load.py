@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.documents.checking import load_model
-from datagen.documents.problems import Problem, problems_error, show
-from datagen.documents.reading import Document, read_yaml
+from datagen.documents.reading import Document, Problem, problems_error, read_yaml, show
 from datagen.errors import ConfigError, did_you_mean
-from datagen.shipped import shipped_path
+from datagen.plugins import shipped_path
 from datagen.taxonomy.claims import parse_claim
 from datagen.taxonomy.constraints import compile_constraint
+from datagen.taxonomy.english import spell_wrong
 from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon, word_of
 from datagen.taxonomy.models import JoinSlot, ListName, ListSlot, RangeSlot, SkillFile, Slot, TaxonomyFile
 from datagen.taxonomy.render import Value, Wording, read_wordings
 from datagen.taxonomy.sandbox import FUNCTIONS
 from datagen.taxonomy.space import Level, Skill
-from datagen.taxonomy.spelling import spell_wrong
 
 DEFAULT_LEVEL = "medium"
 """The level of a skill that names none."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from datagen.control_tokens import refuse_tokens
-from datagen.taxonomy.spelling import Spelling
+from datagen.taxonomy.english import Spelling
 
 ListName = Literal[
     "objects",

@@ -16,8 +16,7 @@ from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 from datagen.control_tokens import find_token
 from datagen.errors import ConfigError
 from datagen.taxonomy.lexicon import Word
-from datagen.taxonomy.remembered import Remembered
-from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX, names_in, parse
+from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX, Remembered, names_in, parse
 
 MAX_CHARACTERS = 2000
 """The longest wording, and the longest prompt."""

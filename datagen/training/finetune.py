@@ -8,6 +8,20 @@
 and state.pt, with which a stopped training goes on; killed at any moment it ends with the same weights.
 
 Not covered: GPUs, several processes, the model that reads (it is copied as it is).
+
+Rows of a dataset as sequences of the embedded model: what `weighted.WeightedDataset` needs to know of it.
+
+    <|bos|> <|think|> prompt <|assistant|>   <think> plan </think>   <image>   rows </image> <|eos|>
+    context                                  text                    switch    image
+
+Without a thought `<image>` is part of the image: no text decides to go over to it. The image tokens are those that the
+model wrote, as its pictures remember them; the plan is encoded again, which gives back the ids that were written.
+
+Not covered: mode `reflect`, in which two models write one sequence in turns.
+
+The losses of a training as one SVG file: text and image side by side, each on its own scale.
+
+A line for what was learned from, dots for held-out rows. Made without a plotting library, from log.jsonl alone.
 """
 
 from __future__ import annotations
@@ -15,7 +29,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -25,17 +39,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader
 
-from datagen.backends.embedded.checkpoint_io import READER, has_reader, load_codec, require_files, save_codec, save_lm
-from datagen.backends.embedded.image_tokens import fingerprint
-from datagen.backends.embedded.vocab import Vocabulary
+from datagen.embedded.codec import fingerprint, read_codes
+from datagen.embedded.loading import READER, has_reader, load_codec, load_lm, require_files, save_codec, save_lm
+from datagen.embedded.vocab import Vocabulary
 from datagen.errors import BackendError, RunError
-from datagen.training.embedded_rows import RowEncoder
-from datagen.training.lm import load_lm
-from datagen.training.loss_plot import draw_losses
-from datagen.training.muon import Schedule
-from datagen.training.state import TrainingState
+from datagen.training.state import Schedule, TrainingState
 from datagen.training.weighted import (
+    CONTEXT,
     IMAGE,
+    SWITCH,
+    TEXT,
     Batch,
     Draws,
     Targets,
@@ -50,7 +63,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import LlamaForCausalLM
 
-    from datagen.backends.embedded.codec import ImageCodec
+    from datagen.embedded.codec import ImageCodec
+
 
 SAVE_STEPS = 10
 """Steps between two saved states, which is also how often losses are noted."""
@@ -321,3 +335,79 @@ def _hash_files(paths: Sequence[Path]) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+class RowEncoder:
+    """Turns rows into (ids, kinds). `tokenizer` is the fingerprint of the image tokenizer, `longest` the most ids."""
+
+    def __init__(self, vocab: Vocabulary, tokenizer: str, longest: int) -> None:
+        self._vocab, self._tokenizer, self._longest = vocab, tokenizer, longest
+
+    def __call__(self, row: Mapping[str, Any]) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the token ids of a row and the kind of each.
+
+        Raises RunError naming the row where its mode is another, its picture is not of this image tokenizer, or it is
+        too long.
+        """
+        where, vocab = f"sample {row['id']}", self._vocab
+        roles = [segment["role"] for segment in row["segments"]]
+        if roles not in (["think", "image"], ["image"]):
+            hint = "build the run with mode: think, or direct"
+            raise RunError(f"is {', '.join(roles)}; the model that draws learns think, image", where=where, hint=hint)
+        try:
+            codes = read_codes(row["images"][0], self._tokenizer)
+        except RunError as error:
+            raise RunError(error.what, where=where, hint=error.hint) from error
+        prompt = vocab.prompt_ids(row["prompt"], row["mode"])
+        plan = row["segments"][0]["text"] if len(roles) > 1 else None
+        answer = vocab.answer_ids(plan, codes)
+        text = answer.index(vocab.image)
+        kinds = [CONTEXT] * len(prompt) + [TEXT] * text + [SWITCH if text else IMAGE]
+        ids = [*prompt, *answer]
+        if len(ids) > self._longest:
+            raise RunError(f"is {len(ids)} tokens long; this model reads {self._longest}", where=where)
+        return ids, kinds + [IMAGE] * (len(ids) - len(kinds))
+
+
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 380, 240, 48, 28, 32
+"""Of one panel, px; margins keep room for the numbers."""
+_STYLE = (
+    "text{font:12px sans-serif;fill:#444}.learned{fill:none;stroke:#2f6fb5;stroke-width:1.5}"
+    ".held{fill:#c9541b}.grid{stroke:#ddd}"
+)
+Point = tuple[float, float]
+LossRow = tuple[int, float | None, float | None, float | None, float | None]
+"""A step, the losses of text and image, and those of held-out rows."""
+
+
+def draw_losses(rows: Sequence[LossRow], path: Path) -> None:
+    """Write the plot to `path`; losses are in nats a token, a None is left out."""
+    panels = "".join(
+        f'<g transform="translate({column * WIDTH})">{_draw_panel(name, rows, column)}</g>'
+        for column, name in enumerate(("text", "image"))
+    )
+    size = f'width="{2 * WIDTH}" height="{HEIGHT}" viewBox="0 0 {2 * WIDTH} {HEIGHT}"'
+    picture = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="losses by step">'
+    background = '<rect width="100%" height="100%" fill="#fff"/>'
+    path.write_text(f"{picture}<style>{_STYLE}</style>{background}{panels}</svg>\n", encoding="utf-8")
+
+
+def _draw_panel(name: str, rows: Sequence[LossRow], column: int) -> str:
+    learned = [(row[0], value) for row in rows if (value := row[1 + column]) is not None]
+    held = [(row[0], value) for row in rows if (value := row[3 + column]) is not None]
+    last, top = max((row[0] for row in rows), default=1) or 1, 1.1 * max((y for _, y in learned + held), default=1) or 1
+    right, floor = WIDTH - 16, HEIGHT - BOTTOM
+
+    def place(point: Point) -> Point:
+        return LEFT + point[0] / last * (right - LEFT), floor - point[1] / top * (floor - TOP)
+
+    parts = [f'<text x="{LEFT}" y="18">{name}: line learned from, dots held out (nats a token)</text>']
+    for share in (0, 0.5, 1):
+        _, y = place((0, share * top))
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share * top:.2g}</text>')
+    parts += [f'<text x="{place((x, 0))[0]:.1f}" y="{floor + 18}" text-anchor="middle">{x}</text>' for x in (0, last)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, learned))
+    parts.append(f'<polyline class="learned" points="{line}"/>')
+    parts += [f'<circle class="held" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in map(place, held)]
+    return "".join(parts)

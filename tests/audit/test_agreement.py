@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 from datagen.audit import audit_run
-from datagen.audit.agreement import (
-    Said,
-    compare_scorers,
-    find_saturation,
-    kappa_of,
-    list_disagreements,
-    measure_drift,
-)
+from datagen.audit.agreement import Said, compare_scorers, find_saturation, kappa_of, list_disagreements, measure_drift
 from datagen.records import Score
 from tests.helpers.runs import build_here, small_recipe
 

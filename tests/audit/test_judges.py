@@ -15,8 +15,9 @@ from datagen.config import make_recipe
 from datagen.pipeline import Run
 from datagen.prompts.templated import draw
 from datagen.records import UNNAMED, Detection
-from datagen.rewards import _ocr, text
-from datagen.rewards._tools import make_tools
+from datagen.rewards.words import text
+from datagen.scoring.tools import make_tools
+from datagen.vision import ocr as _ocr
 from tests.helpers.runs import build_here, small_recipe
 
 WEAKNESSES = ["counting", "spatial", "attributes", "text_rendering"]

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from datagen.audit.marks import to_mark
 from datagen.audit.scenes import CHANGES, TRUE, Case, is_true, make_cases
-from datagen.pictograms import Item, Mark, Scene, shape_mask
+from datagen.embedded.pictograms import Item, Mark, Scene, shape_mask
 from datagen.prompts.templated import draw
 from datagen.records import Claim, Prompt
 from datagen.taxonomy import load_taxonomy

@@ -15,8 +15,8 @@ from datagen.audit import audit_scenes
 from datagen.audit.scenes import Case
 from datagen.audit.trust import Opinion, rate, truth_for
 from datagen.config import make_recipe
+from datagen.embedded.pictograms import Item, Scene
 from datagen.errors import ConfigError, RunError
-from datagen.pictograms import Item, Scene
 from datagen.records import Claim, Prompt, Sample, Verdict
 from tests.helpers.runs import run_cli
 
@@ -97,7 +97,7 @@ def test_a_scorer_that_always_passes_is_found_out(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_bias_shows_in_its_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
-    from datagen.rewards import counting
+    from datagen.rewards.objects import counting
 
     def score(prompt: Prompt, sample: Sample, tools: Any) -> Verdict:
         crowded = len(tools.detect(sample.image)) >= 5

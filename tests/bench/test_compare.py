@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.bench.compare import read_tables, set_beside
+from datagen.cli import read_tables, set_beside
 from datagen.errors import ConfigError
 
 

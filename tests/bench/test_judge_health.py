@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from datagen.bench.judge import (
+from datagen.audit.calibration import (
     Bin,
     YesBias,
     auc_of,
@@ -20,8 +20,8 @@ from datagen.bench.judge import (
 )
 from datagen.chat import ChatRequest, Reply
 from datagen.records import Claim, Prompt, Sample, Segment
-from datagen.rewards import vqa
-from datagen.rewards._tools import Tools
+from datagen.rewards.judge import vqa
+from datagen.scoring.tools import Tools
 
 Pairs = list[tuple[float, bool]]
 HEALTHY = YesBias(0.1, 0.05, 20, 0)

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from datagen.diagnose._benchmarks import CATEGORIES, COVERS
-from datagen.shipped import shipped_path
+from datagen.diagnose.results import CATEGORIES, COVERS
+from datagen.plugins import shipped_path
 from datagen.taxonomy import load_taxonomy
 
 WORDS = sorted(path.stem for path in shipped_path("taxonomies").glob("*.yaml"))

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from datagen.diagnose import Group, list_rows, pass_at
-from datagen.diagnose._estimates import bootstrap_mean, wilson
+from datagen.diagnose.model import bootstrap_mean, wilson
 
 Z = 1.959963984540054
 """The 97.5 % point of the normal distribution, from a table."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.diagnose._fill import fill
+from datagen.diagnose.allocation import fill
 from datagen.errors import ConfigError
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.documents.geneval_lines import TASKS
-from datagen.documents.geneval_results import Result, read_results, score_tasks
+from datagen.documents.geneval_lines import TASKS, Result, read_results, score_tasks
 from datagen.errors import ConfigError
 
 LINE = {

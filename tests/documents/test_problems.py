@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datagen.documents.problems import Problem, format_github, problem_of, problems_error, show
+from datagen.documents.reading import Problem, format_github, problem_of, problems_error, show
 from datagen.errors import ConfigError, did_you_mean
 
 

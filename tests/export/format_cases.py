@@ -13,9 +13,9 @@ from typing import Any
 from export_cases import draw_png
 from PIL import Image
 
-from datagen.export._checks import Checks
-from datagen.export._examples import Example, Part
-from datagen.export._views import find_tags_of
+from datagen.export.checks import Checks
+from datagen.export.examples import Example, Part
+from datagen.export.view import find_tags_of
 from datagen.plugins import load_plugin
 
 RED, GREEN, BLUE = (draw_png(color) for color in ("red", "green", "blue"))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from datagen.errors import RunError
 from datagen.export import ExportItem, ViewPlan, export_view
-from datagen.export._examples import Row, read_rows
+from datagen.export.examples import Row, read_rows
 from datagen.export.views.directions import GREY, MASK, Options, hide_squares, hide_words, view
 
 

@@ -12,7 +12,7 @@ from export_cases import NOTES, POLICY, SCORERS, export, make_items, make_prompt
 from PIL import Image
 
 from datagen.export import CardNotes, ExportItem, dataset_features
-from datagen.export._examples import read_rows
+from datagen.export.examples import read_rows
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_header_is_valid_for_the_hub_client(card: str) -> None:
 
 @pytest.mark.parametrize(("count", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (2_000_000, "1M<n<10M")])
 def test_size_category(count: int, size: str) -> None:
-    from datagen.export._card import make_header
+    from datagen.export.card import make_header
 
     header = yaml.safe_load(make_header(count, [], dataset_features([]), NOTES, 0).strip("-\n"))
     assert header["size_categories"] == [size]

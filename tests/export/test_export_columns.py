@@ -12,8 +12,8 @@ import pyarrow as pa
 from export_cases import POLICY, SCORERS, draw_noise, make_items, make_prompt
 
 from datagen.export import ExportItem, dataset_features
-from datagen.export._columns import columns_of, pack_json
-from datagen.export._tables import TableMaker
+from datagen.export.columns import columns_of, pack_json
+from datagen.export.shards import TableMaker
 from datagen.records import Claim, Segment
 from datagen.weighting import receipt_of
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from datagen.errors import RunError
 from datagen.export import ExportItem, split_of
-from datagen.export._columns import pack_json
+from datagen.export.columns import pack_json
 from datagen.records import Segment
 from datagen.weighting import receipt_of
 
@@ -136,7 +136,7 @@ def test_the_validation_share_is_met_and_grows_without_moving_others() -> None:
 
 
 def test_many_files_are_numbered_and_loaded_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datagen.export import _shards
+    from datagen.export import shards as _shards
 
     monkeypatch.setattr(_shards, "GROUP_ROWS", 4)
     items = make_items([make_prompt(k) for k in range(10)])
@@ -163,7 +163,7 @@ def test_memory_holds_a_row_group_and_not_the_dataset(tmp_path: Path, monkeypatc
 
     import pyarrow as pa
 
-    from datagen.export import _shards
+    from datagen.export import shards as _shards
 
     megabyte = 1024 * 1024
     monkeypatch.setattr(_shards, "GROUP_BYTES", 4 * megabyte)

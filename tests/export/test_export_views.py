@@ -10,7 +10,7 @@ from export_cases import export
 
 from datagen.errors import ConfigError, PluginError, RunError
 from datagen.export import ExportItem, ViewPlan, check_view, export_view
-from datagen.export._examples import group_rows, parts_of, read_rows
+from datagen.export.examples import group_rows, parts_of, read_rows
 
 PLAN = ViewPlan("whole", "trajectories", "jsonl", {}, {})
 

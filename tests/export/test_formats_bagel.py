@@ -24,8 +24,8 @@ from format_cases import (
 from pydantic import ValidationError
 
 from datagen.errors import RunError
-from datagen.export._examples import Example
-from datagen.export.formats._repeats import Repeats, weight_of
+from datagen.export.bagel import Repeats, weight_of
+from datagen.export.examples import Example
 
 
 def read_weighted(weight: float, name: str = "one") -> Example:

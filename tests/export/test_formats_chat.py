@@ -29,7 +29,7 @@ from format_cases import (
 )
 
 from datagen.errors import RunError
-from datagen.export._examples import Example, Part
+from datagen.export.examples import Example, Part
 
 ALL = [*make_trajectories(), *make_reflections(), *make_questions()]
 

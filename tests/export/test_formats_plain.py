@@ -18,7 +18,7 @@ from format_cases import (
 )
 
 from datagen.errors import RunError
-from datagen.export._examples import Example, Part
+from datagen.export.examples import Example, Part
 from datagen.export.formats import webdataset as tars
 
 ALL = [*make_trajectories(), *make_reflections(), make_preference(), *make_questions()]

@@ -12,7 +12,7 @@ from format_cases import AWKWARD, GREEN, ask, load, make_example, read_lines, sa
 from datagen.documents.geneval_lines import claims_of
 from datagen.documents.geneval_lines import read_lines as read_metadata
 from datagen.errors import RunError
-from datagen.export._examples import Example
+from datagen.export.examples import Example
 from datagen.records import Claim
 
 CLAIMS = {

@@ -25,7 +25,7 @@ from format_cases import (
 )
 
 from datagen.errors import RunError
-from datagen.export.formats._repeats import Repeats
+from datagen.export.bagel import Repeats
 
 TEXT = make_example("text", ask("say «star»"), say("star 星", 1.0), task="text to text")
 EDIT = make_example("edit", show(RED), ask("make it green"), say("so", 1.0), show(GREEN, 1.0))

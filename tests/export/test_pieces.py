@@ -14,7 +14,7 @@ from export_cases import draw_png, export, make_items, make_prompt
 
 from datagen.errors import ConfigError, RunError
 from datagen.export import ViewPlan, check_view
-from datagen.export._examples import Example, Part, parts_of, read_rows
+from datagen.export.examples import Example, Part, parts_of, read_rows
 from datagen.export.views.pieces import Options, view
 from datagen.plugins import load_plugin
 from datagen.records import Segment

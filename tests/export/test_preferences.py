@@ -14,7 +14,7 @@ from export_cases import draw_png, export
 
 from datagen.errors import ConfigError, RunError
 from datagen.export import ExportItem, ViewPlan, check_view, export_view
-from datagen.export._examples import read_rows
+from datagen.export.examples import read_rows
 from datagen.export.views import graded, pairs
 
 TEXT = {"kind": "text", "role": "think", "text": "thought", "image": None}

@@ -10,10 +10,10 @@ import pytest
 from view_rows import PLAN, STARS, make_row
 
 from datagen.errors import RunError
-from datagen.export._examples import NoOptions, Row
+from datagen.export.examples import NoOptions, Row
 from datagen.export.views import got_r1, reasongen_r1, t2i_r1
 from datagen.records import Claim
-from datagen.rewards._layout import read_layout
+from datagen.scoring.layout import read_layout
 
 NO = NoOptions()
 LEFT = Claim("relation", "cup", "left of", "star")

@@ -9,7 +9,7 @@ import pytest
 from view_rows import REFLECTION, make_row
 
 from datagen.errors import RunError
-from datagen.export._examples import Example
+from datagen.export.examples import Example
 from datagen.export.views.irg import MODES, Options, view
 
 ALL = Options(share=1, judged=False)

@@ -9,10 +9,10 @@ from export_cases import change, make_items, make_prompt
 from view_rows import make_row
 
 from datagen.errors import RunError
-from datagen.export._columns import columns_of
+from datagen.export.columns import columns_of
 from datagen.export.views import uae, uae_prompts
 from datagen.records import Score
-from datagen.rewards._captions import DESCRIBE
+from datagen.scoring.asking import DESCRIBE
 from datagen.weighting import Policy
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from PIL import Image
 
-from datagen.backends.embedded.vocab import describe_scene
-from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import COLORS, Scene, draw_scene
+from datagen.embedded.pictograms import COLORS, Scene, draw_scene
+from datagen.embedded.vocab import describe_scene
+from datagen.embedded.world import lay_out
 from datagen.records import Failure, Request, Sample, Segment
 
 REFLECTS = True

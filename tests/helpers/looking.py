@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from datagen.pictures import read_image
 from datagen.records import Modality, Prompt, Sample, Verdict
-from datagen.rewards._images import read_image
-from datagen.rewards._tools import Tools
+from datagen.scoring.tools import Tools
 
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from datagen.records import Detection
-from datagen.rewards.detectors.pictograms import PictogramDetector
+from datagen.vision.detectors.pictograms import PictogramDetector
 
 BUILT: list[Mapping[str, Any]] = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datagen.records import Modality, Prompt, Sample, Verdict
-from datagen.rewards._tools import Tools
+from datagen.scoring.tools import Tools
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"text"})

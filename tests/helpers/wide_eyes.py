@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from datagen.pictures import read_rgb
 from datagen.records import Detection
-from datagen.rewards._boxes import Found, to_detections
-from datagen.rewards._images import read_rgb
+from datagen.vision.finding import Found, to_detections
 
 
 def build(options: Mapping[str, Any]) -> Callable[[bytes], list[Detection]]:

@@ -10,15 +10,14 @@ from pydantic import ValidationError
 from datagen.chat import ChatRequest, Reply, check_reply
 from datagen.errors import ConfigError
 from datagen.prompts.contamination import Contamination, normalize
-from datagen.prompts.expand_stats import ExpandStats
-from datagen.prompts.expanded import BATCH_PROMPTS, STYLES, ExpandOptions, expand, read_reply
+from datagen.prompts.expanded import BATCH_PROMPTS, STYLES, ExpandOptions, ExpandStats, expand, read_reply
 from datagen.prompts.keeps import Breach, find_breach
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Claim, Prompt
 from datagen.taxonomy import load_taxonomy, resolve_lexicon
 from datagen.taxonomy.lexicon import load_lexicon
-from datagen.training import wordings
-from datagen.training.wordings import reword, write_brief
+from datagen.workshop import faults as wordings
+from datagen.workshop.faults import reword, write_brief
 
 LEXICON = load_lexicon(resolve_lexicon("pictograms"))
 PLAN = list(plan_prompts(load_taxonomy(["counting", "spatial", "attributes", "text_rendering"], "pictograms"), 200, 0))

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import ConfigError
-from datagen.prompts.expanded import STYLES
-from datagen.prompts.instructions import instruct
+from datagen.prompts.expanded import STYLES, instruct
 
 
 @pytest.mark.parametrize("style", STYLES)

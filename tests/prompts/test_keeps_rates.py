@@ -17,7 +17,7 @@ from datagen.prompts.templated import draw
 from datagen.records import Claim, Prompt
 from datagen.taxonomy import load_taxonomy, resolve_lexicon
 from datagen.taxonomy.lexicon import Lexicon, load_lexicon
-from datagen.training.wordings import STYLES, reword
+from datagen.workshop.faults import STYLES, reword
 
 SHIPPED = ["counting", "spatial", "attributes", "text_rendering"]
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven"]

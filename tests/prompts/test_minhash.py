@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from datagen.prompts.diversity import Diversity
-from datagen.prompts.minhash import NearDuplicates, band_rows, jaccard, shingles_of
+from datagen.prompts.contamination import NearDuplicates, band_rows, jaccard, shingles_of
+from datagen.prompts.expanded import Diversity
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
 

@@ -10,8 +10,8 @@ import pytest
 from datagen.config import load_recipe
 from datagen.errors import ConfigError
 from datagen.pipeline import Silent, create_run, plan_stage
+from datagen.plugins import shipped_path
 from datagen.prompts.screen import RUDE, Screen, ScreenOptions
-from datagen.shipped import shipped_path
 from datagen.taxonomy import load_lexicon, resolve_lexicon
 from tests.helpers.runs import Listener, small_recipe
 

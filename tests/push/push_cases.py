@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from datagen.cli import app
 from datagen.pipeline import MADE, Run, Silent, export_run, open_run, weigh_run
-from datagen.pipeline._made import trace, trace_view
-from datagen.pipeline._run import save_recipe
+from datagen.pipeline.made import trace, trace_view
+from datagen.pipeline.run import save_recipe
 from tests.helpers.hub_server import TOKEN, HubServer
 from tests.helpers.runs import build_here, small_recipe
 

@@ -22,7 +22,7 @@ COMMIT, STORE = "POST /api/datasets/me/small/commit", "PUT /store/"
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of our own begin short; those of the hub's client and those that a server asks for are what they are."""
-    monkeypatch.setattr("datagen.push._retry.FIRST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("datagen.push.destination.FIRST_WAIT_SECONDS", 0.05)
 
 
 def push(run: Path) -> Listener:
@@ -77,7 +77,7 @@ def test_what_goes_wrong_before_a_push_begins_is_said(hub: HubServer, run: Path)
 def test_no_network_is_said_and_given_up(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with HubServer() as server:
         point_client_at(server, tmp_path / "home", monkeypatch)
-    monkeypatch.setattr("datagen.push._retry.ATTEMPTS", 2)
+    monkeypatch.setattr("datagen.push.destination.ATTEMPTS", 2)
     watch = Listener()
     with pytest.raises(PushError, match="gave up after 2 tries: no answer: "):
         prepare_push(reopen(run), NAME, watch)
@@ -112,7 +112,7 @@ def test_a_listing_that_shows_another_hash_once_is_mended(hub: HubServer, run: P
 def test_faults_without_end_are_one_error_and_what_was_sent_is_kept(
     hub: HubServer, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datagen.push._retry.ATTEMPTS", 2)
+    monkeypatch.setattr("datagen.push.destination.ATTEMPTS", 2)
     hub.faults.append(Fault(COMMIT, status=503, message="down for the night", times=100))
     with pytest.raises(PushError) as caught:
         push(run)

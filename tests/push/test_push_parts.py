@@ -10,11 +10,10 @@ import pytest
 import yaml
 
 from datagen.errors import PushError, RunError
-from datagen.push._card import Card, add_view, join, rename
-from datagen.push._destination import count_folders
-from datagen.push._files import File, Manifest, RunNote
-from datagen.push._hub import _cut, _read_wait
-from datagen.push._retry import ATTEMPTS, Again, keep_trying
+from datagen.push.dataset import Card, add_view, join, rename
+from datagen.push.destination import ATTEMPTS, Again, count_folders, keep_trying
+from datagen.push.files import File, Manifest, RunNote
+from datagen.push.hub import _cut, _read_wait
 
 INFO = {
     "features": [{"name": "id", "dtype": "string"}],
@@ -135,7 +134,7 @@ def test_batches_are_bounded_and_keep_every_file() -> None:
 
 def test_waits_double_up_to_a_minute_unless_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("datagen.push._retry.time.sleep", slept.append)
+    monkeypatch.setattr("datagen.push.destination.time.sleep", slept.append)
 
     def fail() -> None:
         raise OSError

@@ -152,7 +152,7 @@ def test_a_pull_does_not_write_over_a_folder(hub: HubServer, run: Path, tmp_path
 
 
 def test_too_many_files_for_a_folder_of_the_hub(hub: HubServer, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.push._hub.Hub.limits", (11, 100))
+    monkeypatch.setattr("datagen.push.hub.Hub.limits", (11, 100))
     with pytest.raises(PushError, match="takes 11 files in a folder and 100 in all; data has 12"):
         push(run)
     assert hub.repos == {}

@@ -138,7 +138,7 @@ def test_a_bucket_that_cannot_be_written_is_one_line(
 
 
 def test_a_server_that_is_not_there_is_given_up(run: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.push._retry.ATTEMPTS", 2)
+    monkeypatch.setattr("datagen.push.destination.ATTEMPTS", 2)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(PushError, match=r"gave up after 2 tries: .*NETWORK_CONNECTION"):
         push(run, "s3://bucket/x")

@@ -15,7 +15,7 @@ import pytest
 from datagen.config import load_recipe
 from datagen.documents.geneval_lines import line_of
 from datagen.errors import BackendError, ConfigError
-from datagen.export._examples import Row, read_rows
+from datagen.export.examples import Row, read_rows
 from datagen.pipeline import Run, Silent, create_run, plan_stage
 from datagen.prompts.geneval_forms import FORM_COUNTS, geneval_forms
 from datagen.prompts.templated import plan_prompts

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from PIL import Image
 
-from datagen.backends.embedded.vocab import describe_scene
-from datagen.backends.embedded.world import holds, lay_out
-from datagen.pictograms import COLORS, GRID, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.pictograms import COLORS, GRID, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.vocab import describe_scene
+from datagen.embedded.world import holds, lay_out
 from datagen.records import Claim, Prompt, Sample, Score, Segment
 from datagen.report import ReportItem
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from datagen.report._charts import BINS, draw_boxes, draw_dots, draw_histogram
-from datagen.report._figures import Estimate
+from datagen.report.charts import BINS, draw_boxes, draw_dots, draw_histogram
+from datagen.report.figures import Estimate
 
 HALF = Estimate(0.5, 0.25, 0.75, 9)
 

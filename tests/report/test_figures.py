@@ -9,7 +9,7 @@ import pytest
 from gallery_data import make_plain
 
 from datagen.records import Claim, Failure, Score
-from datagen.report._figures import Tally, estimate, generalize, pass_at_k
+from datagen.report.figures import Tally, estimate, generalize, pass_at_k
 
 
 def test_pass_at_k_is_the_share_of_all_subsets_with_a_pass() -> None:

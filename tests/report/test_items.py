@@ -9,7 +9,7 @@ from gallery_data import make_plain
 
 from datagen.records import hash_of
 from datagen.report import ReportItem
-from datagen.report._items import Subset
+from datagen.report.figures import Subset
 
 
 def make_run(sizes: dict[str, int]) -> list[list[ReportItem]]:

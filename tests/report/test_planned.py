@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from datagen.backends.embedded.vocab import describe_scene
-from datagen.backends.embedded.world import random_scene
-from datagen.pictograms import GRID
-from datagen.report._plan import Step, as_box, read_plan
+from datagen.embedded.pictograms import GRID
+from datagen.embedded.vocab import describe_scene
+from datagen.embedded.world import random_scene
+from datagen.report.charts import Step, as_box, read_plan
 
 
 def test_a_plan_of_a_true_scene_gives_back_its_items() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from datagen.chat import ChatRequest, Reply
-from datagen.rewards._tools import Tools
+from datagen.scoring.tools import Tools
 
 Tokens = Mapping[str, float]
 

@@ -7,9 +7,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from datagen.pictograms import GRID, Scene, draw_scene
+from datagen.embedded.pictograms import GRID, Scene, draw_scene
 from datagen.records import Claim, Detection, Prompt, Sample, Segment
-from datagen.rewards._tools import Tools
+from datagen.scoring.tools import Tools
 
 
 def count(subject: str, n: int) -> Claim:

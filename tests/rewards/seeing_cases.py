@@ -12,7 +12,8 @@ from PIL import Image
 from reward_cases import make_sample
 
 from datagen.records import Sample
-from datagen.rewards._tools import Encode, Tools
+from datagen.scoring.tools import Tools
+from datagen.vision.interfaces import Encode
 
 DAMAGED = b"\x89PNG\r\n\x1a\nno picture"
 

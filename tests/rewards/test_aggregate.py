@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datagen.rewards._aggregate import WAYS, aggregate
+from datagen.scoring.rewarder import WAYS, aggregate
 
 
 @pytest.mark.parametrize(

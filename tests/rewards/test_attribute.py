@@ -6,7 +6,7 @@ import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, thing
 
 from datagen.records import Claim, Verdict
-from datagen.rewards import attribute
+from datagen.rewards.objects import attribute
 
 
 def judge(claims: tuple[Claim, ...], *tones: str) -> Verdict:

@@ -19,11 +19,12 @@ from reward_cases import count, make_prompt, make_sample, make_tools, relation, 
 from datagen.documents.geneval_lines import Line
 from datagen.plugins import load_plugin
 from datagen.records import Detection, Verdict
-from datagen.rewards import compbench_numeracy, compbench_spatial, got_layout, plan, spatial
-from datagen.rewards import geneval as geneval_scorer
-from datagen.rewards._geneval import find_faults
-from datagen.rewards._relations import SQUARE, Sides, find_relations
-from datagen.rewards._rendered import measure_oneig
+from datagen.rewards.objects import compbench_numeracy, compbench_spatial, spatial
+from datagen.rewards.objects import geneval as geneval_scorer
+from datagen.rewards.objects._geneval import find_faults
+from datagen.rewards.reasoning import got_layout, plan
+from datagen.scoring.rendered import measure_oneig
+from datagen.vision.geometry import SQUARE, Sides, find_relations
 
 HERE = Path(__file__).parent / "authors"
 EXACT = 1e-9

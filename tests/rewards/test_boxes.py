@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from datagen.rewards._boxes import Found, clip_box, from_center, keep_best, to_detections
-from datagen.rewards._relations import Box
+from datagen.vision.finding import Found, clip_box, from_center, keep_best, to_detections
+from datagen.vision.geometry import Box
 
 
 def slow_overlap(a: Box, b: Box) -> float:

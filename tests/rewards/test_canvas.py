@@ -11,9 +11,9 @@ from layout_cases import random_box
 from PIL import Image
 from reward_cases import write
 
-from datagen.rewards._canvas import CANVAS_PX, _find_place, draw_layout
-from datagen.rewards._layout import read_layout
-from datagen.rewards._relations import shared_area
+from datagen.rewards.reasoning.got_layout import CANVAS_PX, _find_place, draw_layout
+from datagen.scoring.layout import read_layout
+from datagen.vision.geometry import shared_area
 
 
 def paint(text: str) -> np.ndarray:

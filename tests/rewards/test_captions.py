@@ -9,7 +9,7 @@ import pytest
 from judge_cases import Judge, question_of
 
 from datagen.chat import ChatRequest, Reply
-from datagen.rewards._captions import Outcome, Pair, ask_captions, compare_captions, count_wins
+from datagen.scoring.asking import Outcome, Pair, ask_captions, compare_captions, count_wins
 
 
 def prefers(better: str) -> Judge:

@@ -8,7 +8,7 @@ import pytest
 from reward_cases import count
 
 from datagen.records import Claim, ClaimKind
-from datagen.rewards._questions import ASKED, NO, SAID, YES, ask_claims
+from datagen.scoring.questions import ASKED, NO, SAID, YES, ask_claims
 
 CASES = [
     (Claim("comparison", "star", "more than", "moon"), "Are there more stars than moons in the image?", YES),

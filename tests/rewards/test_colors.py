@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from datagen.pictograms import BACKGROUNDS, COLORS
-from datagen.rewards._colors import Thing, name_by_clip, name_by_pixels, to_lab
-from datagen.rewards._dual import Dual
-from datagen.rewards._models import ModelOptions
-from datagen.rewards._web_colors import FAMILIES
+from datagen.embedded.pictograms import BACKGROUNDS, COLORS
+from datagen.vision.colors import FAMILIES, Thing, name_by_clip, name_by_pixels, to_lab
+from datagen.vision.loading import Dual, ModelOptions
 from tests.helpers.tiny_vision import save_clip
 
 WHOLE = Thing("star", (0, 0, 8, 8))

@@ -8,8 +8,8 @@ import pytest
 from reward_cases import count, make_prompt, make_sample, make_tools, thing
 
 from datagen.records import Claim, Verdict
-from datagen.rewards import comparison
-from datagen.rewards._orders import ORDERS
+from datagen.rewards.objects import comparison
+from datagen.taxonomy.english import ORDERS
 
 LABELS = ("star", "moon", "fish")
 

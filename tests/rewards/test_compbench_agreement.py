@@ -13,8 +13,8 @@ from reward_cases import color, count, make_prompt, make_sample, relation, thing
 
 from datagen.chat import ChatRequest, Reply
 from datagen.records import Detection
-from datagen.rewards import compbench_3in1, compbench_attribute, compbench_numeracy, compbench_spatial
-from datagen.rewards._tools import Tools
+from datagen.rewards.objects import compbench_3in1, compbench_attribute, compbench_numeracy, compbench_spatial
+from datagen.scoring.tools import Tools
 
 CASES = 250
 SAMPLE = make_sample()

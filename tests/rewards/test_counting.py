@@ -8,7 +8,7 @@ import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, thing
 
 from datagen.records import Claim
-from datagen.rewards import counting
+from datagen.rewards.objects import counting
 
 
 @pytest.mark.parametrize(

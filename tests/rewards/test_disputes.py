@@ -10,7 +10,7 @@ import pytest
 from reward_cases import make_prompt
 
 from datagen.records import Claim, ClaimKind, Modality, Score
-from datagen.rewards._disputes import find_dispute
+from datagen.scoring.verdicts import find_dispute
 
 KINDS = ("count", "attribute", "relation", "text")
 JUDGES = {

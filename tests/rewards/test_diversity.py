@@ -12,9 +12,9 @@ from reward_cases import make_prompt
 from seeing_cases import DAMAGED, blind_tools, candidates, flat, lookup, noise, slow_cosine
 
 from datagen.records import Verdict
-from datagen.rewards import diversity
-from datagen.rewards._groups import ALONE, list_groups
-from datagen.rewards._similarity import normalise
+from datagen.rewards.likeness import diversity
+from datagen.scoring.verdicts import ALONE, list_groups
+from datagen.vision.loading import normalise
 
 
 def judge(tables: dict[str, dict[bytes, list[float]]], *images: bytes | None) -> list[Verdict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datagen.rewards._first_token import find_answer, find_letter, holds
+from datagen.scoring.asking import find_answer, find_letter, holds
 
 YES, THREE = ("Yes", "yes"), ("three", "Three", "3")
 LABELLED, PROSE = False, True

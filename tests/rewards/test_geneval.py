@@ -9,11 +9,11 @@ from types import ModuleType
 import pytest
 from reward_cases import color, count, draw, make_prompt, make_sample, make_tools, relation, thing, words
 
-from datagen.backends.embedded.world import lay_out
+from datagen.embedded.world import lay_out
 from datagen.records import Claim, Detection
-from datagen.rewards import geneval, geneval_strict
-from datagen.rewards._tools import Tools
-from datagen.rewards.detectors.pictograms import build
+from datagen.rewards.objects import geneval, geneval_strict
+from datagen.scoring.tools import Tools
+from datagen.vision.detectors.pictograms import build
 
 LEFT, RIGHT = (0, 300, 200, 500), (700, 300, 900, 500)
 BOTH = pytest.mark.parametrize("scorer", [geneval, geneval_strict])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from seeing_cases import DAMAGED, flat, noise, png
 
-from datagen.rewards._images import read_image, read_luma, read_many, read_rgb
+from datagen.pictures import read_image, read_luma, read_many, read_rgb
 
 
 def test_transparency_lies_on_white() -> None:

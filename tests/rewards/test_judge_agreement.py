@@ -10,8 +10,8 @@ from judge_cases import Judge, question_of, tokens, tools_with
 from reward_cases import color, count, make_prompt, make_sample, relation
 
 from datagen.records import Claim
-from datagen.rewards import question_graph, question_graph_cascade, soft_tifa_am, soft_tifa_gm, vqa
-from datagen.rewards._judging import settle
+from datagen.rewards.judge import question_graph, question_graph_cascade, soft_tifa_am, soft_tifa_gm, vqa
+from datagen.scoring.judging import settle
 
 CASES = 300
 SAMPLE = make_sample()

@@ -7,9 +7,9 @@ import random
 import pytest
 from reward_cases import thousandths, write
 
-from datagen.backends.embedded.vocab import describe_scene
-from datagen.backends.embedded.world import random_scene
-from datagen.rewards._layout import find_box_fault, read_layout
+from datagen.embedded.vocab import describe_scene
+from datagen.embedded.world import random_scene
+from datagen.scoring.layout import find_box_fault, read_layout
 
 
 def test_what_the_model_learns_to_write_is_read_back() -> None:

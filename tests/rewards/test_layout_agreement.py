@@ -9,9 +9,9 @@ import pytest
 from layout_cases import RELATIONS, Box, overlap, random_box, stands
 from reward_cases import count, make_prompt, make_sample, make_tools, relation, thing, write
 
-from datagen.rewards import got_layout, plan_image
-from datagen.rewards._expression import parse_expression
-from datagen.rewards._layout import read_layout
+from datagen.rewards.reasoning import got_layout, plan_image
+from datagen.scoring.layout import read_layout
+from datagen.scoring.rewarder import parse_expression
 
 CASES = 250
 SPOILT = (

@@ -12,11 +12,11 @@ from PIL import Image
 from reward_cases import draw, make_prompt, to_png
 from seeing_cases import DAMAGED, blind_tools, candidates, flat, noise, png
 
-from datagen.pictograms import Item, Scene, draw_scene
+from datagen.embedded.pictograms import Item, Scene, draw_scene
 from datagen.records import Verdict
-from datagen.rewards import near_duplicate
-from datagen.rewards._groups import ALONE
-from datagen.rewards._phash import NEAR, hash_image, measure_difference
+from datagen.rewards.pixels import near_duplicate
+from datagen.rewards.pixels.near_duplicate import NEAR, hash_image, measure_difference
+from datagen.scoring.verdicts import ALONE
 
 
 def slow_signs(image: bytes) -> list[int]:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from reward_cases import count, draw, make_prompt, make_sample, make_tools, to_png, words
 
-from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import Item, Scene, draw_scene
-from datagen.rewards import _ocr, text
+from datagen.embedded.pictograms import Item, Scene, draw_scene
+from datagen.embedded.world import lay_out
+from datagen.rewards.words import text
+from datagen.vision import ocr as _ocr
 
 ReadText = Callable[[bytes], list[str]]
 

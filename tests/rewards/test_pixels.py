@@ -12,9 +12,9 @@ from PIL import Image, ImageFilter
 from reward_cases import draw, make_prompt, make_sample
 from seeing_cases import DAMAGED, blind_tools, flat, noise, png
 
-from datagen.pictograms import Item, Scene
-from datagen.rewards import blank, contrast, sharpness
-from datagen.rewards._pixels import drawn_share, laplacian_variance, rms_contrast
+from datagen.embedded.pictograms import Item, Scene
+from datagen.rewards.pixels import blank, contrast, sharpness
+from datagen.vision.pixels import drawn_share, laplacian_variance, rms_contrast
 
 SCENE = draw(Scene("sand", (Item("star", "red", 1, 1, 3, 3),)))
 

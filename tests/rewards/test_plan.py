@@ -7,10 +7,10 @@ import random
 import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, words, write
 
-from datagen.backends.embedded.vocab import describe_scene
-from datagen.backends.embedded.world import lay_out
+from datagen.embedded.vocab import describe_scene
+from datagen.embedded.world import lay_out
 from datagen.records import Claim, Verdict
-from datagen.rewards import plan
+from datagen.rewards.reasoning import plan
 
 TWO = (count("star", 1), color("star", "red"), count("cup", 1), relation("star", "left of", "cup"))
 STAR, CUP = write("red star", 0, 0, 333, 333), write("blue cup", 667, 0, 1000, 333)

@@ -8,15 +8,15 @@ import random
 import pytest
 from reward_cases import count, draw, make_prompt, make_sample, make_tools, thing, write
 
-from datagen.backends.embedded.vocab import describe_scene
-from datagen.backends.embedded.world import random_scene
-from datagen.pictograms import Item, Scene
+from datagen.embedded.pictograms import Item, Scene
+from datagen.embedded.vocab import describe_scene
+from datagen.embedded.world import random_scene
 from datagen.records import Detection, Verdict
-from datagen.rewards import plan_image
-from datagen.rewards._layout import read_layout
-from datagen.rewards._relations import measure_overlap
-from datagen.rewards._tools import Tools
-from datagen.rewards.detectors.pictograms import build
+from datagen.rewards.reasoning import plan_image
+from datagen.scoring.layout import read_layout
+from datagen.scoring.tools import Tools
+from datagen.vision.detectors.pictograms import build
+from datagen.vision.geometry import measure_overlap
 
 PROMPT = make_prompt(count("star", 1))
 STAR = write("red star", 0, 0, 400, 400)

@@ -11,10 +11,11 @@ from reward_cases import make_prompt, make_sample
 from seeing_cases import DAMAGED, blind_tools, candidates, noise
 
 from datagen.records import Verdict
-from datagen.rewards import clipscore, preference, preference_wins
-from datagen.rewards._groups import ALONE
-from datagen.rewards._tools import Match, Matcher, Tools
-from datagen.rewards.matchers import transformers as matcher
+from datagen.rewards.likeness import clipscore, preference, preference_wins
+from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import ALONE
+from datagen.vision.interfaces import Match, Matcher
+from datagen.vision.matchers import transformers as matcher
 from tests.helpers.tiny_vision import save_clip, save_siglip
 
 

@@ -8,10 +8,9 @@ from dataclasses import replace
 import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing, words, write
 
-from datagen.pictograms import COLORS
-from datagen.records import Claim, Sample, Segment, Verdict
-from datagen.reflections import write_reflection
-from datagen.rewards import contradiction, coverage, faithfulness
+from datagen.embedded.pictograms import COLORS
+from datagen.records import Claim, Sample, Segment, Verdict, write_reflection
+from datagen.rewards.reasoning import contradiction, coverage, faithfulness
 
 NOUNS = {"star": "stars", "cup": "cups", "key": "keys", "moon": "moons", "fish": "fish"}
 NUMBERS = ("", "one", "two", "three", "four", "five", "six")

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 from reward_cases import count, make_prompt, make_sample, make_tools, write
 
-from datagen.records import Sample, Segment, Verdict
-from datagen.reflections import HEADS, read_reflection, write_reflection
-from datagen.rewards import format, format_brief, self_consistency
+from datagen.records import HEADS, Sample, Segment, Verdict, read_reflection, write_reflection
+from datagen.rewards.reasoning import format, format_brief, self_consistency
 
 RIGHT = write_reflection("one star more", "add a star", "three red stars")
 

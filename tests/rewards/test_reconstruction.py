@@ -14,11 +14,10 @@ from seeing_cases import DAMAGED, blind_tools, lookup, noise, slow_cosine
 from datagen.backends.embedded import build as build_backend
 from datagen.chat import Reply
 from datagen.records import Failure, Request, Sample, Segment
-from datagen.rewards import reconstruction
-from datagen.rewards._drawing import make_draw
-from datagen.rewards._similarity import normalise
-from datagen.rewards._tools import Drawing, Sketch, Tools
-from datagen.rewards.encoders import efficientnet_lite0
+from datagen.rewards.likeness import reconstruction
+from datagen.scoring.tools import Drawing, Sketch, Tools, make_draw
+from datagen.vision.encoders import efficientnet_lite0
+from datagen.vision.loading import normalise
 
 CAPTION = always(Reply("a red star on the left"))
 

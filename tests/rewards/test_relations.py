@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from reward_cases import thousandths
 
-from datagen.backends.embedded.world import holds
-from datagen.rewards._relations import Box, find_relations, measure_overlap, shared_area
+from datagen.embedded.world import holds
+from datagen.vision.geometry import Box, find_relations, measure_overlap, shared_area
 
 MIRROR = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 

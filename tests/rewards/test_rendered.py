@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from datagen.rewards import _rendered as rendered
+from datagen.scoring import rendered as rendered
 
 CASES = 300
 WORDS = (

@@ -9,7 +9,7 @@ import pytest
 from datagen.config import Aggregate
 from datagen.errors import ConfigError
 from datagen.records import Modality, Score
-from datagen.rewards._rewarder import make_rewarder
+from datagen.scoring.rewarder import make_rewarder
 from tests.rewards.reward_cases import make_prompt
 
 TARGETS: dict[str, Modality] = {"counting": "image", "text": "image", "vqa": "image", "plan": "text"}

@@ -8,8 +8,8 @@ from reward_cases import color, count, make_prompt, make_sample, words
 
 from datagen.chat import Reply
 from datagen.records import Verdict
-from datagen.rewards import rubric
-from datagen.rewards._tools import Tools
+from datagen.rewards.judge import rubric
+from datagen.scoring.tools import Tools
 
 PROMPT = make_prompt(count("star", 3), color("star", "red"), words("OPEN"))
 SAMPLE = make_sample(image=b"png")

@@ -9,9 +9,11 @@ import pytest
 from reward_cases import count, make_prompt, make_sample, relation, thing, words, write
 
 from datagen.records import Detection
-from datagen.rewards import _tools, counting, plan_image, spatial
-from datagen.rewards._names import list_names
-from datagen.rewards._tools import make_tools
+from datagen.rewards.objects import counting, spatial
+from datagen.rewards.reasoning import plan_image
+from datagen.scoring import tools as _tools
+from datagen.scoring.layout import list_names
+from datagen.scoring.tools import make_tools
 
 
 def rows_of(images: Sequence[bytes]) -> np.ndarray:

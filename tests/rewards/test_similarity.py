@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from seeing_cases import DAMAGED, flat, slow_cosine
 
-from datagen.rewards._similarity import cosine_table, explain_blind, find_blind, measure_cosine, normalise
+from datagen.vision.loading import cosine_table, explain_blind, find_blind, measure_cosine, normalise
 
 
 def test_cosines_agree_with_their_definition() -> None:

@@ -10,8 +10,8 @@ from judge_cases import always, by_question, drawing, tokens, tools_with
 from reward_cases import color, count, make_prompt, make_sample, relation, words
 
 from datagen.chat import Reply
-from datagen.rewards import soft_tifa_am, soft_tifa_gm
-from datagen.rewards._first_token import read_first_token
+from datagen.rewards.judge import soft_tifa_am, soft_tifa_gm
+from datagen.scoring.asking import read_first_token
 from datagen.taxonomy.english import number_word
 
 SAMPLE = make_sample()

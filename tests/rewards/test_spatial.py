@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from reward_cases import count, make_prompt, make_sample, make_tools, relation, thing
 
-from datagen.rewards import spatial
+from datagen.rewards.objects import spatial
 
 LEFT, RIGHT = (0, 300, 200, 500), (700, 300, 900, 500)
 

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from reward_cases import count, make_prompt, make_sample, make_tools, words
 
-from datagen.rewards import _ocr, text
-from datagen.rewards._rendered import compare_words, edit_distance, unify
+from datagen.rewards.words import text
+from datagen.scoring.rendered import compare_words, edit_distance
+from datagen.vision import ocr as _ocr
+from datagen.vision.ocr import unify
 
 
 @cache

@@ -12,8 +12,8 @@ from reward_cases import count, make_prompt, make_sample, make_tools, words
 from datagen.plugins import load_plugin
 from datagen.prompts.templated import draw
 from datagen.records import Verdict
-from datagen.rewards import _ocr
 from datagen.taxonomy import load_taxonomy
+from datagen.vision import ocr as _ocr
 
 SCORERS = ("text_mario", "text_oneig", "text_longtext", "text_cvtg", "text_tiif", "text_flow_grpo")
 

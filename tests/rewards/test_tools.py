@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from datagen.records import Detection
-from datagen.rewards._tools import make_tools
-from datagen.rewards.detectors import pictograms
+from datagen.scoring.tools import make_tools
+from datagen.vision.detectors import pictograms
 
 
 def test_the_current_image_is_looked_at_once() -> None:

@@ -10,7 +10,7 @@ from reward_cases import color, count, make_prompt, make_sample, relation, words
 
 from datagen.plugins import known_words, load_plugin
 from datagen.records import Claim, Detection, Prompt
-from datagen.rewards._tools import make_tools
+from datagen.scoring.tools import make_tools
 from datagen.taxonomy.lexicon import Word
 
 MODELS = ("NEEDS_JUDGE", "NEEDS_ENCODERS", "NEEDS_DRAWER", "NEEDS_MATCHER")

@@ -8,18 +8,17 @@ import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing
 
 from datagen.records import UNNAMED, Claim, Detection, Score, Verdict
-from datagen.rewards import (
+from datagen.rewards.objects import (
     attribute,
     comparison,
     compbench_numeracy,
     counting,
-    faithfulness,
     geneval,
     geneval_strict,
-    plan_image,
     spatial,
 )
-from datagen.rewards._verdict import list_detections, passed, says_yes
+from datagen.rewards.reasoning import faithfulness, plan_image
+from datagen.scoring.verdicts import list_detections, passed, says_yes
 
 SOMETHING = thing(UNNAMED, "", (700, 700, 900, 900))
 STAR, MOON = thing("star", "red", sure=0.95), thing("moon", "blue", (500, 0, 833, 333), sure=0.95)

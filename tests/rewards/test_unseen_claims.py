@@ -10,11 +10,14 @@ from reward_cases import color, count, make_prompt, make_sample, make_tools, rel
 
 from datagen.plugins import load_plugin
 from datagen.records import Claim, Score, Verdict
-from datagen.rewards import _ocr, attribute, compbench_3in1, coverage, faithfulness, geneval, plan, text
-from datagen.rewards._tools import Tools
-from datagen.rewards._tools import make_tools as make_real_tools
-from datagen.rewards._unseen import find_duties, own_claims
-from datagen.rewards.detectors import learned, onnx, open_vocabulary, pictograms
+from datagen.rewards.objects import attribute, compbench_3in1, geneval
+from datagen.rewards.reasoning import coverage, faithfulness, plan
+from datagen.rewards.words import text
+from datagen.scoring.tools import Tools
+from datagen.scoring.tools import make_tools as make_real_tools
+from datagen.scoring.unseen import find_duties, own_claims
+from datagen.vision import ocr as _ocr
+from datagen.vision.detectors import learned, onnx, open_vocabulary, pictograms
 
 LABELS, COLORS = frozenset({"star", "key"}), frozenset({"red", "purple"})
 PART = Claim("part", "star", "turquoise", 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from datagen.records import Score
-from datagen.rewards._verdict import mean_of_claims, passed
+from datagen.scoring.verdicts import mean_of_claims, passed
 
 
 def make(value: float | None, holds: bool | None, target: Literal["text", "image"] = "image") -> Score:

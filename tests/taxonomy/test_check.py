@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from datagen.config import Recipe
-from datagen.documents.problems import Problem
+from datagen.documents.reading import Problem
 from datagen.pipeline import check_recipe, list_scorable
 from datagen.taxonomy.check import check_paths, kind_of
 

@@ -13,10 +13,9 @@ import pytest
 
 from datagen.prompts.keeps import find_breach
 from datagen.records import Claim
-from datagen.rewards._orders import say_order
-from datagen.rewards._questions import name_phrases
+from datagen.scoring.questions import name_phrases
 from datagen.taxonomy import load_lexicon, load_taxonomy, resolve_lexicon
-from datagen.taxonomy.english import article_of, is_pair, name_many, name_one, plural_of
+from datagen.taxonomy.english import article_of, is_pair, name_many, name_one, plural_of, say_order
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.sandbox import a, many
 

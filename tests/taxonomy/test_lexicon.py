@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from datagen.errors import ConfigError
-from datagen.shipped import shipped_path
+from datagen.plugins import shipped_path
 from datagen.taxonomy import load_lexicon
 from datagen.taxonomy.english import plural_of
 from datagen.taxonomy.lexicon import Lexicon, Word

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from projects import LEXICON, TAXONOMY, TEMPLATE, write_project
 
 from datagen.errors import ConfigError
-from datagen.shipped import shipped_path
+from datagen.plugins import shipped_path
 from datagen.taxonomy import (
     count_distinct,
     explain_skipped,

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from datagen.taxonomy.quotes import find_quoted, split_quoted
+from datagen.taxonomy.vocabulary import find_quoted, split_quoted
 
 MARKS = ['""', "“”", "„“", "«»", "‘’", "''", "「」", "『』", "‹›"]
 

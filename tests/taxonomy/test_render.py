@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from datagen.errors import ConfigError
 from datagen.taxonomy.constraints import compile_constraint
 from datagen.taxonomy.lexicon import Word
-from datagen.taxonomy.remembered import MOST, Remembered
 from datagen.taxonomy.render import Value, compile_wording, read_wordings
+from datagen.taxonomy.sandbox import MOST, Remembered
 
 VALUES: dict[str, Value] = {
     "n": 3,

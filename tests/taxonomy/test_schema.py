@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from datagen.errors import ConfigError
-from datagen.taxonomy.schema import DIALECT, write_schemas
+from datagen.taxonomy.check import DIALECT, write_schemas
 
 
 class Mine(BaseModel):

@@ -14,9 +14,9 @@ from datagen.errors import ConfigError
 from datagen.prompts.templated import draw
 from datagen.taxonomy import load_taxonomy
 from datagen.taxonomy.check import check_paths
+from datagen.taxonomy.english import Spelling, spell_wrong
 from datagen.taxonomy.load import MOST_TEXTS
-from datagen.taxonomy.quotes import find_quoted
-from datagen.taxonomy.spelling import Spelling, spell_wrong
+from datagen.taxonomy.vocabulary import find_quoted
 
 WAYS = get_args(Spelling)
 ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.checkpoint_io import load_codec
-from datagen.backends.embedded.vocab import Vocabulary
-from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import draw_scene
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.loading import load_codec
+from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.vocab import Vocabulary
+from datagen.embedded.world import lay_out
 from datagen.records import Claim
-from datagen.training.codec import to_unit
-from datagen.training.codes import CodeTable
-from datagen.training.corpus import PromptSource, held_out, make_batches
-from datagen.training.sequences import Writer
+from datagen.workshop.codec import to_unit
+from datagen.workshop.corpus import PromptSource, held_out, make_batches
+from datagen.workshop.sequences import CodeTable, Writer
 
 
 def open_parts() -> tuple[PromptSource, Writer]:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.rewards.detectors._parts import PartNet, load_net
-from datagen.rewards.detectors.learned import WEIGHTS, LearnedDetector
-from datagen.training.__main__ import app
-from datagen.training.detector import train_detector
+from datagen.embedded.backend import SHIPPED
 from datagen.training.state import TrainingState
+from datagen.vision.detectors.learned import WEIGHTS, LearnedDetector
+from datagen.vision.parts import PartNet, load_net
+from datagen.workshop.__main__ import app
+from datagen.workshop.detector import train_detector
 
 
 def train(out: Path) -> PartNet:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from datagen.backends.embedded.answers import encode_png, read_answer
-from datagen.backends.embedded.backend import EmbeddedBackend, EmbeddedOptions
-from datagen.backends.embedded.image_tokens import fingerprint, read_codes
+from datagen.embedded.answers import encode_png, read_answer
+from datagen.embedded.backend import EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.codec import fingerprint, read_codes
 from datagen.errors import RunError
 from datagen.records import Request, Sample
-from datagen.training.embedded_rows import RowEncoder
+from datagen.training.finetune import RowEncoder
 from datagen.training.weighted import CONTEXT, IMAGE, SWITCH, TEXT
 from tests.training.trainer_cases import make_parts, shipped_codec, shipped_vocab
 

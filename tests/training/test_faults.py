@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import GRID, Item, Scene
+from datagen.embedded.pictograms import GRID, Item, Scene
+from datagen.embedded.world import lay_out
 from datagen.records import Claim
-from datagen.rewards._relations import shared_area
-from datagen.training.corpus import PromptSource
-from datagen.training.faults import box_of, list_faults, spoil, weigh, weigh_up
+from datagen.vision.geometry import shared_area
+from datagen.workshop.corpus import PromptSource
+from datagen.workshop.faults import box_of, list_faults, spoil, weigh, weigh_up
 
 STAR, MOON = Item("star", "red", 0, 0, 2, 2), Item("moon", "blue", 4, 0, 6, 2)
 PAIR = (Claim("count", "star", "", 1), Claim("count", "moon", "", 1))

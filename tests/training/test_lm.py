@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
-from datagen.backends.embedded.vocab import Vocabulary
-from datagen.training.lm import SHAPES, new_model, train_lm
+from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.vocab import Vocabulary
+from datagen.workshop.lm import SHAPES, new_model, train_lm
 
 
 def test_going_on_from_the_shipped_weights_keeps_their_vocabulary_and_starts_low(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from datagen.training.loss_plot import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, draw_losses
+from datagen.training.finetune import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, draw_losses
 
 SVG = "{http://www.w3.org/2000/svg}"
 

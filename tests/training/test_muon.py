@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from datagen.training.muon import Muon, Schedule, orthogonalize, split_parameters
+from datagen.training.state import Muon, Schedule, orthogonalize, split_parameters
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (16, 4), (4, 16)])

@@ -9,18 +9,18 @@ from functools import cache
 import pytest
 from tokenizers import Tokenizer
 
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.checkpoint_io import load_codec
-from datagen.backends.embedded.vocab import Vocabulary, describe_scene
-from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import Item, Scene
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.loading import load_codec
+from datagen.embedded.pictograms import Item, Scene
+from datagen.embedded.vocab import Vocabulary, describe_scene
+from datagen.embedded.world import lay_out
 from datagen.records import Claim
-from datagen.rewards._questions import ask_claims
-from datagen.training.codes import CodeTable
-from datagen.training.sequences import (
+from datagen.scoring.questions import ask_claims
+from datagen.workshop.sequences import (
     DECISIVE,
     SETTLING,
     TASKS,
+    CodeTable,
     Draft,
     Example,
     Writer,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.checkpoint_io import load_codec
-from datagen.backends.embedded.world import random_scene
-from datagen.pictograms import COLORS, SHAPES, Item, Mark, Scene
-from datagen.rewards.detectors._parts import MIXED, NAMES, SOMETHING, TONES, cut_parts
-from datagen.training.spoiled import IGNORED, label, make_batch, own_scene
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.loading import load_codec
+from datagen.embedded.pictograms import COLORS, SHAPES, Item, Mark, Scene
+from datagen.embedded.world import random_scene
+from datagen.vision.parts import MIXED, NAMES, SOMETHING, TONES, cut_parts
+from datagen.workshop.spoiled import IGNORED, label, make_batch, own_scene
 
 CODEC = load_codec(SHIPPED)
 Said = tuple[str, str, tuple[int, ...]]

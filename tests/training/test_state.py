@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from datagen.backends.embedded.codec import ImageCodec
-from datagen.training.codec import train_codec
+from datagen.embedded.codec import ImageCodec
 from datagen.training.state import TrainingState
+from datagen.workshop.codec import train_codec
 
 
 def train(out: Path) -> ImageCodec:
@@ -17,7 +17,7 @@ def train(out: Path) -> ImageCodec:
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.training.codec._POOL", 64)
+    monkeypatch.setattr("datagen.workshop.codec._POOL", 64)
     whole = train(tmp_path / "whole")
     save = TrainingState.save
 

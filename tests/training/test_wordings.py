@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from datagen.pictograms import Item, Scene
+from datagen.embedded.pictograms import Item, Scene
 from datagen.records import Claim
-from datagen.training.wordings import STYLES, reword, sum_up, write_brief
+from datagen.workshop.faults import STYLES, reword, sum_up, write_brief
 
 COLORED = (
     Claim("count", "star", "", 3),

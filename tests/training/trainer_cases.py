@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from datagen.backends.embedded.answers import draw_codes
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.checkpoint_io import load_codec, save_codec, save_lm
-from datagen.backends.embedded.codec import ImageCodec
-from datagen.backends.embedded.vocab import Vocabulary, describe_scene
-from datagen.backends.embedded.world import lay_out
+from datagen.embedded.answers import draw_codes
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.codec import ImageCodec
+from datagen.embedded.loading import load_codec, save_codec, save_lm
+from datagen.embedded.pictograms import Scene
+from datagen.embedded.vocab import Vocabulary, describe_scene
+from datagen.embedded.world import lay_out
 from datagen.export import CardNotes, ExportItem, export_dataset
-from datagen.pictograms import Scene
 from datagen.records import Prompt, Sample, Segment
-from datagen.training.codes import CodeTable
-from datagen.training.corpus import PromptSource
-from datagen.training.lm import LMShape, new_model
 from datagen.training.weighted import CONTEXT, IMAGE, SWITCH, TEXT, Tokens
 from datagen.weighting import Policy, RewardRow, weigh
+from datagen.workshop.corpus import PromptSource
+from datagen.workshop.lm import LMShape, new_model
+from datagen.workshop.sequences import CodeTable
 from tests.training.small_model import WORDS
 
 POLICY = Policy(policy="rwr", beta=0.5)

@@ -8,14 +8,23 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from datagen.backends._pictures import to_data_url
-from datagen.backends._reflect import drive_reflection
-from datagen.backends.openai.answers import AnswerError, read_drawing, read_image, read_reply, require_willing
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.refusals import Refusals
-from datagen.backends.openai.transport import CHAT, IMAGES, RequestError, Transport
+from datagen.backends.openai.transport import (
+    CHAT,
+    IMAGES,
+    AnswerError,
+    RequestError,
+    Transport,
+    read_drawing,
+    read_image,
+    read_reply,
+    require_willing,
+)
 from datagen.chat import ChatRequest, Message, Reply, check_reply, explain_cut
 from datagen.errors import BackendError
+from datagen.generation.reflecting import drive_reflection
+from datagen.pictures import to_data_url
 from datagen.records import Failure, Request, Sample, Segment
 
 PLAN_FIRST = (

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from datagen.backends._options import ChatOptions
+from datagen.generation.options import ChatOptions
 
 
 class OpenAIOptions(ChatOptions):

@@ -32,6 +32,6 @@ def build(options: Mapping[str, Any]) -> TransformersBackend:
     that is not there.
     """
     from datagen.backends.transformers.backend import load_backend
-    from datagen.backends.transformers.options import TransformersOptions
+    from datagen.backends.transformers.loading import TransformersOptions
 
     return load_backend(TransformersOptions.parse(options))

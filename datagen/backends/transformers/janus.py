@@ -21,10 +21,16 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, GenerationMixin, JanusForConditionalGeneration
 from transformers import LogitsProcessorList as Processors
 
-from datagen.backends.embedded.answers import encode_png
-from datagen.backends.transformers.loading import fill_template, list_control_tokens, load_model, load_processor
-from datagen.backends.transformers.options import ENGINE, TransformersOptions
+from datagen.backends.transformers.loading import (
+    ENGINE,
+    TransformersOptions,
+    fill_template,
+    list_control_tokens,
+    load_model,
+    load_processor,
+)
 from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.embedded.answers import encode_png
 from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample, Segment, seed_of
 

@@ -16,12 +16,11 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList
 
-from datagen.backends.embedded.answers import IMAGE_TOKENS, Reader, read_answer
-from datagen.backends.embedded.checkpoint_io import FILES, load_codec
-from datagen.backends.embedded.vocab import Vocabulary
-from datagen.backends.transformers.loading import load_model
-from datagen.backends.transformers.options import ENGINE, TransformersOptions
+from datagen.backends.transformers.loading import ENGINE, TransformersOptions, load_model
 from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.embedded.answers import IMAGE_TOKENS, Reader, read_answer
+from datagen.embedded.loading import FILES, load_codec
+from datagen.embedded.vocab import Vocabulary
 from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from datagen.backends.vllm.backend import VllmBackend
+    from datagen.backends.vllm.engine import VllmBackend
 
 
 def build(options: Mapping[str, Any]) -> VllmBackend:
@@ -24,7 +24,6 @@ def build(options: Mapping[str, Any]) -> VllmBackend:
     except ImportError as error:
         hint = "pip install 'datagen[vllm]'"
         raise MissingExtraError(f"the backend 'vllm' needs vLLM: {error}", hint=hint) from error
-    from datagen.backends.vllm.backend import VllmBackend
-    from datagen.backends.vllm.options import VllmOptions
+    from datagen.backends.vllm.engine import VllmBackend, VllmOptions
 
     return VllmBackend(VllmOptions.parse(options))

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, Any
 from datagen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from datagen.backends.vllm_omni.backend import OmniBackend
+    from datagen.backends.vllm_omni.engine import OmniBackend
 
 INSTALL = "in another environment: pip install vllm-omni==0.30.0 'vllm==0.30.*', and datagen without extras"
 
 
 def build(options: Mapping[str, Any]) -> OmniBackend:
     """Start an engine with the model. Raises BackendError when it cannot, MissingExtraError without vLLM-Omni."""
-    from datagen.backends.vllm_omni.options import OmniOptions
+    from datagen.backends.vllm_omni.engine import OmniOptions
 
     parsed = OmniOptions.parse(options)
     try:
@@ -43,6 +43,6 @@ def build(options: Mapping[str, Any]) -> OmniBackend:
             f"the backend 'vllm_omni' needs an environment of its own, as its pins exclude the current vLLM: {reason}"
         )
         raise MissingExtraError(what, hint=INSTALL) from error
-    from datagen.backends.vllm_omni.backend import OmniBackend
+    from datagen.backends.vllm_omni.engine import OmniBackend
 
     return OmniBackend(parsed)

@@ -6,17 +6,36 @@ no other has to be asked again. Only where the engine says that it died, which m
 request asked once more.
 
 Not covered: an engine that neither answers nor dies; a run that stands still is stopped by hand, and resumed.
+
+vLLM-Omni as a backend: a thought and a picture for each request, one request after the other.
+
+What a recipe may set under `backend: {name: vllm_omni, …}`.
+
+A request in vLLM-Omni's own terms: the prompt of a text-to-image task, and sampling parameters for each stage.
+
+Two layouts are known. With two stages, a thinker writes text and hands its cache to a stage that draws; with one, the
+drawing stage does both and is told to think by `extra_args`. Everything begins from the engine's own defaults.
+
+Reads what the engine gives back for one request: an output for each stage that ends in something, text or picture.
+
+A thought is the text of the thinker's output or, where one stage thinks and draws, stands beside the picture in
+`multimodal_output["metadata"]["text"]["think_text"]`.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from datagen.backends.vllm_omni.asking import find_think_template, make_params, make_prompt
-from datagen.backends.vllm_omni.options import OmniOptions
+from pydantic import Field, field_validator
+
 from datagen.errors import BackendError
-from datagen.records import Request
+from datagen.generation.options import BackendOptions
+from datagen.pictures import encode_picture
+from datagen.records import Failure, Request, Sample, Segment
 
 
 class RequestError(Exception):
@@ -114,3 +133,192 @@ def _hands_on_early(omni: Any) -> bool:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
+
+
+ENGINE = "vllm_omni/1"
+
+
+class OmniBackend:
+    """Generates samples with an offline engine of vLLM-Omni.
+
+    The switch is `forced` in every mode: the stages of the engine follow each other, and no model decides to draw.
+    A sample depends on its own prompt and seed, never on what else is asked for.
+    """
+
+    name = "vllm_omni"
+    lexicon = "everyday"
+
+    def __init__(self, options: OmniOptions) -> None:
+        self.options = options
+        self.engine = Engine(options)
+        self.settings = {**options.describe(), "think_template": self.engine.think_template}
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request, in order.
+
+        Raises BackendError for a mode that the engine cannot do, and for an engine that had to be started again more
+        than `restarts` times.
+        """
+        self._check_modes(requests)
+        self.engine.begin_shard()
+        for request in requests:
+            yield self._make(request)
+
+    def _make(self, request: Request) -> Sample | Failure:
+        try:
+            segments, finish = read_outputs(self.engine.ask(request), thinks=request.mode == "think")
+        except (RequestError, AnswerError) as error:
+            return Failure.unanswered(request, str(error))
+        return Sample.make(request, segments, engine=ENGINE, switch="forced", finish=finish, settings=self.settings)
+
+    def _check_modes(self, requests: Sequence[Request]) -> None:
+        modes = {request.mode for request in requests}
+        if "reflect" in modes:
+            hint = "start `vllm serve MODEL --omni` and use the backend openai, or mode: think"
+            raise BackendError("vllm_omni draws once in an answer and cannot reflect", where="mode", hint=hint)
+        if "think" in modes and self.engine.hands_on_early:
+            what = "with this deploy_config the picture is drawn without the thought"
+            hint = "for BAGEL: deploy_config: bagel_think.yaml"
+            raise BackendError(what, where=self.options.deploy_config or self.options.model, hint=hint)
+
+
+NOT_OF_A_SAMPLE = {"init_timeout_seconds", "restarts"}
+"""Options that say how the engine is run, not what it writes."""
+
+
+class OmniOptions(BackendOptions):
+    """The model, how its stages are laid out, and how it writes and draws; the defaults are for BAGEL.
+
+    `deploy_config` is a file, or the name of one that vLLM-Omni ships; null takes the model's own, which for BAGEL
+    cannot think. `height` and `width` are pixels. `temperature` is that of the thought; where the drawing stage thinks
+    by itself (`bagel_single_stage.yaml`), no seed reaches the thought, and it stays the likeliest one. `max_tokens`
+    bounds the thought. `extra_args` are what the drawing stage takes beside them (`cfg_text_scale: 4.0`, …), `engine`
+    any other argument of `vllm_omni.Omni`. `restarts` bounds how often the engine is started again within one shard.
+    `think_template` is null for what BAGEL's authors write before the prompt.
+    """
+
+    model: str = Field(min_length=1)
+    deploy_config: str | None = "bagel_think.yaml"
+    height: int | None = Field(None, ge=16, le=8192)
+    width: int | None = Field(None, ge=16, le=8192)
+    num_inference_steps: int | None = Field(None, ge=1, le=1000)
+    temperature: float = Field(0.3, ge=0, le=5)
+    max_tokens: int = Field(1000, ge=1, le=32_768)
+    extra_args: dict[str, Any] = Field(default_factory=dict)
+    template: str = "<|im_start|>{prompt}<|im_end|>"
+    think_template: str | None = None
+    init_timeout_seconds: int = Field(600, ge=1)
+    restarts: int = Field(4, ge=0, le=100)
+    engine: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("template", "think_template")
+    @classmethod
+    def _with_prompt(cls, value: str | None) -> str | None:
+        if value is not None and "{prompt}" not in value:
+            raise ValueError("a template says where the prompt goes: {prompt}")
+        return value
+
+    def describe(self) -> dict[str, Any]:
+        """Return what, beside a seed, decides a sample, for its record."""
+        return self.model_dump(exclude=NOT_OF_A_SAMPLE)
+
+
+def find_think_template(options: OmniOptions) -> str:
+    """Return what a model is asked in mode `think`: the recipe's words, else those of BAGEL's authors."""
+    if options.think_template is not None:
+        return options.think_template
+    bagel = importlib.import_module("vllm_omni.model_executor.stage_input_processors.bagel")
+    return f"<|im_start|>{bagel.GEN_THINK_SYSTEM_PROMPT}<|im_end|>{options.template}"
+
+
+def make_prompt(template: str, options: OmniOptions, request: Request) -> dict[str, Any]:
+    """Return the prompt of one request."""
+    asked: dict[str, Any] = {"prompt": template.replace("{prompt}", request.prompt.text), "modalities": ["image"]}
+    if negative := options.extra_args.get("negative_prompt"):
+        asked["negative_prompt"] = negative  # the thinker, which reads it, sees no extra_args
+    return asked
+
+
+def make_params(defaults: Sequence[Any], options: OmniOptions, request: Request, hands_on_early: bool) -> list[Any]:
+    """Return sampling parameters of each stage, changed copies of the engine's, all with the seed of the request.
+
+    `hands_on_early` says that a thinker hands its cache on before it writes, and then stops by itself.
+    """
+    drawing = importlib.import_module("vllm_omni.inputs.data").OmniDiffusionSamplingParams
+    thinks = request.mode == "think"
+    params = [copy.deepcopy(stage) for stage in defaults]
+    for stage in params:
+        stage.seed = request.seed
+        if not isinstance(stage, drawing):
+            _set_writing(stage, options, thinks, hands_on_early)
+            continue
+        _set_drawing(stage, options)
+        if len(params) == 1:
+            stage.extra_args = {"max_think_tokens": options.max_tokens, **stage.extra_args, "think": thinks}
+    return params
+
+
+def _set_writing(stage: Any, options: OmniOptions, thinks: bool, hands_on_early: bool) -> None:
+    """Let a thinker write; in mode `direct` one token, as what it hands on is its reading of the prompt."""
+    if not hands_on_early:
+        stage.max_tokens = options.max_tokens if thinks else 1
+    stage.temperature = options.temperature
+    stage.top_k = 0  # all tokens: the shipped files say 1, so that every thought on a prompt would be the same
+
+
+def _set_drawing(stage: Any, options: OmniOptions) -> None:
+    chosen = options.model_dump(include={"height", "width", "num_inference_steps"}, exclude_none=True)
+    for name, value in chosen.items():
+        setattr(stage, name, value)
+    stage.num_outputs_per_prompt = 1
+    stage.extra_args = {**(stage.extra_args or {}), **options.extra_args}
+
+
+_THINK_TAGS = re.compile(r"</?think>")
+
+
+class AnswerError(Exception):
+    """An answer that cannot be used; the message says what is wrong with it."""
+
+
+def read_outputs(outputs: Sequence[Any], thinks: bool) -> tuple[tuple[Segment, ...], str]:
+    """Return the segments of an answer and why it ended. Raises AnswerError for one without a picture or a thought."""
+    for output in outputs:
+        if output.error:
+            raise AnswerError(_first_of(output.error))
+    thought = "\n\n".join(filter(None, (_read_thought(output) for output in outputs)))
+    pictures = [picture for output in outputs for picture in output.images]
+    if not pictures:
+        said = f", but wrote {thought[:80]!r}" if thinks and thought else ""
+        raise AnswerError(f"the engine drew no picture{said}")
+    picture = Segment("image", "image", image=_to_png(pictures[0]))
+    if not thinks:
+        return (picture,), "stop"
+    if not thought:
+        raise AnswerError("the engine was asked to think and drew without a thought; see deploy_config")
+    cut = any(completion.finish_reason == "length" for output in outputs for completion in output.outputs)
+    return (Segment("text", "think", text=thought), picture), "length" if cut else "stop"
+
+
+def _read_thought(output: Any) -> str:
+    beside = output.multimodal_output
+    metadata = beside.get("metadata") if isinstance(beside, Mapping) else None
+    section = metadata.get("text") if isinstance(metadata, Mapping) else None
+    thought = section.get("think_text") if isinstance(section, Mapping) else None
+    text = thought or "".join(completion.text or "" for completion in output.outputs)
+    return _THINK_TAGS.sub("", text).strip()
+
+
+def _to_png(picture: Any) -> bytes:
+    from PIL import Image
+
+    if not isinstance(picture, Image.Image):
+        raise AnswerError(f"the engine drew a {type(picture).__name__}, not a picture")
+    try:
+        return encode_picture(picture)
+    except OSError as error:
+        raise AnswerError(_first_of(error)) from error
+
+
+def _first_of(error: object) -> str:
+    return (str(error).splitlines() or [""])[0][:300]

@@ -21,11 +21,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from datagen.export._columns import pack_json
-from datagen.export._examples import Example, Part
-from datagen.export.formats._bagel import BagelOptions, BagelWriter
-from datagen.export.formats._repeats import weight_of
-from datagen.export.formats._turns import refuse_preference
+from datagen.export.bagel import BagelOptions, BagelWriter, weight_of
+from datagen.export.columns import pack_json
+from datagen.export.examples import Example, Part
+from datagen.export.files import refuse_preference
 
 Options = BagelOptions
 WEIGHTS = "repeat"

@@ -15,10 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from datagen.export._examples import Example, Part
-from datagen.export.formats._bagel import BagelOptions, BagelWriter
-from datagen.export.formats._repeats import weight_of
-from datagen.export.formats._turns import join_parts, refuse, refuse_preference
+from datagen.export.bagel import BagelOptions, BagelWriter, weight_of
+from datagen.export.examples import Example, Part
+from datagen.export.files import join_parts, refuse, refuse_preference
 
 Options = BagelOptions
 WEIGHTS = "repeat"

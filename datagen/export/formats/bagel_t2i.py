@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from datagen.export._columns import pack_json
-from datagen.export._examples import Example
-from datagen.export.formats._bagel import BagelOptions, BagelWriter
-from datagen.export.formats._turns import join_parts, refuse, refuse_preference
+from datagen.export.bagel import BagelOptions, BagelWriter
+from datagen.export.columns import pack_json
+from datagen.export.examples import Example
+from datagen.export.files import join_parts, refuse, refuse_preference
 
 Options = BagelOptions
 WEIGHTS = "repeat"

@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.export._examples import Example, Part
-from datagen.export._shards import SplitWriter
-from datagen.export.formats._files import pack_facts
-from datagen.export.formats._turns import refuse, split_by_loss, split_by_role
+from datagen.export.examples import Example, Part
+from datagen.export.files import pack_facts, refuse, split_by_loss, split_by_role
+from datagen.export.shards import SplitWriter
 
 if TYPE_CHECKING:
     from datasets import Features

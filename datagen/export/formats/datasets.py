@@ -14,10 +14,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.export._examples import Example, NoOptions, Part
-from datagen.export._shards import SplitWriter
-from datagen.export.formats._files import pack_facts
-from datagen.export.formats._turns import split_by_role
+from datagen.export.examples import Example, NoOptions, Part
+from datagen.export.files import pack_facts, split_by_role
+from datagen.export.shards import SplitWriter
 
 if TYPE_CHECKING:
     from datasets import Features

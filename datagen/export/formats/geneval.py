@@ -16,8 +16,8 @@ from typing import Any
 
 from datagen.documents.geneval_lines import line_of
 from datagen.errors import RunError
-from datagen.export._examples import Example, NoOptions
-from datagen.export.formats._files import write_lines
+from datagen.export.examples import Example, NoOptions
+from datagen.export.files import write_lines
 from datagen.records import Claim
 
 Options = NoOptions

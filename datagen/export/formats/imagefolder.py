@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from datagen.export._examples import Example, NoOptions
-from datagen.export.formats._files import ImageFolder, pack_facts, write_lines
-from datagen.export.formats._turns import join_parts, refuse, refuse_preference
+from datagen.export.examples import Example, NoOptions
+from datagen.export.files import ImageFolder, join_parts, pack_facts, refuse, refuse_preference, write_lines
 
 Options = NoOptions
 WEIGHTS = "column"

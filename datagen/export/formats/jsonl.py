@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from datagen.export._examples import Example, NoOptions
-from datagen.export.formats._files import ImageFolder, pack_example, write_lines
+from datagen.export.examples import Example, NoOptions
+from datagen.export.files import ImageFolder, pack_example, write_lines
 
 Options = NoOptions
 WEIGHTS = "parts"

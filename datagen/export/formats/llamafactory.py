@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from datagen.control_tokens import MEDIA_TAGS
-from datagen.export._examples import Example, NoOptions, Part
-from datagen.export.formats._files import ImageFolder, write_lines
-from datagen.export.formats._turns import join_parts, list_images, refuse, split_by_loss, split_by_role
+from datagen.export.examples import Example, NoOptions, Part
+from datagen.export.files import ImageFolder, join_parts, list_images, refuse, split_by_loss, split_by_role, write_lines
 
 Options = NoOptions
 WEIGHTS = "message"

@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from datagen.control_tokens import MEDIA_TAGS
-from datagen.export._examples import Example, NoOptions, Part
-from datagen.export.formats._files import ImageFolder, write_lines
-from datagen.export.formats._turns import BREAK, join_parts, list_images, split_by_role
+from datagen.export.examples import Example, NoOptions, Part
+from datagen.export.files import BREAK, ImageFolder, join_parts, list_images, split_by_role, write_lines
 
 Options = NoOptions
 WEIGHTS = "message"

@@ -26,10 +26,17 @@ from typing import IO, Any
 from pydantic import Field
 
 from datagen.control_tokens import MEDIA_TAGS
-from datagen.export._examples import Example, Part
-from datagen.export.formats._files import ImageFolder, pack_line
-from datagen.export.formats._repeats import Repeats
-from datagen.export.formats._turns import join_parts, list_images, refuse, refuse_preference, split_by_loss
+from datagen.export.bagel import Repeats
+from datagen.export.examples import Example, Part
+from datagen.export.files import (
+    ImageFolder,
+    join_parts,
+    list_images,
+    pack_line,
+    refuse,
+    refuse_preference,
+    split_by_loss,
+)
 from datagen.pictures import read_size
 
 WEIGHTS = "repeat"

@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.control_tokens import MEDIA_TAGS
-from datagen.export._examples import Example, NoOptions
-from datagen.export._shards import SplitWriter
-from datagen.export.formats._files import pack_facts
-from datagen.export.formats._turns import join_parts, refuse, split_by_role
+from datagen.export.examples import Example, NoOptions
+from datagen.export.files import join_parts, pack_facts, refuse, split_by_role
+from datagen.export.shards import SplitWriter
 
 if TYPE_CHECKING:
     from datasets import Features

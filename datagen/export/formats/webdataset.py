@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from datagen.export._examples import Example, NoOptions
-from datagen.export.formats._files import pack_example, pack_line
+from datagen.export.examples import Example, NoOptions
+from datagen.export.files import pack_example, pack_line
 
 Options = NoOptions
 WEIGHTS = "parts"

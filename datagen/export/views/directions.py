@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.export._examples import Example, Part, Row, facts_of
+from datagen.export.examples import Example, Part, Row, facts_of
 from datagen.records import Modality, seed_of
 
 NEEDS = "samples with an image and a weight for it"

@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from datagen.export._examples import Example, NoOptions, Part, Row, facts_of, parts_of
-from datagen.export._needs import need_mode
-from datagen.rewards._layout import read_layout
+from datagen.export.examples import Example, NoOptions, Part, Row, facts_of, parts_of
+from datagen.export.view import need_mode
+from datagen.scoring.layout import read_layout
 
 Options = NoOptions
 NEEDS_MODE = "think"

@@ -27,8 +27,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.errors import RunError
-from datagen.export._examples import Encoder, Example, Part, Row, facts_of, parts_of
-from datagen.export._needs import need_mode
+from datagen.export.examples import Encoder, Example, Part, Row, facts_of, parts_of
+from datagen.export.view import need_mode
 from datagen.records import hash_of
 
 NEEDS_MODE = "reflect"

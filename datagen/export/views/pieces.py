@@ -23,7 +23,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, model_validator
 
-from datagen.export._examples import Example, Part, Row, facts_of, parts_of
+from datagen.export.examples import Example, Part, Row, facts_of, parts_of
 from datagen.records import Modality
 
 Task = Literal["text to text", "text and image to text", "text to image", "text and image to image"]

@@ -22,10 +22,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.export._claims import name_attributed, read_claims
-from datagen.export._examples import Example, Part, Row, facts_of, parts_of
-from datagen.export._needs import need_mode
-from datagen.rewards._questions import name_phrases
+from datagen.export.examples import Example, Part, Row, facts_of, name_attributed, parts_of, read_claims
+from datagen.export.view import need_mode
+from datagen.scoring.questions import name_phrases
 
 NEEDS_MODE = "think"
 _REWRITE = "rewrite: "

@@ -19,9 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from datagen.export._claims import name_attributed, name_nouns, read_claims
-from datagen.export._examples import Example, NoOptions, Part, Row, group_rows
-from datagen.export._needs import need_mode
+from datagen.export.examples import Example, NoOptions, Part, Row, group_rows, name_attributed, name_nouns, read_claims
+from datagen.export.view import need_mode
 from datagen.records import Claim
 
 Options = NoOptions

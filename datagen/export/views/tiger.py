@@ -12,8 +12,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from datagen.export._examples import Example, NoOptions, Row, facts_of, group_rows
-from datagen.export.views._grades import whole_parts
+from datagen.export.examples import Example, NoOptions, Row, facts_of, group_rows
+from datagen.export.grades import whole_parts
 
 Options = NoOptions
 NEEDS_LIKELIHOOD = True

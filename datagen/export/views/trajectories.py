@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from datagen.export._examples import Example, NoOptions, Row, facts_of, parts_of
+from datagen.export.examples import Example, NoOptions, Row, facts_of, parts_of
 
 Options = NoOptions
 

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Iterator
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.errors import RunError
-from datagen.export._examples import Example, Part, Row, facts_of
-from datagen.export._needs import need_scorer
-from datagen.rewards._captions import DESCRIBE
+from datagen.export.examples import Example, Part, Row, facts_of
+from datagen.export.view import need_scorer
+from datagen.scoring.asking import DESCRIBE
 
 NEEDS_SCORER = "reconstruction"
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from datagen.export._examples import Example, Row, facts_of
-from datagen.export._needs import need_scorer
+from datagen.export.examples import Example, Row, facts_of
+from datagen.export.view import need_scorer
 from datagen.export.views.uae import NEEDS_SCORER, Options, show_image
 
 __all__ = ["NEEDS_SCORER", "Options", "view"]

@@ -6,9 +6,9 @@ from functools import cache
 
 from tokenizers import Tokenizer
 
-from datagen.backends.embedded.answers import read_answer, read_sections
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.vocab import Vocabulary
+from datagen.embedded.answers import read_answer, read_sections
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.vocab import Vocabulary
 
 PLAN = "gray background<|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>"
 CODES = tuple(range(36))

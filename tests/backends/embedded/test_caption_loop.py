@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from datagen.backends.embedded import build
-from datagen.backends.embedded.backend import EmbeddedBackend
-from datagen.backends.embedded.vocab import corner, describe_scene
-from datagen.pictograms import Item, Scene
-from datagen.rewards._captions import ask_captions
-from datagen.rewards._drawing import make_draw
-from datagen.rewards._layout import read_layout
-from datagen.rewards._tools import Sketch
-from datagen.rewards.detectors.pictograms import build as build_detector
+from datagen.embedded.backend import EmbeddedBackend
+from datagen.embedded.pictograms import Item, Scene
+from datagen.embedded.vocab import corner, describe_scene
+from datagen.scoring.asking import ask_captions
+from datagen.scoring.layout import read_layout
+from datagen.scoring.tools import Sketch, make_draw
+from datagen.vision.detectors.pictograms import build as build_detector
 
 SCENES = [
     Scene("gray", (Item("star", "red", 0, 1, 2, 3), Item("cup", "blue", 3, 3, 6, 6))),

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.checkpoint_io import load_codec, save_codec
-from datagen.backends.embedded.codec import CodecConfig, ImageCodec, join_cells, split_cells
-from datagen.backends.embedded.world import random_scene
-from datagen.pictograms import draw_scene
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.codec import CodecConfig, ImageCodec, join_cells, split_cells
+from datagen.embedded.loading import load_codec, save_codec
+from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.world import random_scene
 
 
 def true_pictures(count: int, seed: int = 5) -> torch.Tensor:

@@ -15,19 +15,19 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
-from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
-from datagen.backends.embedded.chat import DESCRIBE
-from datagen.backends.embedded.checkpoint_io import FILES, READER, save_lm
-from datagen.backends.embedded.vocab import Vocabulary
-from datagen.backends.embedded.world import lay_out
 from datagen.chat import ChatRequest, Message, Part, Sampling
+from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.chat import DESCRIBE
+from datagen.embedded.loading import FILES, READER, save_lm
+from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.vocab import Vocabulary
+from datagen.embedded.world import lay_out
 from datagen.errors import BackendError
-from datagen.pictograms import draw_scene
-from datagen.prompts.instructions import instruct
+from datagen.prompts.expanded import instruct
 from datagen.records import Claim, Failure, Mode, Prompt, Request
-from datagen.rewards._layout import read_layout
-from datagen.rewards._questions import WHOLE
-from datagen.training.lm import LMShape, new_model
+from datagen.scoring.layout import read_layout
+from datagen.scoring.questions import WHOLE
+from datagen.workshop.lm import LMShape, new_model
 
 MODES: tuple[Mode, ...] = ("think", "reflect")
 RED_STAR = (Claim("count", "star", "", 1), Claim("attribute", "star", "color", "red"))

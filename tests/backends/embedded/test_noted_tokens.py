@@ -10,11 +10,10 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.chat import encode_image, see_image
-from datagen.backends.embedded.checkpoint_io import load_codec
-from datagen.backends.embedded.codec import ImageCodec
-from datagen.backends.embedded.image_tokens import KEY, fingerprint, note_codes
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.chat import encode_image, see_image
+from datagen.embedded.codec import KEY, ImageCodec, fingerprint, note_codes
+from datagen.embedded.loading import load_codec
 
 
 @cache

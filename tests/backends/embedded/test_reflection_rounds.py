@@ -8,10 +8,10 @@ from functools import cache
 import pytest
 from tokenizers import Tokenizer
 
-from datagen.backends.embedded.answers import Answer, Piece
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.reflection import Write, reflect
-from datagen.backends.embedded.vocab import Vocabulary
+from datagen.embedded.answers import Answer, Piece
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.chat import Write, reflect
+from datagen.embedded.vocab import Vocabulary
 from datagen.records import Prompt, Request
 
 PLAN = "gray background<|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>"

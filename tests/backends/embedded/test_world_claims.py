@@ -9,15 +9,15 @@ from functools import cache
 import pytest
 from PIL import Image
 
-from datagen.backends.embedded.world import lay_out
-from datagen.pictograms import draw_scene
+from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.world import lay_out
 from datagen.plugins import load_plugin
 from datagen.prompts.templated import draw
 from datagen.records import Claim, Sample, Segment
-from datagen.rewards._tools import Tools, make_tools
-from datagen.rewards.detectors import pictograms
+from datagen.scoring.tools import Tools, make_tools
 from datagen.taxonomy import Skill, load_taxonomy
-from datagen.training.faults import list_faults, spoil
+from datagen.vision.detectors import pictograms
+from datagen.workshop.faults import list_faults, spoil
 
 SCORERS = ("counting", "spatial", "attribute", "comparison")
 SKILLS = {skill.path: skill for skill in load_taxonomy(["composition", "logic"], "pictograms").skills}

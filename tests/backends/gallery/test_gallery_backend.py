@@ -12,17 +12,17 @@ import pytest
 import torch
 
 from datagen.backends import gallery
-from datagen.backends.embedded.answers import encode_png
-from datagen.backends.embedded.backend import EmbeddedBackend
-from datagen.backends.embedded.chat import encode_image
-from datagen.backends.embedded.world import lay_out
-from datagen.backends.gallery.backend import GalleryBackend
+from datagen.backends.gallery import GalleryBackend
+from datagen.embedded.answers import encode_png
+from datagen.embedded.backend import EmbeddedBackend
+from datagen.embedded.chat import encode_image
+from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.world import lay_out
 from datagen.errors import BackendError
-from datagen.pictograms import draw_scene
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Failure, Prompt, Request, Sample, Segment, seed_of
-from datagen.rewards._tools import Tools
-from datagen.rewards.likelihood import score
+from datagen.rewards.likeness.likelihood import score
+from datagen.scoring.tools import Tools
 from datagen.taxonomy import load_taxonomy
 
 PROMPTS = list(plan_prompts(load_taxonomy(["counting", "spatial", "attributes"], "pictograms"), 10, 3))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from datagen.backends._reflect import MOST_CHARACTERS, drive_reflection
 from datagen.chat import ChatRequest, Reply, check_reply
+from datagen.generation.reflecting import MOST_CHARACTERS, drive_reflection
 from datagen.records import Failure, Prompt, Request, Sample, Segment
 
 PARTS = {

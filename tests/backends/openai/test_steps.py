@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from datagen.backends._pictures import from_base64, from_data_url
-from datagen.backends._reflect import drive_reflection
 from datagen.chat import Reply, Sampling
+from datagen.generation.reflecting import drive_reflection
+from datagen.pictures import from_base64, from_data_url
 from datagen.pipeline import open_run
 from datagen.records import Failure, Sample
-from datagen.rewards._captions import ask_captions
+from datagen.scoring.asking import ask_captions
 from tests.backends.openai.test_driven_reflection import PARTS, Scripted
 from tests.backends.openai.test_openai_backend import ask, draw, error_of, make_requests, picture_answer
 from tests.helpers.faulty_server import FaultyServer, chat_answer, png_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from datagen.backends._batches import Batches, is_out_of_memory
+from datagen.generation.batches import Batches, is_out_of_memory
 
 CPU = "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
 

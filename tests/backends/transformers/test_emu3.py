@@ -13,8 +13,7 @@ from transformers import DynamicCache
 
 from datagen.backends.transformers import build
 from datagen.backends.transformers.backend import TransformersBackend
-from datagen.backends.transformers.emu3 import Emu3Family, Guidance
-from datagen.backends.transformers.emu3_form import Interleave
+from datagen.backends.transformers.emu3 import Emu3Family, Guidance, Interleave
 from datagen.backends.transformers.rows import Row
 from datagen.records import Failure, Sample
 from tests.helpers.tiny_models import IMAGE_PX, make_requests

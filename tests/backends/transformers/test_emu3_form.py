@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from datagen.backends.transformers.emu3_form import FormError, ImageForm, Interleave, Part, read_written
+from datagen.backends.transformers.emu3 import FormError, ImageForm, Interleave, Part, read_written
 
 EOS, BEGIN, END, FILE, LINE, WRAP, PAD = range(7)
 TEXT, CODE = 10, 20

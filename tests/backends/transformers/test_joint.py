@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.backends.transformers import build
 from datagen.backends.transformers.backend import TransformersBackend
 from datagen.backends.transformers.joint import JointFamily
 from datagen.backends.transformers.rows import Row
+from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.records import Failure, Request, Sample
 from tests.helpers.tiny_models import make_requests
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from datagen.backends.embedded.backend import SHIPPED
 from datagen.backends.transformers import build
+from datagen.embedded.backend import SHIPPED
 from datagen.errors import BackendError
 
 

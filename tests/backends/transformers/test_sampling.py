@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from datagen.backends.transformers.sampling import Picker, draw_numbers, pick_tokens
+from datagen.backends.transformers.rows import Picker, draw_numbers, pick_tokens
 
 INFINITY = math.inf
 ALMOST_ONE = 1 - 2**-53

@@ -19,12 +19,12 @@ import pytest
 
 pytest.importorskip("vllm.sampling_params", reason="needs vLLM: make test-vllm")
 
-from datagen.backends.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.backends.vllm import build
-from datagen.bench.model import draw_held_out, judge_model, open_tools
 from datagen.chat import ChatRequest, Message, Part, Sampling
+from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.errors import BackendError
 from datagen.records import Request, Sample
+from datagen.workshop.bench import draw_held_out, judge_model, open_tools
 from tests.helpers.tiny_llava import save_tiny_llava
 
 SMALL = {"enforce_eager": True, "max_num_seqs": 64}
@@ -183,7 +183,7 @@ def test_all_tokens_of_an_answer_carry_their_likeliest(judge: Any) -> None:
 
 
 def test_a_judge_that_nobody_can_read_has_no_value(judge: Any) -> None:
-    from datagen.rewards._asking import Asked, ask_all
+    from datagen.scoring.asking import Asked, ask_all
 
     def answer(requests: Any) -> list[Any]:
         return list(judge.chat(requests))
@@ -223,7 +223,7 @@ def test_thinking_is_given_room_or_turned_off_on_a_real_server(served: str) -> N
 def test_an_answer_of_any_form_is_read(served: str, form: str, logprobs: bool) -> None:
     """A grammar makes a model of random weights answer in the forms that judges have."""
     from datagen.backends.openai import build as build_openai
-    from datagen.rewards._asking import Asked, ask_all
+    from datagen.scoring.asking import Asked, ask_all
 
     backend = build_openai({"base_url": served, "model": "tiny", "extra_body": {"structured_outputs": {"regex": form}}})
 

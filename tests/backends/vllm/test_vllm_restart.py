@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from datagen.backends.vllm.engine import Engine
-from datagen.backends.vllm.options import VllmOptions
+from datagen.backends.vllm.engine import Engine, VllmOptions
 from datagen.errors import BackendError
 
 

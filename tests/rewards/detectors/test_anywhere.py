@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from reward_cases import count, draw, make_prompt, make_sample
 
-from datagen.pictograms import BACKGROUNDS, COLORS, IMAGE_PX, SHAPES, Item, Mark, Scene, mark_mask
+from datagen.embedded.pictograms import BACKGROUNDS, COLORS, IMAGE_PX, SHAPES, Item, Mark, Scene, mark_mask
 from datagen.records import UNNAMED, Detection
-from datagen.rewards import counting
-from datagen.rewards._relations import measure_overlap
-from datagen.rewards._tools import make_tools
-from datagen.rewards.detectors import learned, pictograms
+from datagen.rewards.objects import counting
+from datagen.scoring.tools import make_tools
+from datagen.vision.detectors import learned, pictograms
+from datagen.vision.geometry import measure_overlap
 
 JUDGES = {"pictograms": pictograms.build({}), "learned": learned.build({})}
 judges = pytest.mark.parametrize("judge", JUDGES)

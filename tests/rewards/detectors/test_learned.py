@@ -19,15 +19,15 @@ import torch
 from reward_cases import draw, thousandths, to_png, words
 from scipy import ndimage
 
-from datagen.backends.embedded.backend import SHIPPED
-from datagen.backends.embedded.checkpoint_io import load_codec
-from datagen.backends.embedded.world import lay_out, random_scene
+from datagen.embedded.backend import SHIPPED
+from datagen.embedded.loading import load_codec
+from datagen.embedded.pictograms import BACKGROUNDS, COLORS, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.world import lay_out, random_scene
 from datagen.errors import BackendError, ConfigError
-from datagen.pictograms import BACKGROUNDS, COLORS, SHAPES, Item, Scene, draw_scene
 from datagen.records import UNNAMED
-from datagen.rewards._relations import measure_overlap
-from datagen.rewards.detectors import learned, pictograms
-from datagen.rewards.detectors.learned import LearnedDetector, build
+from datagen.vision.detectors import learned, pictograms
+from datagen.vision.detectors.learned import LearnedDetector, build
+from datagen.vision.geometry import measure_overlap
 
 DETECT = build({})
 CODEC = load_codec(SHIPPED)

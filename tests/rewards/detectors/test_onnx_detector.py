@@ -13,9 +13,9 @@ from reward_cases import count, make_prompt, make_sample
 from seeing_cases import DAMAGED, png
 
 from datagen.errors import BackendError, ConfigError
-from datagen.rewards import counting
-from datagen.rewards._tools import make_tools
-from datagen.rewards.detectors import onnx
+from datagen.rewards.objects import counting
+from datagen.scoring.tools import make_tools
+from datagen.vision.detectors import onnx
 from tests.helpers.tiny_onnx import save_graph
 
 SIDE, CELL = 64, 16

@@ -14,12 +14,12 @@ from safetensors.torch import load_file, save_file
 from seeing_cases import DAMAGED, flat, noise, png
 
 from datagen.errors import BackendError, ConfigError
+from datagen.pictures import read_image
 from datagen.records import Detection
-from datagen.rewards import counting
-from datagen.rewards._boxes import Found, clip_box, keep_best, to_detections
-from datagen.rewards._images import read_image
-from datagen.rewards._tools import make_tools
-from datagen.rewards.detectors import open_vocabulary
+from datagen.rewards.objects import counting
+from datagen.scoring.tools import make_tools
+from datagen.vision.detectors import open_vocabulary
+from datagen.vision.finding import Found, clip_box, keep_best, to_detections
 from tests.helpers.tiny_vision import TEXT_PLACES, save_clip, save_grounding_dino, save_owl
 
 NAMES = frozenset({"star", "car", "cup"})

@@ -13,14 +13,14 @@ import pytest
 from reward_cases import color, count, draw, make_prompt, make_sample, relation, thousandths, to_png, words
 from scipy import ndimage
 
-from datagen.backends.embedded.world import lay_out, random_scene
+from datagen.embedded.pictograms import BACKGROUNDS, CELL_PX, COLORS, IMAGE_PX, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.world import lay_out, random_scene
 from datagen.errors import ConfigError
-from datagen.pictograms import BACKGROUNDS, CELL_PX, COLORS, IMAGE_PX, SHAPES, Item, Scene, draw_scene
 from datagen.records import UNNAMED, Claim
-from datagen.rewards import attribute, counting, spatial
-from datagen.rewards._relations import measure_overlap
-from datagen.rewards._tools import make_tools
-from datagen.rewards.detectors.pictograms import LABELS, build
+from datagen.rewards.objects import attribute, counting, spatial
+from datagen.scoring.tools import make_tools
+from datagen.vision.detectors.pictograms import LABELS, build
+from datagen.vision.geometry import measure_overlap
 
 DETECT = build({})
 SPOIL: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {

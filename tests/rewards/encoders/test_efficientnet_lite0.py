@@ -11,10 +11,10 @@ from PIL import Image
 from reward_cases import draw
 from seeing_cases import DAMAGED, flat, noise, png, slow_cosine
 
+from datagen.embedded.pictograms import Item, Scene
 from datagen.errors import ConfigError, MissingExtraError
-from datagen.pictograms import Item, Scene
-from datagen.rewards._tools import Encode
-from datagen.rewards.encoders import efficientnet_lite0
+from datagen.vision.encoders import efficientnet_lite0
+from datagen.vision.interfaces import Encode
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from seeing_cases import DAMAGED, flat, noise, png, slow_cosine
 
 from datagen.errors import BackendError, ConfigError
-from datagen.rewards._images import read_image
-from datagen.rewards.encoders import transformers as encoder
+from datagen.pictures import read_image
+from datagen.vision.encoders import transformers as encoder
 from tests.helpers.tiny_vision import save_clip, save_dinov2, save_siglip
 
 SAVES = {"clip": save_clip, "siglip": save_siglip, "dinov2": save_dinov2}

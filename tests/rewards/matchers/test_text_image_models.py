@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from seeing_cases import DAMAGED, flat, noise
 
 from datagen.errors import BackendError
-from datagen.rewards._images import read_image
-from datagen.rewards._tools import Matcher
-from datagen.rewards.encoders import transformers as encoder
-from datagen.rewards.matchers import transformers as matcher
+from datagen.pictures import read_image
+from datagen.vision.encoders import transformers as encoder
+from datagen.vision.interfaces import Matcher
+from datagen.vision.matchers import transformers as matcher
 from tests.helpers.tiny_vision import TEXT_PLACES, save_clip, save_dinov2, save_siglip
 
 TEXTS = ["a star", "car", "two red", "OK"]

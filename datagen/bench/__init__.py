@@ -1,1 +1,0 @@
-"""Benchmarks behind `datagen bench`: each prints one table and takes `--json FILE`."""

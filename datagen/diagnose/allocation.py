@@ -1,0 +1,247 @@
+"""`allocate:` of a recipe: how many of its prompts each level of each skill gets.
+
+    allocate: {policy: by_learnability, diagnosis: outputs/quickstart-diagnosis/diagnosis.yaml, floor: 0.01, cap: 0.2}
+
+What is shared out are levels of skills, `counting/one_kind/hard`, the smallest thing that prompts can be drawn from.
+See the table before anything is spent: `datagen plan RECIPE --no-probe`.
+
+Shares in proportion to weights, within a floor and a cap, both exactly: water is poured until the sum is 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from datagen.diagnose.model import Diagnosis, Row, SkillPath
+from datagen.errors import ConfigError, did_you_mean
+
+PolicyName = Literal["uniform", "manual", "by_failure", "by_learnability"]
+SHOWN = 5
+"""Paths that a note names."""
+
+
+class Allocation(BaseModel):
+    """What a recipe may say under `allocate:`.
+
+    | policy | weight of a level |
+    |---|---|
+    | `uniform` | 1 |
+    | `manual` | its part of `shares`; what is not named there gets the floor |
+    | `by_failure` | 1 - pass@1, or 1 - mean reward where no pass is known |
+    | `by_learnability` | pass@n - pass@1: what choosing among n candidates can teach |
+
+    `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
+    the prompts that it was measured on; a level that was not measured has the mean. Then `floor` and `cap` bound the
+    shares.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    policy: PolicyName = Field(description="uniform, manual, by_failure or by_learnability")
+    diagnosis: str | None = Field(None, min_length=1, description="the file that `datagen diagnose` wrote")
+    shares: dict[SkillPath, float] = Field({}, description="of `manual`: parts by weakness, skill or level")
+    floor: float = Field(0.0, ge=0, le=1, description="the least share of a level")
+    cap: float = Field(1.0, gt=0, le=1, description="the most share of a level")
+    smoothing: float = Field(4.0, ge=0, le=1e6, description="prompts' worth of the mean that each level is pulled by")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.policy.startswith("by_") and self.diagnosis is None:
+            raise ValueError(f"`{self.policy}` needs `diagnosis:`, the file that `datagen diagnose` writes")
+        if (self.policy == "manual") != bool(self.shares):
+            raise ValueError("`manual` and `shares:` go together")
+        if any(part < 0 for part in self.shares.values()) or (self.shares and not any(self.shares.values())):
+            raise ValueError("`shares:` are parts of at least 0, one of them above 0")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one level gets: its weight before the bounds, its share of all prompts, and the row that it was found by."""
+
+    path: str
+    weight: float
+    share: float
+    row: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """The shares of all levels, which sum to 1, and what a person should know of how they came about."""
+
+    policy: PolicyName
+    shares: tuple[Share, ...]
+    notes: tuple[str, ...]
+
+
+def allocate(options: Allocation, levels: Mapping[str, float], diagnosis: Diagnosis | None) -> Allotment:
+    """Return the share of each level; `levels` maps their paths to what the taxonomy itself would give them.
+
+    Raises ConfigError when floor and cap cannot hold, when `shares` names what the taxonomy has not, and when the
+    diagnosis speaks for no level or does not tell what the policy needs.
+    """
+    rows = {path: diagnosis.find(path) if diagnosis else None for path in levels}
+    notes: list[str] = []
+    if options.policy == "uniform":
+        weights = dict.fromkeys(levels, 1.0)
+    elif options.policy == "manual":
+        weights = _part(options.shares, levels)
+    else:
+        assert diagnosis is not None, "the model requires it"
+        notes += _compare(options, rows, diagnosis)
+        weights = _smooth(options, rows)
+        if not any(weights.values()):
+            notes.append(f"{options.policy}: every weight is 0, so the shares are equal")
+    shares = fill(list(weights.values()), options.floor, options.cap)
+    total = math.fsum(weights.values()) or 1.0
+    parts = zip(levels, weights.values(), shares, strict=True)
+    return Allotment(
+        options.policy,
+        tuple(Share(path, weight / total, share, rows[path]) for path, weight, share in parts),
+        tuple(notes),
+    )
+
+
+def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight of each level: the longest path that names it decides, split as the taxonomy would split it."""
+    owners: dict[str, list[str]] = {name: [] for name in parts}
+    for path in levels:
+        steps = path.split("/")
+        names = ("/".join(steps[:k]) for k in range(len(steps), 0, -1))
+        owner = next((name for name in names if name in parts), None)
+        if owner is not None:
+            owners[owner].append(path)
+    weights = dict.fromkeys(levels, 0.0)
+    for name, owned in owners.items():
+        if not owned:
+            known = {"/".join(path.split("/")[:k]) for path in levels for k in (1, 2, 3)}
+            what = f"no level is left for {name!r}" if name in known else f"the taxonomy has no {name!r}"
+            hint = "all its levels are named apart" if name in known else did_you_mean(name, known)
+            raise ConfigError(what, where="allocate.shares", hint=hint)
+        own = math.fsum(levels[path] for path in owned)
+        weights |= {path: parts[name] * levels[path] / own for path in owned}
+    return weights
+
+
+def _value(policy: str, row: Row | None) -> float | None:
+    """Return what a policy reads off a row, or None if that does not tell it."""
+    if row is None:
+        return None
+    if policy == "by_learnability":
+        return row.gain.value if row.gain else None
+    known = row.pass_1 or row.reward
+    return 1 - known.value if known else None
+
+
+def _smooth(options: Allocation, rows: Mapping[str, Row | None]) -> dict[str, float]:
+    values = {path: _value(options.policy, row) for path, row in rows.items()}
+    known = [value for value in values.values() if value is not None]
+    mean = math.fsum(known) / len(known)
+    weights = {}
+    for path, value in values.items():
+        row = rows[path]
+        size = row.prompts if row is not None and value is not None else 0
+        total = size + options.smoothing
+        weights[path] = (size * (value or 0.0) + options.smoothing * mean) / total if size else mean
+    return weights
+
+
+def _compare(options: Allocation, rows: Mapping[str, Row | None], diagnosis: Diagnosis) -> list[str]:
+    """Return where the diagnosis and the taxonomy do not meet; raises ConfigError where they do not at all."""
+    found = {row.path for row in rows.values() if row is not None}
+    where = str(options.diagnosis)
+    if not found:
+        known = ", ".join(row.path for row in diagnosis.rows[:SHOWN])
+        hint = f"it speaks for {known}; set `covers:` there, or diagnose with this recipe"
+        raise ConfigError("the diagnosis speaks for no skill of this recipe", where=where, hint=hint)
+    told = [path for path, row in rows.items() if _value(options.policy, row) is not None]
+    if not told:
+        hint = "it needs two or more judged candidates of each prompt; `by_failure` does not"
+        raise ConfigError(f"the diagnosis does not tell what `{options.policy}` needs", where=where, hint=hint)
+    notes = []
+    missing = [path for path in rows if path not in told]
+    if missing:
+        notes.append(f"not measured, so taken as the mean of the others: {_list(missing)}")
+    strange = [row.path for row in diagnosis.rows if not _concerns(row, rows)]
+    if strange:
+        notes.append(f"in the diagnosis but not in this recipe, so left out: {_list(strange)}")
+    if options.policy == "by_failure":
+        graded = [path for path in told if (row := rows[path]) is not None and row.pass_1 is None]
+        if graded and len(graded) < len(told):
+            notes.append(f"by mean reward, because no pass is known: {_list(graded)}; the others by pass@1")
+    return notes
+
+
+def _concerns(row: Row, levels: Mapping[str, object]) -> bool:
+    return any(f"{level}/".startswith(f"{path}/") for path in row.covered for level in levels)
+
+
+def _list(paths: list[str]) -> str:
+    return ", ".join(paths[:SHOWN]) + (f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
+
+
+EQUAL = 1e-9
+"""A floor or a cap that misses 1 / count by no more than this is that."""
+NOTHING = 1e-12
+"""A weight below this part of the largest counts as 0."""
+
+
+def fill(weights: Sequence[float], floor: float, cap: float) -> list[float]:
+    """Return shares that sum to 1, each in [floor, cap], in proportion to `weights` (>= 0) wherever no bound holds it.
+
+    It solves sum(clip(c * w, floor, cap)) = 1 for c: the sum rises with c in straight lines between the points where a
+    share meets a bound, so the right line is found by bisection over these points and solved exactly. A weight of 0
+    gets the floor, and more only when all others are at the cap. Without any weight the shares are equal. Raises
+    ConfigError when count * floor > 1 or count * cap < 1.
+    """
+    count = len(weights)
+    _check_bounds(count, floor, cap)
+    top = max(weights)
+    if not top:
+        return [1 / count] * count
+    scaled = [weight / top if weight / top >= NOTHING else 0.0 for weight in weights]
+    positive = [weight for weight in scaled if weight]
+    zeros = count - len(positive)
+    rest = 1 - floor * zeros
+    if len(positive) * cap <= rest:
+        low = (1 - len(positive) * cap) / zeros if zeros else cap
+        return [cap if weight else min(max(low, floor), cap) for weight in scaled]
+    factor = _solve(positive, floor, cap, rest)
+    return [min(max(factor * weight, floor), cap) for weight in scaled]
+
+
+def _check_bounds(count: int, floor: float, cap: float) -> None:
+    if floor > cap:
+        raise ConfigError(f"floor {floor:g} is above cap {cap:g}", where="allocate", hint="swap them")
+    if count * floor > 1 + EQUAL:
+        hint = f"the floor can be at most 1/{count} = {1 / count:.4f}"
+        raise ConfigError(f"{count} levels with at least {floor:g} each are more than all", where="allocate", hint=hint)
+    if count * cap < 1 - EQUAL:
+        hint = f"the cap must be at least 1/{count} = {1 / count:.4f}"
+        raise ConfigError(f"{count} levels with at most {cap:g} each are less than all", where="allocate", hint=hint)
+
+
+def _solve(weights: Sequence[float], floor: float, cap: float, rest: float) -> float:
+    """Return c with sum(clip(c * w, floor, cap)) = rest; all weights > 0, and such a c exists."""
+    points = sorted({bound / weight for weight in weights for bound in (floor, cap)})
+
+    def total(factor: float) -> float:
+        return math.fsum(min(max(factor * weight, floor), cap) for weight in weights)
+
+    low, high = 0, len(points) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if total(points[middle]) >= rest else (middle + 1, high)
+    above = points[low]
+    below = points[low - 1] if low else 0.0
+    inside = (below + above) / 2
+    free = [weight for weight in weights if floor < inside * weight < cap]
+    if not free:
+        return above
+    held = math.fsum(min(max(inside * w, floor), cap) for w in weights if not floor < inside * w < cap)
+    return (rest - held) / math.fsum(free)

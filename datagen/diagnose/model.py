@@ -1,0 +1,298 @@
+"""A diagnosis as a file: what was measured on each skill, what that means, and the receipt of how it was measured.
+
+People read and may edit it: `path` and `covers` say which skills a row speaks for. Rates have four digits. Nothing in
+it depends on the time or the machine, so the same measurement gives the same bytes. See one: `datagen diagnose`.
+
+From judged prompts to the rows of a diagnosis: rates with intervals, and one word for what they mean.
+
+The rules ask the intervals, not the values, so that a few prompts say `unclear` rather than something. Their limits are
+round numbers that were set before anything was measured.
+
+Estimators over prompts: pass@k without bias, Wilson's interval for a mean of shares, the bootstrap for a reward.
+
+A prompt is one observation, whatever its number of candidates: they share its words and fail together, so counting each
+of them would make every interval too narrow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from datagen.documents.checking import load_model
+from datagen.documents.reading import dump_yaml, read_yaml
+
+Verdict = Literal["solved", "learnable", "weak", "hopeless", "unclear", "graded"]
+Source = Literal["probe", "run", "geneval", "t2i_compbench", "oneig", "csv"]
+Share = Annotated[float, Field(ge=0, le=1)]
+PATH = r"^[^/\s][^/\n]*(/[^/\n]+){0,2}$"
+SkillPath = Annotated[str, StringConstraints(pattern=PATH, max_length=200)]
+"""`weakness`, `weakness/skill` or `weakness/skill/level`."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Rate(_Strict):
+    """A mean over `prompts` prompts with its 95 % interval, all in [0, 1]."""
+
+    value: Share
+    low: Share
+    high: Share
+    prompts: int = Field(ge=1, strict=True)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"{self.value:g} is not between low and high, {self.low:g} and {self.high:g}")
+        return self
+
+
+class Row(_Strict):
+    """What was measured on one skill or level. A rate is None where nothing in the data tells it."""
+
+    path: SkillPath = Field(description="weakness, weakness/skill or weakness/skill/level")
+    verdict: Verdict = Field(description="solved, learnable, weak, hopeless, unclear, or graded: no pass or fail known")
+    why: str = Field("", description="the verdict in words")
+    prompts: int = Field(ge=1, strict=True, description="prompts with at least one judged sample")
+    samples: int = Field(ge=1, strict=True, description="samples that were judged")
+    unjudged: int = Field(0, ge=0, strict=True, description="samples that could not be made or judged")
+    pass_1: Rate | None = Field(None, description="chance that one sample passes")
+    pass_n: Rate | None = Field(None, description="chance that one of n samples passes; n stands in the receipt")
+    gain: Rate | None = Field(None, description="pass_n minus pass_1, of the same prompts")
+    reward: Rate | None = Field(None, description="mean reward")
+    covers: list[SkillPath] = Field([], description="paths that the row speaks for; default: its own")
+
+    @property
+    def covered(self) -> list[str]:
+        """The paths in a taxonomy that this row speaks for."""
+        return list(self.covers) or [self.path]
+
+
+class Receipt(_Strict):
+    """How a diagnosis came about: enough to make it again."""
+
+    source: Source
+    datagen: str = Field("", description="version")
+    model: dict[str, Any] = Field({}, description="the backend and its options, or the name of a model")
+    recipe: str = ""
+    fingerprint: str = Field("", description="of the recipe that was probed with, taxonomy included")
+    mode: str = ""
+    rewards: list[str] = []
+    seed: int | None = None
+    prompts: int = Field(ge=1, strict=True, description="prompts in all")
+    candidates: int = Field(ge=1, strict=True, description="the n of pass@n")
+    run: str = Field("", description="folder of the samples")
+    file: str = Field("", description="the result file that was read")
+    sha256: str = Field("", description="its hash, the first 16 digits")
+    notes: list[str] = []
+
+
+class Diagnosis(_Strict):
+    """The whole file."""
+
+    version: Literal[1] = 1
+    made: Receipt
+    rows: list[Row] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _covers_once(self) -> Self:
+        covered = [path for row in self.rows for path in row.covered]
+        twice = sorted({path for path in covered if covered.count(path) > 1})
+        if twice:
+            raise ValueError(f"two rows speak for {twice[0]!r}")
+        return self
+
+    def find(self, path: str) -> Row | None:
+        """Return the row that speaks for a level: its own, else its skill's, else its weakness's, else None."""
+        rows = {covered: row for row in self.rows for covered in row.covered}
+        parts = path.split("/")
+        return next((rows[name] for k in range(len(parts), 0, -1) if (name := "/".join(parts[:k])) in rows), None)
+
+
+def load_diagnosis(path: str | Path) -> Diagnosis:
+    """Read a diagnosis. Raises ConfigError with file and line for what is missing, broken, or no diagnosis."""
+    return load_model(read_yaml(path), Diagnosis)
+
+
+def dump_diagnosis(diagnosis: Diagnosis) -> str:
+    """Return a diagnosis as YAML, rates on one line each; the same diagnosis gives the same text."""
+    made = diagnosis.made.model_dump(mode="json", exclude_defaults=True)
+    rows = [row.model_dump(mode="json", exclude_none=True, exclude_defaults=True) for row in diagnosis.rows]
+    return dump_yaml({"version": diagnosis.version, "made": made, "rows": rows}, default_flow_style=None)
+
+
+SOLVED = 0.8
+"""A skill is solved when pass@1 is surely at least this."""
+HOPELESS = 0.2
+"""A skill is hopeless when pass@n is surely at most this: most groups of n hold nothing to learn from."""
+GAIN = 0.1
+"""A skill is learnable when pass@n surely exceeds pass@1 by at least this."""
+LEAST_PROMPTS = 10
+"""Fewer prompts than this decide nothing: score intervals are too narrow there where the truth is near 0 or 1."""
+DIGITS = 4
+
+
+def list_rows(
+    groups: Mapping[str, Sequence[Group]], n: int, covers: Mapping[str, list[str]] | None = None
+) -> list[Row]:
+    """Return a row for each path, and one for each skill that has two or more levels, pooled over their prompts.
+
+    `groups` holds judged prompts by `weakness/skill/level` or a shorter path, `n` is that of pass@n, `covers` the paths
+    of a taxonomy that a path speaks for. A path on which nothing was judged has no row.
+    """
+    rows: list[Row] = []
+    skills: dict[str, list[str]] = {}
+    for path in groups:
+        skills.setdefault("/".join(path.split("/")[:2]), []).append(path)
+    for skill, paths in skills.items():
+        if len(paths) > 1 and skill not in paths:
+            rows += _row(skill, [group for path in paths for group in groups[path]], n, [])
+        for path in paths:
+            rows += _row(path, groups[path], n, (covers or {}).get(path, []))
+    return rows
+
+
+def _row(path: str, groups: Sequence[Group], n: int, covers: list[str]) -> list[Row]:
+    strict = [group for group in groups if group.tries]
+    # Where some candidates were lost, those that are left count: leaving the prompt out would favour what is easy.
+    whole = [group for group in strict if group.tries > 1] if n > 1 else []
+    rated = [math.fsum(group.rewards) / len(group.rewards) for group in groups if group.rewards]
+    first = [pass_at(group.tries, group.passes, 1) for group in strict]
+    best = [pass_at(group.tries, group.passes, min(n, group.tries)) for group in whole]
+    gain = [b - pass_at(group.tries, group.passes, 1) for b, group in zip(best, whole, strict=True)]
+    judged = [max(group.tries, len(group.rewards)) for group in groups]
+    if not any(judged):
+        return []
+    rates = {"pass_1": _rate(first, wilson), "pass_n": _rate(best, wilson), "gain": _rate(gain, wilson)}
+    verdict, why = judge_rates(**rates, n=n)
+    return [
+        Row(
+            path=path,
+            verdict=verdict,
+            why=why,
+            prompts=sum(count > 0 for count in judged),
+            samples=sum(judged),
+            unjudged=sum(group.unjudged for group in groups),
+            **rates,
+            reward=_rate(rated, lambda _mean, _count: bootstrap_mean(rated)),
+            covers=covers,
+        )
+    ]
+
+
+def _rate(values: Sequence[float], interval: Callable[[float, int], tuple[float, float]]) -> Rate | None:
+    if not values:
+        return None
+    mean = min(1.0, max(0.0, math.fsum(values) / len(values)))
+    low, high = interval(mean, len(values))
+    # The bootstrap of values that all agree can miss their mean in the last bit.
+    low, high = min(low, mean), max(high, mean)
+    return Rate(value=round(mean, DIGITS), low=round(low, DIGITS), high=round(high, DIGITS), prompts=len(values))
+
+
+def judge_rates(pass_1: Rate | None, pass_n: Rate | None, gain: Rate | None, n: int) -> tuple[Verdict, str]:
+    """Return the verdict on a skill and the reason in words; the first rule that holds decides.
+
+    | verdict | rule |
+    |---|---|
+    | `graded` | nothing was judged as passed or failed |
+    | `unclear` | fewer than 10 prompts |
+    | `solved` | the interval of pass@1 lies at or above 0.8 |
+    | `hopeless` | the interval of pass@n lies at or below 0.2 |
+    | `learnable` | the interval of pass@n - pass@1 lies at or above 0.1 |
+    | `weak` | the interval of pass@1 lies below 0.8 |
+    | `unclear` | none of these: more prompts would tell |
+    """
+    if pass_1 is None:
+        return "graded", "only a mean reward is known"
+    if pass_1.prompts < LEAST_PROMPTS:
+        return "unclear", f"{pass_1.prompts} prompts are fewer than {LEAST_PROMPTS}"
+    if pass_1.low >= SOLVED:
+        return "solved", f"pass@1 is at least {pass_1.low:.2f}"
+    if pass_n is not None and pass_n.prompts >= LEAST_PROMPTS and pass_n.high <= HOPELESS:
+        return "hopeless", f"pass@{n} is at most {pass_n.high:.2f}"
+    if gain is not None and gain.prompts >= LEAST_PROMPTS and gain.low >= GAIN:
+        return "learnable", f"pass@{n} is above pass@1 by at least {gain.low:.2f}"
+    if pass_1.high < SOLVED:
+        more = f"that {n} tries help is not shown" if gain is not None else "what more tries bring is not known"
+        return "weak", f"pass@1 is at most {pass_1.high:.2f}; {more}"
+    return "unclear", f"pass@1 is {pass_1.low:.2f} to {pass_1.high:.2f} on {pass_1.prompts} prompts: ask more"
+
+
+CONFIDENCE = 0.95
+"""Of every interval."""
+ROUNDS = 1000
+"""Resamplings of a bootstrap."""
+CHUNK = 1_000_000
+"""Values that a bootstrap holds at a time, so that memory stays flat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What became of one prompt: `passes` of `tries` candidates passed strictly; `rewards` of those that were rated.
+
+    Rewards are in [0, 1]. `unjudged` candidates could not be made or judged; they count neither as passed nor as
+    failed. `passes` is a whole number, or the share that passed where a file tells no more: then `tries` is 1.
+    """
+
+    prompt: str
+    tries: int
+    passes: float
+    rewards: tuple[float, ...] = ()
+    unjudged: int = 0
+
+
+def pass_at(tries: int, passes: float, k: int) -> float:
+    """Return the chance, in [0, 1], that at least one of `k` candidates passes: 1 - C(n - c, k) / C(n, k).
+
+    The estimator without bias of Chen et al. (arXiv 2107.03374, section 2.1) from n = `tries`, of which c = `passes`
+    passed. Raises ValueError unless 1 <= k <= `tries` and 0 <= `passes` <= `tries`.
+    """
+    if not 1 <= k <= tries or not 0 <= passes <= tries:
+        raise ValueError(f"pass@{k} is not defined for {passes:g} of {tries} tries")
+    if k == 1:
+        return passes / tries
+    return 1 - math.comb(tries - int(passes), k) / math.comb(tries, k)
+
+
+def wilson(mean: float, count: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a mean of `count` independent values in [0, 1] (Wilson 1927).
+
+    Meant for values of 0 or 1. Values in between vary less, their variance is at most mean * (1 - mean), so for them
+    the interval is on the safe side. Unlike a bootstrap it does not shrink to a point where all agree. Raises
+    ValueError without values.
+    """
+    if count < 1:
+        raise ValueError("no interval without values")
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    middle = (mean + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
+    return max(0.0, min(mean, middle - half)), min(1.0, max(mean, middle + half))
+
+
+def bootstrap_mean(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean of independent values, by resampling them (Efron 1979).
+
+    The same values and seed give the same interval. One value, or values that all agree, give that value twice.
+    Raises ValueError without values.
+    """
+    import numpy as np
+
+    if not values:
+        raise ValueError("no interval without values")
+    each, rng = np.asarray(values, float), np.random.default_rng(seed)
+    part = max(1, CHUNK // len(each))
+    means = [
+        each[rng.integers(0, len(each), (min(part, ROUNDS - done), len(each)))].mean(1)
+        for done in range(0, ROUNDS, part)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)

@@ -1,0 +1,188 @@
+"""From what a joint model wrote to a sample: reading token ids, drawing codes, PNG, and the record.
+
+Shared by every backend that runs a model in this vocabulary, whatever decodes it. Nothing is repaired: an answer that
+is not well formed is a failure with its reason.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from datagen.embedded.codec import ImageCodec, fingerprint, note_codes
+from datagen.embedded.pictograms import GRID
+from datagen.embedded.vocab import Vocabulary
+from datagen.records import Failure, Request, Sample, Segment
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+
+
+IMAGE_TOKENS = GRID * (GRID + 1)
+"""Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One stretch of an answer: a role with its text, or `image` or `refined image` with its codes."""
+
+    role: str
+    text: str = ""
+    codes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model wrote, read back: its pieces in order, how it ended, and what is wrong with its form."""
+
+    pieces: tuple[Piece, ...]
+    finish: str
+    problem: str = ""
+
+    @property
+    def text(self) -> str:
+        """All its text."""
+        return "\n\n".join(piece.text for piece in self.pieces if piece.text)
+
+
+def read_answer(vocab: Vocabulary, ids: Sequence[int]) -> Answer:
+    """Read what a model wrote after a prompt for an image, token by token, without repairing anything."""
+    finish = "stop" if ids and ids[-1] == vocab.eos else "length"
+    pieces, rest, problem = read_sections(vocab, ids)
+    if not problem and not any(piece.codes for piece in pieces):
+        problem = "the model does not switch to an image"
+    elif not problem and rest != [vocab.eos]:
+        problem = "the model goes on where it should have ended"
+    return Answer(pieces, finish, problem)
+
+
+def read_sections(vocab: Vocabulary, ids: Sequence[int]) -> tuple[tuple[Piece, ...], list[int], str]:
+    """Return the whole sections that ids begin with, what is left of the ids, and what is wrong with the next one."""
+    sections = {
+        vocab.think: (vocab.end_think, "think", "the thought never ends"),
+        vocab.look: (vocab.end_look, "look", "the look at the image never ends"),
+        vocab.reflect: (vocab.end_reflect, "reflect", "the reflection never ends"),
+    }
+    rest, pieces, problem = list(ids), list[Piece](), ""
+    while rest and not problem:
+        if rest[0] in sections:
+            end, role, endless = sections[rest[0]]
+            if end in rest:
+                cut = rest.index(end)
+                pieces.append(Piece(role, text=vocab.tokenizer.decode(rest[1:cut], skip_special_tokens=False)))
+                rest = rest[cut + 1 :]
+            else:
+                problem = endless
+        elif rest[0] == vocab.image:
+            codes = _read_codes(vocab, rest)
+            if codes is None:
+                problem = "the image is not six whole rows and an end"
+            else:
+                pieces.append(Piece("image", codes=codes))
+                rest = rest[IMAGE_TOKENS + 2 :]
+        else:
+            break
+    return tuple(pieces), rest, problem
+
+
+def _read_codes(vocab: Vocabulary, ids: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the codes of the image that begins at `ids[0]`, or None if it is not whole."""
+    body = ids[1 : 1 + IMAGE_TOKENS]
+    lines = [body[k : k + GRID + 1] for k in range(0, len(body), GRID + 1)]
+    whole = len(lines) == GRID and all(
+        len(line) == GRID + 1 and line[0] == vocab.rows[row] and min(line[1:]) >= vocab.first_code
+        for row, line in enumerate(lines)
+    )
+    if not whole or list(ids[1 + IMAGE_TOKENS : 2 + IMAGE_TOKENS]) != [vocab.end_image]:
+        return None
+    return tuple(token - vocab.first_code for line in lines for token in line[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turns what a joint model wrote into samples; `batch` images are drawn at once, always that many."""
+
+    vocab: Vocabulary
+    codec: ImageCodec
+    engine: str
+    settings: Mapping[str, Any]
+    device: str = "cpu"
+    batch: int = 64
+
+    def read(
+        self, requests: Sequence[Request], written: Sequence[Answer], switch: str = "autonomous"
+    ) -> Iterator[Sample | Failure]:
+        """Yield one sample for each request, in order, or a failure that says what was wrong with its answer."""
+        codes = {
+            (k, j): piece.codes
+            for k, answer in enumerate(written)
+            for j, piece in enumerate(answer.pieces)
+            if piece.codes and not answer.problem
+        }
+        images = draw_codes(self.codec, codes, self.batch, self.device)
+        for k, (request, answer) in enumerate(zip(requests, written, strict=True)):
+            if answer.problem:
+                yield Failure.unanswered(request, answer.problem, answer.text)
+                continue
+            segments = tuple(
+                Segment("image", piece.role, image=images[k, j])
+                if piece.codes
+                else Segment("text", piece.role, text=piece.text)
+                for j, piece in enumerate(answer.pieces)
+            )
+            yield Sample.make(
+                request, segments, engine=self.engine, switch=switch, finish=answer.finish, settings=self.settings
+            )
+
+
+@dataclass(slots=True)
+class Fitting:
+    """Prompts as ids, and which of them leave room for an answer."""
+
+    ids: list[list[int]]
+    kept: list[int] = field(default_factory=list)
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+    @classmethod
+    def sort(cls, vocab: Vocabulary, requests: Sequence[Request], limit: int) -> Fitting:
+        """Encode prompts; those of more than `limit` tokens become failures. A reflection begins with a thought."""
+        modes = ["think" if request.mode == "reflect" else request.mode for request in requests]
+        fitting = cls([vocab.drawing_ids(r.prompt.text, mode) for r, mode in zip(requests, modes, strict=True)])
+        for k, ids in enumerate(fitting.ids):
+            if len(ids) <= limit:
+                fitting.kept.append(k)
+            else:
+                what = f"the prompt is {len(ids)} tokens long; this model reads {limit}"
+                fitting.failures[k] = Failure.unanswered(requests[k], what)
+        return fitting
+
+
+def draw_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: int, device: str) -> dict[Any, bytes]:
+    """Decode images to PNG bytes, in batches of one fixed shape: the last one is filled up with its last image.
+
+    Each file also says the codes that it was drawn from, see `image_tokens`.
+    """
+    drawn: dict[Any, bytes] = {}
+    keys, tokenizer = list(codes), fingerprint(codec) if codes else ""
+    for start in range(0, len(keys), size):
+        rows = [codes[keys[min(start + k, len(keys) - 1)]] for k in range(size)]
+        with torch.inference_mode():
+            pixels = codec.decode(torch.tensor(rows, device=device)).cpu().numpy()
+        drawn.update(
+            (key, encode_png(picture, note_codes(tokenizer, codes[key])))
+            for key, picture in zip(keys[start:], pixels, strict=False)
+        )
+    return drawn
+
+
+def encode_png(pixels: Any, info: PngInfo | None = None) -> bytes:
+    """Return an array (height, width, 3) uint8 RGB as PNG bytes, with text chunks if there are any."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()

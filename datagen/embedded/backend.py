@@ -1,0 +1,196 @@
+"""The embedded model as a backend: requests in, samples out, in batches of one fixed shape.
+
+How likely the embedded model holds an image for a prompt: log-probabilities of its image tokens, teacher-forced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from pydantic import Field
+
+from datagen.chat import ChatRequest, Reply
+from datagen.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, read_answer
+from datagen.embedded.chat import ChatModel, encode_image, reflect
+from datagen.embedded.codec import ImageCodec
+from datagen.embedded.decoder import LlamaDecoder
+from datagen.embedded.loading import READER, has_reader, load_codec, require_files
+from datagen.embedded.vocab import Vocabulary
+from datagen.errors import BackendError
+from datagen.generation.options import BackendOptions
+from datagen.records import Failure, Request, Sample
+
+SHIPPED = Path(__file__).parent / "checkpoint"
+ENGINE = "embedded/2"
+IMAGE_MARKS = 3
+"""Tokens around an image: its begin, its end, and the end of all."""
+LEAST_PLAN = 5
+"""Tokens kept free for a thought when a prompt is read."""
+
+
+class EmbeddedOptions(BackendOptions):
+    """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU.
+
+    `max_tokens` bounds prompt, thought and image; `rounds` is how often a reflection looks and redraws.
+    """
+
+    checkpoint: Path = SHIPPED
+    temperature: float = Field(1.0, ge=0, le=5)
+    batch_size: int = Field(64, ge=1, le=4096)
+    threads: int = Field(0, ge=0, le=256)
+    max_tokens: int = Field(128, ge=64, le=512)
+    rounds: int = Field(1, ge=1, le=8)
+    device: str = "auto"
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """Validate options from a recipe and settle the device; raises BackendError naming the first wrong one."""
+        parsed = super().parse(options)
+        if parsed.device == "auto":
+            parsed.device = "cuda" if torch.cuda.is_available() else "cpu"
+        return parsed
+
+
+class EmbeddedBackend:
+    """Generates samples with the embedded checkpoint, in every mode, and answers chats about images and prompts."""
+
+    name = "embedded"
+    lexicon = "pictograms"
+
+    def __init__(self, options: EmbeddedOptions) -> None:
+        from tokenizers import Tokenizer
+
+        require_files(options.checkpoint)
+        self.options = options
+        try:
+            self.vocab = Vocabulary(Tokenizer.from_file(str(options.checkpoint / "tokenizer.json")))
+            self.decoder = LlamaDecoder(options.checkpoint, options.device)
+            self.codec = load_codec(options.checkpoint).to(options.device)
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise BackendError(f"the checkpoint cannot be loaded: {error}", where=str(options.checkpoint)) from error
+        self.settings = {
+            "temperature": options.temperature,
+            "max_tokens": options.max_tokens,
+            "checkpoint": _hash_weights(options.checkpoint),
+        }
+        self.threads = options.threads or (count_cores() if options.device == "cpu" else 1)
+        self._reader = Reader(
+            self.vocab, self.codec, ENGINE, self.settings, device=options.device, batch=options.batch_size
+        )
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample for each request, in order, or a failure that says what was wrong with what it wrote.
+
+        Raises BackendError when a reflection is asked of a checkpoint that cannot read.
+        """
+        if any(request.mode == "reflect" for request in requests):
+            _ = self.talker  # a checkpoint that cannot read says so before anything is drawn
+        room = self.options.max_tokens - IMAGE_TOKENS - IMAGE_MARKS
+        fitting = Fitting.sort(self.vocab, requests, room - LEAST_PLAN)
+        order = sorted(fitting.kept, key=lambda k: expected_length(requests[k]), reverse=True)  # the longest run first
+        written = self.write([fitting.ids[k] for k in order], [requests[k].seed for k in order])
+        answers = {k: read_answer(self.vocab, ids) for k, ids in zip(order, written, strict=True)}
+        made: dict[int, Sample | Failure] = dict(fitting.failures)
+        for driven in (False, True):
+            ours = [k for k in order if (requests[k].mode == "reflect") == driven]
+            asked, found = [requests[k] for k in ours], [answers[k] for k in ours]
+            for turn in range(1, self.options.rounds + 1 if driven and ours else 0):
+                found = reflect(self.vocab, asked, found, self.talker.read, self.write, turn=turn, limit=room)
+            switch = "forced" if driven else "autonomous"
+            for k, answer in zip(ours, self._reader.read(asked, found, switch), strict=True):
+                made[k] = self._note_reader(answer) if driven else answer
+        yield from (made[k] for k in range(len(requests)))
+
+    def _note_reader(self, answer: Sample | Failure) -> Sample | Failure:
+        """Return a sample with the weights that read noted beside those that drew."""
+        if isinstance(answer, Failure):
+            return answer
+        return replace(answer, settings={**answer.settings, "reader": _hash_weights(self.options.checkpoint / READER)})
+
+    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
+        """Return what the model writes after each prompt (token ids), one batch a core at once."""
+        options = self.options
+        return self.decoder.sample(
+            prompts,
+            seeds,
+            batch=options.batch_size,
+            length=options.max_tokens,
+            eos=self.vocab.eos,
+            temperature=options.temperature,
+            threads=self.threads,
+        )
+
+    @cached_property
+    def talker(self) -> ChatModel:
+        """The model that reads, loaded on first use. Raises BackendError when the checkpoint has none."""
+        folder, options = self.options.checkpoint / READER, self.options
+        if not has_reader(options.checkpoint):
+            hint = "train one: python -m datagen.training lm --tasks read"
+            raise BackendError("the checkpoint draws, and has no model that reads", where=str(folder), hint=hint)
+        try:
+            decoder = LlamaDecoder(folder, options.device)
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise BackendError(f"the checkpoint cannot be loaded: {error}", where=str(folder)) from error
+        return ChatModel(self.vocab, self.codec, decoder, batch=options.batch_size, threads=self.threads)
+
+    def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
+        return self.talker.chat(requests)
+
+    def likelihood(self, text: str, images: Sequence[bytes]) -> list[tuple[float, int]]:
+        """Return log p(image | text) of each image in nats, drawn without a thought, and its number of image tokens.
+
+        Images (PNG) are encoded first; the tokens that only mark rows are not counted. The last bits depend on the
+        images that are asked about together. Raises ValueError for a prompt that is too long to draw, and ValueError
+        or OSError for a damaged image.
+        """
+        return measure_likelihood(self.vocab, self.codec, self.decoder, text, images, self.options.max_tokens)
+
+    def read(self, ids: Sequence[int]) -> Answer:
+        """Read what the model wrote after the prompt, token by token, without repairing anything."""
+        return read_answer(self.vocab, ids)
+
+
+@cache
+def _hash_weights(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:16]
+
+
+def expected_length(request: Request) -> tuple[str, int, int]:
+    """Order requests by how long their answers should be: the plan has a line for each claimed thing."""
+    things = sum(int(claim.value) for claim in request.prompt.claims if claim.kind == "count")
+    return request.mode, things, len(request.prompt.text)
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+BATCH = 64
+
+
+def measure_likelihood(
+    vocab: Vocabulary, codec: ImageCodec, decoder: LlamaDecoder, text: str, images: Sequence[bytes], most_tokens: int
+) -> list[tuple[float, int]]:
+    """Return (log p in nats, image tokens) of each image behind a prompt; see `EmbeddedBackend.likelihood`."""
+    prompt = vocab.prompt_ids(text, "direct")
+    found: list[tuple[float, int]] = []
+    for start in range(0, len(images), BATCH):
+        drawn = [vocab.image_ids(encode_image(codec, image, decoder.device)) for image in images[start : start + BATCH]]
+        if len(prompt) + len(drawn[0]) > most_tokens:
+            room = most_tokens - len(drawn[0])
+            raise ValueError(f"the prompt is {len(prompt)} tokens long; this model reads {room} before an image")
+        ids = torch.tensor([prompt + image for image in drawn], device=decoder.device)
+        logs = decoder.logits(ids[:, :-1]).log_softmax(-1)
+        said = logs.gather(2, ids[:, 1:, None])[..., 0]
+        codes = ids[:, 1:] >= vocab.first_code
+        found += zip((said * codes).sum(1).tolist(), codes.sum(1).tolist(), strict=True)
+    return found

@@ -1,0 +1,186 @@
+"""One vocabulary for text and image tokens, and the form of a sequence in it.
+
+    <|bos|> <|think|>  a red star  <|assistant|> <think> plan </think> <image> rows </image> <|eos|>
+    <|bos|> <|direct|> a red star  <|assistant|>                       <image> rows </image> <|eos|>
+
+is what the model that draws writes. A second one, in the same vocabulary, sees and speaks:
+
+    <|bos|> <|chat|> words <image> cells </image> <|assistant|> <look> what it sees </look> words <|eos|>
+    <|bos|> <|reflect|> a red star <|assistant|> <think> plan </think> <image> cells </image>
+                                                 <look> what it sees </look> <reflect> what to change </reflect> <|eos|>
+
+A row is `<|row_r|>` and six image tokens; there are six rows. The reader is shown each image token behind the corner
+where its cell begins, so that it can say where a thing is by copying.
+
+What stands after `<|assistant|>` is all the model's own: it opens and closes the thought, and it decides when to draw.
+Text is byte-level BPE without loss; capital letters always stand alone, so that a word to be written is read letter by
+letter. The plan is GoT-R1's coordinate form (arXiv 2503.10639); a corner on the 6 x 6 grid is one token.
+Image tokens are the codes of `codec.ImageCodec`, one a cell, behind a token for their row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from datagen.embedded.pictograms import GRID, Item, Scene
+from datagen.taxonomy.english import article_of
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
+ASSISTANT = "<|assistant|>"
+MODES = {"think": "<|think|>", "direct": "<|direct|>", "reflect": "<|reflect|>"}
+CHAT = "<|chat|>"
+THINK, END_THINK, IMAGE, END_IMAGE = "<think>", "</think>", "<image>", "</image>"
+LOOK, END_LOOK, REFLECT, END_REFLECT = "<look>", "</look>", "<reflect>", "</reflect>"
+YES, NO = "Yes", "No"
+OBJECT, BOX = "<|obj_start|>", "<|obj_end|><|box_start|>"
+ROWS = [f"<|row_{row}|>" for row in range(GRID)]
+SPARE = [f"<|spare_{k:02d}|>" for k in range(24)]
+_THING = re.compile(
+    r"<\|obj_start\|>([a-z]+ [a-z]+(?: \"[A-Z]+\")?)<\|obj_end\|><\|box_start\|>\(\d+,\d+\),\(\d+,\d+\)<\|box_end\|>"
+)
+_PLAN = re.compile(rf"[a-z ]*(?:{_THING.pattern})+")
+TEXT_TOKENS = 700
+"""Size of the byte-level BPE part; the rest of the vocabulary is fixed by the grid and the codec."""
+
+
+def corner(cell_x: int, cell_y: int) -> str:
+    """Return a grid corner in thousandths of the picture: `(167,333)`."""
+    return f"({round(1000 * cell_x / GRID)},{round(1000 * cell_y / GRID)})"
+
+
+CORNERS = [corner(x, y) for y in range(GRID + 1) for x in range(GRID + 1)]
+FIXED = [
+    PAD, BOS, EOS, ASSISTANT, MODES["think"], MODES["direct"], THINK, END_THINK, IMAGE, END_IMAGE, OBJECT, BOX, *ROWS,
+    CHAT, MODES["reflect"], LOOK, END_LOOK, REFLECT, END_REFLECT, YES, NO, *SPARE,
+    *CORNERS, *(f",{point}<|box_end|>" for point in CORNERS),
+]  # fmt: skip
+
+
+def describe_item(item: Item) -> str:
+    """Write one item as the plan does: phrase, then its box."""
+    phrase = f'{item.color} text "{item.word}"' if item.kind == "text" else f"{item.color} {item.kind}"
+    return f"{OBJECT}{phrase}{BOX}{corner(item.x1, item.y1)},{corner(item.x2, item.y2)}<|box_end|>"
+
+
+def describe_scene(scene: Scene) -> str:
+    """Write a whole scene as a plan: background, then every item in its order."""
+    return f"{scene.background} background" + "".join(describe_item(item) for item in scene.items)
+
+
+def build_tokenizer(corpus: Iterable[str], codes: int) -> Tokenizer:
+    """Train the byte-level BPE on a corpus and add the fixed tokens and `codes` image tokens, in that order of ids."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(r" ?[A-Z]| ?[a-z]+|[0-9]| ?[^A-Za-z0-9]"), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=TEXT_TOKENS,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+        min_frequency=2,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    image_tokens = [f"<|image_{code:04d}|>" for code in range(codes)]
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(token, special=True, normalized=False, single_word=token in (YES, NO))
+            for token in (*FIXED, *image_tokens)
+        ]
+    )
+    return tokenizer
+
+
+class Vocabulary:
+    """The ids that building and reading sequences needs, looked up once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        first_code = "<|image_0000|>"
+        known: dict[str, int] = tokenizer.get_vocab()
+        ids = {token: known[token] for token in (*FIXED, first_code)}
+        self.pad, self.bos, self.eos = ids[PAD], ids[BOS], ids[EOS]
+        self.assistant, self.modes = ids[ASSISTANT], {mode: ids[token] for mode, token in MODES.items()}
+        self.chat, self.yes, self.no = ids[CHAT], ids[YES], ids[NO]
+        self.think, self.end_think = ids[THINK], ids[END_THINK]
+        self.image, self.end_image = ids[IMAGE], ids[END_IMAGE]
+        self.look, self.end_look = ids[LOOK], ids[END_LOOK]
+        self.reflect, self.end_reflect = ids[REFLECT], ids[END_REFLECT]
+        self.rows = [ids[token] for token in ROWS]
+        self.first_code = ids[first_code]
+        self.corners = [known[corner(x, y)] for y in range(GRID) for x in range(GRID)]
+        corners = {known[point] for point in CORNERS}
+        self.words_and_corners = frozenset(corners | {token for token in known.values() if token < self.pad})
+        self.size = tokenizer.get_vocab_size()
+
+    def text_ids(self, text: str) -> list[int]:
+        """Return the ids of words; what reads like a control token becomes a space."""
+        return list(self.tokenizer.encode(re.sub(r"<\|?/?[a-z_0-9]+\|?>", " ", text)).ids)
+
+    def plan_ids(self, plan: str) -> list[int]:
+        """Return the ids of a plan, in which control tokens mark things and boxes."""
+        return list(self.tokenizer.encode(plan).ids)
+
+    def image_ids(self, codes: Sequence[int]) -> list[int]:
+        """Return an image from its begin to its end."""
+        drawn = [self.image]
+        for row in range(GRID):
+            drawn.append(self.rows[row])
+            drawn += [self.first_code + code for code in codes[row * GRID : (row + 1) * GRID]]
+        return [*drawn, self.end_image]
+
+    def seen_ids(self, codes: Sequence[int]) -> list[int]:
+        """Return an image as the reader is shown it: every code behind the corner of its cell."""
+        cells = (
+            pair for point, code in zip(self.corners, codes, strict=True) for pair in (point, self.first_code + code)
+        )
+        return [self.image, *cells, self.end_image]
+
+    @staticmethod
+    def cell_position(x: int, y: int) -> int:
+        """Return where in `image_ids` the token of a cell stands: behind the begin and the token of its row."""
+        return 1 + y * (GRID + 1) + 1 + x
+
+    def prompt_ids(self, text: str, mode: str) -> list[int]:
+        """Return the ids of everything up to where the model takes over."""
+        return [self.bos, self.modes[mode], *self.text_ids(text), self.assistant]
+
+    def drawing_ids(self, text: str, mode: str) -> list[int]:
+        """Return `prompt_ids`; a text that is a plan, as the captions of this model are, stands as the thought it is.
+
+        The model was never trained on a plan as a prompt, and as a thought it follows it.
+        """
+        if not _PLAN.fullmatch(text):
+            return self.prompt_ids(text, mode)
+        names = [_name_thing(phrase) for phrase in _THING.findall(text)]
+        words = f"a picture of {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}"
+        return [*self.prompt_ids(words, "think"), self.think, *self.plan_ids(text), self.end_think]
+
+    def chat_ids(self, text: str, images: Sequence[Sequence[int]]) -> list[int]:
+        """Return the ids of a chat up to where the model takes over: the words, then the codes of each image."""
+        seen = [token for codes in images for token in self.seen_ids(codes)]
+        return [self.bos, self.chat, *self.text_ids(text), *seen, self.assistant]
+
+    def reflection_ids(self, text: str, plan: Sequence[int], codes: Sequence[int]) -> list[int]:
+        """Return the ids of a prompt with the plan (its ids, marks included) and the image that were made for it."""
+        return [*self.prompt_ids(text, "reflect"), *plan, *self.seen_ids(codes)]
+
+    def answer_ids(self, plan: str | None, codes: Sequence[int]) -> list[int]:
+        """Return the ids that the model should write: the thought if any, the image, the end."""
+        thought = [] if plan is None else [self.think, *self.plan_ids(plan), self.end_think]
+        return [*thought, *self.image_ids(codes), self.eos]
+
+
+def _name_thing(phrase: str) -> str:
+    """Return a planned phrase as prompts say it: `a red star`, `the word "OPEN"`."""
+    _, quote, word = phrase.partition('"')
+    return f'the word "{word}' if quote else f"{article_of(phrase)} {phrase}"

@@ -1,0 +1,165 @@
+"""What stands between a view and a format: an `Example`, the parts of a training sequence with their share in the loss.
+
+A row is one sample of the exported dataset, with the columns of `dataset_features`. A view turns rows into examples, a
+format writes examples as files. Both are plugins: `datagen/export/views/<word>.py` has `Options` and
+`view(rows, options)`, and may say what a run must have for it: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES` and
+`NEEDS_LIKELIHOOD`, which are checked before a run is built (so is an option `reward`), and `NEEDS` in words.
+`datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
+`TAGS`, or `find_tags(example)`, are what its trainer takes for media in a text.
+
+What the claims of a row say in the words that trainers want: nouns, and nouns with their attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, product
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from datagen.errors import RunError
+from datagen.records import Claim, Modality
+
+Row: TypeAlias = Mapping[str, Any]
+"""A sample as the dataset has it; images are PNG bytes."""
+Encoder: TypeAlias = Literal["", "vit", "vae", "vae+vit"]
+BATCH_ROWS = 64
+
+
+class NoOptions(BaseModel):
+    """The options of a view or format that has none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stretch of a training sequence: text, or an image as PNG bytes.
+
+    `role` is `prompt`, or the role of the segment. `loss` >= 0 multiplies the loss of every token of the part: 0 where
+    it is a condition, only read. `switch` >= 0 does so for the token that ends a text and opens the image behind it.
+    `sees` names the encoders through which a condition image enters.
+    """
+
+    kind: Modality
+    role: str
+    text: str = ""
+    image: bytes = b""
+    loss: float = 0.0
+    switch: float = 0.0
+    sees: Encoder = ""
+
+    @property
+    def learned(self) -> bool:
+        """Whether the part is a target at all."""
+        return self.loss > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training sequence. `task` names what it teaches; `group` the examples that are compared with each other.
+
+    `rejected` are the parts of the worse answer to the same prompt, for preferences alone. `facts` are further columns
+    as plain JSON: rewards, margin, weakness.
+    """
+
+    id: str
+    task: str
+    group: str
+    parts: tuple[Part, ...]
+    rejected: tuple[Part, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+View: TypeAlias = Callable[[Iterable[Row], Any], Iterator[Example]]
+
+
+def read_rows(dataset: Path, split: str) -> Iterator[Row]:
+    """Yield the rows of a split of an exported dataset, in order; memory holds one small batch.
+
+    Raises RunError where the split has no files, or one is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    paths = sorted((dataset / "data").glob(f"{split}-*.parquet"))
+    if not paths:
+        raise RunError(f"has no split {split!r}", where=str(dataset), hint="run `datagen export RUN` first")
+    for path in paths:
+        try:
+            with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
+                    for row in batch.to_pylist():
+                        row["images"] = [image["bytes"] for image in row["images"]]
+                        yield row
+        except (pa.ArrowException, OSError) as error:
+            what = f"is damaged: {str(error).splitlines()[0]}"
+            raise RunError(what, where=str(path), hint="make it anew: `datagen export RUN`") from error
+
+
+def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the rows of each prompt together; a run keeps the candidates of a prompt next to each other."""
+    for _, group in groupby(rows, key=lambda row: row["prompt_id"]):
+        yield list(group)
+
+
+def parts_of(row: Row) -> tuple[Part, ...]:
+    """Return a row as parts: the prompt as the condition, then each segment with its modality's weight as its loss.
+
+    The token that opens an image weighs as the text before it, where the model chose to draw by itself. A row without
+    a weight (not scored, or dropped) has loss 0 throughout.
+    """
+    text_loss, image_loss = row["text_weight"] or 0.0, row["image_weight"] or 0.0
+    parts = [Part("text", "prompt", text=row["prompt"])]
+    segments = row["segments"]
+    for segment, following in zip(segments, [*segments[1:], None], strict=True):
+        if segment["kind"] == "image":
+            parts.append(Part("image", segment["role"], image=row["images"][segment["image"]], loss=image_loss))
+            continue
+        opens = following is not None and following["kind"] == "image" and row["switch"] == "autonomous"
+        switch = text_loss if opens else 0.0
+        parts.append(Part("text", segment["role"], text=segment["text"], loss=text_loss, switch=switch))
+    return tuple(parts)
+
+
+def facts_of(row: Row) -> dict[str, Any]:
+    """Return what every example says of the sample it comes from: taxonomy path, rewards, weights, how it was made."""
+    names = ("weakness", "skill", "level", "text_reward", "image_reward", "text_weight", "image_weight", "passed")
+    return {name: row[name] for name in (*names, "candidate", "seed", "engine")}
+
+
+_NUMBERS = ("count", "part")
+_PAIRS = ("relation", "depth", "comparison")
+
+
+def read_claims(row: Row) -> tuple[Claim, ...]:
+    """Return the claims of a row as they were made: the dataset keeps every value as text."""
+    return tuple(
+        Claim(c["kind"], c["subject"], c["name"], int(c["value"]) if c["kind"] in _NUMBERS else c["value"])
+        for c in row["claims"]
+    )
+
+
+def name_nouns(claims: Sequence[Claim]) -> list[str]:
+    """Return every thing that the claims name, singular, each once, in their order."""
+    names: dict[str, None] = {}
+    for claim in claims:
+        for name in (claim.subject, str(claim.value) if claim.kind in _PAIRS else ""):
+            if name:
+                names[name] = None
+    return list(names)
+
+
+def name_attributed(claims: Sequence[Claim]) -> list[str]:
+    """Return each thing with its attributes before it: `red star`; one claimed red and blue stands there twice."""
+    named = []
+    for noun in name_nouns(claims):
+        said: dict[str, dict[str, None]] = {}
+        for claim in claims:
+            if claim.kind == "attribute" and claim.subject == noun:
+                said.setdefault(claim.name, {})[str(claim.value)] = None
+        named += [" ".join([*words, noun]) for words in product(*said.values())]
+    return named

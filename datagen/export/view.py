@@ -1,0 +1,200 @@
+"""`export_view`: an exported dataset through a view into a trainer's format, in a folder that appears whole.
+
+exports/<name>/        what the format writes, and a README.md that says what it keeps and loses
+
+What a view asks of a run: a line that says so where the run cannot give it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datagen.documents.checking import load_model
+from datagen.documents.reading import Document
+from datagen.errors import ConfigError, RunError, did_you_mean
+from datagen.export.checks import Checks, FindTags
+from datagen.export.dataset import SPLITS, ExplainDisk, clear_leftovers, note_made, put_in_place
+from datagen.export.examples import Example, Row, read_rows
+from datagen.plugins import load_plugin
+
+SHOWN = 100
+"""Examples that the README.md of an export names of those left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPlan:
+    """A view and a format by their words, with their options; `name` is the folder under exports/.
+
+    `skip` leaves out examples whose texts hold what a trainer would take for something else, in place of refusing all.
+    """
+
+    name: str
+    view: str
+    format: str
+    view_options: Mapping[str, Any]
+    format_options: Mapping[str, Any]
+    skip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ViewResult:
+    """What was written: the folder, how many examples of each split, and what was left out: token by id."""
+
+    path: Path
+    examples: dict[str, int]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def describe_skipped(self, shown: int = 5) -> str:
+        """Return in one line which examples were left out, and why, `""` where none was."""
+        if not self.skipped:
+            return ""
+        tokens = ", ".join(f"{token!r} {count:,}" for token, count in Counter(self.skipped.values()).most_common(shown))
+        names = ", ".join([*self.skipped][:shown]) + (", …" if len(self.skipped) > shown else "")
+        return f"{len(self.skipped):,} examples left out, whose texts hold {tokens}: {names}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a recipe says of the samples that its run will have.
+
+    `candidates` is how many of a prompt there are at least; `likelihood` says whether the backend notes how likely it
+    holds each image.
+    """
+
+    mode: str
+    scorers: Sequence[str]
+    candidates: int
+    likelihood: bool
+
+
+def check_needs(plan: ViewPlan, run: RunPlan) -> None:
+    """Raise ConfigError for a view that no such run can give: before one is built, and the night is spent."""
+    view, _ = _load(plan)
+    options, _ = check_view(plan)
+    where, name, other = f"exports.{plan.name}", f"the view {plan.view!r}", "or take another view"
+    if run.mode != (needed := getattr(view, "NEEDS_MODE", run.mode)):
+        what = f"{name} is about samples of mode {needed!r}, and the recipe has {run.mode!r}"
+        raise ConfigError(what, where=where, hint=f"build with `mode: {needed}`, {other}")
+    if (scorer := getattr(view, "NEEDS_SCORER", "")) and scorer not in run.scorers:
+        what = f"{name} needs the scorer {scorer!r}, and the recipe has no such one"
+        raise ConfigError(what, where=where, hint=f"add {scorer} under `rewards`, {other}")
+    if run.candidates < (least := getattr(view, "NEEDS_CANDIDATES", 1)):
+        what = f"{name} compares the candidates of a prompt, and the recipe draws {run.candidates}"
+        raise ConfigError(what, where=where, hint=f"build with `candidates: {least}` or more, {other}")
+    if getattr(view, "NEEDS_LIKELIHOOD", False) and not run.likelihood:
+        what = f"{name} needs samples that say how likely each image is, and the backend of the recipe notes none"
+        raise ConfigError(what, where=where, hint=f"build with the backend `gallery`, {other}")
+    known = ("image", "text", *run.scorers)
+    if (reward := getattr(options, "reward", "image")) not in known:
+        hint = did_you_mean(reward, known)
+        raise ConfigError(f"{name} compares by {reward!r}, and the recipe has no such scorer", where=where, hint=hint)
+
+
+def check_view(plan: ViewPlan) -> tuple[Any, Any]:
+    """Return the view's and the format's options, checked. Raises PluginError for a word, ConfigError for an option."""
+    view, format_ = _load(plan)
+    where = f"exports.{plan.name}"
+    view_options = load_model(Document(f"{where}.view", dict(plan.view_options)), view.Options)
+    return view_options, load_model(Document(f"{where}.format", dict(plan.format_options)), format_.Options)
+
+
+def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str] | None = None) -> ViewResult:
+    """Write `dataset` (an exported folder) through a view to `out`, replacing an older export of the same name.
+
+    `made` is noted beside it: what it was made from, in hashes.
+    Raises RunError where the view has no example of this run, a weight, an image or a text is not sound (`Checks`), the
+    format cannot hold an example, or the folder cannot be written.
+    """
+    view, format_ = _load(plan)
+    view_options, format_options = check_view(plan)
+    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
+    checks, counts = Checks(dataset, find_tags_of(format_), plan.skip), dict[str, int]()
+    try:
+        with ExplainDisk(out):
+            _refuse_stranger(out)
+            clear_leftovers(partial, out, old)
+            partial.mkdir(parents=True)
+            for split in list_splits(dataset):
+                examples: Iterator[Example] = view.view(checks.check_rows(read_rows(dataset, split)), view_options)
+                counts[split] = format_.write(checks.check_examples(examples), partial, split, format_options)
+            checks.check_weighted()
+            if not any(counts.values()):
+                needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
+                hint = f"it needs {needs}"
+                raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
+            result = ViewResult(out, counts, checks.skipped)
+            (partial / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
+            note_made(partial, made)
+            put_in_place(partial, out, old)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return result
+
+
+def list_splits(dataset: Path) -> list[str]:
+    """Return the splits that a dataset has, in order. Raises RunError where there is none."""
+    splits = [split for split in SPLITS if any((dataset / "data").glob(f"{split}-*.parquet"))]
+    if not splits:
+        raise RunError("is not an exported dataset", where=str(dataset), hint="run `datagen export RUN` first")
+    return splits
+
+
+def find_tags_of(format_: Any) -> FindTags:
+    """Return what a format takes for media in the texts of an example: its `find_tags`, else always its `TAGS`."""
+    found: FindTags = getattr(format_, "find_tags", lambda example: getattr(format_, "TAGS", ()))
+    return found
+
+
+def _load(plan: ViewPlan) -> tuple[Any, Any]:
+    return load_plugin("export.views", plan.view, "view"), load_plugin("export.formats", plan.format, "write")
+
+
+def _refuse_stranger(out: Path) -> None:
+    if out.exists() and not (out / "README.md").is_file() and (not out.is_dir() or os.listdir(out)):
+        raise RunError(
+            "is in the way and is not an export", where=str(out), hint="move it, or export under another name"
+        )
+
+
+def _describe(plan: ViewPlan, view: Any, format_: Any, result: ViewResult) -> str:
+    lines = [
+        f"# {plan.name}",
+        "",
+        f"View `{plan.view}`: {_first_line(view)}",
+        f"Format `{plan.format}`: {_first_line(format_)}",
+        "",
+    ]
+    lines += [f"* {split}: {count:,} examples" for split, count in result.examples.items()]
+    lines += ["", f"{result.describe_skipped(SHOWN)}."] if result.skipped else []
+    lines += ["", f"Lost in this format: {format_.LOSES or 'nothing'}.", ""]
+    return "\n".join(lines)
+
+
+def _first_line(module: Any) -> str:
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def need_mode(row: Row, view: str, mode: str) -> None:
+    """Raise RunError if a sample was not made in the mode that a view is about."""
+    if row["mode"] != mode:
+        raise RunError(
+            f"the view {view!r} is about samples of mode {mode!r}, and this run has {row['mode']!r}",
+            where=f"sample {row['id']}",
+            hint=f"build a run with `mode: {mode}`, or export it through another view",
+        )
+
+
+def need_scorer(row: Row, view: str, scorer: str) -> None:
+    """Raise RunError if the run was not scored by what a view rests on."""
+    if f"reward_{scorer}" not in row:
+        raise RunError(
+            f"the view {view!r} needs the scorer {scorer!r}, and this run has no score of it",
+            where=f"sample {row['id']}",
+            hint=f"score it again with {scorer} under `rewards`: datagen score RUN --set 'rewards=[…]'",
+        )

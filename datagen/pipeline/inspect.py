@@ -1,0 +1,521 @@
+"""Looking at a run: how far it is, one sample of it, made again from its seed or marked by a person.
+
+What a recipe comes to before anything is spent: counts by arithmetic, disk and time from a small probe.
+
+Examines the models of a recipe before a long run: does the judge answer, does the model draw what it is asked?
+
+A server can answer 200 and ignore the prompt, the seed or the schema; each of these costs a night, and none shows in a
+log. The judge is asked about a picture of a red star, and a rewriter for a JSON document. The canary is a few prompts
+of the recipe's own taxonomy, asked three times: one seed for all of them, the same again, and other seeds. See it:
+`datagen doctor RECIPE`.
+
+Not covered: how well the model draws, which is what the run itself measures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from datagen.addresses import without_addresses
+from datagen.chat import ChatRequest, Message, Sampling
+from datagen.config import Recipe
+from datagen.diagnose import Allotment
+from datagen.errors import BackendError, ConfigError, RunError
+from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, tell_yes_from_no, try_judge
+from datagen.pipeline.made import find_stale
+from datagen.pipeline.makers import find_changes
+from datagen.pipeline.run import STAGES, Run
+from datagen.pipeline.shards import accept_sample, ask_backend, list_requests, score_sample
+from datagen.pipeline.unreached import Unreached
+from datagen.pipeline.views import read_rows
+from datagen.pipeline.work import count_planned
+from datagen.prompts.templated import plan_prompts, share_out
+from datagen.records import Failure, Prompt, Request, Sample, Score, seed_of
+from datagen.store import SUFFIXES, RunFolder
+
+MOST_LISTED = 8
+"""Ids that a message about too many of them lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How far a run is. `shards` counts finished files by stage; `rewards` are means by (weakness, modality).
+
+    `is_bound` says that `planned_samples` is the most that there may be: with `adapt`, until every shard is drawn.
+    `unreached` says in a sentence about which samples a model is still to be asked again, `""` for none.
+    `stale` says of the dataset, of each further form of it and of the report why it is stale, `""` if it is not;
+    `changed` names modules and model files that are not those of the run, and packages that it knew in two versions.
+    """
+
+    planned_shards: int
+    planned_samples: int
+    shards: dict[str, int]
+    samples: int
+    failed: int
+    damaged: list[str]
+    rewards: dict[tuple[str, str], float]
+    dataset: bool
+    report: bool
+    is_bound: bool
+    unreached: str
+    stale: dict[str, str]
+    changed: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One sample with its prompt and scores; a sample that could not be made has a failure instead."""
+
+    shard: int
+    prompt: Prompt
+    candidate: int
+    sample: Sample | None
+    scores: list[Score]
+    failures: list[Failure]
+
+
+def read_status(run: Run) -> RunStatus:
+    """Count what is there; reads no picture."""
+    folder = run.folder
+    plan: dict[str, Any] = folder.read_notes().get("plan") or {}
+    there = {stage: folder.list_shards(stage) for stage in SUFFIXES}
+    damage = [found for stage, shards in there.items() for found in folder.find_damage(stage, shards)]
+    bad = {(found.stage, found.shard) for found in damage}
+    failed: set[tuple[str, int]] = set()
+    unreached = Unreached()
+    for shard in there["failures"]:
+        if ("failures", shard) not in bad:
+            faults = folder.read_failures(shard)
+            failed |= {(fault.prompt_id, fault.candidate) for fault in faults}
+            unreached.add(faults)
+    values: dict[tuple[str, str], list[float]] = {}
+    for shard in there["scores"]:
+        if {("scores", shard), ("prompts", shard)} & bad or shard not in there["prompts"]:
+            continue
+        for row in read_rows(run, shard):
+            for modality, value in (("text", row.text), ("image", row.image)):
+                if value is not None:
+                    values.setdefault((row.weakness, modality), []).append(value)
+    shards = range(int(plan.get("shards", 0)))
+    broken = {found.shard for found in damage if found.stage in ("samples", "failures")}
+    drawn = ({*there["samples"]} & {*there["failures"]} & {*shards}) - broken
+    return RunStatus(
+        planned_shards=len(shards),
+        planned_samples=sum(count_planned(run, plan, shard, is_drawn=shard in drawn) for shard in shards),
+        shards={stage: len(shards) for stage, shards in there.items()},
+        samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
+        failed=len(failed),
+        damaged=[f"{found.where}: {found.what}" for found in damage],
+        rewards={key: math.fsum(some) / len(some) for key, some in sorted(values.items())},
+        dataset=folder.has("dataset/README.md"),
+        report=folder.has("report.html"),
+        is_bound=run.recipe.adapt is not None and len(drawn) < len(shards),
+        unreached=unreached.describe(),
+        stale=find_stale(run),
+        changed=_list_changed(run),
+    )
+
+
+def _list_changed(run: Run) -> list[str]:
+    notes = run.folder.read_notes()
+    mixed = [f"{name} {versions}" for name, versions in (notes.get("versions") or {}).items() if ", " in versions]
+    return [*find_changes(notes.get("makers") or run.makers, run.makers, STAGES), *mixed]
+
+
+def find_sample(run: Run, word: str) -> Found:
+    """Find one sample by its id, or by the beginning of one that no other has.
+
+    A prompt's id alone will do where there is one candidate. Raises RunError when nothing begins like that, or more
+    than one sample does: the message lists them.
+    """
+    start, dash, number = word.partition("-")
+    if dash and not number.isdigit():
+        raise RunError(f"{word!r} is no sample id", where=str(run.folder), hint="ids look like 0123456789abcdef-02")
+    hits = [
+        (shard, prompt)
+        for shard in run.folder.list_shards("prompts")
+        for prompt in run.folder.read_prompts(shard)
+        if prompt.id.startswith(start)
+    ]
+    candidates = range(run.recipe.candidates)
+    matches = [
+        (shard, prompt, k)
+        for shard, prompt in hits
+        for k in candidates
+        if not dash or f"{k:02d}".startswith(number) or k == int(number)
+    ]
+    if hits and not matches:
+        hint = f"candidates of this run: 00 to {candidates[-1]:02d}"
+        raise RunError(f"no sample {word!r}", where=str(run.folder), hint=hint)
+    if len(matches) != 1:
+        ids = [f"{prompt.id}-{k:02d}" for _, prompt, k in matches]
+        listed = ", ".join(ids[:MOST_LISTED]) + (
+            f" and {len(ids) - MOST_LISTED} more" if len(ids) > MOST_LISTED else ""
+        )
+        what = f"{len(ids)} samples begin with {word!r}" if ids else f"no sample {word!r}"
+        hint = f"say which: {listed}" if ids else f"ids stand in {run.folder}/prompts/ and in the report"
+        raise RunError(what, where=str(run.folder), hint=hint)
+    shard, prompt, candidate = matches[0]
+    failures = [f for f in run.folder.read_failures(shard) if (f.prompt_id, f.candidate) == (prompt.id, candidate)]
+    sample_id = f"{prompt.id}-{candidate:02d}"
+    sample = next((some for some in run.folder.read_samples(shard) if some.id == sample_id), None)
+    if sample is None and not failures and shard in run.folder.list_shards("samples"):
+        what = f"the first {run.recipe.least_candidates} candidates were judged alike, so this one was not drawn"
+        raise RunError(what, where=sample_id, hint="see `adapt` in the recipe")
+    scored = shard in run.folder.list_shards("scores")
+    scores = [s for s in run.folder.read_scores(shard) if s.sample_id == sample_id] if scored else []
+    return Found(shard, prompt, candidate, sample, scores, failures)
+
+
+def make_again(run: Run, found: Found) -> list[str]:
+    """Make a sample again from its seed and return how it differs from the stored one, bit for bit: [] if in nothing.
+
+    Raises BackendError when the model cannot be loaded, RunError when there is no stored sample to compare with.
+    """
+    if found.sample is None:
+        what = found.failures[0].error if found.failures else "it was not made yet"
+        raise RunError(f"there is no such sample: {what}", where=f"{found.prompt.id}-{found.candidate:02d}")
+    request = list_requests(run, [found.prompt])[found.candidate]
+    answer = next(ask_backend(run, [request]), None)
+    if isinstance(answer, Sample):
+        answer = accept_sample(request, answer)
+    if not isinstance(answer, Sample):
+        return [f"it failed this time: {answer.error if answer else 'no answer'}"]
+    different = []
+    for name in Sample.__dataclass_fields__:
+        before, after = getattr(found.sample, name), getattr(answer, name)
+        if name == "settings":  # samples of earlier versions say where the server was, which decides no sample
+            before, after = without_addresses(before), without_addresses(after)
+        if before != after and name != "segments":
+            different.append(f"{name}: {before!r} -> {after!r}")
+    for number, (old, new) in enumerate(zip(found.sample.segments, answer.segments, strict=False)):
+        if old != new:
+            different.append(f"segment {number} ({old.role}) has other {'pixels' if old.kind == 'image' else 'words'}")
+    if len(found.sample.segments) != len(answer.segments):
+        different.append(f"{len(found.sample.segments)} segments -> {len(answer.segments)}")
+    return different
+
+
+def save_image(found: Found, path: Path) -> Path:
+    """Write the last image of a sample as a PNG file. Raises RunError when there is none, or no place for it."""
+    name = f"{found.prompt.id}-{found.candidate:02d}"
+    image = found.sample.image if found.sample else None
+    if image is None:
+        raise RunError("the sample has no image", where=name)
+    try:
+        path.write_bytes(image)
+    except OSError as error:
+        raise RunError(f"cannot be written: {error.strerror}", where=str(path)) from error
+    return path
+
+
+def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> int | None:
+    """Add a sample to a file of canaries (see `_canaries`), its image beside it.
+
+    `wrong` numbers the claims, from 1, that do not hold. What was said of the same image and prompt before is replaced:
+    returns the number of that line, None if there is none. Raises ConfigError for a number that no claim has, or a file
+    that is none of canaries; RunError when the sample has no image or there is no place for it.
+    """
+    claims = found.prompt.claims
+    if strange := [number for number in wrong if not 1 <= number <= len(claims)]:
+        hint = "; ".join(f"{k}: {claim}" for k, claim in enumerate(claims, 1))
+        raise ConfigError(f"no claim number {strange[0]}", where="--wrong", hint=hint)
+    before = into.read_text(encoding="utf-8").splitlines() if into.exists() else []
+    drawn = hashlib.sha256((found.sample and found.sample.image) or b"").hexdigest()[:8]  # another run has the same ids
+    into.parent.mkdir(parents=True, exist_ok=True)
+    image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}-{drawn}.png")
+    marks = [{**claim.to_dict(), "holds": k not in wrong} for k, claim in enumerate(claims, 1)]
+    line = {"image": image.name, "prompt": found.prompt.text, "claims": marks}
+    old = [k for k, text in enumerate(before, 1) if _is_about(text, f"{into}:{k}", line)]
+    kept = [text for k, text in enumerate(before, 1) if k not in old]
+    partial = into.with_name(f".{into.name}.part")
+    partial.write_text("\n".join([*kept, json.dumps(line, ensure_ascii=False)]) + "\n", encoding="utf-8")
+    partial.replace(into)
+    return old[0] if old else None
+
+
+def _is_about(text: str, where: str, line: dict[str, Any]) -> bool:
+    """Say whether a line of a file of canaries is about the image and the prompt of another one."""
+    if not text.strip():
+        return False
+    try:
+        there = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"not JSON: {text[:60]!r}", where=where, hint="mend that line, or name another file"
+        ) from error
+    return isinstance(there, dict) and all(there.get(key) == line[key] for key in ("image", "prompt"))
+
+
+PROBE_SAMPLES = 64
+VIEW_FACTOR = 2.4
+"""Disk of a finished run over that of its samples: the dataset holds each picture again, the report the first few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run comes to. Times and bytes are None without a probe; `probed` is how many samples it measured.
+
+    With `adapt`, `samples`, times and bytes are the most that there can be, and `least_samples` the least.
+
+    `skills` holds the share of each skill by path; with `allocate:`, `allotment` holds those of the levels instead.
+    """
+
+    prompts: int
+    samples: int
+    least_samples: int
+    shards: int
+    skills: dict[str, float]
+    skipped: tuple[tuple[str, str], ...]
+    allotment: Allotment | None = None
+    warnings: tuple[str, ...] = ()
+    probed: int = 0
+    samples_per_second: float | None = None
+    scores_per_second: float | None = None
+    disk_bytes: int | None = None
+    seconds: float | None = None
+
+
+def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
+    """Return what a recipe comes to; with `probe`, load the model and time a few samples and their scores.
+
+    `workers` is how many processes will score. Raises ConfigError, PluginError or BackendError as the run would.
+    """
+    with tempfile.TemporaryDirectory() as away:
+        run = Run(recipe, away)
+        parts = share_out(run.taxonomy)
+        plain = Estimate(
+            prompts=recipe.prompts,
+            samples=recipe.prompts * recipe.candidates,
+            least_samples=recipe.prompts * recipe.least_candidates,
+            shards=-(-recipe.prompts // recipe.shard_prompts),
+            skills={path: part / sum(parts.values()) for path, part in parts.items()},
+            skipped=run.taxonomy.skipped,
+            allotment=run.allotment,
+            warnings=tuple(what for _, what in list_warnings(run, load=probe)),
+        )
+        return _probe(run, plain, workers) if probe else plain
+
+
+def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
+    recipe = run.recipe
+    wanted = min(PROBE_SAMPLES, plain.samples)
+    first = -(-wanted // recipe.candidates)
+    prompts = list(plan_prompts(run.taxonomy, first, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
+    requests = list_requests(run, prompts)[:wanted]
+    next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
+    drawn, samples = _time_drawing(run, requests)
+    if not samples:
+        raise BackendError("not one sample of the probe succeeded", hint="`datagen build` records why, in failures/")
+    by_id = {prompt.id: prompt for prompt in prompts}
+    score_sample(run, by_id[samples[0].prompt_id], samples[0])
+    started = time.perf_counter()
+    for sample in samples:
+        score_sample(run, by_id[sample.prompt_id], sample)
+    scored = len(samples) / (time.perf_counter() - started)
+    RunFolder(run.folder.address).write_samples(0, samples)
+    size = (run.folder.local_path / "samples/00000.parquet").stat().st_size / len(samples)
+    return replace(
+        plain,
+        probed=len(requests),
+        samples_per_second=drawn,
+        scores_per_second=scored,
+        disk_bytes=round(size * VIEW_FACTOR * plain.samples),
+        seconds=plain.samples / min(drawn, scored * max(1, workers)),
+    )
+
+
+def _time_drawing(run: Run, requests: Sequence[Request]) -> tuple[float, list[Sample]]:
+    started = time.perf_counter()
+    answers = list(ask_backend(run, requests))
+    return len(answers) / (time.perf_counter() - started), [a for a in answers if isinstance(a, Sample)]
+
+
+CANARIES = 16
+"""Prompts that are asked; fewer if the taxonomy has fewer."""
+SHUFFLES = 999
+CHANCE = 0.05
+"""The pictures must fit their own prompts better than this share of random pairings."""
+_QUESTION = "Is a cat an animal? How many letters has its name?"
+_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+
+
+class Finding(NamedTuple):
+    """One thing that was examined: its name, the verdict, and what was seen."""
+
+    check: str
+    verdict: Literal["ok", "warning", "failed"]
+    seen: str
+
+
+Answers = list[Sample | Failure]
+
+
+def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
+    """Load the model of a recipe, ask it a few prompts, and yield what was found, check by check.
+
+    Raises what a run would: ConfigError, PluginError, BackendError.
+    """
+    run = Run(recipe, "doctor")  # a name alone: nothing is written
+    yield from _check_judge(run)
+    yield from _check_rewriter(run)
+    prompts = list(plan_prompts(run.taxonomy, CANARIES, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
+    first, second = seed_of(recipe.seed, "doctor"), seed_of(recipe.seed, "doctor", 2)
+    drawn = _ask(run, prompts, first)
+    started = time.perf_counter()
+    again = _ask(run, prompts, first)
+    seconds = time.perf_counter() - started
+    yield _check_made([*drawn, *again], recipe.failure_limit)
+    if not any(isinstance(answer, Sample) for answer in drawn):
+        return
+    yield _check_distinct(drawn)
+    yield _check_fit(run, prompts, drawn)
+    yield _check_repeat(drawn, again)
+    yield _check_seeds(drawn, _ask(run, prompts, second))
+    yield _check_switch(drawn)
+    if hasattr(run.backend, "chat"):
+        yield from _check_chat(run.backend)
+    rate, samples = len(prompts) / seconds, recipe.prompts * recipe.candidates
+    yield Finding("speed", "ok", f"{rate:,.2f} samples/s; {samples:,} samples take {samples / rate / 60:,.0f} min")
+
+
+def _ask(run: Run, prompts: Sequence[Prompt], seed: int) -> Answers:
+    requests = {prompt.id: Request(prompt, 0, seed, run.recipe.mode) for prompt in prompts}
+    answers: dict[str, Sample | Failure] = {}
+    for answer in ask_backend(run, list(requests.values())):  # in any order
+        if isinstance(answer, Sample) and answer.prompt_id in requests:
+            answer = accept_sample(requests[answer.prompt_id], answer)
+        answers[answer.prompt_id] = answer
+    return [answers.get(p.id) or Failure("generate", p.id, 0, "the backend gave no answer") for p in prompts]
+
+
+def _check_made(answers: Answers, limit: float) -> Finding:
+    failed = [answer.error for answer in answers if isinstance(answer, Failure)]
+    seen = f"{len(answers) - len(failed)} of {len(answers)} samples were made"
+    verdict: Any = (
+        "failed" if len(failed) == len(answers) else "warning" if len(failed) > limit * len(answers) else "ok"
+    )
+    return Finding("samples", verdict, f"{seen}; the first failure: {failed[0]}" if failed else seen)
+
+
+def _check_distinct(drawn: Answers) -> Finding:
+    """With one seed for all, pictures of different prompts are the same only if the prompt is not read."""
+    images = [answer.image for answer in drawn if isinstance(answer, Sample)]
+    same = len(images) - len(set(images))
+    if same:
+        return Finding("prompt", "failed", f"{same} of {len(images)} pictures of other prompts are the same picture")
+    return Finding("prompt", "ok", f"{len(images)} prompts gave {len(images)} different pictures from one seed")
+
+
+def _check_fit(run: Run, prompts: Sequence[Prompt], drawn: Answers) -> Finding:
+    """Do pictures score better under their own prompts than under each other's? A permutation test of the pairing."""
+    samples = [answer for answer in drawn if isinstance(answer, Sample)]
+    asked = {prompt.id: prompt for prompt in prompts}
+    own = [asked[sample.prompt_id] for sample in samples]
+    table = [[_reward(run, prompt, sample) for prompt in own] for sample in samples]
+    known = [k for k, row in enumerate(table) if row[k] is not None]
+    if len(known) < 4:
+        return Finding("fit", "warning", "the scorers of the recipe judge too few of these pictures to say")
+    rng = random.Random(0)
+
+    def total(order: Sequence[int]) -> float:
+        return sum(table[k][j] or 0.0 for k, j in zip(known, order, strict=True))
+
+    matched = total(known)
+    better = sum(total(rng.sample(known, len(known))) >= matched for _ in range(SHUFFLES))
+    chance = (better + 1) / (SHUFFLES + 1)
+    seen = f"mean reward {matched / len(known):.2f} under the own prompt; {chance:.1%} of random pairings do as well"
+    return Finding("fit", "ok" if chance <= CHANCE else "failed", seen)
+
+
+def _reward(run: Run, prompt: Prompt, sample: Sample) -> float | None:
+    scores, _ = score_sample(run, prompt, sample)
+    return run.rewarder.reward(prompt, scores, "image")
+
+
+def _check_repeat(drawn: Answers, again: Answers) -> Finding:
+    same = sum(a == b for a, b in zip(drawn, again, strict=True))
+    seen = f"{same} of {len(drawn)} samples came out the same, bit for bit, from the same seed"
+    hint = "" if same == len(drawn) else "; regen cannot prove where a sample came from"
+    return Finding("seeds repeat", "ok" if same == len(drawn) else "warning", seen + hint)
+
+
+def _check_seeds(drawn: Answers, other: Answers) -> Finding:
+    pairs = [
+        (a.image, b.image) for a, b in zip(drawn, other, strict=True) if isinstance(a, Sample) and isinstance(b, Sample)
+    ]
+    same = sum(a == b for a, b in pairs)
+    seen = f"{same} of {len(pairs)} pictures are the same from another seed"
+    return Finding("seeds matter", "failed" if pairs and same == len(pairs) else "warning" if same else "ok", seen)
+
+
+def _check_switch(drawn: Answers) -> Finding:
+    samples = [answer for answer in drawn if isinstance(answer, Sample)]
+    kinds = {kind: sum(sample.switch == kind for sample in samples) for kind in ("autonomous", "forced", "none")}
+    shown = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    return Finding("switch", "ok", f"from text to image: {shown}; {len(samples)} of {len(drawn)} well formed")
+
+
+def _check_judge(run: Run) -> Iterator[Finding]:
+    """Let the scorers that ask a judge judge one picture; one whose answers cannot be read fails."""
+    read = False
+    for trial in try_judge(run):
+        if trial.asked:
+            read |= "questions" in trial.score.evidence and trial.score.value is not None
+            verdict: Any = "failed" if trial.score.value is None else "ok"
+            yield Finding(f"judge: {trial.scorer}", verdict, trial.score.reason + _tell_answer(trial.score.evidence))
+    if not read:
+        return
+    right, wrong = tell_yes_from_no(run)
+    if right is not None and wrong is not None:
+        seen = f"P(yes) {right:.2f} to {SHOWN!r}, which the picture shows, and {wrong:.2f} to {NOT_SHOWN!r}"
+        yield Finding("judge: sees", "ok" if right > wrong else "warning", seen)
+    if is_bound(run):
+        hint = "its engine lets it say yes or no alone, so that these always sum to 1; ask it unbound"
+        yield Finding("judge: bound", "warning", hint)
+
+
+def _tell_answer(evidence: Mapping[str, Any]) -> str:
+    """Return how the first question was answered: the likeliest tokens or words, and what stood before them."""
+    first = next(iter(evidence.get("questions", ())), None)
+    if first is None or not first["tokens"]:
+        return ""
+    said = ", ".join(f"{token!r} {p:.3f}" for token, p in first["tokens"].items())
+    behind = f" behind {first['behind']!r}" if "behind" in first else ""
+    return f"; read from the {evidence['method']}{behind}: {said}"
+
+
+def _check_rewriter(run: Run) -> Iterator[Finding]:
+    """Ask the model that rewrites prompts for a JSON document; one that writes none rewrites nothing."""
+    if run.expansion is None or run.expansion.backend is None:
+        return
+    question = (Message.say("user", f'{_QUESTION} Answer in JSON, such as {{"n": 5}}.'),)
+    sampling = Sampling(max_tokens=run.expansion.max_tokens, schema=_SCHEMA)
+    (reply,) = run.open_chat(run.expansion.backend).chat([ChatRequest(question, sampling)])
+    yield Finding("rewriter: schema", "failed" if reply.error else "ok", reply.error or f"obeyed: {reply.text[:40]!r}")
+
+
+def _check_chat(backend: Any) -> Iterator[Finding]:
+    """Ask an engine that answers chats for what rewriting and judging need."""
+    cases = {
+        "chat: schema": Sampling(max_tokens=64, schema=_SCHEMA),
+        "chat: choices": Sampling(max_tokens=8, choices=("yes", "no")),
+        "chat: log-probabilities": Sampling(max_tokens=1, top_logprobs=5),
+    }
+    question = (Message.say("user", _QUESTION),)
+    try:
+        replies = list(backend.chat([ChatRequest(question, sampling) for sampling in cases.values()]))
+    except BackendError as error:  # a model that only draws
+        yield Finding("chat", "warning", error.what)
+        return
+    for name, reply in zip(cases, replies, strict=True):
+        yield Finding(name, "warning" if reply.error else "ok", reply.error or f"obeyed: {reply.text[:40]!r}")

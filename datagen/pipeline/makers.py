@@ -1,0 +1,181 @@
+"""What makes prompts, samples and scores beside the recipe: modules of the user's own and model files, by their hash.
+
+A recipe names them; what they hold is no part of it. So a run notes their hashes, and refuses to go on with others: a
+scorer that gave 0.5 and gives 0.9 now would leave half of a run with either. Of the packages that read pictures and
+run models it notes the versions, and says when they change.
+
+Not covered: models behind an address or by a name on a hub, data files that a module reads, modules by computed names.
+Shipped plugins change with the version of datagen.
+
+What a dataset, its further forms and a report were made from, and whether the run is still that.
+
+Each carries a note of hashes: of the weights' policy, of the other settings, of the shards, and datagen's version. A
+dataset and its forms have it in `.made.json`, a report in its head. `datagen status` shows what is stale; what goes on
+from there (push, append, train) refuses it.
+
+Not covered: files of a dataset that were changed by hand after the export.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datagen.config import Choice, Makers, Recipe
+from datagen.plugins import list_sources
+
+READERS = ("rapidocr", "onnxruntime", "opencv-python", "opencv-python-headless")
+PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", *READERS)
+"""Packages whose versions a run notes: what can change pictures, scores or files. `READERS` only read pictures: when
+all is scored again, their last version counts alone."""
+WHOLE_BYTES = 16 * 2**20
+"""A larger file is hashed by its size and `BLOCKS` evenly spaced blocks, the first and the last among them."""
+BLOCKS = 256
+BLOCK_BYTES = 16 * 1024
+FOLDER_KEYS = ("model", "checkpoint", "tokenizer", "processor", "images", "color_model", "weights", "adapter")
+"""Options whose value may be a folder that decides something; another folder may be a cache, which grows."""
+
+BESIDE = (".yaml", ".yml", ".json", ".txt", ".data", ".onnx_data")
+"""Ends of files that belong to a model file of the same stem, such as the names of its classes."""
+
+
+def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
+    """Return the hash of each module and model file that a recipe names, by stage and by name.
+
+    A module of the user's own goes under the path of its file in its project, and so does each module that it imports
+    from there; a model file or folder under the option that names it.
+    """
+    expander = (recipe.expand or {}).get("backend") or (recipe.backend.model_dump() if recipe.expand else None)
+    adapt = recipe.adapt
+    named: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {
+        "prompts": ((), {"expand.backend": expander} if expander else {}),
+        "samples": (adapt.by if adapt else (), _choices(recipe, "backend", *(["detector"] if adapt else []))),
+        "scores": (recipe.scorers, _choices(recipe, "detector", "judge", "drawer", "encoders", "matchers")),
+    }
+    return {stage: dict(sorted(_hash_named(words, choices))) for stage, (words, choices) in named.items()}
+
+
+def _choices(recipe: Recipe, *keys: str) -> dict[str, Any]:
+    """Return the plugins under some keys of a recipe as plain values, those of lists and mappings each by its place."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        value = getattr(recipe, key)
+        if isinstance(value, Choice):
+            found[key] = value.model_dump()
+        elif isinstance(value, Mapping):
+            found |= {f"{key}.{name}": choice.model_dump() for name, choice in value.items()}
+        else:
+            found |= {f"{key}.{number}": choice.model_dump() for number, choice in enumerate(value or ())}
+    return found
+
+
+def _hash_named(words: Sequence[str], choices: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield name and hash of what some words of scorers and some choices of plugins stand for."""
+    for key, choice in choices.items():
+        words = [*words, *_list_words(choice)]
+        yield from ((f"{key}{option}", digest) for option, digest in _hash_options(choice))
+    for word in dict.fromkeys(words):
+        for label, path in list_sources(word).items():
+            yield label, _hash_file(path)
+
+
+def _list_words(choice: Any) -> Iterator[str]:
+    """Yield the word of a plugin, and of those that its options name in the same form."""
+    if isinstance(choice, str):
+        yield choice
+    elif isinstance(choice, Mapping):
+        if isinstance(name := choice.get("name"), str):
+            yield name
+        for key, value in choice.items():
+            if isinstance(value, Mapping) or (key == "model" and choice.get("name") == "gallery"):
+                yield from _list_words(value)
+
+
+def _hash_options(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield `.option: value` and the hash of what is there for each option that is a path of a file or a model folder.
+
+    Files of the same stem beside it count with it.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _hash_options(inner, f"{place}.{key}")
+    elif isinstance(value, str) and place and "\0" not in value and os.access(value, os.R_OK):
+        path = Path(value)
+        if path.is_file():
+            beside = (
+                each
+                for each in path.parent.glob(f"{glob.escape(path.stem)}.*")
+                if each.suffix in BESIDE and each != path
+            )
+            yield f"{place}: {value}", _hash_files([path, *sorted(beside)])
+        elif path.is_dir() and place.rpartition(".")[2] in FOLDER_KEYS:
+            yield f"{place}: {value}", _hash_files(_list_folder(path), path)
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    """Return the files of a model folder in order, without hidden ones and what a training leaves to go on."""
+    found = (path for path in folder.rglob("*") if path.is_file() and os.access(path, os.R_OK))
+    kept = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(path for path in kept if path.name not in ("state.pt", "log.jsonl", "loss.svg"))
+
+
+def _hash_files(paths: Sequence[Path], folder: Path | None = None) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        name = path.relative_to(folder).as_posix() if folder else path.suffix
+        digest.update(f"{name} {_hash_file(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _hash_file(path: Path) -> str:
+    """Return a hash of a file's content; of a huge one that of its size and of blocks (see `WHOLE_BYTES`)."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= WHOLE_BYTES:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        digest = hashlib.sha256(f"{size} ".encode())
+        for number in range(BLOCKS):
+            file.seek((size - BLOCK_BYTES) * number // (BLOCKS - 1))
+            digest.update(file.read(BLOCK_BYTES))
+        return digest.hexdigest()[:16]
+
+
+def find_changes(old: Makers, new: Makers, stages: Sequence[str]) -> list[str]:
+    """Return a few words for each maker of some stages that changed, came or went.
+
+    A file in an option that came was not there when the run began and decided nothing: a marker, a cache. Who needs
+    one that went says so by itself.
+    """
+    found = []
+    for stage in stages:
+        before, after = old.get(stage, {}), new.get(stage, {})
+        for name in sorted({*before, *after}):
+            if name in before and name in after:
+                found += [name] if before[name] != after[name] else []
+            elif ": " not in name:
+                found.append(f"{name} is {'gone' if name in before else 'new'}")
+    return list(dict.fromkeys(found))
+
+
+def read_versions() -> dict[str, str]:
+    """Return the versions of the packages that are installed."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES if _is_installed(name)}
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def find_newer(noted: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the packages that a run noted in another version than is here: the one that it noted last, and this."""
+    last = {name: versions.rpartition(", ")[2] for name, versions in noted.items()}
+    return {name: (last[name], version) for name, version in now.items() if name in last and last[name] != version}

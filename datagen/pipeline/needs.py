@@ -1,0 +1,93 @@
+"""What can be checked before anything is spent: the words and options of a recipe, and what its scorers need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from datagen.config import Choice
+from datagen.errors import ConfigError, DatagenError, PluginError, did_you_mean
+from datagen.export import RunPlan, check_needs, check_view
+from datagen.plugins import load_plugin
+
+if TYPE_CHECKING:
+    from datagen.pipeline.run import Run
+
+
+NEEDS = {
+    "NEEDS_JUDGE": ("judge", "asks a judge", "add `judge:` with a backend that answers chats, such as openai or vllm"),
+    "NEEDS_ENCODERS": (
+        "encoders",
+        "asks image encoders",
+        "add `encoders: [efficientnet_lite0]`, or any vision model of transformers",
+    ),
+    "NEEDS_DRAWER": ("drawer", "asks a drawer", "add `drawer:` with a backend that draws"),
+}
+"""What a scorer may need: the key of a recipe that names it, what for, and what to do where it is missing."""
+
+
+def check_plugins(run: Run) -> None:
+    """Fail now for what would fail after an hour: unknown words, wrong weights, a benchmark file that is not there."""
+    module = load_plugin("backends", run.recipe.backend.name, "build")
+    if run.recipe.mode == "reflect" and not getattr(module, "REFLECTS", False):
+        hint = "`openai` does, and `embedded` with a reader; a backend of your own that does says REFLECTS = True"
+        raise ConfigError(f"the backend {run.recipe.backend.name!r} does not reflect", where="mode", hint=hint)
+    load_plugin("vision.detectors", run.recipe.detector.name, "build")
+    for choice in (run.recipe.judge, run.recipe.drawer):
+        if choice is not None:
+            load_plugin("backends", choice.name, "build")
+    _check_models(run)
+    for name, module in run.scorers.items():
+        if getattr(module, "TARGET", None) not in ("text", "image"):
+            hint = 'define TARGET = "image" or TARGET = "text"'
+            raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
+        for needs, (key, does, hint) in NEEDS.items():
+            if getattr(module, needs, False) and not getattr(run.recipe, key):
+                raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)
+    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.screen, run.allotment, run.deciders
+    check_views(run)
+    if run.expansion is not None and run.expansion.backend is not None:
+        load_plugin("backends", run.expansion.backend.name, "build")
+
+
+def _check_models(run: Run) -> None:
+    """Fail for encoders and matchers that are none, stand there twice, are missing, or asked by no scorer."""
+    names = [name_model(choice) for choice in run.recipe.encoders or ()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"{twice[0]!r} stands there twice", where="encoders", hint="each image is encoded once by each"
+        )
+    for choice in run.recipe.encoders or ():
+        load_plugin("vision.encoders", choice.name, "build")
+    matchers = run.recipe.matchers or {}
+    asked = {module.NEEDS_MATCHER: name for name, module in run.scorers.items() if hasattr(module, "NEEDS_MATCHER")}
+    if missing := sorted(asked.keys() - matchers.keys()):
+        hint = f"add `matchers: {{{missing[0]}: {{name: transformers, model: …}}}}`"
+        raise ConfigError(f"the scorer {asked[missing[0]]!r} needs a text-image model", where="matchers", hint=hint)
+    for name, choice in matchers.items():
+        load_plugin("vision.matchers", choice.name, "build")
+        if name not in asked:
+            raise ConfigError(f"no scorer asks a matcher {name!r}", where="matchers", hint=did_you_mean(name, asked))
+
+
+def check_views(run: Run) -> None:
+    """Raise PluginError or ConfigError for a view or format that is not there, is wrongly set, or no such run gives."""
+    for _, error in list_view_errors(run):
+        raise error
+
+
+def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
+    """Yield the name under `exports` and what is wrong with it. Raises PluginError for a backend that is none."""
+    recipe, backend = run.recipe, load_plugin("backends", run.recipe.backend.name, "build")
+    likelihood = getattr(backend, "NOTES_LIKELIHOOD", False)
+    for plan in run.views:
+        try:
+            check_view(plan)
+            check_needs(plan, RunPlan(recipe.mode, recipe.scorers, recipe.least_candidates, likelihood))
+        except (ConfigError, PluginError) as error:
+            yield plan.name, error
+
+
+def name_model(choice: Choice) -> str:
+    """Return what an encoder is called in evidence: its model if it has one, else its word."""
+    return str(choice.options.get("model", choice.name))

@@ -1,0 +1,102 @@
+"""Probes every level of every skill of a recipe, and reads a diagnosis off any scored run.
+
+A probe is a run like another: the recipe with equal shares for all levels, a seed of its own, no rewriting and no
+scorers but those that make weights. So it resumes after a kill, ends the same whoever makes its shards, and can be
+looked at with `datagen sample` or `report`. See it: `datagen diagnose`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections import Counter, defaultdict
+
+from datagen.config import MAX_SHARD_SAMPLES, Recipe, make_recipe
+from datagen.diagnose import Diagnosis, Group, Receipt, list_rows
+from datagen.errors import ConfigError
+from datagen.pipeline.run import Run, list_levels
+from datagen.pipeline.views import group_scores, list_scored, make_row
+from datagen.records import Prompt, Score, seed_of
+
+FILE = "diagnosis.yaml"
+
+
+def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None) -> Recipe:
+    """Return the recipe that probes another: `prompts` of every level, `candidates` of each, or as many as it has.
+
+    Its seed follows from that of the recipe, so that what is diagnosed is drawn apart from what is trained on. Raises
+    ConfigError for a taxonomy that does not load and for sizes that a run cannot have.
+    """
+    tries = candidates or recipe.candidates
+    if tries < 2:
+        hint = "add --candidates 4: pass@n is what n candidates of a prompt reach"
+        raise ConfigError("one candidate a prompt tells nothing about pass@n", where="candidates", hint=hint)
+    changes = {
+        "name": f"{recipe.name[:88]}-diagnosis",
+        "prompts": prompts * len(list_levels(Run(recipe, "diagnose").taxonomy)),  # a name alone: nothing is written
+        "candidates": tries,
+        "seed": seed_of(recipe.seed, "diagnose"),
+        "shard_prompts": max(1, min(recipe.shard_prompts, MAX_SHARD_SAMPLES // tries)),
+        "adapt": None,
+        "evaluate": None,
+        "expand": None,
+        "allocate": {"policy": "uniform"},
+    }
+    return make_recipe({**recipe.to_dict(), **changes}, where=f"probe of {recipe.name}")
+
+
+def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
+    """Return the diagnosis of a scored run. Raises RunError when a shard has no scores or is damaged.
+
+    With `adapt`, only the candidates that every prompt has count: whether there are more depends on how these did.
+    """
+    n = run.recipe.least_candidates
+    groups: dict[str, list[Group]] = defaultdict(list)
+    for shard in list_scored(run):
+        scores = group_scores(run.folder.read_scores(shard))
+        faults = [fault for fault in run.folder.read_failures(shard) if fault.stage != "score"]
+        lost = Counter(fault.prompt_id for fault in faults if fault.candidate < n)
+        by_prompt: dict[str, list[list[Score]]] = defaultdict(list)
+        for sample_id, given in scores.items():
+            prompt_id, _, candidate = sample_id.rpartition("-")
+            if int(candidate) < n:
+                by_prompt[prompt_id].append(given)
+        for prompt in run.folder.read_prompts(shard):
+            path = f"{prompt.path}/{prompt.level}"
+            groups[path].append(_group(run, prompt, by_prompt[prompt.id], lost[prompt.id]))
+    # Levels in the order of the taxonomy where it can tell, so that a skill's levels stand together.
+    order = {path: place for place, path in enumerate(list_levels(run.taxonomy))}
+    paths = sorted(groups, key=lambda path: (order.get(path, len(order)), path))
+    rows = list_rows({path: groups[path] for path in paths}, n)
+    if not rows:
+        raise ConfigError("no sample of the run was judged", where=str(run.folder), hint="see failures/ there")
+    return Diagnosis(made=_sign(run, sum(map(len, groups.values())), is_probe), rows=rows)
+
+
+def _group(run: Run, prompt: Prompt, samples: list[list[Score]], lost: int) -> Group:
+    rows = [make_row(run, prompt, "", scores) for scores in samples]
+    verdicts, rewards = [row.passed for row in rows], [row.image for row in rows]
+    blind = sum(verdict is None and reward is None for verdict, reward in zip(verdicts, rewards, strict=True))
+    return Group(
+        prompt.id,
+        tries=sum(verdict is not None for verdict in verdicts),
+        passes=sum(verdict is True for verdict in verdicts),
+        rewards=tuple(reward for reward in rewards if reward is not None),
+        unjudged=lost + blind,
+    )
+
+
+def _sign(run: Run, prompts: int, is_probe: bool) -> Receipt:
+    recipe = run.recipe
+    return Receipt(
+        source="probe" if is_probe else "run",
+        datagen=importlib.metadata.version("datagen"),
+        model=recipe.backend.model_dump(mode="json"),
+        recipe=recipe.name,
+        fingerprint=str(run.folder.read_notes().get("fingerprint", "")),
+        mode=recipe.mode,
+        rewards=recipe.rewards,
+        seed=recipe.seed,
+        prompts=prompts,
+        candidates=recipe.least_candidates,
+        run=str(run.folder),
+    )

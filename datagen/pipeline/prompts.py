@@ -1,0 +1,166 @@
+"""The prompt stage: draws the plan as a stream and writes it in shards, so memory stays flat.
+
+Asks a language model for rewrites and keeps every answer, so that the same plan comes out after a kill.
+
+The answers to one batch of questions are one file, `rewrites/00003.jsonl`. Batches follow each other in the same order
+each time the plan is drawn; what is there is read back, what is missing or was asked otherwise is asked again. What was
+not answered since the model was not reached is no answer: the plan cannot be drawn without it, so it is asked again
+here as long as that brings anything, and then by the next run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from datagen.chat import ChatEngine, ChatRequest, Reply
+from datagen.config import Choice
+from datagen.errors import BackendError, ConfigError
+from datagen.pipeline.run import Run
+from datagen.pipeline.watch import Progress, Watch
+from datagen.plugins import load_plugin
+from datagen.prompts.expanded import ExpandStats, expand
+from datagen.prompts.templated import PromptStats, plan_prompts
+from datagen.records import Prompt, Rewrite, hash_of
+from datagen.taxonomy import explain_skipped, resolve_lexicon
+from datagen.taxonomy.lexicon import load_lexicon
+
+
+def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
+    """Write the prompt shards that are missing or damaged and return the counts: prompts, shards, drawn, refused.
+
+    The plan is drawn again from the start if one shard is missing, and only that shard is written: the same recipe
+    gives the same plan. Raises ConfigError when no prompt is left, RunError for a shard of another recipe.
+    """
+    folder, notes = run.folder, run.folder.read_notes()
+    there = folder.list_shards("prompts")
+    damaged = {damage.shard: damage for damage in folder.find_damage("prompts", there)}
+    for damage in damaged.values():
+        if damage.is_foreign:
+            raise damage.refuse()
+        watch.say(f"{damage.where} is damaged ({damage.what}): drawn again")
+    finished = set(there) - set(damaged)
+    plan = notes.get("plan")
+    if isinstance(plan, dict) and finished == set(range(plan["shards"])):
+        watch.show(Progress("prompts", plan["prompts"], plan["prompts"], before=plan["prompts"]))
+        return plan
+    stats, rewrites = PromptStats(), ExpandStats()
+    written = 0
+    stream = _draw(run, stats, rewrites)
+    for shard, prompts in enumerate(_cut(stream, run.recipe.shard_prompts)):
+        if shard not in finished:
+            folder.write_prompts(shard, prompts)
+        written += len(prompts)
+        if written < run.recipe.prompts:
+            watch.show(Progress("prompts", written, run.recipe.prompts))
+    if not written:
+        raise ConfigError("the plan has no prompt", hint="; ".join(stats.notes()) or "every prompt was refused")
+    counts = {
+        "prompts": written,
+        "shards": -(-written // run.recipe.shard_prompts),
+        "drawn": stats.drawn,
+        "duplicates": stats.duplicates,
+        "contaminated": stats.contaminated,
+    }
+    for note in [*explain_skipped(run.taxonomy.skipped), *stats.notes(), *rewrites.notes()]:
+        watch.say(note)
+    watch.show(Progress("prompts", written, written))
+    expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}
+    screened = {"screened": dict(stats.screened.most_common())} if run.screen is not None or stats.screened else {}
+    folder.write_notes({**notes, "plan": counts, **expansion, **screened})
+    folder.log(f"prompts: {counts}")
+    return counts
+
+
+def _draw(run: Run, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Prompt]:
+    """Yield the plan: prompts from templates, in other words if the recipe has `expand`, at most as many as it asks."""
+    recipe, options = run.recipe, run.expansion
+    if options is None:
+        return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats, run.shares, run.screen)
+    sources = -(-recipe.prompts // options.per_prompt)
+    choice = options.backend or recipe.backend
+    form = getattr(load_plugin("backends", choice.name, "build"), "FORM", "instruct")
+    expanded = expand(
+        plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats, run.shares, run.screen),
+        Recorder(run, choice),
+        options,
+        seed=recipe.seed,
+        lexicon=load_lexicon(resolve_lexicon(run.lexicon)),
+        form=form,
+        blocked=run.blocked,
+        stats=rewrites,
+        screen=run.screen,
+    )
+    return itertools.islice(expanded, recipe.prompts)
+
+
+def _cut(prompts: Iterator[Prompt], size: int) -> Iterator[list[Prompt]]:
+    while chunk := list(itertools.islice(prompts, size)):
+        yield chunk
+
+
+MOST_CHARACTERS = 20_000
+"""What is kept of one answer; more is cut, and the cut answer is refused like any other that is too long."""
+
+
+class Recorder:
+    """An engine's answers by batch: from the run folder where they are, else from the engine, loaded late."""
+
+    def __init__(self, run: Run, choice: Choice) -> None:
+        self._run, self._choice, self._batch = run, choice, 0
+        self._engine: ChatEngine | None = None
+
+    def __call__(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order. Raises BackendError when the model is not reached."""
+        batch, asked = self._batch, {_name(request): request for request in requests}
+        self._batch += 1
+        before = self._read(batch)
+        kept = {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
+        left, lost = {key: request for key, request in asked.items() if key not in kept}, ""
+        while left:
+            answered, lost = self._ask(left)
+            kept |= answered
+            left = {key: request for key, request in left.items() if key not in answered}
+            if not answered:
+                break
+        rewrites = [kept[key] for key in asked if key in kept]
+        if rewrites != before:
+            self._run.folder.write_rewrites(batch, rewrites)
+        if left:
+            what = f"the model that rewrites was not reached for {len(left)} of {len(asked)} prompts: {lost}"
+            hint = "what it answered is kept; the same command asks about the rest again"
+            raise BackendError(what, where=str(self._run.folder), hint=hint)
+        named = (kept[_name(request)] for request in requests)
+        return (Reply(rewrite.text, rewrite.finish, error=rewrite.error) for rewrite in named)
+
+    def _ask(self, requests: Mapping[str, ChatRequest]) -> tuple[dict[str, Rewrite], str]:
+        """Return what was answered, by its key, and why something was not."""
+        self._engine = self._engine or self._run.open_chat(self._choice)
+        replies = list(self._engine.chat(list(requests.values())))
+        if len(replies) != len(requests):
+            what = f"{self._choice.name!r} gave {len(replies)} answers to {len(requests)} questions"
+            raise ConfigError(what, hint="an engine yields one reply for each request")
+        answered = {
+            key: Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])
+            for key, reply in zip(requests, replies, strict=True)
+            if not reply.unreached
+        }
+        return answered, next((reply.error for reply in replies if reply.unreached), "")
+
+    def _read(self, batch: int) -> list[Rewrite]:
+        folder = self._run.folder
+        if batch not in folder.list_shards("rewrites"):
+            return []
+        for damage in folder.find_damage("rewrites", [batch]):
+            if damage.is_foreign:
+                raise damage.refuse()
+            return []
+        return folder.read_rewrites(batch)
+
+
+def _name(request: ChatRequest) -> str:
+    """Return the hash of a question and of how it is to be answered."""
+    sampling = request.sampling
+    words = [[message.role, *(part.text for part in message.parts)] for message in request.messages]
+    how = [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed, sampling.schema]
+    return hash_of(words, how)

@@ -1,0 +1,492 @@
+"""A run: a recipe and its folder, with the model, the scorers and the tools loaded on first use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from datagen.chat import ChatEngine, ChatRequest, Reply
+from datagen.config import (
+    PATH_KEYS,
+    SCORE_KEYS,
+    VIEW_KEYS,
+    Choice,
+    Export,
+    Recipe,
+    changed_keys,
+    fingerprint_of,
+    make_recipe,
+    stage_marks,
+)
+from datagen.diagnose import Allocation, Allotment, allocate, load_diagnosis
+from datagen.documents.checking import load_model
+from datagen.documents.reading import Document
+from datagen.errors import ConfigError, RunError
+from datagen.export import ViewPlan
+from datagen.pipeline.makers import find_changes, list_makers, read_versions
+from datagen.pipeline.needs import NEEDS, check_plugins, check_views, name_model
+from datagen.plugins import known_words, load_plugin
+from datagen.prompts.contamination import Contamination
+from datagen.prompts.expanded import ExpandOptions
+from datagen.prompts.screen import SHIPPED, Screen, ScreenOptions
+from datagen.prompts.templated import share_out
+from datagen.records import Failure, Request, Sample
+from datagen.scoring.rewarder import Rewarder, make_rewarder
+from datagen.scoring.tools import Tools, make_draw, make_tools
+from datagen.store import SUFFIXES, Marks, RunFolder
+from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
+from datagen.vision.ocr import LateReader
+from datagen.weighting import Policy
+
+OUTPUTS = "outputs"
+"""Folder of runs that are given by name."""
+NOTED = ("plan", "expansion", "screened", "canaries")
+"""What stages note in run.yaml; it stays when the recipe is noted again."""
+STAGES = ("prompts", "samples", "scores")
+"""What carries a mark of its own, each made from the one before."""
+
+
+class Backend(Protocol):
+    """A model that writes samples. `lexicon` names the words it can draw."""
+
+    name: str
+    lexicon: str
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request."""
+
+
+class Run:
+    """A recipe and its folder, with the marks of its files. Travels to other processes as these three.
+
+    Everything loaded stays where it is.
+    """
+
+    def __init__(self, recipe: Recipe, address: str, marks: Marks | None = None) -> None:
+        self.recipe, self.folder = recipe, RunFolder(address, marks)
+        self._known_notes = b""
+
+    def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str, Marks | None]]:
+        return Run, (self.recipe, self.folder.address, self.folder.marks)
+
+    @cached_property
+    def makers(self) -> dict[str, dict[str, str]]:
+        """The hashes of the modules and model files that the recipe names, as they are now."""
+        return list_makers(self.recipe)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The model; loading it can take a while. Raises PluginError or BackendError."""
+        backend: Backend = _build("backends", self.recipe.backend)
+        return backend
+
+    @cached_property
+    def scorers(self) -> dict[str, ModuleType]:
+        """The scorer modules by name, in the recipe's order. Raises PluginError."""
+        return {name: load_plugin("rewards", name, "score") for name in self.recipe.scorers}
+
+    @cached_property
+    def deciders(self) -> dict[str, ModuleType]:
+        """The scorers of `adapt.by`. Raises ConfigError for one that is not by rule: the model's process runs them."""
+        names = self.recipe.adapt.by if self.recipe.adapt else ()
+        modules = {name: load_plugin("rewards", name, "score") for name in names}
+        for name, module in modules.items():
+            if any(hasattr(module, mark) for mark in (*NEEDS, "NEEDS_MATCHER", "score_group")):
+                hint = "name scorers by rule, such as counting or text"
+                raise ConfigError(f"the scorer {name!r} asks a model or compares samples", where="adapt.by", hint=hint)
+        return modules
+
+    @property
+    def judges(self) -> dict[str, frozenset[str]]:
+        """The kinds of claim that each scorer judges; none for one that judges the sample as such."""
+        return {name: frozenset(getattr(module, "JUDGES", ())) for name, module in self.scorers.items()}
+
+    @cached_property
+    def rewarder(self) -> Rewarder:
+        """How the scores of a sample become its rewards. Raises ConfigError for a wrong key under `aggregate`."""
+        targets = {name: self.scorers[name].TARGET for name in self.recipe.rewards}
+        aggregate = self.recipe.aggregate
+        skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else no taxonomy has to be there to weigh
+        places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))
+        modules = {name: self.scorers[name] for name in self.recipe.rewards}
+        return make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
+
+    @cached_property
+    def tools(self) -> Tools:
+        """What the scorers see an image through; words are read by the detector if it can, else by the OCR."""
+        recipe = self.recipe
+        encoders = {name_model(choice): _build("vision.encoders", choice) for choice in recipe.encoders or ()}
+        matchers = {name: _build("vision.matchers", choice) for name, choice in (recipe.matchers or {}).items()}
+        return make_tools(
+            self.detector,
+            self.ocr,
+            ask=self._ask_judge if recipe.judge else None,
+            encoders=encoders,
+            matchers=matchers,
+            draw=make_draw(self._draw) if recipe.drawer else None,
+        )
+
+    @cached_property
+    def detector(self) -> Any:
+        """What finds things in an image. Raises ConfigError, or BackendError when it cannot be loaded."""
+        return _build("vision.detectors", self.recipe.detector)
+
+    @cached_property
+    def ocr(self) -> LateReader:
+        """The OCR, from PNG bytes to the lines of text in reading order; it loads when it is first asked."""
+        return LateReader()
+
+    def _draw(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        return self.drawer.generate(requests)
+
+    @cached_property
+    def drawer(self) -> Backend:
+        """The model that draws descriptions: its own, or the one that makes the samples if both are the same."""
+        choice = self.recipe.drawer or self.recipe.backend
+        if choice == self.recipe.backend:
+            return self.backend
+        backend: Backend = _build("backends", choice)
+        return backend
+
+    def _ask_judge(self, requests: Sequence[ChatRequest]) -> list[Reply]:
+        return list(self.judge.chat(requests))
+
+    @cached_property
+    def judge(self) -> ChatEngine:
+        """The model that answers questions about images: its own, or the one that draws if both are the same.
+
+        Raises ConfigError when the recipe names none, or one that does not answer chats.
+        """
+        choice = self.recipe.judge
+        if choice is None:
+            raise ConfigError(
+                "the recipe has no judge", hint="add `judge:` with a backend that answers chats, such as openai"
+            )
+        return self.open_chat(choice)
+
+    def open_chat(self, choice: Choice) -> ChatEngine:
+        """Return a backend as an engine that answers chats; raises ConfigError when it cannot."""
+        same = choice == self.recipe.backend
+        engine: Any = self.backend if same else _build("backends", choice)
+        if not hasattr(engine, "chat"):
+            raise ConfigError(f"the backend {choice.name!r} does not answer questions", hint="`openai` and `vllm` do")
+        chat_engine: ChatEngine = engine
+        return chat_engine
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How rewards become weights. Raises ConfigError for a wrong key under `weights`."""
+        return load_model(Document("weights", self.recipe.weights), Policy)
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The skills to draw prompts from. Raises ConfigError."""
+        return load_taxonomy(self.recipe.taxonomy, self.lexicon)
+
+    @cached_property
+    def lexicon(self) -> str:
+        """The recipe's lexicon, else that of the backend. Raises ConfigError when neither has one."""
+        lexicon = self.recipe.lexicon or getattr(self.backend, "lexicon", None)
+        if not lexicon:
+            hint = "add `lexicon: everyday` to the recipe"
+            raise ConfigError(f"the backend {self.recipe.backend.name!r} names no lexicon", hint=hint)
+        return str(lexicon)
+
+    @cached_property
+    def expansion(self) -> ExpandOptions | None:
+        """How prompts are rewritten, or None. Raises ConfigError for a wrong key under `expand`."""
+        if self.recipe.expand is None:
+            return None
+        return load_model(Document("expand", self.recipe.expand), ExpandOptions)
+
+    @cached_property
+    def allotment(self) -> Allotment | None:
+        """The share of each level of each skill, or None: as the taxonomy says. Raises ConfigError."""
+        if self.recipe.allocate is None:
+            return None
+        options = load_model(Document("allocate", self.recipe.allocate), Allocation)
+        diagnosis = load_diagnosis(options.diagnosis) if options.diagnosis else None
+        return allocate(options, list_levels(self.taxonomy), diagnosis)
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """The shares of `allotment` by path, as `plan_prompts` takes them."""
+        return {each.path: each.share for each in self.allotment.shares} if self.allotment else None
+
+    @property
+    def views(self) -> list[ViewPlan]:
+        """The further forms of the dataset that the recipe asks for."""
+        return [
+            ViewPlan(name, each.view.name, each.format.name, each.view.options, each.format.options, each.skip)
+            for name, each in self.recipe.exports.items()
+        ]
+
+    @cached_property
+    def blocked(self) -> Contamination | None:
+        """The benchmark prompts to keep away from, or None. Raises ConfigError."""
+        return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
+
+    @cached_property
+    def screen(self) -> Screen | None:
+        """What refuses personal data and listed words, or None. Raises ConfigError for a wrong key under `screen`."""
+        if self.recipe.screen is None:
+            return None
+        return Screen.from_options(load_model(Document("screen", self.recipe.screen), ScreenOptions))
+
+    def require_same(self) -> None:
+        """Raise RunError if the folder was deleted, or became another run's, since this run was opened to make it."""
+        if self.folder.marks is None:
+            return
+        content = self.folder.read_head("run.yaml", size=-1)
+        if content and content == self._known_notes:
+            return
+        notes = self.folder.read_notes() if content else {}
+        if notes.get("marks") != self.folder.marks:
+            what = "became the run of another recipe" if notes else "was deleted, or lost its run.yaml,"
+            hint = "nothing more is written there; start again with a --run of its own"
+            raise RunError(f"{what} while it was being made", where=str(self.folder), hint=hint)
+        self._known_notes = content
+
+    def read_plan(self) -> dict[str, int]:
+        """Return the counts of the finished prompt stage; raises RunError when it has not been finished."""
+        plan = self.folder.read_notes().get("plan")
+        if not isinstance(plan, dict) or not isinstance(plan.get("shards"), int):
+            raise RunError(
+                "has no finished prompts", where=str(self.folder), hint="run `datagen build` with its recipe"
+            )
+        return plan
+
+
+def list_levels(taxonomy: Taxonomy) -> dict[str, float]:
+    """Return the paths of all levels of all skills with their shares by the taxonomy, which sum to 1."""
+    parts = share_out(taxonomy)
+    whole = sum(parts.values())
+    return {
+        f"{skill.path}/{level.name}": parts[skill.path] / whole / len(skill.levels)
+        for skill in taxonomy.skills
+        for level in skill.levels
+    }
+
+
+def _build(family: str, choice: Choice) -> Any:
+    """Load a plugin by its word and build it with its options."""
+    return load_plugin(family, choice.name, "build").build(choice.options)
+
+
+def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, keep: bool = False) -> Run:
+    """Open the run of a recipe at an address, new or begun before, after checking all that can be checked for free.
+
+    Forms of the dataset that `datagen export --view` added stay as long as their folders are there.
+    Raises RunError when the folder holds the run of another recipe, or shards of one: the message names the changed
+    keys and a command that works, built from `command`; and where modules or model files changed, unless `keep`.
+    Raises ConfigError or PluginError for what the recipe names.
+    """
+    run = Run(recipe, address)
+    check_plugins(run)
+    files = _hash_files(run)
+    notes: dict[str, Any] = {
+        "name": recipe.name,
+        "fingerprint": fingerprint_of(recipe, files, run.makers),
+        "versions": read_versions(),
+        "files": files,
+        "makers": run.makers,
+        "marks": {stage: [mark] for stage, mark in stage_marks(recipe, files, run.makers).items()},
+        "recipe": recipe.to_dict(),
+    }
+    if not run.folder.exists():
+        run.folder.marks = notes["marks"]
+        _refuse_leftovers(run, command)
+        run.folder.write_notes(notes)
+        return run
+    old = run.folder.read_notes()
+    _refuse_other(old, recipe, files, address, command)
+    run.recipe = recipe = _remember_views(run, old)
+    notes |= {key: old[key] for key in ("versions", "makers", "marks", *NOTED) if key in old}
+    if "marks" not in old:
+        notes["marks"] = _mark_old(run, notes["marks"])
+    notes |= {"recipe": recipe.to_dict(), "fingerprint": fingerprint_of(recipe, files, notes["makers"])}
+    settled = _settle(run, notes, STAGES, keep, f"{command} --run {address}")
+    if old != settled:
+        run.folder.write_notes(settled)
+    run.folder.marks = settled["marks"]
+    return run
+
+
+def settle_makers(run: Run, stages: Sequence[str], *, keep: bool = False, command: str = "") -> None:
+    """Make sure that some stages (of `STAGES`) are made by the modules and model files that they were begun with.
+
+    `keep` notes those that are here beside the former, so that files of both are the run's. Raises RunError naming what
+    changed, with commands that work; `command` is the one that is being done.
+    """
+    command = command or f"datagen build RECIPE --run {run.folder}"
+    notes = run.folder.read_notes()
+    settled = {**notes, "makers": notes.get("makers", run.makers)}
+    if "marks" not in notes:
+        marks = stage_marks(run.recipe, notes.get("files") or {}, settled["makers"])
+        settled["marks"] = _mark_old(run, {stage: [mark] for stage, mark in marks.items()})
+    settled = _settle(run, settled, stages, keep, command)
+    if settled != notes:
+        run.folder.write_notes(settled)
+    run.folder.marks = settled["marks"]
+
+
+def renew_scores(run: Run) -> None:
+    """Note the recipe as it is, and that all scores are made anew by what is here now: no others are the run's."""
+    notes = run.folder.read_notes()
+    makers = {**notes["makers"], "scores": run.makers["scores"]}
+    mark = stage_marks(run.recipe, notes.get("files") or {}, makers)["scores"]
+    run.folder.write_notes({**notes, "makers": makers, "marks": {**notes["marks"], "scores": [mark]}})
+    save_recipe(run)
+    run.folder.marks = {**notes["marks"], "scores": [mark]}
+
+
+def _mark_old(run: Run, marks: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return the marks of a run from before there were any: what carries none is its own from now on."""
+    run.folder.log("files without a mark of their recipe are this run's: it was begun before there were marks")
+    return {stage: ["", *own] for stage, own in marks.items()}
+
+
+def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: bool, command: str) -> dict[str, Any]:
+    """Return the notes under which some stages may be made; see `settle_makers`."""
+    changed = {stage: found for stage in stages if (found := find_changes(notes["makers"], run.makers, [stage]))}
+    if not changed:
+        return dict(notes)
+    what = ", ".join(dict.fromkeys(name for found in changed.values() for name in found))
+    if not keep:
+        address = str(run.folder)
+        again, go_on = f"datagen score {address} --again", command
+        if changed.keys() == {"scores"}:
+            hint = f"score it again:  {again}\nor, if it judges as before, keep the scores:  {go_on} --keep"
+        else:
+            hint = (
+                f"start another run with --run {_next_address(address)}\nor go on with parts of both:  {go_on} --keep"
+            )
+        raise RunError(f"what makes its {' and '.join(changed)} has changed: {what}", where=address, hint=hint)
+    makers = {**notes["makers"], **{stage: run.makers[stage] for stage in changed}}
+    marks = stage_marks(run.recipe, notes.get("files") or {}, makers)
+    own = {stage: [*(mark for mark in notes["marks"][stage] if mark != new), new] for stage, new in marks.items()}
+    run.folder.log(f"kept what was made before this changed: {what}")
+    fingerprint = fingerprint_of(run.recipe, notes.get("files") or {}, makers)
+    return {**notes, "makers": makers, "marks": own, "fingerprint": fingerprint}
+
+
+def _remember_views(run: Run, old: Mapping[str, Any]) -> Recipe:
+    """Return the recipe with the forms of the dataset that were added to the run and lie in its folder."""
+    if not old["recipe"].get("exports"):
+        return run.recipe
+    noted = make_recipe(old["recipe"], where=f"{run.folder}/run.yaml").exports
+    kept: dict[str, Export] = {
+        name: each
+        for name, each in noted.items()
+        if name not in run.recipe.exports and run.folder.has(f"exports/{name}/README.md")
+    }
+    return run.recipe.model_copy(update={"exports": {**run.recipe.exports, **kept}})
+
+
+def _refuse_leftovers(run: Run, command: str) -> None:
+    """Raise RunError for shards of another recipe in a folder that has no run.yaml."""
+    for stage in SUFFIXES:
+        for damage in run.folder.find_damage(stage, run.folder.list_shards(stage)):
+            if damage.is_foreign:
+                address = str(run.folder)
+                hint = f"move {stage}/ and what lies beside it away, or start another run:  "
+                raise RunError(damage.what, where=damage.where, hint=f"{hint}{command} --run {_next_address(address)}")
+
+
+def _next_address(address: str) -> str:
+    number = next(k for k in range(2, 10_000) if not RunFolder(f"{address}-{k}").exists())
+    return f"{address}-{number}"
+
+
+def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> Run:
+    """Open a run that is there, by address or by name under outputs/; `overrides` may change view and `allowed` keys.
+
+    Raises RunError when it is not a run, ConfigError when a key would change the data.
+    """
+    address = find_run(word)
+    folder = RunFolder(address)
+    notes = folder.read_notes()
+    old, marks = make_recipe(notes["recipe"], where=f"{address}/run.yaml"), notes.get("marks")
+    if not overrides:
+        return Run(old, address, marks)
+    new = make_recipe(old.to_dict(), overrides, where="--set")
+    changed = [key for key in changed_keys(old.to_dict(), new.to_dict()) if key.split(".")[0] not in allowed]
+    if changed:
+        hint = f"here can change: {', '.join(sorted({*VIEW_KEYS, *allowed} - {'version', 'name'}))}"
+        if set(SCORE_KEYS) >= {key.split(".")[0] for key in changed}:
+            hint = "to score with others: datagen score RUN --set …"
+        raise ConfigError(f"{', '.join(changed)} cannot change in a run that is there", where="--set", hint=hint)
+    run = Run(new, address, marks)
+    check_views(run)
+    return run
+
+
+def find_run(word: str) -> str:
+    """Return the address of a run, given as such or by its name under outputs/.
+
+    Raises RunError where there is none, or one at either place.
+    """
+    named = f"{OUTPUTS}/{word}"
+    if RunFolder(word).exists():
+        if "/" not in word and RunFolder(named).exists():
+            raise RunError("is a run here, and another is in outputs/", where=word, hint=f"say ./{word} or {named}")
+        return word
+    if RunFolder(named).exists():
+        return named
+    known = sorted(path.parent.name for path in Path(OUTPUTS).glob("*/run.yaml"))
+    hint = f"runs in {OUTPUTS}/: {', '.join(known)}" if known else "make one: datagen build"
+    raise RunError("no such run", where=word, hint=hint)
+
+
+def list_scorable() -> frozenset[str]:
+    """Return the kinds of claim that some shipped scorer can judge."""
+    return frozenset(kind for word in known_words("rewards") for kind in load_plugin("rewards", word, "score").JUDGES)
+
+
+def save_recipe(run: Run) -> None:
+    """Note the run's recipe as it is now, with the fingerprint that belongs to it."""
+    notes = run.folder.read_notes()
+    fingerprint = fingerprint_of(run.recipe, notes.get("files") or {}, notes.get("makers"))
+    notes.update(recipe=run.recipe.to_dict(), fingerprint=fingerprint)
+    run.folder.write_notes(notes)
+
+
+def _hash_files(run: Run) -> dict[str, str]:
+    """Return the hash of each file that decides the prompts: taxonomies, lexicon, templates, benchmark lists."""
+    recipe = run.recipe
+    paths = {str(resolve_taxonomy(word)): word for word in recipe.taxonomy}
+    paths |= {str(resolve_lexicon(run.lexicon)): run.lexicon}
+    paths |= {wording.file: wording.label.split(":")[0] for skill in run.taxonomy.skills for wording in skill.wordings}
+    paths |= {path: path for path in recipe.contamination}
+    if run.expansion is not None and run.expansion.instruction:
+        paths[run.expansion.instruction] = run.expansion.instruction
+    paths |= {word: word for word in (recipe.screen or {}).get("words", []) if word != SHIPPED}
+    if diagnosis := (recipe.allocate or {}).get("diagnosis"):
+        paths[diagnosis] = diagnosis
+    return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
+
+
+def _refuse_other(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str) -> None:
+    """Raise RunError if a run's notes belong to other data than a recipe and its files make."""
+    if old.get("fingerprint") == fingerprint_of(recipe, files, old.get("makers")):
+        return
+    before, new = old.get("files") or {}, recipe.to_dict()
+    keys = [key for key in changed_keys(old["recipe"], new) if key not in PATH_KEYS or before != files]
+    changes = [f"{key}: {_value(old['recipe'], key)} -> {_value(new, key)}" for key in keys]
+    changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
+    hint = f"start another run:  {command} --run {_next_address(address)}"
+    if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == files:
+        hint = f"score it again:  datagen score {address} --set …\nor {hint}"
+    what = f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
+    raise RunError(what, where=address, hint=hint)
+
+
+def _value(recipe: Mapping[str, Any], key: str) -> Any:
+    value: Any = recipe
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,448 @@
+"""One shard, from its prompts to its scores: the same files whoever makes it, in whatever order.
+
+`draw_shard` asks the model and holds the result in memory; `finish_shard` writes it, scores it and writes the scores.
+A runner may do the two in different processes, so that the model never waits. A plugin's exception is data: `_attempt`
+is the one boundary that catches it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from types import ModuleType
+from typing import Any, TypeVar
+
+from datagen.errors import BackendError, DatagenError
+from datagen.pictures import PictureError, to_png
+from datagen.pipeline.run import Run
+from datagen.pipeline.unreached import is_unreached
+from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
+from datagen.scoring.layout import list_names
+from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
+from datagen.scoring.verdicts import ALONE, list_groups
+from datagen.store import Stage
+
+Answer = TypeVar("Answer")
+ASKED_TOGETHER = 64
+"""Samples that a judge is asked about in one call: answers to all of it, drawn eight times, are still remembered."""
+NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
+"""Why a sample has no value of a scorer; what the model's server said stands with the failures alone."""
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Where an object lay in memory, as Python prints it: the one word of a failure that differs between two runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one shard still needs: samples, scores or both; `samples` is how many it is about, or at most will be.
+
+    Of the stages in `keeps` there is a file, of which all stands but what was not reached: that alone is asked again.
+    If it is drawn again, `kept` answers of the model stand.
+    """
+
+    shard: int
+    draw: bool
+    score: bool
+    samples: int
+    keeps: frozenset[Stage] = frozenset()
+    kept: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the model made of one shard, in the order of the requests, not yet on disk."""
+
+    shard: int
+    samples: tuple[Sample, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """A finished shard in numbers: samples stored, samples with a failed scorer, sum and number of image rewards.
+
+    `asked` counts the samples that were asked for: those stored and those that failed. `notices` are what a process has
+    to tell that works for another.
+    """
+
+    shard: int
+    asked: int
+    samples: int
+    unscored: int
+    reward_sum: float
+    rewarded: int
+    notices: tuple[str, ...] = ()
+
+
+def run_shard(run: Run, job: Job) -> ShardResult:
+    """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
+    drawn = draw_shard(run, job) if job.draw else None
+    return finish_shard(run, job, drawn)
+
+
+def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
+    """Return all requests that some prompts may get; each seed follows from run seed, prompt id and candidate alone."""
+    recipe = run.recipe
+    return [
+        Request(prompt, k, seed_of(recipe.seed, prompt.id, k), recipe.mode)
+        for prompt in prompts
+        for k in range(recipe.candidates)
+    ]
+
+
+def draw_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> Drawn:
+    """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
+
+    Where the job keeps samples, only what was not reached is asked for. With `adapt`, the rest of the candidates of a
+    prompt is asked for only if its first ones are judged unlike. A request that got no answer is a failure. Raises
+    BackendError when the model itself breaks down, RunError when the folder is no longer this run's.
+    """
+    run.require_same()
+    prompts = run.folder.read_prompts(job.shard)
+    requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, prompts)}
+    answers: dict[tuple[str, int], Sample | Failure] = {}
+    if "samples" in job.keeps:
+        answers |= _read_answers(run, job.shard)
+    first = run.recipe.least_candidates
+    answers |= _draw(run, [r for key, r in requests.items() if r.candidate < first and key not in answers], count)
+    if run.recipe.adapt is not None:
+        undecided = find_undecided(run, prompts, (answers[key] for key, r in requests.items() if r.candidate < first))
+        rest = [r for key, r in requests.items() if r.prompt.id in undecided and key not in answers]
+        answers |= _draw(run, rest, count)
+    ordered = [answers[key] for key in requests if key in answers]
+    samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
+    return Drawn(job.shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+
+
+def _read_answers(run: Run, shard: int) -> dict[tuple[str, int], Sample | Failure]:
+    """Return the answers of a shard that stand: all but what was not reached."""
+    faults = [each for each in run.folder.read_failures(shard) if each.stage != "score" and not each.unreached]
+    answers: list[Sample | Failure] = [*run.folder.read_samples(shard), *faults]
+    return {(answer.prompt_id, answer.candidate): answer for answer in answers}
+
+
+def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> dict[tuple[str, int], Sample | Failure]:
+    """Return one answer for each request, by prompt id and candidate."""
+    requests = {(request.prompt.id, request.candidate): request for request in asked}
+    answers: dict[tuple[str, int], Sample | Failure] = {}
+    for answer in ask_backend(run, asked) if asked else ():
+        key = (answer.prompt_id, answer.candidate)
+        if key not in requests or key in answers:
+            what = f"{run.recipe.backend.name!r} answered what nobody asked, or twice: {key}"
+            raise BackendError(what, hint="a backend yields one answer for each request")
+        answers[key] = answer if isinstance(answer, Failure) else accept_sample(requests[key], answer)
+        count(isinstance(answers[key], Failure))
+    for key in requests.keys() - answers.keys():
+        answers[key] = Failure("generate", *key, "the backend gave no answer")
+        count(True)
+    return answers
+
+
+def find_undecided(run: Run, prompts: Sequence[Prompt], answers: Iterable[Sample | Failure]) -> set[str]:
+    """Return the ids of those prompts of whose samples some deciding scorer does not say the same.
+
+    Two samples are judged unlike if their values differ, or if one passed strictly and the other did not. What has no
+    value does not count. Follows from prompts, samples and detector alone, never from how scores are joined later.
+    """
+    by_id = {prompt.id: prompt for prompt in prompts}
+    said: dict[tuple[str, str], set[tuple[float, bool | None]]] = {}
+    for sample in answers:
+        if isinstance(sample, Failure):
+            continue
+        for name, module in run.deciders.items():
+            verdict = _attempt(partial(_judge, run, module, by_id[sample.prompt_id], sample))
+            if isinstance(verdict, Verdict) and verdict.value is not None:
+                voice = (round(verdict.value, 9), verdict.evidence.get("passed"))
+                said.setdefault((sample.prompt_id, name), set()).add(voice)
+    return {prompt_id for (prompt_id, _), voices in said.items() if len(voices) > 1}
+
+
+def _judge(run: Run, module: ModuleType, prompt: Prompt, sample: Sample) -> Verdict:
+    return check_verdict(module.score(prompt, sample, tools_for(run, prompt, sample)))
+
+
+def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+    """Yield what the model answers; its own exceptions become a BackendError that names them."""
+    name = run.recipe.backend.name
+    answers = _attempt(lambda: iter(run.backend.generate(requests)))
+    while not isinstance(answers, Failed):
+        answer = _attempt(lambda: next(answers, None))
+        if answer is None:
+            return
+        if isinstance(answer, Failed):
+            raise BackendError(f"{name!r} broke down: {answer.text}", hint="finished shards are kept") from answer.error
+        if not isinstance(answer, (Sample, Failure)):
+            raise BackendError(f"{name!r} answered a {type(answer).__name__}, not a Sample or Failure")
+        yield answer
+    raise BackendError(f"{name!r} broke down: {answers.text}", hint="finished shards are kept") from answers.error
+
+
+def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
+    """Write what was drawn (None: read it back) and, if the job says so, score it and write the scores.
+
+    Where the job keeps scores, those of a prompt are made anew only if something about it was not reached: scorers may
+    compare its candidates. Order matters for a kill: the file that makes a stage count as done goes last, and where all
+    files are there, the failures, which say what is still to be asked. Raises RunError when the folder is no longer
+    this run's.
+    """
+    run.require_same()
+    folder = run.folder
+    before = folder.read_failures(job.shard) if drawn is None or job.keeps else []
+    standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
+    if drawn is not None:
+        folder.remove_shard("scores", job.shard)
+        _write_drawn(run, drawn, again="samples" in job.keeps)
+        samples, failures, noted = drawn.samples, drawn.failures, list(drawn.failures)
+    else:
+        samples = tuple(folder.read_samples(job.shard))
+        failures, noted = tuple(failure for failure in before if failure.stage != "score"), before
+    asked = len(samples) + len(failures)
+    if not job.score:
+        return ShardResult(job.shard, asked, len(samples), 0, 0.0, 0)
+    prompts = {prompt.id: prompt for prompt in folder.read_prompts(job.shard)}
+    given = standing | _score_all(run, prompts, [sample for sample in samples if sample.id not in standing])
+    scores = [score for sample in samples for score in given[sample.id][0]]
+    faults = [fault for sample in samples for fault in given[sample.id][1]]
+    is_kept = drawn is None and "scores" in job.keeps
+    if is_kept:
+        folder.write_scores(job.shard, scores)
+    if [*failures, *faults] != noted:
+        folder.write_failures(job.shard, [*failures, *faults])
+    if not is_kept:
+        folder.write_scores(job.shard, scores)
+    rewards = [run.rewarder.reward(prompts[sample.prompt_id], given[sample.id][0], "image") for sample in samples]
+    known = [reward for reward in rewards if reward is not None]
+    unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
+    return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(known), len(known))
+
+
+def _write_drawn(run: Run, drawn: Drawn, *, again: bool) -> None:
+    write = [
+        partial(run.folder.write_failures, drawn.shard, drawn.failures),
+        partial(run.folder.write_samples, drawn.shard, drawn.samples),
+    ]
+    for each in reversed(write) if again else write:
+        each()
+
+
+Given = tuple[list[Score], list[Failure]]
+"""What the scorers said of one sample, and which of them failed."""
+
+
+def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Given]:
+    """Return the scores and failures of scorers that stand, by sample id; `noted` are the failures of the shard."""
+    stages = ("generate", "score") if job.draw else ("score",)
+    lost = {failure.prompt_id for failure in noted if failure.unreached and failure.stage in stages}
+    found: dict[str, Given] = {}
+    for score in run.folder.read_scores(job.shard):
+        if score.sample_id.rpartition("-")[0] not in lost:
+            found.setdefault(score.sample_id, ([], []))[0].append(score)
+    for failure in noted:
+        name = f"{failure.prompt_id}-{failure.candidate:02d}"
+        if failure.stage == "score" and name in found:
+            found[name][1].append(failure)
+    return found
+
+
+def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> dict[str, Given]:
+    """Return what the scorers say of each sample, by its id; all candidates of a prompt are there."""
+    run.tools.forget_lost()
+    look_ahead(run, prompts, samples)
+    compared = score_groups(run, prompts, samples)
+    found: dict[str, Given] = {}
+    for place, sample in enumerate(samples):
+        if place % ASKED_TOGETHER == 0:
+            ask_ahead(run, prompts, samples[place : place + ASKED_TOGETHER])
+        given, failed = score_sample(run, prompts[sample.prompt_id], sample)
+        for k, score in enumerate(given):
+            if (sample.id, score.name) in compared:
+                given[k], failure = compared[sample.id, score.name]
+                failed += [failure] if failure else []
+        found[sample.id] = given, failed
+    run.require_same()  # scoring can take hours
+    return found
+
+
+def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
+    """Let scorers ask their encoders and matchers about all images of a shard at once; the tools remember the answers.
+
+    What goes wrong is no verdict: it shows again at the sample that it belongs to, which is then asked about alone.
+    """
+    pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
+    for module in run.scorers.values():
+        if hasattr(module, "look_ahead"):
+            _attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
+
+
+def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
+    """Ask the judge and the drawer, in as few calls as can be, all that scorers will ask about some samples."""
+    asking = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
+    waiting = [
+        (m, prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample) for m in asking
+    ]
+    later = Later(run.tools)
+    while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
+        if isinstance(_attempt(later.ask), Failed):
+            return
+
+
+def _is_unanswered(run: Run, later: Later, module: ModuleType, prompt: Prompt, sample: Sample) -> bool:
+    """Run a scorer with models that are asked later; say whether it met something that they have not answered."""
+    said = _attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
+    return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
+
+
+def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
+    """Return one score by each scorer of the recipe, and a failure for each that raised or answered nonsense.
+
+    Of a sample with several images the last one counts; what each round came to stands in `evidence["rounds"]` of the
+    scores of images.
+    """
+    before = [score_once(run, prompt, part) for part in list_rounds(sample)[:-1]]
+    scores, failures = score_once(run, prompt, sample)
+    if not before:
+        return scores, failures
+    failures += [failure for _, failed in before for failure in failed if failure.unreached]
+    return [_add_rounds(score, [earlier[k] for earlier, _ in before]) for k, score in enumerate(scores)], failures
+
+
+def score_groups(
+    run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
+) -> dict[tuple[str, str], tuple[Score, Failure | None]]:
+    """Return what the scorers that compare candidates say of each sample, by (sample id, scorer), with its failure."""
+    found: dict[tuple[str, str], tuple[Score, Failure | None]] = {}
+    for name, module in run.scorers.items():
+        for group in list_groups(samples) if hasattr(module, "score_group") else []:
+            said = _attempt(partial(module.score_group, prompts[group[0].prompt_id], group, run.tools))
+            for k, sample in enumerate(group):
+                verdict = said if isinstance(said, Failed) else _attempt(partial(_pick_verdict, said, k, len(group)))
+                found[sample.id, name] = _make_score(name, module, sample, verdict)
+    return found
+
+
+def list_rounds(sample: Sample) -> list[Sample]:
+    """Return the sample as it stood after each image: the last is the sample itself."""
+    ends = [k for k, segment in enumerate(sample.segments) if segment.kind == "image"]
+    return [replace(sample, segments=sample.segments[: end + 1]) for end in ends[:-1]] + [sample]
+
+
+def _add_rounds(score: Score, before: Sequence[Score]) -> Score:
+    if score.target != "image":
+        return score
+    rounds = [[each.value, each.evidence.get("passed")] for each in (*before, score)]
+    return replace(score, evidence={**score.evidence, "rounds": rounds})
+
+
+def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
+    """Return the scores of a sample's last image and of its text, and the failures of scorers."""
+    tools = tools_for(run, prompt, sample)
+    given = [score_by(run, name, prompt, sample, tools) for name in run.scorers]
+    return [score for score, _ in given], [failure for _, failure in given if failure is not None]
+
+
+def score_by(
+    run: Run, name: str, prompt: Prompt, sample: Sample, tools: Tools | None = None
+) -> tuple[Score, Failure | None]:
+    """Return the score of one scorer, and a failure if it raised or answered nonsense.
+
+    `tools` are those of `tools_for`; scorers that share them share what is seen. A scorer of groups is not asked: a
+    sample alone has no value.
+    """
+    module = run.scorers[name]
+    if hasattr(module, "score_group"):
+        return _make_score(name, module, sample, Verdict(None, ALONE))
+    seen_by = tools or tools_for(run, prompt, sample)
+    verdict = _attempt(lambda: check_verdict(module.score(prompt, sample, seen_by)))
+    return _make_score(name, module, sample, verdict)
+
+
+def tools_for(run: Run, prompt: Prompt, sample: Sample) -> Tools:
+    """Return the run's tools, told what to look for where the detector has to be told."""
+    return run.tools if run.tools.search is None else run.tools.look_for(list_names(prompt, sample))
+
+
+def _make_score(
+    name: str, module: ModuleType, sample: Sample, verdict: Verdict | Failed
+) -> tuple[Score, Failure | None]:
+    failure = None
+    if isinstance(verdict, Failed):
+        unreached = is_unreached(verdict.error)
+        what = f"{name}: {verdict.text.removeprefix('ConnectionError: ')}"
+        failure = Failure("score", sample.prompt_id, sample.candidate, what, verdict.place, unreached)
+        said = NOT_REACHED if unreached else f"the scorer failed: {verdict.text}"
+        verdict = Verdict(None, said, {"failed": True})
+    return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What a plugin raised instead of answering: in words, and the place in its code."""
+
+    error: Exception
+    text: str
+    place: str
+
+
+def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
+    """Call plugin code. The one boundary of the pipeline: what it raises comes back as a value."""
+    try:
+        return call()
+    except DatagenError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and one bad sample must not stop a run
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
+        first = _ADDRESS.sub("", (str(error).splitlines() or [""])[0])
+        return Failed(error, f"{type(error).__name__}: {first}" if first else type(error).__name__, place)
+
+
+def _pick_verdict(said: Sequence[Any], number: int, size: int) -> Verdict:
+    """Return one of the verdicts on a group; raises ValueError where there is not one for each of its samples."""
+    if len(said) != size:
+        raise ValueError(f"the scorer answered {len(said)} verdicts on {size} samples")
+    return check_verdict(said[number])
+
+
+def check_verdict(verdict: Any) -> Verdict:
+    """Return what a scorer answered; raises TypeError or ValueError if that is no verdict."""
+    if not isinstance(verdict, Verdict):
+        raise TypeError(f"the scorer answered a {type(verdict).__name__}, not a Verdict")
+    value = verdict.value
+    if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
+        raise ValueError(f"the scorer answered {value}, which is not in [0, 1]")
+    json.dumps([verdict.value, verdict.reason, verdict.evidence], allow_nan=False, ensure_ascii=False).encode()
+    return verdict
+
+
+def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
+    """Return the sample as it is stored, if it can be and is what was asked for, else the failure that says why not.
+
+    Here every picture that a backend makes comes in, as a person would see it (`datagen.pictures`).
+    """
+    problem = ""
+    if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
+        problem = "the sample has another id, seed or mode than its request"
+    elif not sample.segments:
+        problem = "the sample is empty"
+    else:
+        try:
+            json.dumps([sample.text, sample.settings], allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            problem = f"the sample cannot be stored: {error}"
+        else:
+            seen = _attempt(partial(_see_images, sample))
+            if isinstance(seen, Sample):
+                return seen
+            problem = str(seen.error) if isinstance(seen.error, PictureError) else seen.text
+    return Failure("generate", request.prompt.id, request.candidate, problem, sample.text[:500])
+
+
+def _see_images(sample: Sample) -> Sample:
+    """Return the sample with each image as a person would see it. Raises PictureError for one that nobody could."""
+    seen = (replace(part, image=to_png(part.image)) if part.kind == "image" else part for part in sample.segments)
+    return replace(sample, segments=tuple(seen))

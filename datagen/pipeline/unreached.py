@@ -1,0 +1,84 @@
+"""What was not answered because a model was not reached: no result, asked again by the next run, and said loudly.
+
+A judge that answers 503 for an hour says nothing about any sample. So a failure of that kind is marked `unreached`: its
+shard counts as not finished, and the next `datagen build`, `generate` or `score` asks about those samples alone. It
+counts against the recipe's `failure_limit` like any other failure, so that an outage stops a run. Everything else that
+goes wrong is a result: a model that refuses, an answer of a wrong form, a scorer that divides by zero.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from datagen.pipeline.run import Run
+from datagen.records import Failure
+
+SHOWN = 3
+"""Reasons that are told, the most frequent ones."""
+_BUSY = frozenset({408, 409, 429})
+
+
+@dataclass(slots=True)
+class Unreached:
+    """Samples about which a model was not reached: not drawn, or without a value of some scorer, and why."""
+
+    undrawn: int = 0
+    unscored: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, failures: Iterable[Failure]) -> None:
+        """Count the failures of a shard, each sample once a stage."""
+        lost = [failure for failure in failures if failure.unreached]
+        places = {(failure.stage == "score", failure.prompt_id, failure.candidate) for failure in lost}
+        self.unscored += sum(is_score for is_score, *_ in places)
+        self.undrawn += sum(not is_score for is_score, *_ in places)
+        self.reasons.update(failure.error for failure in lost)
+
+    def describe(self) -> str:
+        """Return what is missing and why, `""` if nothing is."""
+        parts = [(self.undrawn, "not drawn"), (self.unscored, "not scored")]
+        counts = " and ".join(f"{count:,} samples {what}" for count, what in parts if count)
+        if not counts:
+            return ""
+        reasons = "; ".join(f"{reason} ({count:,} times)" for reason, count in self.reasons.most_common(SHOWN))
+        return f"{counts}, since a model was not reached: {reasons}"
+
+
+def find_unreached(run: Run) -> Unreached:
+    """Return what is still to be asked again in a run, as far as it went; a damaged file counts as missing."""
+    found, folder = Unreached(), run.folder
+    there = folder.list_shards("failures")
+    damaged = {damage.shard for damage in folder.find_damage("failures", there)}
+    for shard in there:
+        if shard not in damaged:
+            found.add(folder.read_failures(shard))
+    return found
+
+
+def is_unreached(error: BaseException | None) -> bool:
+    """Tell whether an exception says that a model was not reached, by itself or by what it was raised from.
+
+    So say Python's ConnectionError and TimeoutError, a host name that is not found, and the status 408, 409, 429 or 5xx
+    that the exceptions of HTTP clients carry.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
+            return True
+        status = _status_of(error)
+        if status is not None and (status in _BUSY or 500 <= status < 600):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
+
+
+def _status_of(error: BaseException) -> int | None:
+    """Return the status of HTTP as requests, httpx and huggingface_hub, openai, or urllib keep it."""
+    for holder, name in ((getattr(error, "response", None), "status_code"), (error, "status_code"), (error, "code")):
+        if isinstance(status := getattr(holder, name, None), int):
+            return status
+    return None

@@ -1,0 +1,282 @@
+"""Views on a scored run: weights, dataset and report. Made from files alone, without a model, as often as one likes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from datagen.addresses import without_addresses
+from datagen.config import Recipe, name_files
+from datagen.documents.reading import dump_yaml
+from datagen.errors import RunError
+from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
+from datagen.pipeline.canaries import require_canaries
+from datagen.pipeline.checks import require_least, require_scored
+from datagen.pipeline.made import trace, trace_view
+from datagen.pipeline.makers import find_changes
+from datagen.pipeline.run import Run, save_recipe
+from datagen.pipeline.watch import Progress, Watch
+from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
+from datagen.report import ReportItem, write_report
+from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
+from datagen.scoring.verdicts import passed
+from datagen.weighting import RewardRow, Weight, WeightReport, diagnose_weights, weigh
+
+TARGETS: tuple[Modality, ...] = ("text", "image")
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The rewards and weights of every sample of a run, in the order of its files, and their diagnosis."""
+
+    rows: list[RewardRow]
+    weights: list[Weight]
+    report: WeightReport
+
+
+def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
+    """Weigh all scores by the recipe's policy and note that recipe; reads no image and takes seconds.
+
+    Raises RunError when a shard has not been scored, a scorer fails the recipe's canaries or falls below its limits, or
+    the weights rest on less than the recipe's `least`; who only wants to `look` is shown such weights.
+    """
+    require_canaries(run)
+    if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
+        again = f"`datagen score {run.folder} --again` makes them anew"
+        watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
+    rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
+    require_scored(run, list_scored(run))
+    weights = weigh(rows, run.policy)
+    report = diagnose_weights(rows, weights, run.policy)
+    if not look:
+        require_least(run, rows, report)
+    save_recipe(run)
+    for warning in report.warnings:
+        watch.say(warning)
+    watch.show(Progress("weigh", len(rows), len(rows)))
+    return Weighed(rows, weights, report)
+
+
+def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
+    """Write dataset/ from the samples and their weights, then every form under `exports`, and note the recipe.
+
+    Raises RunError when samples and weights do not fit each other, or a form cannot hold what its view gives.
+    """
+    items = (
+        ExportItem(
+            prompt,
+            sample,
+            scores,
+            weight,
+            row,
+            row.passed,
+            None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
+        )
+        for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
+    )
+    made = trace(run)
+    notes = CardNotes(
+        run.recipe.name,
+        run.recipe.license,
+        recipe=publish_recipe(run.recipe),
+        first=run.recipe.least_candidates,
+        provenance=_list_provenance(run),
+        addresses=run.recipe.addresses,
+        idle=tuple(map(str, weighed.report.idle)),
+    )
+    with tempfile.TemporaryDirectory() as away:
+        out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
+        result = export_dataset(
+            items,
+            out,
+            scorers=run.recipe.scorers,
+            policy=run.policy,
+            notes=notes,
+            validation_share=run.recipe.validation_share,
+            made=made,
+        )
+        for plan in run.views:
+            view = export_view(out, out.with_name("exports") / plan.name, plan, trace_view(made, plan))
+            watch.say(f"{view.path}: {sum(view.examples.values()):,} examples")
+            if left_out := view.describe_skipped():
+                watch.say(f"{view.path}: {left_out}")
+            if not run.folder.is_local:
+                run.folder.put_tree(view.path, f"exports/{plan.name}")
+        save_recipe(run)
+        if run.folder.is_local:
+            return result
+        run.folder.put_tree(out, "dataset")
+    return replace(result, path=Path(f"{run.folder}/dataset"))
+
+
+def publish_recipe(recipe: Recipe) -> str:
+    """Return a recipe as YAML for the dataset card: files by their names and no server, unless it wants `addresses`."""
+    values = recipe.to_dict()
+    if not recipe.addresses:
+        values = without_addresses(name_files(values))
+    return dump_yaml(values)
+
+
+def _list_provenance(run: Run) -> dict[str, Any]:
+    """Return what every row of a run says of where it comes from; what differs by row has columns of its own."""
+    recipe, notes = run.recipe, run.folder.read_notes()
+    model = recipe.backend.model_dump(mode="json")
+    return {
+        "model": model if recipe.addresses else without_addresses(model),
+        "versions": notes["versions"],
+        "seed": recipe.seed,
+        "fingerprint": notes["fingerprint"],
+        "scorers": {"select": recipe.rewards, "evaluate": recipe.evaluate or []},
+    }
+
+
+def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
+    """Write report.html and return its address."""
+    items = (
+        ReportItem(
+            prompt,
+            sample,
+            tuple(scores),
+            weight.text_weight,
+            weight.image_weight,
+            row.text,
+            row.image,
+            row.passed,
+            weight.kept,
+            weight.reason,
+            () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
+            tuple(passed_rounds(weighing(run, scores))),
+        )
+        for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
+    )
+    with tempfile.TemporaryDirectory() as away:
+        out = (run.folder.local_path if run.folder.is_local else Path(away)) / "report.html"
+        write_report(
+            out,
+            run.recipe.name,
+            items,
+            failures=_read_failures(run),
+            weight_report=weighed.report,
+            facts=_list_facts(run),
+            run=str(run.folder),
+            evaluators=frozenset(run.recipe.evaluate or ()),
+            judges=run.judges,
+            first=run.recipe.least_candidates,
+            corpora={n: m.score_corpus for n, m in run.scorers.items() if hasattr(m, "score_corpus")},
+            made=trace(run),
+        )
+        if not run.folder.is_local:
+            run.folder.put_tree(out, "report.html")
+    return f"{run.folder}/report.html"
+
+
+def _list_facts(run: Run) -> dict[str, object]:
+    recipe, plan = run.recipe, run.read_plan()
+    return {
+        "prompts": plan["prompts"],
+        "candidates": f"{recipe.adapt.start} to {recipe.candidates}" if recipe.adapt else recipe.candidates,
+        "mode": recipe.mode,
+        "model": recipe.backend.name,
+        "scorers": ", ".join(recipe.rewards),
+        **({"evaluated by": ", ".join(recipe.evaluate)} if recipe.evaluate else {}),
+        "weights": run.policy.policy,
+        "seed": recipe.seed,
+    }
+
+
+def list_scored(run: Run) -> range:
+    """Return all shards of the run; raises RunError if one has no scores yet."""
+    shards = range(run.read_plan()["shards"])
+    missing = sorted({*shards} - {*run.folder.list_shards("scores")})
+    if missing:
+        what = f"{len(missing)} of {len(shards)} shards have no scores"
+        raise RunError(what, where=str(run.folder), hint="run `datagen build` or `datagen score` first")
+    return shards
+
+
+def read_rows(run: Run, shard: int) -> list[RewardRow]:
+    """Return the rewards of a shard's samples; every sample has scores, so no picture is read."""
+    prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+    rows = []
+    for sample_id, scores in group_scores(run.folder.read_scores(shard)).items():
+        prompt = prompts.get(sample_id.rpartition("-")[0])
+        if prompt is None:
+            where = run.folder.where("scores", shard)
+            raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
+        if (names := [score.name for score in scores]) != run.recipe.scorers:
+            wanted = ", ".join(run.recipe.scorers)
+            what = f"sample {sample_id} was scored by {', '.join(names)}, and the recipe has {wanted}"
+            where = run.folder.where("scores", shard)
+            raise RunError(what, where=where, hint=f"score it again: datagen score {run.folder} --again")
+        rows.append(make_row(run, prompt, sample_id, scores))
+    return rows
+
+
+def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) -> RewardRow:
+    """Return what the scores of a sample come to: rewards, what is missing for them, and the strict verdict.
+
+    A sample of which something was not judged has not passed, whatever else holds; it has failed if something else
+    fails.
+    """
+    gaps = [run.rewarder.find_gap(prompt, scores, target) for target in TARGETS]
+    values = {score.name: score.value for score in scores}
+    text, image = (
+        None if gap else run.rewarder.find_join(prompt, target)(values)
+        for gap, target in zip(gaps, TARGETS, strict=True)
+    )
+    holds = passed(weighing(run, scores))
+    verdict = None if gaps[1] and holds else holds
+    return RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image, gaps[0], gaps[1], verdict)
+
+
+def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
+    """Leave out the scorers that only evaluate: what passes is what was selected for."""
+    return [score for score in scores if score.name in run.recipe.rewards]
+
+
+def group_scores(scores: Iterable[Score]) -> dict[str, list[Score]]:
+    """Return scores by the id of their sample, in order."""
+    grouped: dict[str, list[Score]] = defaultdict(list)
+    for score in scores:
+        grouped[score.sample_id].append(score)
+    return grouped
+
+
+Joined = tuple[Prompt, Sample, list[Score], RewardRow, Weight]
+
+
+def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
+    """Yield every sample with all that is known of it, one shard in memory at a time."""
+    rest = zip(weighed.rows, weighed.weights, strict=True)
+    for shard in list_scored(run):
+        prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+        scores = group_scores(run.folder.read_scores(shard))
+        for sample in run.folder.read_samples(shard):
+            row, weight = next(rest, (None, None))
+            if sample.seed != seed_of(run.recipe.seed, sample.prompt_id, sample.candidate):
+                what = f"sample {sample.id} was drawn with another seed than the recipe's"
+                hint = "move that file away and build again: that shard alone is made again"
+                raise RunError(what, where=run.folder.where("samples", shard), hint=hint)
+            if row is None or weight is None or row.sample_id != sample.id or sample.prompt_id not in prompts:
+                where = run.folder.where("samples", shard)
+                raise RunError(
+                    f"sample {sample.id} and the scores do not fit",
+                    where=where,
+                    hint="datagen score RUN --again",
+                )
+            yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
+
+
+def _count(items: Iterator[Joined], stage: str, total: int, watch: Watch) -> Iterator[Joined]:
+    for number, item in enumerate(items, 1):
+        watch.show(Progress(stage, number, total))
+        yield item
+
+
+def _read_failures(run: Run) -> Iterator[Failure]:
+    for shard in run.folder.list_shards("failures"):
+        yield from run.folder.read_failures(shard)

@@ -1,0 +1,1 @@
+"""Scorers of likeness: to a text, to another image, or to what the model expects."""

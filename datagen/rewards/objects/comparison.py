@@ -1,0 +1,52 @@
+"""Judges which of two kinds of thing the image has more of: `comparison(star, more than, moon)`.
+
+GenAI-Bench (arXiv 2406.13743) tags such prompts "comparison" and leaves them to people; the rule here is ours: both
+kinds are counted by the detector, both must be there (a picture without moons is no answer to "more stars than
+moons"), and the numbers must compare as claimed. Beside something that the detector cannot name, no comparison is known
+to hold or not. Value: the share of comparison claims that hold.
+
+Not covered: how many more, sizes, and comparisons of attributes ("a redder star").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
+from datagen.scoring.tools import Tools
+from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
+from datagen.taxonomy.english import ORDERS, holds_order, name_many, say_order
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"comparison"})
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge every comparison claim of the prompt on what the detector finds in the sample's last image."""
+    claims = [claim for claim in prompt.claims if claim.kind == "comparison"]
+    if not claims:
+        return Verdict(None, "no comparison claim")
+    if strange := sorted({claim.name for claim in claims} - ORDERS.keys()):
+        return Verdict(None, f"no rule compares numbers by {', '.join(map(repr, strange))}")
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    names = {name for claim in claims for name in (claim.subject, str(claim.value))}
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
+    things = tools.detect(sample.image)
+    labels = [thing.label for thing in things]
+    found = {name: labels.count(name) for name in sorted(names)}
+    if tools.most is not None and any(min(found[c.subject], found[str(c.value)]) >= tools.most for c in claims):
+        return Verdict(
+            None, f"there are {tools.most} or more of both, and the detector gives no more", {"found": found}
+        )
+    verdicts = {str(c): holds_order(c.name, found[c.subject], found[str(c.value)]) for c in claims}
+    reasons = [_explain(claim, found, holds=verdicts[str(claim)]) for claim in claims]
+    verdict = mean_of_claims(verdicts, reasons, found=found, detections=list_detections(things))
+    return doubt(verdict, find_unnamed(things), [None] * len(claims))
+
+
+def _explain(claim: Claim, found: Mapping[str, int], *, holds: bool) -> str:
+    seen = " and ".join(name_many(found[name], name) for name in (claim.subject, str(claim.value)))
+    return f"found {seen}, as asked" if holds else f"expected {say_order(claim)}, found {seen}"

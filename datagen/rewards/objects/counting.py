@@ -1,0 +1,51 @@
+"""Counts the claimed things in the image, all of a kind or those in one colour: exactly as many, no fewer, no more.
+
+GenEval (arXiv 2310.11513) asks for at least n and forbids n + 1, which together is equality. Things that nobody
+claimed are no fault there and none here; the evidence lists them. Beside something that the detector cannot name
+a number is known to be too large at most. A claim of 0 asks that there is none. A `part` claim
+counts the things of a kind that have its colour; a thing whose colour has no name is of no colour. Value: the share
+of count and part claims that hold.
+"""
+
+from __future__ import annotations
+
+from datagen.records import UNNAMED, Claim, Modality, Prompt, Sample, Verdict
+from datagen.scoring.tools import Tools
+from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
+from datagen.taxonomy.english import name_many
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"count", "part"})
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge every count and part claim of the prompt on what the detector finds in the sample's last image."""
+    claims = [claim for claim in prompt.claims if claim.kind in ("count", "part")]
+    if not claims:
+        return Verdict(None, "no count claim")
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
+    things = tools.detect(sample.image)
+    labels = [thing.label for thing in things]
+    colored = [(thing.label, thing.color) for thing in things]
+    seen = [
+        labels.count(c.subject) if c.kind == "count" else colored.count((c.subject, tools.name_color(c.name) or ""))
+        for c in claims
+    ]
+    verdicts = {str(claim): n == claim.value for claim, n in zip(claims, seen, strict=True)}
+    counts = {claim.subject: labels.count(claim.subject) for claim in claims}
+    extras = {label: labels.count(label) for label in sorted({*labels} - counts.keys() - {UNNAMED})}
+    reasons = [_explain(claim, n) for claim, n in zip(claims, seen, strict=True)]
+    verdict = mean_of_claims(verdicts, reasons, found=counts, extras=extras, detections=list_detections(things))
+    known = [None if n <= int(claim.value) else False for claim, n in zip(claims, seen, strict=True)]
+    return doubt(verdict, find_unnamed(things), known)
+
+
+def _explain(claim: Claim, found: int) -> str:
+    wanted, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
+    if found == wanted:
+        return f"found {name_many(found, what)} as asked"
+    return f"expected {name_many(wanted, what)}, found {found}"

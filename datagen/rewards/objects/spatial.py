@@ -1,0 +1,86 @@
+"""Judges where claimed things stand to each other in the image, by GenEval's position rule.
+
+GenEval (arXiv 2310.11513) compares every instance of the one with every instance of the other, as many of each as are
+claimed, the most confident first, and all pairs must hold. A thing that is missing fails the claim once: a failed
+position is 0 and stays 0 (one public soft version adds 1 to it afterwards). What is missing beside something that the
+detector cannot name leaves it open. Value: the share of claims that hold.
+
+A relation beyond the four (`next to`) is not judged, and a prompt that claims one is left whole to a judge that answers
+questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+
+from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
+from datagen.scoring.tools import Tools
+from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
+from datagen.vision.geometry import RELATIONS, Sides, find_relations, sides_of
+
+TARGET: Modality = "image"
+JUDGES = frozenset({"relation"})
+
+
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the relation claims of a prompt; none if one of them is not of the four."""
+    mine = [claim for claim in claims if claim.kind == "relation"]
+    return mine if all(claim.name in RELATIONS for claim in mine) else []
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge every relation claim of the prompt on the boxes found in the sample's last image."""
+    claims = [claim for claim in prompt.claims if claim.kind == "relation"]
+    if not claims:
+        return Verdict(None, "no relation claim")
+    if strange := sorted({claim.name for claim in claims} - set(RELATIONS)):
+        return Verdict(None, f"the rule of position does not know {', '.join(map(repr, strange))}")
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
+    things = tools.detect(sample.image)
+    wanted = {claim.subject: int(claim.value) for claim in prompt.claims if claim.kind == "count"}
+    sides = sides_of(sample)
+    answers = {str(claim): _judge(claim, things, wanted, sides) for claim in claims}
+    verdicts = {claim: holds for claim, (holds, _) in answers.items()}
+    verdict = mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    labels = {thing.label for thing in things}
+    known = [verdicts[str(c)] if {c.subject, str(c.value)} <= labels else None for c in claims]
+    return doubt(verdict, find_unnamed(things), known)
+
+
+def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], sides: Sides) -> tuple[bool, str]:
+    """Say whether a relation claim holds for all pairs, and why."""
+    subject, target = claim.subject, str(claim.value)
+    least = 2 if subject == target else 1
+    ours, theirs = _pick(things, subject, wanted, least), _pick(things, target, wanted, least)
+    missing = [name for name, group in ((subject, ours), (target, theirs)) if not group]
+    if missing:
+        return False, f"expected the {subject} {claim.name} the {target}, found no {' and no '.join(missing)}"
+    if subject == target:
+        return _judge_same(claim, ours, sides)
+    for one in ours:
+        for other in theirs:
+            held = find_relations(one.box, other.box, sides)
+            if claim.name not in held:
+                seen = " and ".join(sorted(held)) or "in no clear relation to"
+                return False, f"expected the {subject} {claim.name} the {target}, found it {seen} the {target}"
+    return True, f"the {subject} is {claim.name} the {target}"
+
+
+def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[bool, str]:
+    """Say whether one thing of a kind stands so to another of it: one pair is enough."""
+    if len(things) < 2:
+        return False, f"expected a {claim.subject} {claim.name} another, found one {claim.subject}"
+    if any(claim.name in find_relations(one.box, other.box, sides) for one, other in permutations(things, 2)):
+        return True, f"a {claim.subject} is {claim.name} another"
+    return False, f"expected a {claim.subject} {claim.name} another, found none"
+
+
+def _pick(things: Sequence[Detection], label: str, wanted: dict[str, int], least: int) -> list[Detection]:
+    """Return the most confident things of a label, as many as are claimed (`least` if no count is claimed)."""
+    group = sorted((thing for thing in things if thing.label == label), key=lambda thing: -thing.confidence)
+    return group[: wanted.get(label, least)]

@@ -1,0 +1,29 @@
+"""Judges whether anything is drawn at all: 0 for a blank image, 1 for any other.
+
+An image is blank if less than `LEAST_DRAWN` of its pixels differ visibly from the median tone. The evidence has the
+share.
+
+Not seen: an image full of noise, which is not blank.
+"""
+
+from __future__ import annotations
+
+from datagen.pictures import read_rgb
+from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.scoring.tools import Tools
+from datagen.vision.pixels import drawn_share
+
+TARGET: Modality = "image"
+JUDGES: frozenset[str] = frozenset()
+LEAST_DRAWN = 0.001
+"""Least share of pixels that show something: 3 x 3 px of a picture of 96 x 96; our choice."""
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge the sample's last image."""
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    share = drawn_share(read_rgb(sample.image))
+    blank = share < LEAST_DRAWN
+    reason = "the image is blank" if blank else f"{share:.1%} of the image differs from its ground"
+    return Verdict(0.0 if blank else 1.0, reason, {"drawn": round(share, 6)})

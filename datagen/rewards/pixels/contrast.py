@@ -1,0 +1,25 @@
+"""Judges how much light and dark an image has: its RMS contrast (Peli, 1990).
+
+Value: twice the standard deviation of luma 0..1, which is 1 for half black and half white, and 0 for one tone. The
+evidence has the standard deviation itself.
+
+Not seen: contrast of colours of the same luma; whether the contrast suits the picture.
+"""
+
+from __future__ import annotations
+
+from datagen.pictures import read_luma
+from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.scoring.tools import Tools
+from datagen.vision.pixels import rms_contrast
+
+TARGET: Modality = "image"
+JUDGES: frozenset[str] = frozenset()
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge the sample's last image."""
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    contrast = rms_contrast(read_luma(sample.image))
+    return Verdict(min(1.0, 2 * contrast), f"RMS contrast {contrast:.3f} of at most 0.5", {"rms": round(contrast, 6)})

@@ -1,0 +1,41 @@
+"""Judges whether the reasoning text speaks against a claim: 1 - the share of claims that it contradicts.
+
+Against a count speaks another number and not the right one, against an attribute another value for the thing, against
+a relation its opposite, against a text other quoted words and not the claimed ones. Silence contradicts nothing, so an
+empty thought is at 1: use it beside `coverage`. Of a reflection its final prompt is read, else the thought. What the
+reader does not cover stands in `_prose`, such as denials: "no star" is not read as a number. Relations beyond the four
+are left to others, since the reader finds nothing against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
+from datagen.scoring.prose import find_contradiction, find_prose, read_facts
+from datagen.scoring.tools import Tools
+from datagen.vision.geometry import RELATIONS
+
+TARGET: Modality = "text"
+JUDGES = frozenset({"count", "attribute", "relation", "text"})
+
+
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims of a prompt that a text can be read to contradict."""
+    return [c for c in claims if c.kind in JUDGES and (c.kind != "relation" or c.name in RELATIONS)]
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Return 1 - contradicted / claims of the reasoning prose, in [0, 1]; None where there is no prose or no claim."""
+    claims = own_claims(prompt.claims)
+    if not claims:
+        return Verdict(None, "no claim")
+    prose, why = find_prose(sample)
+    if why:
+        return Verdict(None, why)
+    facts = read_facts(prose, claims)
+    against = {str(claim): find_contradiction(facts, claim, claims) for claim in claims}
+    found = [fault for fault in against.values() if fault]
+    reason = f"the reasoning {'; '.join(found)}" if found else "the reasoning contradicts no claim"
+    value = 1 - sum(map(bool, against.values())) / len(against)
+    return Verdict(value, reason, {"claims": {claim: not fault for claim, fault in against.items()}})

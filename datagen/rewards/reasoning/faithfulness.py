@@ -1,0 +1,78 @@
+"""Judges whether the image shows what the reasoning prose says: numbers, colours and things, against the detector.
+
+One statement for each thing the text names (as many as it says, or at least one) and one for each colour it gives a
+thing (one of that thing has it). Value: the share of statements that hold. The claims of the prompt have no say: a
+thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
+last image. Beside something that the detector cannot name, a number is known to be too large at most, and what is
+missing is not known to be. Boxes of a layout are the matter of `plan_image`.
+
+Things and colours that the detector has no name for make no statement; they stand in the evidence under `unseen`, and
+the value is that of the rest. Not covered: relations, written words, materials; with a detector that can name anything,
+only things that the claims or the detections name are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from datagen.records import Detection, Modality, Prompt, Sample, Verdict
+from datagen.scoring.prose import Facts, find_prose, read_facts
+from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import doubt, find_unnamed, list_detections
+
+TARGET: Modality = "text"
+JUDGES: frozenset[str] = frozenset()
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Return the share of what the reasoning says that is seen in the sample's last image, in [0, 1]."""
+    prose, why = find_prose(sample)
+    if why:
+        return Verdict(None, why)
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    found = tools.detect(sample.image)
+    facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found if thing.label})
+    unknown = tools.find_unknown(set(facts.numbers))
+    colors = {color for (_, name), values in facts.attributes.items() if name == "color" for color in values}
+    unseen = [*unknown, *tools.find_unnamed(colors)]
+    statements = dict(_check(facts, found, unknown, tools))
+    if not statements:
+        return Verdict(
+            None, "the reasoning names nothing that the detector can see", {"unseen": unseen} if unseen else {}
+        )
+    wrong = [statement for statement, holds in statements.items() if not holds]
+    reason = f"said and not seen: {'; '.join(wrong)}" if wrong else "the image shows what the reasoning says"
+    evidence = {"statements": statements, "detections": list_detections(found)}
+    if unseen:
+        reason += f"; the detector has no name for {', '.join(unseen)}"
+        evidence["unseen"] = unseen
+    verdict = Verdict(sum(statements.values()) / len(statements), reason, evidence)
+    return doubt(verdict, find_unnamed(found), _know(facts, found, statements.values()))
+
+
+def _check(
+    facts: Facts, found: Sequence[Detection], unknown: Sequence[str], tools: Tools
+) -> Iterator[tuple[str, bool]]:
+    labels = [thing.label for thing in found]
+    seen = {(thing.label, thing.color) for thing in found}
+    for thing, numbers in facts.numbers.items():
+        if thing not in unknown:
+            said = " or ".join(map(str, sorted(numbers))) if numbers else "at least 1"
+            yield f"{said} {thing}", labels.count(thing) in numbers if numbers else thing in labels
+    for (thing, name), values in facts.attributes.items():
+        if name == "color" and thing not in unknown:
+            for color in sorted(values):
+                if (named := tools.name_color(color)) is not None:
+                    yield f"{color} {thing}", (thing, named) in seen
+
+
+def _know(facts: Facts, found: Sequence[Detection], holds: Iterable[bool]) -> Iterator[bool | None]:
+    """Yield what is known of the statements if there may be more of anything: too many is wrong, what is seen is there.
+
+    A number that is right may be too small after all, and so it is open as what is missing.
+    """
+    labels = [thing.label for thing in found]
+    exact = any(facts.numbers.values())
+    yield from (None if exact or not one else True for one in holds)
+    yield from (False for thing, numbers in facts.numbers.items() if numbers and labels.count(thing) > max(numbers))

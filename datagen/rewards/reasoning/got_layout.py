@@ -1,0 +1,104 @@
+"""Judges the boxes that a reasoning text plans: do they stand as the prompt claims, and are there as many?
+
+GoT-R1 (arXiv 2505.17022) rewards the layout of the reasoning apart from its meaning. There a judge looks at the boxes
+(here `got_layout_judge`); this is the same question by rule, for prompts whose claims say it: each count claim on the
+number of planned things, each relation claim by GenEval's rule on all pairs. Value: the share of these claims that
+hold.
+
+How it differs from `plan`: attributes and words are not looked at, extra things and overlaps are no fault, so that it
+fits reasoning in prose with boxes in it (a vase on a tablecloth). A thing whose box leaves the picture or has its
+corners out of order is not placed and counts as missing. A thought without any layout scores 0, as in `plan`.
+Not covered: relations beyond four; a phrase that stands for several things.
+
+Draws a planned layout as labelled boxes on a white canvas, so that a judge that looks can say whether it fits.
+
+The idea is GoT-R1's (arXiv 2505.17022): a model that reads coordinates badly sees boxes well. All ink is black, so that
+no judge takes the colour of a line for that of a thing. Not covered: labels in letters that Pillow's own font lacks (it
+has Latin ones).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
+from datagen.rewards.reasoning.plan import find_thought
+from datagen.scoring.layout import Planned, find_claim_fault, read_layout
+from datagen.scoring.tools import Tools
+from datagen.vision.geometry import RELATIONS, SQUARE, Sides, shared_area, sides_of, to_pixels
+
+TARGET: Modality = "text"
+JUDGES = frozenset({"count", "relation"})
+
+
+def own_claims(claims: Sequence[Claim]) -> list[Claim]:
+    """Return the claims of a prompt that boxes decide: numbers, and the four relations."""
+    return [c for c in claims if c.kind == "count" or (c.kind == "relation" and c.name in RELATIONS)]
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge the layout in the `think` segment of a sample against the count and relation claims of its prompt."""
+    claims = own_claims(prompt.claims)
+    if not claims:
+        return Verdict(None, "no count claim, and no relation claim that boxes decide")
+    thought = find_thought(sample)
+    if thought is None:
+        return Verdict(None, "the sample has no reasoning")
+    layout = read_layout(thought)
+    if not layout.things:
+        return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
+    placed, sides = layout.placed, sides_of(sample)
+    faults = {str(claim): find_claim_fault(claim, claims, placed, sides) for claim in claims}
+    checks = {claim: not fault for claim, fault in faults.items()}
+    said = [fault for fault in faults.values() if fault] or ["the boxes stand as claimed"]
+    evidence = {"passed": all(checks.values()), "claims": checks, "malformed": list(layout.faults)}
+    return Verdict(sum(checks.values()) / len(checks), "; ".join([*said, *layout.faults]), evidence)
+
+
+CANVAS_PX = 512
+"""Pixels of the longer side."""
+_LEAST_PX = 64
+_LINE_PX, _FONT_PX, _GAP_PX = 3, 18, 4
+_Box = tuple[float, float, float, float]
+
+
+def draw_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
+    """Return a PNG of the boxes with their phrases; the same things give the same bytes.
+
+    The canvas has the shape of a picture with these `sides`, so that a judge sees what is planned undistorted; its
+    longer side is `CANVAS_PX`. Every box must be one (`Layout.placed`). Labels stand inside the canvas, from the upper
+    left corner of their box downwards to where no other label is.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    width_px, height_px = (max(_LEAST_PX, round(CANVAS_PX * side / max(sides))) for side in sides)
+    image = Image.new("RGB", (width_px, height_px), "white")
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=_FONT_PX)
+    corners = [to_pixels(thing.box, (width_px - 1, height_px - 1)) for thing in things]
+    for box in corners:
+        draw.rectangle(box, outline="black", width=_LINE_PX)
+    taken: list[_Box] = []
+    for thing, (left, top, *_) in zip(things, corners, strict=True):
+        label = " ".join(thing.phrase.split())
+        place = _find_place(draw.textlength(label, font=font), left, top, taken, (width_px, height_px))
+        draw.rectangle(place, fill="white")
+        draw.text(place[:2], label, font=font, fill="black")
+        taken.append(place)
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _find_place(
+    width: float, left: float, top: float, taken: Sequence[_Box], canvas: tuple[int, int] = (CANVAS_PX, CANVAS_PX)
+) -> _Box:
+    """Return where a label of a width goes: inside the corner of its box, or below until it covers no other label."""
+    height = _FONT_PX + _GAP_PX
+    lowest = canvas[1] - height
+    left = max(0.0, min(left + _LINE_PX + _GAP_PX, canvas[0] - width - _GAP_PX))
+    top = min(top + _LINE_PX, lowest)
+    while top < lowest and any(shared_area((left, top, left + width, top + height), other) for other in taken):
+        top = min(top + height / 2, lowest)
+    return left, top, left + width, top + height

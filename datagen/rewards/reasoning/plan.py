@@ -1,0 +1,81 @@
+"""Judges the reasoning text itself: does its layout hold every claim, and nothing else?
+
+Looks at no image. Each claim is one check (as many of a thing as claimed, all in the claimed colour, every pair placed
+by GenEval's rule, the words to the letter), and two more ask that nothing unclaimed is planned and that the boxes are
+well formed: corners in order, inside 0..1000, none over another. Value: the share of checks that hold. It plays the
+part of GoT-R1's rewards for the meaning and the layout of the reasoning (arXiv 2505.17022), decided by rules.
+
+`got_layout` judges the boxes alone. Not covered: reasoning in prose, which plans nothing and scores 0; claims of depth
+and facts, relations beyond the four and words with quotation marks or angle brackets in them, which no layout of
+boxes can hold: a prompt with one is not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datagen.records import Claim, Modality, Prompt, Sample, Verdict
+from datagen.scoring.layout import TEXT, Planned, find_claim_fault, is_named, read_layout
+from datagen.scoring.tools import Tools
+from datagen.vision.geometry import RELATIONS, sides_of
+from datagen.vision.ocr import unify
+
+TARGET: Modality = "text"
+JUDGES = frozenset({"count", "part", "attribute", "relation", "comparison", "text"})
+MARKS = frozenset('"<>|')
+"""What the markup of a layout is made of."""
+
+
+def own_claims(claims: Sequence[Claim]) -> Sequence[Claim]:
+    """Return all claims of a prompt; none if a layout cannot hold one of them."""
+    return () if any(map(_name_beyond, claims)) else claims
+
+
+def _name_beyond(claim: Claim) -> str:
+    """Name what no layout can show of a claim, or `""`."""
+    if claim.kind not in JUDGES:
+        return claim.kind
+    if claim.kind == "text":
+        return f"the text {claim.value!r}" if set(str(claim.value)) & MARKS else ""
+    return repr(claim.name) if claim.kind == "relation" and claim.name not in RELATIONS else ""
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge the `think` segment of a sample against the claims of its prompt."""
+    thought = find_thought(sample)
+    if thought is None:
+        return Verdict(None, "the sample has no reasoning")
+    if not prompt.claims:
+        return Verdict(None, "no claim")
+    if beyond := sorted({name for claim in prompt.claims if (name := _name_beyond(claim))}):
+        return Verdict(None, f"a layout cannot show a claim of {' or '.join(beyond)}")
+    layout = read_layout(thought)
+    if not layout.things:
+        return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
+    sides = sides_of(sample)
+    faults = {str(claim): find_claim_fault(claim, prompt.claims, layout.things, sides) for claim in prompt.claims}
+    faults["nothing extra"] = _find_extra(prompt.claims, layout.things)
+    faults["boxes"] = ", ".join((*layout.faults, *layout.overlaps))
+    checks = {check: not fault for check, fault in faults.items()}
+    reason = "; ".join(fault for fault in faults.values() if fault) or "the plan holds every claim and nothing else"
+    return Verdict(sum(checks.values()) / len(checks), reason, {"passed": all(checks.values()), "checks": checks})
+
+
+def find_thought(sample: Sample) -> str | None:
+    """Return the text of a sample's `think` segments, or None if there is none."""
+    thoughts = [segment.text for segment in sample.segments if segment.kind == "text" and segment.role == "think"]
+    return "\n".join(thoughts) if thoughts else None
+
+
+def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
+    """Name what is planned but not claimed, or `""`."""
+    names = {claim.subject for claim in claims if claim.kind != "text"}
+    names |= {str(claim.value) for claim in claims if claim.kind in ("relation", "comparison")}
+    words = [unify(str(claim.value)) for claim in claims if claim.kind == "text"]
+    extra = []
+    for thing in things:
+        if thing.label == TEXT and unify(thing.word) in words:
+            words.remove(unify(thing.word))
+        elif thing.label == TEXT or not any(is_named(thing, name) for name in names):
+            extra.append(thing.phrase)
+    return f"nobody asked for {', '.join(extra)}" if extra else ""

@@ -1,0 +1,107 @@
+"""Judges whether the image is what the reasoning planned: mean overlap of planned boxes with those found.
+
+Planned and found things of the same label are paired so that the sum of their overlaps (intersection over union) is
+largest; a planned thing that is not found counts 0. This is the reasoning-to-image reward of GoT-R1 (arXiv 2505.17022).
+It judges the text: a plan that the image follows is a plan worth learning from. What was drawn without being planned,
+and in other colours than planned, stands in the evidence. It passes if every overlap is at least `GOOD_OVERLAP`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datagen.records import Detection, Modality, Prompt, Sample, Verdict
+from datagen.scoring.layout import Planned, read_layout
+from datagen.scoring.tools import Tools
+from datagen.scoring.unseen import NO_THING, Unseen, refuse
+from datagen.scoring.verdicts import list_detections
+from datagen.vision.geometry import measure_overlap
+
+TARGET: Modality = "text"
+JUDGES: frozenset[str] = frozenset()
+GOOD_OVERLAP = 0.5
+"""Least intersection over union of a planned thing that was drawn in its place."""
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Compare the boxes of the last thought or reflection with what the detector finds in the sample's last image."""
+    thought = find_last_thought(sample)
+    if thought is None:
+        return Verdict(None, "the sample has no reasoning")
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    planned = read_layout(thought).things
+    if not planned:
+        return Verdict(None, "the reasoning plans no object with a box")
+    if unknown := tools.find_unknown({thing.label for thing in planned}):
+        return refuse([Unseen(NO_THING, name) for name in unknown])
+    found = tools.detect(sample.image)
+    pairs = pair_boxes(planned, found)
+    overlaps = [0.0 if match is None else measure_overlap(thing.box, match.box) for thing, match in pairs]
+    evidence = {
+        "passed": min(overlaps) >= GOOD_OVERLAP,
+        "overlaps": [[thing.phrase, round(overlap, 3)] for (thing, _), overlap in zip(pairs, overlaps, strict=True)],
+        "unplanned": _name_unplanned(pairs, found),
+        "detections": list_detections(found),
+    }
+    return Verdict(sum(overlaps) / len(overlaps), _explain(pairs, overlaps), evidence)
+
+
+def find_last_thought(sample: Sample) -> str | None:
+    """Return the last text that plans an image: the thought, or the reflection before a refined image."""
+    thoughts = [s.text for s in sample.segments if s.kind == "text" and s.role in ("think", "reflect")]
+    return thoughts[-1] if thoughts else None
+
+
+def pair_boxes(planned: Sequence[Planned], found: Sequence[Detection]) -> list[tuple[Planned, Detection | None]]:
+    """Pair each planned thing with at most one found thing of its label, for the largest sum of overlaps."""
+    gains = [
+        [measure_overlap(thing.box, other.box) if thing.label == other.label else 0.0 for other in found]
+        for thing in planned
+    ]
+    places = _pick_best(gains)
+    if places is None:
+        places = _pick_together(gains)
+    return [(thing, None if place is None else found[place]) for thing, place in zip(planned, places, strict=True)]
+
+
+def _pick_best(gains: Sequence[Sequence[float]]) -> list[int | None] | None:
+    """Return the place of the most in each row; None where two rows have it in one place, or one row in two."""
+    best: list[int | None] = []
+    for row in gains:
+        most = max(row, default=0.0)
+        place = row.index(most) if most > 0 else None
+        if place is not None and (place in best or row.count(most) > 1):
+            return None
+        best.append(place)
+    return best
+
+
+def _pick_together(gains: Sequence[Sequence[float]]) -> list[int | None]:
+    """Return a place for each row, no two the same, for the largest sum; None where it would add nothing."""
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    best: list[int | None] = [None] * len(gains)
+    for i, j in zip(*linear_sum_assignment(np.array(gains), maximize=True), strict=True):
+        if gains[i][j] > 0:
+            best[i] = int(j)
+    return best
+
+
+def _name_unplanned(pairs: Sequence[tuple[Planned, Detection | None]], found: Sequence[Detection]) -> list[str]:
+    used = {id(match) for _, match in pairs if match is not None}
+    return [f"{thing.color} {thing.label}".strip() or "something" for thing in found if id(thing) not in used]
+
+
+def _explain(pairs: Sequence[tuple[Planned, Detection | None]], overlaps: Sequence[float]) -> str:
+    """Say for each planned thing that is not well drawn what became of it."""
+    faults = []
+    for (thing, match), overlap in zip(pairs, overlaps, strict=True):
+        if match is None:
+            faults.append(f"the planned {thing} was not found in its place")
+        elif overlap < GOOD_OVERLAP:
+            faults.append(f"the {thing} was drawn beside its box")
+        elif thing.color and match.color and thing.color != match.color:
+            faults.append(f"the planned {thing} was drawn {match.color}")
+    return "; ".join(faults) or "drawn as planned"

@@ -1,0 +1,1 @@
+"""What scorers share: tools, verdicts, layouts, questions, and how scores become rewards."""

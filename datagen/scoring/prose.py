@@ -1,0 +1,186 @@
+"""What a reasoning text says in words: how many of what, in which colour, how placed, and what stands in quotes.
+
+The reader is `datagen.taxonomy.mentions`; it knows the things that the claims (or a layout, or a detector) name, the
+ten colours of GenEval and those that no lexicon has. Layouts are taken out first: `plan` and `plan_image` judge them.
+Not covered: things that nobody names beforehand, synonyms, denials ("no star"), languages but English. What the reader
+is in doubt about is not taken as said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from datagen.embedded.pictograms import COLORS
+from datagen.records import HEADS, Claim, Sample, read_reflection
+from datagen.scoring.layout import TEXT, Layout, Planned
+from datagen.taxonomy.claims import turn
+from datagen.taxonomy.lexicon import Lexicon, Word
+from datagen.taxonomy.mentions import Mention, read_text
+from datagen.taxonomy.vocabulary import Phrases, compile_words, split_quoted
+from datagen.vision.geometry import Sides, find_relations
+from datagen.vision.ocr import unify
+
+MOST_CHARACTERS = 8000
+"""How much of a text is read, as much as a reflection may have: the reader's work grows faster than the text."""
+
+_LAYOUT = re.compile(r"<\|obj_start\|>[^<]*<\|obj_end\|>|<\|box_start\|>[^<]*<\|box_end\|>|<\|[a-z_]+\|>")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is said: `numbers` and whether a thing is named by thing, attribute values by (thing, name), and so on.
+
+    A thing that is named without a number has an empty set. Relations are turned to `left of` and `above`; quoted words
+    are in the one form of Unicode that `unify` makes.
+    """
+
+    numbers: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    attributes: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    relations: frozenset[Claim] = frozenset()
+    quoted: tuple[str, ...] = ()
+
+
+def find_parts(sample: Sample) -> dict[str, str]:
+    """Return the texts that plan an image: `thought`, and `final prompt` and `guidance` of the last reflection."""
+    thoughts = [s.text for s in sample.segments if s.kind == "text" and s.role == "think"]
+    reflections = [s.text for s in sample.segments if s.kind == "text" and s.role == "reflect"]
+    parts = {"thought": "\n".join(thoughts)} if thoughts else {}
+    if reflections:
+        headed = dict(read_reflection(reflections[-1]))
+        parts |= {"final prompt": headed.get(HEADS[1], ""), "guidance": headed.get(HEADS[2], "")}
+    return {name: text for name, text in parts.items() if text.strip()}
+
+
+def find_prose(sample: Sample) -> tuple[str, str]:
+    """Return the words that the last image was to follow, or `""` and why there are none.
+
+    They are the final prompt of the last reflection, else the thought; layouts are taken out.
+    """
+    parts = find_parts(sample)
+    if not parts:
+        return "", "the sample has no reasoning"
+    prose = strip_layout(parts.get("final prompt") or parts.get("thought", ""))
+    return prose, "" if prose else "the reasoning is no prose: `plan` and `plan_image` judge layouts"
+
+
+def strip_layout(text: str) -> str:
+    """Return the words of a text without its layout, cut at the bound; `""` if no letter is left."""
+    prose = _LAYOUT.sub(" ", text[:MOST_CHARACTERS]).strip()
+    return prose if _LETTER.search(prose) else ""
+
+
+def read_facts(prose: str, claims: Iterable[Claim], things: Iterable[str] = ()) -> Facts:
+    """Read what a text says of the things that claims name and of `things` (singulars)."""
+    return _read_facts(prose, tuple(claims), frozenset(things))
+
+
+@lru_cache(maxsize=16)
+def _read_facts(prose: str, claims: tuple[Claim, ...], things: frozenset[str]) -> Facts:
+    """Read a text once for the scorers that look at one sample after each other."""
+    quoted, plain = split_quoted(prose)
+    reading = read_text(plain, _compile(claims, things))
+    groups: dict[str, list[Mention]] = {}
+    attributes: dict[tuple[str, str], set[str]] = {}
+    for mention in reading.mentions:
+        groups.setdefault(mention.thing, []).append(mention)
+        for item in mention.attributes:
+            attributes.setdefault((mention.thing, item.name), set()).add(item.value)
+    return Facts(
+        {thing: _read_numbers(mentions) for thing, mentions in groups.items()},
+        {key: frozenset(values) for key, values in attributes.items()},
+        frozenset(turn(Claim("relation", *triple)) for triple in reading.relations),
+        tuple(unify(words) for words in quoted if words.strip()),
+    )
+
+
+@lru_cache(maxsize=64)
+def _compile(claims: tuple[Claim, ...], things: frozenset[str]) -> Phrases:
+    """Return the words to read with; the candidates of a prompt share them."""
+    colors = tuple(Word(color) for color in COLORS)
+    lexicon = Lexicon("", "", {"objects": tuple(Word(thing) for thing in sorted(things)), "colors": colors})
+    return compile_words(lexicon, claims)
+
+
+def _read_numbers(mentions: Sequence[Mention]) -> frozenset[int]:
+    """Return the numbers said of a thing; kinds that differ ("a red star and two blue stars") also add up."""
+    said = [mention for mention in mentions if mention.number]
+    kinds = [frozenset((item.name, item.value) for item in mention.attributes) for mention in said if mention.new]
+    numbers = {mention.number for mention in said if mention.number}
+    if len(kinds) > 1 and all(kinds) and len(set(kinds)) == len(kinds):
+        numbers.add(sum(mention.number or 0 for mention in said if mention.new))
+    return frozenset(numbers)
+
+
+def facts_of_layout(layout: Layout, sides: Sides) -> Facts:
+    """Return what a layout says of the same: how many of each label, their colours, and how all pairs stand.
+
+    `sides` are those of the picture that it plans.
+    """
+    things = [thing for thing in layout.things if thing.label != TEXT]
+    colors: dict[tuple[str, str], set[str]] = {}
+    for thing in things:
+        if thing.color:
+            colors.setdefault((thing.label, "color"), set()).add(thing.color)
+    return Facts(
+        {label: frozenset({count}) for label, count in Counter(thing.label for thing in things).items()},
+        {key: frozenset(values) for key, values in colors.items()},
+        frozenset(_relate(things, sides)),
+        tuple(unify(thing.word) for thing in layout.things if thing.label == TEXT),
+    )
+
+
+def _relate(things: Sequence[Planned], sides: Sides) -> set[Claim]:
+    """Return the relations that hold for every pair of two labels."""
+    pairs: dict[tuple[str, str], list[frozenset[str]]] = {}
+    for one in things:
+        for other in things:
+            if one.label != other.label:
+                pairs.setdefault((one.label, other.label), []).append(find_relations(one.box, other.box, sides))
+    return {
+        turn(Claim("relation", one, name, other))
+        for (one, other), held in pairs.items()
+        for name in frozenset.intersection(*held)
+    }
+
+
+def turn_around(relation: Claim) -> Claim:
+    """Return the opposite of a turned relation: the other thing on that side."""
+    return Claim("relation", str(relation.value), relation.name, relation.subject)
+
+
+def says(facts: Facts, claim: Claim) -> bool:
+    """Tell whether a text says what a claim says; a single thing may go without its number."""
+    if claim.kind == "count":
+        numbers = facts.numbers.get(claim.subject)
+        return numbers is not None and (claim.value in numbers or (claim.value == 1 and not numbers))
+    if claim.kind == "attribute":
+        return str(claim.value) in facts.attributes.get((claim.subject, claim.name), ())
+    if claim.kind == "relation":
+        return turn(claim) in facts.relations
+    return unify(str(claim.value)) in facts.quoted
+
+
+def find_contradiction(facts: Facts, claim: Claim, claims: Sequence[Claim]) -> str:
+    """Return what a text says against a claim, or `""`; `claims` are all that it may say."""
+    if claim.kind == "attribute":
+        key = (claim.subject, claim.name)
+        right = {str(c.value) for c in claims if c.kind == "attribute" and (c.subject, c.name) == key}
+        wrong = sorted(facts.attributes.get(key, frozenset()) - right)
+        return f"calls the {claim.subject} {wrong[0]}, the claim is {claim.value}" if wrong else ""
+    if claim.kind == "relation" and turn_around(turn(claim)) in facts.relations:
+        return f"places the {claim.value} {claim.name} the {claim.subject}, the claim is the other way round"
+    if says(facts, claim):
+        return ""
+    if claim.kind == "count" and facts.numbers.get(claim.subject):
+        numbers = " and ".join(map(str, sorted(facts.numbers[claim.subject])))
+        return f"says {numbers} of {claim.subject}, the claim is {claim.value}"
+    if claim.kind == "text":
+        right = {unify(str(c.value)) for c in claims if c.kind == "text"}
+        others = [words for words in facts.quoted if words not in right]
+        return f'quotes "{others[0][:60]}", the claim is "{claim.value}"' if others else ""
+    return ""

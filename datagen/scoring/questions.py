@@ -1,0 +1,138 @@
+"""Questions about an image, made from its prompt's claims: the atoms of Soft-TIFA and the nodes of a question graph.
+
+The two questions about a whole prompt are those of VQAScore (github.com/linzhiqiu/t2v_metrics at 6ecb74f) and of
+GenEval 2 (github.com/facebookresearch/GenEval2 at a6e82d2), as their definitions state them; the atoms are our own
+words. Nothing here looks at an image: `_asking.py` asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import get_args
+
+from datagen.records import Claim, ClaimKind
+from datagen.taxonomy.english import is_pair, name_many, name_one, number_word, plural_of, say_order
+
+ASKED: frozenset[str] = frozenset(get_args(ClaimKind))
+"""Kinds of claim that questions are made of: all."""
+SAID = ASKED - {"fact"}
+"""Kinds of claim that the words of a prompt state: a fact may only follow from them."""
+WHOLE = {
+    "vqascore": 'Does this figure show "{}"? Please answer Yes or No.',
+    "qwenvqascore": 'Does this image show "{}"? Answer the question with Yes or No.',
+}
+"""Question about a whole prompt, by the name of the score."""
+LAYOUT = (
+    "The image shows a layout: each box is where the thing written in it will be drawn. "
+    'Does this layout fit the prompt "{}"? Answer the question with Yes or No.'
+)
+"""Question about a layout drawn as boxes, after the idea of GoT-R1 (arXiv 2505.17022); the words are ours."""
+ONE_WORD = " Answer in one word."
+"""What follows an atom's question (Soft-TIFA)."""
+YES = ("Yes", "yes")
+NO = ("No", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question, the answers that hold its claim, and the questions (by index) that must hold before it matters.
+
+    `accepted` are words without spaces around them; `atom` is False for a question that only a graph asks.
+    """
+
+    text: str
+    accepted: tuple[str, ...]
+    claim: Claim
+    parents: tuple[int, ...] = ()
+    atom: bool = True
+
+
+def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
+    """Return the questions of a prompt: first whether each thing is there, then numbers, attributes and relations."""
+    counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
+    asked: list[Question] = []
+    exists: dict[str, int] = {}
+    for claim in claims:
+        for thing in _name_things(claim):
+            if thing not in exists:
+                exists[thing] = len(asked)
+                known = Claim("count", thing, "", counts.get(thing, 1))
+                asked.append(_ask_presence(thing, known, atom=counts.get(thing) in (0, 1)))
+    for claim in claims:
+        parents = tuple(exists[thing] for thing in _name_things(claim))
+        # Whether there is one, or none, was asked above.
+        if claim.kind == "part" or (claim.kind == "count" and int(claim.value) > 1):
+            asked.append(_ask_number(claim, parents))
+        elif claim.kind != "count":
+            asked.append(Question(_phrase(claim, counts), YES, claim, parents))
+    return tuple(asked)
+
+
+def _name_things(claim: Claim) -> tuple[str, ...]:
+    if claim.kind in ("relation", "depth", "comparison"):
+        return claim.subject, str(claim.value)
+    return (claim.subject,) if claim.subject else ()
+
+
+def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
+    accepted = YES if claim.value else NO  # where none is claimed, "No" is right
+    return Question(f"{_ask_any(thing)} in the image?", accepted, claim, atom=atom)
+
+
+def _ask_any(thing: str) -> str:
+    return f"{'Are' if is_pair(thing) else 'Is'} there any {thing}"
+
+
+def _ask_number(claim: Claim, parents: tuple[int, ...]) -> Question:
+    n, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
+    if n == 0:
+        return Question(f"{_ask_any(what)} in the image?", NO, claim, parents)
+    word = number_word(n)
+    accepted = (word, word.capitalize(), str(n))
+    several = f"pairs of {what}" if is_pair(what) else plural_of(what)
+    return Question(f"How many {several} are in the image?", accepted, claim, parents)
+
+
+def _phrase(claim: Claim, counts: dict[str, int]) -> str:
+    if claim.kind == "text":
+        return f'Is the text "{claim.value}" in the image?'
+    if claim.kind == "attribute":
+        many = counts.get(claim.subject, 1) != 1 or is_pair(claim.subject)
+        made = "made of " if claim.name == "material" else ""
+        subject = plural_of(claim.subject) if many else claim.subject
+        return f"{'Are' if many else 'Is'} the {subject} {made}{claim.value}?"
+    if claim.kind == "fact":
+        about = f"the {claim.subject} {claim.value}" if claim.subject else claim.value
+        return f"Is this true of the image: {about}?"
+    if claim.kind == "comparison":
+        return f"Are there {say_order(claim)} in the image?"
+    if claim.name == "partly hides":
+        return f"{'Do' if is_pair(claim.subject) else 'Does'} the {claim.subject} partly hide the {claim.value}?"
+    side = {"left of": "to the left of", "right of": "to the right of"}.get(claim.name, claim.name)
+    return f"{'Are' if is_pair(claim.subject) else 'Is'} the {claim.subject} {side} the {claim.value}?"
+
+
+def name_phrases(claims: Sequence[Claim]) -> list[str]:
+    """Return a noun phrase for each thing claimed, with its number and attributes: `a red wood chair`, `two cups`.
+
+    A thing that is claimed both red and blue gets a phrase for each; one of which none is claimed gets none.
+    """
+    counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
+    said: dict[str, dict[str, list[str]]] = {}
+    for claim in claims:
+        for thing in _name_things(claim):
+            said.setdefault(thing, {})
+        if claim.kind == "attribute":
+            said[claim.subject].setdefault(claim.name, []).append(str(claim.value))
+    phrases: dict[str, None] = {}
+    for thing, attributes in said.items():
+        if counts.get(thing) == 0:
+            continue
+        several = any(len(set(values)) > 1 for values in attributes.values())
+        number = 1 if several else counts.get(thing, 1)
+        for words in product(*attributes.values()):
+            one = number == 1
+            phrases[name_one(thing, *words) if one else name_many(number, thing, *words, in_words=True)] = None
+    return list(phrases)

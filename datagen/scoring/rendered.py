@@ -1,0 +1,464 @@
+"""The arithmetic of rendered text: what was asked for against what was read, as six published evaluators define it.
+
+Pure functions over strings: the scorers `text`, `text_mario`, `text_oneig`, `text_longtext`, `text_cvtg`, `text_tiif`
+and `text_flow_grpo` are thin skins over them, and a corpus can be measured with them directly.
+
+On plain text each is what its authors' code answers, held against it in `tests/rewards/authors/`. Where one text has
+several spellings in Unicode, `unify` makes them one on both sides before anything is compared.
+
+Two faults of the published cleaning (OneIG, LongText) are not repeated: it keeps Latin letters of French and Chinese
+characters alone, so that Cyrillic or Hindi text vanishes and scores as right, and it takes each side's language from
+that side, so that a Chinese text read as Latin is split otherwise than the claim. Here every letter, mark and digit of
+Unicode stays, composed (NFC), and the claim says which language it is. The substitutions of one reader's known
+hallucinations ("addCriterion") are left out: they belong to that reader. CVTG and TIIF clean nothing: they ignore
+letter case and split at spaces, so that `5,` is another word than `5` and Chinese without spaces is one word.
+
+The work is bounded, whatever is read: a text counts up to `MOST_CHARACTERS`, and where words are compared with words
+each side up to `MOST_WORDS`. What lies beyond is compared with nothing and counts as wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datagen.records import Prompt, Sample, Verdict
+from datagen.scoring.tools import Tools
+from datagen.scoring.unseen import find_unseen, refuse
+from datagen.vision.ocr import unify
+
+MOST_CHARACTERS = 20_000
+"""How much of a text is compared letter by letter (at most 0.2 s); no picture holds more."""
+MOST_WORDS = 100
+"""How many words of each side are compared with each other (at most 10,000 pairs)."""
+MOST_LINES = 100
+"""How many lines are tried on the claimed regions; later ones belong to none."""
+LONGEST_WORD = 100
+"""How many letters of a word CVTG looks for the nearest read word with."""
+CLOSE = 0.3
+"""Greatest normalised edit distance of a word that TIIF counts as recalled."""
+CVTG_GUARD = 1e-5
+"""What CVTG's code adds to the length it divides by."""
+ONEIG_MOST = {False: 100, True: 50}
+"""The edit distance at which OneIG gives up, for texts in letters and for Chinese."""
+
+_CHINESE = re.compile("[\u4e00-\u9fff]")
+_SPACELESS = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+_LIKE_SHAPED = frozenset("cosvwxz")
+"""Letters whose two cases differ in size alone: where no other letter stands beside them, nobody can tell which."""
+_NOT_PLAIN = re.compile(r"[^a-zA-Z0-9\s]")
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Return the Levenshtein distance: the fewest insertions, deletions and substitutions of characters.
+
+    Exact up to `MOST_CHARACTERS` each; beyond, an upper bound that is never more than the longer length. One row of
+    the table is two whole numbers of as many bits as `a` has characters (Myers 1999 in the form of Hyyrö 2003).
+    """
+    if a == b:
+        return 0
+    beyond = max(len(a), len(b)) - MOST_CHARACTERS
+    a, b = a[:MOST_CHARACTERS], b[:MOST_CHARACTERS]
+    if not a or not b:
+        return max(len(a), len(b)) + max(beyond, 0)
+    places: dict[str, int] = {}
+    for place, letter in enumerate(a):
+        places[letter] = places.get(letter, 0) | 1 << place
+    every, last = (1 << len(a)) - 1, 1 << len(a) - 1
+    # Bit k of `rises` (`falls`): the entry of letter k is one more (less) than the entry above it in this column.
+    rises, falls, distance = every, 0, len(a)
+    for letter in b:
+        same = places.get(letter, 0)
+        down = same | falls
+        across = ((same & rises) + rises ^ rises) | same
+        more, less = falls | ~(across | rises) & every, rises & across
+        distance += bool(more & last) - bool(less & last)
+        more, less = more << 1 | 1, less << 1
+        rises, falls = (less | ~(down | more)) & every, more & down
+    return distance + max(beyond, 0)
+
+
+def normalized_distance(a: str, b: str) -> float:
+    """Return the edit distance over the longer length, in [0, 1]; 0 for two empty texts."""
+    longer = max(len(a), len(b))
+    return edit_distance(a, b) / longer if longer else 0.0
+
+
+def spell(text: str) -> str:
+    """Return the letters of a text with the spaces that count: those between two letters or digits.
+
+    A space beside a mark (`No. 1`, `A & B`) or a Chinese or Japanese character is not seen for sure, and is left out.
+    """
+    words = text[:MOST_CHARACTERS].split()
+    if len(words) < 2:
+        return "".join(words)
+    spelled = words[:1]
+    for before, word in itertools.pairwise(words):
+        spelled += [word] if _is_loose(before[-1]) or _is_loose(word[0]) else [" ", word]
+    return "".join(spelled)
+
+
+def _is_loose(letter: str) -> bool:
+    if letter.isascii():
+        return not letter.isalnum()
+    return unicodedata.category(letter)[0] in "PS" or bool(_SPACELESS.match(letter))
+
+
+def has_case(text: str) -> bool:
+    """Tell whether letter case can be told in a text: it has a letter whose two cases differ in more than size."""
+    return any(letter.lower() != letter.upper() and letter.lower() not in _LIKE_SHAPED for letter in text)
+
+
+def is_chinese(text: str) -> bool:
+    """Tell whether a text holds a Chinese character (U+4E00 to U+9FFF), as OneIG decides it."""
+    return bool(_CHINESE.search(text))
+
+
+def clean(text: str, *, chinese: bool, lower: bool = False) -> str:
+    """Return letters and digits with single spaces between words; of Chinese, without spaces. Cut at the bound."""
+    text = unicodedata.normalize("NFC", text[:MOST_CHARACTERS])
+    text = _NOT_PLAIN.sub("", text) if text.isascii() else "".join(filter(_stays, text))
+    text = ("" if chinese else " ").join(text.split())
+    return text.lower() if lower else text
+
+
+def _stays(letter: str) -> bool:
+    return letter.isalnum() or letter.isspace() or unicodedata.category(letter).startswith("M")
+
+
+def part(text: str, *, chinese: bool) -> list[str]:
+    """Return the words of a cleaned text; of Chinese, its characters."""
+    return list(text) if chinese else text.split()
+
+
+def compare_words(claimed: Sequence[str], seen: Sequence[str]) -> dict[str, Any]:
+    """Return `passed` (exact), `precision`, `recall` and `f1`, each in [0, 1], of two lists of words.
+
+    Exact, precision, recall and F1 are those of MARIO-Eval (arXiv 2305.10855; LenCom-Eval, arXiv 2403.16422): letter
+    case ignored, a greedy multiset match, precision = matched / read, recall = matched / claimed. Their accuracy joins
+    the sorted words before it compares, so "ab c" equals "a bc" there; here the words must be the same. No word
+    read: precision, recall and F1 are 0. What their code adds to its divisors (1e-8) is left out: a right text is at 1.
+    """
+    truth, words = [word.lower() for word in claimed], [word.lower() for word in seen]
+    matched = (Counter(truth) & Counter(words)).total()
+    precision = matched / len(words) if words else 0.0
+    recall = matched / len(truth) if truth else 0.0
+    f1 = 2 * precision * recall / (precision + recall) if matched else 0.0
+    return {"passed": matched == len(truth) == len(words), "precision": precision, "recall": recall, "f1": f1}
+
+
+def score_mario(samples: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return `accuracy`, `precision`, `recall` and `F` of many texts from what `compare_words` says of each.
+
+    As MARIO-Eval counts: F is that of the mean precision and the mean recall, not the mean of F. All 0 for no text.
+    """
+    measured = list(samples)
+    if not measured:
+        return dict.fromkeys(("accuracy", "precision", "recall", "F"), 0.0)
+    names = {"accuracy": "passed", "precision": "precision", "recall": "recall"}
+    means = {name: sum(float(each[key]) for each in measured) / len(measured) for name, key in names.items()}
+    both = means["precision"] + means["recall"]
+    return {**means, "F": 2 * means["precision"] * means["recall"] / both if both else 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class OneIG:
+    """What OneIG measures of one picture: the edit distance, matched words, claimed words, and the language."""
+
+    distance: int
+    matched: int
+    words: int
+    chinese: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def measure_oneig(truth: str, read: str) -> OneIG:
+    """Measure one text by OneIG-Bench (arXiv 2506.07977, `scripts/text`): letter case counts, punctuation does not."""
+    chinese = is_chinese(truth)
+    wanted, seen = clean(truth, chinese=chinese), clean(read, chinese=chinese)
+    words = part(wanted, chinese=chinese)
+    matched = (Counter(words) & Counter(part(seen, chinese=chinese))).total()
+    return OneIG(edit_distance(wanted, seen), matched, len(words), chinese)
+
+
+def score_oneig(samples: Iterable[OneIG]) -> dict[str, float]:
+    """Return `ED`, `CR`, `WAC` and `score` of many texts of one language.
+
+    ED is the mean distance, CR the share with distance 0, WAC all matched words over all claimed ones;
+    score = 1 - min(ED, M) * (1 - CR) * (1 - WAC) / M with M = 100, for Chinese 50. Raises ValueError for no text and
+    for two languages, which OneIG scores apart.
+    """
+    measured = list(samples)
+    if len({sample.chinese for sample in measured}) != 1:
+        raise ValueError("OneIG's score is of one or more texts of one language")
+    most = ONEIG_MOST[measured[0].chinese]
+    distance = sum(sample.distance for sample in measured) / len(measured)
+    complete = sum(sample.distance == 0 for sample in measured) / len(measured)
+    words = sum(sample.words for sample in measured)
+    accuracy = sum(sample.matched for sample in measured) / words if words else 0.0
+    score = 1 - min(distance, most) * (1 - complete) * (1 - accuracy) / most
+    return {"ED": distance, "CR": complete, "WAC": accuracy, "score": score}
+
+
+def measure_longtext(truth: str, read: str) -> tuple[int, int]:
+    """Return (matched words, claimed words) by LongText-Bench (arXiv 2507.22058): as OneIG, letter case ignored.
+
+    The benchmark's figure is the sum of the first over the sum of the second.
+    """
+    wanted, seen = _words_of(truth, read)
+    return (Counter(wanted) & Counter(seen)).total(), len(wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class CVTG:
+    """What CVTG measures of one picture: claimed words, those read to the letter, and the sum of all nearnesses."""
+
+    words: int
+    right: int
+    near: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def measure_cvtg(truth: str, read: str) -> CVTG:
+    """Measure one text by CVTG-2K (arXiv 2503.23461): letter case ignored, words split at spaces, marks kept.
+
+    A claimed word is right if it stands somewhere among the read ones: one read word answers for all its claimed
+    copies, and what is read beside them costs nothing. Its nearness, in [0, 1], is 1 - edit distance / longer length to
+    the read word that `difflib` finds most alike, which is not always the one at the least distance.
+    """
+    wanted, seen = truth[:MOST_CHARACTERS].lower().split(), read[:MOST_CHARACTERS].lower().split()
+    there = set(seen)
+    near = dict.fromkeys(there, 1.0)
+    tried = list(dict.fromkeys(seen))[:MOST_WORDS] or [""]
+    for word in [word for word in dict.fromkeys(wanted) if word not in there][:MOST_WORDS]:
+        other = _find_alike(word, tried)
+        near[word] = 1 - edit_distance(word, other) / (max(len(word), len(other)) + CVTG_GUARD)
+    return CVTG(len(wanted), sum(word in there for word in wanted), sum(near.get(word, 0.0) for word in wanted))
+
+
+def _find_alike(word: str, tried: Sequence[str]) -> str:
+    """Return the word most like another by `difflib`, of two equally alike the later in the alphabet."""
+    if len(tried) == 1:
+        return tried[0]
+    matcher = difflib.SequenceMatcher()
+    matcher.set_seq2(word[:LONGEST_WORD])
+    best, most = "", -1.0
+    for other in tried:
+        matcher.set_seq1(other[:LONGEST_WORD])
+        if matcher.real_quick_ratio() < most or matcher.quick_ratio() < most:
+            continue
+        if (ratio := matcher.ratio(), other) > (most, best):
+            most, best = ratio, other
+    return best
+
+
+def score_cvtg(samples: Iterable[CVTG]) -> dict[str, float]:
+    """Return `word_accuracy` and `NED` of many texts, in [0, 1] and better higher: means over words, not over texts."""
+    measured = list(samples)
+    words = max(1, sum(sample.words for sample in measured))
+    return {
+        "word_accuracy": sum(sample.right for sample in measured) / words,
+        "NED": sum(sample.near for sample in measured) / words,
+    }
+
+
+def measure_tiif(truth: str, read: str) -> tuple[float, float]:
+    """Return (GNED, recall) by TIIF-Bench (arXiv 2506.02161): GNED in [0, 1] is better lower, recall higher.
+
+    Letter case is ignored, words are split at single spaces, marks are kept. Claimed and read words are paired one to
+    one for the least sum of normalised edit distances (Hungarian); GNED adds the difference of the numbers of words
+    and divides by the larger number. Recall is the share of claimed words that find, one after the other, a read word
+    of their own at most `CLOSE` away. Nothing read is one empty word; of no claimed word, recall is 0.
+    """
+    wanted = truth[:MOST_CHARACTERS].lower().split()
+    seen = read[:MOST_CHARACTERS].lower().split(" ")
+    if not wanted:
+        return 1.0, 0.0
+    ours, theirs = wanted[:MOST_WORDS], seen[:MOST_WORDS]
+    costs = [[normalized_distance(word, other) for other in theirs] for word in ours]
+    pairs = _pair_least(costs)
+    longer = max(len(wanted), len(seen))
+    return (sum(pairs) + longer - len(pairs)) / longer, _count_close(costs) / len(wanted)
+
+
+def _count_close(costs: Sequence[Sequence[float]]) -> int:
+    """Count the rows that take, in order, the first column that is near enough and still free."""
+    free = dict.fromkeys(range(len(costs[0])))
+    for row in costs:
+        if (column := next((k for k in free if row[k] <= CLOSE), None)) is not None:
+            del free[column]
+    return len(costs[0]) - len(free)
+
+
+def _pair_least(costs: list[list[float]]) -> list[float]:
+    """Return the costs of the pairs of rows and columns, one to one, that sum to the least."""
+    if len(costs) == 1 or len(costs[0]) == 1:  # one word on a side takes the closest
+        return [min(min(row) for row in costs)]
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(costs)
+    return [costs[row][column] for row, column in zip(rows.tolist(), columns.tolist(), strict=True)]
+
+
+def _words_of(truth: str, read: str) -> tuple[list[str], list[str]]:
+    chinese = is_chinese(truth)
+    wanted, seen = (part(clean(text, chinese=chinese, lower=True), chinese=chinese) for text in (truth, read))
+    return wanted, seen
+
+
+def reward_flow_grpo(target: str, read: str, everything: str = "") -> float:
+    """Return the OCR reward of Flow-GRPO (arXiv 2505.05470), in [0, 1]: spaces out, letter case ignored.
+
+    1 if the target stands in what was read, else 1 - min(edit distance, length of the target) / that length.
+    `everything` is searched for the target in place of `read` if given. A target without a letter is 0: the published
+    one divides by zero.
+    """
+    wanted, seen, whole = (_squeeze(text) for text in (target, read, everything or read))
+    if not wanted:
+        return 0.0
+    return 1.0 if wanted in whole else 1 - min(edit_distance(wanted, seen), len(wanted)) / len(wanted)
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text[:MOST_CHARACTERS].split()).lower()
+
+
+def match_regions(claimed: Sequence[str], lines: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """Return the read lines of each claimed text, in reading order, and the lines that belong to none.
+
+    Texts may stand anywhere in a picture, in any order, each on one line or several. First each text is paired with at
+    most one line, for the largest sum of similarities; then each line that is left joins the text that it brings
+    closer to what was claimed, if there is one. One claimed text takes every line: all that is read answers for it.
+    """
+    if len(claimed) < 2:
+        return [list(lines)] * len(claimed), [] if claimed else list(lines)
+    tried = range(min(len(lines), MOST_LINES))
+    places = _pair_lines(claimed, [lines[k] for k in tried])
+    for line in [line for line in tried if not any(line in group for group in places)]:
+        gains = [
+            _near(claimed, lines, k, [*group, line]) - _near(claimed, lines, k, group) for k, group in enumerate(places)
+        ]
+        best = max(range(len(gains)), key=gains.__getitem__)
+        if gains[best] > 0:
+            places[best].append(line)
+    taken = {line for group in places for line in group}
+    others = [text for line, text in enumerate(lines) if line not in taken]
+    return [[lines[line] for line in sorted(group)] for group in places], others
+
+
+def _pair_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[list[int]]:
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    places: list[list[int]] = [[] for _ in claimed]
+    if lines:
+        gain = np.array([[_near(claimed, lines, k, [line]) for line in range(len(lines))] for k in range(len(claimed))])
+        for k, line in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+            if gain[k, line] > 0:
+                places[int(k)].append(int(line))
+    return places
+
+
+def _near(claimed: Sequence[str], lines: Sequence[str], text: int, group: Sequence[int]) -> float:
+    """Return how near some lines are to a claimed text, by their first 200 letters: in [0, 1], a hair more if equal."""
+    if not group:
+        return 0.0
+    wanted, read = claimed[text], " ".join(lines[k] for k in sorted(group))
+    # A thousandth is less than one letter of 200 makes: it decides between texts that differ in case alone.
+    return 1 - normalized_distance(wanted[:200].lower(), read[:200].lower()) + 0.001 * (wanted == read)
+
+
+def cut_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[str]:
+    """Return the lines, those that hold several claimed texts beside each other cut where one of these stands whole."""
+    if len(claimed) < 2:
+        return list(lines)
+    whole = {spell(text).lower() for text in claimed} - {""}
+    most = max((len(text.split()) for text in claimed), default=0)
+    return [piece for line in lines for piece in _cut_line(line, whole, most)]
+
+
+def _cut_line(line: str, whole: Collection[str], most_words: int) -> list[str]:
+    words = line.split()
+    if len(words) < 2 or len(words) > MOST_WORDS or spell(line).lower() in whole:
+        return [line]
+    pieces: list[list[str]] = [[]]
+    place = 0
+    while place < len(words):
+        runs = range(min(most_words, len(words) - place), 0, -1)
+        run = next((n for n in runs if spell(" ".join(words[place : place + n])).lower() in whole), 0)
+        if run:
+            pieces += [words[place : place + run], []]
+        else:
+            pieces[-1].append(words[place])
+        place += run or 1
+    return [" ".join(piece) for piece in pieces if piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of claimed texts: whether each stands there to the letter, what stands beside, how near it all is."""
+
+    right: tuple[bool, ...]
+    others: tuple[str, ...]
+    similarity: float
+
+
+def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
+    """Hold claimed texts against read lines, each text on its own lines, to the letter.
+
+    The order of words counts within a text, not among texts. Letter case counts where a text has letters that tell it
+    (`has_case`), spaces count between letters (`spell`). `similarity` in [0, 1] is 1 - edit distance / longer length,
+    summed over the texts, and a line that belongs to none is all distance; a letter in the wrong case is half wrong.
+    """
+    groups, others = match_regions(claimed, cut_lines(claimed, lines))
+    right: list[bool] = []
+    apart = sum(map(len, others))
+    length = float(apart)
+    distance = float(apart)
+    for text, group in zip(claimed, groups, strict=True):
+        wanted, seen = spell(text), spell(" ".join(group))
+        length += max(len(wanted), len(seen))
+        if wanted == seen:
+            right.append(True)
+            continue
+        blind = edit_distance(wanted.lower(), seen.lower())
+        strict = edit_distance(wanted, seen) if has_case(wanted) else blind
+        right.append(strict == 0)
+        distance += (blind + strict) / 2
+    return Written(tuple(right), tuple(others), 1 - distance / length if length else 1.0)
+
+
+def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str], list[str]] | Verdict:
+    """Return the texts that a prompt claims and the lines read in the sample's last image, or why there are none.
+
+    Both are in one form of Unicode (`unify`), whatever the reader gives and however the claim was typed.
+    """
+    claims = [claim for claim in prompt.claims if claim.kind == "text"]
+    claimed = [unify(str(claim.value)) for claim in claims]
+    if not claimed:
+        return Verdict(None, "no text claim")
+    if not all(any(letter.isalnum() for letter in text) for text in claimed):
+        return Verdict(None, "the claimed text has no letter or digit")
+    if sample.image is None:
+        return Verdict(None, "the sample has no image")
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
+    return claimed, [unify(line) for line in tools.read_text(sample.image)]
+
+
+def explain(claimed: list[str], lines: list[str], *, right: bool) -> str:
+    """Say for a person what was asked and what was read."""
+    seen = f'"{" ".join(lines)}"' if lines else "nothing"
+    return f"read {seen} as asked" if right else f'expected "{" ".join(claimed)}", read {seen}'

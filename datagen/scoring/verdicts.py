@@ -1,0 +1,148 @@
+"""The strict verdict on a sample, behind pass@1 and pass@k: do all claims hold in the image?
+
+Groups of samples: what a scorer says of all candidates of one prompt together.
+
+A scorer of groups is a module with `score_group(prompt, samples, tools) -> list[Verdict]`, one verdict for each sample
+in order, beside the usual `TARGET` and `JUDGES`. It also has `score`, the verdict on a sample alone, which is None with
+its reason: a group of one has nothing to compare. A shard holds all candidates of its prompts, so whoever scores a
+shard calls `list_groups` on its samples.
+
+Where scorers contradict each other about one image: the samples that a person should look at first.
+
+Two scorers that judge different claims may well differ. A no is disputed only if those who say yes judge, between them,
+every kind of claim that it is about: `vqa` says yes and `counting` no, or `counting` and `attribute` both say yes and a
+judge of counts and attributes says no. One side is wrong. Scorers that judge no claims, such as `sharpness`, take no
+part. Not covered: two scorers that share a fault agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from datagen.records import UNNAMED, Detection, Prompt, Sample, Score, Verdict
+from datagen.scoring.tools import Tools
+
+
+def passed(scores: Iterable[Score]) -> bool | None:
+    """Say whether every image score of one sample passed; None if none of them judged, or if one left it open.
+
+    Scores of the text, those without a value, and those that do not say `passed` (a graded quality, such as
+    sharpness) have no part in it. One that would have passed but for something that nobody can name leaves it open.
+    """
+    scores = list(scores)
+    verdicts = [
+        bool(score.evidence["passed"])
+        for score in scores
+        if score.target == "image" and score.value is not None and "passed" in score.evidence
+    ]
+    if not all(verdicts):
+        return False
+    if not verdicts or any(score.target == "image" and is_open(score) for score in scores):
+        return None
+    return True
+
+
+def is_open(score: Score | Verdict) -> bool:
+    """Say whether a scorer left open what it judges, since it saw something that it could not name."""
+    return score.value is None and bool(score.evidence.get("unnamed"))
+
+
+def find_unnamed(things: Iterable[Detection]) -> list[list[int]]:
+    """Return the boxes of what a detector saw and could not name."""
+    return [list(thing.box) for thing in things if thing.label == UNNAMED]
+
+
+def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool | None]) -> Verdict:
+    """Return a verdict as it stands beside things without a name, whose boxes are `unnamed`.
+
+    `known` has for each claim whether it holds or not, whatever those may be, or None if it depends on them: there may
+    be more of anything, never less. A verdict has no value if a claim is open and none is known to be wrong.
+    """
+    states = list(known) if unnamed else []
+    if None not in states or False in states:
+        return verdict
+    evidence = {key: value for key, value in verdict.evidence.items() if key not in ("passed", "holds", "claims")}
+    what = "something that cannot be named" if len(unnamed) == 1 else f"{len(unnamed)} things that cannot be named"
+    return Verdict(None, f"beside {what}: {verdict.reason}", {**evidence, "unnamed": unnamed})
+
+
+def says_yes(score: Score) -> bool | None:
+    """Say whether a scorer says that what it judges holds: its strict verdict, else a value of at least 0.5.
+
+    None where it has no value. A judge's verdict is `holds` in its evidence, that of arithmetic `passed`.
+    """
+    if score.value is None:
+        return None
+    said = score.evidence.get("passed", score.evidence.get("holds"))
+    return score.value >= 0.5 if said is None else bool(said)
+
+
+def mean_of_claims(verdicts: dict[str, bool], reasons: list[str], **evidence: object) -> Verdict:
+    """Return the share of claims that hold, with `passed` if all do; `verdicts` maps a claim as text to its answer."""
+    share = sum(verdicts.values()) / len(verdicts)
+    facts = {"passed": all(verdicts.values()), "claims": verdicts, **evidence}
+    return Verdict(share, "; ".join(reasons), facts)
+
+
+def list_detections(found: Iterable[Detection]) -> list[dict[str, object]]:
+    """Return detections as the plain `evidence["detections"]` that the gallery draws over the image.
+
+    Confidence is in whole thousandths, worked out by hand: `round` to three digits takes four times as long.
+    """
+    return [
+        {
+            "label": thing.label,
+            "color": thing.color,
+            "box": list(thing.box),
+            "confidence": int(1000 * thing.confidence + 0.5) / 1000,
+        }
+        for thing in found
+    ]
+
+
+ScoreGroup = Callable[[Prompt, Sequence[Sample], Tools], list[Verdict]]
+ALONE = "a sample alone has no other candidate to be compared with"
+
+
+def list_groups(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Return the samples by prompt: prompts in the order of their first sample, samples in theirs."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.prompt_id, []).append(sample)
+    return list(groups.values())
+
+
+def with_images(samples: Sequence[Sample]) -> list[tuple[int, bytes]]:
+    """Return the numbers and last images of those samples that have one."""
+    return [(k, sample.image) for k, sample in enumerate(samples) if sample.image is not None]
+
+
+def spread_verdicts(samples: Sequence[Sample], judged: dict[int, Verdict]) -> list[Verdict]:
+    """Return one verdict a sample: the judged ones by number; the others have no image to judge."""
+    return [judged.get(k, Verdict(None, "the sample has no image")) for k in range(len(samples))]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """One scorer denies what others affirm; `gap` is the least value of these minus its own, in [-1, 1]."""
+
+    no: Score
+    yes: tuple[Score, ...]
+    gap: float
+
+
+def find_dispute(prompt: Prompt, scores: Sequence[Score], judges: Mapping[str, Collection[str]]) -> Dispute | None:
+    """Return the widest dispute about the image of a sample, or None; `judges` maps scorers to their kinds of claim."""
+    kinds = {claim.kind for claim in prompt.claims}
+    voices = [(score, kinds & set(judges.get(score.name, ())), says_yes(score)) for score in scores]
+    heard = [(score, mine, says) for score, mine, says in voices if score.target == "image" and mine]
+    found = []
+    for no, denied, says in heard:
+        if says is not False:
+            continue
+        yes = [(score, mine) for score, mine, affirms in heard if affirms and mine & denied]
+        if yes and denied <= set().union(*(mine for _, mine in yes)):
+            gap = min(score.value or 0.0 for score, _ in yes) - (no.value or 0.0)
+            found.append(Dispute(no, tuple(score for score, _ in yes), gap))
+    return max(found, key=lambda dispute: dispute.gap, default=None)

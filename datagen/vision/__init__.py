@@ -1,0 +1,1 @@
+"""What sees: detectors, encoders, matchers, the reader of words, colours."""

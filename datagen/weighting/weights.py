@@ -1,0 +1,143 @@
+"""`weigh`: rows of rewards in, weights with reasons out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from datagen.errors import RunError
+from datagen.weighting.policy import Policy, RewardRow, Weight, is_reward
+
+if TYPE_CHECKING:
+    from datagen.weighting.formulas import Floats, Ints
+
+
+UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED = range(7)
+
+
+def weigh(rows: Iterable[RewardRow], policy: Policy) -> list[Weight]:
+    """Return one weight per row, in the order of the rows.
+
+    Raises RunError for a reward that is NaN, infinite or outside [0, 1].
+    """
+    rows = list(rows)
+    text, image = modality_rewards(rows, policy)
+    text_weight, text_why = _weigh_modality(text, rows, policy)
+    shared = policy.modalities == "shared"
+    image_weight, image_why = (text_weight, text_why) if shared else _weigh_modality(image, rows, policy)
+    words = describe_reasons(policy)
+    phrases = {(a, b): f"text: {words[a]}; image: {words[b]}" for a in range(len(words)) for b in range(len(words))}
+    columns = zip(rows, text_weight.tolist(), image_weight.tolist(), text_why.tolist(), image_why.tolist(), strict=True)
+    return [
+        Weight(
+            row.sample_id,
+            t,
+            i,
+            t > 0 or i > 0,
+            _explain(row, policy, words[a], words[b]) if row.text_gap or row.image_gap else phrases[a, b],
+        )
+        for row, t, i, a, b in columns
+    ]
+
+
+def _explain(row: RewardRow, policy: Policy, text: str, image: str) -> str:
+    """Return the reason of a sample's weights that has a gap: what was not judged stands in place of `unscored`."""
+    gaps = find_gaps(row, policy)
+    said = [f"unjudged, {gap}" if gap else word for gap, word in zip(gaps, (text, image), strict=True)]
+    return f"text: {said[0]}; image: {said[1]}"
+
+
+def find_gaps(row: RewardRow, policy: Policy) -> tuple[str, str]:
+    """Return what was not judged for the text and for the image weight of a sample, `""` where nothing is missing.
+
+    A shared weight rests on both rewards, or on the one that `joint` names: what is missing there is missing for both.
+    """
+    if policy.modalities == "separate":
+        return row.text_gap, row.image_gap
+    parts = {"text": (row.text_gap,), "image": (row.image_gap,)}.get(policy.joint, (row.text_gap, row.image_gap))
+    gap = "; ".join(dict.fromkeys(part for part in parts if part))
+    return gap, gap
+
+
+def modality_rewards(rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Floats]:
+    """Return the rewards that the text and the image weight rest on, float64 (n,) each, NaN where unscored.
+
+    Raises RunError for a reward that is NaN, infinite or outside [0, 1].
+    """
+    import numpy as np
+
+    for row in rows:
+        if not (is_reward(row.text) and is_reward(row.image)):
+            raise RunError(
+                f"rewards text={row.text}, image={row.image} are not in [0, 1]",
+                where=f"sample {row.sample_id}",
+                hint="score the run again; a scorer that cannot judge returns None",
+            )
+    text = np.array([row.text for row in rows], dtype=np.float64)
+    image = np.array([row.image for row in rows], dtype=np.float64)
+    if policy.modalities == "separate":
+        return text, image
+    joint = _join(text, image, policy.joint)
+    gaps = np.fromiter((bool(find_gaps(row, policy)[0]) for row in rows), np.bool_, len(rows))
+    joint = np.where(gaps, np.nan, joint)
+    return joint, joint
+
+
+def _join(text: Floats, image: Floats, how: str) -> Floats:
+    import numpy as np
+
+    if how == "text":
+        return text
+    if how == "image":
+        return image
+    both = {
+        "genmean": np.sqrt(text * image),
+        "mean": (text + image) / 2,
+        "product": text * image,
+        "min": np.minimum(text, image),
+    }[how]
+    return np.where(np.isnan(text), image, np.where(np.isnan(image), text, both))
+
+
+def _weigh_modality(reward: Floats, rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Ints]:
+    """Return weights float64 (n,) and reason codes int64 (n,) for one modality; `reward` is NaN where unscored."""
+    import numpy as np
+
+    from datagen.weighting import formulas as formulas
+
+    weight = np.zeros(len(rows))
+    why = np.full(len(rows), UNSCORED, dtype=np.int64)
+    scored = np.flatnonzero(~np.isnan(reward))
+    group = formulas.encode([rows[k].group for k in scored.tolist()])
+    raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
+    dropped = formulas.find_equal(reward[scored], group) & policy.drop_equal
+    failed = formulas.find_failed(reward[scored], group) & (policy.policy != "uniform")
+    keep = (raw > 0) & ~dropped & ~failed
+    kept = scored[keep]
+    scopes = {"weakness": [rows[k].weakness for k in kept.tolist()], "group": [rows[k].group for k in kept.tolist()]}
+    scope = formulas.encode(scopes.get(policy.normalize, [""] * len(kept)))
+    weight[kept] = formulas.scale(raw[keep], scope, policy)
+    why[scored] = np.where(failed, FAILED, np.where(dropped, EQUAL_GROUP, np.where(keep, WEIGHTED, REFUSED)))
+    if policy.clip is not None:
+        low, high = policy.clip
+        why[kept] = np.where(weight[kept] >= high, CAPPED, np.where(weight[kept] <= low, LIFTED, WEIGHTED))
+    return weight, why
+
+
+def describe_reasons(policy: Policy) -> list[str]:
+    """Return the words of each reason code for a policy."""
+    refused = {
+        "best": "not the best of its group",
+        "advantage": "not better than the mean of its group",
+        "threshold": f"below the threshold {policy.threshold:g}",
+    }
+    low, high = policy.clip or (0.0, 0.0)
+    return [
+        "unscored",
+        "weighted",
+        "dropped, all rewards of its group are equal",
+        refused.get(policy.policy, "refused"),
+        f"clipped to {high:g}",
+        f"lifted to {low:g}",
+        "fails all that was asked, as does its whole group",
+    ]
