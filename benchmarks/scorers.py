@@ -29,7 +29,6 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -42,14 +41,14 @@ from datagen.console import print_table  # noqa: E402
 from datagen.embedded.pictograms import GRID  # noqa: E402
 from datagen.embedded.vocab import describe_scene  # noqa: E402
 from datagen.plugins import (  # noqa: E402
-    known_words,
-    load_plugin,
     shipped_path,
 )
 from datagen.prompts.templated import plan_prompts  # noqa: E402
 from datagen.records import Detection, Prompt, Sample, Segment  # noqa: E402
+from datagen.scoring.scorers import Scorer  # noqa: E402
 from datagen.scoring.tools import Tools, make_tools  # noqa: E402
 from datagen.taxonomy import load_taxonomy  # noqa: E402
+from tests.helpers.scorers import NAMES, find_scorer  # noqa: E402
 
 FINISHED = {
     "taxonomy": ["counting", "attributes"],
@@ -99,9 +98,9 @@ def see(case: Case) -> Tools:
     return make_tools(lambda image: things, lambda image: words)
 
 
-def list_rules() -> dict[str, ModuleType]:
+def list_rules() -> dict[str, Scorer]:
     """Return the scorers that need no model and do not look at pixels themselves, by their words."""
-    modules = {word: load_plugin("rewards", word, "TARGET") for word in known_words("rewards") if word not in PIXELS}
+    modules = {word: find_scorer(word) for word in NAMES if word not in PIXELS}
     return {
         word: module
         for word, module in modules.items()
@@ -109,7 +108,7 @@ def list_rules() -> dict[str, ModuleType]:
     }
 
 
-def clock(modules: Sequence[ModuleType], judged: Sequence[Judged], seconds: float) -> dict[str, Any] | None:
+def clock(modules: Sequence[Scorer], judged: Sequence[Judged], seconds: float) -> dict[str, Any] | None:
     """Return judgements a second over the samples that every scorer has an answer for; None where there is none."""
     answered = [each for each in judged if all(module.score(*each).value is not None for module in modules)]
     if not answered:

@@ -14,11 +14,12 @@ and `detector`. Those belong to the floor above, which checks them when a run is
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document, parse_yaml, read_yaml
@@ -67,6 +68,38 @@ class Choice(BaseModel):
     def options(self) -> dict[str, Any]:
         """Everything but the name."""
         return dict(self.model_extra or {})
+
+
+class ScorerChoice(Choice):
+    """A scorer by its word, and its options: `{name: text, metric: mario, as: mario}`, or just `counting`.
+
+    `as` is its name in expressions and columns. By default that is the word with what is chosen, `text_mario` or
+    `geneval_strict`, and what is chosen alone where it begins with the word, `vqascore`.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, validate_by_alias=True)
+
+    named: str | None = Field(None, alias="as", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+
+    @property
+    def label(self) -> str:
+        """Its name in expressions, scores and columns."""
+        if self.named is not None:
+            return self.named
+        chosen = [_name_choice(key, value) for key, value in self.options.items() if value not in (None, False)]
+        if len(chosen) == 1 and chosen[0].startswith(self.name):
+            return chosen[0]
+        return "_".join([self.name, *chosen])
+
+    @model_serializer
+    def _as_written(self) -> str | dict[str, Any]:
+        named = {} if self.named is None else {"as": self.named}
+        return {"name": self.name, **self.options, **named} if self.options or named else self.name
+
+
+def _name_choice(key: str, value: Any) -> str:
+    said = key if value is True else value if isinstance(value, str) else f"{key}{value}"
+    return re.sub(r"[^A-Za-z0-9]+", "_", said).strip("_")
 
 
 class Joins(BaseModel):
@@ -149,8 +182,14 @@ class Recipe(BaseModel):
     seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="everything random follows from it")
     shard_prompts: int = Field(64, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
     backend: Choice = Field(Choice(name="embedded"), description="the model that writes the samples, and its options")
-    rewards: list[str] = Field(["counting", "spatial", "attribute", "text"], min_length=1, description="scorers")
-    evaluate: list[str] | None = Field(None, description="scorers that are reported and exported, and weigh nothing")
+    rewards: list[ScorerChoice] = Field(
+        [ScorerChoice(name=word) for word in ("counting", "spatial", "attribute", "text")],
+        min_length=1,
+        description="scorers, by word or with options",
+    )
+    evaluate: list[ScorerChoice] | None = Field(
+        None, description="scorers that are reported and exported, and weigh nothing"
+    )
     same_judge: bool = Field(False, description="allows a scorer in both `rewards` and `evaluate`")
     judge: Choice | None = Field(None, description="a backend that answers the questions of scorers such as `vqa`")
     expand: dict[str, Any] | None = Field(
@@ -201,15 +240,16 @@ class Recipe(BaseModel):
             raise ValueError(f"shard_prompts x candidates is {size:,}, and a shard holds at most {MAX_SHARD_SAMPLES:,}")
         if self.adapt is not None and self.adapt.start >= self.candidates:
             raise ValueError(f"adapt.start is {self.adapt.start}: it must be below candidates, {self.candidates}")
-        for name, scorers in (("rewards", self.rewards), ("evaluate", self.evaluate or [])):
+        for name, scorers in (("rewards", self.selecting), ("evaluate", self.evaluating)):
             if len(set(scorers)) < len(scorers):
-                raise ValueError(f"{name} holds the same scorer twice")
-        both = [name for name in self.evaluate or [] if name in self.rewards]
+                raise ValueError(f"{name} holds the same scorer twice; `as:` tells two apart")
+        used = [(choice.name, choice.options) for choice in self.rewards]
+        both = [each.label for each in self.evaluate or [] if (each.name, each.options) in used]
         if both and not self.same_judge:
             what = f"{', '.join(both)} would select the samples and evaluate them, which hides what selecting does"
             raise ValueError(f"{what}; name another scorer under evaluate, or say same_judge: true")
-        if strange := sorted(self.limits.keys() - set(self.rewards)):
-            raise ValueError(f"limits: no scorer {strange[0]!r} in rewards; {did_you_mean(strange[0], self.rewards)}")
+        if strange := sorted(self.limits.keys() - set(self.selecting)):
+            raise ValueError(f"limits: no scorer {strange[0]!r} in rewards; {did_you_mean(strange[0], self.selecting)}")
         if self.canaries is None and any(limit.accuracy is not None for limit in self.limits.values()):
             raise ValueError(
                 "limits: accuracy is measured on canaries, and the recipe names none; add `canaries: FILE`"
@@ -222,9 +262,22 @@ class Recipe(BaseModel):
         return self.adapt.start if self.adapt else self.candidates
 
     @property
-    def scorers(self) -> list[str]:
-        """Every scorer of the recipe: those that weigh, then those that only evaluate."""
-        return list(dict.fromkeys([*self.rewards, *(self.evaluate or [])]))
+    def selecting(self) -> list[str]:
+        """The names of the scorers that weigh."""
+        return [choice.label for choice in self.rewards]
+
+    @property
+    def evaluating(self) -> list[str]:
+        """The names of the scorers that only evaluate."""
+        return [choice.label for choice in self.evaluate or ()]
+
+    @property
+    def scorers(self) -> dict[str, ScorerChoice]:
+        """Every scorer of the recipe by its name: those that weigh, then those that only evaluate."""
+        chosen: dict[str, ScorerChoice] = {}
+        for choice in (*self.rewards, *(self.evaluate or ())):
+            chosen.setdefault(choice.label, choice)
+        return chosen
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain YAML values, plugin options included."""

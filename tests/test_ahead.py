@@ -19,7 +19,7 @@ from datagen.records import Failure, Request, Sample, Score, Segment
 from tests.helpers.faulty_server import png_of
 from tests.helpers.runs import build_here, small_recipe
 
-SCORERS = ["vqa", "soft_tifa_am", "soft_tifa_gm", "question_graph", "rubric"]
+SCORERS = ["vqa", {"name": "soft_tifa", "mean": "am"}, "soft_tifa", "question_graph", "rubric"]
 SHARDS = (8, 8, 4)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from datagen.plugins import known_words, load_plugin
 from datagen.records import ClaimKind
+from tests.helpers.scorers import NAMES, find_scorer
 
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
@@ -156,9 +157,9 @@ def test_broad_except_stands_in_two_places() -> None:
     assert len(broad) <= 2, broad
 
 
-@pytest.mark.parametrize("word", known_words("rewards"))
+@pytest.mark.parametrize("word", NAMES)
 def test_every_reward_conforms(word: str) -> None:
-    module = load_plugin("rewards", word, "score")
+    module = find_scorer(word)
     assert module.TARGET in ("text", "image")
     assert set(module.JUDGES) <= set(get_args(ClaimKind))
 
@@ -173,7 +174,7 @@ def test_every_shipped_taxonomy_loads_renders_and_is_scorable() -> None:
     from datagen.prompts.templated import draw
     from datagen.taxonomy import load_taxonomy
 
-    judged = set().union(*(load_plugin("rewards", word, "score").JUDGES for word in known_words("rewards")))
+    judged = set().union(*(find_scorer(word).JUDGES for word in NAMES))
     files = sorted(shipped_path("taxonomies").glob("*.yaml"))
     assert len(files) >= 4
     for lexicon in ("pictograms", "everyday"):

@@ -46,7 +46,7 @@ def test_overrides_reach_nested_keys_and_parse_yaml(tmp_path: Path) -> None:
     changes = ["backend.temperature=0.25", "rewards=[text, plan]", "detector.match=0.9", "weights.policy=best"]
     recipe = load_recipe(write(tmp_path, GOOD), changes)
     assert recipe.backend.options == {"temperature": 0.25}
-    assert recipe.rewards == ["text", "plan"]
+    assert recipe.selecting == ["text", "plan"]
     assert recipe.detector.options == {"match": 0.9}
     assert recipe.weights == {"policy": "best"}
 

@@ -111,7 +111,7 @@ def test_no_image_is_put_through_a_model_twice_however_many_scorers_ask(
         module.build = lambda options, model=model: model  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, name, module)
     recipe = small_recipe(
-        rewards=["diversity", "reconstruction", "preference_wins", "preference"],
+        rewards=["diversity", "reconstruction", {"name": "preference", "wins": True}, "preference"],
         encoders=["planted.encoder"],
         matchers={"preference": "planted.matcher"},
         judge="tests.helpers.judge",
@@ -120,7 +120,7 @@ def test_no_image_is_put_through_a_model_twice_however_many_scorers_ask(
     run, _ = build_here(recipe, tmp_path)
     shards = [{sample.image for sample in run.folder.read_samples(shard)} for shard in range(3)]
     drawn = set().union(*shards)
-    assert all(s.value is not None for name in recipe.rewards for s in scores_of(run.folder, name))
+    assert all(s.value is not None for name in recipe.selecting for s in scores_of(run.folder, name))
     assert len(encoded) == len(set(encoded)) == len(drawn) + 20, "what was drawn, and what was drawn again"
     assert len(matched) == len(set(matched)) >= len(drawn)
     assert batches["matcher"] == [8, 8, 4], "all pairs of a shard in one batch"
@@ -156,7 +156,7 @@ def test_an_image_that_breaks_a_model_costs_its_neighbours_nothing(
     [
         ({"rewards": ["diversity"]}, "encoders: [efficientnet_lite0]"),
         ({"rewards": ["clipscore"]}, "add `matchers: {clipscore:"),
-        ({"rewards": ["preference_wins"]}, "add `matchers: {preference:"),
+        ({"rewards": [{"name": "preference", "wins": True}]}, "add `matchers: {preference:"),
         ({"rewards": ["reconstruction"], "judge": "openai", "encoders": ["efficientnet_lite0"]}, "add `drawer:`"),
         ({"encoders": ["efficientnet"]}, "did you mean 'efficientnet_lite0'"),
         ({"encoders": ["efficientnet_lite0", "efficientnet_lite0"]}, "stands there twice"),

@@ -24,7 +24,11 @@ ENDLESS = Manner(thinks="tags", thought="One star, two stars, no. " * 2000)
 def write_recipe(folder: Path, server: FaultyServer, **changes: Any) -> str:
     judge = {"name": "openai", "base_url": server.url, "model": "tiny", "retries": 0}
     values = small_values(taxonomy=["counting"], prompts=4, candidates=1, backend={"fails": 1.0}, **changes)
-    values = values if "expand" in values else {**values, "rewards": ["vqa", "soft_tifa_am"], "judge": judge}
+    values = (
+        values
+        if "expand" in values
+        else {**values, "rewards": ["vqa", {"name": "soft_tifa", "mean": "am"}], "judge": judge}
+    )
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return str(path)

@@ -116,7 +116,7 @@ def test_a_colour_without_a_name_is_not_judged_and_a_second_name_is(project: Pat
 
 
 def test_a_letter_that_the_reader_has_no_class_for_is_said_and_not_judged(project: Path) -> None:
-    file = write_recipe(project, "words", rewards=["text", "text_mario"], prompts=3)
+    file = write_recipe(project, "words", rewards=["text", {"name": "text", "metric": "mario"}], prompts=3)
     (said,) = warnings_of(file)
     assert said.startswith("rewards: the reader cannot read: ו (33 % of prompts), ל (33 %), ם (33 %), ש (33 %), 33 %")
     assert "É" not in said, "it reads accents"
@@ -126,7 +126,7 @@ def test_a_letter_that_the_reader_has_no_class_for_is_said_and_not_judged(projec
 
 def test_what_is_half_seen_has_no_full_marks(project: Path) -> None:
     """Two scorers that pass beside one that cannot see: the sample has not passed and has no reward."""
-    rewards = ["counting", "attribute", "soft_tifa_am"]
+    rewards = ["counting", "attribute", {"name": "soft_tifa", "mean": "am"}]
     file = write_recipe(
         project, "colors", rewards=rewards, judge={"name": "tests.helpers.judge"}, prompts=4, weights={"policy": "best"}
     )

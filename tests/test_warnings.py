@@ -55,10 +55,10 @@ def test_the_expression_of_a_weakness_decides() -> None:
 
 
 def test_one_judge_that_selects_and_evaluates_under_two_names_is_said() -> None:
-    (said,) = warnings_of(rewards=["counting", "vqa"], evaluate=["soft_tifa_gm"], **JUDGE)
-    assert said.startswith("evaluate: the judge behind vqa also answers for soft_tifa_gm")
+    (said,) = warnings_of(rewards=["counting", "vqa"], evaluate=["soft_tifa"], **JUDGE)
+    assert said.startswith("evaluate: the judge behind vqa also answers for soft_tifa")
     assert warnings_of(rewards=["vqa"], evaluate=["counting"], **JUDGE) == []
-    assert warnings_of(rewards=["counting"], evaluate=["vqa", "soft_tifa_gm"], **JUDGE) == []
+    assert warnings_of(rewards=["counting"], evaluate=["vqa", "soft_tifa"], **JUDGE) == []
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import yaml
 
 from datagen.scoring.rendered import score_mario
 from tests.helpers.runs import run_cli
+from tests.helpers.scorers import choose
 
 LEXICON = """
 version: 1
@@ -47,7 +48,7 @@ def test_a_wide_picture_is_judged_by_its_own_sides(tmp_path: Path) -> None:
         "candidates": 1,
         "backend": {"name": "tests.helpers.wide"},
         "detector": "tests.helpers.wide_eyes",
-        "rewards": SCORERS,
+        "rewards": [choose(name).model_dump() for name in SCORERS],
     }
     run = build(tmp_path, recipe)
     claims = {prompt["id"]: prompt["claims"] for prompt in read_lines(run, "prompts")}
@@ -69,7 +70,7 @@ def test_the_report_gives_what_the_benchmark_would_say_of_the_whole_corpus(tmp_p
         "candidates": 2,
         "backend": {"name": "tests.helpers.instant"},
         "detector": "learned",
-        "rewards": ["text", "text_mario", "text_oneig", "text_cvtg"],
+        "rewards": ["text", *({"name": "text", "metric": name} for name in ("mario", "oneig", "cvtg"))],
     }
     run = build(tmp_path, recipe)
     mario = [line for line in read_lines(run, "scores") if line["name"] == "text_mario"]

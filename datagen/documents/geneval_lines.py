@@ -5,7 +5,7 @@
 
 Source: `prompts/evaluation_metadata.jsonl` and `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at
 af4902f (MIT; arXiv 2310.11513). One home for both directions: the forms of `datagen geneval` write lines, the scorers
-`geneval` and `geneval_strict` read them. A claim counts exactly and a line lets an `include` pass at its count or more,
+`geneval` reads them. A claim counts exactly and a line lets an `include` pass at its count or more,
 so a number other than one gets an `exclude` besides, and one does not, as in the published lines.
 
 Not covered: what GenEval has no clause for, such as written words, materials, relations beyond four.

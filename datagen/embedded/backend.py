@@ -132,7 +132,7 @@ class EmbeddedBackend:
         """The model that reads, loaded on first use. Raises BackendError when the checkpoint has none."""
         folder, options = self.options.checkpoint / READER, self.options
         if not has_reader(options.checkpoint):
-            hint = "train one: python -m datagen.training lm --tasks read"
+            hint = "train one: python -m datagen.workshop lm --tasks read"
             raise BackendError("the checkpoint draws, and has no model that reads", where=str(folder), hint=hint)
         try:
             decoder = LlamaDecoder(folder, options.device)

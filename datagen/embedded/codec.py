@@ -8,7 +8,7 @@ Of the grid's points only those that pictures of this world use become image tok
 vocabulary three times smaller; any other picture gets the nearest of them.
 
 Quantization is FSQ (arXiv 2309.15505): each latent number is batch-normalised, bounded and rounded to a few levels,
-the gradient passing straight through. Train it: `python -m datagen.training codec`.
+the gradient passing straight through. Train it: `python -m datagen.workshop codec`.
 
 Not covered: pictures of another size or world than `datagen.embedded.pictograms`.
 

@@ -34,7 +34,7 @@ def require_files(folder: Path) -> None:
         raise BackendError(
             f"the checkpoint lacks {', '.join(missing)}",
             where=str(folder),
-            hint="reinstall datagen, or train one: python -m datagen.training --help",
+            hint="reinstall datagen, or train one: python -m datagen.workshop --help",
         )
 
 

@@ -125,7 +125,7 @@ def check_canaries(run: Run, watch: Watch, *, again: bool) -> None:
             row["wrong"] += [] if right else [canary.where]
     notes = run.folder.read_notes()
     run.folder.write_notes({**notes, "canaries": {"key": _key_of(run), "scorers": found}})
-    for name in run.recipe.rewards:
+    for name in run.recipe.selecting:
         if name not in found and run.scorers[name].TARGET == "image":
             watch.say(f"no canary is judged by {name}")
     require_canaries(run)
@@ -140,7 +140,7 @@ def require_canaries(run: Run) -> None:
         hint = f"ask them: datagen score {run.folder}"
         raise RunError("the scorers have not been asked about these canaries", where=str(run.folder), hint=hint)
     bad = []
-    for name in run.recipe.rewards:
+    for name in run.recipe.selecting:
         own = run.recipe.limits[name].accuracy if name in run.recipe.limits else None
         least = run.recipe.canary_limit if own is None else own
         row = noted["scorers"].get(name)
@@ -171,7 +171,7 @@ def _judge(run: Run, canary: Canary) -> Iterator[tuple[str, bool]]:
     for score in scores:
         own = own_claims(run.scorers[score.name], prompt.claims)
         mine = [canary.marks[claim] for claim in own]
-        if score.target == "image" and score.value is not None and mine and score.name in run.recipe.rewards:
+        if score.target == "image" and score.value is not None and mine and score.name in run.recipe.selecting:
             yield score.name, says_yes(score) == all(mine)
 
 

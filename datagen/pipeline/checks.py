@@ -7,7 +7,7 @@ The limits before weights: on scorers that give no value, and on how little the 
 
 A sample should be judged by a scorer if its prompt makes a claim that is the scorer's own (`scoring/unseen.py`); by
 one that judges no claims, such as `sharpness`, always. How often a scorer is right (`accuracy`) is measured on
-canaries, see `_canaries`.
+canaries, see `pipeline.canaries`.
 
 What a person should know before a run that is no error: samples without weight, and the diagnosis of another model.
 
@@ -175,7 +175,7 @@ def _find_faults(run: Run) -> Iterator[tuple[str, DatagenError]]:
 
 
 def _main_target(run: Run) -> Modality:
-    return "image" if any(run.scorers[name].TARGET == "image" for name in run.recipe.rewards) else "text"
+    return "image" if any(run.scorers[name].TARGET == "image" for name in run.recipe.selecting) else "text"
 
 
 def _find_blind_skills(run: Run) -> list[str]:
@@ -225,7 +225,7 @@ def _warn_of_unseen(run: Run, blind: Collection[str], *, load: bool) -> Iterator
             found[what][unseen] += 1
         touched.update({what for what, _ in named})
     for what, names in found.items():
-        weighing = [name for name in scorers[what] if name in run.recipe.rewards]
+        weighing = [name for name in scorers[what] if name in run.recipe.selecting]
         costs = ", so these get no weight (`weights: {unjudged: drop}`)" if drops and weighing else ""
         key = "rewards" if what == NO_LETTER else "detector"
         whole = f", {_show_share(touched[what], count)} of prompts in all" if len(names) > 1 else ""
@@ -296,8 +296,8 @@ def _is_seen(claim: ClaimForm) -> bool:
 def _warn_of_judge(run: Run) -> Iterator[tuple[str, str]]:
     """Warn of one model that answers for what selects and for what evaluates, under the names of two scorers."""
     asking = [name for name, module in run.scorers.items() if getattr(module, "NEEDS_JUDGE", False)]
-    select = [name for name in asking if name in run.recipe.rewards]
-    evaluate = [name for name in asking if name in (run.recipe.evaluate or [])]
+    select = [name for name in asking if name in run.recipe.selecting]
+    evaluate = [name for name in asking if name in (run.recipe.evaluating)]
     if select and evaluate:
         what = f"the judge behind {', '.join(select)} also answers for {', '.join(evaluate)}"
         yield "evaluate", f"{what}: what selects the samples would evaluate them"
@@ -404,4 +404,4 @@ def _draw_probe(seed: int) -> tuple[Prompt, Sample]:
 
 
 def _is_shipped(run: Run, scorer: str) -> bool:
-    return run.scorers[scorer].__name__.startswith("datagen.rewards.")
+    return str(run.scorers[scorer].__name__).startswith("datagen.rewards.")

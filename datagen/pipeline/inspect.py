@@ -219,7 +219,7 @@ def save_image(found: Found, path: Path) -> Path:
 
 
 def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> int | None:
-    """Add a sample to a file of canaries (see `_canaries`), its image beside it.
+    """Add a sample to a file of canaries (see `canaries`), its image beside it.
 
     `wrong` numbers the claims, from 1, that do not hold. What was said of the same image and prompt before is replaced:
     returns the number of that line, None if there is none. Raises ConfigError for a number that no claim has, or a file

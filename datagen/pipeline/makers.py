@@ -55,7 +55,11 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
     named: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {
         "prompts": ((), {"expand.backend": expander} if expander else {}),
         "samples": (adapt.by if adapt else (), _choices(recipe, "backend", *(["detector"] if adapt else []))),
-        "scores": (recipe.scorers, _choices(recipe, "detector", "judge", "drawer", "encoders", "matchers")),
+        "scores": (
+            [choice.name for choice in recipe.scorers.values()],
+            _choices(recipe, "detector", "judge", "drawer", "encoders", "matchers")
+            | {f"scorers.{name}": choice.options for name, choice in recipe.scorers.items() if choice.options},
+        ),
     }
     return {stage: dict(sorted(_hash_named(words, choices))) for stage, (words, choices) in named.items()}
 

@@ -28,8 +28,8 @@ NEEDS = {
 
 def check_plugins(run: Run) -> None:
     """Fail now for what would fail after an hour: unknown words, wrong weights, a benchmark file that is not there."""
-    module = load_plugin("backends", run.recipe.backend.name, "build")
-    if run.recipe.mode == "reflect" and not getattr(module, "REFLECTS", False):
+    backend = load_plugin("backends", run.recipe.backend.name, "build")
+    if run.recipe.mode == "reflect" and not getattr(backend, "REFLECTS", False):
         hint = "`openai` does, and `embedded` with a reader; a backend of your own that does says REFLECTS = True"
         raise ConfigError(f"the backend {run.recipe.backend.name!r} does not reflect", where="mode", hint=hint)
     load_plugin("vision.detectors", run.recipe.detector.name, "build")
@@ -83,7 +83,7 @@ def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
     for plan in run.views:
         try:
             check_view(plan)
-            check_needs(plan, RunPlan(recipe.mode, recipe.scorers, recipe.least_candidates, likelihood))
+            check_needs(plan, RunPlan(recipe.mode, list(recipe.scorers), recipe.least_candidates, likelihood))
         except (ConfigError, PluginError) as error:
             yield plan.name, error
 

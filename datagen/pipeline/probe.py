@@ -94,7 +94,7 @@ def _sign(run: Run, prompts: int, is_probe: bool) -> Receipt:
         recipe=recipe.name,
         fingerprint=str(run.folder.read_notes().get("fingerprint", "")),
         mode=recipe.mode,
-        rewards=recipe.rewards,
+        rewards=recipe.selecting,
         seed=recipe.seed,
         prompts=prompts,
         candidates=recipe.least_candidates,

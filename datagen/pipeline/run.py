@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 from datagen.chat import ChatEngine, ChatRequest, Reply
@@ -17,6 +16,7 @@ from datagen.config import (
     Choice,
     Export,
     Recipe,
+    ScorerChoice,
     changed_keys,
     fingerprint_of,
     make_recipe,
@@ -36,6 +36,7 @@ from datagen.prompts.screen import SHIPPED, Screen, ScreenOptions
 from datagen.prompts.templated import share_out
 from datagen.records import Failure, Request, Sample
 from datagen.scoring.rewarder import Rewarder, make_rewarder
+from datagen.scoring.scorers import Scorer, load_scorer
 from datagen.scoring.tools import Tools, make_draw, make_tools
 from datagen.store import SUFFIXES, Marks, RunFolder
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
@@ -85,15 +86,16 @@ class Run:
         return backend
 
     @cached_property
-    def scorers(self) -> dict[str, ModuleType]:
-        """The scorer modules by name, in the recipe's order. Raises PluginError."""
-        return {name: load_plugin("rewards", name, "score") for name in self.recipe.scorers}
+    def scorers(self) -> dict[str, Scorer]:
+        """The scorers by name, in the recipe's order. Raises PluginError, ConfigError for options that are wrong."""
+        return {name: load_scorer(choice) for name, choice in self.recipe.scorers.items()}
 
     @cached_property
-    def deciders(self) -> dict[str, ModuleType]:
+    def deciders(self) -> dict[str, Scorer]:
         """The scorers of `adapt.by`. Raises ConfigError for one that is not by rule: the model's process runs them."""
         names = self.recipe.adapt.by if self.recipe.adapt else ()
-        modules = {name: load_plugin("rewards", name, "score") for name in names}
+        chosen = self.recipe.scorers
+        modules = {name: load_scorer(chosen.get(name) or ScorerChoice(name=name)) for name in names}
         for name, module in modules.items():
             if any(hasattr(module, mark) for mark in (*NEEDS, "NEEDS_MATCHER", "score_group")):
                 hint = "name scorers by rule, such as counting or text"
@@ -108,11 +110,11 @@ class Run:
     @cached_property
     def rewarder(self) -> Rewarder:
         """How the scores of a sample become its rewards. Raises ConfigError for a wrong key under `aggregate`."""
-        targets = {name: self.scorers[name].TARGET for name in self.recipe.rewards}
+        targets = {name: self.scorers[name].TARGET for name in self.recipe.selecting}
         aggregate = self.recipe.aggregate
         skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else no taxonomy has to be there to weigh
         places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))
-        modules = {name: self.scorers[name] for name in self.recipe.rewards}
+        modules = {name: self.scorers[name] for name in self.recipe.selecting}
         return make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
 
     @cached_property

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import ModuleType
 from typing import Any, TypeVar
 
 from datagen.errors import BackendError, DatagenError
@@ -22,6 +21,7 @@ from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.scoring.layout import list_names
+from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
 from datagen.scoring.verdicts import ALONE, list_groups
 from datagen.store import Stage
@@ -160,7 +160,7 @@ def find_undecided(run: Run, prompts: Sequence[Prompt], answers: Iterable[Sample
     return {prompt_id for (prompt_id, _), voices in said.items() if len(voices) > 1}
 
 
-def _judge(run: Run, module: ModuleType, prompt: Prompt, sample: Sample) -> Verdict:
+def _judge(run: Run, module: Scorer, prompt: Prompt, sample: Sample) -> Verdict:
     return check_verdict(module.score(prompt, sample, tools_for(run, prompt, sample)))
 
 
@@ -289,7 +289,7 @@ def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
             return
 
 
-def _is_unanswered(run: Run, later: Later, module: ModuleType, prompt: Prompt, sample: Sample) -> bool:
+def _is_unanswered(run: Run, later: Later, module: Scorer, prompt: Prompt, sample: Sample) -> bool:
     """Run a scorer with models that are asked later; say whether it met something that they have not answered."""
     said = _attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
     return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
@@ -364,9 +364,7 @@ def tools_for(run: Run, prompt: Prompt, sample: Sample) -> Tools:
     return run.tools if run.tools.search is None else run.tools.look_for(list_names(prompt, sample))
 
 
-def _make_score(
-    name: str, module: ModuleType, sample: Sample, verdict: Verdict | Failed
-) -> tuple[Score, Failure | None]:
+def _make_score(name: str, module: Scorer, sample: Sample, verdict: Verdict | Failed) -> tuple[Score, Failure | None]:
     failure = None
     if isinstance(verdict, Failed):
         unreached = is_unreached(verdict.error)

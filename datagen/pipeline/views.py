@@ -93,7 +93,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         result = export_dataset(
             items,
             out,
-            scorers=run.recipe.scorers,
+            scorers=list(run.recipe.scorers),
             policy=run.policy,
             notes=notes,
             validation_share=run.recipe.validation_share,
@@ -130,7 +130,7 @@ def _list_provenance(run: Run) -> dict[str, Any]:
         "versions": notes["versions"],
         "seed": recipe.seed,
         "fingerprint": notes["fingerprint"],
-        "scorers": {"select": recipe.rewards, "evaluate": recipe.evaluate or []},
+        "scorers": {"select": recipe.selecting, "evaluate": recipe.evaluating},
     }
 
 
@@ -163,7 +163,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             weight_report=weighed.report,
             facts=_list_facts(run),
             run=str(run.folder),
-            evaluators=frozenset(run.recipe.evaluate or ()),
+            evaluators=frozenset(run.recipe.evaluating),
             judges=run.judges,
             first=run.recipe.least_candidates,
             corpora={n: m.score_corpus for n, m in run.scorers.items() if hasattr(m, "score_corpus")},
@@ -181,8 +181,8 @@ def _list_facts(run: Run) -> dict[str, object]:
         "candidates": f"{recipe.adapt.start} to {recipe.candidates}" if recipe.adapt else recipe.candidates,
         "mode": recipe.mode,
         "model": recipe.backend.name,
-        "scorers": ", ".join(recipe.rewards),
-        **({"evaluated by": ", ".join(recipe.evaluate)} if recipe.evaluate else {}),
+        "scorers": ", ".join(recipe.selecting),
+        **({"evaluated by": ", ".join(recipe.evaluating)} if recipe.evaluating else {}),
         "weights": run.policy.policy,
         "seed": recipe.seed,
     }
@@ -207,7 +207,7 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
         if prompt is None:
             where = run.folder.where("scores", shard)
             raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
-        if (names := [score.name for score in scores]) != run.recipe.scorers:
+        if (names := [score.name for score in scores]) != list(run.recipe.scorers):
             wanted = ", ".join(run.recipe.scorers)
             what = f"sample {sample_id} was scored by {', '.join(names)}, and the recipe has {wanted}"
             where = run.folder.where("scores", shard)
@@ -235,7 +235,7 @@ def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) 
 
 def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
     """Leave out the scorers that only evaluate: what passes is what was selected for."""
-    return [score for score in scores if score.name in run.recipe.rewards]
+    return [score for score in scores if score.name in run.recipe.selecting]
 
 
 def group_scores(scores: Iterable[Score]) -> dict[str, list[Score]]:

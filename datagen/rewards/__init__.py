@@ -6,15 +6,14 @@ A scorer is a module with `TARGET` (the modality it judges), `JUDGES` (the kinds
 
 A scorer whose rule does not fit all claims of its kinds says which are its own with `own_claims(claims)`: where a
 prompt has some, it must have a value, or the sample has no reward. One that sees through the detector or the reader
-says of which kinds with `SEES`, so that what these have no name for is told before a run (`_unseen.py`).
+says of which kinds with `SEES`, so that what these have no name for is told before a run (`scoring.unseen`).
 
 A scorer that asks a model about the image says `NEEDS_JUDGE = True`, and its recipe names one under `judge:`. It is run
-on each sample until all that it asks is known (`_later.py`), so that the judge is asked about many at once: `score`
-must do nothing but answer.
+on each sample until all that it asks is known (`scoring.tools.Later`), so that the judge is asked about many at once:
+`score` must do nothing but answer.
 
 A scorer that asks encoders or matchers has `look_ahead(pairs, tools)` besides, which is called with every prompt and
 sample of a shard before any of them is scored: it asks about all of them in one batch, and the tools remember.
 
-A verdict whose evidence has `passed` (bool) also says whether what it judges holds outright; `_verdict.passed` joins
-these for pass@k.
-"""
+A verdict whose evidence has `passed` (bool) also says whether what it judges holds outright; `scoring.verdicts.passed`
+joins these for pass@k."""

@@ -1,11 +1,11 @@
 """Asks a judge about an image: one greedy token and its log-probabilities, or more where that does not settle it.
 
-A judge answers the questions of `_questions.py`; what an answer is worth stands in docs/judges.md. A judge that answers
-at once is asked once, for one token. One that begins with something else (marks, JSON, a thought) is asked again with
-room for it, and P is read where its answer stands (`_first_token.py`). Where the engine gives no log-probabilities,
-where the vocabulary splits the answer so that a token does not tell, or where the answer is prose, `SAMPLES` answers
-are drawn and P is the share of the accepted ones among those that were understood. A judge that fails, or that answers
-something else, is a problem in words and never P = 0.
+A judge answers the questions of `scoring.questions`; what an answer is worth stands in docs/judges.md. A judge that
+answers at once is asked once, for one token. One that begins with something else (marks, JSON, a thought) is asked
+again with room for it, and P is read where its answer stands. Where the engine gives no log-probabilities, where the
+vocabulary splits the answer so that a token does not tell, or where the answer is prose, `SAMPLES` answers are drawn
+and P is the share of the accepted ones among those that were understood. A judge that fails, or that answers something
+else, is a problem in words and never P = 0.
 
 Says where a judge's answer stands, and reads the probability of the accepted answers from the tokens there.
 

@@ -1,6 +1,6 @@
 """Makes verdicts of a judge's answers: about the whole prompt, each atom, a graph of questions, noun phrases, a layout.
 
-The evidence says `holds`, not `passed`: `_verdict.passed` is the strict verdict of arithmetic, and pass@k must not move
+The evidence says `holds`, not `passed`: `verdicts.passed` is the strict verdict of arithmetic, and pass@k must not move
 because a recipe selects by a judge. The judge that selects is never the judge that evaluates.
 """
 

@@ -11,7 +11,7 @@ Not covered: a phrase whose object does not come last (`bouquet of red tulips` i
 Says how a planned layout misses a claim: as many of a thing as claimed, in the claimed colour, in the claimed place.
 
 `plan` holds every claim against a plan, `got_layout` those that boxes alone decide. Places follow GenEval's rule
-(`_relations.py`); GoT-R1 (arXiv 2505.17022) leaves both to a judge, for which see `got_layout_judge`.
+(`vision/geometry.py`); GoT-R1 (arXiv 2505.17022) leaves both to a judge, for which see `got_layout` with `judge: true`.
 
 The names of things that matter for one sample: what a detector with an open vocabulary is told to look for.
 """

@@ -2,7 +2,7 @@
 
 The two questions about a whole prompt are those of VQAScore (github.com/linzhiqiu/t2v_metrics at 6ecb74f) and of
 GenEval 2 (github.com/facebookresearch/GenEval2 at a6e82d2), as their definitions state them; the atoms are our own
-words. Nothing here looks at an image: `_asking.py` asks.
+words. Nothing here looks at an image: `scoring.asking` asks.
 """
 
 from __future__ import annotations

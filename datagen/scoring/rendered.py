@@ -1,7 +1,7 @@
 """The arithmetic of rendered text: what was asked for against what was read, as six published evaluators define it.
 
-Pure functions over strings: the scorers `text`, `text_mario`, `text_oneig`, `text_longtext`, `text_cvtg`, `text_tiif`
-and `text_flow_grpo` are thin skins over them, and a corpus can be measured with them directly.
+Pure functions over strings: the metrics of the scorer `text` are thin skins over them, and a corpus can be measured
+with them directly.
 
 On plain text each is what its authors' code answers, held against it in `tests/rewards/authors/`. Where one text has
 several spellings in Unicode, `unify` makes them one on both sides before anything is compared.

@@ -30,11 +30,12 @@ import ast
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
 from datagen.config import Aggregate
 from datagen.errors import ConfigError, did_you_mean
 from datagen.records import Modality, Prompt, Score
+from datagen.scoring.scorers import Scorer
 from datagen.scoring.unseen import Duties, find_duties
 
 WAYS = ("product", "mean", "genmean", "min")
@@ -193,7 +194,7 @@ class Rewarder:
     """
 
     joins: Mapping[tuple[str, Modality], Expression]
-    modules: Mapping[str, ModuleType] = field(default_factory=dict)
+    modules: Mapping[str, Scorer] = field(default_factory=dict)
 
     def find_join(self, prompt: Prompt, target: Modality) -> Expression:
         """Return the expression that holds for a prompt: that of its skill, of its weakness, or the common one."""
@@ -222,7 +223,7 @@ def make_rewarder(
     aggregate: Aggregate,
     targets: Mapping[str, Modality],
     places: frozenset[str],
-    modules: Mapping[str, ModuleType] = MappingProxyType({}),
+    modules: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> Rewarder:
     """Return the rewarder of a recipe; `targets` says what each of its scorers judges, `places` what a prompt may be.
 
@@ -260,7 +261,7 @@ def reward_rounds(scores: Sequence[Score], join: Expression) -> list[float | Non
 
 
 def passed_rounds(scores: Sequence[Score]) -> list[bool | None]:
-    """Return the strict verdict after each round, as `_verdict.passed` gives it for the last one."""
+    """Return the strict verdict after each round, as `verdicts.passed` gives it for the last one."""
     judged = [score for score in scores if score.target == "image" and "rounds" in score.evidence]
     count = min((len(score.evidence["rounds"]) for score in judged), default=0)
     verdicts: list[bool | None] = []

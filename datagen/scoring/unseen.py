@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
 
 from datagen.records import Claim, Score, Verdict
+from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import Tools
 from datagen.taxonomy.english import name_many
 from datagen.vision.ocr import unify
@@ -84,7 +84,7 @@ def _tell_more(names: Sequence[str]) -> str:
     return f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
 
 
-def own_claims(module: ModuleType, claims: Sequence[Claim]) -> list[Claim]:
+def own_claims(module: Scorer, claims: Sequence[Claim]) -> list[Claim]:
     """Return the claims of a prompt that a scorer is to judge; none where it judges no claims at all."""
     if hasattr(module, "own_claims"):
         return list(module.own_claims(claims))
@@ -92,7 +92,7 @@ def own_claims(module: ModuleType, claims: Sequence[Claim]) -> list[Claim]:
     return [claim for claim in claims if claim.kind in kinds]
 
 
-def seen_kinds(module: ModuleType) -> frozenset[str]:
+def seen_kinds(module: Scorer) -> frozenset[str]:
     """Return the kinds of claim that a scorer judges through the detector or the reader.
 
     A module may say so with `SEES`; else they are all that a shipped scorer of images judges which asks no judge.
@@ -135,7 +135,7 @@ class Duties:
 
 
 @lru_cache(maxsize=1024)
-def find_duties(modules: tuple[tuple[str, ModuleType], ...], claims: tuple[Claim, ...]) -> Duties:
+def find_duties(modules: tuple[tuple[str, Scorer], ...], claims: tuple[Claim, ...]) -> Duties:
     """Return the duties of some scorers, by name and module, towards the claims of a prompt."""
     own = {name: own_claims(module, claims) for name, module in modules}
     kinds = frozenset[str]().union(*(getattr(module, "JUDGES", ()) for _, module in modules))

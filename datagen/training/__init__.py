@@ -1,1 +1,1 @@
-"""Training of the embedded model: `python -m datagen.training --help`."""
+"""Training on exported data: weights used right, and the reference trainer of the embedded model (`datagen train`)."""

@@ -3,7 +3,7 @@
 A part is what differs from the ground, the commonest colour of the picture, and hangs together. It is cut out, laid on
 the bare ground, and stretched to `SIDE` pixels a side; with its size and which borders it touches the network says what
 it is (`NAMES`), in which colour (`TONES`), and where the box of the whole thing lies. It knows nothing of shapes,
-colours and backgrounds but what it was shown: `python -m datagen.training detector`.
+colours and backgrounds but what it was shown: `python -m datagen.workshop detector`.
 
 Not covered: things in each other's ink, which are one part and have no name.
 """

@@ -1,8 +1,8 @@
 """Train the weights that ship with datagen, from nothing: the model in two commands, its learned detector in a third.
 
-    python -m datagen.training codec --out .train/codec
-    python -m datagen.training lm --codec .train/codec --out .train/lm
-    python -m datagen.training detector --out .train/detector
+    python -m datagen.workshop codec --out .train/codec
+    python -m datagen.workshop lm --codec .train/codec --out .train/lm
+    python -m datagen.workshop detector --out .train/detector
 
 Stop and call again: each goes on where it was. `.train/lm` is then a whole checkpoint folder; use it with
 `datagen build --set backend.checkpoint=.train/lm`, and measure it with `datagen bench model --checkpoint .train/lm`.

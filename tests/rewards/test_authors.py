@@ -17,14 +17,17 @@ import pytest
 from reward_cases import count, make_prompt, make_sample, make_tools, relation, thing, words
 
 from datagen.documents.geneval_lines import Line
-from datagen.plugins import load_plugin
 from datagen.records import Detection, Verdict
-from datagen.rewards.objects import compbench_numeracy, compbench_spatial, spatial
 from datagen.rewards.objects import geneval as geneval_scorer
-from datagen.rewards.objects._geneval import find_faults
+from datagen.rewards.objects import spatial
+from datagen.rewards.objects.geneval import find_faults
 from datagen.rewards.reasoning import got_layout, plan
 from datagen.scoring.rendered import measure_oneig
 from datagen.vision.geometry import SQUARE, Sides, find_relations
+from tests.helpers.scorers import find_scorer
+
+compbench_numeracy = find_scorer("compbench_numeracy")
+compbench_spatial = find_scorer("compbench_spatial")
 
 HERE = Path(__file__).parent / "authors"
 EXACT = 1e-9
@@ -87,7 +90,7 @@ def test_a_cat_beside_a_dog_in_a_wide_picture_is_not_above_it(scorer: str) -> No
     In thousandths of each side they stand on a diagonal, in the picture beside each other.
     """
     cat, dog = [521, 224, 653, 425], [161, 488, 266, 821]
-    module = load_plugin("rewards", scorer.removesuffix(" after"), "score")
+    module = find_scorer(scorer.removesuffix(" after"))
     tools = make_tools(thing("cat", box=tuple(cat)), thing("dog", box=tuple(dog)))
     drawn = picture((1024, 576))
 
@@ -142,7 +145,7 @@ def test_compbench_takes_the_same_boxes_for_one_thing() -> None:
 
 
 def judge_text(scorer: str, claimed: list[str], lines: list[str]) -> Verdict:
-    module = load_plugin("rewards", scorer, "score")
+    module = find_scorer(scorer)
     verdict: Verdict = module.score(make_prompt(*map(words, claimed)), make_sample(), make_tools(read=tuple(lines)))
     return verdict
 
@@ -218,7 +221,7 @@ def test_flow_grpo_is_theirs() -> None:
     ],
 )
 def test_figures_of_a_corpus_are_theirs(scorer: str, column: int, names: tuple[str, ...], within: float) -> None:
-    module, compared = load_plugin("rewards", scorer, "score"), 0
+    module, compared = find_scorer(scorer), 0
     for row in read_table("corpora"):
         chosen = [TEXTS[place] for place in row[0]]
         if not all(can_be_read(claimed) for claimed, *_ in chosen):
@@ -234,7 +237,7 @@ def test_figures_of_a_corpus_are_theirs(scorer: str, column: int, names: tuple[s
 def test_marios_f_of_a_corpus_is_not_the_mean_of_f() -> None:
     read = [["OPEN", "NOW"], []]
     given = [judge_text("text_mario", ["OPEN"], lines) for lines in read]
-    figures = load_plugin("rewards", "text_mario", "score").score_corpus([verdict.evidence for verdict in given])
+    figures = find_scorer("text_mario").score_corpus([verdict.evidence for verdict in given])
     assert sum(verdict.value or 0.0 for verdict in given) / 2 == pytest.approx(1 / 3)
     assert figures["F"] == pytest.approx(2 * 0.25 * 0.5 / 0.75)
 

@@ -8,9 +8,14 @@ from reward_cases import color, count, make_prompt, make_sample, make_tools, rel
 
 from datagen.chat import Reply
 from datagen.records import Claim, Detection
-from datagen.rewards.objects import compbench_3in1, compbench_attribute, compbench_numeracy, compbench_spatial
 from datagen.scoring.questions import name_phrases
 from datagen.scoring.tools import Tools
+from tests.helpers.scorers import find_scorer
+
+compbench_3in1 = find_scorer("compbench_3in1")
+compbench_attribute = find_scorer("compbench_attribute")
+compbench_numeracy = find_scorer("compbench_numeracy")
+compbench_spatial = find_scorer("compbench_spatial")
 
 SAMPLE = make_sample()
 RED_AND_BLUE = make_prompt(count("apple", 1), color("apple", "red"), count("bus", 2), color("bus", "blue"))

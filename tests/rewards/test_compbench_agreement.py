@@ -13,8 +13,13 @@ from reward_cases import color, count, make_prompt, make_sample, relation, thing
 
 from datagen.chat import ChatRequest, Reply
 from datagen.records import Detection
-from datagen.rewards.objects import compbench_3in1, compbench_attribute, compbench_numeracy, compbench_spatial
 from datagen.scoring.tools import Tools
+from tests.helpers.scorers import find_scorer
+
+compbench_3in1 = find_scorer("compbench_3in1")
+compbench_attribute = find_scorer("compbench_attribute")
+compbench_numeracy = find_scorer("compbench_numeracy")
+compbench_spatial = find_scorer("compbench_spatial")
 
 CASES = 250
 SAMPLE = make_sample()

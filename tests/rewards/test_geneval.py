@@ -11,9 +11,12 @@ from reward_cases import color, count, draw, make_prompt, make_sample, make_tool
 
 from datagen.embedded.world import lay_out
 from datagen.records import Claim, Detection
-from datagen.rewards.objects import geneval, geneval_strict
+from datagen.rewards.objects import geneval
 from datagen.scoring.tools import Tools
 from datagen.vision.detectors.pictograms import build
+from tests.helpers.scorers import find_scorer
+
+geneval_strict = find_scorer("geneval_strict")
 
 LEFT, RIGHT = (0, 300, 200, 500), (700, 300, 900, 500)
 BOTH = pytest.mark.parametrize("scorer", [geneval, geneval_strict])

@@ -10,9 +10,12 @@ from PIL import Image
 from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, words, write
 
 from datagen.records import Claim, Verdict
-from datagen.rewards.reasoning import got_layout, got_layout_judge, plan
+from datagen.rewards.reasoning import got_layout, plan
 from datagen.rewards.reasoning.got_layout import CANVAS_PX
 from datagen.scoring.questions import LAYOUT
+from tests.helpers.scorers import find_scorer
+
+got_layout_judge = find_scorer("got_layout_judge")
 
 CAT_LEFT = (count("cat", 1), count("box", 1), relation("cat", "left of", "box"))
 CAT, BOX = write("fluffy cat", 0, 300, 300, 700), write("box", 600, 300, 900, 700)

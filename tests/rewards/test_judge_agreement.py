@@ -10,8 +10,13 @@ from judge_cases import Judge, question_of, tokens, tools_with
 from reward_cases import color, count, make_prompt, make_sample, relation
 
 from datagen.records import Claim
-from datagen.rewards.judge import question_graph, question_graph_cascade, soft_tifa_am, soft_tifa_gm, vqa
+from datagen.rewards.judge import question_graph, vqa
 from datagen.scoring.judging import settle
+from tests.helpers.scorers import find_scorer
+
+question_graph_cascade = find_scorer("question_graph_cascade")
+soft_tifa_am = find_scorer("soft_tifa_am")
+soft_tifa_gm = find_scorer("soft_tifa_gm")
 
 CASES = 300
 SAMPLE = make_sample()

@@ -11,12 +11,15 @@ from reward_cases import make_prompt, make_sample
 from seeing_cases import DAMAGED, blind_tools, candidates, noise
 
 from datagen.records import Verdict
-from datagen.rewards.likeness import clipscore, preference, preference_wins
+from datagen.rewards.likeness import clipscore, preference
 from datagen.scoring.tools import Tools
 from datagen.scoring.verdicts import ALONE
 from datagen.vision.interfaces import Match, Matcher
 from datagen.vision.matchers import transformers as matcher
+from tests.helpers.scorers import find_scorer
 from tests.helpers.tiny_vision import save_clip, save_siglip
+
+preference_wins = find_scorer("preference_wins")
 
 
 def given(name: str, *matches: Match) -> Tools:

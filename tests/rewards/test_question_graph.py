@@ -11,10 +11,13 @@ from judge_cases import always, by_question, drawing, tools_with
 from reward_cases import color, count, make_prompt, make_sample, relation, words
 
 from datagen.chat import Reply
-from datagen.rewards.judge import question_graph, question_graph_cascade
+from datagen.rewards.judge import question_graph
 from datagen.scoring import judging as _judging
 from datagen.scoring.judging import settle
 from datagen.scoring.questions import ask_claims
+from tests.helpers.scorers import find_scorer
+
+question_graph_cascade = find_scorer("question_graph_cascade")
 
 SAMPLE = make_sample()
 PROMPT = make_prompt(count("star", 3), color("star", "red"), count("cup", 1), relation("cup", "above", "star"))

@@ -9,7 +9,10 @@ import pytest
 from reward_cases import count, make_prompt, make_sample, make_tools, write
 
 from datagen.records import HEADS, Sample, Segment, Verdict, read_reflection, write_reflection
-from datagen.rewards.reasoning import format, format_brief, self_consistency
+from datagen.rewards.reasoning import format, self_consistency
+from tests.helpers.scorers import find_scorer
+
+format_brief = find_scorer("format_brief")
 
 RIGHT = write_reflection("one star more", "add a star", "three red stars")
 

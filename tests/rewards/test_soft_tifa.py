@@ -10,9 +10,12 @@ from judge_cases import always, by_question, drawing, tokens, tools_with
 from reward_cases import color, count, make_prompt, make_sample, relation, words
 
 from datagen.chat import Reply
-from datagen.rewards.judge import soft_tifa_am, soft_tifa_gm
 from datagen.scoring.asking import read_first_token
 from datagen.taxonomy.english import number_word
+from tests.helpers.scorers import find_scorer
+
+soft_tifa_am = find_scorer("soft_tifa_am")
+soft_tifa_gm = find_scorer("soft_tifa_gm")
 
 SAMPLE = make_sample()
 PROMPT = make_prompt(count("star", 3), color("star", "red"), count("cup", 1))

@@ -9,17 +9,17 @@ from collections.abc import Callable
 import pytest
 from reward_cases import count, make_prompt, make_sample, make_tools, words
 
-from datagen.plugins import load_plugin
 from datagen.prompts.templated import draw
 from datagen.records import Verdict
 from datagen.taxonomy import load_taxonomy
 from datagen.vision import ocr as _ocr
+from tests.helpers.scorers import find_scorer
 
 SCORERS = ("text_mario", "text_oneig", "text_longtext", "text_cvtg", "text_tiif", "text_flow_grpo")
 
 
 def judge(scorer: str, claimed: tuple[str, ...], read: tuple[str, ...]) -> Verdict:
-    module = load_plugin("rewards", scorer, "score")
+    module = find_scorer(scorer)
     verdict: Verdict = module.score(make_prompt(*map(words, claimed)), make_sample(), make_tools(read=read))
     return verdict
 
@@ -72,7 +72,7 @@ def test_those_that_forgive_surplus_words_do_not_decide_a_pass(scorer: str) -> N
 
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_none_with_a_reason_where_there_is_nothing_to_judge(scorer: str) -> None:
-    module = load_plugin("rewards", scorer, "score")
+    module = find_scorer(scorer)
     assert module.score(make_prompt(count("star", 1)), make_sample(), make_tools()).reason == "no text claim"
     without = module.score(make_prompt(words("HI")), make_sample(image=None), make_tools())
     assert (without.value, without.reason) == (None, "the sample has no image")

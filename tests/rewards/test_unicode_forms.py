@@ -8,10 +8,10 @@ from itertools import product
 import pytest
 from reward_cases import color, count, make_prompt, make_sample, relation, words, write
 
-from datagen.plugins import known_words, load_plugin
 from datagen.records import Claim, Detection, Prompt
 from datagen.scoring.tools import make_tools
 from datagen.taxonomy.lexicon import Word
+from tests.helpers.scorers import NAMES, find_scorer
 
 MODELS = ("NEEDS_JUDGE", "NEEDS_ENCODERS", "NEEDS_DRAWER", "NEEDS_MATCHER")
 PIXELS = {"blank", "contrast", "near_duplicate", "sharpness", "likelihood"}
@@ -41,7 +41,7 @@ THINGS = (
 
 
 def rules() -> list[str]:
-    modules = {name: load_plugin("rewards", name, "TARGET") for name in known_words("rewards")}
+    modules = {name: find_scorer(name) for name in NAMES}
     return [
         name
         for name, module in modules.items()
@@ -72,7 +72,7 @@ def ask(scorer: str, claimed: str, thought: str, seen: str, text: str) -> tuple[
         )
         return Claim(claim.kind, str(subject), str(name), value)
 
-    module = load_plugin("rewards", scorer, "score")
+    module = find_scorer(scorer)
     kinds = module.JUDGES or {claim.kind for claim in CLAIMS}
     prompt: Prompt = make_prompt(*(spell(claim) for claim in CLAIMS if claim.kind in kinds))
     sample = make_sample(think=text if text is BOTH else unicodedata.normalize(thought, text))

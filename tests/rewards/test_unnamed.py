@@ -8,17 +8,13 @@ import pytest
 from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing
 
 from datagen.records import UNNAMED, Claim, Detection, Score, Verdict
-from datagen.rewards.objects import (
-    attribute,
-    comparison,
-    compbench_numeracy,
-    counting,
-    geneval,
-    geneval_strict,
-    spatial,
-)
+from datagen.rewards.objects import attribute, comparison, counting, geneval, spatial
 from datagen.rewards.reasoning import faithfulness, plan_image
 from datagen.scoring.verdicts import list_detections, passed, says_yes
+from tests.helpers.scorers import find_scorer
+
+compbench_numeracy = find_scorer("compbench_numeracy")
+geneval_strict = find_scorer("geneval_strict")
 
 SOMETHING = thing(UNNAMED, "", (700, 700, 900, 900))
 STAR, MOON = thing("star", "red", sure=0.95), thing("moon", "blue", (500, 0, 833, 333), sure=0.95)

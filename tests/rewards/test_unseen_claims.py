@@ -8,9 +8,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing, words, write
 
-from datagen.plugins import load_plugin
 from datagen.records import Claim, Score, Verdict
-from datagen.rewards.objects import attribute, compbench_3in1, geneval
+from datagen.rewards.objects import attribute, geneval
 from datagen.rewards.reasoning import coverage, faithfulness, plan
 from datagen.rewards.words import text
 from datagen.scoring.tools import Tools
@@ -18,6 +17,9 @@ from datagen.scoring.tools import make_tools as make_real_tools
 from datagen.scoring.unseen import find_duties, own_claims
 from datagen.vision import ocr as _ocr
 from datagen.vision.detectors import learned, onnx, open_vocabulary, pictograms
+from tests.helpers.scorers import find_scorer
+
+compbench_3in1 = find_scorer("compbench_3in1")
 
 LABELS, COLORS = frozenset({"star", "key"}), frozenset({"red", "purple"})
 PART = Claim("part", "star", "turquoise", 1)
@@ -30,9 +32,7 @@ def tools_of(*found: object, read: tuple[str, ...] = (), characters: frozenset[s
 
 
 def judge(scorer: str, *claims: Claim, think: str | None = None) -> Verdict:
-    verdict: Verdict = load_plugin("rewards", scorer, "score").score(
-        make_prompt(*claims), make_sample(think=think), tools_of()
-    )
+    verdict: Verdict = find_scorer(scorer).score(make_prompt(*claims), make_sample(think=think), tools_of())
     return verdict
 
 
@@ -85,7 +85,7 @@ def test_a_relation_beyond_the_four_is_not_judged(scorer: str) -> None:
     thought = write("red star", 0, 0, 333, 333) + write("purple key", 500, 0, 900, 333)
     verdict = judge(scorer, beside, think=thought)
     assert verdict.value is None
-    module = load_plugin("rewards", scorer, "score")
+    module = find_scorer(scorer)
     assert list(own_claims(module, (beside,))) == []
     if scorer != "got_layout":
         both = (relation("star", "left of", "key"), beside)
@@ -130,9 +130,7 @@ TEXTS = [f"text{word}" for word in ("", "_mario", "_oneig", "_longtext", "_cvtg"
 def test_letters_without_a_class_are_not_judged_by_any_scorer_of_words(scorer: str) -> None:
     def score(*texts: str, read: tuple[str, ...]) -> Verdict:
         tools = tools_of(read=read, characters=frozenset("OPEN"))
-        verdict: Verdict = load_plugin("rewards", scorer, "score").score(
-            make_prompt(*map(words, texts)), make_sample(), tools
-        )
+        verdict: Verdict = find_scorer(scorer).score(make_prompt(*map(words, texts)), make_sample(), tools)
         return verdict
 
     assert score("OPEN", read=("OPEN",)).value == 1.0
@@ -204,7 +202,7 @@ def test_without_named_colours_no_colour_is_judged() -> None:
 
 
 def gap_of(claims: tuple[Claim, ...], **values: tuple[float | None, str]) -> str:
-    modules = tuple((name, load_plugin("rewards", name, "score")) for name in values)
+    modules = tuple((name, find_scorer(name)) for name in values)
     scores = {name: Score("s", name, "image", value, why) for name, (value, why) in values.items()}
     return find_duties(modules, claims).find_gap(scores)
 
@@ -229,7 +227,7 @@ def test_a_number_beyond_what_a_detector_gives_is_not_judged() -> None:
     tools = Tools(lambda image: many, lambda image: [], most=16)
 
     def value(scorer: str, *claims: Claim) -> tuple[float | None, object]:
-        verdict = load_plugin("rewards", scorer, "score").score(make_prompt(*claims), make_sample(), tools)
+        verdict = find_scorer(scorer).score(make_prompt(*claims), make_sample(), tools)
         return verdict.value, verdict.evidence.get("unseen")
 
     for scorer in ("counting", "compbench_numeracy"):

@@ -11,9 +11,12 @@ from judge_cases import Judge, always, drawing, tokens, tools_with
 from reward_cases import count, make_prompt, make_sample
 
 from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
-from datagen.rewards.judge import vqa, vqascore
+from datagen.rewards.judge import vqa
 from datagen.scoring.asking import read_first_token
 from datagen.scoring.tools import Tools, make_tools
+from tests.helpers.scorers import find_scorer
+
+vqascore = find_scorer("vqascore")
 
 PROMPT = make_prompt(count("star", 3))
 SAMPLE = make_sample(image=b"png")

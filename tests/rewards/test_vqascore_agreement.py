@@ -11,7 +11,10 @@ import pytest
 from judge_cases import always, tools_with
 from reward_cases import count, make_prompt, make_sample
 
-from datagen.rewards.judge import vqa, vqascore
+from datagen.rewards.judge import vqa
+from tests.helpers.scorers import find_scorer
+
+vqascore = find_scorer("vqascore")
 
 DATA: dict[str, Any] = json.loads((Path(__file__).parent / "data/vqascore.json").read_text(encoding="utf-8"))
 PROMPT, SAMPLE = make_prompt(count("star", 3)), make_sample(image=b"png")

@@ -9,7 +9,7 @@ on being read has both flags: BAGEL puts it into the sequence once noised, to le
 that is only read says how (`sees`), or enters both ways. IRG reads text from the user alone, so images before the
 answer stand in a turn of the assistant, without loss; and it skips empty pieces, which are left out here.
 
-Where the files lie and what tells BAGEL of them: `_bagel`. Source: `MultiThinkInterleaveT2IDataset` in
+Where the files lie and what tells BAGEL of them: `export.bagel`. Source: `MultiThinkInterleaveT2IDataset` in
 SFT/data/interleave_datasets of github.com/Osilly/Interleaving-Reasoning-Generation at 3eee315 (arXiv 2509.06945).
 """
 

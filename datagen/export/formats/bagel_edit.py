@@ -6,7 +6,7 @@
 
 Texts before the first image open the first instruction, since BAGEL begins with an image. Of two images it sees the
 first and learns the second; of more it takes a random stretch. Where the files lie and what tells BAGEL of them:
-`_bagel`. Source: `UnifiedEditIterableDataset` in data/interleave_datasets/edit_dataset.py of
+`export.bagel`. Source: `UnifiedEditIterableDataset` in data/interleave_datasets/edit_dataset.py of
 github.com/ByteDance-Seed/Bagel at 056b5fd.
 """
 

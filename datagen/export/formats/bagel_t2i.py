@@ -4,7 +4,7 @@
     captions    JSON text {"caption": …}: all texts of the example before its image; BAGEL draws one value of it
     id, weight  for people; BAGEL reads neither
 
-Where the files lie and what tells BAGEL of them: `_bagel`. Source: `T2IIterableDataset` in data/t2i_dataset.py of
+Where the files lie and what tells BAGEL of them: `export.bagel`. Source: `T2IIterableDataset` in data/t2i_dataset.py of
 github.com/ByteDance-Seed/Bagel at 056b5fd.
 """
 

@@ -5,6 +5,10 @@ probability 1 / (1 + exp(t - s)) (Bradley-Terry; PickScore, arXiv 2305.01569). V
 of the score `reference`, which the recipe says (`matchers: {preference: {…, reference: 20}}`), since the scores of CLIP
 models have no zero of their own; those of SigLIP models do.
 
+With `wins: true` it judges which candidates of a prompt people would like best: the mean probability of being preferred
+to each other candidate, which needs no reference; 0.5 is the middle of every group. Whether the best of a group is any
+good is not seen.
+
 Not seen: claims. Optimised alone it was gamed in GoT-R1 (arXiv 2505.17022): beautiful pictures of something else.
 """
 
@@ -12,17 +16,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
 
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.matching import describe_match, match_ahead, match_images
+from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import ALONE, spread_verdicts
+from datagen.vision.interfaces import Match
 
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
 NEEDS_MATCHER = "preference"
 
 
-def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+class Options(ScorerOptions):
+    """What an image is held against: a score, or the other candidates of its prompt."""
+
+    wins: bool = False
+
+
+PLAIN = Options()
+"""As it is without options."""
+
+
+def describe(options: Options) -> dict[str, Any]:
+    """Return the functions that compare candidates, where they are to be compared."""
+    return {"score": score_alone, "score_group": compare} if options.wins else {}
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:
+    """Judge the sample's last image for the prompt's text."""
+    return score_alone(prompt, sample, tools) if options.wins else score_one(prompt, sample, tools)
+
+
+def score_one(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the sample's last image for the prompt's text."""
     found = match_images(NEEDS_MATCHER, prompt.text, [sample], tools).get(0)
     if found is None:
@@ -37,7 +66,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     return Verdict(value, reason, {**evidence, "reference": found.reference})
 
 
-def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
+def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools, options: Options = PLAIN) -> None:
     """Ask about the last images of a shard in one batch."""
     match_ahead(NEEDS_MATCHER, lambda prompt: prompt.text, pairs, tools)
 
@@ -49,3 +78,25 @@ def prefer(one: float, other: float) -> float:
         return 1 / (1 + math.exp(-difference))
     raised = math.exp(difference)
     return raised / (1 + raised)
+
+
+def score_alone(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge a sample alone: there is nothing to compare."""
+    return compare(prompt, [sample], tools)[0]
+
+
+def compare(prompt: Prompt, samples: Sequence[Sample], tools: Tools) -> list[Verdict]:
+    """Judge the last image of each candidate against those of the others."""
+    found = match_images(NEEDS_MATCHER, prompt.text, samples, tools)
+    known = {k: match for k, match in found.items() if isinstance(match, Match)}
+    judged = {k: match for k, match in found.items() if isinstance(match, Verdict)}
+    return spread_verdicts(samples, judged | {k: _judge(k, known) for k in known})
+
+
+def _judge(number: int, matches: dict[int, Match]) -> Verdict:
+    mine = matches[number]
+    chances = [prefer(mine.logit, other.logit) for k, other in matches.items() if k != number]
+    if not chances:
+        return Verdict(None, ALONE)
+    value = fmean(chances)
+    return Verdict(value, f"liked better than another candidate with P {value:.2f}", dict(describe_match(mine)))

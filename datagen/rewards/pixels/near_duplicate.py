@@ -1,7 +1,7 @@
 """Judges whether a candidate is nearly the same picture as others of its prompt, by a perceptual hash.
 
 Value: 1 / (1 + how many other candidates look nearly the same), so that a picture that came k times counts 1/k each
-time, and all of them once. Two are nearly the same if their hashes (`_phash.py`) differ by at most `NEAR`.
+time, and all of them once. Two are nearly the same if their hashes differ by at most `NEAR`.
 
 Not seen: the same thing mirrored, turned or moved, which is another picture here; a small detail (one letter of a
 word, the shape of a small thing in the same place and colour), which is not.

@@ -1,11 +1,10 @@
 """Judges whether the reasoning text speaks against a claim: 1 - the share of claims that it contradicts.
 
-Against a count speaks another number and not the right one, against an attribute another value for the thing, against
-a relation its opposite, against a text other quoted words and not the claimed ones. Silence contradicts nothing, so an
+Against a count speaks another number and not the right one, against an attribute another value for the thing, against a
+relation its opposite, against a text other quoted words and not the claimed ones. Silence contradicts nothing, so an
 empty thought is at 1: use it beside `coverage`. Of a reflection its final prompt is read, else the thought. What the
-reader does not cover stands in `_prose`, such as denials: "no star" is not read as a number. Relations beyond the four
-are left to others, since the reader finds nothing against them.
-"""
+reader does not cover stands in `scoring.prose`, such as denials: "no star" is not read as a number. Relations beyond
+the four are left to others, since the reader finds nothing against them."""
 
 from __future__ import annotations
 

@@ -2,10 +2,9 @@
 
 A count is said by its number (a single thing may go without), an attribute by its word bound to the thing, a relation
 either way round, a text in quotation marks to the letter. Of a reflection its final prompt is read, else the thought.
-T2I-R1 (arXiv 2505.00703) asks the same of its reasoning: every object, attribute and relation. What the reader does
-not cover stands in `_prose`: that there is none of a thing and a relation beyond the four, whatever is said, so that
-such claims are left to others. A text that also says the contrary is the matter of `contradiction`.
-"""
+T2I-R1 (arXiv 2505.00703) asks the same of its reasoning: every object, attribute and relation. What the reader does not
+cover stands in `scoring.prose`: that there is none of a thing and a relation beyond the four, whatever is said, so that
+such claims are left to others. A text that also says the contrary is the matter of `contradiction`."""
 
 from __future__ import annotations
 

@@ -1,30 +1,40 @@
 """Judges the boxes that a reasoning text plans: do they stand as the prompt claims, and are there as many?
 
 GoT-R1 (arXiv 2505.17022) rewards the layout of the reasoning apart from its meaning. There a judge looks at the boxes
-(here `got_layout_judge`); this is the same question by rule, for prompts whose claims say it: each count claim on the
+(here with `judge: true`); this is the same question by rule, for prompts whose claims say it: each count claim on the
 number of planned things, each relation claim by GenEval's rule on all pairs. Value: the share of these claims that
 hold.
 
 How it differs from `plan`: attributes and words are not looked at, extra things and overlaps are no fault, so that it
 fits reasoning in prose with boxes in it (a vase on a tablecloth). A thing whose box leaves the picture or has its
-corners out of order is not placed and counts as missing. A thought without any layout scores 0, as in `plan`.
-Not covered: relations beyond four; a phrase that stands for several things.
+corners out of order is not placed and counts as missing. A thought without any layout scores 0, as in `plan`. Not
+covered: relations beyond four; a phrase that stands for several things.
 
-Draws a planned layout as labelled boxes on a white canvas, so that a judge that looks can say whether it fits.
+With `judge: true` it asks a judge whether the layout that a reasoning text plans fits the prompt, drawn as boxes on a
+white canvas.
 
-The idea is GoT-R1's (arXiv 2505.17022): a model that reads coordinates badly sees boxes well. All ink is black, so that
-no judge takes the colour of a line for that of a thing. Not covered: labels in letters that Pillow's own font lacks (it
-has Latin ones).
+The reward for the layout of the reasoning in GoT-R1 (arXiv 2505.17022): coordinates are drawn with their phrases, since
+models see boxes better than they read numbers. Value: P(yes) to the question `LAYOUT` of `scoring/questions.py`.
+
+Differences: GoT-R1 lets its judge give a number, in words that are not published; here it is P(yes), as in `vqa`.
+Boxes that leave the picture or have their corners out of order are not drawn and stand in the evidence. A thought
+without a box scores 0 and nobody is asked.
+
+The canvas: all ink is black, so that no judge takes the colour of a line for that of a thing. Not covered: labels in
+letters that Pillow's own font lacks (it has Latin ones).
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards.reasoning.plan import find_thought
+from datagen.scoring.judging import NO_JUDGE, judge_layout
 from datagen.scoring.layout import Planned, find_claim_fault, read_layout
+from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.vision.geometry import RELATIONS, SQUARE, Sides, shared_area, sides_of, to_pixels
 
@@ -32,12 +42,32 @@ TARGET: Modality = "text"
 JUDGES = frozenset({"count", "relation"})
 
 
+class Options(ScorerOptions):
+    """Who looks at the layout: a rule, or the recipe's judge."""
+
+    judge: bool = False
+
+
+PLAIN = Options()
+"""As it is without options."""
+
+
+def describe(options: Options) -> dict[str, Any]:
+    """Return what depends on who looks."""
+    return _BY_JUDGE if options.judge else {}
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:
+    """Judge the layout in the `think` segment of a sample, by rule or by the judge."""
+    return ask_judge(prompt, sample, tools) if options.judge else judge_by_rule(prompt, sample, tools)
+
+
 def own_claims(claims: Sequence[Claim]) -> list[Claim]:
     """Return the claims of a prompt that boxes decide: numbers, and the four relations."""
     return [c for c in claims if c.kind == "count" or (c.kind == "relation" and c.name in RELATIONS)]
 
 
-def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+def judge_by_rule(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the layout in the `think` segment of a sample against the count and relation claims of its prompt."""
     claims = own_claims(prompt.claims)
     if not claims:
@@ -54,6 +84,21 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     said = [fault for fault in faults.values() if fault] or ["the boxes stand as claimed"]
     evidence = {"passed": all(checks.values()), "claims": checks, "malformed": list(layout.faults)}
     return Verdict(sum(checks.values()) / len(checks), "; ".join([*said, *layout.faults]), evidence)
+
+
+def ask_judge(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+    """Judge the layout in the `think` segment of a sample against the prompt's text."""
+    thought = find_thought(sample)
+    if thought is None:
+        return Verdict(None, "the sample has no reasoning")
+    if tools.ask is None:
+        return Verdict(None, NO_JUDGE)
+    layout = read_layout(thought)
+    if not layout.placed:
+        return Verdict(0.0, "the reasoning plans nothing: no object with a box in the picture", {"holds": False})
+    verdict = judge_layout(prompt, sample, tools, draw_layout(layout.placed, sides_of(sample)))
+    faults = list(layout.faults)
+    return Verdict(verdict.value, "; ".join([verdict.reason, *faults]), {**verdict.evidence, "malformed": faults})
 
 
 CANVAS_PX = 512
@@ -102,3 +147,10 @@ def _find_place(
     while top < lowest and any(shared_area((left, top, left + width, top + height), other) for other in taken):
         top = min(top + height / 2, lowest)
     return left, top, left + width, top + height
+
+
+_BY_JUDGE: dict[str, Any] = {
+    "NEEDS_JUDGE": True,
+    "JUDGES": frozenset({"count", "attribute", "relation", "text"}),
+    "own_claims": lambda claims: [c for c in claims if c.kind in ("count", "attribute", "relation", "text")],
+}

@@ -4,7 +4,7 @@ Every two parts that speak of the same (the number of a thing, an attribute of i
 words) agree or do not; the value is the share that agrees. This is the single-sample meaning: agreement over several
 samples of one prompt is not judged here, since a scorer sees one. The required improvements are left out: they speak
 of what was wrong. Neither the claims nor the image have a say; None where no two parts speak of the same.
-What the reader does not cover stands in `_prose`.
+What the reader does not cover stands in `scoring.prose`.
 """
 
 from __future__ import annotations

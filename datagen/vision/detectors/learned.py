@@ -4,7 +4,7 @@
 
 A second judge beside `pictograms`, with which it shares nothing but the names: no masks, no ink, no tone of the
 background, no similarity, no search. What differs from the commonest colour and hangs together is cut out and shown to
-a network, which learned on pixels what is whole (`python -m datagen.training detector`) and says its name, its colour
+a network, which learned on pixels what is whole (`python -m datagen.workshop detector`) and says its name, its colour
 and its box. Letters side by side become one detection labelled `text` with the box of the word, as the geometric
 detector has it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where they differ:
 docs/audit.md.
@@ -126,7 +126,7 @@ def _load(weights: Path) -> PartNet:
     try:
         return load_net(weights)
     except (OSError, SafetensorError, RuntimeError) as error:
-        hint = "reinstall datagen, or train them: python -m datagen.training detector --out .train/detector"
+        hint = "reinstall datagen, or train them: python -m datagen.workshop detector --out .train/detector"
         raise BackendError(
             f"the weights of the learned detector cannot be read: {error}", where=str(weights), hint=hint
         ) from error

@@ -11,13 +11,13 @@ from PIL import Image
 
 from datagen.embedded.pictograms import draw_scene
 from datagen.embedded.world import lay_out
-from datagen.plugins import load_plugin
 from datagen.prompts.templated import draw
 from datagen.records import Claim, Sample, Segment
 from datagen.scoring.tools import Tools, make_tools
 from datagen.taxonomy import Skill, load_taxonomy
 from datagen.vision.detectors import pictograms
 from datagen.workshop.faults import list_faults, spoil
+from tests.helpers.scorers import find_scorer
 
 SCORERS = ("counting", "spatial", "attribute", "comparison")
 SKILLS = {skill.path: skill for skill in load_taxonomy(["composition", "logic"], "pictograms").skills}
@@ -47,7 +47,7 @@ def test_every_claim_holds_in_a_rendered_scene(skill: Skill) -> None:
         prompt = draw(skill, index, 7)
         sample, judged = as_sample(prompt.claims, rng), set()
         for name in SCORERS:
-            module = load_plugin("rewards", name, "score")
+            module = find_scorer(name)
             verdict = module.score(prompt, sample, tools())
             if verdict.value is not None:
                 assert verdict.value == 1.0, (prompt.text, verdict.reason)

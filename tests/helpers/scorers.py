@@ -1,0 +1,23 @@
+"""Scorers by their names: `text_mario` is `{name: text, metric: mario}`."""
+
+from __future__ import annotations
+
+import yaml
+
+from datagen.config import ScorerChoice
+from datagen.plugins import known_words
+from datagen.scoring.scorers import FORMER, Scorer, load_scorer
+
+NAMES = sorted({*known_words("rewards"), *FORMER} - {"compbench"})
+"""Every scorer in every variant; `compbench` is none without its `metric`."""
+
+
+def choose(name: str) -> ScorerChoice:
+    """Return the choice that has this name in expressions and columns."""
+    choice = ScorerChoice.model_validate(yaml.safe_load(FORMER.get(name, name)))
+    assert choice.label == name
+    return choice
+
+
+def find_scorer(name: str) -> Scorer:
+    return load_scorer(choose(name))
