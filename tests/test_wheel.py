@@ -49,7 +49,7 @@ def run(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProces
 def test_shipped_files_and_weights_are_inside(installed: Path) -> None:
     for name in ("taxonomies/counting.yaml", "templates/counting/one_kind.j2", "recipes/quickstart.yaml"):
         assert (installed / "datagen/_shipped" / name).is_file()
-    checkpoint = installed / "datagen/backends/embedded/checkpoint"
+    checkpoint = installed / "datagen/embedded/checkpoint"
     sizes = [path.stat().st_size for path in checkpoint.iterdir()]
     assert {"model.safetensors", "codec.safetensors", "tokenizer.json"} <= {p.name for p in checkpoint.rglob("*")}
     assert sum(sizes) <= 24 * 2**20

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from reward_cases import color, count, make_prompt, make_sample, make_tools, thing
 
 from datagen.records import Claim, Verdict
 from datagen.rewards.objects import attribute
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, make_tools, thing
 
 
 def judge(claims: tuple[Claim, ...], *tones: str) -> Verdict:

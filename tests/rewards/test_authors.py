@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reward_cases import count, make_prompt, make_sample, make_tools, relation, thing, words
 
 from datagen.documents.geneval_lines import Line
 from datagen.records import Detection, Verdict
@@ -24,6 +23,7 @@ from datagen.rewards.objects.geneval import find_faults
 from datagen.rewards.reasoning import got_layout, plan
 from datagen.scoring.rendered import measure_oneig
 from datagen.vision.geometry import SQUARE, Sides, find_relations
+from tests.helpers.reward_cases import count, make_prompt, make_sample, make_tools, relation, thing, words
 from tests.helpers.scorers import find_scorer
 
 compbench_numeracy = find_scorer("compbench_numeracy")

@@ -7,13 +7,13 @@ import random
 
 import numpy as np
 import pytest
-from layout_cases import random_box
 from PIL import Image
-from reward_cases import write
 
 from datagen.rewards.reasoning.got_layout import CANVAS_PX, _find_place, draw_layout
 from datagen.scoring.layout import read_layout
 from datagen.vision.geometry import shared_area
+from tests.helpers.layout_cases import random_box
+from tests.helpers.reward_cases import write
 
 
 def paint(text: str) -> np.ndarray:

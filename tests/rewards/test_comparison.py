@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from reward_cases import count, make_prompt, make_sample, make_tools, thing
 
 from datagen.records import Claim, Verdict
 from datagen.rewards.objects import comparison
 from datagen.taxonomy.english import ORDERS
+from tests.helpers.reward_cases import count, make_prompt, make_sample, make_tools, thing
 
 LABELS = ("star", "moon", "fish")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from judge_cases import Judge, always, by_question, drawing, tools_with
-from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing
 
 from datagen.chat import Reply
 from datagen.records import Claim, Detection
 from datagen.scoring.questions import name_phrases
 from datagen.scoring.tools import Tools
+from tests.helpers.judge_cases import Judge, always, by_question, drawing, tools_with
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing
 from tests.helpers.scorers import find_scorer
 
 compbench_3in1 = find_scorer("compbench_3in1")

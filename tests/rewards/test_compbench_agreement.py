@@ -7,13 +7,13 @@ import random
 from dataclasses import replace
 
 import pytest
-from judge_cases import Judge, question_of, tokens
-from layout_cases import RELATIONS, Box, cells, overlap, random_box
-from reward_cases import color, count, make_prompt, make_sample, relation, thing
 
 from datagen.chat import ChatRequest, Reply
 from datagen.records import Detection
 from datagen.scoring.tools import Tools
+from tests.helpers.judge_cases import Judge, question_of, tokens
+from tests.helpers.layout_cases import RELATIONS, Box, cells, overlap, random_box
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, relation, thing
 from tests.helpers.scorers import find_scorer
 
 compbench_3in1 = find_scorer("compbench_3in1")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from reward_cases import color, count, make_prompt, make_sample, make_tools, thing
 
 from datagen.records import Claim
 from datagen.rewards.objects import counting
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, make_tools, thing
 
 
 @pytest.mark.parametrize(

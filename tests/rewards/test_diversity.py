@@ -8,13 +8,13 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from reward_cases import make_prompt
-from seeing_cases import DAMAGED, blind_tools, candidates, flat, lookup, noise, slow_cosine
 
 from datagen.records import Verdict
 from datagen.rewards.likeness import diversity
 from datagen.scoring.verdicts import ALONE, list_groups
 from datagen.vision.loading import normalise
+from tests.helpers.reward_cases import make_prompt
+from tests.helpers.seeing_cases import DAMAGED, blind_tools, candidates, flat, lookup, noise, slow_cosine
 
 
 def judge(tables: dict[str, dict[bytes, list[float]]], *images: bytes | None) -> list[Verdict]:

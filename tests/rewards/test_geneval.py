@@ -7,13 +7,13 @@ from dataclasses import replace
 from types import ModuleType
 
 import pytest
-from reward_cases import color, count, draw, make_prompt, make_sample, make_tools, relation, thing, words
 
 from datagen.embedded.world import lay_out
 from datagen.records import Claim, Detection
 from datagen.rewards.objects import geneval
 from datagen.scoring.tools import Tools
 from datagen.vision.detectors.pictograms import build
+from tests.helpers.reward_cases import color, count, draw, make_prompt, make_sample, make_tools, relation, thing, words
 from tests.helpers.scorers import find_scorer
 
 geneval_strict = find_scorer("geneval_strict")

@@ -7,12 +7,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from layout_cases import RELATIONS, random_box, stands
-from reward_cases import thing
 
 from datagen.documents.geneval_lines import TASKS, Line
 from datagen.records import Detection
 from datagen.rewards.objects.geneval import find_faults
+from tests.helpers.layout_cases import RELATIONS, random_box, stands
+from tests.helpers.reward_cases import thing
 
 LABELS, COLORS = ("cat", "box", "cup"), ("red", "blue", "green")
 CONFIDENCES = (0.1, 0.3, 0.31, 0.5, 0.89, 0.9, 0.91, 0.95, 0.95, 1.0)

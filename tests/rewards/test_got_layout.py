@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 
 import pytest
-from judge_cases import Judge, always, tools_with
 from PIL import Image
-from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, words, write
 
 from datagen.records import Claim, Verdict
 from datagen.rewards.reasoning import got_layout, plan
 from datagen.rewards.reasoning.got_layout import CANVAS_PX
 from datagen.scoring.questions import LAYOUT
+from tests.helpers.judge_cases import Judge, always, tools_with
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, make_tools, relation, words, write
 from tests.helpers.scorers import find_scorer
 
 got_layout_judge = find_scorer("got_layout_judge")

@@ -6,12 +6,12 @@ import itertools
 import random
 
 import pytest
-from judge_cases import Judge, question_of, tokens, tools_with
-from reward_cases import color, count, make_prompt, make_sample, relation
 
 from datagen.records import Claim
 from datagen.rewards.judge import question_graph, vqa
 from datagen.scoring.judging import settle
+from tests.helpers.judge_cases import Judge, question_of, tokens, tools_with
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, relation
 from tests.helpers.scorers import find_scorer
 
 question_graph_cascade = find_scorer("question_graph_cascade")

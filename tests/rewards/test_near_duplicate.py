@@ -9,14 +9,14 @@ import random
 import numpy as np
 import pytest
 from PIL import Image
-from reward_cases import draw, make_prompt, to_png
-from seeing_cases import DAMAGED, blind_tools, candidates, flat, noise, png
 
 from datagen.embedded.pictograms import Item, Scene, draw_scene
 from datagen.records import Verdict
 from datagen.rewards.pixels import near_duplicate
 from datagen.rewards.pixels.near_duplicate import NEAR, hash_image, measure_difference
 from datagen.scoring.verdicts import ALONE
+from tests.helpers.reward_cases import draw, make_prompt, to_png
+from tests.helpers.seeing_cases import DAMAGED, blind_tools, candidates, flat, noise, png
 
 
 def slow_signs(image: bytes) -> list[int]:

@@ -9,12 +9,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
-from reward_cases import draw, make_prompt, make_sample
-from seeing_cases import DAMAGED, blind_tools, flat, noise, png
 
 from datagen.embedded.pictograms import Item, Scene
 from datagen.rewards.pixels import blank, contrast, sharpness
 from datagen.vision.pixels import drawn_share, laplacian_variance, rms_contrast
+from tests.helpers.reward_cases import draw, make_prompt, make_sample
+from tests.helpers.seeing_cases import DAMAGED, blind_tools, flat, noise, png
 
 SCENE = draw(Scene("sand", (Item("star", "red", 1, 1, 3, 3),)))
 

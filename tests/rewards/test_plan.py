@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, words, write
 
 from datagen.embedded.vocab import describe_scene
 from datagen.embedded.world import lay_out
 from datagen.records import Claim, Verdict
 from datagen.rewards.reasoning import plan
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, make_tools, relation, words, write
 
 TWO = (count("star", 1), color("star", "red"), count("cup", 1), relation("star", "left of", "cup"))
 STAR, CUP = write("red star", 0, 0, 333, 333), write("blue cup", 667, 0, 1000, 333)

@@ -6,7 +6,6 @@ import itertools
 import random
 
 import pytest
-from reward_cases import count, draw, make_prompt, make_sample, make_tools, thing, write
 
 from datagen.embedded.pictograms import Item, Scene
 from datagen.embedded.vocab import describe_scene
@@ -17,6 +16,7 @@ from datagen.scoring.layout import read_layout
 from datagen.scoring.tools import Tools
 from datagen.vision.detectors.pictograms import build
 from datagen.vision.geometry import measure_overlap
+from tests.helpers.reward_cases import count, draw, make_prompt, make_sample, make_tools, thing, write
 
 PROMPT = make_prompt(count("star", 1))
 STAR = write("red star", 0, 0, 400, 400)

@@ -7,8 +7,6 @@ import random
 from pathlib import Path
 
 import pytest
-from reward_cases import make_prompt, make_sample
-from seeing_cases import DAMAGED, blind_tools, candidates, noise
 
 from datagen.records import Verdict
 from datagen.rewards.likeness import clipscore, preference
@@ -16,7 +14,9 @@ from datagen.scoring.tools import Tools
 from datagen.scoring.verdicts import ALONE
 from datagen.vision.interfaces import Match, Matcher
 from datagen.vision.matchers import transformers as matcher
+from tests.helpers.reward_cases import make_prompt, make_sample
 from tests.helpers.scorers import find_scorer
+from tests.helpers.seeing_cases import DAMAGED, blind_tools, candidates, noise
 from tests.helpers.tiny_vision import save_clip, save_siglip
 
 preference_wins = find_scorer("preference_wins")

@@ -7,14 +7,14 @@ from dataclasses import replace
 from types import ModuleType
 
 import pytest
-from judge_cases import always, by_question, drawing, tools_with
-from reward_cases import color, count, make_prompt, make_sample, relation, words
 
 from datagen.chat import Reply
 from datagen.rewards.judge import question_graph
 from datagen.scoring import judging as _judging
 from datagen.scoring.judging import settle
 from datagen.scoring.questions import ask_claims
+from tests.helpers.judge_cases import always, by_question, drawing, tools_with
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, relation, words
 from tests.helpers.scorers import find_scorer
 
 question_graph_cascade = find_scorer("question_graph_cascade")

@@ -6,10 +6,10 @@ import random
 from dataclasses import replace
 
 import pytest
-from reward_cases import count, make_prompt, make_sample, make_tools, write
 
 from datagen.records import HEADS, Sample, Segment, Verdict, read_reflection, write_reflection
 from datagen.rewards.reasoning import format, self_consistency
+from tests.helpers.reward_cases import count, make_prompt, make_sample, make_tools, write
 from tests.helpers.scorers import find_scorer
 
 format_brief = find_scorer("format_brief")

@@ -7,9 +7,6 @@ import random
 
 import numpy as np
 import pytest
-from judge_cases import always
-from reward_cases import make_prompt, make_sample
-from seeing_cases import DAMAGED, blind_tools, lookup, noise, slow_cosine
 
 from datagen.backends.embedded import build as build_backend
 from datagen.chat import Reply
@@ -18,6 +15,9 @@ from datagen.rewards.likeness import reconstruction
 from datagen.scoring.tools import Drawing, Sketch, Tools, make_draw
 from datagen.vision.encoders import efficientnet_lite0
 from datagen.vision.loading import normalise
+from tests.helpers.judge_cases import always
+from tests.helpers.reward_cases import make_prompt, make_sample
+from tests.helpers.seeing_cases import DAMAGED, blind_tools, lookup, noise, slow_cosine
 
 CAPTION = always(Reply("a red star on the left"))
 

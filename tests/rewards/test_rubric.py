@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from judge_cases import Judge, question_of, tools_with
-from reward_cases import color, count, make_prompt, make_sample, words
 
 from datagen.chat import Reply
 from datagen.records import Verdict
 from datagen.rewards.judge import rubric
 from datagen.scoring.tools import Tools
+from tests.helpers.judge_cases import Judge, question_of, tools_with
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, words
 
 PROMPT = make_prompt(count("star", 3), color("star", "red"), words("OPEN"))
 SAMPLE = make_sample(image=b"png")

@@ -6,12 +6,12 @@ import math
 from types import ModuleType
 
 import pytest
-from judge_cases import always, by_question, drawing, tokens, tools_with
-from reward_cases import color, count, make_prompt, make_sample, relation, words
 
 from datagen.chat import Reply
 from datagen.scoring.asking import read_first_token
 from datagen.taxonomy.english import number_word
+from tests.helpers.judge_cases import always, by_question, drawing, tokens, tools_with
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, relation, words
 from tests.helpers.scorers import find_scorer
 
 soft_tifa_am = find_scorer("soft_tifa_am")

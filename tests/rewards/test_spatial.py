@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from reward_cases import count, make_prompt, make_sample, make_tools, relation, thing
 
 from datagen.rewards.objects import spatial
+from tests.helpers.reward_cases import count, make_prompt, make_sample, make_tools, relation, thing
 
 LEFT, RIGHT = (0, 300, 200, 500), (700, 300, 900, 500)
 

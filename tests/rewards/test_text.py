@@ -9,12 +9,12 @@ from functools import cache
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from reward_cases import count, make_prompt, make_sample, make_tools, words
 
 from datagen.rewards.words import text
 from datagen.scoring.rendered import compare_words, edit_distance
 from datagen.vision import ocr as _ocr
 from datagen.vision.ocr import unify
+from tests.helpers.reward_cases import count, make_prompt, make_sample, make_tools, words
 
 
 @cache

@@ -7,12 +7,12 @@ import random
 from collections.abc import Callable
 
 import pytest
-from reward_cases import count, make_prompt, make_sample, make_tools, words
 
 from datagen.prompts.templated import draw
 from datagen.records import Verdict
 from datagen.taxonomy import load_taxonomy
 from datagen.vision import ocr as _ocr
+from tests.helpers.reward_cases import count, make_prompt, make_sample, make_tools, words
 from tests.helpers.scorers import find_scorer
 
 SCORERS = ("text_mario", "text_oneig", "text_longtext", "text_cvtg", "text_tiif", "text_flow_grpo")

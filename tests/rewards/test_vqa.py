@@ -7,13 +7,13 @@ from dataclasses import replace
 from types import ModuleType
 
 import pytest
-from judge_cases import Judge, always, drawing, tokens, tools_with
-from reward_cases import count, make_prompt, make_sample
 
 from datagen.chat import ChatRequest, Message, Part, Reply, Sampling
 from datagen.rewards.judge import vqa
 from datagen.scoring.asking import read_first_token
 from datagen.scoring.tools import Tools, make_tools
+from tests.helpers.judge_cases import Judge, always, drawing, tokens, tools_with
+from tests.helpers.reward_cases import count, make_prompt, make_sample
 from tests.helpers.scorers import find_scorer
 
 vqascore = find_scorer("vqascore")

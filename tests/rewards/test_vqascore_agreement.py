@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_cases import always, tools_with
-from reward_cases import count, make_prompt, make_sample
 
 from datagen.rewards.judge import vqa
+from tests.helpers.judge_cases import always, tools_with
+from tests.helpers.reward_cases import count, make_prompt, make_sample
 from tests.helpers.scorers import find_scorer
 
 vqascore = find_scorer("vqascore")

@@ -17,7 +17,7 @@ from datagen.errors import RunError
 from datagen.records import Request, Sample
 from datagen.training.finetune import RowEncoder
 from datagen.training.weighted import CONTEXT, IMAGE, SWITCH, TEXT
-from tests.training.trainer_cases import make_parts, shipped_codec, shipped_vocab
+from tests.helpers.trainer_cases import make_parts, shipped_codec, shipped_vocab
 
 
 def as_row(prompt: Any, sample: Sample) -> dict[str, Any]:

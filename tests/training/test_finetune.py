@@ -25,7 +25,7 @@ from datagen.errors import BackendError, RunError
 from datagen.records import Request
 from datagen.training.finetune import TrainPlan, TrainStep, find_dataset, load_parts, train_weighted
 from tests.helpers.runs import environment, run_cli
-from tests.training.trainer_cases import make_checkpoint, make_dataset, make_parts
+from tests.helpers.trainer_cases import make_checkpoint, make_dataset, make_parts
 
 
 @pytest.fixture(autouse=True)

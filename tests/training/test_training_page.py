@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import datagen.training.weighted as weighted
-from tests.training.small_model import SmallModel
-from tests.training.trainer_cases import make_dataset, spell
+from tests.helpers.small_model import SmallModel
+from tests.helpers.trainer_cases import make_dataset, spell
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "training.md"
 

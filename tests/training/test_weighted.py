@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from datagen.training.weighted import CONTEXT, IGNORED, IMAGE, SWITCH, TEXT, Targets, Tokens, collate, weighted_loss
-from tests.training.small_model import WORDS, SmallModel, run_rank
-from tests.training.trainer_cases import random_row
+from tests.helpers.small_model import WORDS, SmallModel, run_rank
+from tests.helpers.trainer_cases import random_row
 
 TARGETS: Targets = (11.0, 7.0)
 

@@ -31,8 +31,8 @@ from datagen.training.weighted import (
     weighted_loss,
 )
 from datagen.weighting import Policy
-from tests.training.small_model import SmallModel
-from tests.training.trainer_cases import make_dataset, make_items, make_parts, spell
+from tests.helpers.small_model import SmallModel
+from tests.helpers.trainer_cases import make_dataset, make_items, make_parts, spell
 
 
 @pytest.fixture(autouse=True)
