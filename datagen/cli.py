@@ -2,18 +2,6 @@
 
 What is heavy loads inside the commands, so that help comes at once. `main` is the one handler: an error that datagen
 raises on purpose is one panel and exit 1, Ctrl-C is exit 130, and a traceback is shown with `--debug` alone.
-
-`datagen bench`: each command measures, prints one table or two, and takes `--json FILE`.
-
-`datagen audit`: what the scorers of a recipe are worth.
-
-`datagen diagnose`: where does the model of a recipe fail, and what is worth spending on?
-
-`datagen push`, `append` and `pull`: a finished run to a hub or a bucket, and back.
-
-`datagen train`: the embedded model learns from an exported dataset with its weights.
-
-Two measurements of the same kind side by side: the figures of an earlier `--json` file before those of today.
 """
 
 from __future__ import annotations

@@ -12,12 +12,8 @@ gallery, dataset and trainers see the same, whichever reader they use. A PNG tha
 Not covered: gAMA, cHRM and cICP of a PNG, which the usual readers do not heed either; JPEG data that decode to
 something else than was meant.
 
-Pictures as they travel to and from servers: base64, bare or in a data URL. What they show: `datagen.pictures`.
-
-Pictures as arrays, and many at once, the same for every model and measure; see `datagen.pictures`.
-
-A damaged file is an OSError whatever the decoder raised.
-"""
+Base64, bare or in a data URL, is how pictures travel to and from servers. Many at once become arrays in the same way
+for every model and measure; there a damaged file is an OSError, whatever the decoder raised."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The embedded model as a backend: requests in, samples out, in batches of one fixed shape.
 
-How likely the embedded model holds an image for a prompt: log-probabilities of its image tokens, teacher-forced.
+How likely it holds an image for a prompt is the log-probability of the image tokens, teacher-forced.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What can be checked before anything is spent: the words and options of a recipe, and what its scorers need.
+"""Limits before weights, warnings before a run, and a look at the judge before it is asked all night.
 
-The limits before weights: on scorers that give no value, and on how little the weights may rest on.
+The limits are on scorers that give no value, and on how little the weights may rest on:
 
     limits: {counting: {scored: 0.9}}       # who judges too few of the samples that it should judge makes no weights
     least: {effective: 0.1, passed: 0.05}   # of each weakness: effective sample size, and share that passed
@@ -9,18 +9,15 @@ A sample should be judged by a scorer if its prompt makes a claim that is the sc
 one that judges no claims, such as `sharpness`, always. How often a scorer is right (`accuracy`) is measured on
 canaries, see `pipeline.canaries`.
 
-What a person should know before a run that is no error: samples without weight, and the diagnosis of another model.
+The warnings are what a person should know and is no error: samples without weight, the diagnosis of another model. They
+are shown by `datagen plan`, by `datagen check` at the line of the recipe, and at the start of `datagen build`. What
+detector and reader have no name for is found in the first prompts of the plan, whose shares are those of the whole. Not
+covered: what can only be seen in samples, such as a detector that does not say which words it knows.
 
-Shown by `datagen plan`, by `datagen check` at the line of the recipe, and at the start of `datagen build`. What
-detector and reader have no name for is found in the first prompts of the plan, whose shares are those of the whole.
-Not covered: what can only be seen in samples, such as a detector that does not say which words it knows.
-
-Looks at how the judge of a recipe answers before it is asked all night, about a picture that shows a red star.
-
-The scorers of the recipe ask what they always ask. `datagen doctor` shows how each answer was read; `build` and `score`
-stop before they begin if the judge is a server whose answers no scorer can read, or that refuses every question. A
-server that is not reached is no matter of this: the run itself tells that.
-"""
+The judge is asked about a picture that shows a red star, and the scorers of the recipe ask what they always ask.
+`datagen doctor` shows how each answer was read; `build` and `score` stop before they begin if the judge is a server
+whose answers no scorer can read, or that refuses every question. A server that is not reached is no matter of this: the
+run itself tells that."""
 
 from __future__ import annotations
 

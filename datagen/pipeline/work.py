@@ -1,6 +1,6 @@
 """What is left to do in a run, and keeping count while a runner does it: progress, and the limit on failures.
 
-`build_run`: all stages in order, each doing only what is missing.
+`build_run` goes through all stages in order, each doing only what is missing.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""What every destination offers, and from an address to one: `hf://datasets/me/set`, `s3://`, `gs://`, `file://`.
+"""What every destination of a push offers, and how it is tried again.
 
-Back-off for destinations: what may work later is tried again, what no waiting mends is one clear error.
-
-The wait doubles from one second to a minute, and is what the server asks for where it says so (`Retry-After`). A
-destination tells by its own `judge` which is which, since every client has exceptions of its own.
-"""
+What may work later is tried again, and what no waiting mends is one clear error. The wait doubles from one second to a
+minute, and is what the server asks for where it says so (`Retry-After`). A destination tells by its own `judge` which
+is which, since every client has exceptions of its own."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 `push.json` in the run folder holds, for each destination, the revision and the manifest that was verified there.
 
-A pushed dataset fetched into a folder, every file proved by its hash; the folder appears whole or not at all.
-"""
+An address is `hf://datasets/me/set`, `s3://`, `gs://` or `file://`. A pushed dataset is fetched into a folder, every
+file proved by its hash; the folder appears whole or not at all."""
 
 from __future__ import annotations
 

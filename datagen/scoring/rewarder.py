@@ -6,7 +6,7 @@
       by_weakness: {text_rendering: {image: text}}    # or weakness/skill
 
 A scorer that no expression names is scored and reported, and weighs nothing. A sample has no reward where one of those
-that it rests on should have judged it and could not (`_unseen.Duties`): what is left would be the reward of another
+that it rests on should have judged it and could not (`unseen.Duties`): what is left would be the reward of another
 question. With `weights: {unjudged: keep}` what is left counts.
 
 A reward as an expression over scorers: `0.5*genmean(counting, attribute) + 0.5*vqa`, `plan * format`.
@@ -17,12 +17,8 @@ and in a sum the weight of a missing term goes to the other terms in proportion.
 
 An expression is checked before a run: every name is known, and no scores can bring the reward above 1.
 
-Joins the values of several scorers into one reward. None is left out and never counts as 0.
-
-What each image of a reflection came to: rewards and verdicts by round, from `evidence["rounds"]` of the scores.
-
-A sample with one image has one round. Round 0 is the first image; the gain is the last reward minus the first.
-"""
+Rewards and verdicts by round of a reflection come from `evidence["rounds"]` of the scores. A sample with one image has
+one round. Round 0 is the first image; the gain is the last reward minus the first."""
 
 from __future__ import annotations
 

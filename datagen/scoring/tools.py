@@ -6,14 +6,11 @@ what models answered: two scorers that ask the same question have it answered on
 A detector with an open vocabulary has to be told what to look for. `Tools.look_for` binds it to the names that matter
 for one sample; until then it knows no name, and claims are not judged.
 
-Lets a judge and a drawer answer for many samples at once, which takes an engine a fraction of the time.
-
-A scorer asks about one sample and goes on with the answer. Here it is run with models that answer only what they were
+`Later` lets a judge and a drawer answer for many samples at once, which takes an engine a fraction of the time. A
+scorer asks about one sample and goes on with the answer. Here it is run with models that answer only what they were
 asked before, note everything else and give up; then all that was noted is asked together, and the scorer is run again.
-The true models must remember their answers, as those of `make_tools` do.
-
-Makes a `Draw` of a backend, so that a scorer can have a text drawn without knowing what a backend is.
-"""
+The true models must remember their answers, as those of `make_tools` do. `make_draw` makes a `Draw` of a backend, so
+that a scorer can have a text drawn without knowing what a backend is."""
 
 from __future__ import annotations
 

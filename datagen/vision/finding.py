@@ -1,8 +1,6 @@
 """What all detectors of models share: which finds are kept, and the colour of each.
 
-Boxes of detectors: other forms of them, thousandths of an image, and one box for each thing that was found.
-
-A box is (x1, y1, x2, y2), y downwards.
+One box stays for each thing that was found, in thousandths of the image. A box is (x1, y1, x2, y2), y downwards.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The kinds of sequence that the embedded model learns from: draw, reflect, caption, answer, rewrite.
 
 Each is a `Draft`: token ids with the weight of each in the loss, 0 for what the model is given. What settles an answer
-(the first cell of a thing, a yes, a fault) weighs more than what follows from it.
-
-Image tokens of true scenes, remembered by what a cell holds.
+(the first cell of a thing, a yes, a fault) weighs more than what follows from it. Image tokens of true scenes are
+remembered by what a cell holds.
 """
 
 from __future__ import annotations

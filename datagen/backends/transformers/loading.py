@@ -1,11 +1,7 @@
 """Loads models and processors whole, or says why not: a missing weight is an error, never random numbers.
 
-Where a model is and what it is: a folder or a name on the Hub, and the family that its files say.
-
-From the Hub the small files come first, so that a model which cannot draw is refused before its weights are fetched.
-
-What a recipe may set under `backend: {name: transformers, …}`, and what of it a family uses.
-"""
+A model is a folder or a name on the Hub, and its files say of which family it is. From the Hub the small files come
+first, so that a model which cannot draw is refused before its weights are fetched."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
-"""One vLLM engine, started again when it dies; requests in, `RequestOutput`s out.
+"""vLLM as a backend, and its one engine, which is started again when it dies.
+
+A joint checkpoint writes samples by itself, and every model answers chats.
 
 What a call was given is given to the new engine whole, so nothing is lost or kept twice. Prompts are token ids or chat
 messages; the sampling spec is `datagen.chat.Sampling`.
-
-vLLM as a backend: a joint checkpoint writes samples by itself, and every model answers chats.
-
-What a recipe may set under `backend: {name: vllm, …}`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""One vLLM-Omni engine, which closes itself when a request fails and is then started again for the next one.
+"""vLLM-Omni as a backend: a thought and a picture for each request, one request after the other.
+
+There is one engine, which closes itself when a request fails and is then started again for the next one.
 
 `Omni.generate` takes one list of sampling parameters, one for each stage, for all prompts of a call, so a seed of
 one's own takes a call of one's own: each request is asked alone. What fails is then that request and nothing else, and
@@ -7,20 +9,13 @@ request asked once more.
 
 Not covered: an engine that neither answers nor dies; a run that stands still is stopped by hand, and resumed.
 
-vLLM-Omni as a backend: a thought and a picture for each request, one request after the other.
+Two layouts of a request are known. With two stages, a thinker writes text and hands its cache to a stage that draws;
+with one, the drawing stage does both and is told to think by `extra_args`. Everything begins from the engine's own
+defaults.
 
-What a recipe may set under `backend: {name: vllm_omni, …}`.
-
-A request in vLLM-Omni's own terms: the prompt of a text-to-image task, and sampling parameters for each stage.
-
-Two layouts are known. With two stages, a thinker writes text and hands its cache to a stage that draws; with one, the
-drawing stage does both and is told to think by `extra_args`. Everything begins from the engine's own defaults.
-
-Reads what the engine gives back for one request: an output for each stage that ends in something, text or picture.
-
-A thought is the text of the thinker's output or, where one stage thinks and draws, stands beside the picture in
-`multimodal_output["metadata"]["text"]["think_text"]`.
-"""
+The engine gives back an output for each stage that ends in something, text or picture. A thought is the text of the
+thinker's output or, where one stage thinks and draws, stands beside the picture in
+`multimodal_output["metadata"]["text"]["think_text"]`."""
 
 from __future__ import annotations
 
