@@ -1,4 +1,4 @@
-"""What a published file must not say of the machine it was made on: paths, homes, user names, servers, keys.
+"""Addresses that a published file must not name: paths, homes, user names, servers, keys.
 
     /home/ann/models/janus  ->  janus          base_url: http://10.0.0.7:8000/v1  ->  left out
 

@@ -1,4 +1,4 @@
-"""What a text must not hold where a model or a trainer reads it: control tokens, and tags that stand for pictures.
+"""Tokens that no text may hold where a model or a trainer reads it: control tokens, and tags for pictures.
 
 A tokenizer turns `<|im_end|>` in a prompt into the token that ends a turn, and a trainer puts the next picture where a
 text says `<image>`, whoever wrote it there. This is the one list of both. Control tokens are refused in taxonomies,

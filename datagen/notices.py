@@ -1,4 +1,4 @@
-"""What a model or a server made datagen do, told to a person once, from wherever it shows.
+"""Notices: what a model or a server made datagen do, told to a person once, from wherever it shows.
 
 A sentence goes to the log of Python, logger `datagen`, which prints it to standard error unless the program that calls
 datagen does otherwise. A process that works for another one collects its sentences, and hands them over with what it

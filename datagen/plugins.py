@@ -1,4 +1,4 @@
-"""From a word in a YAML file to the module that does it: the word is the module's name, there is no registry.
+"""Plugins: a word in a YAML file names a module, and there is no registry.
 
 `counting` in `rewards:` is the file `counting.py` below `datagen/rewards/`; `my_pkg.sharpness` is a module of the
 user's own. A leading `_` in a family folder means "not a plugin".

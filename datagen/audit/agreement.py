@@ -1,4 +1,4 @@
-"""Where the scorers of a run agree and disagree, where they saturate, and how far they drifted from another run.
+"""Agreement of the scorers of a run, where they saturate, and how far they drifted from another run.
 
 Read from stored scores alone. Two scorers agree about a sample if both say yes or both say no; Cohen's kappa (1960)
 sets off the agreement that their shares of yes would give by chance. A saturated scorer gives nearly all samples its

@@ -1,4 +1,4 @@
-"""How far a judge can be believed: whether P(yes) ranks right images first, is calibrated, and says yes to anything.
+"""Measures how far a judge can be believed: whether P(yes) ranks right images first, and is calibrated.
 
 Pairs are (P(yes), truth): what the judge said of an image, in [0, 1], and whether the image is right by another judge,
 arithmetic or a person. AUC is the chance that a right image gets more than a wrong one, ties counted half; calibration

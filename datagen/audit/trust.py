@@ -1,4 +1,4 @@
-"""What a scorer is worth on cases whose truth is known: accuracy, AUC, false passes and fails, calibration, bias.
+"""Rates scorers on cases whose truth is known: accuracy, AUC, false passes and fails, calibration, bias.
 
 A scorer says yes if its evidence says `passed` or `holds`, else if its value is at least 0.5. It is right if that is
 whether all the claims that it judges hold; cases in which that is open, and those that it does not judge, do not count

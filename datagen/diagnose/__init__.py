@@ -1,4 +1,4 @@
-"""Where does this model fail, and what is worth spending on? From judged samples to a diagnosis, from that to shares.
+"""Diagnosis: where a model fails and what is worth spending on, from judged samples to shares of prompts.
 
     judged prompts ──▶ rates with intervals ──▶ one word a skill ──▶ diagnosis.yaml ──▶ `allocate:` ──▶ shares
 

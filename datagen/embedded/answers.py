@@ -1,4 +1,4 @@
-"""From what a joint model wrote to a sample: reading token ids, drawing codes, PNG, and the record.
+"""Reads what a joint model wrote into a sample: token ids, image codes, PNG, and the record.
 
 Shared by every backend that runs a model in this vocabulary, whatever decodes it. Nothing is repaired: an answer that
 is not well formed is a failure with its reason.

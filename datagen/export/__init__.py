@@ -1,4 +1,4 @@
-"""From a scored and weighed run to a Hugging Face dataset that needs no code of ours.
+"""The export of a scored and weighed run: a Hugging Face dataset that needs no code of ours.
 
 `export_dataset` takes the samples one by one and writes sharded parquet with the images inside, a split by prompt,
 and a dataset card with sample pictures and a training loss that uses the weights. Memory holds two row groups per

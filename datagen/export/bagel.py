@@ -1,4 +1,4 @@
-"""What BAGEL's three formats share: parquet by number of repeats, and the two files that tell BAGEL of it.
+"""Files that BAGEL's three formats share: parquet by number of repeats, and the two files that tell BAGEL of it.
 
     {split}/{group}/x4/{split}-00000-of-00001.parquet     read four times in an epoch
     {split}.yaml              the groups for BAGEL's data config: `num_used_data` repeats the files of x4 four times

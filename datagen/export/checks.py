@@ -1,4 +1,4 @@
-"""What passes between a dataset and a format: rows with sound weights, examples with sound losses, images and texts.
+"""Checks what passes between a dataset and a format: sound weights, losses, images and texts.
 
 The one home of these checks: no view and no format repeats them. Each fault is one RunError that names the row or the
 example.

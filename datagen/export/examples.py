@@ -1,4 +1,4 @@
-"""What stands between a view and a format: an `Example`, the parts of a training sequence with their share in the loss.
+"""Examples stand between a view and a format: the parts of a training sequence with their share in the loss.
 
 A row is one sample of the exported dataset, with the columns of `dataset_features`. A view turns rows into examples, a
 format writes examples as files. Both are plugins: `datagen/export/views/<word>.py` has `Options` and

@@ -1,4 +1,4 @@
-"""What formats of plain files share: images named by their content, examples as JSON, JSON lines.
+"""Files that plain formats share: images named by their content, examples as JSON, JSON lines.
 
 An example as a conversation: what is the user's, what is the assistant's, and what a format cannot say.
 

@@ -1,4 +1,4 @@
-"""What every backend's options have in common: unknown keys are refused, and what is wrong is one clear error."""
+"""Options of backends: unknown keys are refused, and what is wrong is one clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a recipe to a dataset: the one place that knows every family, from prompts to the report.
+"""The pipeline from a recipe to a dataset: the one place that knows every family, from prompts to the report.
 
     prompts ──▶ generate ──▶ score ──▶ weigh ──▶ export ──▶ report
 

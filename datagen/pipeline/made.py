@@ -1,4 +1,4 @@
-"""What a dataset, its further forms and a report were made from, and whether the run is still that.
+"""Notes of what a dataset, its further forms and a report were made from, and whether the run is still that.
 
 Each carries a note of hashes: of the weights' policy, of the other settings, of the shards, and datagen's version. A
 dataset and its forms have it in `.made.json`, a report in its head. `datagen status` shows what is stale; what goes on

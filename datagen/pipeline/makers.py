@@ -1,4 +1,4 @@
-"""What makes prompts, samples and scores beside the recipe: modules of the user's own and model files, by their hash.
+"""Hashes of what makes prompts, samples and scores beside the recipe: modules of the user's own and model files.
 
 A recipe names them; what they hold is no part of it. So a run notes their hashes, and refuses to go on with others: a
 scorer that gave 0.5 and gives 0.9 now would leave half of a run with either. Of the packages that read pictures and

@@ -1,4 +1,4 @@
-"""What can be checked before anything is spent: the words and options of a recipe, and what its scorers need."""
+"""Checks before anything is spent: the words and options of a recipe, and what its scorers need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was not answered because a model was not reached: no result, asked again by the next run, and said loudly.
+"""Requests that reached no model: no result, asked again by the next run, and said loudly.
 
 A judge that answers 503 for an hour says nothing about any sample. So a failure of that kind is marked `unreached`: its
 shard counts as not finished, and the next `datagen build`, `generate` or `score` asks about those samples alone. It

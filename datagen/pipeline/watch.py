@@ -1,4 +1,4 @@
-"""What the pipeline tells whoever looks on: how far a stage is, and plain sentences. Printing is not its business."""
+"""Progress and plain sentences that the pipeline tells whoever looks on. Printing is not its business."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left to do in a run, and keeping count while a runner does it: progress, and the limit on failures.
+"""Finds what is left to do in a run, and keeps count while a runner does it: progress, and the limit on failures.
 
 `build_run` goes through all stages in order, each doing only what is missing.
 """

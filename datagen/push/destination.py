@@ -1,4 +1,4 @@
-"""What every destination of a push offers, and how it is tried again.
+"""Destinations of a push: what each offers, and how it is tried again.
 
 What may work later is tried again, and what no waiting mends is one clear error. The wait doubles from one second to a
 minute, and is what the server asks for where it says so (`Retry-After`). A destination tells by its own `judge` which

@@ -1,4 +1,4 @@
-"""What a dataset consists of, by content: files with their size and SHA-256, and the manifest that lists them.
+"""Files of a dataset by content: their size and SHA-256, and the manifest that lists them.
 
 The manifest is the file `datagen.json` of a pushed dataset. It names the runs in it and every other file with its
 hash, so that the next push knows what is there, `datagen pull` can prove what it fetched, and nothing depends on

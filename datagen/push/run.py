@@ -1,4 +1,4 @@
-"""From a run to a destination: what must be finished first, what a person sees before anything moves, what is noted.
+"""Pushes a run to a destination: what must be finished first, what a person sees before, what is noted.
 
 `push.json` in the run folder holds, for each destination, the revision and the manifest that was verified there.
 

@@ -1,4 +1,4 @@
-"""From streamed samples to the finished HTML file: count everything, embed what fits, render, write whole."""
+"""Writes the HTML file from streamed samples: count everything, embed what fits, render, write whole."""
 
 from __future__ import annotations
 

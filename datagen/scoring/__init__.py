@@ -1,1 +1,1 @@
-"""What scorers share: tools, verdicts, layouts, questions, and how scores become rewards."""
+"""Parts that scorers share: tools, verdicts, layouts, questions, and how scores become rewards."""

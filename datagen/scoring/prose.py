@@ -1,4 +1,4 @@
-"""What a reasoning text says in words: how many of what, in which colour, how placed, and what stands in quotes.
+"""Reads what a reasoning text says in words: how many of what, in which colour, how placed, and what is in quotes.
 
 The reader is `datagen.taxonomy.mentions`; it knows the things that the claims (or a layout, or a detector) name, the
 ten colours of GenEval and those that no lexicon has. Layouts are taken out first: `plan` and `plan_image` judge them.

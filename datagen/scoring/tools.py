@@ -1,4 +1,4 @@
-"""What scorers see through: a detector, an OCR, a judge and other models, handed in as plain callables.
+"""Tools that scorers see through: a detector, an OCR, a judge and other models, handed in as plain callables.
 
 Several scorers look at the same image one after the other, so `make_tools` remembers what was last seen and read, and
 what models answered: two scorers that ask the same question have it answered once.

@@ -1,4 +1,4 @@
-"""What a scorer cannot judge, whatever is drawn: things, numbers, colours and letters that its tools cannot name.
+"""Claims that a scorer cannot judge, whatever is drawn: things, numbers, colours and letters without a name.
 
 What cannot be seen is not wrong. A scorer by rule looks at its claims before it looks at the image, and where its
 detector knows no hammer, its namer no turquoise or its reader no Hebrew, or where it gives sixteen things at most and

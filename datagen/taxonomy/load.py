@@ -1,4 +1,4 @@
-"""From files to skills: reads taxonomies with a lexicon, and ties slots, levels, claims and wordings together.
+"""Loads files into skills: reads taxonomies with a lexicon, and ties slots, levels, claims and wordings together.
 
 A skill that needs a list which the lexicon lacks is left out, and `Taxonomy.skipped` says so: the same taxonomy runs
 with a large lexicon and a small one. The first fault of each skill is raised; `datagen check` shows all of all files.

@@ -1,4 +1,4 @@
-"""What a text says of things: which are named, how many of each, in which colour, and how they stand to each other.
+"""Mentions of things in a text: which are named, how many of each, in which colour, how they stand to each other.
 
 `read_text` is no parser of English. It reads noun phrases backwards from each object of the lexicon, binds the
 attributes that follow a thing to it, and pairs things around words such as "to the left of". Whatever it cannot read

@@ -1,4 +1,4 @@
-"""What a person may write in a taxonomy file and in a lexicon: pydantic models that refuse unknown keys.
+"""Models of what a person may write in a taxonomy file and in a lexicon; unknown keys are refused.
 
 They hold the file as it is written; `datagen.taxonomy.load` turns it into skills that can be drawn from. See one:
 `taxonomies/counting.yaml`; the JSON Schema for editors: `datagen schema`.

@@ -1,4 +1,4 @@
-"""What a template or a constraint may do: print words, choose, compare, do sums. Everything else is refused.
+"""The sandbox of templates and constraints: they print words, choose, compare, do sums. Everything else is refused.
 
 Users' files are not programs. Jinja's sandbox alone still loops for hours and fills the memory with one
 multiplication, so the parsed tree may hold listed kinds of node only: no loops, no assignments, no attributes, no

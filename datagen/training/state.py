@@ -1,4 +1,4 @@
-"""What all trainers share: a resumable state file, and a log with one JSON line an interval.
+"""State that all trainers share: a file to resume from, and a log with one JSON line an interval.
 
 Muon, the optimizer for hidden matrices (Jordan et al. 2024), in float32.
 

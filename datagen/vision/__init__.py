@@ -1,1 +1,1 @@
-"""What sees: detectors, encoders, matchers, the reader of words, colours."""
+"""Models and rules that see: detectors, encoders, matchers, the reader of words, colours."""

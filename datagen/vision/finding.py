@@ -1,4 +1,4 @@
-"""What all detectors of models share: which finds are kept, and the colour of each.
+"""Finds of all detectors of models: which are kept, and the colour of each.
 
 One box stays for each thing that was found, in thousandths of the image. A box is (x1, y1, x2, y2), y downwards.
 """

@@ -1,4 +1,4 @@
-"""Where one box stands to another: the position rule of GenEval (arXiv 2310.11513).
+"""Geometry of boxes: how one stands to another, by the position rule of GenEval (arXiv 2310.11513).
 
 Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af4902f (MIT), written anew from its
 definition. Boxes are (x1, y1, x2, y2), y downwards, in thousandths of the sides of their picture. The rule compares

@@ -1,4 +1,4 @@
-"""What the detector `learned` looks at, one by one: parts of a picture that hang together; and its network.
+"""Parts of a picture that hang together, which the detector `learned` looks at one by one; and its network.
 
 A part is what differs from the ground, the commonest colour of the picture, and hangs together. It is cut out, laid on
 the bare ground, and stretched to `SIDE` pixels a side; with its size and which borders it touches the network says what

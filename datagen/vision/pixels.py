@@ -1,4 +1,4 @@
-"""What the pixels of an image say of its quality, without any model: sharpness, contrast, and whether it is blank."""
+"""Measures of the pixels of an image, without any model: sharpness, contrast, and whether it is blank."""
 
 from __future__ import annotations
 

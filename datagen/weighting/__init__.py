@@ -1,4 +1,4 @@
-"""From stored rewards to training weights: what the loss of a sample's text and of its image is multiplied by.
+"""Weights from stored rewards: what the loss of a sample's text and of its image is multiplied by.
 
 Weights are a view on scores, not a state: a million rows take seconds, no image is read and no model is loaded.
 A reward that is None is unknown, not bad: such a sample gets weight 0 on that modality with the reason `unscored`, or

@@ -1,4 +1,4 @@
-"""How healthy weights are: on how many samples training really rests, per weakness and modality."""
+"""Health of weights: on how many samples training really rests, per weakness and modality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person chooses about weights (`Policy`), what goes in (`RewardRow`) and what comes out (`Weight`)."""
+"""Policy of weights: what a person chooses (`Policy`), what goes in (`RewardRow`) and what comes out (`Weight`)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How the weights that ship were made and are measured: `python -m datagen.workshop --help`."""
+"""The workshop: how the weights that ship were made and are measured. `python -m datagen.workshop --help`."""

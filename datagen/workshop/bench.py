@@ -1,4 +1,4 @@
-"""How well the embedded model draws what it is asked: the figures behind `datagen bench model`.
+"""Measures how well the embedded model draws what it is asked: the figures behind `datagen bench model`.
 
 Prompts come from the shipped taxonomies, only claims that training never saw (`datagen.workshop.corpus.held_out`),
 think mode, temperature 1. A sample passes when every claim holds for the arithmetic scorers and the OCR; a sample that

@@ -1,4 +1,4 @@
-"""What the learned detector is shown: things in cells and anywhere, whole and broken, impostors and noise, all spoiled.
+"""Pictures that the learned detector is shown: things in cells and anywhere, whole and broken, all spoiled.
 
 Half of the pictures are true scenes in which, more often than not, rectangles of cells come from another one, as when a
 model draws the wrong tokens; some pass through the image tokenizer, which redraws each cell from its token. The others

@@ -1,4 +1,4 @@
-"""What a recipe may set under `backend: {name: openai, …}`."""
+"""Options under `backend: {name: openai, …}`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to show for a prompt, found or drawn: its candidates ranked together by likelihood, and the decision.
+"""Decides what to show for a prompt, found or drawn: its candidates ranked together by likelihood.
 
 TIGeR (arXiv 2406.05814): images of a gallery and new ones in one ranking, by log p(image | prompt) with the prior taken
 off; the first is shown. Needs samples of the backend `gallery`. An example is the prompt with the image that was

@@ -1,4 +1,4 @@
-"""How much likelier the model holds an image for this prompt than for any: the score by which TIGeR ranks.
+"""Judges how much likelier the model holds an image for this prompt than for any: the score by which TIGeR ranks.
 
 Value: sigmoid((log p(image | prompt) - log p(image)) / image tokens), 0.5 where the prompt makes no difference; the
 prior is taken off as in TIGeR (arXiv 2406.05814), which ranks what is found and what is drawn together. Read from the
