@@ -107,6 +107,7 @@ def join_parts(parts: Sequence[Part], tag: str = "<image>") -> str:
     """Return parts as one text, with `tag` where an image stands and a blank line between two texts."""
     pieces: list[str] = []
     for part, before in zip(parts, [None, *parts], strict=False):
+        # An image parts two texts by its tag; two texts in a row would run into each other.
         if before is not None and part.kind == before.kind == "text":
             pieces.append(BREAK)
         pieces.append(tag if part.kind == "image" else part.text)

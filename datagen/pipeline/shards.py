@@ -284,6 +284,8 @@ def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
         (m, prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample) for m in asking
     ]
     later = Later(run.tools)
+    # Each turn runs the scorers until they meet a question without an answer, and then asks all of those in one call.
+    # A scorer that raises anything else is done here: it is run once more when it is scored, and that is recorded.
     while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
         if isinstance(_attempt(later.ask), Failed):
             return

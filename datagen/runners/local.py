@@ -96,6 +96,7 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
                 break
             drawn = draw_shard(run, job, ledger.count_sample) if job.draw else None
             waiting.add(pool.submit(_finish, job, drawn))
+            # A worker that cannot even load the scorers says so now, and not after the last shard.
             if warm is not None and warm.done():
                 warm.result()
             waiting = _collect(waiting, ledger, workers + WAITING_SHARDS)

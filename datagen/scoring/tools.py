@@ -302,6 +302,7 @@ class _Postponed(Generic[Asked, Answer]):
         self._noted: list[Asked] = []
 
     def __call__(self, things: Sequence[Asked]) -> list[Answer]:
+        # A scorer may ask again with what it learned: each pass gets one question further, until nothing is new.
         if self._asked.issuperset(map(self._model.name, things)):
             return self._model(things)
         self._noted += things

@@ -65,6 +65,7 @@ def _rwr(reward: Floats, group: Ints, policy: Policy) -> Floats:
 
 
 def _softmax(reward: Floats, group: Ints, policy: Policy) -> Floats:
+    # The group's best is taken off first: a softmax is the same, and no power overflows however small beta is.
     powers = np.exp((reward - top_in(reward, group)) / policy.beta)
     return powers / mean_in(powers, group)
 
@@ -73,7 +74,7 @@ def _advantage(reward: Floats, group: Ints, policy: Policy) -> Floats:
     off = reward - mean_in(reward, group)
     size = count_in(group)
     variance = mean_in(off * off, group) * size / np.maximum(size - 1, 1)
-    flat = find_equal(reward, group) | (size < 2)
+    flat = find_equal(reward, group) | (size < 2)  # rounding would make an advantage of nothing
     return np.where(flat, 0.0, np.maximum(off, 0.0) / (np.sqrt(variance) + STD_FLOOR))
 
 
@@ -84,7 +85,7 @@ def _rank(reward: Floats, group: Ints, policy: Policy) -> Floats:
     new_value = new_group | (np.diff(sorted_reward, prepend=-np.inf) > EQUAL)
     place = np.arange(len(order))
     start = np.maximum.accumulate(np.where(new_group, place, 0))
-    tie = np.cumsum(new_value) - 1
+    tie = np.cumsum(new_value) - 1  # equal rewards of a group share a number, and below the mean of their places
     rank = np.empty(len(order))
     rank[order] = mean_in((place - start + 1).astype(np.float64), tie)
     return 2 * rank / (count_in(group) + 1)

@@ -109,6 +109,7 @@ def _scale(parts: Sequence[Part], caption: str, scale: LossScale, share: int) ->
     """Return parts that a caption asks for, each with its loss scaled and divided by `share`."""
     scaled = []
     for part in parts:
+        # All captions of a sample together weigh what the sample weighs, however many there are.
         factor = scale.image if part.kind == "image" else scale.text
         words = caption if part.role == "prompt" else part.text
         scaled.append(
