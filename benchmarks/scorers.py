@@ -40,9 +40,7 @@ from datagen.audit.scenes import Case, make_cases  # noqa: E402
 from datagen.console import print_table  # noqa: E402
 from datagen.embedded.pictograms import GRID  # noqa: E402
 from datagen.embedded.vocab import describe_scene  # noqa: E402
-from datagen.plugins import (  # noqa: E402
-    shipped_path,
-)
+from datagen.plugins import shipped_path  # noqa: E402
 from datagen.prompts.templated import plan_prompts  # noqa: E402
 from datagen.records import Detection, Prompt, Sample, Segment  # noqa: E402
 from datagen.scoring.scorers import Scorer  # noqa: E402

@@ -431,8 +431,7 @@ def bench_generate(
 ) -> None:
     """Time the embedded engine against `transformers` `generate`."""
     from datagen.embedded.backend import SHIPPED
-    from datagen.workshop.bench import draw_held_out
-    from datagen.workshop.speed import measure_generation
+    from datagen.workshop.bench import draw_held_out, measure_generation
 
     samples = batch * batches
     prompts = draw_held_out(-(-samples // 10), seed=0)[:samples]

@@ -1,20 +1,54 @@
-"""Train the learned detector on pictures of `spoiled`: what each part is, in which colour, and in which box.
+"""Trains the learned detector: what each part of a picture is, in which colour, and in which box.
 
 Cross-entropy of names and of tones, and the absolute distance of boxes. Every picture is new. The weights that ship are
 `detector.safetensors` of the folder, as they are after the last step.
+
+It is shown things in cells and anywhere, whole and broken, all spoiled. Half of the pictures are true scenes in which,
+more often than not, rectangles of cells come from another one, as when a model draws the wrong tokens; some pass
+through the image tokenizer, which redraws each cell from its token. The others hold things of `SIDES_PX` anywhere, also
+over each other and over the border, some partly rubbed out or in two colours, and blots among them. Then whole pictures
+get blur, noise, other brightness and stains, and are cut into parts as the detector cuts them.
+
+Each pixel of ink belongs to the last thing that was drawn there. A part is a thing if `WHOLE` of the thing's ink is in
+it and `PURE` of the part's ink is the thing's; it has no name if less than `BROKEN` or `IMPURE` is. What lies between
+is open to dispute and not taught.
 """
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
+from datagen.embedded.codec import ImageCodec
 from datagen.embedded.loading import load_codec
+from datagen.embedded.pictograms import (
+    BACKGROUNDS,
+    CELL_PX,
+    COLORS,
+    GRID,
+    IMAGE_PX,
+    MARGIN_PX,
+    SHAPES,
+    Item,
+    Mark,
+    Scene,
+    draw_scene,
+    letter_mask,
+    mark_mask,
+    shape_mask,
+)
+from datagen.embedded.world import lay_out, random_scene
+from datagen.records import Claim
 from datagen.training.state import Muon, Schedule, TrainingState, split_parameters
-from datagen.vision.parts import PartNet, load_net, save_net
-from datagen.workshop.spoiled import IGNORED, make_batch
+from datagen.vision.parts import MIXED, NAMES, SOMETHING, TONES, Part, PartNet, cut_parts, load_net, save_net, stack
 
 
 def train_detector(
@@ -57,3 +91,292 @@ def train_detector(
             state.save(step + 1)
             save_net(net, out / "detector.safetensors")
     return net.eval()
+
+
+WHOLE, BROKEN = 0.9, 0.7
+"""Share of a thing's ink that is seen, from which on it is there, and below which it is not."""
+PURE, IMPURE = 0.97, 0.93
+"""Share of a part's ink that is one thing's, from which on it is that thing, and below which it is not."""
+SIDES_PX = (14, 64)
+"""Sides of things that stand anywhere, their margins not included."""
+IGNORED = -100
+"""Label that takes no part in the loss."""
+_LEAST_INK = 0.4
+"""Share of a part's pixels that must have been drawn; else it is a stain."""
+_ANYWHERE = 0.5
+"""Share of pictures whose things do not stand in cells."""
+_FOREIGN = 0.04
+"""Share of the others with no thing of this world in them."""
+_SPLICED = 0.6
+"""Share of the pictures of cells in which cells come from another one."""
+_REDRAWN = 0.5
+"""Share of the pictures of cells that pass through the image tokenizer."""
+_NUMBERS = {name: number for number, name in enumerate(NAMES)}
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A thing or a letter, or a blot: its name, its colour, its box in pixels, how many pixels of ink it had."""
+
+    name: str
+    color: str
+    box: Box
+    ink: int
+
+
+@dataclass(slots=True)
+class Drawn:
+    """A picture (96, 96, 3) float32, the number of the piece that owns each pixel, or -1, (96, 96), and the pieces."""
+
+    picture: np.ndarray
+    owners: np.ndarray
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Parts as the network is given them, and of each part (B,): its name, its tone, and its box (B, 4).
+
+    Names and tones are int64, and tones `IGNORED` where there is no name; boxes, in the net's units, are NaN there.
+    """
+
+    pixels: Tensor
+    extras: Tensor
+    names: Tensor
+    tones: Tensor
+    boxes: Tensor
+
+
+def make_batch(seed: int, step: int, size: int, codec: ImageCodec) -> Batch:
+    """Return the parts of the `size` pictures of batch number `step`: a pure function of its arguments."""
+    rng, noise = random.Random(f"{seed}/{step}"), np.random.default_rng([seed, step])
+    anywhere = round(size * _ANYWHERE)
+    in_cells = _splice([_draw_in_cells(rng) for _ in range(size - anywhere)], rng)
+    _redraw(in_cells, codec, rng)
+    drawn = in_cells + [_draw_anywhere(rng) for _ in range(anywhere)]
+    pictures = _spoil(torch.from_numpy(np.stack([one.picture for one in drawn])), noise).numpy()
+    taught = [
+        (part, what)
+        for one, picture in zip(drawn, pictures, strict=True)
+        for part in cut_parts(picture)
+        if (what := label(part, one.owners, one.pieces)) is not None
+    ]
+    pixels, extras = stack([part for part, _ in taught])
+    names, tones, boxes = zip(*(what for _, what in taught), strict=True)
+    return Batch(pixels, extras, torch.tensor(names), torch.tensor(tones), torch.tensor(boxes, dtype=torch.float32))
+
+
+def label(part: Part, owners: np.ndarray, pieces: Sequence[Piece]) -> tuple[int, int, Box] | None:
+    """Return the numbers of name and tone and the box of a part of a picture made of pieces; None if they are open."""
+    nameless = _NUMBERS[SOMETHING], IGNORED, (float("nan"),) * 4
+    own = owners[part.place][part.inside]
+    inked = own[own >= 0]
+    if len(inked) < _LEAST_INK * len(own):
+        return nameless
+    amounts = np.bincount(inked)
+    number = int(amounts.argmax())
+    piece, whole, pure = pieces[number], amounts[number] / pieces[number].ink, amounts[number] / len(inked)
+    if piece.name == SOMETHING or whole < BROKEN or pure < IMPURE:
+        return nameless
+    if whole < WHOLE or pure < PURE:
+        return None
+    x, y, side = part.square
+    x1, y1, x2, y2 = piece.box
+    box = ((x1 - x) / side, (y1 - y) / side, (x2 - x) / side, (y2 - y) / side)
+    return _NUMBERS[piece.name], TONES.index(piece.color), box
+
+
+def own_scene(scene: Scene) -> Drawn:
+    """Return a scene drawn, with its things, letters and marks as pieces, in the order in which they are drawn."""
+    owners = np.full((IMAGE_PX, IMAGE_PX), -1)
+    pieces: list[Piece] = []
+    for name, color, box, mask in _list_masks(scene):
+        _own(owners, mask, int(box[0]), int(box[1]), len(pieces))
+        pieces.append(Piece(name, color, box, int((mask >= 0.5).sum())))
+    for mark in scene.marks:
+        _own(owners, mark_mask(mark), mark.x_px, mark.y_px, len(pieces))
+        pieces.append(_make_piece(mark))
+    return Drawn(draw_scene(scene).astype(np.float32), owners, pieces)
+
+
+def _draw_in_cells(rng: random.Random) -> Drawn:
+    scene = _lay_out(rng)
+    drawn = own_scene(scene)
+    return drawn if scene.items else _draw_foreign(drawn.picture, rng)
+
+
+def _lay_out(rng: random.Random) -> Scene:
+    """Return a crowded scene, one as prompts ask for, or one with nothing in it."""
+    if rng.random() < _FOREIGN:
+        return Scene(rng.choice(list(BACKGROUNDS)), ())
+    if rng.random() < 0.5:
+        return random_scene(rng)
+    if rng.random() < 0.2:
+        word = "".join(rng.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for _ in range(rng.randint(1, GRID)))
+        return lay_out([Claim("text", "", "", word)], rng)
+    kinds = rng.sample(list(SHAPES), rng.choice((1, 1, 2)))
+    return lay_out([Claim("count", kind, "", rng.randint(1, 6 // len(kinds) - 1)) for kind in kinds], rng)
+
+
+def _list_masks(scene: Scene) -> Iterator[tuple[str, str, Box, np.ndarray]]:
+    """Yield name, colour, box in pixels and mask of the box of each thing and letter in cells."""
+    for item in scene.items:
+        if not item.word:
+            side = CELL_PX * (item.x2 - item.x1)
+            mask = np.pad(shape_mask(item.kind, side - 2 * MARGIN_PX), MARGIN_PX)
+            yield item.kind, item.color, _corners(item, 0, side), mask
+        for k, letter in enumerate(item.word):
+            yield letter, item.color, _corners(item, k * CELL_PX, CELL_PX), letter_mask(letter)
+
+
+def _corners(item: Item, shift: int, width: int) -> Box:
+    x = CELL_PX * item.x1 + shift
+    return x, CELL_PX * item.y1, x + width, CELL_PX * item.y2
+
+
+def _own(owners: np.ndarray, mask: np.ndarray, x: int, y: int, number: int) -> None:
+    """Write a number where a mask, whose corner is at (x, y), has ink, as far as it lies on the canvas."""
+    top, left, bottom, right = max(0, y), max(0, x), min(IMAGE_PX, y + len(mask)), min(IMAGE_PX, x + mask.shape[1])
+    if top < bottom and left < right:
+        owners[top:bottom, left:right][mask[top - y : bottom - y, left - x : right - x] >= 0.5] = number
+
+
+def _draw_foreign(picture: np.ndarray, rng: random.Random) -> Drawn:
+    """Return cells of random colours, noise, or an empty picture with up to four blots."""
+    kind = rng.random()
+    noise = np.random.default_rng(rng.getrandbits(32))
+    everywhere = np.zeros((IMAGE_PX, IMAGE_PX), int)
+    if kind < 0.1:
+        cells = noise.uniform(0, 255, (GRID, GRID, 3)).astype(np.float32)
+        return Drawn(cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1), everywhere, [_make_blot(everywhere)])
+    if kind < 0.2:
+        values = noise.uniform(0, 255, (IMAGE_PX, IMAGE_PX, 3)).astype(np.float32)
+        return Drawn(values, everywhere, [_make_blot(everywhere)])
+    drawn = Drawn(picture, np.full((IMAGE_PX, IMAGE_PX), -1), [])
+    for _ in range(rng.choice((0, 1, 2, 3, 4))):
+        _blot(drawn, rng)
+    return drawn
+
+
+def _make_blot(mask: np.ndarray) -> Piece:
+    return Piece(SOMETHING, MIXED, (0, 0, 0, 0), max(1, int((mask >= 0).sum())))
+
+
+def _blot(drawn: Drawn, rng: random.Random) -> None:
+    """Draw an ellipse, a rectangle (either may be hollow) or a polygon of random corners, in one of the ten colours."""
+    side = rng.randint(12, 46)
+    x, y = rng.randint(-side // 3, IMAGE_PX - side), rng.randint(-side // 3, IMAGE_PX - side)
+    corners = [(x + rng.randint(0, side), y + rng.randint(0, side)) for _ in range(rng.randint(3, 7))]
+    box = (x, y, x + side, y + rng.randint(6, side))
+    hollow = {"fill": 0, "outline": 255, "width": rng.randint(3, 8)} if rng.random() < 0.3 else {"fill": 255}
+    sheet = Image.new("L", (IMAGE_PX, IMAGE_PX), 0)
+    shape = rng.choice(("ellipse", "rectangle", "polygon"))
+    if shape == "polygon":
+        ImageDraw.Draw(sheet).polygon(corners, fill=255)
+    else:
+        getattr(ImageDraw.Draw(sheet), shape)(box, **hollow)
+    mask = np.asarray(sheet) > 0
+    drawn.picture[mask] = COLORS[rng.choice(list(COLORS))]
+    drawn.owners[mask] = len(drawn.pieces)
+    drawn.pieces.append(_make_blot(np.where(mask, 0, -1)))
+
+
+def _splice(scenes: Sequence[Drawn], rng: random.Random) -> list[Drawn]:
+    """Put rectangles of cells of each picture's neighbour into most of them; neighbours mostly share a background."""
+    ordered = sorted(scenes, key=lambda one: one.picture[0, 0].tolist())
+    mixed = []
+    for k, own in enumerate(ordered):
+        other = ordered[k - 1]
+        chosen = choose_cells(rng)
+        shifted = np.where(other.owners >= 0, other.owners + len(own.pieces), -1)
+        picture = np.where(chosen[..., None], other.picture, own.picture)
+        mixed.append(Drawn(picture, np.where(chosen, shifted, own.owners), own.pieces + other.pieces))
+    return mixed
+
+
+def choose_cells(rng: random.Random) -> np.ndarray:
+    """Return which pixels (96, 96) bool come from the other picture: up to three rectangles of cells, or none."""
+    chosen = np.zeros((GRID, GRID), bool)
+    for _ in range(rng.randint(1, 3) if rng.random() < _SPLICED else 0):
+        width, height = rng.randint(1, 3), rng.randint(1, 3)
+        x, y = rng.randint(0, GRID - width), rng.randint(0, GRID - height)
+        chosen[y : y + height, x : x + width] = True
+    return chosen.repeat(CELL_PX, 0).repeat(CELL_PX, 1)
+
+
+def _draw_anywhere(rng: random.Random) -> Drawn:
+    """Return a picture of up to six marks and up to two blots anywhere; some touch, overlap or leave it."""
+    background = rng.choice(list(BACKGROUNDS))
+    kinds = rng.sample(list(SHAPES), rng.choice((1, 2, 12)))
+    most = rng.choice((26, 34, 64))
+    marks: list[Mark] = []
+    for _ in range(rng.randint(1, 6)):
+        mark = _draw_mark(rng, rng.choice(kinds), most)
+        if rng.random() < 0.25 or all(_stand_apart(mark, other) for other in marks):
+            marks.append(mark)
+    drawn = own_scene(Scene(background, (), tuple(marks)))
+    for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        _blot(drawn, rng)
+    return drawn
+
+
+def _draw_mark(rng: random.Random, kind: str, most: int) -> Mark:
+    side = rng.randint(SIDES_PX[0], most)
+    low, high = (-side // 2, IMAGE_PX - side // 2) if rng.random() < 0.2 else (-3, IMAGE_PX - side + 3)
+    x, y = rng.randint(low, high), rng.randint(low, high)
+    left = rng.uniform(0.3, 0.85) if rng.random() < 0.15 else 1.0
+    color = rng.choice(list(COLORS))
+    other = rng.choice([name for name in COLORS if name != color]) if rng.random() < 0.2 else ""
+    return Mark(kind, color, x, y, side, left, other, rng.randrange(4))
+
+
+def _stand_apart(mark: Mark, other: Mark) -> bool:
+    return (
+        mark.x_px >= other.x_px + other.side_px
+        or other.x_px >= mark.x_px + mark.side_px
+        or mark.y_px >= other.y_px + other.side_px
+        or other.y_px >= mark.y_px + mark.side_px
+    )
+
+
+def _make_piece(mark: Mark) -> Piece:
+    x, y, side = mark.x_px, mark.y_px, mark.side_px
+    box = (x - MARGIN_PX, y - MARGIN_PX, x + side + MARGIN_PX, y + side + MARGIN_PX)
+    return Piece(mark.kind, MIXED if mark.other else mark.color, box, int((shape_mask(mark.kind, side) >= 0.5).sum()))
+
+
+def _redraw(drawn: Sequence[Drawn], codec: ImageCodec, rng: random.Random) -> None:
+    """Pass a share of the pictures through the image tokenizer."""
+    chosen = [one for one in drawn if rng.random() < _REDRAWN]
+    if chosen:
+        pictures = torch.from_numpy(np.stack([one.picture for one in chosen])) / 127.5 - 1
+        with torch.no_grad():
+            redrawn = codec.decode(codec.encode(pictures)).float().numpy()
+        for one, picture in zip(chosen, redrawn, strict=True):
+            one.picture = picture
+
+
+def _spoil(pictures: Tensor, noise: np.random.Generator) -> Tensor:
+    """Blur, stain, tint and dust pictures (B, 96, 96, 3), 0..255, each in its own measure."""
+    size = len(pictures)
+
+    def draw(low: float, high: float, shape: Sequence[int] = (1, 1, 1)) -> Tensor:
+        return torch.from_numpy(noise.uniform(low, high, (size, *shape)).astype(np.float32))
+
+    dust = torch.from_numpy(noise.standard_normal(pictures.shape, np.float32))
+    pictures = pictures + draw(0, 1) * (_blur(pictures) - pictures)
+    stains = draw(-15, 15, (GRID, GRID, 3)).repeat_interleave(CELL_PX, 1).repeat_interleave(CELL_PX, 2)
+    strength = draw(0, 1) * (draw(0, 1) < 0.7)
+    pictures = pictures * (1 + draw(-0.1, 0.1) * strength) + strength * (draw(-15, 15, (1, 1, 3)) + draw(0, 1) * stains)
+    pictures = pictures + strength * draw(0, 14) * dust
+    return pictures.round().clamp(0, 255)
+
+
+def _blur(pictures: Tensor) -> Tensor:
+    """Blur pictures (B, H, W, 3) with a Gaussian of 1 px, edges continued."""
+    weights = torch.exp(-(torch.arange(-3.0, 4.0) ** 2) / 2)
+    weights = (weights / weights.sum()).expand(3, 1, 1, 7)
+    padded = nn.functional.pad(pictures.permute(0, 3, 1, 2), (3, 3, 3, 3), mode="replicate")
+    rows = nn.functional.conv2d(padded, weights, groups=3)
+    return nn.functional.conv2d(rows, weights.transpose(2, 3), groups=3).permute(0, 2, 3, 1)

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from datagen.audit.marks import to_mark
-from datagen.audit.scenes import CHANGES, TRUE, Case, is_true, make_cases
+from datagen.audit.scenes import CHANGES, TRUE, Case, is_true, make_cases, to_mark
 from datagen.embedded.pictograms import Item, Mark, Scene, shape_mask
 from datagen.prompts.templated import draw
 from datagen.records import Claim, Prompt

@@ -14,7 +14,7 @@ from datagen.embedded.loading import load_codec
 from datagen.embedded.pictograms import COLORS, SHAPES, Item, Mark, Scene
 from datagen.embedded.world import random_scene
 from datagen.vision.parts import MIXED, NAMES, SOMETHING, TONES, cut_parts
-from datagen.workshop.spoiled import IGNORED, label, make_batch, own_scene
+from datagen.workshop.detector import IGNORED, label, make_batch, own_scene
 
 CODEC = load_codec(SHIPPED)
 Said = tuple[str, str, tuple[int, ...]]
