@@ -118,7 +118,7 @@ def test_prose_is_drawn_and_what_is_not_understood_is_no_no(judged: Judged) -> N
 
 
 def test_a_number_is_read_behind_marks_and_a_thought(judged: Judged) -> None:
-    (score,) = judged({"all": Manner(before=("**",), thinks="tags")}, "soft_tifa_am").values()
+    (score,) = judged({"all": Manner(before=("**",), thinks="tags")}, "{name: soft_tifa, mean: am}").values()
     for each in score.evidence["questions"]:
         if each["question"].startswith("How many"):
             p = 0.95 if "three" in each["accepted"] else 0.04 if "two" in each["accepted"] else 0.0
