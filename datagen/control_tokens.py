@@ -5,7 +5,7 @@ text says `<image>`, whoever wrote it there. This is the one list of both. Contr
 templates, lexicons, prompts, rewrites and exports, whatever the model: the data may be read by any. Tags matter to the
 formats that `MEDIA_TAGS` names alone: `datagen check` warns of them, and an export through such a format refuses them.
 
-The layout of a thought in GoT's markup (`datagen.scoring.layout`) is written by the model on purpose: `LAYOUT` may
+The layout of a thought in GoT's markup (`datagen.markup`) is written by the model on purpose: `LAYOUT` may
 stand in what is exported, where a caption can be the prompt of another task, and in nothing that people write.
 
 Sources: tokenizer_config.json and added_tokens.json of the models named below; LLaMA-Factory 0.9.5 extras/constants.py,
@@ -20,8 +20,9 @@ import re
 from collections.abc import Mapping
 
 from datagen.documents.reading import show
+from datagen.markup import MARKS
 
-LAYOUT = ("<|obj_start|>", "<|obj_end|>", "<|box_start|>", "<|box_end|>")
+LAYOUT = MARKS
 """GoT's markup of things and their boxes; `<|box_start|>` and `<|box_end|>` are control tokens of Qwen2-VL too."""
 SHAPES = (
     r"<\|[^<>|\n]{1,60}\|>",  # Qwen, BAGEL, Emu3, Llama 3, Phi, Show-o, GPT: <|im_end|>, <|image start|>, <|soi|>

@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from datagen.embedded.pictograms import GRID, Item, Scene
+from datagen.markup import BOX, END_BOX, END_OBJECT, OBJECT, Marked, read_markup, write_marked
 from datagen.taxonomy.english import article_of
 
 if TYPE_CHECKING:
@@ -38,39 +39,58 @@ CHAT = "<|chat|>"
 THINK, END_THINK, IMAGE, END_IMAGE = "<think>", "</think>", "<image>", "</image>"
 LOOK, END_LOOK, REFLECT, END_REFLECT = "<look>", "</look>", "<reflect>", "</reflect>"
 YES, NO = "Yes", "No"
-OBJECT, BOX = "<|obj_start|>", "<|obj_end|><|box_start|>"
+BETWEEN = END_OBJECT + BOX
 ROWS = [f"<|row_{row}|>" for row in range(GRID)]
 SPARE = [f"<|spare_{k:02d}|>" for k in range(24)]
-_THING = re.compile(
-    r"<\|obj_start\|>([a-z]+ [a-z]+(?: \"[A-Z]+\")?)<\|obj_end\|><\|box_start\|>\(\d+,\d+\),\(\d+,\d+\)<\|box_end\|>"
-)
-_PLAN = re.compile(rf"[a-z ]*(?:{_THING.pattern})+")
+_BACKGROUND = re.compile(r"[a-z ]*")
+_PHRASE = re.compile(r"[a-z]+ [a-z]+(?: \"[A-Z]+\")?")
 TEXT_TOKENS = 700
 """Size of the byte-level BPE part; the rest of the vocabulary is fixed by the grid and the codec."""
 
 
+def thousandths(cell: int) -> int:
+    """Return a line of the grid in thousandths of the picture."""
+    return round(1000 * cell / GRID)
+
+
 def corner(cell_x: int, cell_y: int) -> str:
     """Return a grid corner in thousandths of the picture: `(167,333)`."""
-    return f"({round(1000 * cell_x / GRID)},{round(1000 * cell_y / GRID)})"
+    return f"({thousandths(cell_x)},{thousandths(cell_y)})"
 
 
 CORNERS = [corner(x, y) for y in range(GRID + 1) for x in range(GRID + 1)]
 FIXED = [
-    PAD, BOS, EOS, ASSISTANT, MODES["think"], MODES["direct"], THINK, END_THINK, IMAGE, END_IMAGE, OBJECT, BOX, *ROWS,
-    CHAT, MODES["reflect"], LOOK, END_LOOK, REFLECT, END_REFLECT, YES, NO, *SPARE,
-    *CORNERS, *(f",{point}<|box_end|>" for point in CORNERS),
+    PAD, BOS, EOS, ASSISTANT, MODES["think"], MODES["direct"], THINK, END_THINK, IMAGE, END_IMAGE,
+    OBJECT, BETWEEN, *ROWS, CHAT, MODES["reflect"], LOOK, END_LOOK, REFLECT, END_REFLECT, YES, NO, *SPARE,
+    *CORNERS, *(f",{point}{END_BOX}" for point in CORNERS),
 ]  # fmt: skip
 
 
 def describe_item(item: Item) -> str:
     """Write one item as the plan does: phrase, then its box."""
     phrase = f'{item.color} text "{item.word}"' if item.kind == "text" else f"{item.color} {item.kind}"
-    return f"{OBJECT}{phrase}{BOX}{corner(item.x1, item.y1)},{corner(item.x2, item.y2)}<|box_end|>"
+    box = thousandths(item.x1), thousandths(item.y1), thousandths(item.x2), thousandths(item.y2)
+    return write_marked(Marked(phrase, box))
 
 
 def describe_scene(scene: Scene) -> str:
     """Write a whole scene as a plan: background, then every item in its order."""
     return f"{scene.background} background" + "".join(describe_item(item) for item in scene.items)
+
+
+def read_plan(text: str) -> tuple[str, list[Marked]]:
+    """Return a plan as the model writes plans, with its things; without any if the text is not a plan and no more.
+
+    A plan is a background and things, each a colour and an object, or a colour and a word, in a box.
+    """
+    pieces = read_markup(text)
+    background = pieces[0] if pieces and isinstance(pieces[0], str) else ""
+    things = [piece for piece in pieces if isinstance(piece, Marked)]
+    words = [piece for piece in pieces if isinstance(piece, str)]
+    is_plan = _BACKGROUND.fullmatch(background) and not "".join(words).removeprefix(background).strip()
+    if not is_plan or not all(thing.box and _PHRASE.fullmatch(thing.phrase) for thing in things):
+        return text, []
+    return background + "".join(map(write_marked, things)), things
 
 
 def build_tokenizer(corpus: Iterable[str], codes: int) -> Tokenizer:
@@ -159,11 +179,12 @@ class Vocabulary:
 
         The model was never trained on a plan as a prompt, and as a thought it follows it.
         """
-        if not _PLAN.fullmatch(text):
+        plan, things = read_plan(text)
+        if not things:
             return self.prompt_ids(text, mode)
-        names = [_name_thing(phrase) for phrase in _THING.findall(text)]
+        names = [_name_thing(thing.phrase) for thing in things]
         words = f"a picture of {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}"
-        return [*self.prompt_ids(words, "think"), self.think, *self.plan_ids(text), self.end_think]
+        return [*self.prompt_ids(words, "think"), self.think, *self.plan_ids(plan), self.end_think]
 
     def chat_ids(self, text: str, images: Sequence[Sequence[int]]) -> list[int]:
         """Return the ids of a chat up to where the model takes over: the words, then the codes of each image."""

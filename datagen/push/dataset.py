@@ -2,8 +2,9 @@
 
 The dataset card as a push needs it: its header read, and rewritten where files have other names or more rows.
 
-A header is the YAML between the first two `---` lines. `datasets` loads what its `configs` name, all with the reader
-of the first config: so a view becomes a config of its own only if it is parquet like the default.
+A header is the YAML that the hub's own expression finds; the hub client's class of cards would drop keys that are null
+and move others. `datasets` loads what its `configs` name, all with the reader of the first config: so a view becomes a
+config of its own only if it is parquet like the default.
 """
 
 from __future__ import annotations
@@ -219,16 +220,19 @@ class Card:
     @classmethod
     def parse(cls, text: str, where: str) -> Card:
         """Read a card. Raises RunError naming `where` if it has no header that names configs."""
-        parts = text.split("---\n", 2)
+        from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+        text = text.replace("\r\n", "\n")
+        block = REGEX_YAML_BLOCK.search(text)
         try:
-            header = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
+            header = yaml.safe_load(block[2]) if block else None
         except yaml.YAMLError:
             header = None
-        if not isinstance(header, dict) or not isinstance(header.get("configs"), list):
+        if block is None or not isinstance(header, dict) or not isinstance(header.get("configs"), list):
             raise RunError(
                 "is no dataset card: it has no header with configs", where=where, hint="export the run again"
             )
-        return cls(header, parts[2])
+        return cls(header, text[block.end() :])
 
     @property
     def text(self) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from datagen.markup import Box
 from datagen.records import Prompt, Score, Segment
-from datagen.report.charts import Box, Step, as_box, draw_boxes, read_plan
+from datagen.report.charts import Step, as_box, draw_boxes, read_plan
 from datagen.report.figures import ReportItem
 from datagen.scoring.verdicts import Dispute, find_dispute
 

@@ -2,19 +2,20 @@
 
 Colours come from classes in gallery.css, never from here, so light, dark and print need one drawing.
 
-Reasoning text as the gallery shows it: plain words, and planned objects with their boxes (GoT-R1's form).
+Reasoning text as the gallery shows it: plain words, and planned objects with their boxes (`datagen.markup`).
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from datagen.markup import Box, Marked, read_markup
 from datagen.report.figures import Estimate
+from datagen.scoring.layout import find_box_fault
 
 BINS = 24
 _RIGHT_EDGE = 900
@@ -134,15 +135,6 @@ def draw_boxes(boxes: Sequence[tuple[Box, str]], kind: str) -> Markup:
     return Markup('<svg class="overlay {}" aria-hidden="true">{}</svg>').format(escape(kind), Markup("").join(parts))
 
 
-Box = tuple[int, int, int, int]
-
-_OBJECT = re.compile(
-    r"<\|obj_start\|>(?P<phrase>.*?)<\|obj_end\|>\s*"
-    r"(?:<\|box_start\|>\s*\((?P<x1>\d{1,4}),(?P<y1>\d{1,4})\),\((?P<x2>\d{1,4}),(?P<y2>\d{1,4})\)\s*<\|box_end\|>)?",
-    re.DOTALL,
-)
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """One stretch of a plan: words, or an object with its box in thousandths (None where it has none that is valid)."""
@@ -154,14 +146,11 @@ class Step:
 
 def read_plan(text: str) -> list[Step]:
     """Split reasoning into words and planned objects, in order; whatever does not parse stays as words."""
-    steps: list[Step] = []
-    end = 0
-    for match in _OBJECT.finditer(text):
-        steps += _words(text[end : match.start()])
-        corners = [match[name] for name in ("x1", "y1", "x2", "y2")]
-        steps.append(Step(match["phrase"].strip(), True, as_box(corners) if all(corners) else None))
-        end = match.end()
-    return steps + _words(text[end:])
+    return [
+        Step(piece.phrase, True, as_box(piece.box)) if isinstance(piece, Marked) else Step(piece.strip(), False)
+        for piece in read_markup(text)
+        if isinstance(piece, Marked) or piece.strip()
+    ]
 
 
 def as_box(values: object) -> Box | None:
@@ -172,8 +161,4 @@ def as_box(values: object) -> Box | None:
         x1, y1, x2, y2 = (round(float(value)) for value in values)
     except (TypeError, ValueError, OverflowError):
         return None
-    return (x1, y1, x2, y2) if 0 <= x1 < x2 <= 1000 and 0 <= y1 < y2 <= 1000 else None
-
-
-def _words(text: str) -> list[Step]:
-    return [Step(text.strip(), False)] if text.strip() else []
+    return None if find_box_fault((x1, y1, x2, y2)) else (x1, y1, x2, y2)

@@ -1,11 +1,8 @@
-"""Reads the layout that a reasoning text carries, in the form of GoT-R1 (arXiv 2505.17022).
+"""Reads the layout that a reasoning text carries, in the form of GoT-R1 (`datagen.markup`).
 
-    <|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>
-
-A phrase is a colour and an object, in any order of other words; a written word is `black text "OPEN"`. Coordinates are
-whole thousandths of each side of the picture, y downwards. What does not have this form is a fault with a reason, never
-an error. Boxes that overlap are listed apart from the faults: tulips stand in their vase, but nothing of the embedded
-world does.
+A phrase is a colour and an object, in any order of other words; a written word is `black text "OPEN"`. What does not
+have this form is a fault with a reason, never an error. Boxes that overlap are listed apart from the faults: tulips
+stand in their vase, but nothing of the embedded world does.
 Not covered: a phrase whose object does not come last (`bouquet of red tulips` is no `tulip`), and plurals.
 
 Says how a planned layout misses a claim: as many of a thing as claimed, in the claimed colour, in the claimed place.
@@ -25,6 +22,7 @@ from functools import lru_cache
 from itertools import combinations
 
 from datagen.embedded.pictograms import COLORS
+from datagen.markup import MARKS, Box, Marked, read_markup
 from datagen.records import Claim, Prompt, Sample, compose
 from datagen.taxonomy.english import holds_order, name_many, say_order
 from datagen.vision.colors import SAME
@@ -33,11 +31,6 @@ from datagen.vision.ocr import unify
 
 TEXT = "text"
 """Label of a planned word."""
-_OBJECT = re.compile(
-    r"<\|obj_start\|>([^<>|]*)<\|obj_end\|>\s*"
-    r"<\|box_start\|>\(\s*(-?\d{1,6})\s*,\s*(-?\d{1,6})\s*\)\s*,\s*\(\s*(-?\d{1,6})\s*,\s*(-?\d{1,6})\s*\)<\|box_end\|>"
-)
-_MARK = re.compile(r"<\|(?:obj|box)_(?:start|end)\|>")
 _WORD = re.compile(r'"([^"]*)"')
 _ARTICLES = {"a", "an", "the", "one"}
 
@@ -49,7 +42,7 @@ class Planned:
     phrase: str
     label: str
     color: str
-    box: tuple[int, int, int, int]
+    box: Box
     word: str = ""
 
     def __str__(self) -> str:
@@ -81,19 +74,20 @@ def read_layout(text: str) -> Layout:
 
     Remembered, since several scorers read one sample after the other.
     """
-    text = compose(text)
-    things = tuple(_read_object(match) for match in _OBJECT.finditer(text))
+    pieces = read_markup(compose(text))
+    words = "".join(piece for piece in pieces if isinstance(piece, str))
+    marked = [piece for piece in pieces if isinstance(piece, Marked)]
+    things = tuple(_read_thing(one.phrase, one.box) for one in marked if one.box)
     faults = []
-    if _MARK.search(_OBJECT.sub("", text)):
+    if len(things) < len(marked) or any(mark in words for mark in MARKS):
         faults.append("an object or box is not written out in full")
     faults += [f"the box of {thing} {reason}" for thing in things if (reason := find_box_fault(thing.box))]
     return Layout(things, tuple(faults))
 
 
-def _read_object(match: re.Match[str]) -> Planned:
-    phrase, x1, y1, x2, y2 = match.groups()
-    label, color, word = _read_phrase(phrase.strip())
-    return Planned(phrase.strip(), label, color, (int(x1), int(y1), int(x2), int(y2)), word)
+def _read_thing(phrase: str, box: Box) -> Planned:
+    label, color, word = _read_phrase(phrase)
+    return Planned(phrase, label, color, box, word)
 
 
 def is_named(thing: Planned, name: str) -> bool:
@@ -101,7 +95,7 @@ def is_named(thing: Planned, name: str) -> bool:
     return thing.label == name or (thing.label != TEXT and thing.label.endswith(f" {name}"))
 
 
-def find_box_fault(box: tuple[int, int, int, int]) -> str:
+def find_box_fault(box: Box) -> str:
     """Say what is wrong with a box, or `""`: corners in order and inside 0..1000."""
     x1, y1, x2, y2 = box
     if 0 <= x1 < x2 <= 1000 and 0 <= y1 < y2 <= 1000:

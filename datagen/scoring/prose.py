@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from datagen.embedded.pictograms import COLORS
+from datagen.markup import strip_markup
 from datagen.records import HEADS, Claim, Sample, read_reflection
 from datagen.scoring.layout import TEXT, Layout, Planned
 from datagen.taxonomy.claims import turn
@@ -27,7 +28,6 @@ from datagen.vision.ocr import unify
 MOST_CHARACTERS = 8000
 """How much of a text is read, as much as a reflection may have: the reader's work grows faster than the text."""
 
-_LAYOUT = re.compile(r"<\|obj_start\|>[^<]*<\|obj_end\|>|<\|box_start\|>[^<]*<\|box_end\|>|<\|[a-z_]+\|>")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -70,7 +70,7 @@ def find_prose(sample: Sample) -> tuple[str, str]:
 
 def strip_layout(text: str) -> str:
     """Return the words of a text without its layout, cut at the bound; `""` if no letter is left."""
-    prose = _LAYOUT.sub(" ", text[:MOST_CHARACTERS]).strip()
+    prose = strip_markup(text[:MOST_CHARACTERS]).strip()
     return prose if _LETTER.search(prose) else ""
 
 

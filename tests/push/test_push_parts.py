@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import DatasetCard
 
 from datagen.errors import PushError, RunError
 from datagen.push.dataset import Card, add_view, join, rename
@@ -66,6 +67,15 @@ def test_a_card_reads_what_it_writes() -> None:
     for text in ("no header", "---\nlicense: mit\n---\n", "---\n[\n---\n", "--- \n"):
         with pytest.raises(RunError, match="is no dataset card"):
             Card.parse(text, "x")
+
+
+def test_a_card_that_people_wrote_in_is_read_as_the_hub_reads_it() -> None:
+    header = {"pretty_name": "ends in ---", "tags": None, **HEADER, "train-eval-index": []}
+    card = Card(header, CARD.body)
+    assert Card.parse(card.text, "x") == card
+    assert list(Card.parse(card.text, "x").header) == list(header)
+    assert Card.parse(card.text.replace("\n", "\r\n"), "x") == card
+    assert DatasetCard(card.text).data["pretty_name"] == "ends in ---"
 
 
 def test_a_card_follows_names_by_content() -> None:

@@ -11,19 +11,16 @@ Not covered: making a layout of reasoning in prose, and GoT's own instruction, w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from datagen.export.examples import Example, NoOptions, Part, Row, facts_of, parts_of
 from datagen.export.view import need_mode
+from datagen.markup import Marked, read_markup, write_marked
 from datagen.scoring.layout import read_layout
 
 Options = NoOptions
 NEEDS_MODE = "think"
-_OPENS = re.compile(r"\s*<\|obj_start\|>\s*")
-_BOX = re.compile(r"\s*<\|obj_end\|>\s*<\|box_start\|>\s*")
-_NUMBERS = re.compile(r"\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*,\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*<\|box_end\|>")
 
 
 def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
@@ -41,8 +38,11 @@ def write_got(text: str) -> str:
     layout = read_layout(text)
     if not layout.things or layout.faults:
         return ""
-    spaced = _BOX.sub("<|obj_end|> <|box_start|>", _OPENS.sub(" <|obj_start|>", text))
-    return _NUMBERS.sub(r"(\1,\2),(\3,\4)<|box_end|>", spaced).strip()
+    return "".join(map(_write_piece, read_markup(text))).strip()
+
+
+def _write_piece(piece: str | Marked) -> str:
+    return piece.rstrip() if isinstance(piece, str) else f" {write_marked(piece, gap=' ')}"
 
 
 def _write_thought(part: Part) -> Part:
