@@ -18,7 +18,7 @@ from tests.helpers.scorers import NAMES, find_scorer
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "plugins", "documents", "chat", "notices", "addresses", "pictures", "control_tokens"},
+    {"records", "plugins", "documents", "expressions", "chat", "notices", "addresses", "pictures", "control_tokens"},
     {"taxonomy", "config", "store"},
     {"generation"},
     {"embedded"},

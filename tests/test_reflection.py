@@ -9,9 +9,10 @@ import pytest
 from datasets import load_dataset
 
 from datagen.errors import ConfigError, PluginError
+from datagen.expressions import join_all, parse_expression
 from datagen.pipeline import create_run
 from datagen.records import Score
-from datagen.scoring.rewarder import gain_of, join_all, parse_expression, passed_rounds, reward_rounds
+from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
 from tests.helpers.runs import build_here, small_recipe
 
 
