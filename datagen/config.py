@@ -176,25 +176,22 @@ class Family:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Return what an editor completes: the words that ship, each with its options, and any word with a dot."""
-        written = handler.resolve_ref_schema(handler(schema))
+        base = handler.resolve_ref_schema(handler(schema))["properties"]
         own = {"type": "string", "pattern": r"\."}
-        alone, plain, full = [], [], []
+        alone, full = [], []
         for word in known_words(self.name):
             model = self.options_of(self.load(word))
             options = handler.resolve_ref_schema(handler(model.__pydantic_core_schema__)) if model else {}
-            if not options.get("required"):
-                alone.append(word)
-            if not options.get("properties"):
-                plain.append(word)
-                continue
-            properties = {**written["properties"], **options["properties"], "name": {"const": word}}
-            required = ["name", *options.get("required", ())]
-            full.append({**written, **options, "title": word, "properties": properties, "required": required})
-        named = {**written, "properties": {**written["properties"], "name": own}}
-        bare = {**written, "properties": {**written["properties"], "name": {"enum": plain}}}
-        if self.closed:
-            bare["additionalProperties"] = False
-        return {"anyOf": [{"type": "string", "enum": alone}, own, bare, *full, named]}
+            required = options.get("required", [])
+            alone += [] if required else [word]
+            properties = {**base, **options.get("properties", {}), "name": {"const": word}}
+            full.append(_object_of(properties, ["name", *required], is_open=model is None))
+        words = [{"type": "string", "enum": alone}] if alone else []
+        return {"anyOf": [*words, *full, own, _object_of({**base, "name": own}, ["name"], is_open=True)]}
+
+
+def _object_of(properties: dict[str, Any], required: list[str], *, is_open: bool) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
 
 
 BackendChoice = Annotated[Choice, Family("backends", "build")]
@@ -489,7 +486,7 @@ class Recipe(BaseModel):
 
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)
 
-    @field_validator("taxonomy", "contamination", mode="before")
+    @field_validator("taxonomy", "contamination", mode="before", json_schema_input_type=list[str] | str | None)
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else [] if value is None else value
