@@ -5,26 +5,45 @@
     prompts: 200
 
 Every key has a default but `taxonomy`; `recipes/quickstart.yaml` shows them. What is wrong is named with file, line and
-key, all at once. `datagen plan RECIPE` shows what a recipe comes to.
+key, all at once: keys and values, words that name no plugin, options of plugins that say by a class `Options` which
+they take, expressions, and keys that do not go together. `datagen plan RECIPE` shows what a recipe comes to.
 
-Not covered: the keys under `weights` and `allocate`, the expressions under `aggregate`, and the options under `backend`
-and `detector`. Those belong to the floor above, which checks them when a run is opened.
+Not covered: options of other plugins, which check them when they are loaded, and whatever needs the taxonomy or another
+file. A run checks those when it is opened.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from types import ModuleType
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, core_schema, to_jsonable_python
 
-from datagen.documents.checking import load_model
-from datagen.documents.reading import Document, parse_yaml, read_yaml
-from datagen.errors import ConfigError, did_you_mean
-from datagen.plugins import shipped_path
+from datagen.documents.checking import faults_error, faults_of, load_model, make_fault
+from datagen.documents.reading import Document, Location, parse_yaml, read_yaml
+from datagen.errors import ConfigError, PluginError, did_you_mean
+from datagen.expressions import WAYS, parse_expression
+from datagen.plugins import known_words, load_plugin, noun_of, shipped_path
 from datagen.records import Mode, hash_of
 
 MAX_PROMPTS = 10_000_000
@@ -44,6 +63,8 @@ SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers"
 """Keys that decide the scores of given samples."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
+WRITTEN_KEYS = ("expand", "allocate", "weights", "screen")
+"""Keys that a run notes as they were written, without what is default: runs are known by what their recipes say."""
 FILE_KEYS = (*((key,) for key in PATH_KEYS), ("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction"))
 """Where a recipe names files, by the path of each key."""
 
@@ -97,6 +118,91 @@ class ScorerChoice(Choice):
         return {"name": self.name, **self.options, **named} if self.options or named else self.name
 
 
+class NoOptions(BaseModel):
+    """The options of a scorer that has none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family of plugins, as an annotation of a choice: looks its word up, and its options where `Options` names them.
+
+    `needs` is what each module defines. Of a `closed` family, a module without `Options` takes none. Words are looked
+    up where the context of the validation says `look_up`, so that a recipe that a run has noted can be read where its
+    modules are not installed.
+    """
+
+    name: str
+    needs: str
+    closed: bool = False
+
+    def load(self, word: str) -> ModuleType:
+        """Return the module of a word. Raises PluginError."""
+        return load_plugin(self.name, word, self.needs)
+
+    def options_of(self, module: ModuleType) -> type[BaseModel] | None:
+        """Return the model of what a module takes as options, or None if only the module itself can tell."""
+        found = getattr(module, "Options", NoOptions if self.closed else None)
+        return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_after_validator_function(self._look_up, handler(source))
+
+    def _look_up(self, choice: Choice, info: ValidationInfo) -> Choice:
+        if not (info.context or {}).get("look_up"):
+            return choice
+        try:
+            model = self.options_of(self.load(choice.name))
+        except PluginError as error:
+            raise faults_error(Choice, [make_fault(("name",), error.what, error.hint)]) from error
+        if model is None:
+            return choice
+        try:
+            model.model_validate(choice.options)
+        except ValidationError as error:
+            raise faults_error(Choice, list(self._explain(choice, model, error))) from error
+        return choice
+
+    def _explain(self, choice: Choice, model: type[BaseModel], error: ValidationError) -> Iterator[InitErrorDetails]:
+        """Yield what is wrong with the options of a choice; what to write for an unknown one only the plugin knows."""
+        for fault, each in zip(faults_of(error), error.errors(include_url=False), strict=True):
+            if each["type"] == "extra_forbidden" and len(each["loc"]) == 1:
+                key = str(each["loc"][0])
+                what = f"the {noun_of(self.name)} {choice.name!r} takes no option {key!r}"
+                yield make_fault((key,), what, did_you_mean(key, model.model_fields) or "it takes none", key=True)
+            else:
+                yield fault
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return what an editor completes: the words that ship, each with its options, and any word with a dot."""
+        base = handler.resolve_ref_schema(handler(schema))["properties"]
+        own = {"type": "string", "pattern": r"\."}
+        alone, full = [], []
+        for word in known_words(self.name):
+            model = self.options_of(self.load(word))
+            options = handler.resolve_ref_schema(handler(model.__pydantic_core_schema__)) if model else {}
+            required = options.get("required", [])
+            alone += [] if required else [word]
+            properties = {**base, **options.get("properties", {}), "name": {"const": word}}
+            full.append(_object_of(properties, ["name", *required], is_open=model is None))
+        words = [{"type": "string", "enum": alone}] if alone else []
+        return {"anyOf": [*words, *full, own, _object_of({**base, "name": own}, ["name"], is_open=True)]}
+
+
+def _object_of(properties: dict[str, Any], required: list[str], *, is_open: bool) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
+
+
+BackendChoice = Annotated[Choice, Family("backends", "build")]
+DetectorChoice = Annotated[Choice, Family("vision.detectors", "build")]
+EncoderChoice = Annotated[Choice, Family("vision.encoders", "build")]
+MatcherChoice = Annotated[Choice, Family("vision.matchers", "build")]
+ViewChoice = Annotated[Choice, Family("export.views", "view")]
+FormatChoice = Annotated[Choice, Family("export.formats", "write")]
+SCORERS = Family("rewards", "score", closed=True)
+
+
 def _name_choice(key: str, value: Any) -> str:
     said = key if value is True else value if isinstance(value, str) else f"{key}{value}"
     return re.sub(r"[^A-Za-z0-9]+", "_", said).strip("_")
@@ -114,7 +220,7 @@ class Joins(BaseModel):
 class Aggregate(BaseModel):
     """How the scores of one sample become its text reward and its image reward: a way, or an expression over scorers.
 
-    Checked when a run is opened; see `scoring/rewarder.py`.
+    See `expressions.py`, and `scoring/rewarder.py` for what holds where.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -124,13 +230,70 @@ class Aggregate(BaseModel):
     by_weakness: dict[str, Joins] = Field(default_factory=dict, description="`weakness` or `weakness/skill`")
 
 
+WeightPolicy = Literal["rwr", "softmax", "advantage", "rank", "best", "threshold", "uniform"]
+Scope = Literal["weakness", "run", "group", "none"]
+Joint = Literal["genmean", "mean", "product", "min", "text", "image"]
+
+
+class Policy(BaseModel):
+    """How rewards become weights; what a recipe may say under `weights:`.
+
+    With r the reward of a sample, and n, mean, std over the scored samples of its group (its prompt's candidates):
+
+    | policy | weight before normalisation | source |
+    |---|---|---|
+    | `rwr` | exp(r / beta) | reward-weighted regression, Peters and Schaal, ICML 2007 |
+    | `softmax` | n * exp(r / beta) / sum over the group of exp(r / beta) | `rwr` with each group's mean taken out |
+    | `advantage` | max(0, (r - mean) / (std + 1e-4)), std with n - 1 | GRPO's advantage as in T2I-R1, positive part |
+    | `rank` | 2 * rank / (n + 1), rank 1 the worst, ties share their mean rank | linear ranking selection, Baker 1985 |
+    | `best` | 1 / (number tied at the top) for the best of the group, else 0 | best of N |
+    | `threshold` | 1 if r >= `threshold`, else 0 | rejection sampling |
+    | `uniform` | 1 | plain fine-tuning |
+
+    Then `normalize` scales the kept weights (those the formula does not set to 0) to mean 1 over the scope, and `clip`
+    bounds them. Both hold at once: the scale c solves mean(clip(c * w)) = 1. Weights of 0 are never lifted by `clip`.
+
+    Two things weigh 0 under every policy. A sample that one of the scorers of its reward should have judged and could
+    not has no reward (`unjudged: drop`; with `keep` the other scorers decide). And a sample whose whole group has
+    reward 0 fails all that was asked, and no other candidate shows how it is done: there is nothing to learn, however
+    equal they are. `uniform` looks at no reward, and keeps those.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    policy: WeightPolicy = Field(default="rwr", description="the formula")
+    beta: float = Field(default=0.25, ge=0.01, description="temperature of `rwr` and `softmax`: smaller means greedier")
+    threshold: float = Field(default=0.5, ge=0, le=1, description="the least reward that `threshold` keeps")
+    clip: tuple[float, float] | None = Field(default=(0.0, 10.0), description="bounds of a kept weight, null for none")
+    normalize: Scope = Field(default="weakness", description="kept weights have mean 1 over this scope")
+    modalities: Literal["separate", "shared"] = Field(
+        default="separate", description="`separate`: each by its own reward; `shared`: one weight for both"
+    )
+    joint: Joint = Field(default="genmean", description="the reward of `shared`; an absent part is left out")
+    unjudged: Literal["drop", "keep"] = Field(
+        default="drop", description="what a sample weighs that a scorer should have judged and could not: `drop`, 0"
+    )
+    drop_equal: bool = Field(default=False, description="drop groups of two or more whose rewards are all equal")
+
+    @model_validator(mode="after")
+    def _check_clip(self) -> Self:
+        if self.clip is None:
+            return self
+        low, high = self.clip
+        if not 0 <= low <= high or high == 0:
+            raise ValueError(f"clip [{low:g}, {high:g}] must be [low, high] with 0 <= low <= high and high > 0")
+        if self.normalize != "none" and not low <= 1 <= high:
+            raise ValueError(f"clip [{low:g}, {high:g}] must hold 1, the mean that `normalize: {self.normalize}` makes")
+        return self
+
+
 class Export(BaseModel):
     """One more form of the dataset: a view, and the format of a trainer, each by its word or with options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    view: Choice = Choice(name="trajectories")
-    format: Choice = Choice(name="jsonl")
+    view: ViewChoice = Choice(name="trajectories")
+    format: FormatChoice = Choice(name="jsonl")
     skip: bool = Field(False, description="leaves out samples whose texts hold control tokens or tags of the format")
 
 
@@ -161,6 +324,91 @@ class Adapt(BaseModel):
     by: list[str] = Field(min_length=1, description="scorers by rule that decide; see docs/adaptive.md")
 
 
+Style = Literal["short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief"]
+STYLES: tuple[Style, ...] = get_args(Style)
+BRIEF: Style = "JSON brief"
+
+
+class ExpandOptions(BaseModel):
+    """What a recipe may say under `expand:`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    styles: list[Style] = Field(
+        [style for style in STYLES if style != BRIEF], min_length=1, description="how to write; they take turns"
+    )
+    per_prompt: int = Field(1, ge=1, le=16, strict=True, description="rewrites wanted for each prompt")
+    personas: list[str] = Field([], description="who writes, such as `a teacher of young children`")
+    scenes: list[str] = Field([], description="what it is for, such as `a poster for a school fair`")
+    temperature: float = Field(0.9, ge=0, le=2, description="of the model that rewrites")
+    max_tokens: int = Field(256, ge=16, le=4096, strict=True, description="the most tokens of one answer")
+    instruction: str | None = Field(None, description="a template file in place of the shipped instruction")
+    backend: BackendChoice | None = Field(None, description="the model that rewrites; default: that of the recipe")
+    keep_source: bool = Field(False, description="keep the template's text beside the rewrites that hold")
+    similarity: float = Field(0.85, gt=0, le=1, description="Jaccard of word 3-grams from which a text is no new one")
+
+    @field_validator("styles", "personas", "scenes")
+    @classmethod
+    def _differ(cls, values: list[str]) -> list[str]:
+        if len(set(values)) < len(values) or not all(value.strip() for value in values):
+            raise ValueError("holds the same entry twice, or an empty one")
+        return values
+
+
+SKILL_PATH = r"^[^/\s][^/\n]*(/[^/\n]+){0,2}$"
+SkillPath = Annotated[str, StringConstraints(pattern=SKILL_PATH, max_length=200)]
+"""`weakness`, `weakness/skill` or `weakness/skill/level`."""
+SharePolicy = Literal["uniform", "manual", "by_failure", "by_learnability"]
+
+
+class Allocation(BaseModel):
+    """What a recipe may say under `allocate:`.
+
+    | policy | weight of a level |
+    |---|---|
+    | `uniform` | 1 |
+    | `manual` | its part of `shares`; what is not named there gets the floor |
+    | `by_failure` | 1 - pass@1, or 1 - mean reward where no pass is known |
+    | `by_learnability` | pass@n - pass@1: what choosing among n candidates can teach |
+
+    `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
+    the prompts that it was measured on; a level that was not measured has the mean. Then `floor` and `cap` bound the
+    shares.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    policy: SharePolicy = Field(description="uniform, manual, by_failure or by_learnability")
+    diagnosis: str | None = Field(None, min_length=1, description="the file that `datagen diagnose` wrote")
+    shares: dict[SkillPath, float] = Field({}, description="of `manual`: parts by weakness, skill or level")
+    floor: float = Field(0.0, ge=0, le=1, description="the least share of a level")
+    cap: float = Field(1.0, gt=0, le=1, description="the most share of a level")
+    smoothing: float = Field(4.0, ge=0, le=1e6, description="prompts' worth of the mean that each level is pulled by")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.policy.startswith("by_") and self.diagnosis is None:
+            raise ValueError(f"`{self.policy}` needs `diagnosis:`, the file that `datagen diagnose` writes")
+        if (self.policy == "manual") != bool(self.shares):
+            raise ValueError("`manual` and `shares:` go together")
+        if any(part < 0 for part in self.shares.values()) or (self.shares and not any(self.shares.values())):
+            raise ValueError("`shares:` are parts of at least 0, one of them above 0")
+        return self
+
+
+SHIPPED = "shipped"
+"""Word of the short list of rude words that ships."""
+
+
+class ScreenOptions(BaseModel):
+    """What a recipe may say under `screen:`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pii: bool = Field(True, description="refuse e-mail addresses, phone numbers and card numbers")
+    words: list[str] = Field([SHIPPED], description="`shipped`, and files with a word or phrase a line")
+
+
 class Recipe(BaseModel):
     """What a run makes. Frozen: `load_recipe` reads one, `--set key=value` changes keys before it is checked."""
 
@@ -181,39 +429,49 @@ class Recipe(BaseModel):
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="everything random follows from it")
     shard_prompts: int = Field(64, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
-    backend: Choice = Field(Choice(name="embedded"), description="the model that writes the samples, and its options")
-    rewards: list[ScorerChoice] = Field(
+    backend: BackendChoice = Field(
+        Choice(name="embedded"), description="the model that writes the samples, and its options"
+    )
+    rewards: list[Annotated[ScorerChoice, SCORERS]] = Field(
         [ScorerChoice(name=word) for word in ("counting", "spatial", "attribute", "text")],
         min_length=1,
         description="scorers, by word or with options",
     )
-    evaluate: list[ScorerChoice] | None = Field(
+    evaluate: list[Annotated[ScorerChoice, SCORERS]] | None = Field(
         None, description="scorers that are reported and exported, and weigh nothing"
     )
     same_judge: bool = Field(False, description="allows a scorer in both `rewards` and `evaluate`")
-    judge: Choice | None = Field(None, description="a backend that answers the questions of scorers such as `vqa`")
-    expand: dict[str, Any] | None = Field(
+    judge: BackendChoice | None = Field(
+        None, description="a backend that answers the questions of scorers such as `vqa`"
+    )
+    expand: ExpandOptions | None = Field(
         None, description="how a language model rewrites prompts; see docs/expansion.md"
     )
-    allocate: dict[str, Any] | None = Field(
+    allocate: Allocation | None = Field(
         None, description="how prompts are shared out over skills; default: as the taxonomy says; see docs/diagnose.md"
     )
-    detector: Choice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
+    detector: DetectorChoice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
     canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
     canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
     limits: dict[str, Limit] = Field(default_factory=dict, description="of scorers, by name; see docs/audit.md")
     least: Least | None = Field(None, description="of what the weights rest on; see docs/training.md")
-    encoders: list[Choice] | None = Field(None, description="image encoders, for `reconstruction` and `diversity`")
-    matchers: dict[str, Choice] | None = Field(None, description="text-image models by the scorer that asks them")
-    drawer: Choice | None = Field(None, description="a backend that draws descriptions again, for `reconstruction`")
+    encoders: list[EncoderChoice] | None = Field(
+        None, description="image encoders, for `reconstruction` and `diversity`"
+    )
+    matchers: dict[str, MatcherChoice] | None = Field(
+        None, description="text-image models by the scorer that asks them"
+    )
+    drawer: BackendChoice | None = Field(
+        None, description="a backend that draws descriptions again, for `reconstruction`"
+    )
     aggregate: Aggregate = Aggregate()
-    weights: dict[str, Any] = Field(default_factory=dict, description="policy and parameters; see `datagen weigh`")
+    weights: Policy = Field(Policy(), description="policy and parameters; see `datagen weigh`")
     exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
         default_factory=dict, description="further forms of the dataset by name; see docs/formats.md"
     )
     failure_limit: float = Field(0.2, ge=0, le=1, description="share of failed samples that stops a run")
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
-    screen: dict[str, Any] | None = Field(
+    screen: ScreenOptions | None = Field(
         None, description="refuses personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
     )
     license: str = Field(
@@ -226,35 +484,104 @@ class Recipe(BaseModel):
     )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of prompts in the validation split")
 
-    @field_validator("taxonomy", "contamination", mode="before")
+    _written: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @field_validator("taxonomy", "contamination", mode="before", json_schema_input_type=list[str] | str | None)
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else [] if value is None else value
 
-    @model_validator(mode="after")
-    def _check_sizes(self) -> Self:
-        if self.prompts * self.candidates > MAX_SAMPLES:
-            raise ValueError(f"prompts x candidates is {self.prompts * self.candidates:,}; at most {MAX_SAMPLES:,}")
-        if self.shard_prompts * self.candidates > MAX_SHARD_SAMPLES:
-            size = self.shard_prompts * self.candidates
-            raise ValueError(f"shard_prompts x candidates is {size:,}, and a shard holds at most {MAX_SHARD_SAMPLES:,}")
-        if self.adapt is not None and self.adapt.start >= self.candidates:
-            raise ValueError(f"adapt.start is {self.adapt.start}: it must be below candidates, {self.candidates}")
-        for name, scorers in (("rewards", self.selecting), ("evaluate", self.evaluating)):
-            if len(set(scorers)) < len(scorers):
-                raise ValueError(f"{name} holds the same scorer twice; `as:` tells two apart")
-        used = [(choice.name, choice.options) for choice in self.rewards]
-        both = [each.label for each in self.evaluate or [] if (each.name, each.options) in used]
-        if both and not self.same_judge:
-            what = f"{', '.join(both)} would select the samples and evaluate them, which hides what selecting does"
-            raise ValueError(f"{what}; name another scorer under evaluate, or say same_judge: true")
-        if strange := sorted(self.limits.keys() - set(self.selecting)):
-            raise ValueError(f"limits: no scorer {strange[0]!r} in rewards; {did_you_mean(strange[0], self.selecting)}")
-        if self.canaries is None and any(limit.accuracy is not None for limit in self.limits.values()):
-            raise ValueError(
-                "limits: accuracy is measured on canaries, and the recipe names none; add `canaries: FILE`"
-            )
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Also check what the keys say together, and that of those that are right where others are wrong."""
+        context = info.context or {}
+        if context.get("alone"):
+            return handler(data)
+        look_up = bool(context.get("look_up"))
+        try:
+            recipe = handler(data)
+        except ValidationError as error:
+            faults = faults_of(error)
+            if isinstance(data, Mapping):
+                rest, wrong = cls._set_wrong_aside(data)
+                faults += rest._find_clashes(wrong, look_up=look_up)
+            raise faults_error(cls, faults) from error
+        if faults := list(recipe._find_clashes(frozenset(), look_up=look_up)):
+            raise faults_error(cls, faults)
+        if isinstance(data, Mapping):
+            given = {key: data[key] for key in WRITTEN_KEYS if data.get(key) is not None}
+            recipe._written = {key: to_jsonable_python(value) for key, value in given.items()}
+        return recipe
+
+    @classmethod
+    def _set_wrong_aside(cls, data: Mapping[str, Any]) -> tuple[Self, Set[str]]:
+        """Return a recipe of the keys that are right by themselves, and the others.
+
+        A word that names no plugin is right here, as are options: what others say of its name holds or not.
+        """
+        try:
+            return cls.model_validate(data, context={"alone": True}), frozenset()
+        except ValidationError as error:
+            wrong = {str(each["loc"][0]) for each in error.errors()}
+        rest = {key: value for key, value in data.items() if key not in wrong}
+        return cls.model_validate({"taxonomy": ["-"], **rest}, context={"alone": True}), wrong
+
+    def _find_clashes(self, wrong: Set[str], *, look_up: bool) -> Iterator[InitErrorDetails]:
+        """Yield where keys do not go together; nothing is said of the keys that are `wrong` by themselves."""
+        if not wrong & {"prompts", "candidates"} and self.prompts * self.candidates > MAX_SAMPLES:
+            what = f"prompts x candidates is {self.prompts * self.candidates:,}; at most {MAX_SAMPLES:,}"
+            yield make_fault(("prompts",), what)
+        size = self.shard_prompts * self.candidates
+        if not wrong & {"shard_prompts", "candidates"} and size > MAX_SHARD_SAMPLES:
+            what = f"shard_prompts x candidates is {size:,}, and a shard holds at most {MAX_SHARD_SAMPLES:,}"
+            yield make_fault(("shard_prompts",), what)
+        if not wrong & {"adapt", "candidates"} and self.adapt is not None and self.adapt.start >= self.candidates:
+            what = f"adapt.start is {self.adapt.start}: it must be below candidates, {self.candidates}"
+            yield make_fault(("adapt", "start"), what)
+        for key, names in (("rewards", self.selecting), ("evaluate", self.evaluating)):
+            for place, name in enumerate(names):
+                if key not in wrong and name in names[:place]:
+                    yield make_fault((key, place), f"{key} holds the same scorer twice; `as:` tells two apart")
+        if not wrong & {"rewards", "evaluate", "same_judge"} and not self.same_judge:
+            used = [(choice.name, choice.options) for choice in self.rewards]
+            for place, each in enumerate(self.evaluate or ()):
+                if (each.name, each.options) in used:
+                    what = f"{each.label} would select the samples and evaluate them, which hides what selecting does"
+                    hint = "name another scorer under evaluate, or say same_judge: true"
+                    yield make_fault(("evaluate", place), what, hint)
+        if look_up and self.adapt is not None and not wrong & {"adapt", "rewards", "evaluate"}:
+            yield from self._look_up_deciders(self.adapt)
+        if not wrong & {"limits", "rewards"}:
+            for name in sorted(self.limits.keys() - set(self.selecting)):
+                hint = did_you_mean(name, self.selecting)
+                yield make_fault(("limits", name), f"limits: no scorer {name!r} in rewards", hint, key=True)
+        if not wrong & {"limits", "canaries"} and self.canaries is None:
+            for name in (name for name, limit in self.limits.items() if limit.accuracy is not None):
+                what = "limits: accuracy is measured on canaries, and the recipe names none"
+                yield make_fault(("limits", name, "accuracy"), what, "add `canaries: FILE`")
+        if not wrong & {"aggregate", "rewards"}:
+            yield from self._find_broken_expressions()
+
+    def _look_up_deciders(self, adapt: Adapt) -> Iterator[InitErrorDetails]:
+        for place, name in enumerate(adapt.by):
+            try:
+                if name not in self.scorers:
+                    SCORERS.load(name)
+            except PluginError as error:
+                yield make_fault(("adapt", "by", place), error.what, error.hint)
+
+    def _find_broken_expressions(self) -> Iterator[InitErrorDetails]:
+        everywhere: list[tuple[Location, Aggregate | Joins]] = [((), self.aggregate)]
+        inner = [(("by_weakness", name), joins) for name, joins in self.aggregate.by_weakness.items()]
+        for path, joins in [*everywhere, *inner]:
+            for target in ("text", "image"):
+                text = getattr(joins, target)
+                try:
+                    if text is not None and text not in WAYS:
+                        parse_expression(text, self.selecting)
+                except ValueError as error:
+                    yield make_fault(("aggregate", *path, target), str(error))
 
     @property
     def least_candidates(self) -> int:
@@ -280,15 +607,16 @@ class Recipe(BaseModel):
         return chosen
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain YAML values, plugin options included."""
-        return self.model_dump(mode="json")
+        """Return plain YAML values, plugin options included; those of `WRITTEN_KEYS` as they were written."""
+        written = {key: self._written.get(key, {}) for key in WRITTEN_KEYS if getattr(self, key) is not None}
+        return {**self.model_dump(mode="json"), **written}
 
 
-def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = (), *, look_up: bool = True) -> Recipe:
     """Read a recipe by path, or a shipped one by name, with `key=value` overrides (dotted keys, YAML values).
 
-    Paths in the file are looked for beside it first, then from the working directory. Raises ConfigError naming file,
-    line, key and value for everything that is wrong.
+    Paths in the file are looked for beside it first, then from the working directory. Words of plugins are looked up
+    unless told otherwise. Raises ConfigError naming file, line, key and value for everything that is wrong.
     """
     path = find_recipe(str(path_or_name))
     document = read_yaml(path)
@@ -302,18 +630,18 @@ def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = ()) -> Reci
     if isinstance(screen := document.data.get("screen"), dict) and "words" in screen:
         screen["words"] = _beside(path.parent, screen["words"])
     document.data.setdefault("name", path.stem)
-    return _check(document, overrides)
+    return _check(document, overrides, look_up=look_up)
 
 
 def make_recipe(data: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
-    """Check plain values as a recipe; messages name `where` as their place."""
-    return _check(Document(where, dict(data)), overrides)
+    """Check plain values as a recipe, its words not looked up; messages name `where` as their place."""
+    return _check(Document(where, dict(data)), overrides, look_up=False)
 
 
-def _check(document: Document, overrides: Sequence[str]) -> Recipe:
+def _check(document: Document, overrides: Sequence[str], *, look_up: bool) -> Recipe:
     for override in overrides:
         document.forget(_override(document.data, override))
-    return load_model(document, Recipe)
+    return load_model(document, Recipe, look_up=look_up)
 
 
 def find_recipe(word: str) -> Path:
@@ -399,7 +727,7 @@ def stage_marks(recipe: Recipe, files: Mapping[str, str], makers: Makers) -> dic
     So prompts are the same whatever draws them, and other scorers leave the mark of the samples as it is.
     """
     data = {key: value for key, value in recipe.to_dict().items() if value is not None}
-    rewriter = ["backend"] if recipe.expand is not None and not recipe.expand.get("backend") else []
+    rewriter = ["backend"] if recipe.expand is not None and recipe.expand.backend is None else []
     seen = ["detector"] if recipe.adapt is not None else []
     stages = {"prompts": [*PROMPT_KEYS, *rewriter], "samples": [*SAMPLE_KEYS, *seen], "scores": [*SCORE_KEYS]}
     marks: dict[str, str] = {}

@@ -19,6 +19,28 @@ from types import ModuleType
 
 from datagen.errors import PluginError, did_you_mean
 
+FORMER = {
+    "compbench_3in1": "{name: compbench, metric: 3in1}",
+    "compbench_attribute": "{name: compbench, metric: attribute}",
+    "compbench_numeracy": "{name: compbench, metric: numeracy}",
+    "compbench_spatial": "{name: compbench, metric: spatial}",
+    "format_brief": "{name: format, brief: true}",
+    "geneval_strict": "{name: geneval, strict: true}",
+    "got_layout_judge": "{name: got_layout, judge: true}",
+    "preference_wins": "{name: preference, wins: true}",
+    "question_graph_cascade": "{name: question_graph, cascade: true}",
+    "soft_tifa_am": "{name: soft_tifa, mean: am}",
+    "soft_tifa_gm": "{name: soft_tifa, mean: gm}",
+    "text_cvtg": "{name: text, metric: cvtg}",
+    "text_flow_grpo": "{name: text, metric: flow_grpo}",
+    "text_longtext": "{name: text, metric: longtext}",
+    "text_mario": "{name: text, metric: mario}",
+    "text_oneig": "{name: text, metric: oneig}",
+    "text_tiif": "{name: text, metric: tiif}",
+    "vqascore": "{name: vqa, form: vqascore}",
+}
+"""What were words of `rewards` before scorers took options, and how each is written now."""
+
 
 def known_words(family: str) -> list[str]:
     """Return the shipped plugin names of a family (`backends`, `rewards`, `vision.detectors`, …), sorted."""
@@ -43,6 +65,11 @@ def _find_words(family: str) -> dict[str, str]:
     return words
 
 
+def noun_of(family: str) -> str:
+    """Return what people call a plugin of a family: `backend`, `scorer`, `detector`."""
+    return "scorer" if family == "rewards" else family.rpartition(".")[2].removesuffix("s")
+
+
 def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     """Import the module that `word` names and check that it has the attribute `needs`.
 
@@ -50,16 +77,18 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     """
     known = _find_words(family)
     if "." not in word and word not in known:
-        raise PluginError(f"no {family} named {word!r}", hint=did_you_mean(word, sorted(known)))
+        former = f"write {FORMER[word]}" if family == "rewards" and word in FORMER else ""
+        raise PluginError(f"no {noun_of(family)} named {word!r}", hint=former or did_you_mean(word, known))
     name = word if "." in word else known[word]
     try:
         module = importlib.import_module(name)
     except ImportError as error:
         raise PluginError(
-            f"{family} {word!r} cannot be imported: {error}", hint=f"is {name!r} on PYTHONPATH?"
+            f"the {noun_of(family)} {word!r} cannot be imported: {error}", hint=f"is {name!r} on PYTHONPATH?"
         ) from error
     if not hasattr(module, needs):
-        raise PluginError(f"{family} {word!r} has no `{needs}`", where=name, hint=f"define `{needs}` in that module")
+        what, hint = f"the {noun_of(family)} {word!r} has no `{needs}`", f"define `{needs}` in that module"
+        raise PluginError(what, where=name, hint=hint)
     return module
 
 

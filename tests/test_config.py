@@ -48,7 +48,7 @@ def test_overrides_reach_nested_keys_and_parse_yaml(tmp_path: Path) -> None:
     assert recipe.backend.options == {"temperature": 0.25}
     assert recipe.selecting == ["text", "plan"]
     assert recipe.detector.options == {"match": 0.9}
-    assert recipe.weights == {"policy": "best"}
+    assert (recipe.weights.policy, recipe.to_dict()["weights"]) == ("best", {"policy": "best"})
 
 
 @pytest.mark.parametrize(

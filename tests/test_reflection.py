@@ -9,9 +9,10 @@ import pytest
 from datasets import load_dataset
 
 from datagen.errors import ConfigError, PluginError
+from datagen.expressions import join_all, parse_expression
 from datagen.pipeline import create_run
 from datagen.records import Score
-from datagen.scoring.rewarder import gain_of, join_all, parse_expression, passed_rounds, reward_rounds
+from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
 from tests.helpers.runs import build_here, small_recipe
 
 
@@ -78,7 +79,7 @@ def test_a_backend_that_does_not_reflect_is_refused_before_anything_is_made(tmp_
 def test_a_scorer_that_asks_needs_a_judge(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'vqa' asks a judge"):
         create_run(small_recipe(rewards=["vqa"]), str(tmp_path / "run"))
-    with pytest.raises(PluginError, match="no backends named 'nobody'"):
+    with pytest.raises(PluginError, match="no backend named 'nobody'"):
         create_run(small_recipe(rewards=["vqa"], judge="nobody"), str(tmp_path / "run"))
     run = create_run(small_recipe(rewards=["vqa"], judge="tests.helpers.instant"), str(tmp_path / "run"))
     with pytest.raises(ConfigError, match="does not answer questions"):

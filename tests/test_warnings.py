@@ -106,13 +106,13 @@ def test_build_plan_and_check_say_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line", "what"),
     [
-        ("rewards: [countng]", 7, "no rewards named 'countng'; did you mean 'counting'?"),
+        ("rewards: [countng]", 7, "no scorer named 'countng'; did you mean 'counting'?"),
         ("aggregate: {image: 0.5*countng}", 7, "'countng' is not a scorer of the recipe; did you mean 'counting'?"),
         ("aggregate: {image: 2*counting}", 7, "'2*counting' reaches 2"),
         ("rewards: [vqa]", 7, "the scorer 'vqa' asks a judge, and the recipe names none"),
         ("weights: {policy: rrw}", 7, "'rrw'"),
         ("contamination: [gone.jsonl]", 7, "gone.jsonl"),
-        ("backend: {name: embeded}", 7, "no backends named 'embeded'; did you mean 'embedded'?"),
+        ("backend: {name: embeded}", 7, "no backend named 'embeded'; did you mean 'embedded'?"),
     ],
 )
 def test_check_says_why_a_recipe_cannot_be_built(tmp_path: Path, change: str, line: int, what: str) -> None:

@@ -10,7 +10,8 @@ Not covered: making and judging the samples, which is the pipeline's; how to tra
 
 from __future__ import annotations
 
-from datagen.diagnose.allocation import Allocation, Allotment, Share, allocate
+from datagen.config import Allocation
+from datagen.diagnose.allocation import Allotment, Share, allocate
 from datagen.diagnose.model import (
     Diagnosis,
     Group,

@@ -13,51 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from datagen.diagnose.model import Diagnosis, Row, SkillPath
+from datagen.config import Allocation, SharePolicy
+from datagen.diagnose.model import Diagnosis, Row
 from datagen.errors import ConfigError, did_you_mean
 
-PolicyName = Literal["uniform", "manual", "by_failure", "by_learnability"]
 SHOWN = 5
 """Paths that a note names."""
-
-
-class Allocation(BaseModel):
-    """What a recipe may say under `allocate:`.
-
-    | policy | weight of a level |
-    |---|---|
-    | `uniform` | 1 |
-    | `manual` | its part of `shares`; what is not named there gets the floor |
-    | `by_failure` | 1 - pass@1, or 1 - mean reward where no pass is known |
-    | `by_learnability` | pass@n - pass@1: what choosing among n candidates can teach |
-
-    `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
-    the prompts that it was measured on; a level that was not measured has the mean. Then `floor` and `cap` bound the
-    shares.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    policy: PolicyName = Field(description="uniform, manual, by_failure or by_learnability")
-    diagnosis: str | None = Field(None, min_length=1, description="the file that `datagen diagnose` wrote")
-    shares: dict[SkillPath, float] = Field({}, description="of `manual`: parts by weakness, skill or level")
-    floor: float = Field(0.0, ge=0, le=1, description="the least share of a level")
-    cap: float = Field(1.0, gt=0, le=1, description="the most share of a level")
-    smoothing: float = Field(4.0, ge=0, le=1e6, description="prompts' worth of the mean that each level is pulled by")
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.policy.startswith("by_") and self.diagnosis is None:
-            raise ValueError(f"`{self.policy}` needs `diagnosis:`, the file that `datagen diagnose` writes")
-        if (self.policy == "manual") != bool(self.shares):
-            raise ValueError("`manual` and `shares:` go together")
-        if any(part < 0 for part in self.shares.values()) or (self.shares and not any(self.shares.values())):
-            raise ValueError("`shares:` are parts of at least 0, one of them above 0")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +36,7 @@ class Share:
 class Allotment:
     """The shares of all levels, which sum to 1, and what a person should know of how they came about."""
 
-    policy: PolicyName
+    policy: SharePolicy
     shares: tuple[Share, ...]
     notes: tuple[str, ...]
 

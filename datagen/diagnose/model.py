@@ -23,17 +23,15 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from datagen.config import SkillPath
 from datagen.documents.checking import load_model
 from datagen.documents.reading import dump_yaml, read_yaml
 
 Verdict = Literal["solved", "learnable", "weak", "hopeless", "unclear", "graded"]
 Source = Literal["probe", "run", "geneval", "t2i_compbench", "oneig", "csv"]
 Share = Annotated[float, Field(ge=0, le=1)]
-PATH = r"^[^/\s][^/\n]*(/[^/\n]+){0,2}$"
-SkillPath = Annotated[str, StringConstraints(pattern=PATH, max_length=200)]
-"""`weakness`, `weakness/skill` or `weakness/skill/level`."""
 
 
 class _Strict(BaseModel):

@@ -30,7 +30,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datagen.diagnose.model import PATH, Diagnosis, Group, Receipt, Source, list_rows
+from datagen.config import SKILL_PATH
+from datagen.diagnose.model import Diagnosis, Group, Receipt, Source, list_rows
 from datagen.errors import ConfigError, did_you_mean
 
 COLUMNS = ("skill", "level", "prompt", "passed", "reward")
@@ -55,7 +56,7 @@ def read_results(path: str | Path, *, category: str = "", model: str = "", versi
         raise ConfigError(f"broken CSV: {error}", where=where, hint="is a quote left open?") from error
     groups = collect(judged)
     for name in groups:
-        if not re.fullmatch(PATH, name):
+        if not re.fullmatch(SKILL_PATH, name):
             raise ConfigError(
                 f"{name!r} is no path of a skill", where=where, hint="weakness/skill/level, or part of it"
             )

@@ -8,11 +8,12 @@ template that uses an unknown slot (`datagen.taxonomy.check`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from datagen.documents.reading import Document, Location, Problem, problems_error, show
 from datagen.errors import did_you_mean
@@ -36,6 +37,10 @@ _EXPECTED = {
     "none_required": "nothing",
 }
 _CHOICES = {"literal_error", "enum"}
+_KEY = "[key]"
+"""How pydantic ends the path of an error that is about the key of a mapping, not about its value."""
+OWN = "own"
+"""Type of the errors that a model raises by `faults_error`: whole sentences, each with its place and a hint."""
 _QUOTED = re.compile(r"'([^']*)'")
 _A_LIST = {"list_type", "tuple_type", "set_type", "frozen_set_type"}
 _A_MAPPING = {"dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"}
@@ -51,25 +56,27 @@ class _Fault:
     error: Mapping[str, Any]
 
 
-def load_model(document: Document, model: type[Model]) -> Model:
-    """Return a document as a model. Raises ConfigError that shows every problem with its place."""
-    found, problems = check_model(document, model)
+def load_model(document: Document, model: type[Model], *, look_up: bool = False) -> Model:
+    """Return a document as a model. Raises ConfigError that shows every problem with its place; see `check_model`."""
+    found, problems = check_model(document, model, look_up=look_up)
     if found is None or problems:
         raise problems_error(problems)
     return found
 
 
-def check_model(document: Document, model: type[Model]) -> tuple[Model | None, list[Problem]]:
+def check_model(document: Document, model: type[Model], *, look_up: bool = False) -> tuple[Model | None, list[Problem]]:
     """Return the model, or None when the data does not fit, and every problem with its place in the file.
 
-    A file of a newer version than `VERSION` gets that one problem: what else looks wrong in it may be right there.
+    With `look_up`, the model also looks up words that name modules, if it has such (the context of the validation says
+    so). A file of a newer version than `VERSION` gets that one problem: what else looks wrong in it may be right there.
     """
     newer = _newer_version(document) if "version" in model.model_fields else None
     if newer:
         return None, [newer]
     problems = list(document.problems)
     try:
-        return model.model_validate({} if document.data is None else document.data), problems
+        data = {} if document.data is None else document.data
+        return model.model_validate(data, context={"look_up": look_up}), problems
     except ValidationError as error:
         faults = [_locate(document.data, detail) for detail in error.errors(include_url=False)]
         schema = model.model_json_schema()
@@ -77,6 +84,31 @@ def check_model(document: Document, model: type[Model]) -> tuple[Model | None, l
         wrong = [_explain(document, fault, schema) for fault in _prune(faults)]
         problems += [problem for problem in wrong if (problem.line, problem.column) not in told]
         return None, sorted(set(problems))
+
+
+def make_fault(path: Location, what: str, hint: str = "", *, key: bool = False) -> InitErrorDetails:
+    """Return one fault that a model found by itself, at a path in its data: at the key if `key`, else at the value."""
+    kind = PydanticCustomError(OWN, "{what}", {"what": what, "hint": hint})
+    return InitErrorDetails(type=kind, loc=(*path, _KEY) if key else tuple(path), input=None)
+
+
+def faults_of(error: ValidationError) -> list[InitErrorDetails]:
+    """Return the errors that pydantic found, so that a validator can raise them together with its own faults."""
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError(each["type"], each["msg"], each["ctx"])
+            if each["type"] == OWN
+            else PydanticCustomError(each["type"], each["msg"]),
+            loc=each["loc"],
+            input=each["input"],
+        )
+        for each in error.errors(include_url=False)
+    ]
+
+
+def faults_error(model: type[BaseModel], faults: Sequence[InitErrorDetails]) -> ValidationError:
+    """Return what a validator raises for several faults, each with a path of its own below the validated value."""
+    return ValidationError.from_exception_data(model.__name__, list(faults))
 
 
 def known_keys(schema: Mapping[str, Any], path: Iterable[str | int]) -> dict[str, str]:
@@ -126,7 +158,7 @@ def _locate(data: Any, error: Mapping[str, Any]) -> _Fault:
         if _holds(data, part):
             data = data[part]
             path.append(part)
-        elif part != "[key]":
+        elif part != _KEY:
             members.append((tuple(path), part))
     return _Fault(tuple(path), missing, tuple(members), error)
 
@@ -201,6 +233,9 @@ def _expected(error: Mapping[str, Any]) -> str:
 
 def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Problem:
     kind, path = fault.error["type"], fault.path
+    at_key = _KEY in fault.error["loc"]
+    if kind == OWN:
+        return document.problem(path, fault.error["ctx"]["what"], fault.error["ctx"]["hint"], key=at_key)
     start = f"{dotted(path)}: " if path else ""
     if fault.missing:
         what = " or ".join(map(repr, fault.missing.split(" or ")))
@@ -225,7 +260,7 @@ def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Pr
     note = f", not {show(value)}" if _is_scalar(value) and not said_already else ""
     near = did_you_mean(value, _QUOTED.findall(what)) if kind in _CHOICES and isinstance(value, str) else ""
     hint = near if near.startswith("did") else ""
-    return document.problem(path, f"{start}{what}{note}", hint, key="[key]" in fault.error["loc"])
+    return document.problem(path, f"{start}{what}{note}", hint, key=at_key)
 
 
 def _is_scalar(value: Any) -> bool:

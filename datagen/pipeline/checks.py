@@ -303,7 +303,7 @@ def _warn_of_judge(run: Run) -> Iterator[tuple[str, str]]:
 def _warn_of_diagnosis(run: Run) -> Iterator[tuple[str, str]]:
     """Warn of a diagnosis that was made of another model, or of this one in another way."""
     recipe = run.recipe
-    file = (recipe.allocate or {}).get("diagnosis")
+    file = recipe.allocate.diagnosis if recipe.allocate else None
     made = load_diagnosis(file).made if file else None
     if made is None or made.source not in ("probe", "run"):
         return  # what benchmarks call a model is no backend

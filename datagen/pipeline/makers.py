@@ -50,7 +50,8 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
     A module of the user's own goes under the path of its file in its project, and so does each module that it imports
     from there; a model file or folder under the option that names it.
     """
-    expander = (recipe.expand or {}).get("backend") or (recipe.backend.model_dump() if recipe.expand else None)
+    expand = recipe.to_dict()["expand"] or {}
+    expander = expand.get("backend") or (recipe.backend.model_dump() if expand else None)
     adapt = recipe.adapt
     named: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {
         "prompts": ((), {"expand.backend": expander} if expander else {}),

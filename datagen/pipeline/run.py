@@ -12,9 +12,12 @@ from datagen.chat import ChatEngine, ChatRequest, Reply
 from datagen.config import (
     PATH_KEYS,
     SCORE_KEYS,
+    SHIPPED,
     VIEW_KEYS,
     Choice,
+    ExpandOptions,
     Export,
+    Policy,
     Recipe,
     ScorerChoice,
     changed_keys,
@@ -22,17 +25,14 @@ from datagen.config import (
     make_recipe,
     stage_marks,
 )
-from datagen.diagnose import Allocation, Allotment, allocate, load_diagnosis
-from datagen.documents.checking import load_model
-from datagen.documents.reading import Document
+from datagen.diagnose import Allotment, allocate, load_diagnosis
 from datagen.errors import ConfigError, RunError
 from datagen.export import ViewPlan
 from datagen.pipeline.makers import find_changes, list_makers, read_versions
 from datagen.pipeline.needs import NEEDS, check_plugins, check_views, name_model
 from datagen.plugins import known_words, load_plugin
 from datagen.prompts.contamination import Contamination
-from datagen.prompts.expanded import ExpandOptions
-from datagen.prompts.screen import SHIPPED, Screen, ScreenOptions
+from datagen.prompts.screen import Screen
 from datagen.prompts.templated import share_out
 from datagen.records import Failure, Request, Sample
 from datagen.scoring.rewarder import Rewarder, make_rewarder
@@ -41,7 +41,6 @@ from datagen.scoring.tools import Tools, make_draw, make_tools
 from datagen.store import SUFFIXES, Marks, RunFolder
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
 from datagen.vision.ocr import LateReader
-from datagen.weighting import Policy
 
 OUTPUTS = "outputs"
 """Folder of runs that are given by name."""
@@ -179,10 +178,10 @@ class Run:
         chat_engine: ChatEngine = engine
         return chat_engine
 
-    @cached_property
+    @property
     def policy(self) -> Policy:
-        """How rewards become weights. Raises ConfigError for a wrong key under `weights`."""
-        return load_model(Document("weights", self.recipe.weights), Policy)
+        """How rewards become weights."""
+        return self.recipe.weights
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
@@ -198,19 +197,17 @@ class Run:
             raise ConfigError(f"the backend {self.recipe.backend.name!r} names no lexicon", hint=hint)
         return str(lexicon)
 
-    @cached_property
+    @property
     def expansion(self) -> ExpandOptions | None:
-        """How prompts are rewritten, or None. Raises ConfigError for a wrong key under `expand`."""
-        if self.recipe.expand is None:
-            return None
-        return load_model(Document("expand", self.recipe.expand), ExpandOptions)
+        """How prompts are rewritten, or None."""
+        return self.recipe.expand
 
     @cached_property
     def allotment(self) -> Allotment | None:
         """The share of each level of each skill, or None: as the taxonomy says. Raises ConfigError."""
-        if self.recipe.allocate is None:
+        options = self.recipe.allocate
+        if options is None:
             return None
-        options = load_model(Document("allocate", self.recipe.allocate), Allocation)
         diagnosis = load_diagnosis(options.diagnosis) if options.diagnosis else None
         return allocate(options, list_levels(self.taxonomy), diagnosis)
 
@@ -234,10 +231,8 @@ class Run:
 
     @cached_property
     def screen(self) -> Screen | None:
-        """What refuses personal data and listed words, or None. Raises ConfigError for a wrong key under `screen`."""
-        if self.recipe.screen is None:
-            return None
-        return Screen.from_options(load_model(Document("screen", self.recipe.screen), ScreenOptions))
+        """What refuses personal data and listed words, or None. Raises ConfigError for a list that cannot be read."""
+        return Screen.from_options(self.recipe.screen) if self.recipe.screen else None
 
     def require_same(self) -> None:
         """Raise RunError if the folder was deleted, or became another run's, since this run was opened to make it."""
@@ -464,11 +459,11 @@ def _hash_files(run: Run) -> dict[str, str]:
     paths |= {str(resolve_lexicon(run.lexicon)): run.lexicon}
     paths |= {wording.file: wording.label.split(":")[0] for skill in run.taxonomy.skills for wording in skill.wordings}
     paths |= {path: path for path in recipe.contamination}
-    if run.expansion is not None and run.expansion.instruction:
-        paths[run.expansion.instruction] = run.expansion.instruction
-    paths |= {word: word for word in (recipe.screen or {}).get("words", []) if word != SHIPPED}
-    if diagnosis := (recipe.allocate or {}).get("diagnosis"):
-        paths[diagnosis] = diagnosis
+    if recipe.expand and recipe.expand.instruction:
+        paths[recipe.expand.instruction] = recipe.expand.instruction
+    paths |= {word: word for word in (recipe.screen.words if recipe.screen else ()) if word != SHIPPED}
+    if recipe.allocate and recipe.allocate.diagnosis:
+        paths[recipe.allocate.diagnosis] = recipe.allocate.diagnosis
     return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
 
 

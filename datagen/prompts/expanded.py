@@ -39,14 +39,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, get_args
+from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from datagen.chat import ChatRequest, Message, Reply, Sampling, find_json, set_thought_aside
-from datagen.config import Choice
+from datagen.config import BRIEF, ExpandOptions, Style
 from datagen.errors import ConfigError
 from datagen.plugins import shipped_path
 from datagen.prompts.contamination import NearDuplicates, jaccard, normalize, shingles_of
@@ -100,9 +99,6 @@ def _likeness(texts: list[str]) -> float:
     return sum(greatest) / max(1, len(greatest))
 
 
-Style = Literal["short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief"]
-STYLES: tuple[Style, ...] = get_args(Style)
-BRIEF = "JSON brief"
 BATCH_PROMPTS = 64
 """Prompts whose rewrites are asked for together; memory and an engine's batches are bounded by it."""
 MAX_REPLY_CHARACTERS = 20_000
@@ -115,32 +111,6 @@ SCHEMA: Mapping[str, Any] = {
 """JSON Schema of an answer in every style but the brief, which has its own."""
 
 Ask = Callable[[Sequence[ChatRequest]], Iterator[Reply]]
-
-
-class ExpandOptions(BaseModel):
-    """What a recipe may say under `expand:`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    styles: list[Style] = Field(
-        [style for style in STYLES if style != BRIEF], min_length=1, description="how to write; they take turns"
-    )
-    per_prompt: int = Field(1, ge=1, le=16, strict=True, description="rewrites wanted for each prompt")
-    personas: list[str] = Field([], description="who writes, such as `a teacher of young children`")
-    scenes: list[str] = Field([], description="what it is for, such as `a poster for a school fair`")
-    temperature: float = Field(0.9, ge=0, le=2, description="of the model that rewrites")
-    max_tokens: int = Field(256, ge=16, le=4096, strict=True, description="the most tokens of one answer")
-    instruction: str | None = Field(None, description="a template file in place of the shipped instruction")
-    backend: Choice | None = Field(None, description="the model that rewrites; default: that of the recipe")
-    keep_source: bool = Field(False, description="keep the template's text beside the rewrites that hold")
-    similarity: float = Field(0.85, gt=0, le=1, description="Jaccard of word 3-grams from which a text is no new one")
-
-    @field_validator("styles", "personas", "scenes")
-    @classmethod
-    def _differ(cls, values: list[str]) -> list[str]:
-        if len(set(values)) < len(values) or not all(value.strip() for value in values):
-            raise ValueError("holds the same entry twice, or an empty one")
-        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from datagen.config import SHIPPED, ScreenOptions
 from datagen.errors import ConfigError
 from datagen.prompts.keeps import Breach
 
-SHIPPED = "shipped"
 RUDE = (
     "arse arsehole arseholes asshole assholes bastard bastards bitch bitches bollocks bullshit crap cunt cunts damn "
     "dickhead dickheads fuck fucked fucker fuckers fucking fucks goddamn motherfucker motherfuckers motherfucking piss "
@@ -44,15 +42,6 @@ PII = {
 """Patterns of personal data by kind; a card number needs its check digit besides."""
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in PII.items()}
 _WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
-
-class ScreenOptions(BaseModel):
-    """What a recipe may say under `screen:`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    pii: bool = Field(True, description="refuse e-mail addresses, phone numbers and card numbers")
-    words: list[str] = Field([SHIPPED], description="`shipped`, and files with a word or phrase a line")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,33 +14,12 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from datagen.config import ScorerChoice
-from datagen.errors import ConfigError, PluginError
-from datagen.plugins import load_plugin
+from datagen.config import SCORERS, ScorerChoice
+from datagen.documents.checking import load_model
+from datagen.documents.reading import Document
 
-FORMER = {
-    "compbench_3in1": "{name: compbench, metric: 3in1}",
-    "compbench_attribute": "{name: compbench, metric: attribute}",
-    "compbench_numeracy": "{name: compbench, metric: numeracy}",
-    "compbench_spatial": "{name: compbench, metric: spatial}",
-    "format_brief": "{name: format, brief: true}",
-    "geneval_strict": "{name: geneval, strict: true}",
-    "got_layout_judge": "{name: got_layout, judge: true}",
-    "preference_wins": "{name: preference, wins: true}",
-    "question_graph_cascade": "{name: question_graph, cascade: true}",
-    "soft_tifa_am": "{name: soft_tifa, mean: am}",
-    "soft_tifa_gm": "{name: soft_tifa, mean: gm}",
-    "text_cvtg": "{name: text, metric: cvtg}",
-    "text_flow_grpo": "{name: text, metric: flow_grpo}",
-    "text_longtext": "{name: text, metric: longtext}",
-    "text_mario": "{name: text, metric: mario}",
-    "text_oneig": "{name: text, metric: oneig}",
-    "text_tiif": "{name: text, metric: tiif}",
-    "vqascore": "{name: vqa, form: vqascore}",
-}
-"""What were words of their own before scorers took options, and how each is written now."""
 _BOUND = ("score", "score_group", "look_ahead")
 
 
@@ -72,19 +51,7 @@ def load_scorer(choice: ScorerChoice) -> Scorer:
 
     Raises PluginError for an unknown word, ConfigError for options that the scorer does not take.
     """
-    if choice.name in FORMER:
-        raise PluginError(f"no rewards named {choice.name!r}", hint=f"write {FORMER[choice.name]}")
-    module = load_plugin("rewards", choice.name, "score")
-    options = getattr(module, "Options", None)
-    if options is None:
-        if choice.options:
-            what = f"the scorer {choice.name!r} takes no options, and has {', '.join(map(repr, choice.options))}"
-            raise ConfigError(what, where="rewards")
-        return Scorer(module, None)
-    try:
-        return Scorer(module, options.model_validate(choice.options))
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        hint = f"options of {choice.name}: {', '.join(options.model_fields)}"
-        raise ConfigError(f"{key}: {first['msg']}", where=f"rewards.{choice.label}", hint=hint) from None
+    module = SCORERS.load(choice.name)
+    model = SCORERS.options_of(module)
+    options = load_model(Document(f"rewards.{choice.label}", choice.options), model) if model else None
+    return Scorer(module, options if hasattr(module, "Options") else None)

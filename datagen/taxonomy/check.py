@@ -261,7 +261,7 @@ def _check_recipe(work: _Pass, document: Document) -> None:
     model = work.models.get("recipe")
     if model is None:
         return
-    problems = check_model(document, model)[1]
+    problems = check_model(document, model, look_up=True)[1]
     named = document.data.get("taxonomy")
     for place, word in enumerate(named if isinstance(named, list) else [named]):
         path = ("taxonomy", place) if isinstance(named, list) else ("taxonomy",)

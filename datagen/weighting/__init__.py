@@ -9,8 +9,9 @@ Not covered: weights that depend on anything but rewards and groups (length, nov
 
 from __future__ import annotations
 
+from datagen.config import Policy
 from datagen.weighting.health import IdleSkill, WeightDiagnosis, WeightReport, asked_modalities, diagnose_weights
-from datagen.weighting.policy import Policy, RewardRow, Weight, receipt_of
+from datagen.weighting.rows import RewardRow, Weight, receipt_of
 from datagen.weighting.weights import weigh
 
 __all__ = [

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from datagen.weighting.policy import Policy
+from datagen.config import Policy
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

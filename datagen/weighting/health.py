@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from datagen.config import Policy
 from datagen.records import Modality
-from datagen.weighting.policy import Policy, RewardRow, Weight
+from datagen.weighting.rows import RewardRow, Weight
 from datagen.weighting.weights import modality_rewards
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from datagen.config import Policy
 from datagen.errors import RunError
-from datagen.weighting.policy import Policy, RewardRow, Weight, is_reward
+from datagen.weighting.rows import RewardRow, Weight, is_reward
 
 if TYPE_CHECKING:
     from datagen.weighting.formulas import Floats, Ints

@@ -5,8 +5,8 @@ from __future__ import annotations
 import yaml
 
 from datagen.config import ScorerChoice
-from datagen.plugins import known_words
-from datagen.scoring.scorers import FORMER, Scorer, load_scorer
+from datagen.plugins import FORMER, known_words
+from datagen.scoring.scorers import Scorer, load_scorer
 
 NAMES = sorted({*known_words("rewards"), *FORMER} - {"compbench"})
 """Every scorer in every variant; `compbench` is none without its `metric`."""

@@ -8,9 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from datagen.chat import ChatRequest, Reply, check_reply
+from datagen.config import STYLES, ExpandOptions
 from datagen.errors import ConfigError
 from datagen.prompts.contamination import Contamination, normalize
-from datagen.prompts.expanded import BATCH_PROMPTS, STYLES, ExpandOptions, ExpandStats, expand, read_reply
+from datagen.prompts.expanded import BATCH_PROMPTS, ExpandStats, expand, read_reply
 from datagen.prompts.keeps import Breach, find_breach
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Claim, Prompt

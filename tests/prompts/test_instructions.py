@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from datagen.config import STYLES
 from datagen.errors import ConfigError
-from datagen.prompts.expanded import STYLES, instruct
+from datagen.prompts.expanded import instruct
 
 
 @pytest.mark.parametrize("style", STYLES)

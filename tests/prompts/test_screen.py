@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from datagen.config import load_recipe
+from datagen.config import ScreenOptions, load_recipe
 from datagen.errors import ConfigError
 from datagen.pipeline import Silent, create_run, plan_stage
 from datagen.plugins import shipped_path
-from datagen.prompts.screen import RUDE, Screen, ScreenOptions
+from datagen.prompts.screen import RUDE, Screen
 from datagen.taxonomy import load_lexicon, resolve_lexicon
 from tests.helpers.runs import Listener, small_recipe
 
@@ -161,4 +161,4 @@ def test_the_list_stands_beside_the_recipe(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "r.yaml").write_text("taxonomy: [counting]\nscreen: {words: [shipped, mine.txt]}\n")
     recipe = load_recipe(tmp_path / "r.yaml")
     assert recipe.screen is not None
-    assert recipe.screen["words"] == ["shipped", str(tmp_path / "mine.txt")]
+    assert recipe.screen.words == ["shipped", str(tmp_path / "mine.txt")]

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
+from datagen.expressions import parse_expression
 from datagen.rewards.reasoning import got_layout, plan_image
 from datagen.scoring.layout import read_layout
-from datagen.scoring.rewarder import parse_expression
 from tests.helpers.layout_cases import RELATIONS, Box, overlap, random_box, stands
 from tests.helpers.reward_cases import count, make_prompt, make_sample, make_tools, relation, thing, write
 

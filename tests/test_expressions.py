@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pytest
 
-from datagen.scoring.rewarder import join_all, parse_expression
+from datagen.expressions import join_all, parse_expression
 
 SCORERS = ("counting", "attribute", "vqa", "plan", "my_pkg.sharpness")
 Tree = tuple[str, object]

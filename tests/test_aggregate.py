@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datagen.scoring.rewarder import WAYS, aggregate
+from datagen.expressions import WAYS, aggregate
 
 
 @pytest.mark.parametrize(

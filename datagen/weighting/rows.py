@@ -1,0 +1,58 @@
+"""Rows of what goes into the weights (`RewardRow`) and of what comes out (`Weight`), with the receipt of each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from datagen.config import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRow:
+    """The aggregated rewards of one sample, each in [0, 1] or None where nothing could be scored.
+
+    `group` names the candidates that are compared with each other: the prompt id. `text_gap` and `image_gap` say what
+    should have been judged for a reward and was not, so that there is none. `passed` is the strict verdict on the
+    image.
+    """
+
+    sample_id: str
+    group: str
+    weakness: str
+    skill: str
+    text: float | None
+    image: float | None
+    text_gap: str = ""
+    image_gap: str = ""
+    passed: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What training multiplies the loss by, per modality (>= 0), and why.
+
+    `kept` is False when both weights are 0. `reason` speaks for both: `text: unscored; image: weighted`.
+    """
+
+    sample_id: str
+    text_weight: float
+    image_weight: float
+    kept: bool
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def receipt_of(row: RewardRow, policy: Policy, reason: str) -> dict[str, Any]:
+    """Return how a weight came about, as plain JSON values: raw rewards, policy with all parameters, reason."""
+    parameters = policy.model_dump(mode="json")
+    return {"rewards": {"text": row.text, "image": row.image}, "policy": parameters, "reason": reason}
+
+
+def is_reward(value: float | None) -> bool:
+    """Tell whether a value can be a reward: None, or finite and in [0, 1]."""
+    return value is None or (math.isfinite(value) and 0 <= value <= 1)
