@@ -70,6 +70,18 @@ class Claim:
             if isinstance(text, str) and not text.isascii():
                 object.__setattr__(self, name, compose(text))
 
+    @property
+    def things(self) -> tuple[str, ...]:
+        """The objects that it names: its subject, and the other one where it holds two against each other."""
+        if self.kind in ("relation", "depth", "comparison"):
+            return self.subject, str(self.value)
+        return (self.subject,) if self.subject else ()
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its value is a number of things."""
+        return self.kind in ("count", "part")
+
     def __str__(self) -> str:
         if self.kind == "count":
             return f"count({self.subject}, {self.value})"

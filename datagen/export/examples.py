@@ -132,7 +132,6 @@ def facts_of(row: Row) -> dict[str, Any]:
 
 
 _NUMBERS = ("count", "part")
-_PAIRS = ("relation", "depth", "comparison")
 
 
 def read_claims(row: Row) -> tuple[Claim, ...]:
@@ -145,12 +144,7 @@ def read_claims(row: Row) -> tuple[Claim, ...]:
 
 def name_nouns(claims: Sequence[Claim]) -> list[str]:
     """Return every thing that the claims name, singular, each once, in their order."""
-    names: dict[str, None] = {}
-    for claim in claims:
-        for name in (claim.subject, str(claim.value) if claim.kind in _PAIRS else ""):
-            if name:
-                names[name] = None
-    return list(names)
+    return list(dict.fromkeys(name for claim in claims for name in claim.things))
 
 
 def name_attributed(claims: Sequence[Claim]) -> list[str]:

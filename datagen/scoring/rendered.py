@@ -33,6 +33,7 @@ from rapidfuzz.distance import Levenshtein
 from datagen.records import Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.verdicts import NO_IMAGE
 from datagen.vision.ocr import unify
 
 MOST_CHARACTERS = 20_000
@@ -436,7 +437,7 @@ def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str
     if not all(any(letter.isalnum() for letter in text) for text in claimed):
         return Verdict(None, "the claimed text has no letter or digit")
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if unseen := find_unseen(claims, tools):
         return refuse(unseen)
     return claimed, [unify(line) for line in tools.read_text(sample.image)]
