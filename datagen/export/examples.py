@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from datagen.errors import RunError
+from datagen.errors import RunError, first_line
 from datagen.records import Claim, Modality
 
 Row: TypeAlias = Mapping[str, Any]
@@ -96,7 +96,7 @@ def read_rows(dataset: Path, split: str) -> Iterator[Row]:
                         row["images"] = [image["bytes"] for image in row["images"]]
                         yield row
         except (pa.ArrowException, OSError) as error:
-            what = f"is damaged: {str(error).splitlines()[0]}"
+            what = f"is damaged: {first_line(error)}"
             raise RunError(what, where=str(path), hint="make it anew: `datagen export RUN`") from error
 
 
