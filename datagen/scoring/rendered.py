@@ -30,7 +30,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from datagen.records import Prompt, Sample, Verdict
+from datagen.records import Prompt, Record, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import find_unseen, refuse
 from datagen.scoring.verdicts import NO_IMAGE
@@ -153,17 +153,13 @@ def score_mario(samples: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class OneIG:
+class OneIG(Record):
     """What OneIG measures of one picture: the edit distance, matched words, claimed words, and the language."""
 
     distance: int
     matched: int
     words: int
     chinese: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def measure_oneig(truth: str, read: str) -> OneIG:
@@ -204,16 +200,12 @@ def measure_longtext(truth: str, read: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class CVTG:
+class CVTG(Record):
     """What CVTG measures of one picture: claimed words, those read to the letter, and the sum of all nearnesses."""
 
     words: int
     right: int
     near: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def measure_cvtg(truth: str, read: str) -> CVTG:

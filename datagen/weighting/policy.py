@@ -8,6 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from datagen.records import Record
+
 PolicyName = Literal["rwr", "softmax", "advantage", "rank", "best", "threshold", "uniform"]
 Scope = Literal["weakness", "run", "group", "none"]
 Joint = Literal["genmean", "mean", "product", "min", "text", "image"]
@@ -86,7 +88,7 @@ class RewardRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(Record):
     """What training multiplies the loss by, per modality (>= 0), and why.
 
     `kept` is False when both weights are 0. `reason` speaks for both: `text: unscored; image: weighted`.
@@ -97,10 +99,6 @@ class Weight:
     image_weight: float
     kept: bool
     reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def receipt_of(row: RewardRow, policy: Policy, reason: str) -> dict[str, Any]:
