@@ -60,6 +60,11 @@ class TooManyFailures(DatagenError):
     """The share of failed samples passed the recipe's limit; finished shards are kept."""
 
 
+def first_line(error: object) -> str:
+    """Return the first line of what an error says, or the name of its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `did you mean 'x'?` for a near miss, else the list of known words, else an empty string."""
     words = sorted(set(known))

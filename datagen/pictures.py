@@ -36,6 +36,7 @@ from datagen.errors import RunError
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image as Picture
+    from PIL.PngImagePlugin import PngInfo
 
 
 MOST_PIXELS = 40_000_000
@@ -100,6 +101,15 @@ def encode_picture(picture: Picture) -> bytes:
     """Return a picture of Pillow's as `to_png` does. Raises PictureError for one that cannot be seen as RGB."""
     with _explain():
         return _pack(_make_upright(picture)[0])
+
+
+def encode_png(pixels: np.ndarray, info: PngInfo | None = None) -> bytes:
+    """Return an array (height, width, 3) uint8 RGB as PNG bytes, with text chunks if there are any."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()
 
 
 def read_image(image: bytes) -> Picture:

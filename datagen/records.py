@@ -17,7 +17,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 ClaimKind = Literal["count", "part", "attribute", "relation", "depth", "comparison", "text", "fact"]
 Modality = Literal["text", "image"]
@@ -41,8 +41,24 @@ def seed_of(*parts: object) -> int:
     return int(hash_of(*parts), 16) >> 1
 
 
+class Record:
+    """A frozen value that turns into plain JSON, field by field, and back."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a value; raises TypeError on a wrong shape."""
+        return cls(**data)
+
+
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Record):
     """One machine-checkable fact that a prompt asserts.
 
     | kind | subject | name | value |
@@ -70,6 +86,18 @@ class Claim:
             if isinstance(text, str) and not text.isascii():
                 object.__setattr__(self, name, compose(text))
 
+    @property
+    def things(self) -> tuple[str, ...]:
+        """The objects that it names: its subject, and the other one where it holds two against each other."""
+        if self.kind in ("relation", "depth", "comparison"):
+            return self.subject, str(self.value)
+        return (self.subject,) if self.subject else ()
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its value is a number of things."""
+        return self.kind in ("count", "part")
+
     def __str__(self) -> str:
         if self.kind == "count":
             return f"count({self.subject}, {self.value})"
@@ -81,10 +109,6 @@ class Claim:
             return f"text({json.dumps(self.value, ensure_ascii=False)})"
         return f"{self.kind}({self.subject}, {self.name}, {self.value})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {"kind": self.kind, "subject": self.subject, "name": self.name, "value": self.value}
-
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild a claim; raises KeyError or TypeError on a wrong shape."""
@@ -92,7 +116,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Record):
     """Words for a model and the claims they make, with where they came from.
 
     `index` counts within the skill; the prompt is a pure function of (`seed`, `weakness/skill`, `index`).
@@ -124,8 +148,7 @@ class Prompt:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {**values, "claims": [claim.to_dict() for claim in self.claims]}
+        return {**Record.to_dict(self), "claims": [claim.to_dict() for claim in self.claims]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -254,7 +277,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Score(Record):
     """A verdict with its place: which sample, which scorer, which modality it judges. None never counts as 0."""
 
     sample_id: str
@@ -264,18 +287,9 @@ class Score:
     reason: str
     evidence: dict[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild a score; raises TypeError on a wrong shape."""
-        return cls(**data)
-
 
 @dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(Record):
     """What a language model answered when it was asked to rewrite a prompt; `key` names the question, by its hash."""
 
     key: str
@@ -283,18 +297,9 @@ class Rewrite:
     finish: str
     error: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild a rewrite; raises TypeError on a wrong shape."""
-        return cls(**data)
-
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Record):
     """What could not be made or scored, and why: data, not a crash.
 
     `unreached` says that this is no result: the model that was asked did not answer at all (a server that is down or
@@ -315,13 +320,8 @@ class Failure:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `unreached` only where it is so."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = Record.to_dict(self)
         return values if self.unreached else {key: value for key, value in values.items() if key != "unreached"}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild a failure; raises TypeError on a wrong shape."""
-        return cls(**data)
 
 
 HEADS = ("Required improvements", "Final prompt", "Step-by-step guidance")

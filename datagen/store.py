@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
-from datagen.errors import RunError
+from datagen.errors import RunError, first_line
 from datagen.pictures import PictureError, clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score, Segment
 
@@ -286,7 +286,7 @@ class RunFolder:
             with self._fs.open(self._at(_shard_name("samples", shard)), "rb") as file:
                 return int(pq.read_metadata(file).num_rows)
         except (pa.ArrowException, OSError) as error:
-            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=MEND) from error
+            raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 
     def digest(self, stage: Stage, shard: int) -> str:
         """Return a hash of a shard file: of all of a file of lines; of a parquet file's size and footer alone.
@@ -421,7 +421,7 @@ class RunFolder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # jsonlines.InvalidLineError is a ValueError; the others come from a line of another shape.
             where = f"{self.where(stage, shard)}:{number}"
-            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=MEND) from error
+            raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 
     def _read_table(self, shard: int) -> pyarrow.Table:
         import pyarrow as pa
@@ -439,7 +439,7 @@ class RunFolder:
                 raise ValueError("its columns are not those of samples")
         except (pa.ArrowException, OSError, ValueError) as error:
             where = self.where("samples", shard)
-            raise RunError(f"damaged: {_first_line(error)}", where=where, hint=self._mend_samples()) from error
+            raise RunError(f"damaged: {first_line(error)}", where=where, hint=self._mend_samples()) from error
         return table
 
     def _read_file(self, stage: Stage, shard: int) -> bytes:
@@ -464,10 +464,6 @@ class RunFolder:
 
 def _shard_name(stage: Stage, shard: int) -> str:
     return f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _pack(record: Any) -> str:
@@ -513,7 +509,7 @@ def _read_parquet_mark(file: Any) -> tuple[str | None, str]:
     try:
         return (pq.read_metadata(file).metadata or {}).get(MADE_BY.encode(), b"").decode(), ""
     except (pa.ArrowException, OSError, ValueError) as error:
-        return None, _first_line(error)
+        return None, first_line(error)
 
 
 def _read_line_mark(file: Any) -> str | None:

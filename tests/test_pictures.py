@@ -9,8 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from datagen.embedded.pictograms import IMAGE_PX, read_canvas
 from datagen.errors import RunError
-from datagen.pictures import PictureError, check_png, clean_stored, encode_picture, read_image, read_size, to_png
+from datagen.pictures import (
+    PictureError,
+    check_png,
+    clean_stored,
+    encode_picture,
+    encode_png,
+    read_image,
+    read_size,
+    to_png,
+)
 from datagen.records import Request, Sample, Segment
 from datagen.scoring.tools import Sketch, make_draw
 from tests.helpers.picture_kinds import (
@@ -141,3 +151,22 @@ def test_what_a_drawer_draws_comes_in_by_the_same_door() -> None:
         assert is_seen(pixels_of(drawing.image), seen, off)
     assert not broken.image
     assert "check sum" in broken.error
+
+
+def test_pixels_come_back_from_png_as_they_were() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    png = encode_png(pixels)
+    assert to_png(png) == png
+    assert png == encode_picture(Image.fromarray(pixels))
+    assert np.array_equal(np.asarray(read_image(png)), pixels)
+
+
+def test_a_canvas_has_one_size_and_keeps_pictures_that_have_it() -> None:
+    own = np.random.default_rng(4).integers(0, 256, (IMAGE_PX, IMAGE_PX, 3), dtype=np.uint8)
+    assert np.array_equal(read_canvas(encode_png(own)), own)
+    plain = np.full((50, 300, 3), (9, 80, 200), dtype=np.uint8)
+    canvas = read_canvas(encode_png(plain))
+    assert canvas.shape == own.shape
+    assert np.array_equal(canvas, np.broadcast_to(plain[0, 0], canvas.shape))
+    with pytest.raises(PictureError):
+        read_canvas(b"no picture")

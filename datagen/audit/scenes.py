@@ -27,7 +27,6 @@ the mark's ink would fall on other ink, and one is drawn at random."""
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +48,7 @@ from datagen.embedded.pictograms import (
     shape_mask,
 )
 from datagen.embedded.world import lay_out
+from datagen.pictures import encode_png
 from datagen.records import Claim, Prompt, Sample, Segment, seed_of
 from datagen.taxonomy.english import holds_order
 from datagen.vision.geometry import find_relations
@@ -86,11 +86,7 @@ class Case:
 
     def as_sample(self) -> Sample:
         """Return the drawn scene as a sample with one image."""
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.fromarray(draw_scene(self.scene)).save(buffer, "PNG")
-        segments = (Segment("image", "image", image=buffer.getvalue()),)
+        segments = (Segment("image", "image", image=encode_png(draw_scene(self.scene))),)
         return Sample(f"{self.prompt.id}-00", self.prompt.id, 0, 0, "direct", "scene", "none", "stop", segments)
 
 

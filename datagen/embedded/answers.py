@@ -6,21 +6,17 @@ is not well formed is a failure with its reason.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from datagen.embedded.codec import ImageCodec, fingerprint, note_codes
 from datagen.embedded.pictograms import GRID
 from datagen.embedded.vocab import Vocabulary
+from datagen.pictures import encode_png
 from datagen.records import Failure, Request, Sample, Segment
-
-if TYPE_CHECKING:
-    from PIL.PngImagePlugin import PngInfo
-
 
 IMAGE_TOKENS = GRID * (GRID + 1)
 """Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
@@ -177,12 +173,3 @@ def draw_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: in
             for key, picture in zip(keys[start:], pixels, strict=False)
         )
     return drawn
-
-
-def encode_png(pixels: Any, info: PngInfo | None = None) -> bytes:
-    """Return an array (height, width, 3) uint8 RGB as PNG bytes, with text chunks if there are any."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
-    return buffer.getvalue()

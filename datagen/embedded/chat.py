@@ -34,10 +34,9 @@ from datagen.chat import ChatRequest, Reply, Sampling, check_reply
 from datagen.embedded.answers import Answer, Piece, read_answer, read_sections
 from datagen.embedded.codec import ImageCodec, fingerprint, read_codes
 from datagen.embedded.decoder import LlamaDecoder
-from datagen.embedded.pictograms import GRID, IMAGE_PX
+from datagen.embedded.pictograms import GRID, IMAGE_PX, read_canvas
 from datagen.embedded.vocab import Vocabulary
 from datagen.errors import RunError
-from datagen.pictures import read_image
 from datagen.records import Request, seed_of
 
 DESCRIBE = "Describe the image."
@@ -191,10 +190,7 @@ def see_image(codec: ImageCodec, tokenizer: str, png: bytes, device: str) -> lis
 
 def encode_image(codec: ImageCodec, png: bytes, device: str) -> list[int]:
     """Return the codes of an image, resized first if it is of another size. Raises OSError or ValueError."""
-    picture = read_image(png)
-    if picture.size != (IMAGE_PX, IMAGE_PX):
-        picture = picture.resize((IMAGE_PX, IMAGE_PX))
-    pixels = torch.from_numpy(np.asarray(picture).copy()).to(device)
+    pixels = torch.from_numpy(read_canvas(png)).to(device)
     with torch.inference_mode():
         codes: list[int] = codec.encode(pixels[None].float() / 127.5 - 1)[0].tolist()
     return codes

@@ -17,6 +17,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from datagen.pictures import read_image
+
 GRID = 6
 """Cells a side of the canvas."""
 CELL_PX = 16
@@ -293,3 +295,8 @@ def draw_scene(scene: Scene) -> np.ndarray:
     for mark in scene.marks:
         _draw_mark(canvas, mark)
     return np.round(canvas).astype(np.uint8)
+
+
+def read_canvas(image: bytes) -> np.ndarray:
+    """Decode a picture of any size as a canvas (IMAGE_PX, IMAGE_PX, 3) uint8 RGB; raises OSError."""
+    return np.array(read_image(image).resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))

@@ -116,7 +116,7 @@ def _settle_counts(claims: Sequence[Claim], rng: random.Random) -> dict[str, int
     compared = [claim for claim in claims if claim.kind == "comparison"]
     if not compared:
         return known
-    names = dict.fromkeys(name for claim in compared for name in (claim.subject, str(claim.value)))
+    names = dict.fromkeys(name for claim in compared for name in claim.things)
     open_names = [name for name in names if name not in known]
     drawn = []
     for numbers in itertools.product(range(1, _MOST), repeat=len(open_names)):

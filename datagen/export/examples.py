@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from datagen.errors import RunError
+from datagen.errors import RunError, first_line
 from datagen.records import Claim, Modality
 
 Row: TypeAlias = Mapping[str, Any]
@@ -96,7 +96,7 @@ def read_rows(dataset: Path, split: str) -> Iterator[Row]:
                         row["images"] = [image["bytes"] for image in row["images"]]
                         yield row
         except (pa.ArrowException, OSError) as error:
-            what = f"is damaged: {str(error).splitlines()[0]}"
+            what = f"is damaged: {first_line(error)}"
             raise RunError(what, where=str(path), hint="make it anew: `datagen export RUN`") from error
 
 
@@ -132,7 +132,6 @@ def facts_of(row: Row) -> dict[str, Any]:
 
 
 _NUMBERS = ("count", "part")
-_PAIRS = ("relation", "depth", "comparison")
 
 
 def read_claims(row: Row) -> tuple[Claim, ...]:
@@ -145,12 +144,7 @@ def read_claims(row: Row) -> tuple[Claim, ...]:
 
 def name_nouns(claims: Sequence[Claim]) -> list[str]:
     """Return every thing that the claims name, singular, each once, in their order."""
-    names: dict[str, None] = {}
-    for claim in claims:
-        for name in (claim.subject, str(claim.value) if claim.kind in _PAIRS else ""):
-            if name:
-                names[name] = None
-    return list(names)
+    return list(dict.fromkeys(name for claim in claims for name in claim.things))
 
 
 def name_attributed(claims: Sequence[Claim]) -> list[str]:

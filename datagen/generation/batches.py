@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from datagen.errors import first_line
+
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _SIGNS = ("out of memory", "can't allocate memory")
@@ -70,8 +72,7 @@ def _attempt(
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        first_line = (str(error).splitlines() or [""])[0][:200]
-        return None, f"out of memory with one sample at a time: {first_line}"
+        return None, f"out of memory with one sample at a time: {first_line(error)[:200]}"
 
 
 def _release_memory() -> None:

@@ -167,7 +167,7 @@ def _find_in_denials(denied: Denied, absent: Set[str], compared: Set[Claim]) -> 
 
 
 def _things_in(compared: Set[Claim]) -> set[str]:
-    return {name for claim in compared for name in (claim.subject, str(claim.value))}
+    return {name for claim in compared for name in claim.things}
 
 
 def _find_in_things(

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
-from datagen.errors import PushError
+from datagen.errors import PushError, first_line
 from datagen.pipeline import Progress, Watch
 from datagen.push.destination import GO_ON, Again, Remote, keep_trying
 from datagen.push.files import CARD, MANIFEST, File, Manifest
@@ -77,9 +77,7 @@ class Bucket:
             patience = f"?retry_limit_seconds={GCS_SECONDS}" if scheme == "gs" else ""
             system, folder = fs.FileSystem.from_uri(self.address + patience)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._fail(
-                f"cannot be used: {_first_line(error)}", "check the address and the credentials"
-            ) from error
+            raise self._fail(f"cannot be used: {first_line(error)}", "check the address and the credentials") from error
         return system, folder
 
     def _local_folder(self) -> str:
@@ -249,7 +247,7 @@ class Bucket:
         if error.errno is not None:
             hint = f"free some space or check permissions, then {GO_ON}"
             return self._fail(f"cannot be read or written: {error.strerror}", hint)
-        why = _first_line(error)
+        why = first_line(error)
         if FULL.search(why):
             return self._fail(f"has no room left: {why}", f"make room there, then {GO_ON}")
         if DENIED.search(why):
@@ -267,7 +265,3 @@ def _read_pieces(file: File) -> Iterator[bytes]:
     with file.source.open("rb") as source:
         while piece := source.read(PIECE_BYTES):
             yield piece
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from datagen.errors import RunError
+from datagen.errors import RunError, first_line
 from datagen.pictures import PictureError, hash_image, to_png
 from datagen.pipeline import MADE
 from datagen.push.files import CARD, File, RunNote
@@ -126,7 +126,7 @@ def _prove(files: Iterable[File], *, has_hashes: bool) -> None:
                     if has_hashes:
                         _compare(batch, where)
         except (pa.ArrowException, OSError) as error:
-            what = f"is damaged: {str(error).splitlines()[0]}"
+            what = f"is damaged: {first_line(error)}"
             raise RunError(what, where=where, hint=AGAIN) from error
 
 

@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
-from datagen.errors import PushError
+from datagen.errors import PushError, first_line
 from datagen.pipeline import Progress, Watch
 from datagen.push.destination import GO_ON, HUB, Again, Remote, keep_trying
 from datagen.push.files import MANIFEST, File, Manifest
@@ -244,7 +244,7 @@ class Hub:
             cause = cause.__cause__
         if (response := getattr(cause, "response", None)) is not None:
             return self._judge_answer(cause, response)
-        why = self._redact(str(cause).strip().split("\n")[0] or type(cause).__name__)
+        why = self._redact(first_line(cause))
         if isinstance(cause, OfflineModeIsEnabled):
             return self._fail("cannot be reached: the hub's client is in offline mode", "unset HF_HUB_OFFLINE")
         if isinstance(cause, LocalTokenNotFoundError):

@@ -281,8 +281,8 @@ def _mean_reward(rewards: Iterable[list[float]]) -> Estimate | None:
 
 def generalize(reason: str, claims: Sequence[Claim] = ()) -> str:
     """Return a reason with numbers, quoted words and claimed things left open, so that like reasons count together."""
-    claimed = {claim.subject for claim in claims}
-    claimed |= {str(claim.value) for claim in claims if claim.kind in ("attribute", "relation", "depth", "comparison")}
+    claimed = {name for claim in claims for name in claim.things}
+    claimed |= {str(claim.value) for claim in claims if claim.kind == "attribute"}
     claimed |= {claim.name for claim in claims if claim.kind == "part"}
     if names := "|".join(re.escape(name) for name in sorted(claimed - {""}, key=lambda name: (-len(name), name))):
         reason = re.sub(rf"\b(?:{names})(?:e?s)?\b", "…", reason)

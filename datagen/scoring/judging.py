@@ -14,6 +14,7 @@ from datagen.records import Prompt, Sample, Verdict
 from datagen.scoring.asking import SAMPLES, Answer, Asked, ask_all
 from datagen.scoring.questions import LAYOUT, NO, ONE_WORD, WHOLE, YES, ask_claims, name_phrases
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import NO_IMAGE
 
 NO_JUDGE = "no judge: add `judge:` to the recipe, with a backend that answers chats"
 """Why a scorer that asks does not judge where there is nobody to ask."""
@@ -120,7 +121,7 @@ def _ask(
 ) -> list[Answer] | Verdict:
     """Return the answers of all questions about an image, or the verdict None if one has no answer."""
     if image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if tools.ask is None:
         return Verdict(None, NO_JUDGE)
     answers = ask_all(tools.ask, [Asked(image, text, accepted, seed, one_token, odds) for text, accepted in questions])

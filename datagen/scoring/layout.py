@@ -126,7 +126,7 @@ def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Pla
             else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
         )
     ours = [thing for thing in things if is_named(thing, claim.subject)]
-    if claim.kind in ("count", "part"):
+    if claim.is_counted:
         return _find_miscounted(claim, ours)
     if claim.kind == "comparison":
         others = sum(is_named(thing, str(claim.value)) for thing in things)
@@ -174,19 +174,11 @@ def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Plan
     return f"the plan does not put the {claim.subject} {claim.name} the {claim.value}"
 
 
-BETWEEN_TWO = ("relation", "depth", "comparison")
-"""Kinds of claim whose value is another object."""
-
-
 def list_names(prompt: Prompt, sample: Sample) -> frozenset[str]:
     """Return every object that the prompt claims something about, or that the sample's reasoning plans.
 
     Written words are not among them: an OCR reads those.
     """
-    claimed = {name for claim in prompt.claims for name in _name_things(claim)}
+    claimed = {name for claim in prompt.claims for name in claim.things}
     planned = {thing.label for thing in read_layout(sample.text).things}
     return frozenset(name for name in claimed | planned if name and name != TEXT)
-
-
-def _name_things(claim: Claim) -> tuple[str, ...]:
-    return (claim.subject, str(claim.value)) if claim.kind in BETWEEN_TWO else (claim.subject,)

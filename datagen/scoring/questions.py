@@ -55,25 +55,19 @@ def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
     asked: list[Question] = []
     exists: dict[str, int] = {}
     for claim in claims:
-        for thing in _name_things(claim):
+        for thing in claim.things:
             if thing not in exists:
                 exists[thing] = len(asked)
                 known = Claim("count", thing, "", counts.get(thing, 1))
                 asked.append(_ask_presence(thing, known, atom=counts.get(thing) in (0, 1)))
     for claim in claims:
-        parents = tuple(exists[thing] for thing in _name_things(claim))
+        parents = tuple(exists[thing] for thing in claim.things)
         # Whether there is one, or none, was asked above.
         if claim.kind == "part" or (claim.kind == "count" and int(claim.value) > 1):
             asked.append(_ask_number(claim, parents))
         elif claim.kind != "count":
             asked.append(Question(_phrase(claim, counts), YES, claim, parents))
     return tuple(asked)
-
-
-def _name_things(claim: Claim) -> tuple[str, ...]:
-    if claim.kind in ("relation", "depth", "comparison"):
-        return claim.subject, str(claim.value)
-    return (claim.subject,) if claim.subject else ()
 
 
 def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
@@ -122,7 +116,7 @@ def name_phrases(claims: Sequence[Claim]) -> list[str]:
     counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
     said: dict[str, dict[str, list[str]]] = {}
     for claim in claims:
-        for thing in _name_things(claim):
+        for thing in claim.things:
             said.setdefault(thing, {})
         if claim.kind == "attribute":
             said[claim.subject].setdefault(claim.name, []).append(str(claim.value))

@@ -30,9 +30,10 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from datagen.records import Prompt, Sample, Verdict
+from datagen.records import Prompt, Record, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.verdicts import NO_IMAGE
 from datagen.vision.ocr import unify
 
 MOST_CHARACTERS = 20_000
@@ -152,17 +153,13 @@ def score_mario(samples: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class OneIG:
+class OneIG(Record):
     """What OneIG measures of one picture: the edit distance, matched words, claimed words, and the language."""
 
     distance: int
     matched: int
     words: int
     chinese: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def measure_oneig(truth: str, read: str) -> OneIG:
@@ -203,16 +200,12 @@ def measure_longtext(truth: str, read: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class CVTG:
+class CVTG(Record):
     """What CVTG measures of one picture: claimed words, those read to the letter, and the sum of all nearnesses."""
 
     words: int
     right: int
     near: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def measure_cvtg(truth: str, read: str) -> CVTG:
@@ -436,7 +429,7 @@ def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str
     if not all(any(letter.isalnum() for letter in text) for text in claimed):
         return Verdict(None, "the claimed text has no letter or digit")
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if unseen := find_unseen(claims, tools):
         return refuse(unseen)
     return claimed, [unify(line) for line in tools.read_text(sample.image)]

@@ -20,9 +20,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from datagen.records import Claim, Score, Verdict
+from datagen.records import Claim, Detection, Sample, Score, Verdict
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import NO_IMAGE
 from datagen.taxonomy.english import name_many
 from datagen.vision.ocr import unify
 
@@ -56,12 +57,10 @@ def find_unseen(claims: Sequence[Claim], tools: Tools) -> list[Unseen]:
         if claim.kind == "text":
             texts.append(unify(str(claim.value)))
             continue
-        things.add(claim.subject)
-        if claim.kind in ("count", "part") and tools.most is not None and int(claim.value) >= tools.most:
+        things.update(claim.things)
+        if claim.is_counted and tools.most is not None and int(claim.value) >= tools.most:
             numbers.add(name_many(int(claim.value), claim.subject))
-        if claim.kind in ("relation", "comparison"):
-            things.add(str(claim.value))
-        elif claim.kind == "part":
+        if claim.kind == "part":
             colors.add(claim.name)
         elif claim.kind == "attribute" and claim.name == "color":
             colors.add(str(claim.value))
@@ -78,6 +77,15 @@ def refuse(unseen: Sequence[Unseen]) -> Verdict:
         named.setdefault(each.what, []).append(each.name)
     reasons = [f"{what} {', '.join(names[:MOST_NAMED])}{_tell_more(names)}" for what, names in named.items()]
     return Verdict(None, "; ".join(reasons), {"unseen": [each.name for each in unseen]})
+
+
+def detect_claimed(claims: Sequence[Claim], sample: Sample, tools: Tools) -> Sequence[Detection] | Verdict:
+    """Return what the detector finds in a sample's last image, or why these claims cannot be judged on it."""
+    if sample.image is None:
+        return Verdict(None, NO_IMAGE)
+    if unseen := find_unseen(claims, tools):
+        return refuse(unseen)
+    return tools.detect(sample.image)
 
 
 def _tell_more(names: Sequence[str]) -> str:

@@ -23,6 +23,9 @@ from dataclasses import dataclass
 from datagen.records import UNNAMED, Detection, Prompt, Sample, Score, Verdict
 from datagen.scoring.tools import Tools
 
+NO_IMAGE = "the sample has no image"
+"""Why a scorer of images has no value."""
+
 
 def passed(scores: Iterable[Score]) -> bool | None:
     """Say whether every image score of one sample passed; None if none of them judged, or if one left it open.
@@ -120,7 +123,7 @@ def with_images(samples: Sequence[Sample]) -> list[tuple[int, bytes]]:
 
 def spread_verdicts(samples: Sequence[Sample], judged: dict[int, Verdict]) -> list[Verdict]:
     """Return one verdict a sample: the judged ones by number; the others have no image to judge."""
-    return [judged.get(k, Verdict(None, "the sample has no image")) for k in range(len(samples))]
+    return [judged.get(k, Verdict(None, NO_IMAGE)) for k in range(len(samples))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -321,6 +321,5 @@ def holds_order(name: str, ours: int, theirs: int) -> bool:
 def say_order(claim: Claim) -> str:
     """Say a comparison in words: `more stars than moons`, `as many stars as moons`."""
     order, link = claim.name.rsplit(" ", 1)
-    things = claim.subject, str(claim.value)
-    ours, theirs = (f"pairs of {name}" if is_pair(name) else plural_of(name) for name in things)
+    ours, theirs = (f"pairs of {name}" if is_pair(name) else plural_of(name) for name in claim.things)
     return f"{order} {ours} {link} {theirs}"

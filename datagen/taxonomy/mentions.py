@@ -343,7 +343,7 @@ def normalize(claim: Claim) -> Claim:
     if claim.kind in ("comparison", "depth") and converse:
         return Claim(claim.kind, str(claim.value), converse, claim.subject)
     if claim.name == "as many as":
-        one, other = sorted((claim.subject, str(claim.value)))
+        one, other = sorted(claim.things)
         return Claim("comparison", one, claim.name, other)
     return claim
 

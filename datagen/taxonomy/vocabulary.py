@@ -14,7 +14,7 @@ one is taken whole), a quotation over an apostrophe that ends a word between sin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
@@ -184,18 +184,12 @@ def compile_words(lexicon: Lexicon, claims: Iterable[Claim]) -> Phrases:
     values = {word.name: "color" for word in lexicon.lists.get("colors", ())}
     values |= {word.name: "material" for word in lexicon.lists.get("materials", ()) if word.name not in values}
     for claim in claims:
-        for name in _things_of(claim):
+        for name in claim.things:
             if name not in things:
                 things[name] = plural_of(name)
         if claim.kind == "attribute":
             values.setdefault(str(claim.value), claim.name)
     return _compile(tuple(things.items()), tuple(values.items()))
-
-
-def _things_of(claim: Claim) -> Sequence[str]:
-    if claim.kind in ("relation", "depth", "comparison"):
-        return claim.subject, str(claim.value)
-    return (claim.subject,) if claim.subject else ()
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,7 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.errors import BackendError
+from datagen.errors import BackendError, first_line
 from datagen.pictures import read_image, read_many
 from datagen.vision.interfaces import Encode
 
@@ -133,9 +133,8 @@ def prepare_with(processor: Any, picture: Picture) -> np.ndarray:
 
 
 def _describe(what: str, error: Exception, where: str) -> BackendError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     hint = "give a folder that exists or a name on the Hub; a private one needs HF_TOKEN"
-    return BackendError(f"{what} cannot be loaded: {reason}", where=where, hint=hint)
+    return BackendError(f"{what} cannot be loaded: {first_line(error)}", where=where, hint=hint)
 
 
 Prepare = Callable[["Picture"], "np.ndarray"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datagen.config import Policy
+from datagen.records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class RewardRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(Record):
     """What training multiplies the loss by, per modality (>= 0), and why.
 
     `kept` is False when both weights are 0. `reason` speaks for both: `text: unscored; image: weighted`.
@@ -41,10 +42,6 @@ class Weight:
     image_weight: float
     kept: bool
     reason: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 def receipt_of(row: RewardRow, policy: Policy, reason: str) -> dict[str, Any]:

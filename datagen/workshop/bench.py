@@ -18,7 +18,6 @@ the ratio is of the medians. Only tokens are timed: decoding pixels is the same 
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -33,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from datagen.audit.calibration import auc_of, bootstrap_auc, expected_calibration_error, measure_yes_bias
 from datagen.backends.embedded import FORM
@@ -43,6 +41,7 @@ from datagen.embedded.chat import DESCRIBE
 from datagen.embedded.loading import has_reader
 from datagen.embedded.pictograms import Scene, draw_scene
 from datagen.embedded.world import lay_out
+from datagen.pictures import encode_png
 from datagen.plugins import load_plugin, shipped_path
 from datagen.prompts.expanded import instruct
 from datagen.prompts.keeps import find_breach
@@ -181,9 +180,7 @@ def judge_codec(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, 
 
 
 def _as_sample(prompt: Prompt, pixels: np.ndarray) -> Sample:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG")
-    segments = (Segment("image", "image", image=buffer.getvalue()),)
+    segments = (Segment("image", "image", image=encode_png(pixels)),)
     return Sample(f"{prompt.id}-00", prompt.id, 0, 0, "direct", "true scene", "none", "stop", segments)
 
 
@@ -222,7 +219,10 @@ def bench_captions(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: in
     rng = random.Random(seed)
     scenes = [lay_out(prompt.claims, rng) for prompt in prompts]
     asked = [
-        ChatRequest((Message("user", (Part(image=_png(scene)), Part(text=DESCRIBE))),), Sampling(0.0, max_tokens=128))
+        ChatRequest(
+            (Message("user", (Part(image=encode_png(draw_scene(scene))), Part(text=DESCRIBE))),),
+            Sampling(0.0, max_tokens=128),
+        )
         for scene in scenes
     ]
     right = [
@@ -343,12 +343,6 @@ def _tabulate(groups: Sequence[str], right: Sequence[bool], title: str) -> list[
         mine = [each for group, each in zip(groups, right, strict=True) if name in ("all", group)]
         rows.append({title: name, "asked": len(mine), "share": sum(mine) / len(mine)})
     return rows
-
-
-def _png(scene: Scene) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(draw_scene(scene)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def measure_generation(

@@ -100,8 +100,8 @@ def _say(yes: bool) -> str:
 
 def list_extras(claims: Sequence[Claim], scene: Scene) -> list[str]:
     """Return the kinds that are there and that no claim speaks of, sorted."""
-    claimed = {claim.subject for claim in claims if claim.kind in ("count", "part", "comparison")}
-    claimed |= {str(claim.value) for claim in claims if claim.kind == "comparison"}
+    counted = [claim for claim in claims if claim.is_counted or claim.kind == "comparison"]
+    claimed = {name for claim in counted for name in claim.things}
     claimed |= {"text" for claim in claims if claim.kind == "text"}
     return sorted({item.kind for item in scene.items} - claimed)
 

@@ -137,8 +137,8 @@ class Writer:
         else:
             question = rng.choice(ask_claims(example.claims))
             asked, reply = question.text + ONE_WORD, answer_truly(question, seen)
-            counted = question.claim.kind in ("count", "part")  # the summary has the number, and nothing claims one
-            weighed = [] if counted else [weigh(question.claim, seen)]
+            # The summary has the number, and nothing claims one.
+            weighed = [] if question.claim.is_counted else [weigh(question.claim, seen)]
         draft = Draft()
         draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
         self._add_seen(draft, seen, weighed)

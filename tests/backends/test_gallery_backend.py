@@ -13,12 +13,12 @@ import torch
 
 from datagen.backends import gallery
 from datagen.backends.gallery import GalleryBackend
-from datagen.embedded.answers import encode_png
 from datagen.embedded.backend import EmbeddedBackend
 from datagen.embedded.chat import encode_image
 from datagen.embedded.pictograms import draw_scene
 from datagen.embedded.world import lay_out
 from datagen.errors import BackendError
+from datagen.pictures import encode_png
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Failure, Prompt, Request, Sample, Segment, seed_of
 from datagen.rewards.likeness.likelihood import score

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datagen.documents.reading import Problem, format_github, problem_of, problems_error, show
-from datagen.errors import ConfigError, did_you_mean
+from datagen.errors import ConfigError, did_you_mean, first_line
 
 
 def test_a_problem_is_one_line_with_place_what_and_hint() -> None:
@@ -34,6 +34,13 @@ def test_did_you_mean_gives_the_near_word_else_the_known_ones() -> None:
     assert did_you_mean("colr", ["color", "object"]) == "did you mean 'color'?"
     assert did_you_mean("zzz", ["color", "object"]) == "known: color, object"
     assert did_you_mean("zzz", []) == ""
+
+
+def test_of_an_error_the_first_line_is_said_or_what_kind_it_is() -> None:
+    assert first_line(ValueError("no such file\nin a long trace")) == "no such file"
+    assert first_line(OSError("\n  disk full  \n")) == "disk full"
+    assert first_line(MemoryError()) == "MemoryError"
+    assert first_line(RuntimeError(" \n")) == "RuntimeError"
 
 
 def test_long_values_are_cut() -> None:

@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from datagen.embedded.answers import encode_png, read_answer
+from datagen.embedded.answers import read_answer
 from datagen.embedded.backend import EmbeddedBackend, EmbeddedOptions
 from datagen.embedded.codec import fingerprint, read_codes
 from datagen.errors import RunError
+from datagen.pictures import encode_png
 from datagen.records import Request, Sample
 from datagen.training.finetune import RowEncoder
 from datagen.training.weighted import CONTEXT, IMAGE, SWITCH, TEXT

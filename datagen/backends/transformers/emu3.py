@@ -38,8 +38,8 @@ from datagen.backends.transformers.loading import (
     load_processor,
 )
 from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
-from datagen.embedded.answers import encode_png
 from datagen.errors import BackendError
+from datagen.pictures import encode_png
 from datagen.records import Failure, Mode, Request, Sample, Segment
 
 SCALE = 3.0

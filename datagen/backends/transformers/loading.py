@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from safetensors import SafetensorError
 
 from datagen.embedded.loading import has_codec
-from datagen.errors import BackendError
+from datagen.errors import BackendError, first_line
 from datagen.generation.options import BackendOptions
 
 
@@ -61,8 +61,7 @@ def fill_template(template: str, text: str, control_tokens: Sequence[str]) -> st
 
 
 def _describe(what: str, error: Exception, options: TransformersOptions) -> BackendError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return BackendError(f"{what} cannot be loaded: {reason}", where=options.model)
+    return BackendError(f"{what} cannot be loaded: {first_line(error)}", where=options.model)
 
 
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
@@ -83,10 +82,9 @@ def find_model(model: str, revision: str | None, patterns: list[str]) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(model, revision=revision, allow_patterns=patterns))
     except (OSError, ValueError, EntryNotFoundError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         at = f" at revision {revision!r}" if revision else ""
         raise BackendError(
-            f"the model cannot be found: it is no folder, and the Hub has none of this name{at} ({reason})",
+            f"the model cannot be found: it is no folder, and the Hub has none of this name{at} ({first_line(error)})",
             where=model,
             hint="give a folder that exists or a name such as BAAI/Emu3-Gen-hf; a private one needs HF_TOKEN",
         ) from error

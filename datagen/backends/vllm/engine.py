@@ -19,7 +19,7 @@ from datagen.embedded.answers import IMAGE_TOKENS, Fitting, Reader, read_answer
 from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import has_codec, load_codec
 from datagen.embedded.vocab import Vocabulary
-from datagen.errors import BackendError
+from datagen.errors import BackendError, first_line
 from datagen.generation.options import ChatOptions
 from datagen.pictures import read_image
 from datagen.records import Failure, Request, Sample
@@ -43,9 +43,10 @@ class Engine:
         try:
             return LLM(model=options.model, **{**given, **options.engine})
         except (ValueError, RuntimeError, OSError, TypeError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
             hint = "is the name right, and does the model fit? see `engine:` for any argument of vllm.LLM"
-            raise BackendError(f"vLLM cannot start the model: {first}", where=options.model, hint=hint) from error
+            raise BackendError(
+                f"vLLM cannot start the model: {first_line(error)}", where=options.model, hint=hint
+            ) from error
 
     def continue_tokens(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any]) -> list[list[int]]:
         """Return the token ids written after each prompt."""

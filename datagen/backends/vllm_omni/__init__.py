@@ -22,7 +22,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from datagen.errors import MissingExtraError
+from datagen.errors import MissingExtraError, first_line
 
 if TYPE_CHECKING:
     from datagen.backends.vllm_omni.engine import OmniBackend
@@ -38,11 +38,8 @@ def build(options: Mapping[str, Any]) -> OmniBackend:
     try:
         importlib.import_module("vllm_omni").Omni  # noqa: B018 - the name loads late, and needs vLLM
     except (ImportError, AttributeError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        what = (
-            f"the backend 'vllm_omni' needs an environment of its own, as its pins exclude the current vLLM: {reason}"
-        )
-        raise MissingExtraError(what, hint=INSTALL) from error
+        why = "the backend 'vllm_omni' needs an environment of its own, as its pins exclude the current vLLM"
+        raise MissingExtraError(f"{why}: {first_line(error)}", hint=INSTALL) from error
     from datagen.backends.vllm_omni.engine import OmniBackend
 
     return OmniBackend(parsed)

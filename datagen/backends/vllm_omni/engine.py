@@ -27,7 +27,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from datagen.errors import BackendError
+from datagen.errors import BackendError, first_line
 from datagen.generation.options import BackendOptions
 from datagen.pictures import encode_picture
 from datagen.records import Failure, Request, Sample, Segment
@@ -69,11 +69,11 @@ class Engine:
             try:
                 return self._call(request)
             except EngineDeadError as error:
-                self._last_reason = _first_line(error)
+                self._last_reason = first_line(error)[:300]
                 if is_last:
                     raise RequestError(f"the engine died of it twice: {self._last_reason}") from error
             except failures as error:
-                self._last_reason = _first_line(error)
+                self._last_reason = first_line(error)[:300]
                 raise RequestError(self._last_reason) from error
         raise AssertionError("the last turn returns or raises")
 
@@ -111,7 +111,7 @@ class Engine:
         try:
             return importlib.import_module("vllm_omni").Omni(model=options.model, **{**given, **options.engine})
         except (ValueError, RuntimeError, OSError, TypeError) as error:
-            what = f"vLLM-Omni cannot start the model: {_first_line(error)}"
+            what = f"vLLM-Omni cannot start the model: {first_line(error)[:300]}"
             hint = (
                 "are model and deploy_config right, and does it fit? see `engine:` for any argument of vllm_omni.Omni"
             )
@@ -124,10 +124,6 @@ def _hands_on_early(omni: Any) -> bool:
     stages = pipeline.stages if pipeline is not None else ()
     handed_on = [(stage.omni_kv_config or {}).get("kv_transfer_criteria") or {} for stage in stages]
     return any(criteria.get("type") == "prefill_finished" for criteria in handed_on)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
 
 
 ENGINE = "vllm_omni/1"
@@ -280,7 +276,7 @@ def read_outputs(outputs: Sequence[Any], thinks: bool) -> tuple[tuple[Segment, .
     """Return the segments of an answer and why it ended. Raises AnswerError for one without a picture or a thought."""
     for output in outputs:
         if output.error:
-            raise AnswerError(_first_of(output.error))
+            raise AnswerError(first_line(output.error)[:300])
     thought = "\n\n".join(filter(None, (_read_thought(output) for output in outputs)))
     pictures = [picture for output in outputs for picture in output.images]
     if not pictures:
@@ -312,8 +308,4 @@ def _to_png(picture: Any) -> bytes:
     try:
         return encode_picture(picture)
     except OSError as error:
-        raise AnswerError(_first_of(error)) from error
-
-
-def _first_of(error: object) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+        raise AnswerError(first_line(error)[:300]) from error

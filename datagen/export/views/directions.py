@@ -12,7 +12,6 @@ What is hidden is a pure function of `seed` and the sample's id.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Literal
@@ -20,6 +19,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.export.examples import Example, Part, Row, facts_of
+from datagen.pictures import encode_picture, read_image
 from datagen.records import Modality, seed_of
 
 NEEDS = "samples with an image and a weight for it"
@@ -85,14 +85,9 @@ def hide_words(text: str, rng: Random, share: float) -> str:
 
 def hide_squares(image: bytes, rng: Random, share: float, grid: int) -> bytes:
     """Return an image as PNG with that share of its grid x grid squares, at least one, in grey."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(image)) as opened:
-        picture = opened.convert("RGB")
+    picture = read_image(image)
     xs, ys = ([round(k * side / grid) for k in range(grid + 1)] for side in picture.size)
     for place in rng.sample(range(grid * grid), max(1, round(share * grid * grid))):
         x, y = place % grid, place // grid
         picture.paste(GREY, (xs[x], ys[y], xs[x + 1], ys[y + 1]))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return encode_picture(picture)

@@ -20,6 +20,7 @@ from datagen.scoring.asking import MORE_ROOM
 from datagen.scoring.judging import HOLDS, NO_JUDGE
 from datagen.scoring.questions import ASKED, ask_claims
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import NO_IMAGE
 
 TARGET: Modality = "image"
 NEEDS_JUDGE = True
@@ -34,7 +35,7 @@ _REASON_CHARACTERS, _KEPT_CHARACTERS = 300, 4000
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the prompt's text and claims on the sample's last image."""
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if tools.ask is None:
         return Verdict(None, NO_JUDGE)
     parts = (Part(image=sample.image), Part(text=write_rubric(prompt)))

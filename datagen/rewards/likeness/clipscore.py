@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.matching import describe_match, match_ahead, match_images
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import NO_IMAGE
 
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
@@ -25,7 +26,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the prompt's text on the sample's last image."""
     found = match_images(NEEDS_MATCHER, word_prompt(prompt), [sample], tools).get(0)
     if found is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if isinstance(found, Verdict):
         return found
     value = min(1.0, WEIGHT * max(found.cosine, 0.0))

@@ -23,7 +23,7 @@ from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.matching import describe_match, match_ahead, match_images
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
-from datagen.scoring.verdicts import ALONE, spread_verdicts
+from datagen.scoring.verdicts import ALONE, NO_IMAGE, spread_verdicts
 from datagen.vision.interfaces import Match
 
 TARGET: Modality = "image"
@@ -55,7 +55,7 @@ def score_one(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the sample's last image for the prompt's text."""
     found = match_images(NEEDS_MATCHER, prompt.text, [sample], tools).get(0)
     if found is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if isinstance(found, Verdict):
         return found
     evidence = dict(describe_match(found))

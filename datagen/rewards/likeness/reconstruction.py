@@ -19,6 +19,7 @@ from datagen.rewards.likeness.diversity import look_ahead as look_ahead
 from datagen.scoring.asking import ask_captions
 from datagen.scoring.judging import NO_JUDGE
 from datagen.scoring.tools import Sketch, Tools
+from datagen.scoring.verdicts import NO_IMAGE
 from datagen.vision.loading import explain_blind, measure_cosine
 
 TARGET: Modality = "image"
@@ -32,7 +33,7 @@ NO_DRAWER = "no drawer: add `drawer:` to the recipe, with a backend that draws"
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Describe the sample's last image, draw it again, and compare."""
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if not tools.encoders or tools.ask is None or tools.draw is None:
         return Verdict(None, NO_ENCODERS if not tools.encoders else NO_JUDGE if tools.ask is None else NO_DRAWER)
     (caption,) = ask_captions([sample.image], [sample.seed], tools.ask)

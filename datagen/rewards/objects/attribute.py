@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
-from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
 
 TARGET: Modality = "image"
@@ -37,11 +37,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(
             None, f"{', '.join(others)} cannot be seen by a detector: it needs a judge that answers questions"
         )
-    if sample.image is None:
-        return Verdict(None, "the sample has no image")
-    if unseen := find_unseen(claims, tools):
-        return refuse(unseen)
-    things = tools.detect(sample.image)
+    things = detect_claimed(claims, sample, tools)
+    if isinstance(things, Verdict):
+        return things
     named = [claim.subject for claim in claims]
     counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named.count(claim.subject) == 1}
     answers = {

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
-from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
 from datagen.taxonomy.english import ORDERS, holds_order, name_many, say_order
 
@@ -29,14 +29,11 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "no comparison claim")
     if strange := sorted({claim.name for claim in claims} - ORDERS.keys()):
         return Verdict(None, f"no rule compares numbers by {', '.join(map(repr, strange))}")
-    if sample.image is None:
-        return Verdict(None, "the sample has no image")
-    names = {name for claim in claims for name in (claim.subject, str(claim.value))}
-    if unseen := find_unseen(claims, tools):
-        return refuse(unseen)
-    things = tools.detect(sample.image)
+    things = detect_claimed(claims, sample, tools)
+    if isinstance(things, Verdict):
+        return things
     labels = [thing.label for thing in things]
-    found = {name: labels.count(name) for name in sorted(names)}
+    found = {name: labels.count(name) for name in sorted({name for claim in claims for name in claim.things})}
     if tools.most is not None and any(min(found[c.subject], found[str(c.value)]) >= tools.most for c in claims):
         return Verdict(
             None, f"there are {tools.most} or more of both, and the detector gives no more", {"found": found}
@@ -48,5 +45,5 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def _explain(claim: Claim, found: Mapping[str, int], *, holds: bool) -> str:
-    seen = " and ".join(name_many(found[name], name) for name in (claim.subject, str(claim.value)))
+    seen = " and ".join(name_many(found[name], name) for name in claim.things)
     return f"found {seen}, as asked" if holds else f"expected {say_order(claim)}, found {seen}"

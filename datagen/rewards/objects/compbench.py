@@ -65,7 +65,7 @@ from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.judging import judge_phrases
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
-from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, list_detections
 from datagen.taxonomy.english import name_many
 from datagen.vision.geometry import RELATIONS, SQUARE, Box, Sides, measure_overlap, sides_of, to_pixels
@@ -115,11 +115,9 @@ def score_spatial(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "no relation claim")
     if unsuited := [claim for claim in claims if _is_unsuited(claim)]:
         return Verdict(None, f"T2I-CompBench's rule cannot judge {unsuited[0]}")
-    if sample.image is None:
-        return Verdict(None, "the sample has no image")
-    if unseen := find_unseen(claims, tools):
-        return refuse(unseen)
-    things = tools.detect(sample.image)
+    things = detect_claimed(claims, sample, tools)
+    if isinstance(things, Verdict):
+        return things
     sides = sides_of(sample)
     scores, reasons = zip(*(_judge_relation(claim, things, sides) for claim in claims), strict=True)
     value = fmean(scores)
@@ -129,7 +127,7 @@ def score_spatial(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 def _judge_relation(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[float, str]:
     """Return the score of a relation claim, in [0, 1], and why."""
-    pair = [_find_surest(name, things) for name in (claim.subject, str(claim.value))]
+    pair = [_find_surest(name, things) for name in claim.things]
     one, other = pair
     asked = f"the {claim.subject} {claim.name} the {claim.value}"
     if one is None or other is None:
@@ -173,11 +171,9 @@ def score_numeracy(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     claims = [claim for claim in prompt.claims if claim.kind == "count"]
     if not claims:
         return Verdict(None, "no count claim")
-    if sample.image is None:
-        return Verdict(None, "the sample has no image")
-    if unseen := find_unseen(claims, tools):
-        return refuse(unseen)
-    found = tools.detect(sample.image)
+    found = detect_claimed(claims, sample, tools)
+    if isinstance(found, Verdict):
+        return found
     kept = drop_doubles(found, sides_of(sample))
     counts = {claim.subject: sum(thing.label == claim.subject for thing in kept) for claim in claims}
     scores = {str(claim): _judge_number(int(claim.value), counts[claim.subject]) for claim in claims}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datagen.records import UNNAMED, Claim, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
-from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
 from datagen.taxonomy.english import name_many
 
@@ -21,14 +21,12 @@ JUDGES = frozenset({"count", "part"})
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge every count and part claim of the prompt on what the detector finds in the sample's last image."""
-    claims = [claim for claim in prompt.claims if claim.kind in ("count", "part")]
+    claims = [claim for claim in prompt.claims if claim.is_counted]
     if not claims:
         return Verdict(None, "no count claim")
-    if sample.image is None:
-        return Verdict(None, "the sample has no image")
-    if unseen := find_unseen(claims, tools):
-        return refuse(unseen)
-    things = tools.detect(sample.image)
+    things = detect_claimed(claims, sample, tools)
+    if isinstance(things, Verdict):
+        return things
     labels = [thing.label for thing in things]
     colored = [(thing.label, thing.color) for thing in things]
     seen = [

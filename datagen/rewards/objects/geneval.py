@@ -39,7 +39,7 @@ from datagen.records import Claim, ClaimKind, Detection, Modality, Prompt, Sampl
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import NO_COLOR, NO_NUMBER, NO_THING, Unseen, refuse
-from datagen.scoring.verdicts import doubt, find_unnamed, list_detections
+from datagen.scoring.verdicts import NO_IMAGE, doubt, find_unnamed, list_detections
 from datagen.taxonomy.english import name_many
 from datagen.vision.colors import SAME
 from datagen.vision.geometry import SQUARE, Sides, find_relations, sides_of
@@ -71,7 +71,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
         return Verdict(None, asked)
     line, metadata, labels = asked
     if (image := sample.image) is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     if unseen := _find_unseen(line, labels, tools):
         return refuse(unseen)
     found = tools.detect(image)

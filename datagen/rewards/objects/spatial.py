@@ -16,7 +16,7 @@ from itertools import permutations
 
 from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
-from datagen.scoring.unseen import find_unseen, refuse
+from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
 from datagen.vision.geometry import RELATIONS, Sides, find_relations, sides_of
 
@@ -37,11 +37,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(None, "no relation claim")
     if strange := sorted({claim.name for claim in claims} - set(RELATIONS)):
         return Verdict(None, f"the rule of position does not know {', '.join(map(repr, strange))}")
-    if sample.image is None:
-        return Verdict(None, "the sample has no image")
-    if unseen := find_unseen(claims, tools):
-        return refuse(unseen)
-    things = tools.detect(sample.image)
+    things = detect_claimed(claims, sample, tools)
+    if isinstance(things, Verdict):
+        return things
     wanted = {claim.subject: int(claim.value) for claim in prompt.claims if claim.kind == "count"}
     sides = sides_of(sample)
     answers = {str(claim): _judge(claim, things, wanted, sides) for claim in claims}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datagen.pictures import read_rgb
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import NO_IMAGE
 from datagen.vision.pixels import drawn_share
 
 TARGET: Modality = "image"
@@ -22,7 +23,7 @@ LEAST_DRAWN = 0.001
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the sample's last image."""
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     share = drawn_share(read_rgb(sample.image))
     blank = share < LEAST_DRAWN
     reason = "the image is blank" if blank else f"{share:.1%} of the image differs from its ground"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datagen.pictures import read_luma
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import NO_IMAGE
 from datagen.vision.pixels import rms_contrast
 
 TARGET: Modality = "image"
@@ -20,6 +21,6 @@ JUDGES: frozenset[str] = frozenset()
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the sample's last image."""
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     contrast = rms_contrast(read_luma(sample.image))
     return Verdict(min(1.0, 2 * contrast), f"RMS contrast {contrast:.3f} of at most 0.5", {"rms": round(contrast, 6)})

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datagen.pictures import read_luma
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import NO_IMAGE
 from datagen.vision.pixels import laplacian_variance
 
 TARGET: Modality = "image"
@@ -22,7 +23,7 @@ HALF = 100.0
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the sample's last image."""
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     variance = laplacian_variance(read_luma(sample.image))
     if variance is None:
         return Verdict(None, "the image is smaller than 3 x 3 px")

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.prose import Facts, find_prose, read_facts
 from datagen.scoring.tools import Tools
-from datagen.scoring.verdicts import doubt, find_unnamed, list_detections
+from datagen.scoring.verdicts import NO_IMAGE, doubt, find_unnamed, list_detections
 
 TARGET: Modality = "text"
 JUDGES: frozenset[str] = frozenset()
@@ -30,7 +30,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if why:
         return Verdict(None, why)
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     found = tools.detect(sample.image)
     facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found if thing.label})
     unknown = tools.find_unknown(set(facts.numbers))

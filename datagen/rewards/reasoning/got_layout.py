@@ -26,10 +26,10 @@ letters that Pillow's own font lacks (it has Latin ones).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
+from datagen.pictures import encode_picture
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards.reasoning.plan import find_thought
 from datagen.scoring.judging import NO_JUDGE, judge_layout
@@ -131,9 +131,7 @@ def draw_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
         draw.rectangle(place, fill="white")
         draw.text(place[:2], label, font=font, fill="black")
         taken.append(place)
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
+    return encode_picture(image)
 
 
 def _find_place(

@@ -69,8 +69,7 @@ def find_thought(sample: Sample) -> str | None:
 
 def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
     """Name what is planned but not claimed, or `""`."""
-    names = {claim.subject for claim in claims if claim.kind != "text"}
-    names |= {str(claim.value) for claim in claims if claim.kind in ("relation", "comparison")}
+    names = {name for claim in claims for name in claim.things}
     words = [unify(str(claim.value)) for claim in claims if claim.kind == "text"]
     extra = []
     for thing in things:

@@ -14,7 +14,7 @@ from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.layout import Planned, read_layout
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import NO_THING, Unseen, refuse
-from datagen.scoring.verdicts import list_detections
+from datagen.scoring.verdicts import NO_IMAGE, list_detections
 from datagen.vision.geometry import measure_overlap
 
 TARGET: Modality = "text"
@@ -29,7 +29,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if thought is None:
         return Verdict(None, "the sample has no reasoning")
     if sample.image is None:
-        return Verdict(None, "the sample has no image")
+        return Verdict(None, NO_IMAGE)
     planned = read_layout(thought).things
     if not planned:
         return Verdict(None, "the reasoning plans no object with a box")

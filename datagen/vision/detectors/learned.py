@@ -26,9 +26,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.embedded.pictograms import COLORS, IMAGE_PX, SHAPES
+from datagen.embedded.pictograms import COLORS, IMAGE_PX, SHAPES, read_canvas
 from datagen.errors import BackendError, ConfigError
-from datagen.pictures import read_image
 from datagen.records import UNNAMED, Detection
 from datagen.vision.interfaces import Sight, sight_of
 
@@ -100,14 +99,10 @@ class LearnedDetector:
         """Return the things and letters in a picture, and what has no name."""
         import numpy as np
         import torch
-        from PIL import Image
 
         from datagen.vision.parts import cut_parts, stack
 
-        picture = read_image(image)
-        if picture.size != (IMAGE_PX, IMAGE_PX):
-            picture = picture.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC)
-        parts = cut_parts(np.asarray(picture, dtype=np.float32))
+        parts = cut_parts(read_canvas(image).astype(np.float32))
         if not parts:
             return []
         with torch.inference_mode():

@@ -28,7 +28,7 @@ from pydantic import Field, PositiveFloat
 
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
-from datagen.errors import BackendError, ConfigError
+from datagen.errors import BackendError, ConfigError, first_line
 from datagen.pictures import count_threads, read_image
 from datagen.records import Detection
 from datagen.vision.finding import FindOptions, Found, finish, from_center, list_colors, make_colors
@@ -161,8 +161,7 @@ def _open_session(options: Options) -> Any:
     try:
         return onnxruntime.InferenceSession(options.model, settings, providers=["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BackendError(f"the ONNX file cannot be run: {reason}", where=options.model) from error
+        raise BackendError(f"the ONNX file cannot be run: {first_line(error)}", where=options.model) from error
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

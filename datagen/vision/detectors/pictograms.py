@@ -35,10 +35,10 @@ from datagen.embedded.pictograms import (
     MARGIN_PX,
     SHAPES,
     letter_mask,
+    read_canvas,
     shape_mask,
 )
 from datagen.errors import ConfigError
-from datagen.pictures import read_image
 from datagen.records import UNNAMED, Detection
 from datagen.vision.interfaces import Sight, sight_of
 
@@ -184,7 +184,7 @@ class PictogramDetector:
         A box is the square the thing stands in, a margin of 2 px included, in thousandths of the picture. What cannot
         be named has the label `""`; a picture of another world is one such thing, as large as the picture.
         """
-        rgb = _read_image(image)
+        rgb = read_canvas(image).astype("float32")
         background = _find_background(rgb)
         if background is None:
             return [Detection(UNNAMED, "", (0, 0, 1000, 1000), 1.0)]
@@ -195,17 +195,6 @@ class PictogramDetector:
         words = [_describe_word(word, picture) for word in _group_letters(letters)]
         unnamed = list(_list_unnamed(rest))
         return sorted(things + words + unnamed, key=lambda found: (found.box[1], found.box[0]))
-
-
-def _read_image(image: bytes) -> np.ndarray:
-    """Decode a picture of any size as (IMAGE_PX, IMAGE_PX, 3) float32 RGB, 0..255."""
-    import numpy as np
-    from PIL import Image
-
-    picture = read_image(image)
-    if picture.size != (IMAGE_PX, IMAGE_PX):
-        picture = picture.resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC)
-    return np.asarray(picture, dtype=np.float32)
 
 
 def _find_background(rgb: np.ndarray) -> np.ndarray | None:
