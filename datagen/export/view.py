@@ -17,7 +17,7 @@ from typing import Any
 
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
-from datagen.errors import ConfigError, RunError, did_you_mean
+from datagen.errors import ConfigError, PluginError, RunError, did_you_mean
 from datagen.export.checks import Checks, FindTags
 from datagen.export.dataset import SPLITS, ExplainDisk, clear_leftovers, note_made, put_in_place
 from datagen.export.examples import Example, Row, read_rows
@@ -122,7 +122,11 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
             partial.mkdir(parents=True)
             for split in list_splits(dataset):
                 examples: Iterator[Example] = view.view(checks.check_rows(read_rows(dataset, split)), view_options)
-                counts[split] = format_.write(checks.check_examples(examples), partial, split, format_options)
+                written = format_.write(checks.check_examples(examples), partial, split, format_options)
+                if not isinstance(written, int):
+                    what = f"the format {plan.format!r} did not say how many examples it wrote, but {written!r}"
+                    raise PluginError(what, where=format_.__name__, hint="its `write` must return their number")
+                counts[split] = written
             checks.check_weighted()
             if not any(counts.values()):
                 needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
@@ -152,7 +156,13 @@ def find_tags_of(format_: Any) -> FindTags:
 
 
 def _load(plan: ViewPlan) -> tuple[Any, Any]:
-    return load_plugin("export.views", plan.view, "view"), load_plugin("export.formats", plan.format, "write")
+    view, format_ = load_plugin("export.views", plan.view, "view"), load_plugin("export.formats", plan.format, "write")
+    for module, names in ((view, ("Options",)), (format_, ("Options", "LOSES"))):
+        for name in names:
+            if not hasattr(module, name):
+                what = f"{module.__name__} has no `{name}`"
+                raise PluginError(what, hint=f"define `{name}`; docs/architecture.md shows a view and a format")
+    return view, format_
 
 
 def _refuse_stranger(out: Path) -> None:

@@ -441,7 +441,7 @@ def find_run(word: str) -> str:
 
 def list_scorable() -> frozenset[str]:
     """Return the kinds of claim that some shipped scorer can judge."""
-    return frozenset(kind for word in known_words("rewards") for kind in load_plugin("rewards", word, "score").JUDGES)
+    return frozenset(kind for word in known_words("rewards") for kind in load_plugin("rewards", word, "JUDGES").JUDGES)
 
 
 def save_recipe(run: Run) -> None:

@@ -28,14 +28,18 @@ class Unreached:
     undrawn: int = 0
     unscored: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    """Why other samples failed: the model or the scorer was reached, and something is wrong with it."""
 
     def add(self, failures: Iterable[Failure]) -> None:
         """Count the failures of a shard, each sample once a stage."""
+        failures = list(failures)
         lost = [failure for failure in failures if failure.unreached]
         places = {(failure.stage == "score", failure.prompt_id, failure.candidate) for failure in lost}
         self.unscored += sum(is_score for is_score, *_ in places)
         self.undrawn += sum(not is_score for is_score, *_ in places)
         self.reasons.update(failure.error for failure in lost)
+        self.faults.update(failure.error for failure in failures if not failure.unreached)
 
     def describe(self) -> str:
         """Return what is missing and why, `""` if nothing is."""
@@ -43,8 +47,15 @@ class Unreached:
         counts = " and ".join(f"{count:,} samples {what}" for count, what in parts if count)
         if not counts:
             return ""
-        reasons = "; ".join(f"{reason} ({count:,} times)" for reason, count in self.reasons.most_common(SHOWN))
-        return f"{counts}, since a model was not reached: {reasons}"
+        return f"{counts}, since a model was not reached: {_tell_most(self.reasons)}"
+
+    def describe_faults(self) -> str:
+        """Return why the other samples failed, the most frequent reasons first, `""` if none did."""
+        return _tell_most(self.faults)
+
+
+def _tell_most(reasons: Counter[str]) -> str:
+    return "; ".join(f"{reason} ({count:,} times)" for reason, count in reasons.most_common(SHOWN))
 
 
 def find_unreached(run: Run) -> Unreached:

@@ -81,9 +81,12 @@ class Ledger:
         if self.tried < min(LEAST_SAMPLES, self.total) or failed <= limit * self.tried:
             return
         what = f"{failed:,} of {self.tried:,} samples failed ({failed / self.tried:.1%}); the recipe allows {limit:.1%}"
-        hint = "see failures/ there; go on with --set failure_limit=1; finished shards are kept"
-        if lost := find_unreached(self.run).describe():
+        hint = "see failures/ there; finished shards are kept, and `--set failure_limit=1` goes on all the same"
+        found = find_unreached(self.run)
+        if lost := found.describe():
             what, hint = f"{what}. Of these {lost}", f"{ASKED_AGAIN}; {hint}"
+        if faults := found.describe_faults():
+            what += f". Most often: {faults}"
         raise TooManyFailures(what, where=str(self.run.folder), hint=hint)
 
     def tell(self, notices: Iterable[str]) -> None:
