@@ -40,6 +40,7 @@ from datagen.generation.options import BackendOptions
 from datagen.pictures import PictureError, to_png
 from datagen.plugins import load_plugin
 from datagen.records import Failure, Request, Sample, Segment
+from datagen.taxonomy.english import name_many
 
 NOTES_LIKELIHOOD = True
 """Its samples say how likely the model holds each image: what the view `tiger` reads."""
@@ -189,7 +190,7 @@ def read_gallery(folder: Path, most: int) -> list[Picture]:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BackendError(f"the gallery cannot be read: {error}", where=str(folder), hint=hint) from error
     if len(found) < 2:
-        what = f"the gallery has {len(found)} caption{'s' if len(found) != 1 else ''}, and a prior needs several"
+        what = f"the gallery has {name_many(len(found), 'caption')}, and a prior needs several"
         raise BackendError(what, where=str(folder), hint=hint)
     return list(found.values())
 

@@ -23,6 +23,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from datagen.records import Claim, Failure, Prompt, Sample, Score
+from datagen.taxonomy.english import plural_of
 
 _Z = 1.959964
 _MAX_REASONS = 5000
@@ -281,11 +282,12 @@ def _mean_reward(rewards: Iterable[list[float]]) -> Estimate | None:
 
 def generalize(reason: str, claims: Sequence[Claim] = ()) -> str:
     """Return a reason with numbers, quoted words and claimed things left open, so that like reasons count together."""
-    claimed = {name for claim in claims for name in claim.things}
+    things = {name for claim in claims for name in claim.things}
+    claimed = things | {plural_of(name) for name in things}
     claimed |= {str(claim.value) for claim in claims if claim.kind == "attribute"}
     claimed |= {claim.name for claim in claims if claim.kind == "part"}
     if names := "|".join(re.escape(name) for name in sorted(claimed - {""}, key=lambda name: (-len(name), name))):
-        reason = re.sub(rf"\b(?:{names})(?:e?s)?\b", "…", reason)
+        reason = re.sub(rf"\b(?:{names})\b", "…", reason)
     text = re.sub(r"\"[^\"]*\"|'[^']{2,}'|“[^”]*”", "“…”", reason.strip())
     return re.sub(r"\d+(?:\.\d+)?", "#", text)[:200] or "(no reason given)"
 

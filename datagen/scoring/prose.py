@@ -19,6 +19,7 @@ from datagen.markup import strip_markup
 from datagen.records import HEADS, Claim, Sample, read_reflection
 from datagen.scoring.layout import TEXT, Layout, Planned
 from datagen.taxonomy.claims import turn
+from datagen.taxonomy.english import name_many
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.mentions import Mention, read_text
 from datagen.taxonomy.vocabulary import Phrases, compile_words, split_quoted
@@ -177,8 +178,9 @@ def find_contradiction(facts: Facts, claim: Claim, claims: Sequence[Claim]) -> s
     if says(facts, claim):
         return ""
     if claim.kind == "count" and facts.numbers.get(claim.subject):
-        numbers = " and ".join(map(str, sorted(facts.numbers[claim.subject])))
-        return f"says {numbers} of {claim.subject}, the claim is {claim.value}"
+        *fewer, most = sorted(facts.numbers[claim.subject])
+        said = " and ".join((*map(str, fewer), name_many(most, claim.subject)))
+        return f"says {said}, the claim is {claim.value}"
     if claim.kind == "text":
         right = {unify(str(c.value)) for c in claims if c.kind == "text"}
         others = [words for words in facts.quoted if words not in right]

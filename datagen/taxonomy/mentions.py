@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from datagen.records import Claim
-from datagen.taxonomy.english import is_pair
+from datagen.taxonomy.english import article_of, is_pair
 from datagen.taxonomy.vocabulary import (
     ARTICLES,
     OTHER_COLORS,
@@ -150,7 +150,7 @@ class _Reader:
             self._doubt("count", f"says {self._items[place].text} {self._items[mention.start].text}")
         following = self._items[noun + 1 : noun + 2]
         if following and following[0].text in _SHAPES:
-            self._doubt("object", f"speaks of a {item.text} {following[0].text}")
+            self._doubt("object", f"speaks of {article_of(item.text)} {item.text} {following[0].text}")
         self._used.update((noun, *(k for k in range(mention.start, noun) if self._items[k].kind == "definite")))
         self._reading.mentions.append(mention)
 

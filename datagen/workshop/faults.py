@@ -91,7 +91,7 @@ def _count(scene: Scene, kind: str) -> str:
 
 
 def _name(n: int, noun: str) -> str:
-    return f"{number_word(n)} {noun if n == 1 else plural_of(noun)}" if n else NOTHING
+    return name_many(n, noun, in_words=True) if n else NOTHING
 
 
 def _say(yes: bool) -> str:

@@ -24,7 +24,7 @@ from datagen.embedded.world import lay_out
 from datagen.prompts.expanded import instruct
 from datagen.records import Claim
 from datagen.scoring.questions import ONE_WORD, WHOLE, Question, ask_claims
-from datagen.taxonomy.english import holds_order, number_word, plural_of
+from datagen.taxonomy.english import holds_order, name_many, number_word, plural_of
 from datagen.vision.geometry import find_relations
 from datagen.workshop.faults import (
     STYLES,
@@ -277,7 +277,7 @@ def _random_piece(rng: random.Random) -> str:
     if rng.random() < 0.5:
         return f'"{random_letters(rng, rng.randint(3, 6))}"'
     kind, color, n = rng.choice(list(SHAPES)), rng.choice(list(COLORS)), rng.randint(1, 6)
-    return f"{number_word(n)} {color} {kind if n == 1 else plural_of(kind)}"
+    return name_many(n, kind, color, in_words=True)
 
 
 def _say(yes: bool) -> str:

@@ -97,6 +97,9 @@ def test_like_reasons_count_together() -> None:
     assert generalize("expected 3 stars, found 2", claims) == generalize("expected 5 stars, found 12.5", claims)
     assert generalize("the star is blue, expected red", claims) == "the … is blue, expected …"
     assert generalize("starry night", claims) == "starry night"
+    odd = [Claim("count", name, value=2) for name in ("cherry", "wolf", "loaf of bread")]
+    told = [generalize(f"expected 2 {several}, found 1", odd) for several in ("cherries", "wolves", "loaves of bread")]
+    assert set(told) == {"expected # …, found #"}
     assert generalize('expected "OPEN", read "0PEN"') == "expected “…”, read “…”"
     assert generalize("") == "(no reason given)"
     tally = Tally()

@@ -107,7 +107,8 @@ def test_worked_cases(think: str, claims: tuple[Claim, ...], says: float, holds:
 
 def test_reasons_name_the_claim() -> None:
     assert covered("a cup", count("star", 2)).reason == "the reasoning does not say count(star, 2)"
-    assert against("four stars", count("star", 2)).reason == "the reasoning says 4 of star, the claim is 2"
+    assert against("four stars", count("star", 2)).reason == "the reasoning says 4 stars, the claim is 2"
+    assert against("a cherry", count("cherry", 2)).reason == "the reasoning says 1 cherry, the claim is 2"
 
 
 @pytest.mark.parametrize("scorer", [coverage, contradiction])

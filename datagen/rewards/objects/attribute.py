@@ -17,6 +17,7 @@ from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
+from datagen.taxonomy.english import name_one
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"attribute"})
@@ -56,7 +57,7 @@ def _judge(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all
     """Say whether a colour claim holds, and why; `wanted` is what the detector calls the colour."""
     colors = [thing.color or "unclear" for thing in things if thing.label == claim.subject]
     if not colors:
-        return False, f"expected a {claim.value} {claim.subject}, found no {claim.subject}"
+        return False, f"expected {name_one(claim.subject, str(claim.value))}, found no {claim.subject}"
     right = colors.count(wanted or "")
     seen = ", ".join(f"{colors.count(color)} {color}" for color in sorted({*colors}))
     if right == len(colors) or (right and not all_of_them):

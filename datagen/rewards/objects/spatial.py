@@ -18,6 +18,7 @@ from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
+from datagen.taxonomy.english import name_many, name_one
 from datagen.vision.geometry import RELATIONS, Sides, find_relations, sides_of
 
 TARGET: Modality = "image"
@@ -71,11 +72,12 @@ def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], si
 
 def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[bool, str]:
     """Say whether one thing of a kind stands so to another of it: one pair is enough."""
+    wanted = f"{name_one(claim.subject)} {claim.name} another"
     if len(things) < 2:
-        return False, f"expected a {claim.subject} {claim.name} another, found one {claim.subject}"
+        return False, f"expected {wanted}, found {name_many(1, claim.subject, in_words=True)}"
     if any(claim.name in find_relations(one.box, other.box, sides) for one, other in permutations(things, 2)):
-        return True, f"a {claim.subject} is {claim.name} another"
-    return False, f"expected a {claim.subject} {claim.name} another, found none"
+        return True, f"{name_one(claim.subject)} is {claim.name} another"
+    return False, f"expected {wanted}, found none"
 
 
 def _pick(things: Sequence[Detection], label: str, wanted: dict[str, int], least: int) -> list[Detection]:
