@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -609,7 +610,7 @@ class Recipe(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return plain YAML values, plugin options included; those of `WRITTEN_KEYS` as they were written."""
         written = {key: self._written.get(key, {}) for key in WRITTEN_KEYS if getattr(self, key) is not None}
-        return {**self.model_dump(mode="json"), **written}
+        return {**self.model_dump(mode="json"), **deepcopy(written)}
 
 
 def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = (), *, look_up: bool = True) -> Recipe:

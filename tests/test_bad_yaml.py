@@ -178,6 +178,11 @@ def test_a_bad_lexicon_is_told_by_load_and_by_check(tmp_path: Path, text: str, w
         pytest.param("version: 1\ntaxonomy: [counting]\npromts: 3\n", 3, id="unknown key"),
         pytest.param("taxonomy: [counting]\nversion: 7\n", 2, id="a newer version"),
         pytest.param("version: 1\ntaxonomy: [counting]\ntaxonomy: [spatial]\n", 3, id="a key twice"),
+        pytest.param("taxonomy: [counting]\nweights:\n  policy: rwr\n  betta: 0.5\n", 4, id="unknown key in a block"),
+        pytest.param("taxonomy: [counting]\nallocate: {policy: uniformm}\n", 2, id="a choice that is none"),
+        pytest.param("taxonomy: [counting]\nrewards:\n- text\n- countin\n", 4, id="a word that names no scorer"),
+        pytest.param("taxonomy: [counting]\nrewards:\n- name: text\n  metrik: mario\n", 4, id="no option of a scorer"),
+        pytest.param("taxonomy: [counting]\naggregate:\n  image: 2*counting\n", 3, id="an expression above 1"),
     ],
 )
 def test_a_bad_recipe_is_told_by_load_and_by_check(tmp_path: Path, text: str, line: int) -> None:

@@ -89,6 +89,98 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         assert word in str(caught.value)
 
 
+FAULTY = """\
+taxonomy: [counting]
+rewards:
+  - countin
+  - {name: text, metrik: mario}
+  - name: geneval
+    strict: 3
+  - compbench
+  - sharpness: 1
+weights:
+  policy: rwr
+  betta: 0.5
+allocate: {policy: uniformm}
+expand:
+  styles: [haiku]
+  backend: {model: m, name: opnai}
+screen: {pi: true}
+adapt: {start: 9, by: [countng]}
+limits:
+  vqa: {scored: 0.5}
+  countin: {accuracy: 0.5}
+detector:
+  match: 0.5
+  name: pictogramz
+judge: opena
+encoders: [efficientnet]
+matchers: {clip: transformer}
+exports:
+  one: {view: trajectory, format: parket}
+  two: {view: {name: pairs, marginn: 1, reward: 3}}
+"""
+
+
+def test_every_fault_of_every_key_is_told_at_its_place_in_one_pass(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(write(tmp_path, FAULTY))
+    told = [line.partition("mine.yaml:")[2] for line in f"{caught.value.where}  {caught.value}".splitlines()]
+    places = [line.split(" ")[0].rstrip(":") for line in told if line]
+    words = (
+        "3:5 4:18 6:13 7:5 8:5 11:3 12:20 14:12 15:29 16:10 17:16 20:23 23:9 24:8 25:12 26:18 28:15 28:35 29:29 29:49"
+    )
+    assert places == words.split()
+
+
+def test_keys_that_are_right_by_themselves_are_compared_though_others_are_wrong(tmp_path: Path) -> None:
+    text = FAULTY.replace("  - sharpness: 1\n", "")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(write(tmp_path, text))
+    for said in (
+        "mine.yaml:16:16  adapt.start is 9: it must be below candidates, 4",
+        "mine.yaml:16:24  no scorer named 'countng'; did you mean 'counting'?",
+        "mine.yaml:18:3  limits: no scorer 'vqa' in rewards; known: compbench, countin",
+        "mine.yaml:19:23  limits: accuracy is measured on canaries",
+    ):
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("rewards: [vqa, vqa]\n", "mine.yaml:2:16: rewards holds the same scorer twice"),
+        ("rewards: [vqa, {name: text, metric: mari}]\n", "mine.yaml:2:37: rewards[1].metric: must be 'letters'"),
+        (
+            "rewards: [{name: counting, strict: true}]\n",
+            "mine.yaml:2:28: the scorer 'counting' takes no option 'strict'",
+        ),
+        ("rewards: [text_mario]\n", "mine.yaml:2:11: no scorer named 'text_mario'\nwrite {name: text, metric: mario}"),
+        ("rewards: [own_scorers.none]\n", "mine.yaml:2:11: the scorer 'own_scorers.none' cannot be imported"),
+        ("rewards: [vqa]\nevaluate: [text, vqa]\n", "mine.yaml:3:18: vqa would select the samples and evaluate them"),
+        ("rewards: [text]\naggregate:\n  image: 0.5*txet\n", "mine.yaml:4:10: 'txet' is not a scorer of the recipe"),
+        (
+            "rewards: [text]\naggregate: {by_weakness: {counting: {text: text * 2}}}\n",
+            "mine.yaml:3:44: 'text * 2' reaches 2 where every scorer says 1",
+        ),
+        ("weights: {clip: [2, 3]}\n", "mine.yaml:2:10: weights: clip [2, 3] must hold 1"),
+        ("weights:\n", "mine.yaml:2:9: weights: must be a mapping of key: value, not None"),
+        ("allocate: {policy: by_failure}\n", "mine.yaml:2:11: allocate: `by_failure` needs `diagnosis:`"),
+        ("detector: {name: onnx, sides: 3}\n", "mine.yaml:2:1: detector: the key 'model' is missing"),
+        ("exports: {a: {view: pairs, format: {name: chat, packd: 1}}}\n", "mine.yaml:2:49: the format 'chat' takes no"),
+    ],
+)
+def test_words_options_and_expressions_are_told_at_their_place(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(write(tmp_path, "taxonomy: [counting]\n" + text))
+    assert str(caught.value).replace(f"{tmp_path}/", "").startswith(told)
+
+
+def test_a_recipe_that_a_run_has_noted_is_read_without_its_modules() -> None:
+    noted = {"taxonomy": "counting", "rewards": ["gone_since.sharpness", "text_mario"], "detector": "gone_since.eyes"}
+    assert make_recipe(noted).selecting == ["gone_since.sharpness", "text_mario"]
+
+
 def test_what_was_set_on_the_command_line_carries_no_line(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "mode: dream\n")
     with pytest.raises(ConfigError) as caught:

@@ -145,3 +145,45 @@ def test_a_view_and_another_fault_are_said_together(tmp_path: Path) -> None:
     file.write_text("\n".join([*lines, "exports: {mine: {view: pairs}}"]) + "\n", encoding="utf-8")
     found = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
     assert sorted(problem.what.split("'")[1] for problem in found) == ["countng", "pairs"]
+
+
+def test_the_command_line_tells_all_faults_of_a_recipe_in_one_go(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "taxonomy: [counting]\nlexicon: pictograms\nrewards:\n- countin\n- plan\n"
+        "weights:\n  policy: rwr\n  betta: 0.5\nallocate: {policy: uniformm}\n"
+    )
+    places = [f"{file}:4:3", f"{file}:8:3", f"{file}:9:20"]
+    done = run_cli("check", file)
+    assert [line.split("  ")[0] for line in done.stdout.splitlines()] == places
+    assert (done.returncode, "3 errors" in done.stderr) == (1, True)
+    for command in ("build", "plan"):
+        done = run_cli(command, file, cwd=tmp_path)
+        assert done.returncode == 1
+        told = done.stdout + done.stderr
+        for place, what in zip(places, ("'countin'", "'betta'", "'uniformm'"), strict=True):
+            assert any(place in line and what in line for line in told.splitlines()), told
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml"], "nothing was made"
+
+
+def test_check_goes_on_behind_words_that_name_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "taxonomy: [counting]\nlexicon: pictograms\ncandidates: 1\nmode: reflect\nbackend: tests.helpers.deaf\n"
+        "rewards: [vqa, {name: text, metrik: x}]\n"
+        "exports:\n  one: {view: pairs}\n  two: {view: {name: pairs, marginn: 1}}\n  three: {view: pears}\n"
+        "allocate: {policy: manual, shares: {countin: 1}}\nscreen: {words: [gone.txt]}\n"
+    )
+    found = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
+    told = {(problem.line, problem.column): problem.message for problem in found}
+    assert len(told) == len(found) == 7, found
+    for place, what in {
+        (1, 1): "gone.txt: the word list cannot be read",
+        (4, 7): "does not reflect",
+        (6, 29): "the scorer 'text' takes no option 'metrik'; did you mean 'metric'?",
+        (8, 8): "the view 'pairs' compares the candidates of a prompt",
+        (9, 29): "the view 'pairs' takes no option 'marginn'",
+        (10, 17): "no view named 'pears'; did you mean 'pairs'?",
+        (11, 36): "the taxonomy has no 'countin'",
+    }.items():
+        assert what in told[place]

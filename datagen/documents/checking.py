@@ -39,7 +39,7 @@ _EXPECTED = {
 _CHOICES = {"literal_error", "enum"}
 _KEY = "[key]"
 """How pydantic ends the path of an error that is about the key of a mapping, not about its value."""
-OWN = "own"
+_OWN = "own"
 """Type of the errors that a model raises by `faults_error`: whole sentences, each with its place and a hint."""
 _QUOTED = re.compile(r"'([^']*)'")
 _A_LIST = {"list_type", "tuple_type", "set_type", "frozen_set_type"}
@@ -88,7 +88,7 @@ def check_model(document: Document, model: type[Model], *, look_up: bool = False
 
 def make_fault(path: Location, what: str, hint: str = "", *, key: bool = False) -> InitErrorDetails:
     """Return one fault that a model found by itself, at a path in its data: at the key if `key`, else at the value."""
-    kind = PydanticCustomError(OWN, "{what}", {"what": what, "hint": hint})
+    kind = PydanticCustomError(_OWN, "{what}", {"what": what, "hint": hint})
     return InitErrorDetails(type=kind, loc=(*path, _KEY) if key else tuple(path), input=None)
 
 
@@ -97,7 +97,7 @@ def faults_of(error: ValidationError) -> list[InitErrorDetails]:
     return [
         InitErrorDetails(
             type=PydanticCustomError(each["type"], each["msg"], each["ctx"])
-            if each["type"] == OWN
+            if each["type"] == _OWN
             else PydanticCustomError(each["type"], each["msg"]),
             loc=each["loc"],
             input=each["input"],
@@ -234,7 +234,7 @@ def _expected(error: Mapping[str, Any]) -> str:
 def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Problem:
     kind, path = fault.error["type"], fault.path
     at_key = _KEY in fault.error["loc"]
-    if kind == OWN:
+    if kind == _OWN:
         return document.problem(path, fault.error["ctx"]["what"], fault.error["ctx"]["hint"], key=at_key)
     start = f"{dotted(path)}: " if path else ""
     if fault.missing:

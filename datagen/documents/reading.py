@@ -66,6 +66,14 @@ class Document:
             location = location[:-1]
         return self.values.get(location, NOWHERE)
 
+    def spots_in(self, location: Location) -> set[Spot]:
+        """Return where a path, its key and all in it stand; for a path that does not exist, those of the nearest."""
+        location = tuple(location)
+        while location and location not in self.values:
+            location = location[:-1]
+        spots = (*self.values.items(), *self.keys.items())
+        return {spot for place, spot in spots if place[: len(location)] == location}
+
     def forget(self, location: Location) -> None:
         """Drop the positions of a path, of all in it and of all around it: its value is no longer that of the file."""
         for spots in (self.values, self.keys):

@@ -34,7 +34,7 @@ from datagen.documents.reading import Severity
 from datagen.embedded.pictograms import Item, Scene, draw_scene
 from datagen.errors import BackendError, ConfigError, DatagenError, PluginError, RunError
 from datagen.pictures import encode_picture
-from datagen.pipeline.needs import check_plugins, list_view_errors
+from datagen.pipeline.needs import find_faults
 from datagen.pipeline.run import Run
 from datagen.pipeline.shards import score_by
 from datagen.plugins import load_plugin
@@ -147,28 +147,19 @@ def check_recipe(file: Path) -> list[tuple[str, str, str, Severity]]:
 
     A model or a package that is not here is no fault of the recipe.
     """
+    wrong: list[tuple[str, DatagenError]] = []
+    warnings: list[tuple[str, str]] = []
     try:
-        run = Run(load_recipe(file), "check")  # a name alone: nothing is written
-        wrong = list(_find_faults(run))
+        run = Run(load_recipe(file, look_up=False), "check")  # a name alone: nothing is written
+        for fault in find_faults(run):
+            wrong.append(fault)
         warnings = [] if wrong else list_warnings(run)
     except (ConfigError, PluginError) as error:
-        wrong, warnings = [(error.where, error)], []
+        wrong.append((error.where, error))
     except DatagenError:
-        return []
+        pass
     faults: list[tuple[str, str, str, Severity]] = [(where, e.what, e.hint, "error") for where, e in wrong]
     return faults or [(key, what, "", "warning") for key, what in warnings]
-
-
-def _find_faults(run: Run) -> Iterator[tuple[str, DatagenError]]:
-    """Yield each view that no such run gives, then the first other thing that stops a build."""
-    views = list(list_view_errors(run))
-    for name, error in views:
-        yield f"exports.{name}", error
-    try:
-        check_plugins(run)
-    except (ConfigError, PluginError) as error:
-        if error.what not in [known.what for _, known in views]:
-            yield error.where, error
 
 
 def _main_target(run: Run) -> Modality:

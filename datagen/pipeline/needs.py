@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from datagen.config import Choice
@@ -27,16 +27,62 @@ NEEDS = {
 
 
 def check_plugins(run: Run) -> None:
-    """Fail now for what would fail after an hour: unknown words, wrong weights, a benchmark file that is not there."""
+    """Fail now for what would fail after an hour: unknown words, a file that is not there, a judge that is missing."""
+    for _, error in find_faults(run):
+        raise error
+
+
+def find_faults(run: Run) -> Iterator[tuple[str, DatagenError]]:
+    """Yield the key of the recipe and the error of each thing that stops a run before it begins, once each."""
+    said: set[str] = set()
+    broken: set[str] = set()
+    for key, look in _list_looks(run).items():
+        try:
+            look()
+        except (ConfigError, PluginError) as error:
+            broken.add(key)
+            if error.what not in said:  # what rests on a broken thing is broken by the same
+                said.add(error.what)
+                yield error.where or key, error
+    if "backend" not in broken:
+        for name, unmet in list_view_errors(run):
+            yield f"exports.{name}", unmet
+
+
+def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
+    """Return what is looked at, by the key of the recipe that an error is about where it does not name one itself."""
+    recipe = run.recipe
+    return {
+        "backend": lambda: load_plugin("backends", recipe.backend.name, "build"),
+        "mode": lambda: _check_mode(run),
+        "detector": lambda: load_plugin("vision.detectors", recipe.detector.name, "build"),
+        "judge": lambda: _check_other_backend(recipe.judge),
+        "drawer": lambda: _check_other_backend(recipe.drawer),
+        "matchers": lambda: _check_models(run),
+        "rewards": lambda: _check_scorers(run),
+        "taxonomy": lambda: run.taxonomy,
+        "aggregate": lambda: run.rewarder,
+        "contamination": lambda: run.blocked,
+        "screen": lambda: run.screen,
+        "allocate": lambda: run.allotment,
+        "adapt": lambda: run.deciders,
+        "expand": lambda: _check_other_backend(recipe.expand.backend if recipe.expand else None),
+    }
+
+
+def _check_mode(run: Run) -> None:
     backend = load_plugin("backends", run.recipe.backend.name, "build")
     if run.recipe.mode == "reflect" and not getattr(backend, "REFLECTS", False):
         hint = "`openai` does, and `embedded` with a reader; a backend of your own that does says REFLECTS = True"
         raise ConfigError(f"the backend {run.recipe.backend.name!r} does not reflect", where="mode", hint=hint)
-    load_plugin("vision.detectors", run.recipe.detector.name, "build")
-    for choice in (run.recipe.judge, run.recipe.drawer):
-        if choice is not None:
-            load_plugin("backends", choice.name, "build")
-    _check_models(run)
+
+
+def _check_other_backend(choice: Choice | None) -> None:
+    if choice is not None:
+        load_plugin("backends", choice.name, "build")
+
+
+def _check_scorers(run: Run) -> None:
     for name, module in run.scorers.items():
         if getattr(module, "TARGET", None) not in ("text", "image"):
             hint = 'define TARGET = "image" or TARGET = "text"'
@@ -44,10 +90,6 @@ def check_plugins(run: Run) -> None:
         for needs, (key, does, hint) in NEEDS.items():
             if getattr(module, needs, False) and not getattr(run.recipe, key):
                 raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)
-    _ = run.policy, run.taxonomy, run.rewarder, run.blocked, run.screen, run.allotment, run.deciders
-    check_views(run)
-    if run.expansion is not None and run.expansion.backend is not None:
-        load_plugin("backends", run.expansion.backend.name, "build")
 
 
 def _check_models(run: Run) -> None:

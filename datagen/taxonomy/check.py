@@ -261,17 +261,23 @@ def _check_recipe(work: _Pass, document: Document) -> None:
     model = work.models.get("recipe")
     if model is None:
         return
-    problems = check_model(document, model, look_up=True)[1]
+    found, problems = check_model(document, model, look_up=True)
     named = document.data.get("taxonomy")
     for place, word in enumerate(named if isinstance(named, list) else [named]):
         path = ("taxonomy", place) if isinstance(named, list) else ("taxonomy",)
         problems += _check_word(document, path, word, resolve_taxonomy)
     problems += _check_word(document, ("lexicon",), document.data.get("lexicon"), resolve_lexicon)
     work.found.update(problems)
-    for where, what, hint, severity in () if problems else work.examine(Path(document.file)):
+    # Words that name nothing hide nothing else: what the keys mean together can be said all the same.
+    can_be_read = found is not None or check_model(document, model)[0] is not None
+    told = {(problem.line, problem.column) for problem in problems}
+    for where, what, hint, severity in work.examine(Path(document.file)) if can_be_read else ():
         key = tuple(where.split("."))
+        if any(problem.what == what for problem in problems):
+            continue
         if key[0] in model.model_fields:
-            work.found.add(document.problem(key, what, hint, severity=severity))
+            if not told & document.spots_in(key):
+                work.found.add(document.problem(key, what, hint, severity=severity))
         elif not where.startswith(tuple(work.files)):  # else it is said there
             work.found.add(document.problem((), f"{where}: {what}" if where else what, hint, severity=severity))
 

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from datagen.documents.checking import check_model, dotted, known_keys, load_model
+from datagen.documents.checking import (
+    check_model,
+    dotted,
+    faults_error,
+    faults_of,
+    known_keys,
+    load_model,
+    make_fault,
+)
 from datagen.documents.reading import Document, parse_yaml, read_yaml
 from datagen.errors import ConfigError
 
@@ -136,3 +153,46 @@ def test_known_keys_follow_lists_mappings_and_unions() -> None:
     assert set(known_keys(schema, ("steps", 4))) == {"name", "share", "words", "kind"}
     assert set(known_keys(schema, ("slots", "any"))) == {"range", "values"}
     assert dotted(("steps", 2, "share")) == "steps[2].share"
+
+
+class Pair(Strict):
+    first: int = 0
+    second: list[str] = []
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _compare(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        own = [make_fault(("second", 1), "{braces} are kept", "see there"), make_fault(("first",), "not so", key=True)]
+        try:
+            made = handler(data)
+        except ValidationError as error:
+            raise faults_error(cls, [*faults_of(error), *own]) from error
+        if (info.context or {}).get("look_up"):
+            raise faults_error(cls, own)
+        return made
+
+
+class Pairs(Strict):
+    pairs: list[Pair]
+
+
+def test_what_a_model_finds_by_itself_has_its_own_places_beside_what_pydantic_finds() -> None:
+    document = parse_yaml("pairs:\n- first: 1\n  second: [a, b]\n- first: x\n  third: 1\n", "x.yaml")
+    found, problems = check_model(document, Pairs, look_up=True)
+    assert found is None
+    assert [str(problem) for problem in problems] == [
+        "x.yaml:2:3  not so",
+        "x.yaml:3:15  {braces} are kept; see there",
+        "x.yaml:4:3  not so",
+        "x.yaml:4:3  {braces} are kept; see there",
+        "x.yaml:4:10  pairs[1].first: must be a whole number, not 'x'",
+        "x.yaml:5:3  unknown key 'third' in pairs[1]; known: first, second",
+    ]
+
+
+def test_words_are_looked_up_where_that_is_asked_for() -> None:
+    document = parse_yaml("pairs:\n- first: 1\n", "x.yaml")
+    assert check_model(document, Pairs) == (Pairs(pairs=[Pair(first=1)]), [])
+    assert len(check_model(document, Pairs, look_up=True)[1]) == 2
+    with pytest.raises(ConfigError, match="not so"):
+        load_model(document, Pairs, look_up=True)

@@ -1,0 +1,99 @@
+"""What runs are known by: the notes, fingerprints and marks of recipes do not depend on how a recipe is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.config import Recipe, fingerprint_of, load_recipe, make_recipe, stage_marks
+from datagen.plugins import shipped_path
+from datagen.records import hash_of
+
+FILES, MAKERS = {"a": "1"}, {"scores": {"own/scorer.py": "0f"}}
+SHIPPED = {
+    "du_vlg": ("a768d6b2257ebff4", "0d19f609512e3533", "9927b03fc6fee8bc"),
+    "ernie_vilg": ("b3d90c844324fc52", "0d19f609512e3533", "9927b03fc6fee8bc"),
+    "expanded": ("d6fde9ccd4312fb4", "cb031ad6a4b8c7db", "1724cce3b5728815"),
+    "got_r1": ("378180a9d2eb8e77", "f7a62c3d89129ca0", "aa132c1b31057cb3"),
+    "irg": ("1ac857d0ff5b1141", "b11d1445bfd21fe3", "0ad98fc50f09786e"),
+    "lencom": ("a4d8e1ea6123b776", "c5250d37c076f955", "45ad5b3d4014274a"),
+    "preference": ("5d405011a8d0e458", "646d77f8dcb93151", "7d0fcd99c87eae47"),
+    "quickstart": ("65f87140f72e53cd", "33e453df13f363f8", "c417e48bc3ccbbba"),
+    "reasongen_r1": ("64b8ea00fe055b61", "5167e7e696541c59", "4473725601ad56d2"),
+    "reflect": ("8d2048b3867faa6d", "8fa810b91a434e6a", "4544e325a4bd4a61"),
+    "t2i_r1": ("b022b04e9787ff61", "9c02234d091a30f7", "daf4acfbce8a98b1"),
+    "tiger": ("cb0e0bfee72d3a3d", "ce44976b0ec12331", "6b012ee4712ee448"),
+    "uae": ("1216b194bab7aaf9", "080672a50f933d49", "567e8ed716367897"),
+    "unifluid": ("56991939a56366bb", "0d19f609512e3533", "9927b03fc6fee8bc"),
+    "weakness_targeted": ("2c70c963598906e4", "ce77ab94e67aecdf", "e0360400455e67ca"),
+    "weakness_targeted_benchmark_aligned": ("dd35e573025fdf11", "feeff91e9f63a4b2", "2dace1dad0bc4da8"),
+    "weakness_targeted_broad": ("b41e04884537e11a", "feeff91e9f63a4b2", "2dace1dad0bc4da8"),
+}
+"""Of what each shipped recipe notes, its fingerprint, and its marks: as they were when their keys were plain values."""
+WRITTEN: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
+    "whole numbers where others may stand": (
+        {
+            "weights": {"beta": 1, "clip": [0, 5]},
+            "allocate": {"policy": "manual", "shares": {"counting": 1}, "floor": 0, "smoothing": 4},
+        },
+        ("0627e4c176dc1d02", "b11e24b80f0a37ed", "40286a291eef5c0a"),
+    ),
+    "empty": (
+        {"weights": {}, "expand": {}, "screen": {}},
+        ("a43fd36aa62d16fc", "c414da280bddf90f", "964ca17b6cc83795"),
+    ),
+    "words": (
+        {
+            "expand": {"backend": "openai", "temperature": 1},
+            "screen": {"pii": "yes", "words": ["shipped"]},
+            "allocate": {"policy": "uniform"},
+        },
+        ("a356ca2c903a991a", "489e7cba41ec1d6d", "0c529699057240e9"),
+    ),
+    "options": (
+        {
+            "expand": {"backend": {"name": "openai", "model": "m"}, "styles": ["question"], "keep_source": True},
+            "adapt": {"start": 2, "by": ["counting"]},
+        },
+        ("f4f7150290107ef2", "0ecd3b6f714cad47", "0e60a56658a40516"),
+    ),
+    "nothing": (
+        {"expand": None, "allocate": None, "screen": None, "adapt": None},
+        ("e08095b942d0823c", "5805bbdffff882fc", "955180770c6d4bfa"),
+    ),
+}
+
+
+def marks_of(recipe: Recipe) -> tuple[str, str, str]:
+    marks = stage_marks(recipe, FILES, MAKERS)
+    return hash_of(recipe.to_dict()), fingerprint_of(recipe, FILES, MAKERS), hash_of(marks)
+
+
+def test_every_shipped_recipe_has_its_marks() -> None:
+    assert SHIPPED.keys() == {path.stem for path in shipped_path("recipes").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_recipe_keeps_its_marks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shipped_path())  # paths of files are noted as they are from here
+    assert marks_of(load_recipe(name)) == SHIPPED[name]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_keys_are_noted_as_they_were_written(name: str) -> None:
+    written, marks = WRITTEN[name]
+    recipe = make_recipe({"taxonomy": "counting", **written})
+    noted = recipe.to_dict()
+    assert {key: noted[key] for key in written if key != "adapt"} == {k: v for k, v in written.items() if k != "adapt"}
+    assert marks_of(recipe) == marks
+    assert marks_of(make_recipe(noted)) == marks, "a run reads what it noted"
+
+
+def test_what_is_noted_is_not_what_was_given(tmp_path: Path) -> None:
+    clip = [0, 5]
+    recipe = make_recipe({"taxonomy": "counting", "weights": {"clip": clip}})
+    clip.append(7)
+    recipe.to_dict()["weights"]["beta"] = 3
+    assert recipe.to_dict()["weights"] == {"clip": [0, 5]}
