@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from datagen.console import print_table  # noqa: E402
-from datagen.embedded.pictograms import draw_scene  # noqa: E402
+from datagen.embedded.pictograms import render_scene  # noqa: E402
 from datagen.embedded.world import lay_out  # noqa: E402
 from datagen.errors import MissingExtraError  # noqa: E402
 from datagen.pictures import count_threads  # noqa: E402
@@ -49,7 +49,7 @@ def draw_images(count: int, side_px: int) -> list[bytes]:
     rng, images = random.Random(0), []
     for k in range(count):
         claims = [Claim("text", "", "", WORDS[k % len(WORDS)]), Claim("count", "star", "", 2)]
-        picture = Image.fromarray(draw_scene(lay_out(claims, rng)).round().astype("uint8"))
+        picture = Image.fromarray(render_scene(lay_out(claims, rng)).round().astype("uint8"))
         stream = io.BytesIO()
         picture.resize((side_px, side_px), Image.Resampling.BICUBIC).save(stream, "PNG")
         images.append(stream.getvalue())

@@ -431,10 +431,10 @@ def bench_generate(
 ) -> None:
     """Time the embedded engine against `transformers` `generate`."""
     from datagen.embedded.backend import SHIPPED
-    from datagen.workshop.bench import draw_held_out, measure_generation
+    from datagen.workshop.bench import measure_generation, sample_held_out
 
     samples = batch * batches
-    prompts = draw_held_out(-(-samples // 10), seed=0)[:samples]
+    prompts = sample_held_out(-(-samples // 10), seed=0)[:samples]
     rows = measure_generation(prompts, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
     show_tables({"generate": rows}, json)
 

@@ -19,11 +19,11 @@ from datagen.pipeline import (
     Silent,
     create_run,
     diagnose_run,
-    draw_shard,
     estimate_run,
     find_jobs,
     find_sample,
     finish_shard,
+    generate_shard,
     make_again,
     open_run,
     plan_stage,
@@ -98,7 +98,7 @@ def test_totals_are_true_at_every_step(tmp_path: Path, fails: float) -> None:
     assert (read_status(run).planned_samples, read_status(run).is_bound) == (PROMPTS * MOST, True)
     jobs = find_jobs(run, "both", counter).jobs
     for job in jobs[1:3]:
-        finish_shard(run, job, draw_shard(run, job))
+        finish_shard(run, job, generate_shard(run, job))
     status = read_status(run)
     asked = sum(len(run.folder.read_samples(n)) + len(run.folder.read_failures(n)) for n in (1, 2))
     assert (status.planned_samples, status.is_bound) == (asked + 3 * 4 * MOST, True)

@@ -172,7 +172,7 @@ def test_every_backend_conforms(word: str) -> None:
 
 def test_every_shipped_taxonomy_loads_renders_and_is_scorable() -> None:
     from datagen.plugins import shipped_path
-    from datagen.prompts.templated import draw
+    from datagen.prompts.templated import sample_prompt
     from datagen.taxonomy import load_taxonomy
 
     judged = set().union(*(find_scorer(word).JUDGES for word in NAMES))
@@ -180,6 +180,6 @@ def test_every_shipped_taxonomy_loads_renders_and_is_scorable() -> None:
     assert len(files) >= 4
     for lexicon in ("pictograms", "everyday"):
         for skill in load_taxonomy(files, lexicon).skills:
-            prompt = draw(skill, 0, 0)
+            prompt = sample_prompt(skill, 0, 0)
             assert prompt.claims, skill.path
             assert {claim.kind for claim in prompt.claims} <= judged

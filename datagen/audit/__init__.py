@@ -17,7 +17,7 @@ from datagen.audit.trust import Row, ask_scorers, find_bias, rate_changes, rate_
 from datagen.config import Recipe
 from datagen.errors import ConfigError
 from datagen.pipeline import Run
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 
 DISAGREEMENTS = 10
 """Samples shown about which the scorers of a run disagree most."""
@@ -29,7 +29,7 @@ def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list
     Nothing is written. Raises ConfigError when the embedded world can draw none of the recipe's prompts.
     """
     run = Run(recipe, "audit")  # a name alone
-    prompts = [draw(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
+    prompts = [sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
     cases = list(make_cases(prompts, seed))
     opinions = ask_scorers(run, cases)
     if not opinions:

@@ -100,7 +100,7 @@ def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list
     marks: _Marks = {}
     divided: list[Row] = []
     unreadable: Counter[str] = Counter()
-    for prompt, sample in _read_drawn(run):
+    for prompt, sample in _read_generated(run):
         places = ("all", prompt.weakness)
         try:
             seen = {judge: look(tools, prompt, sample) for judge, tools in judges.items()}
@@ -120,7 +120,7 @@ def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list
     return [{**row, "unreadable": unreadable[str(row["weakness"])]} for row in _tally(marks, ("weakness",))], divided
 
 
-def _read_drawn(run: Run) -> Iterator[tuple[Prompt, Sample]]:
+def _read_generated(run: Run) -> Iterator[tuple[Prompt, Sample]]:
     """Yield the samples of a run that have an image, with their prompts."""
     for shard in run.folder.list_shards("samples"):
         prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}

@@ -43,8 +43,8 @@ from datagen.embedded.pictograms import (
     Item,
     Mark,
     Scene,
-    draw_scene,
     mark_mask,
+    render_scene,
     shape_mask,
 )
 from datagen.embedded.world import lay_out
@@ -86,7 +86,7 @@ class Case:
 
     def as_sample(self) -> Sample:
         """Return the drawn scene as a sample with one image."""
-        segments = (Segment("image", "image", image=encode_png(draw_scene(self.scene))),)
+        segments = (Segment("image", "image", image=encode_png(render_scene(self.scene))),)
         return Sample(f"{self.prompt.id}-00", self.prompt.id, 0, 0, "direct", "scene", "none", "stop", segments)
 
 

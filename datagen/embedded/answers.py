@@ -119,7 +119,7 @@ class Reader:
             for j, piece in enumerate(answer.pieces)
             if piece.codes and not answer.problem
         }
-        images = draw_codes(self.codec, codes, self.batch, self.device)
+        images = render_codes(self.codec, codes, self.batch, self.device)
         for k, (request, answer) in enumerate(zip(requests, written, strict=True)):
             if answer.problem:
                 yield Failure.unanswered(request, answer.problem, answer.text)
@@ -157,7 +157,7 @@ class Fitting:
         return fitting
 
 
-def draw_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: int, device: str) -> dict[Any, bytes]:
+def render_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: int, device: str) -> dict[Any, bytes]:
     """Decode images to PNG bytes, in batches of one fixed shape: the last one is filled up with its last image.
 
     Each file also says the codes that it was drawn from, see `image_tokens`.

@@ -1,7 +1,7 @@
 """The small world of flat pictograms and block letters that the embedded model draws and its detector reads.
 
 One home for what both sides must agree on: the names of shapes, the ten GenEval colours, the backgrounds, the
-6 x 6 cell canvas and how a true scene looks. The backend learns from `draw_scene`; the detector compares what it
+6 x 6 cell canvas and how a true scene looks. The backend learns from `render_scene`; the detector compares what it
 finds with `shape_mask`. Nothing here places objects for the model. See it: the gallery of `datagen build`.
 
 Not covered: perspective, overlap, shading, lower-case letters, more than one word a picture.
@@ -268,7 +268,7 @@ def _first_share(mask: np.ndarray, share: float, turn: int) -> np.ndarray:
     return np.rot90(np.repeat(first[:, None], len(mask), axis=1), turn)
 
 
-def _draw_mark(canvas: np.ndarray, mark: Mark) -> None:
+def _render_mark(canvas: np.ndarray, mark: Mark) -> None:
     """Draw a mark on a canvas (IMAGE_PX, IMAGE_PX, 3) float32, as far as it lies on it."""
     mask = mark_mask(mark)
     tone = np.empty((*mask.shape, 3), np.float32)
@@ -284,7 +284,7 @@ def _draw_mark(canvas: np.ndarray, mark: Mark) -> None:
         view += mask[inside][..., None] * (tone[inside] - view)
 
 
-def draw_scene(scene: Scene) -> np.ndarray:
+def render_scene(scene: Scene) -> np.ndarray:
     """Draw the true picture of a scene: (IMAGE_PX, IMAGE_PX, 3) uint8 RGB."""
     canvas = np.empty((IMAGE_PX, IMAGE_PX, 3), dtype=np.float32)
     canvas[:] = BACKGROUNDS[scene.background]
@@ -293,7 +293,7 @@ def draw_scene(scene: Scene) -> np.ndarray:
         view = canvas[item.y1 * CELL_PX : item.y2 * CELL_PX, item.x1 * CELL_PX : item.x2 * CELL_PX]
         view += mask * (np.asarray(COLORS[item.color], dtype=np.float32) - view)
     for mark in scene.marks:
-        _draw_mark(canvas, mark)
+        _render_mark(canvas, mark)
     return np.round(canvas).astype(np.uint8)
 
 

@@ -29,7 +29,7 @@ from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
-from datagen.pipeline.shards import Drawn, Job, ShardResult, draw_shard, finish_shard, run_shard, score_by
+from datagen.pipeline.shards import Generated, Job, ShardResult, finish_shard, generate_shard, run_shard, score_by
 from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -38,11 +38,11 @@ __all__ = [
     "DIAGNOSIS_FILE",
     "MADE",
     "BuildResult",
-    "Drawn",
     "Estimate",
     "Execute",
     "Finding",
     "Found",
+    "Generated",
     "Job",
     "Ledger",
     "Progress",
@@ -56,7 +56,6 @@ __all__ = [
     "check_recipe",
     "create_run",
     "diagnose_run",
-    "draw_shard",
     "estimate_run",
     "examine_recipe",
     "export_run",
@@ -65,6 +64,7 @@ __all__ = [
     "find_sample",
     "find_stale",
     "finish_shard",
+    "generate_shard",
     "list_scorable",
     "list_warnings",
     "make_again",

@@ -31,7 +31,7 @@ from datagen.chat import ChatEngine, ChatRequest, Message, Part, Reply, Sampling
 from datagen.config import load_recipe
 from datagen.diagnose import load_diagnosis
 from datagen.documents.reading import Severity
-from datagen.embedded.pictograms import Item, Scene, draw_scene
+from datagen.embedded.pictograms import Item, Scene, render_scene
 from datagen.errors import BackendError, ConfigError, DatagenError, PluginError, RunError
 from datagen.pictures import encode_picture
 from datagen.pipeline.needs import find_faults
@@ -343,7 +343,7 @@ class _Listening:
 
 def try_judge(run: Run) -> Iterator[Trial]:
     """Let each scorer that asks a judge and nothing else judge the picture. Raises what opening the judge does."""
-    prompt, sample = _draw_probe(run.recipe.seed)
+    prompt, sample = _make_probe(run.recipe.seed)
     for name, module in run.scorers.items():
         if getattr(module, "NEEDS_JUDGE", False) and not getattr(module, "NEEDS_DRAWER", False):
             ask = _Listening(run.judge)
@@ -364,7 +364,7 @@ def check_judge(run: Run) -> None:
 
 def tell_yes_from_no(run: Run) -> tuple[float | None, float | None]:
     """Return P(yes) to what the picture shows, and to what it does not show; None where it is not to be had."""
-    _, sample = _draw_probe(run.recipe.seed)
+    _, sample = _make_probe(run.recipe.seed)
     texts = [WHOLE["qwenvqascore"].format(text) for text in (SHOWN, NOT_SHOWN)]
     ask = _Listening(run.judge)
     right, wrong = ask_all(ask, [Asked(sample.image or b"", text, YES, sample.seed) for text in texts])
@@ -373,19 +373,19 @@ def tell_yes_from_no(run: Run) -> tuple[float | None, float | None]:
 
 def is_bound(run: Run) -> bool:
     """Say whether the judge says yes or no to what is no such question: its engine then binds what it may say."""
-    _, sample = _draw_probe(run.recipe.seed)
+    _, sample = _make_probe(run.recipe.seed)
     message = Message("user", (Part(image=sample.image or b""), Part(text="Write the word purple and nothing else.")))
     (reply,) = run.judge.chat([ChatRequest((message,), Sampling(max_tokens=1, top_logprobs=20))])
     return bool(reply.first_logprobs) and read_first_token(reply.first_logprobs or {}, YES).answer > BOUND
 
 
-def _draw_probe(seed: int) -> tuple[Prompt, Sample]:
+def _make_probe(seed: int) -> tuple[Prompt, Sample]:
     from PIL import Image
 
     claims = (Claim("count", "star", value=1), Claim("attribute", "star", "color", "red"))
     where = {"weakness": "probe", "skill": "probe", "level": "easy", "index": 0, "seed": seed, "template": SHOWN}
     prompt = Prompt.make(SHOWN, claims, **where)
-    drawn = Image.fromarray(draw_scene(Scene("gray", (Item("star", "red", 2, 2, 4, 4),))))
+    drawn = Image.fromarray(render_scene(Scene("gray", (Item("star", "red", 2, 2, 4, 4),))))
     picture = Segment("image", "image", image=encode_picture(drawn))
     request = Request(prompt, 0, seed, "direct")
     return prompt, Sample.make(request, (picture,), engine="probe", switch="none", finish="stop", settings={})

@@ -313,7 +313,7 @@ def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     prompts = list(plan_prompts(run.taxonomy, first, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
     requests = list_requests(run, prompts)[:wanted]
     next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
-    drawn, samples = _time_drawing(run, requests)
+    drawn, samples = _time_generation(run, requests)
     if not samples:
         raise BackendError("not one sample of the probe succeeded", hint="`datagen build` records why, in failures/")
     by_id = {prompt.id: prompt for prompt in prompts}
@@ -334,7 +334,7 @@ def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     )
 
 
-def _time_drawing(run: Run, requests: Sequence[Request]) -> tuple[float, list[Sample]]:
+def _time_generation(run: Run, requests: Sequence[Request]) -> tuple[float, list[Sample]]:
     started = time.perf_counter()
     answers = list(ask_backend(run, requests))
     return len(answers) / (time.perf_counter() - started), [a for a in answers if isinstance(a, Sample)]

@@ -1,9 +1,8 @@
 """One shard, from its prompts to its scores: the same files whoever makes it, in whatever order.
 
-`draw_shard` asks the model and holds the result in memory; `finish_shard` writes it, scores it and writes the scores.
-A runner may do the two in different processes, so that the model never waits. A plugin's exception is data: `_attempt`
-is the one boundary that catches it.
-"""
+`generate_shard` asks the model and holds the result in memory; `finish_shard` writes it, scores it and writes the
+scores. A runner may do the two in different processes, so that the model never waits. A plugin's exception is data:
+`_attempt` is the one boundary that catches it."""
 
 from __future__ import annotations
 
@@ -52,7 +51,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class Generated:
     """What the model made of one shard, in the order of the requests, not yet on disk."""
 
     shard: int
@@ -79,7 +78,7 @@ class ShardResult:
 
 def run_shard(run: Run, job: Job) -> ShardResult:
     """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
-    drawn = draw_shard(run, job) if job.draw else None
+    drawn = generate_shard(run, job) if job.draw else None
     return finish_shard(run, job, drawn)
 
 
@@ -93,7 +92,7 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
     ]
 
 
-def draw_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> Drawn:
+def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> Generated:
     """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
 
     Where the job keeps samples, only what was not reached is asked for. With `adapt`, the rest of the candidates of a
@@ -114,7 +113,7 @@ def draw_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed
         answers |= _draw(run, rest, count)
     ordered = [answers[key] for key in requests if key in answers]
     samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
-    return Drawn(job.shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+    return Generated(job.shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
 
 
 def _read_answers(run: Run, shard: int) -> dict[tuple[str, int], Sample | Failure]:
@@ -180,7 +179,7 @@ def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Fail
     raise BackendError(f"{name!r} broke down: {answers.text}", hint="finished shards are kept") from answers.error
 
 
-def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
+def finish_shard(run: Run, job: Job, drawn: Generated | None) -> ShardResult:
     """Write what was drawn (None: read it back) and, if the job says so, score it and write the scores.
 
     Where the job keeps scores, those of a prompt are made anew only if something about it was not reached: scorers may
@@ -194,7 +193,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
     if drawn is not None:
         folder.remove_shard("scores", job.shard)
-        _write_drawn(run, drawn, again="samples" in job.keeps)
+        _write_generated(run, drawn, again="samples" in job.keeps)
         samples, failures, noted = drawn.samples, drawn.failures, list(drawn.failures)
     else:
         samples = tuple(folder.read_samples(job.shard))
@@ -219,7 +218,7 @@ def finish_shard(run: Run, job: Job, drawn: Drawn | None) -> ShardResult:
     return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(known), len(known))
 
 
-def _write_drawn(run: Run, drawn: Drawn, *, again: bool) -> None:
+def _write_generated(run: Run, drawn: Generated, *, again: bool) -> None:
     write = [
         partial(run.folder.write_failures, drawn.shard, drawn.failures),
         partial(run.folder.write_samples, drawn.shard, drawn.samples),

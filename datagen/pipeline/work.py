@@ -53,7 +53,7 @@ class Ledger:
         self.drawn += 1
         self.tried += 1
         self.undrawn += failed
-        self._show_drawn()
+        self._show_generated()
 
     def count_shard(self, result: ShardResult) -> None:
         """Take one finished shard in. Raises TooManyFailures."""
@@ -63,7 +63,7 @@ class Ledger:
             self.tried += job.samples
         if spared := job.samples - result.asked:  # with `adapt`, fewer than there might have been
             self.total -= spared
-            self._show_drawn()
+            self._show_generated()
         if job.score:
             self.scored += result.asked
             self.unscored += result.unscored
@@ -97,11 +97,11 @@ class Ledger:
     def show_start(self) -> None:
         """Show the lines of both stages before anything is done."""
         if self.to_draw:
-            self._show_drawn()
+            self._show_generated()
         if self.to_score:
             self._show_scored()
 
-    def _show_drawn(self) -> None:
+    def _show_generated(self) -> None:
         self.watch.show(Progress("generate", self.drawn, self.total, self.drawn_before, self.undrawn))
 
     def _show_scored(self) -> None:

@@ -1,9 +1,8 @@
 """Prompts from templates: item i of a skill is a pure function of (seed, skill path, i), a plan is a stream of them.
 
-`draw` makes one prompt; `plan_prompts` deals them out by share, drops what was said before or stands in a benchmark,
-and draws the next index in its place. Memory is flat but for 16 to 32 bytes for each prompt that was seen. See it:
-`datagen preview`; measure it: `python benchmarks/prompts.py`. Not covered: rewriting by a language model.
-"""
+`sample_prompt` makes one prompt; `plan_prompts` deals them out by share, drops what was said before or stands in a
+benchmark, and draws the next index in its place. Memory is flat but for 16 to 32 bytes for each prompt that was seen.
+See it: `datagen preview`; measure it: `python benchmarks/prompts.py`. Not covered: rewriting by a language model."""
 
 from __future__ import annotations
 
@@ -109,7 +108,7 @@ class PromptStats:
         return [*lines, f"prompts refused by the screen: {kinds}"] if kinds else lines
 
 
-def draw(skill: Skill, index: int, seed: int) -> Prompt:
+def sample_prompt(skill: Skill, index: int, seed: int) -> Prompt:
     """Draw prompt number `index` of a skill: the same for the same seed, whatever else is drawn.
 
     Levels take turns, so that each gets its part. Raises ConfigError when a template or a constraint fails.
@@ -185,7 +184,7 @@ def _fresh_prompts(
     """Yield the prompts of a skill in the order of `indexes`, without what is refused, until exhausted."""
     misses = 0
     for index in indexes:
-        prompt = draw(skill, index, seed)
+        prompt = sample_prompt(skill, index, seed)
         stats.drawn += 1
         misses += 1
         if not seen.add(prompt.text):

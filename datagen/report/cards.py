@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from datagen.markup import Box
 from datagen.records import Prompt, Score, Segment
-from datagen.report.charts import Step, as_box, draw_boxes, read_plan
+from datagen.report.charts import Step, as_box, read_plan, render_boxes
 from datagen.report.figures import ReportItem
 from datagen.scoring.verdicts import Dispute, find_dispute
 
@@ -157,8 +157,8 @@ def _picture(
         height_px=height,
         alt=f"Image by candidate {item.sample.candidate} for “{item.prompt.text}”. Detected: {found}.",
         pixelated=0 < width <= PIXELATED_UP_TO_PX,
-        detected=draw_boxes(detected, "detected"),
-        planned=draw_boxes(planned, "planned"),
+        detected=render_boxes(detected, "detected"),
+        planned=render_boxes(planned, "planned"),
         detected_count=len(detected),
         planned_count=len(planned),
         caption=caption,

@@ -37,7 +37,7 @@ def describe(name: str, value: Estimate | None) -> str:
     return f"{name} –" if value is None else f"{name} {value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
 
 
-def draw_dots(marks: Sequence[tuple[str, str, Estimate | None]], label: str) -> Markup:
+def plot_dots(marks: Sequence[tuple[str, str, Estimate | None]], label: str) -> Markup:
     """Draw estimates on one 0..1 axis, each (class, name, estimate) with its interval in a lane of its own."""
     drawn = [mark for mark in marks if mark[2] is not None]
     words = ", ".join(describe(name, value) for _, name, value in marks)
@@ -77,7 +77,7 @@ class Histogram:
     count: int
 
 
-def draw_histogram(values: Sequence[tuple[float, str]], name: str) -> Histogram | None:
+def plot_histogram(values: Sequence[tuple[float, str]], name: str) -> Histogram | None:
     """Draw weights >= 0 as stacked bars by verdict, the last bar for all beyond the 99th percentile; None if empty."""
     weights = sorted(weight for weight, _ in values)
     if not weights:
@@ -119,7 +119,7 @@ def _round_up(value: float) -> float:
     return next(step * scale for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * scale >= value * (1 - 1e-9))
 
 
-def draw_boxes(boxes: Sequence[tuple[Box, str]], kind: str) -> Markup:
+def render_boxes(boxes: Sequence[tuple[Box, str]], kind: str) -> Markup:
     """Draw labelled boxes (thousandths of the image) to lie over it; `kind` is `detected` or `planned`."""
     parts = []
     for (x1, y1, x2, y2), label in boxes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.errors import RunError
 from datagen.records import Failure
 from datagen.report.cards import Disputes, format_box, make_group
-from datagen.report.charts import draw_dots, draw_histogram, show, show_percent
+from datagen.report.charts import plot_dots, plot_histogram, show, show_percent
 from datagen.report.figures import EMBED_LIMIT, EMBED_LIMIT_BYTES, Corpus, GroupFigures, ReportItem, Subset, Tally
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _context(
         "candidates": tally.candidates,
         "is_uneven": any(each.samples > tally.candidates for each in tally.prompts.values()),
         "scorers": sorted(tally.scorers.values(), key=lambda scorer: (scorer.target, scorer.name)),
-        "histograms": [(name, draw_histogram(values, f"{name} weight")) for name, values in tally.weights.items()],
+        "histograms": [(name, plot_histogram(values, f"{name} weight")) for name, values in tally.weights.items()],
         "diagnoses": weight_report.rows if weight_report else (),
         "warnings": weight_report.warnings if weight_report else (),
         "idle": weight_report.idle if weight_report else (),
@@ -138,11 +138,11 @@ def _render(context: dict[str, Any]) -> Iterator[str]:
 
 
 def _reward_plot(line: GroupFigures, name: str) -> object:
-    return draw_dots((("image", "image reward", line.image), ("text", "text reward", line.text)), name)
+    return plot_dots((("image", "image reward", line.image), ("text", "text reward", line.text)), name)
 
 
 def _pass_plot(line: GroupFigures, name: str, candidates: int) -> object:
-    return draw_dots((("one", "pass@1", line.pass_1), ("many", f"pass@{candidates}", line.pass_n)), name)
+    return plot_dots((("one", "pass@1", line.pass_1), ("many", f"pass@{candidates}", line.pass_n)), name)
 
 
 def _write_whole(path: Path, pieces: Iterator[str]) -> None:

@@ -23,7 +23,7 @@ from types import FrameType
 
 from datagen import notices
 from datagen.errors import RunError
-from datagen.pipeline import Drawn, Execute, Job, Ledger, Run, ShardResult, draw_shard, finish_shard
+from datagen.pipeline import Execute, Generated, Job, Ledger, Run, ShardResult, finish_shard, generate_shard
 
 MOST_WORKERS = 8
 WAITING_SHARDS = 2
@@ -82,7 +82,7 @@ def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threadi
     for job in jobs:
         if stopped.is_set():
             return
-        drawn = draw_shard(run, job, ledger.count_sample) if job.draw else None
+        drawn = generate_shard(run, job, ledger.count_sample) if job.draw else None
         ledger.count_shard(finish_shard(run, job, drawn))
 
 
@@ -94,7 +94,7 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
         for job in jobs:
             if stopped.is_set():
                 break
-            drawn = draw_shard(run, job, ledger.count_sample) if job.draw else None
+            drawn = generate_shard(run, job, ledger.count_sample) if job.draw else None
             waiting.add(pool.submit(_finish, job, drawn))
             # A worker that cannot even load the scorers says so now, and not after the last shard.
             if warm is not None and warm.done():
@@ -127,7 +127,7 @@ def _run_spread(
         _collect(waiting, ledger, 0)
 
 
-def _take_in(future: Future[_Told], ledger: Ledger) -> Drawn:
+def _take_in(future: Future[_Told], ledger: Ledger) -> Generated:
     """Return what a model process drew, and count it; raises RunError if that process died."""
     try:
         drawn, failed, told = future.result()
@@ -229,15 +229,15 @@ def _warm_up() -> None:
     _ = _worker_run().tools, _worker_run().scorers
 
 
-_Told = tuple[Drawn, list[bool], tuple[str, ...]]
+_Told = tuple[Generated, list[bool], tuple[str, ...]]
 """What a model process drew, whether each answer failed that it asked for, and what it has to tell."""
 
 
 def _draw(job: Job) -> _Told:
     failed: list[bool] = []
-    drawn = draw_shard(_worker_run(), job, failed.append)
+    drawn = generate_shard(_worker_run(), job, failed.append)
     return drawn, failed, notices.take()
 
 
-def _finish(job: Job, drawn: Drawn | None) -> ShardResult:
+def _finish(job: Job, drawn: Generated | None) -> ShardResult:
     return replace(finish_shard(_worker_run(), job, drawn), notices=notices.take())

@@ -216,7 +216,7 @@ def _check_taxonomy(work: _Pass, document: Document) -> None:
         work.found.update(found)
         if not any(problem.severity == "error" for problem in found):
             weakness = str(document.data.get("weakness"))
-            work.found.update(check_draws(document, place, weakness, work.lexicons, work.min_distinct))
+            work.found.update(check_sampling(document, place, weakness, work.lexicons, work.min_distinct))
 
 
 def _check_name(work: _Pass, document: Document, place: int, name: Any, names: dict[str, int]) -> None:
@@ -629,7 +629,7 @@ DRAWS = 12
 _COUNT_STEPS = (300, 50_000)
 
 
-def check_draws(
+def check_sampling(
     document: Document, place: int, weakness: str, lexicons: Sequence[Lexicon], min_distinct: int
 ) -> list[Problem]:
     """Draw from one skill that is right by itself, and return what goes wrong."""

@@ -50,10 +50,10 @@ from datagen.training.weighted import (
     SWITCH,
     TEXT,
     Batch,
-    Draws,
+    EpochSampler,
     Targets,
     WeightedDataset,
-    WeightedDraws,
+    WeightedSampler,
     collate,
     mean_targets,
     weighted_loss,
@@ -181,7 +181,7 @@ def train_weighted(plan: TrainPlan, out: Path, watch: Callable[[TrainStep], None
             losses.clear()
     write_checkpoint(parts, plan.checkpoint, out)
     steps = [_read_step(row, plan.steps) for row in state.read_log()]
-    draw_losses([(step.done, *step.losses, *step.held_out) for step in steps], out / "loss.svg")
+    plot_losses([(step.done, *step.losses, *step.held_out) for step in steps], out / "loss.svg")
     return steps
 
 
@@ -247,11 +247,11 @@ def open_batches(plan: TrainPlan, data: Data, pad: int, first: int) -> tuple[Ite
     rows = plan.batch * plan.accumulate
     if plan.sampler:
         lambdas = {"lambda_text": plan.lambda_text, "lambda_image": plan.lambda_image}
-        weighted = WeightedDraws(data.train, data.targets, seed=plan.seed, start=first * rows, **lambdas)
-        draws: Draws = weighted
+        weighted = WeightedSampler(data.train, data.targets, seed=plan.seed, start=first * rows, **lambdas)
+        draws: EpochSampler = weighted
         targets = weighted.targets
     else:
-        draws, targets = Draws(data.train, seed=plan.seed, start=first * rows), data.targets
+        draws, targets = EpochSampler(data.train, seed=plan.seed, start=first * rows), data.targets
     loader = DataLoader(data.train, plan.batch, sampler=draws, collate_fn=partial(collate, pad=pad))
     return iter(loader), (targets[0] * rows, targets[1] * rows)
 
@@ -380,10 +380,10 @@ LossRow = tuple[int, float | None, float | None, float | None, float | None]
 """A step, the losses of text and image, and those of held-out rows."""
 
 
-def draw_losses(rows: Sequence[LossRow], path: Path) -> None:
+def plot_losses(rows: Sequence[LossRow], path: Path) -> None:
     """Write the plot to `path`; losses are in nats a token, a None is left out."""
     panels = "".join(
-        f'<g transform="translate({column * WIDTH})">{_draw_panel(name, rows, column)}</g>'
+        f'<g transform="translate({column * WIDTH})">{_plot_panel(name, rows, column)}</g>'
         for column, name in enumerate(("text", "image"))
     )
     size = f'width="{2 * WIDTH}" height="{HEIGHT}" viewBox="0 0 {2 * WIDTH} {HEIGHT}"'
@@ -392,7 +392,7 @@ def draw_losses(rows: Sequence[LossRow], path: Path) -> None:
     path.write_text(f"{picture}<style>{_STYLE}</style>{background}{panels}</svg>\n", encoding="utf-8")
 
 
-def _draw_panel(name: str, rows: Sequence[LossRow], column: int) -> str:
+def _plot_panel(name: str, rows: Sequence[LossRow], column: int) -> str:
     learned = [(row[0], value) for row in rows if (value := row[1 + column]) is not None]
     held = [(row[0], value) for row in rows if (value := row[3 + column]) is not None]
     last, top = max((row[0] for row in rows), default=1) or 1, 1.1 * max((y for _, y in learned + held), default=1) or 1

@@ -168,7 +168,7 @@ def mean_targets(dataset: WeightedDataset, limit: int = 10_000) -> Targets:
     return text, image
 
 
-class Draws(Sampler[Index]):
+class EpochSampler(Sampler[Index]):
     """Every row once an epoch, without end, in an order that follows from the seed alone.
 
     `start` is the number of the first draw, for a training that goes on; give each of n ranks
@@ -184,15 +184,15 @@ class Draws(Sampler[Index]):
         """Yield indices of the dataset."""
         skip = self._start % self._rows
         for epoch in count(self._start // self._rows):
-            yield from self.draw_epoch(np.random.default_rng([self._seed, epoch]))[skip:]
+            yield from self.sample_epoch(np.random.default_rng([self._seed, epoch]))[skip:]
             skip = 0
 
-    def draw_epoch(self, rng: np.random.Generator) -> list[Index]:
+    def sample_epoch(self, rng: np.random.Generator) -> list[Index]:
         """Return as many indices as the dataset has rows."""
         return list(rng.permutation(self._rows).tolist())
 
 
-class WeightedDraws(Draws):
+class WeightedSampler(EpochSampler):
     """Draws in proportion to the weights, for an unweighted loss: the alternative to weighing it.
 
     A row has two weights, so what is drawn is one modality of one row, with a chance of lambda * weight / targets. With
@@ -219,7 +219,7 @@ class WeightedDraws(Draws):
         self.chances: np.ndarray = chances / chances.sum()
         self.targets: Targets = (len(dataset) / chances.sum(),) * 2
 
-    def draw_epoch(self, rng: np.random.Generator) -> list[Index]:
+    def sample_epoch(self, rng: np.random.Generator) -> list[Index]:
         """Return as many parts, each (row, modality), as the dataset has rows."""
         drawn = rng.choice(len(self.chances), self._rows, p=self.chances)
         return [(part // 2, part % 2) for part in drawn.tolist()]

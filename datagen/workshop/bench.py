@@ -39,13 +39,13 @@ from datagen.chat import ChatRequest, Message, Part, Sampling
 from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions, expected_length
 from datagen.embedded.chat import DESCRIBE
 from datagen.embedded.loading import has_reader
-from datagen.embedded.pictograms import Scene, draw_scene
+from datagen.embedded.pictograms import Scene, render_scene
 from datagen.embedded.world import lay_out
 from datagen.pictures import encode_png
 from datagen.plugins import load_plugin, shipped_path
 from datagen.prompts.expanded import instruct
 from datagen.prompts.keeps import find_breach
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Prompt, Request, Sample, Score, Segment, seed_of
 from datagen.rewards.judge import vqa
 from datagen.scoring.layout import read_layout
@@ -73,12 +73,12 @@ class Judged:
     passes: int
 
 
-def draw_held_out(per_skill: int, seed: int) -> list[Prompt]:
+def sample_held_out(per_skill: int, seed: int) -> list[Prompt]:
     """Return `per_skill` prompts of every skill whose claims training never saw; claims may recur in other words."""
     files = [shipped_path("taxonomies", f"{name}.yaml") for name in WEAKNESSES]
     prompts: list[Prompt] = []
     for skill in load_taxonomy(files, "pictograms").skills:
-        unseen = (p for index in itertools.count() if held_out((p := draw(skill, index, seed)).claims))
+        unseen = (p for index in itertools.count() if held_out((p := sample_prompt(skill, index, seed)).claims))
         prompts += itertools.islice(unseen, per_skill)
     return prompts
 
@@ -160,7 +160,7 @@ def judge_codec(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, 
     rng = random.Random(seed)
     groups: dict[str, list[tuple[bool, bool]]] = {}
     for prompt in prompts:
-        true = draw_scene(lay_out(prompt.claims, rng))
+        true = render_scene(lay_out(prompt.claims, rng))
         with torch.inference_mode():
             codes = backend.codec.encode(torch.from_numpy(true)[None].float() / 127.5 - 1)
             drawn = backend.codec.decode(codes)[0].numpy()
@@ -190,7 +190,7 @@ def bench_model(checkpoint: Path, *, per_skill: int, candidates: int, seed: int,
     Raises BackendError when it cannot be loaded.
     """
     backend = EmbeddedBackend(EmbeddedOptions.parse({"checkpoint": checkpoint}))
-    prompts, tools = draw_held_out(per_skill, seed), open_tools()
+    prompts, tools = sample_held_out(per_skill, seed), open_tools()
     judged = list(judge_model(backend, prompts, candidates, seed, mode, tools))
     tables = {"tokenizer": judge_codec(backend, prompts, seed, tools), "model": tabulate(judged, candidates)}
     if has_reader(checkpoint):
@@ -220,7 +220,7 @@ def bench_captions(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: in
     scenes = [lay_out(prompt.claims, rng) for prompt in prompts]
     asked = [
         ChatRequest(
-            (Message("user", (Part(image=encode_png(draw_scene(scene))), Part(text=DESCRIBE))),),
+            (Message("user", (Part(image=encode_png(render_scene(scene))), Part(text=DESCRIBE))),),
             Sampling(0.0, max_tokens=128),
         )
         for scene in scenes

@@ -14,7 +14,7 @@ import torch
 
 from datagen.embedded.codec import CodecConfig, ImageCodec
 from datagen.embedded.loading import load_codec, save_codec
-from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.pictograms import render_scene
 from datagen.embedded.world import random_scene
 from datagen.training.state import Muon, Schedule, TrainingState, split_parameters
 
@@ -31,7 +31,7 @@ def train_codec(out: Path, *, steps: int, batch: int, seed: int, init: Path | No
     """Train for `steps` in all, going on from `out/state.pt` if it is there; write the image tokenizer."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    pool = np.stack([draw_scene(random_scene(rng)) for _ in range(_POOL)])
+    pool = np.stack([render_scene(random_scene(rng)) for _ in range(_POOL)])
     codec = load_codec(init) if init else ImageCodec(CodecConfig())
     matrices, rest = split_parameters(codec, ("position", "encoder.4"))
     optimizers = [Muon(matrices, lr=0.02), torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)]

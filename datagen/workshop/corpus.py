@@ -15,7 +15,7 @@ import numpy as np
 from datagen.embedded.vocab import describe_scene
 from datagen.embedded.world import lay_out
 from datagen.plugins import shipped_path
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Claim, hash_of
 from datagen.taxonomy import load_taxonomy
 from datagen.taxonomy.space import Skill
@@ -29,7 +29,7 @@ MIXES = {
 }
 """Share of each weakness in training, for each of the two models."""
 
-DrawPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
+PickPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
 
 
 class PromptSource:
@@ -46,7 +46,7 @@ class PromptSource:
         """Return the text and the claims of one prompt."""
         weakness = rng.choices(list(self._mix), list(self._mix.values()))[0]
         skills = self._skills[weakness]
-        prompt = draw(rng.choices(skills, [skill.share for skill in skills])[0], rng.getrandbits(40), 0)
+        prompt = sample_prompt(rng.choices(skills, [skill.share for skill in skills])[0], rng.getrandbits(40), 0)
         if weakness != "text_rendering" or rng.random() < 0.5:
             return prompt.text, prompt.claims
         word = str(prompt.claims[0].value)
@@ -70,16 +70,16 @@ def held_out(claims: Sequence[Claim]) -> bool:
 
 
 def make_batches(
-    seed: int, chunk: int, draw_prompt: DrawPrompt, writer: Writer, tasks: str, *, size: int, batches: int
+    seed: int, chunk: int, pick_prompt: PickPrompt, writer: Writer, tasks: str, *, size: int, batches: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return chunk number `chunk`: `batches` pairs (ids, weights), each (size, length) int64 and float32.
 
     Sequences of like length share a batch, padded on the right to a multiple of 8 with weight 0.
     """
     rng = random.Random(f"{seed}/{chunk}")
-    rows, other = [], draw_unheld(rng, draw_prompt)
+    rows, other = [], sample_unheld(rng, pick_prompt)
     for _ in range(size * batches):
-        prompt = draw_unheld(rng, draw_prompt)
+        prompt = sample_unheld(rng, pick_prompt)
         rows.append(make_example(rng, *prompt, writer, tasks, other[1]))
         other = prompt
     rows.sort(key=lambda row: len(row.ids))
@@ -88,10 +88,10 @@ def make_batches(
     return [_pad(group, writer.vocab.pad) for group in groups]
 
 
-def draw_unheld(rng: random.Random, draw_prompt: DrawPrompt) -> tuple[str, tuple[Claim, ...]]:
+def sample_unheld(rng: random.Random, pick_prompt: PickPrompt) -> tuple[str, tuple[Claim, ...]]:
     """Draw prompts until one is not held out."""
     while True:
-        text, claims = draw_prompt(rng)
+        text, claims = pick_prompt(rng)
         if not held_out(claims):
             return text, claims
 

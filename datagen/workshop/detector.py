@@ -40,9 +40,9 @@ from datagen.embedded.pictograms import (
     Item,
     Mark,
     Scene,
-    draw_scene,
     letter_mask,
     mark_mask,
+    render_scene,
     shape_mask,
 )
 from datagen.embedded.world import lay_out, random_scene
@@ -126,7 +126,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class Drawn:
+class Rendered:
     """A picture (96, 96, 3) float32, the number of the piece that owns each pixel, or -1, (96, 96), and the pieces."""
 
     picture: np.ndarray
@@ -152,9 +152,9 @@ def make_batch(seed: int, step: int, size: int, codec: ImageCodec) -> Batch:
     """Return the parts of the `size` pictures of batch number `step`: a pure function of its arguments."""
     rng, noise = random.Random(f"{seed}/{step}"), np.random.default_rng([seed, step])
     anywhere = round(size * _ANYWHERE)
-    in_cells = _splice([_draw_in_cells(rng) for _ in range(size - anywhere)], rng)
+    in_cells = _splice([_render_in_cells(rng) for _ in range(size - anywhere)], rng)
     _redraw(in_cells, codec, rng)
-    drawn = in_cells + [_draw_anywhere(rng) for _ in range(anywhere)]
+    drawn = in_cells + [_render_anywhere(rng) for _ in range(anywhere)]
     pictures = _spoil(torch.from_numpy(np.stack([one.picture for one in drawn])), noise).numpy()
     taught = [
         (part, what)
@@ -187,7 +187,7 @@ def label(part: Part, owners: np.ndarray, pieces: Sequence[Piece]) -> tuple[int,
     return _NUMBERS[piece.name], TONES.index(piece.color), box
 
 
-def own_scene(scene: Scene) -> Drawn:
+def own_scene(scene: Scene) -> Rendered:
     """Return a scene drawn, with its things, letters and marks as pieces, in the order in which they are drawn."""
     owners = np.full((IMAGE_PX, IMAGE_PX), -1)
     pieces: list[Piece] = []
@@ -197,13 +197,13 @@ def own_scene(scene: Scene) -> Drawn:
     for mark in scene.marks:
         _own(owners, mark_mask(mark), mark.x_px, mark.y_px, len(pieces))
         pieces.append(_make_piece(mark))
-    return Drawn(draw_scene(scene).astype(np.float32), owners, pieces)
+    return Rendered(render_scene(scene).astype(np.float32), owners, pieces)
 
 
-def _draw_in_cells(rng: random.Random) -> Drawn:
+def _render_in_cells(rng: random.Random) -> Rendered:
     scene = _lay_out(rng)
     drawn = own_scene(scene)
-    return drawn if scene.items else _draw_foreign(drawn.picture, rng)
+    return drawn if scene.items else _render_foreign(drawn.picture, rng)
 
 
 def _lay_out(rng: random.Random) -> Scene:
@@ -242,18 +242,18 @@ def _own(owners: np.ndarray, mask: np.ndarray, x: int, y: int, number: int) -> N
         owners[top:bottom, left:right][mask[top - y : bottom - y, left - x : right - x] >= 0.5] = number
 
 
-def _draw_foreign(picture: np.ndarray, rng: random.Random) -> Drawn:
+def _render_foreign(picture: np.ndarray, rng: random.Random) -> Rendered:
     """Return cells of random colours, noise, or an empty picture with up to four blots."""
     kind = rng.random()
     noise = np.random.default_rng(rng.getrandbits(32))
     everywhere = np.zeros((IMAGE_PX, IMAGE_PX), int)
     if kind < 0.1:
         cells = noise.uniform(0, 255, (GRID, GRID, 3)).astype(np.float32)
-        return Drawn(cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1), everywhere, [_make_blot(everywhere)])
+        return Rendered(cells.repeat(CELL_PX, 0).repeat(CELL_PX, 1), everywhere, [_make_blot(everywhere)])
     if kind < 0.2:
         values = noise.uniform(0, 255, (IMAGE_PX, IMAGE_PX, 3)).astype(np.float32)
-        return Drawn(values, everywhere, [_make_blot(everywhere)])
-    drawn = Drawn(picture, np.full((IMAGE_PX, IMAGE_PX), -1), [])
+        return Rendered(values, everywhere, [_make_blot(everywhere)])
+    drawn = Rendered(picture, np.full((IMAGE_PX, IMAGE_PX), -1), [])
     for _ in range(rng.choice((0, 1, 2, 3, 4))):
         _blot(drawn, rng)
     return drawn
@@ -263,7 +263,7 @@ def _make_blot(mask: np.ndarray) -> Piece:
     return Piece(SOMETHING, MIXED, (0, 0, 0, 0), max(1, int((mask >= 0).sum())))
 
 
-def _blot(drawn: Drawn, rng: random.Random) -> None:
+def _blot(drawn: Rendered, rng: random.Random) -> None:
     """Draw an ellipse, a rectangle (either may be hollow) or a polygon of random corners, in one of the ten colours."""
     side = rng.randint(12, 46)
     x, y = rng.randint(-side // 3, IMAGE_PX - side), rng.randint(-side // 3, IMAGE_PX - side)
@@ -282,7 +282,7 @@ def _blot(drawn: Drawn, rng: random.Random) -> None:
     drawn.pieces.append(_make_blot(np.where(mask, 0, -1)))
 
 
-def _splice(scenes: Sequence[Drawn], rng: random.Random) -> list[Drawn]:
+def _splice(scenes: Sequence[Rendered], rng: random.Random) -> list[Rendered]:
     """Put rectangles of cells of each picture's neighbour into most of them; neighbours mostly share a background."""
     ordered = sorted(scenes, key=lambda one: one.picture[0, 0].tolist())
     mixed = []
@@ -291,7 +291,7 @@ def _splice(scenes: Sequence[Drawn], rng: random.Random) -> list[Drawn]:
         chosen = choose_cells(rng)
         shifted = np.where(other.owners >= 0, other.owners + len(own.pieces), -1)
         picture = np.where(chosen[..., None], other.picture, own.picture)
-        mixed.append(Drawn(picture, np.where(chosen, shifted, own.owners), own.pieces + other.pieces))
+        mixed.append(Rendered(picture, np.where(chosen, shifted, own.owners), own.pieces + other.pieces))
     return mixed
 
 
@@ -305,14 +305,14 @@ def choose_cells(rng: random.Random) -> np.ndarray:
     return chosen.repeat(CELL_PX, 0).repeat(CELL_PX, 1)
 
 
-def _draw_anywhere(rng: random.Random) -> Drawn:
+def _render_anywhere(rng: random.Random) -> Rendered:
     """Return a picture of up to six marks and up to two blots anywhere; some touch, overlap or leave it."""
     background = rng.choice(list(BACKGROUNDS))
     kinds = rng.sample(list(SHAPES), rng.choice((1, 2, 12)))
     most = rng.choice((26, 34, 64))
     marks: list[Mark] = []
     for _ in range(rng.randint(1, 6)):
-        mark = _draw_mark(rng, rng.choice(kinds), most)
+        mark = _make_mark(rng, rng.choice(kinds), most)
         if rng.random() < 0.25 or all(_stand_apart(mark, other) for other in marks):
             marks.append(mark)
     drawn = own_scene(Scene(background, (), tuple(marks)))
@@ -321,7 +321,7 @@ def _draw_anywhere(rng: random.Random) -> Drawn:
     return drawn
 
 
-def _draw_mark(rng: random.Random, kind: str, most: int) -> Mark:
+def _make_mark(rng: random.Random, kind: str, most: int) -> Mark:
     side = rng.randint(SIDES_PX[0], most)
     low, high = (-side // 2, IMAGE_PX - side // 2) if rng.random() < 0.2 else (-3, IMAGE_PX - side + 3)
     x, y = rng.randint(low, high), rng.randint(low, high)
@@ -346,7 +346,7 @@ def _make_piece(mark: Mark) -> Piece:
     return Piece(mark.kind, MIXED if mark.other else mark.color, box, int((shape_mask(mark.kind, side) >= 0.5).sum()))
 
 
-def _redraw(drawn: Sequence[Drawn], codec: ImageCodec, rng: random.Random) -> None:
+def _redraw(drawn: Sequence[Rendered], codec: ImageCodec, rng: random.Random) -> None:
     """Pass a share of the pictures through the image tokenizer."""
     chosen = [one for one in drawn if rng.random() < _REDRAWN]
     if chosen:

@@ -18,7 +18,7 @@ import torch
 
 from datagen.embedded.chat import DESCRIBE
 from datagen.embedded.codec import ImageCodec
-from datagen.embedded.pictograms import COLORS, GRID, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.pictograms import COLORS, GRID, SHAPES, Item, Scene, render_scene
 from datagen.embedded.vocab import Vocabulary, describe_scene
 from datagen.embedded.world import lay_out
 from datagen.prompts.expanded import instruct
@@ -299,7 +299,7 @@ class CodeTable:
                 for x in range(item.x1, item.x2):
                     keys[y * GRID + x] = (scene.background, *_part(item, x - item.x1, y - item.y1))
         if any(key not in self._known for key in keys):
-            picture = torch.from_numpy(draw_scene(scene)).float()[None] / 127.5 - 1
+            picture = torch.from_numpy(render_scene(scene)).float()[None] / 127.5 - 1
             with torch.no_grad():
                 self._known.update(zip(keys, self._codec.encode(picture)[0].tolist(), strict=True))
         return [self._known[key] for key in keys]

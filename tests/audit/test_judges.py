@@ -13,7 +13,7 @@ from datagen.audit.scenes import CHANGES, TRUE, Case, make_cases
 from datagen.audit.trust import Row
 from datagen.config import make_recipe
 from datagen.pipeline import Run
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import UNNAMED, Detection
 from datagen.rewards.words import text
 from datagen.scoring.tools import make_tools
@@ -31,7 +31,7 @@ def run() -> Run:
 
 @pytest.fixture(scope="module")
 def cases(run: Run) -> list[Case]:
-    return list(make_cases([draw(skill, k, 77) for skill in run.taxonomy.skills for k in range(5)], 77))
+    return list(make_cases([sample_prompt(skill, k, 77) for skill in run.taxonomy.skills for k in range(5)], 77))
 
 
 def find_row(rows: list[Row], weakness: str, scenes: str) -> dict[str, Any]:

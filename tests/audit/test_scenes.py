@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from datagen.audit.scenes import CHANGES, TRUE, Case, is_true, make_cases, to_mark
 from datagen.embedded.pictograms import Item, Mark, Scene, shape_mask
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Claim, Prompt
 from datagen.taxonomy import load_taxonomy
 
@@ -18,7 +18,7 @@ WEAKNESSES = ("counting", "spatial", "attributes", "text_rendering", "logic")
 
 
 def draw_prompts(each: int) -> list[Prompt]:
-    return [draw(skill, k, 7) for skill in load_taxonomy(WEAKNESSES, "pictograms").skills for k in range(each)]
+    return [sample_prompt(skill, k, 7) for skill in load_taxonomy(WEAKNESSES, "pictograms").skills for k in range(each)]
 
 
 KEPT = (TRUE, "moved", "moved to the border")

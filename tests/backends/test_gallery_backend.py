@@ -15,7 +15,7 @@ from datagen.backends import gallery
 from datagen.backends.gallery import GalleryBackend
 from datagen.embedded.backend import EmbeddedBackend
 from datagen.embedded.chat import encode_image
-from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.pictograms import render_scene
 from datagen.embedded.world import lay_out
 from datagen.errors import BackendError
 from datagen.pictures import encode_png
@@ -30,7 +30,7 @@ PROMPTS = list(plan_prompts(load_taxonomy(["counting", "spatial", "attributes"],
 
 def paint(prompt: Prompt) -> bytes:
     """A true picture of what a prompt claims, drawn by the world and by no model."""
-    return encode_png(draw_scene(lay_out(prompt.claims, Random(seed_of(prompt.id)))))
+    return encode_png(render_scene(lay_out(prompt.claims, Random(seed_of(prompt.id)))))
 
 
 @pytest.fixture(scope="module")

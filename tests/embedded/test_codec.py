@@ -11,13 +11,13 @@ import torch
 from datagen.embedded.backend import SHIPPED
 from datagen.embedded.codec import CodecConfig, ImageCodec, join_cells, split_cells
 from datagen.embedded.loading import load_codec, save_codec
-from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.pictograms import render_scene
 from datagen.embedded.world import random_scene
 
 
 def true_pictures(count: int, seed: int = 5) -> torch.Tensor:
     rng = random.Random(seed)
-    return torch.from_numpy(np.stack([draw_scene(random_scene(rng)) for _ in range(count)])).float() / 127.5 - 1
+    return torch.from_numpy(np.stack([render_scene(random_scene(rng)) for _ in range(count)])).float() / 127.5 - 1
 
 
 def test_split_and_join_are_inverse() -> None:

@@ -19,7 +19,7 @@ from datagen.chat import ChatRequest, Message, Part, Sampling
 from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.embedded.chat import DESCRIBE
 from datagen.embedded.loading import FILES, READER, save_lm
-from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.pictograms import render_scene
 from datagen.embedded.vocab import Vocabulary
 from datagen.embedded.world import lay_out
 from datagen.errors import BackendError
@@ -54,7 +54,7 @@ def backend(checkpoint: Path) -> EmbeddedBackend:
 
 def png(claims: tuple[Claim, ...] = RED_STAR, size: int = 96) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(draw_scene(lay_out(claims, random.Random(1)))).resize((size, size)).save(buffer, "PNG")
+    Image.fromarray(render_scene(lay_out(claims, random.Random(1)))).resize((size, size)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

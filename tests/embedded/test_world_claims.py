@@ -9,9 +9,9 @@ from functools import cache
 import pytest
 from PIL import Image
 
-from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.pictograms import render_scene
 from datagen.embedded.world import lay_out
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Claim, Sample, Segment
 from datagen.scoring.tools import Tools, make_tools
 from datagen.taxonomy import Skill, load_taxonomy
@@ -31,7 +31,7 @@ def tools() -> Tools:
 
 def as_sample(claims: tuple[Claim, ...], rng: random.Random) -> Sample:
     stream = io.BytesIO()
-    Image.fromarray(draw_scene(lay_out(claims, rng))).save(stream, "PNG")
+    Image.fromarray(render_scene(lay_out(claims, rng))).save(stream, "PNG")
     segment = Segment("image", "image", image=stream.getvalue())
     return Sample("p-00", "p", 0, 1, "direct", "engine", "none", "stop", (segment,))
 
@@ -44,7 +44,7 @@ def test_twenty_skills_can_be_drawn() -> None:
 def test_every_claim_holds_in_a_rendered_scene(skill: Skill) -> None:
     rng = random.Random(skill.path)
     for index in range(SEEDS):
-        prompt = draw(skill, index, 7)
+        prompt = sample_prompt(skill, index, 7)
         sample, judged = as_sample(prompt.claims, rng), set()
         for name in SCORERS:
             module = find_scorer(name)
@@ -59,7 +59,7 @@ def test_scenes_have_no_fault_and_spoiled_ones_have() -> None:
     rng = random.Random(2)
     for skill in SKILLS.values():
         for index in range(10):
-            claims = draw(skill, index, 3).claims
+            claims = sample_prompt(skill, index, 3).claims
             scene = lay_out(claims, rng)
             assert list_faults(claims, scene) == []
             assert list_faults(claims, spoil(claims, scene, rng))

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from datagen.embedded.pictograms import COLORS, Scene, draw_scene
+from datagen.embedded.pictograms import COLORS, Scene, render_scene
 from datagen.embedded.vocab import describe_scene
 from datagen.embedded.world import lay_out
 from datagen.records import Failure, Request, Sample, Segment
@@ -101,5 +101,5 @@ def _spoil(scene: Scene, rng: random.Random) -> Scene:
 
 def _png(scene: Scene) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(draw_scene(scene)).save(buffer, "PNG")
+    Image.fromarray(render_scene(scene)).save(buffer, "PNG")
     return buffer.getvalue()

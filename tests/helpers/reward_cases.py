@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from datagen.embedded.pictograms import GRID, Scene, draw_scene
+from datagen.embedded.pictograms import GRID, Scene, render_scene
 from datagen.records import Claim, Detection, Prompt, Sample, Segment
 from datagen.scoring.tools import Tools
 
@@ -61,7 +61,7 @@ def to_png(picture: np.ndarray) -> bytes:
 
 
 def draw(scene: Scene) -> bytes:
-    return to_png(draw_scene(scene))
+    return to_png(render_scene(scene))
 
 
 def thousandths(*cells: int) -> tuple[int, int, int, int]:

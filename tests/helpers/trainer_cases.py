@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from datagen.embedded.answers import draw_codes
+from datagen.embedded.answers import render_codes
 from datagen.embedded.backend import SHIPPED
 from datagen.embedded.codec import ImageCodec
 from datagen.embedded.loading import load_codec, save_codec, save_lm
@@ -49,7 +49,7 @@ def make_parts(count: int, mode: Any = "think", seed: int = 0) -> list[tuple[Pro
         scene = lay_out(claims, rng)
         where = {"weakness": "w", "skill": "s", "level": "easy", "index": index, "seed": seed, "template": "t"}
         prompt = Prompt.make(text, claims, **where)
-        image = draw_codes(shipped_codec(), {0: tuple(table.codes(scene))}, 1, "cpu")[0]
+        image = render_codes(shipped_codec(), {0: tuple(table.codes(scene))}, 1, "cpu")[0]
         segments = [Segment("text", "think", text=describe_scene(scene)), Segment("image", "image", image=image)]
         if mode == "direct":
             segments = segments[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from datagen.prompts.keeps import find_unchecked, judge_rewrite
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Claim
 from datagen.taxonomy import load_taxonomy, resolve_lexicon
 from datagen.taxonomy.lexicon import load_lexicon
@@ -106,6 +106,6 @@ def test_a_denial_is_a_doubt_where_none_was_claimed() -> None:
 def test_the_words_of_the_templates_keep_their_own_claims() -> None:
     for skill in load_taxonomy(["composition", "logic"], "pictograms").skills:
         for index in range(20):
-            prompt = draw(skill, index, 5)
+            prompt = sample_prompt(skill, index, 5)
             if not find_unchecked(prompt.claims):
                 assert judge_rewrite(prompt.text, prompt.claims, LEXICON) is None, prompt.text

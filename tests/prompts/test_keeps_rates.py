@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from datagen.prompts.keeps import find_breach
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Claim, Prompt
 from datagen.taxonomy import load_taxonomy, resolve_lexicon
 from datagen.taxonomy.lexicon import Lexicon, load_lexicon
@@ -30,7 +30,7 @@ Spoil = Callable[[str, Claims, Lexicon, random.Random], str]
 def draws(name: str, count: int) -> Iterator[Prompt]:
     skills = load_taxonomy(SHIPPED, name).skills
     for place in range(count):
-        yield draw(skills[place % len(skills)], place // len(skills), 11)
+        yield sample_prompt(skills[place % len(skills)], place // len(skills), 11)
 
 
 def others(words: list[str], *taken: object) -> list[str]:

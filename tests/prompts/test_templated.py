@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from datagen.errors import ConfigError
 from datagen.prompts.contamination import Contamination, normalize
-from datagen.prompts.templated import PATIENCE, PromptStats, SeenTexts, draw, plan_prompts, preview
+from datagen.prompts.templated import PATIENCE, PromptStats, SeenTexts, plan_prompts, preview, sample_prompt
 from datagen.records import Prompt
 from datagen.taxonomy import Taxonomy, load_taxonomy
 
@@ -50,7 +50,7 @@ def test_english_is_right_over_ten_thousand_draws(taxonomy: Taxonomy) -> None:
     each = -(-10_000 // len(taxonomy.skills))
     for skill in taxonomy.skills:
         for index in range(each):
-            prompt = draw(skill, index, 5)
+            prompt = sample_prompt(skill, index, 5)
             assert not _faults(prompt, plurals), (prompt.text, _faults(prompt, plurals))
 
 
@@ -85,7 +85,9 @@ def _faults(prompt: Prompt, plurals: dict[str, str]) -> list[str]:
 
 def test_the_test_of_english_sees_what_is_wrong(pictograms: Taxonomy) -> None:
     skill = next(skill for skill in pictograms.skills if skill.name == "one_kind")
-    prompt = next(p for p in (draw(skill, index, 0) for index in itertools.count()) if p.claims[0].subject == "car")
+    prompt = next(
+        p for p in (sample_prompt(skill, index, 0) for index in itertools.count()) if p.claims[0].subject == "car"
+    )
     for wrong in ("an car", "a umbrella", "two  cars", "{{ n }} cars", "None", "seven car"):
         assert _faults(Prompt.make(wrong, prompt.claims, **_where(prompt)), _plurals(pictograms)), wrong
 
@@ -97,18 +99,18 @@ def _where(prompt: Prompt) -> dict[str, object]:
 
 def test_a_draw_depends_on_seed_skill_and_index_alone(taxonomy: Taxonomy) -> None:
     places = [(skill, index) for skill in taxonomy.skills for index in range(20)]
-    first = {(skill.path, index): draw(skill, index, 3) for skill, index in places}
+    first = {(skill.path, index): sample_prompt(skill, index, 3) for skill, index in places}
     random.Random(0).shuffle(places)
     again = load_taxonomy([*reversed(SHIPPED)], taxonomy.lexicon)
     fresh = {skill.path: skill for skill in again.skills}
-    assert {(skill.path, index): draw(fresh[skill.path], index, 3) for skill, index in places} == first
-    other_seed = [draw(skill, index, 4).text for skill, index in places]
+    assert {(skill.path, index): sample_prompt(fresh[skill.path], index, 3) for skill, index in places} == first
+    other_seed = [sample_prompt(skill, index, 4).text for skill, index in places]
     assert other_seed != [first[skill.path, index].text for skill, index in places]
 
 
 def test_drawn_prompts_stay_the_same_between_versions(pictograms: Taxonomy) -> None:
     """A run folder names seeds and indexes: the same ones must give the same words for as long as it is kept."""
-    texts = {skill.path: draw(skill, 0, 0).text for skill in pictograms.skills}
+    texts = {skill.path: sample_prompt(skill, 0, 0).text for skill in pictograms.skills}
     assert texts["counting/one_kind"] == "an image that shows two moons and nothing else"
     assert texts["spatial/two_colored_objects"] == "a brown star below an orange key"
     assert texts["text_rendering/short_word"] == 'please write "BED"'
@@ -125,7 +127,7 @@ def test_a_prompt_is_plain_json_and_comes_back_equal(taxonomy: Taxonomy) -> None
 
 def test_a_relation_is_recorded_by_name_and_said_as_a_phrase(pictograms: Taxonomy) -> None:
     skill = next(skill for skill in pictograms.skills if skill.name == "two_objects")
-    prompts = [draw(skill, index, 0) for index in range(40)]
+    prompts = [sample_prompt(skill, index, 0) for index in range(40)]
     left = [prompt for prompt in prompts if prompt.slots["relation"] == "left of"]
     assert left
     assert all("to the left of" in prompt.text and prompt.claims[2].name == "left of" for prompt in left)
@@ -149,9 +151,11 @@ def test_a_longer_plan_begins_with_the_shorter_one(taxonomy: Taxonomy) -> None:
 
 def test_levels_take_turns(pictograms: Taxonomy) -> None:
     skill = next(skill for skill in pictograms.skills if skill.name == "one_kind")
-    assert [draw(skill, index, 0).level for index in range(4)] == ["easy", "medium", "hard", "easy"]
+    assert [sample_prompt(skill, index, 0).level for index in range(4)] == ["easy", "medium", "hard", "easy"]
     levels = {"easy": {2, 3}, "medium": {4}, "hard": {5, 6}}
-    assert all(draw(skill, i, 1).claims[0].value in levels[draw(skill, i, 1).level] for i in range(60))
+    assert all(
+        sample_prompt(skill, i, 1).claims[0].value in levels[sample_prompt(skill, i, 1).level] for i in range(60)
+    )
 
 
 def test_no_prompt_comes_twice_and_the_counts_add_up(pictograms: Taxonomy) -> None:
@@ -207,16 +211,16 @@ def test_a_plan_in_which_everything_is_blocked_ends(pictograms: Taxonomy) -> Non
 
 def test_a_skill_gives_all_it_has_and_nothing_twice_before(pictograms: Taxonomy) -> None:
     skill = next(skill for skill in pictograms.skills if skill.name == "one_color")
-    texts = [draw(skill, index, 0).text for index in range(skill.size)]
+    texts = [sample_prompt(skill, index, 0).text for index in range(skill.size)]
     assert len(set(texts)) == len(texts) == 12 * 10 * 5
-    again = [draw(skill, index, 0).text for index in range(skill.size, 2 * skill.size)]
+    again = [sample_prompt(skill, index, 0).text for index in range(skill.size, 2 * skill.size)]
     assert set(again) == set(texts)
     assert again != texts
 
 
 def test_a_skill_with_constraints_gives_all_that_they_allow(pictograms: Taxonomy) -> None:
     skill = next(skill for skill in pictograms.skills if skill.name == "two_objects")
-    texts = {draw(skill, index, 0).text for index in range(skill.size)}
+    texts = {sample_prompt(skill, index, 0).text for index in range(skill.size)}
     assert len(texts) == 12 * 11 * 4 * 5
 
 
@@ -230,7 +234,7 @@ def test_a_template_that_fails_is_a_config_error_with_file_and_line(tmp_path: Pa
 def test_constraints_hold_in_every_draw(taxonomy: Taxonomy) -> None:
     for skill in taxonomy.skills:
         for index in range(200 if skill.constraints else 0):
-            slots = draw(skill, index, 9).slots
+            slots = sample_prompt(skill, index, 9).slots
             kinds = [slots[name] for name in ("object", "other", "third", "first", "second") if name in slots]
             assert len(set(kinds)) == len(kinds)
             if skill.name == "two_kinds":
@@ -239,7 +243,7 @@ def test_constraints_hold_in_every_draw(taxonomy: Taxonomy) -> None:
 
 def test_choices_are_even(pictograms: Taxonomy) -> None:
     skill = next(skill for skill in pictograms.skills if skill.name == "two_colors")
-    drawn = [draw(skill, index, 0) for index in range(6000)]
+    drawn = [sample_prompt(skill, index, 0) for index in range(6000)]
     for slot, choices in (("object", 12), ("other", 12), ("color", 10), ("shade", 10)):
         counts = Counter(prompt.slots[slot] for prompt in drawn)
         assert len(counts) == choices

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from datagen.embedded.pictograms import COLORS, GRID, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.pictograms import COLORS, GRID, SHAPES, Item, Scene, render_scene
 from datagen.embedded.vocab import describe_scene
 from datagen.embedded.world import holds, lay_out
 from datagen.records import Claim, Prompt, Sample, Score, Segment
@@ -27,11 +27,11 @@ WORDS = ("OPEN", "CAFE", "STOP", "ZEBRA", "MILK", "SUN")
 def encode_png(scene: Scene) -> bytes:
     """Return the true picture of a scene as PNG bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(draw_scene(scene)).save(buffer, "PNG")
+    Image.fromarray(render_scene(scene)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def draw_prompt(index: int, rng: random.Random) -> Prompt:
+def pick_prompt(index: int, rng: random.Random) -> Prompt:
     """Return prompt number `index`; six skills take turns."""
     first, second = rng.sample(list(SHAPES), 2)
     color, shade = rng.sample(list(COLORS), 2)
@@ -145,7 +145,7 @@ def make_items(prompts: int, candidates: int = 4, seed: int = 5) -> Iterator[Rep
     """Yield the items of a whole run, prompt by prompt; the same ones for the same arguments."""
     for index in range(prompts):
         rng = random.Random(f"{seed}/{index}")
-        prompt = draw_prompt(index, rng)
+        prompt = pick_prompt(index, rng)
         for candidate in range(candidates):
             yield make_item(prompt, candidate, rng)
 

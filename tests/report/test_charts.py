@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 
-from datagen.report.charts import BINS, draw_boxes, draw_dots, draw_histogram
+from datagen.report.charts import BINS, plot_dots, plot_histogram, render_boxes
 from datagen.report.figures import Estimate
 
 HALF = Estimate(0.5, 0.25, 0.75, 9)
 
 
 def test_dots_stand_at_their_values() -> None:
-    drawn = draw_dots((("image", "image reward", HALF), ("text", "text reward", None)), "one_kind")
+    drawn = plot_dots((("image", "image reward", HALF), ("text", "text reward", None)), "one_kind")
     root = ElementTree.fromstring(drawn)
     assert root.attrib["aria-label"] == "one_kind: image reward 0.50 (0.25 to 0.75), text reward –"
     (mark,) = root.findall("g")
@@ -24,7 +24,7 @@ def test_dots_stand_at_their_values() -> None:
 
 def test_histogram_bars_hold_every_weight_once() -> None:
     values = [(k / 50, "pass" if k % 2 else "fail") for k in range(100)] + [(40.0, "unjudged"), (0.0, "fail")]
-    histogram = draw_histogram(values, "image weight")
+    histogram = plot_histogram(values, "image weight")
     assert histogram is not None
     root = ElementTree.fromstring(histogram.svg)
     titles = " ".join(title.text or "" for title in root.iter("title"))
@@ -33,17 +33,17 @@ def test_histogram_bars_hold_every_weight_once() -> None:
     assert histogram.top == 2.0, "one far weight does not squeeze the rest"
     assert histogram.zero_share == 2 / 102
     assert len(root.findall("g")) <= BINS
-    assert draw_histogram([], "image weight") is None
+    assert plot_histogram([], "image weight") is None
 
 
 def test_all_weights_zero_still_draw() -> None:
-    histogram = draw_histogram([(0.0, "fail")] * 3, "text weight")
+    histogram = plot_histogram([(0.0, "fail")] * 3, "text weight")
     assert histogram is not None
     assert histogram.zero_share == 1.0
 
 
 def test_boxes_are_percentages_of_the_image_and_labels_are_escaped() -> None:
-    drawn = draw_boxes([((167, 333, 500, 667), "<b>&star")], "detected")
+    drawn = render_boxes([((167, 333, 500, 667), "<b>&star")], "detected")
     root = ElementTree.fromstring(drawn)
     rect = root.findall("rect")[-1]
     assert [rect.attrib[name] for name in ("x", "y", "width", "height")] == ["16.7%", "33.3%", "33.3%", "33.4%"]

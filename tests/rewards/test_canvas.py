@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.rewards.reasoning.got_layout import CANVAS_PX, _find_place, draw_layout
+from datagen.rewards.reasoning.got_layout import CANVAS_PX, _find_place, render_layout
 from datagen.scoring.layout import read_layout
 from datagen.vision.geometry import shared_area
 from tests.helpers.layout_cases import random_box
@@ -18,7 +18,7 @@ from tests.helpers.reward_cases import write
 
 def paint(text: str) -> np.ndarray:
     """The canvas as (H, W) of 0..255."""
-    return np.asarray(Image.open(io.BytesIO(draw_layout(read_layout(text).placed))).convert("L"))
+    return np.asarray(Image.open(io.BytesIO(render_layout(read_layout(text).placed))).convert("L"))
 
 
 def test_nothing_planned_is_a_white_canvas() -> None:
@@ -27,10 +27,10 @@ def test_nothing_planned_is_a_white_canvas() -> None:
 
 def test_all_ink_is_gray_and_the_same_things_give_the_same_bytes() -> None:
     things = read_layout(write("red star", 100, 100, 500, 500) + write("blue cup", 300, 300, 900, 900)).placed
-    with Image.open(io.BytesIO(draw_layout(things))) as image:
+    with Image.open(io.BytesIO(render_layout(things))) as image:
         red, green, blue = image.convert("RGB").split()
     assert red.tobytes() == green.tobytes() == blue.tobytes()
-    assert draw_layout(things) == draw_layout(things)
+    assert render_layout(things) == render_layout(things)
 
 
 def test_a_box_stands_where_it_is_planned() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.embedded.pictograms import Item, Scene, draw_scene
+from datagen.embedded.pictograms import Item, Scene, render_scene
 from datagen.records import Verdict
 from datagen.rewards.pixels import near_duplicate
 from datagen.rewards.pixels.near_duplicate import NEAR, hash_image, measure_difference
@@ -101,7 +101,7 @@ def test_a_flat_picture_has_no_random_signs() -> None:
 
 
 def test_a_picture_that_came_three_times_counts_a_third_each() -> None:
-    same = to_png(draw_scene(Scene("sky", (Item("car", "red", 1, 1, 3, 3),))))
+    same = to_png(render_scene(Scene("sky", (Item("car", "red", 1, 1, 3, 3),))))
     other = draw(Scene("sand", (Item("fish", "blue", 3, 0, 5, 2),)))
     verdicts = near_duplicate.score_group(
         make_prompt(), candidates(same, other, None, same, DAMAGED, same), blind_tools()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing, write
 
 from datagen.records import Claim
 from datagen.rewards.objects import attribute, comparison, compbench, counting, geneval, spatial
 from datagen.rewards.reasoning import contradiction, plan
+from tests.helpers.reward_cases import color, count, make_prompt, make_sample, make_tools, relation, thing, write
 
 SEVERAL = {"cherry": "cherries", "wolf": "wolves", "loaf of bread": "loaves of bread", "scissors": "pairs of scissors"}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Verdict
 from datagen.taxonomy import load_taxonomy
 from datagen.vision import ocr as _ocr
@@ -156,7 +156,7 @@ def test_the_ocr_reads_what_the_long_skills_claim(skill: str, read_text: Callabl
     values: dict[str, list[float]] = {scorer: [] for scorer in SCORERS}
     spoilt: dict[str, list[float]] = {scorer: [] for scorer in SCORERS}
     for index in range(2):
-        prompt = draw(drawn, index, 5)
+        prompt = sample_prompt(drawn, index, 5)
         wanted = str(prompt.claims[0].value).split()
         for words_drawn, seen in ((wanted, values), (wanted[::2], spoilt)):
             half = len(words_drawn) // 2

@@ -15,7 +15,7 @@ import pytest
 
 from datagen.errors import ConfigError
 from datagen.pipeline import list_scorable
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.records import Claim, Prompt
 from datagen.taxonomy import Skill, count_distinct, load_taxonomy
 from datagen.taxonomy.claims import parse_claim
@@ -29,7 +29,7 @@ WORDS_OF = {"left of": "to the left of", "right of": "to the right of", "partly 
 
 
 def prompts(skill: Skill, count: int) -> list[Prompt]:
-    return [draw(skill, index, 1) for index in range(count)]
+    return [sample_prompt(skill, index, 1) for index in range(count)]
 
 
 @pytest.mark.parametrize(("lexicon", "digest"), [("everyday", "df3cd08b62b88cd5"), ("pictograms", "86583edd041aa041")])
@@ -95,7 +95,7 @@ def is_said(claim: Claim, skill: Skill, prompt: Prompt) -> bool:
 
 def test_atoms_are_as_many_as_the_level_says() -> None:
     for number in range(3, 11):
-        prompt = draw(SKILLS[f"composition/atoms_{number}"], 0, 0)
+        prompt = sample_prompt(SKILLS[f"composition/atoms_{number}"], 0, 0)
         assert (len(prompt.claims), prompt.level) == (number, f"atomicity_{number}")
 
 

@@ -11,7 +11,7 @@ import pytest
 from projects import LEXICON, TAXONOMY, write_project
 
 from datagen.errors import ConfigError
-from datagen.prompts.templated import draw
+from datagen.prompts.templated import sample_prompt
 from datagen.taxonomy import load_taxonomy
 from datagen.taxonomy.check import check_paths
 from datagen.taxonomy.english import Spelling, spell_wrong
@@ -81,12 +81,12 @@ def test_a_slot_joins_lists_and_the_claim_has_the_text_to_the_letter(tmp_path: P
     template = 'a sign that says "{{ text }}"\n'
     taxonomy, lexicon = write_project(tmp_path, JOINED.replace(", spelled: HOW", ""), template)
     (skill,) = load_taxonomy([taxonomy], lexicon).skills
-    texts = {draw(skill, index, 0).claims[0].value for index in range(skill.size)}
+    texts = {sample_prompt(skill, index, 0).claims[0].value for index in range(skill.size)}
     assert texts == {"OPEN OPEN", "OPEN NO", "NO OPEN", "NO NO"}
     taxonomy, lexicon = write_project(tmp_path, JOINED.replace("HOW", "split"), template)
     (skill,) = load_taxonomy([taxonomy], lexicon).skills
     for index in range(skill.size):
-        prompt = draw(skill, index, 0)
+        prompt = sample_prompt(skill, index, 0)
         assert find_quoted(prompt.text) == [prompt.claims[0].value]
         assert prompt.claims[0].value != "NO NO"
 
@@ -122,7 +122,7 @@ def test_the_shipped_prompt_kinds_of_lencom() -> None:
     skills = {skill.name: skill for skill in taxonomy.skills}
     for name in LENCOM:
         for index in range(100):
-            prompt = draw(skills[name], index, 1)
+            prompt = sample_prompt(skills[name], index, 1)
             (claim,) = prompt.claims
             assert find_quoted(prompt.text) == [claim.value]
             assert '"' not in str(claim.value)

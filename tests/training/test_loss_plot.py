@@ -5,14 +5,14 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from datagen.training.finetune import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, draw_losses
+from datagen.training.finetune import BOTTOM, HEIGHT, LEFT, TOP, WIDTH, plot_losses
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_points_stand_where_their_values_say(tmp_path: Path) -> None:
     rows = [(0, None, None, 2.0, 0.5), (10, 1.0, 0.25, None, None), (20, 0.5, None, 1.0, 0.5)]
-    draw_losses(rows, tmp_path / "loss.svg")
+    plot_losses(rows, tmp_path / "loss.svg")
     text, image = ElementTree.parse(tmp_path / "loss.svg").getroot().findall(f"{SVG}g")
     floor, high = HEIGHT - BOTTOM, HEIGHT - BOTTOM - TOP
 
@@ -27,5 +27,5 @@ def test_points_stand_where_their_values_say(tmp_path: Path) -> None:
 
 
 def test_nothing_learned_is_an_empty_plot(tmp_path: Path) -> None:
-    draw_losses([], tmp_path / "loss.svg")
+    plot_losses([], tmp_path / "loss.svg")
     assert "<circle" not in (tmp_path / "loss.svg").read_text()

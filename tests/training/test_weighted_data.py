@@ -22,9 +22,9 @@ from datagen.training.weighted import (
     IMAGE,
     SWITCH,
     TEXT,
-    Draws,
+    EpochSampler,
     WeightedDataset,
-    WeightedDraws,
+    WeightedSampler,
     collate,
     mean_targets,
     read_weights,
@@ -97,10 +97,10 @@ def test_rows_need_both_weights() -> None:
 
 def test_without_any_weight_nothing_is_drawn(dataset: WeightedDataset) -> None:
     with pytest.raises(ValueError, match="a weight times its lambda is 0 everywhere"):
-        WeightedDraws(dataset, (1.0, 1.0), seed=0, lambda_text=0, lambda_image=0)
+        WeightedSampler(dataset, (1.0, 1.0), seed=0, lambda_text=0, lambda_image=0)
     dataset.weights = dataset.weights[:0]
     with pytest.raises(ValueError, match="no row has a weight above 0"):
-        Draws(dataset, seed=0)
+        EpochSampler(dataset, seed=0)
 
 
 def test_mean_targets_by_hand(dataset: WeightedDataset) -> None:
@@ -111,13 +111,13 @@ def test_mean_targets_by_hand(dataset: WeightedDataset) -> None:
 
 def test_every_row_is_drawn_once_an_epoch_and_a_later_start_goes_on(dataset: WeightedDataset) -> None:
     rows = len(dataset)
-    drawn = list(islice(Draws(dataset, seed=5), 3 * rows))
+    drawn = list(islice(EpochSampler(dataset, seed=5), 3 * rows))
     epochs = [drawn[k * rows : (k + 1) * rows] for k in range(3)]
     assert all(sorted(epoch) == list(range(rows)) for epoch in epochs)
     assert epochs[0] != epochs[1]
     for start in (1, rows - 1, rows, rows + 3):
-        assert list(islice(Draws(dataset, seed=5, start=start), rows)) == drawn[start : start + rows]
-    assert list(islice(Draws(dataset, seed=6), rows)) != epochs[0]
+        assert list(islice(EpochSampler(dataset, seed=5, start=start), rows)) == drawn[start : start + rows]
+    assert list(islice(EpochSampler(dataset, seed=6), rows)) != epochs[0]
 
 
 def gradient(
@@ -139,7 +139,7 @@ def test_drawing_by_weight_expects_the_gradient_of_the_weighted_loss(dataset: We
     """Exactly: the gradient of every part, times its chance, summed over all parts."""
     rows, per_row = len(dataset), mean_targets(dataset)
     whole = gradient(dataset, list(range(rows)), (per_row[0] * rows, per_row[1] * rows), **LAMBDAS)
-    draws = WeightedDraws(dataset, per_row, seed=0, **LAMBDAS)
+    draws = WeightedSampler(dataset, per_row, seed=0, **LAMBDAS)
     parts = [(row, modality) for row in range(rows) for modality in range(2)]
     expected = sum(
         chance * gradient(dataset, [part], draws.targets)
@@ -152,7 +152,7 @@ def test_drawing_by_weight_expects_the_gradient_of_the_weighted_loss(dataset: We
 
 def test_parts_are_drawn_as_often_as_their_chance_says(dataset: WeightedDataset) -> None:
     per_row, count = mean_targets(dataset), 20_000
-    draws = WeightedDraws(dataset, per_row, seed=1, **LAMBDAS)
+    draws = WeightedSampler(dataset, per_row, seed=1, **LAMBDAS)
     seen = Counter(islice(draws, count))
     for part, chance in enumerate(draws.chances):
         spread = 5 * (count * chance * (1 - chance)) ** 0.5
@@ -164,7 +164,7 @@ def test_parts_are_drawn_as_often_as_their_chance_says(dataset: WeightedDataset)
 def test_a_long_draw_has_nearly_the_gradient_of_the_weighted_loss(dataset: WeightedDataset) -> None:
     rows, per_row, count = len(dataset), mean_targets(dataset), 2_000
     whole = gradient(dataset, list(range(rows)), (per_row[0] * rows, per_row[1] * rows), **LAMBDAS)
-    draws = WeightedDraws(dataset, per_row, seed=2, **LAMBDAS)
+    draws = WeightedSampler(dataset, per_row, seed=2, **LAMBDAS)
     drawn = gradient(dataset, list(islice(draws, count)), (draws.targets[0] * count, draws.targets[1] * count))
     assert np.linalg.norm(drawn - whole) < 0.1 * np.linalg.norm(whole)
 

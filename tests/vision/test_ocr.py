@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from datagen.embedded.pictograms import Item, Scene, draw_scene
+from datagen.embedded.pictograms import Item, Scene, render_scene
 from datagen.embedded.world import lay_out
 from datagen.rewards.words import text
 from datagen.vision import ocr as _ocr
@@ -51,7 +51,7 @@ def test_lines_without_a_letter_or_digit_are_dropped() -> None:
 
 def test_a_large_picture_is_read_too(read_text: ReadText) -> None:
     small = Scene("gray", (Item("text", "black", 0, 2, 5, 4, "BREAD"),))
-    assert read_text(to_png(np.kron(draw_scene(small), np.ones((4, 4, 1))))) == ["BREAD"]
+    assert read_text(to_png(np.kron(render_scene(small), np.ones((4, 4, 1))))) == ["BREAD"]
 
 
 def test_a_damaged_picture_raises_plain_python(read_text: ReadText) -> None:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import load_codec
-from datagen.embedded.pictograms import draw_scene
+from datagen.embedded.pictograms import render_scene
 from datagen.embedded.vocab import Vocabulary
 from datagen.embedded.world import lay_out
 from datagen.records import Claim
@@ -74,4 +74,4 @@ def test_remembered_codes_equal_encoded_pictures() -> None:
     codec, rng = load_codec(SHIPPED), random.Random(3)
     for _ in range(30):
         scene = lay_out(source(rng)[1], rng)
-        assert table.codes(scene) == codec.encode(to_unit(draw_scene(scene)[None]))[0].tolist()
+        assert table.codes(scene) == codec.encode(to_unit(render_scene(scene)[None]))[0].tolist()

@@ -96,7 +96,7 @@ def ask_judge(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.placed:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in the picture", {"holds": False})
-    verdict = judge_layout(prompt, sample, tools, draw_layout(layout.placed, sides_of(sample)))
+    verdict = judge_layout(prompt, sample, tools, render_layout(layout.placed, sides_of(sample)))
     faults = list(layout.faults)
     return Verdict(verdict.value, "; ".join([verdict.reason, *faults]), {**verdict.evidence, "malformed": faults})
 
@@ -108,7 +108,7 @@ _LINE_PX, _FONT_PX, _GAP_PX = 3, 18, 4
 _Box = tuple[float, float, float, float]
 
 
-def draw_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
+def render_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
     """Return a PNG of the boxes with their phrases; the same things give the same bytes.
 
     The canvas has the shape of a picture with these `sides`, so that a judge sees what is planned undistorted; its

@@ -24,7 +24,7 @@ from datagen.chat import ChatRequest, Message, Part, Sampling
 from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
 from datagen.errors import BackendError
 from datagen.records import Request, Sample
-from datagen.workshop.bench import draw_held_out, judge_model, open_tools
+from datagen.workshop.bench import judge_model, open_tools, sample_held_out
 from tests.helpers.tiny_llava import save_tiny_llava
 
 SMALL = {"enforce_eager": True, "max_num_seqs": 64}
@@ -81,7 +81,7 @@ def test_greedy_tokens_are_those_of_transformers(painter: Any) -> None:
 
 
 def test_sampled_pictures_pass_the_same_judges_at_the_same_rate(painter: Any) -> None:
-    prompts, tools, candidates = draw_held_out(3, seed=2), open_tools(), 8
+    prompts, tools, candidates = sample_held_out(3, seed=2), open_tools(), 8
     embedded = EmbeddedBackend(EmbeddedOptions.parse({"device": "cpu"}))
     rates = []
     for backend in (painter, embedded):
@@ -94,13 +94,13 @@ def test_sampled_pictures_pass_the_same_judges_at_the_same_rate(painter: Any) ->
 
 
 def test_a_model_without_an_image_tokenizer_cannot_draw(judge: Any) -> None:
-    prompt = draw_held_out(1, seed=0)[0]
+    prompt = sample_held_out(1, seed=0)[0]
     with pytest.raises(BackendError, match="no image tokenizer"):
         list(judge.generate([Request(prompt, 0, 1, "think")]))
 
 
 def test_samples_carry_what_made_them(painter: Any) -> None:
-    prompt = draw_held_out(1, seed=0)[0]
+    prompt = sample_held_out(1, seed=0)[0]
     made = [s for s in painter.generate([Request(prompt, k, k, "think") for k in range(4)]) if isinstance(s, Sample)]
     assert made
     assert all(s.engine == "vllm/1" and s.switch == "autonomous" for s in made)

@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import load_codec
-from datagen.embedded.pictograms import BACKGROUNDS, COLORS, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.pictograms import BACKGROUNDS, COLORS, SHAPES, Item, Scene, render_scene
 from datagen.embedded.world import lay_out, random_scene
 from datagen.errors import BackendError, ConfigError
 from datagen.records import UNNAMED
@@ -69,7 +69,7 @@ def test_true_scenes_are_found_whole_each_thing_in_its_box(way: str, scenes: int
     right = 0
     for _ in range(scenes):
         scene = random_scene(rng)
-        right += are_found(scene, to_png(SPOIL[way](draw_scene(scene).astype(float), noise)))
+        right += are_found(scene, to_png(SPOIL[way](render_scene(scene).astype(float), noise)))
     assert right / scenes >= 0.98
 
 
@@ -113,7 +113,7 @@ def test_bitten_things_are_not_counted() -> None:
     counted = []
     for kind in SHAPES:
         for tone in COLORS:
-            picture = draw_scene(Scene("gray", (Item(kind, tone, 1, 1, 4, 4),)))
+            picture = render_scene(Scene("gray", (Item(kind, tone, 1, 1, 4, 4),)))
             ink = np.abs(picture.astype(int) - BACKGROUNDS["gray"]).sum(-1)
             picture[np.cumsum(ink.sum(1)) / ink.sum() > 2 / 3] = BACKGROUNDS["gray"]
             if any(one.label == kind for one in DETECT(to_png(picture))):
@@ -124,7 +124,7 @@ def test_bitten_things_are_not_counted() -> None:
 def test_pictures_of_nothing_hold_nothing() -> None:
     rng = np.random.default_rng(6)
     for picture in (
-        *(draw_scene(Scene(background, ())) for background in BACKGROUNDS),
+        *(render_scene(Scene(background, ())) for background in BACKGROUNDS),
         rng.uniform(0, 255, (96, 96, 3)),
         rng.normal(180, 25, (96, 96, 3)),
         np.kron(rng.uniform(0, 255, (6, 6, 3)), np.ones((16, 16, 1))),
@@ -146,7 +146,7 @@ def test_detections_come_in_reading_order_with_known_labels() -> None:
 
 def test_a_picture_of_another_size_is_judged_too() -> None:
     scene = Scene("lilac", (Item("house", "yellow", 0, 0, 3, 3), Item("key", "black", 4, 4, 6, 6)))
-    double = np.kron(draw_scene(scene), np.ones((2, 2, 1)))
+    double = np.kron(render_scene(scene), np.ones((2, 2, 1)))
     assert are_found(scene, to_png(double))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from datagen.embedded.pictograms import BACKGROUNDS, CELL_PX, COLORS, IMAGE_PX, SHAPES, Item, Scene, draw_scene
+from datagen.embedded.pictograms import BACKGROUNDS, CELL_PX, COLORS, IMAGE_PX, SHAPES, Item, Scene, render_scene
 from datagen.embedded.world import lay_out, random_scene
 from datagen.errors import ConfigError
 from datagen.records import UNNAMED, Claim
@@ -59,7 +59,7 @@ def test_true_scenes_are_found_whole(way: str, scenes: int) -> None:
     right = 0
     for _ in range(scenes):
         scene = random_scene(rng)
-        picture = SPOIL[way](draw_scene(scene).astype(float), noise)
+        picture = SPOIL[way](render_scene(scene).astype(float), noise)
         right += find(to_png(picture)) == describe(scene)
     assert right / scenes >= 0.98
 
@@ -106,7 +106,7 @@ def test_boxes_are_the_squares_of_cells_they_stand_in() -> None:
 
 
 def test_a_thing_between_the_cells_is_found_where_it_stands() -> None:
-    picture = np.roll(draw_scene(Scene("mint", (Item("car", "red", 1, 1, 3, 3),))), (5, 7), (0, 1))
+    picture = np.roll(render_scene(Scene("mint", (Item("car", "red", 1, 1, 3, 3),))), (5, 7), (0, 1))
     (found,) = DETECT(to_png(picture))
     assert (found.label, found.color) == ("car", "red")
     assert found.box == tuple(round(1000 * edge / 96) for edge in (23, 21, 55, 53))
@@ -138,7 +138,7 @@ def test_a_bitten_thing_is_not_counted() -> None:
     """A third of a thing painted over leaves a match under the threshold, whatever the kind."""
     counted = []
     for kind in SHAPES:
-        picture = draw_scene(Scene("gray", (Item(kind, "red", 1, 1, 4, 4),)))
+        picture = render_scene(Scene("gray", (Item(kind, "red", 1, 1, 4, 4),)))
         ink = np.abs(picture.astype(int) - BACKGROUNDS["gray"]).sum(-1) > 40
         rows = np.cumsum(ink.sum(1)) / ink.sum()
         picture[rows > 2 / 3] = BACKGROUNDS["gray"]
@@ -159,7 +159,7 @@ def test_foreign_shapes_are_not_counted() -> None:
         "bar": (np.abs(x) < 21) & (np.abs(y) < 5),
     }
     for name, mask in masks.items():
-        picture = draw_scene(Scene("sky", ()))
+        picture = render_scene(Scene("sky", ()))
         picture[mask] = COLORS["red"]
         (only,) = DETECT(to_png(picture))
         assert only.label == UNNAMED, name
@@ -167,7 +167,7 @@ def test_foreign_shapes_are_not_counted() -> None:
 
 def test_equal_neighbours_that_touch_are_still_two() -> None:
     """Smear between two stars of one colour joins them into one blob."""
-    picture = draw_scene(Scene("gray", (Item("star", "red", 0, 2, 2, 4), Item("star", "red", 2, 2, 4, 4))))
+    picture = render_scene(Scene("gray", (Item("star", "red", 0, 2, 2, 4), Item("star", "red", 2, 2, 4, 4))))
     picture[3 * CELL_PX - 7 : 3 * CELL_PX - 3, 2 * CELL_PX - 3 : 2 * CELL_PX + 3] = COLORS["red"]
     assert find(to_png(picture)) == [("star", "red")] * 2
 
@@ -175,7 +175,7 @@ def test_equal_neighbours_that_touch_are_still_two() -> None:
 def test_pictures_of_nothing_hold_nothing() -> None:
     rng = np.random.default_rng(6)
     for picture in (
-        *(draw_scene(Scene(background, ())) for background in BACKGROUNDS),
+        *(render_scene(Scene(background, ())) for background in BACKGROUNDS),
         rng.uniform(0, 255, (96, 96, 3)),
         rng.normal(180, 25, (96, 96, 3)),
         np.kron(rng.uniform(0, 255, (6, 6, 3)), np.ones((16, 16, 1))),
@@ -194,7 +194,7 @@ def test_an_empty_picture_holds_nothing_and_one_of_another_world_something() -> 
 
 def test_a_picture_of_another_size_is_judged_too() -> None:
     scene = Scene("lilac", (Item("house", "yellow", 0, 0, 3, 3), Item("key", "black", 4, 4, 6, 6)))
-    double = np.kron(draw_scene(scene), np.ones((2, 2, 1)))
+    double = np.kron(render_scene(scene), np.ones((2, 2, 1)))
     assert find(to_png(double)) == describe(scene)
 
 
