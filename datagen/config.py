@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self, get_args
@@ -103,12 +104,20 @@ class ScorerChoice(Choice):
 
     named: str | None = Field(None, alias="as", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
 
+    @field_validator("named")
+    @classmethod
+    def _no_function(cls, value: str | None) -> str | None:
+        if value in WAYS:
+            raise ValueError(f"{value} is a function of expressions; take another name")
+        return value
+
     @property
     def label(self) -> str:
         """Its name in expressions, scores and columns."""
         if self.named is not None:
             return self.named
-        chosen = [_name_choice(key, value) for key, value in self.options.items() if value not in (None, False)]
+        told = {key: value for key, value in self.options.items() if value is not None and value is not False}
+        chosen = [_name_choice(key, value) for key, value in told.items()]
         if len(chosen) == 1 and chosen[0].startswith(self.name):
             return chosen[0]
         return "_".join([self.name, *chosen])
@@ -145,7 +154,7 @@ class Family:
     def options_of(self, module: ModuleType) -> type[BaseModel] | None:
         """Return the model of what a module takes as options, or None if only the module itself can tell."""
         found = getattr(module, "Options", NoOptions if self.closed else None)
-        return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+        return _forbid_more(found) if isinstance(found, type) and issubclass(found, BaseModel) else None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_after_validator_function(self._look_up, handler(source))
@@ -191,6 +200,14 @@ class Family:
         return {"anyOf": [*words, *full, own, _object_of({**base, "name": own}, ["name"], is_open=True)]}
 
 
+@lru_cache(maxsize=256)
+def _forbid_more(model: type[BaseModel]) -> type[BaseModel]:
+    """Return a model that refuses unknown keys: a misspelt option would be passed over, and the default taken."""
+    if model.model_config.get("extra") == "forbid":
+        return model
+    return type(model.__name__, (model,), {"__module__": model.__module__, "model_config": {"extra": "forbid"}})
+
+
 def _object_of(properties: dict[str, Any], required: list[str], *, is_open: bool) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
 
@@ -205,7 +222,8 @@ SCORERS = Family("rewards", "score", closed=True)
 
 
 def _name_choice(key: str, value: Any) -> str:
-    said = key if value is True else value if isinstance(value, str) else f"{key}{value}"
+    number = f"{value:g}" if isinstance(value, (int, float)) else value
+    said = key if value is True else value if isinstance(value, str) else f"{key}{number}"
     return re.sub(r"[^A-Za-z0-9]+", "_", said).strip("_")
 
 

@@ -55,6 +55,7 @@ def test_what_the_page_shows_works(project: Path) -> None:
     [
         ("wide", "least: float = 1.0", "leest: float = 1.0", "takes no option 'least'"),
         ("wide", 'TARGET: Modality = "image"', "", "does not say what it judges"),
+        ("wide", "frozenset()", '"count"', "which kinds of claim it judges"),
         ("wide", "def score", "def score(", "cannot be imported"),
         ("best", "Options = NoOptions ", "Other = NoOptions ", "mine.best has no `Options`"),
         ("csv_list", "return count", "return None", "did not say how many examples it wrote"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Set
+from typing import TYPE_CHECKING, get_args
 
 from datagen.config import Choice
 from datagen.errors import ConfigError, DatagenError, PluginError, did_you_mean
 from datagen.export import RunPlan, check_needs, check_view
 from datagen.plugins import load_plugin
+from datagen.records import ClaimKind
 
 if TYPE_CHECKING:
     from datagen.pipeline.run import Run
@@ -87,6 +88,10 @@ def _check_scorers(run: Run) -> None:
         if getattr(module, "TARGET", None) not in ("text", "image"):
             hint = 'define TARGET = "image" or TARGET = "text"'
             raise ConfigError(f"the scorer {name!r} does not say what it judges", hint=hint)
+        kinds = getattr(module, "JUDGES", None)
+        if not isinstance(kinds, Set) or not kinds <= {*get_args(ClaimKind)}:
+            hint = f"define JUDGES as a set of {', '.join(get_args(ClaimKind))}; an empty one judges no claims"
+            raise ConfigError(f"the scorer {name!r} does not say which kinds of claim it judges", hint=hint)
         for needs, (key, does, hint) in NEEDS.items():
             if getattr(module, needs, False) and not getattr(run.recipe, key):
                 raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)

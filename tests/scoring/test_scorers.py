@@ -20,14 +20,15 @@ from tests.helpers.runs import run_cli, small_values
 from tests.helpers.scorers import choose, find_scorer
 
 OWN = """
+from pydantic import BaseModel
+
 from datagen.records import Verdict
-from datagen.scoring.scorers import ScorerOptions
 
 TARGET = "image"
 JUDGES = frozenset()
 
 
-class Options(ScorerOptions):
+class Options(BaseModel):
     value: float = 0.25
 
 
@@ -50,6 +51,8 @@ def label_of(written: Any) -> str:
         ({"name": "geneval", "strict": False}, "geneval"),
         ({"name": "vqa", "form": "vqascore"}, "vqascore"),
         ({"name": "wide", "least": 1.5}, "wide_least1_5"),
+        ({"name": "wide", "least": 30.0}, "wide_least30"),
+        ({"name": "wide", "least": 0}, "wide_least0"),
         ({"name": "text", "metric": "mario", "as": "words"}, "words"),
     ],
 )
@@ -88,6 +91,11 @@ def test_wrong_options_are_named(choice: dict[str, Any], what: str) -> None:
         load_scorer(ScorerChoice.model_validate(choice))
 
 
+def test_a_name_that_expressions_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="mean is a function of expressions"):
+        make_recipe({"taxonomy": ["counting"], "rewards": [{"name": "counting", "as": "mean"}]})
+
+
 def test_the_same_scorer_twice_needs_two_names() -> None:
     twice = [{"name": "text", "metric": "mario"}, {"name": "text", "metric": "mario"}]
     with pytest.raises(ConfigError, match="holds the same scorer twice"):
@@ -116,6 +124,8 @@ def test_a_scorer_of_ones_own_takes_options(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.syspath_prepend(str(tmp_path))
     scorer = load_scorer(ScorerChoice.model_validate({"name": "mine.told", "value": 0.75}))
     assert scorer.score(make_prompt(), make_sample(), make_tools()).value == 0.75
+    with pytest.raises(ConfigError, match="unknown key 'valeu'"):
+        load_scorer(ScorerChoice.model_validate({"name": "mine.told", "valeu": 0.75}))
     sys.modules.pop("mine.told")
 
 
