@@ -175,7 +175,7 @@ class Family:
         return choice
 
     def _explain(self, choice: Choice, model: type[BaseModel], error: ValidationError) -> Iterator[InitErrorDetails]:
-        """Yield what is wrong with the options of a choice; what to write for an unknown one only the plugin knows."""
+        """Yield what is wrong with the options; the hint for an unknown one is of what the plugin takes."""
         for fault, each in zip(faults_of(error), error.errors(include_url=False), strict=True):
             if each["type"] == "extra_forbidden" and len(each["loc"]) == 1:
                 key = str(each["loc"][0])
