@@ -122,6 +122,23 @@ def test_a_name_that_begins_with_an_underscore_stays_in_its_package() -> None:
     assert not wrong, wrong
 
 
+def test_tests_use_public_names() -> None:
+    tests = Path(__file__).parent
+    wrong = [
+        f"{path.relative_to(tests)}:{node.lineno}"
+        for path in sorted(tests.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("datagen")
+        and any(
+            part.startswith("_") and part != "__main__"
+            for name in node.names
+            for part in [*str(node.module).split("."), name.name]
+        )
+    ]
+    assert not wrong, wrong
+
+
 def test_scorers_are_reached_by_their_words() -> None:
     users = {unit for _, unit, other in package_imports() if other == "rewards"}
     assert users <= {"rewards", "audit", "workshop"}

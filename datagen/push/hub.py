@@ -147,7 +147,7 @@ class Hub:
 
         self._try(lambda: self._api.create_repo(self._repo, repo_type="dataset", private=not public, exist_ok=True))
         done = 0
-        for batch in _cut(files):
+        for batch in cut_batches(files):
             additions = {file: CommitOperationAdd(file.path, cast(Any, file.source)) for file in batch}
             for file, addition in additions.items():
                 addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # or the client would read it all once more
@@ -258,7 +258,7 @@ class Hub:
     def _judge_answer(self, error: BaseException, response: Any) -> Again | PushError:
         status, words = response.status_code, self._words_of(error, response)
         if status == 429 or status == 408 or (500 <= status < 600 and status != 507):
-            return Again(f"the hub answers {status}: {words}", _read_wait(response.headers))
+            return Again(f"the hub answers {status}: {words}", read_wait(response.headers))
         if status in (402, 413, 507) or (status == 403 and re.search(r"storage|quota|disk", words, re.IGNORECASE)):
             return self._fail(f"has no room left: {words}", f"make room there, then {GO_ON}")
         if status == 401:
@@ -298,7 +298,7 @@ def _names_token(error: BaseException) -> bool:
     return token is not None and cause is not None and (token in str(cause) or _names_token(cause))
 
 
-def _read_wait(headers: Mapping[str, str]) -> float | None:
+def read_wait(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a server asks to wait: `Retry-After`, or the reset of the hub's rate limit."""
     if (after := headers.get("retry-after", "").strip()).isdigit():
         return float(after)
@@ -306,7 +306,8 @@ def _read_wait(headers: Mapping[str, str]) -> float | None:
     return float(limit[1]) if limit else None
 
 
-def _cut(files: Sequence[File]) -> Iterator[list[File]]:
+def cut_batches(files: Sequence[File]) -> Iterator[list[File]]:
+    """Yield files in batches that one commit may hold, by their number and their size."""
     batch: list[File] = []
     size = 0
     for file in files:

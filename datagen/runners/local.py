@@ -89,7 +89,7 @@ def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threadi
 def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
     """Draw here, finish in workers; results are taken in as they come, in this thread."""
     waiting: set[Future[ShardResult]] = set()
-    with _open_pool(run, workers) as pool:
+    with open_pool(run, workers) as pool:
         warm = pool.submit(_warm_up) if any(job.score for job in jobs) else None
         for job in jobs:
             if stopped.is_set():
@@ -110,7 +110,7 @@ def _run_spread(
     drawing: dict[Future[_Told], Job] = {}
     waiting: set[Future[ShardResult]] = set()
     rest = iter(jobs)
-    with _open_pool(run, len(devices), devices) as models, _open_pool(run, workers) as pool:
+    with open_pool(run, len(devices), devices) as models, open_pool(run, workers) as pool:
         while True:
             while not stopped.is_set() and len(drawing) < 2 * len(devices) and (job := next(rest, None)):
                 if job.draw:
@@ -155,7 +155,7 @@ def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> se
 
 
 @contextmanager
-def _open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor]:
+def open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor]:
     """Open workers that end when this process ends: they hang on a pipe that nobody writes to, and its end is theirs.
 
     With `devices`, each worker takes one of them and sees no other GPU. After an error, shards already handed over are

@@ -14,7 +14,7 @@ from datagen.errors import PushError, RunError
 from datagen.push.dataset import Card, add_view, join, rename
 from datagen.push.destination import ATTEMPTS, Again, count_folders, keep_trying
 from datagen.push.files import File, Manifest, RunNote
-from datagen.push.hub import _cut, _read_wait
+from datagen.push.hub import cut_batches, read_wait
 
 INFO = {
     "features": [{"name": "id", "dtype": "string"}],
@@ -131,13 +131,13 @@ def test_folders_are_counted_with_their_folders() -> None:
     ],
 )
 def test_what_a_server_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert _read_wait(headers) == seconds
+    assert read_wait(headers) == seconds
 
 
 def test_batches_are_bounded_and_keep_every_file() -> None:
     rng = random.Random(2)
     files = [File(str(k), rng.choice([1, 1 << 28, 1 << 31]), "") for k in range(300)]
-    batches = list(_cut(files))
+    batches = list(cut_batches(files))
     assert [file for batch in batches for file in batch] == files
     assert all(len(batch) == 1 or (len(batch) <= 50 and sum(f.size for f in batch) <= 1 << 30) for batch in batches)
 

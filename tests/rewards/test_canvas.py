@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.rewards.reasoning.got_layout import CANVAS_PX, _find_place, render_layout
+from datagen.rewards.reasoning.got_layout import CANVAS_PX, find_place, render_layout
 from datagen.scoring.layout import read_layout
 from datagen.vision.geometry import shared_area
 from tests.helpers.layout_cases import random_box
@@ -56,7 +56,7 @@ def test_labels_stay_inside_and_do_not_cover_each_other() -> None:
         taken: list[tuple[float, float, float, float]] = []
         for _ in range(6):
             x, y, *_ = (edge * CANVAS_PX / 1000 for edge in random_box(rng, step=250))
-            taken.append(_find_place(rng.choice((20.0, 90.0, 300.0)), x, min(y, 300.0), taken))
+            taken.append(find_place(rng.choice((20.0, 90.0, 300.0)), x, min(y, 300.0), taken))
         for k, one in enumerate(taken):
             assert min(one) >= 0
             assert max(one) <= CANVAS_PX

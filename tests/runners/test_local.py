@@ -9,7 +9,7 @@ import pytest
 
 from datagen.errors import RunError, TooManyFailures
 from datagen.pipeline import Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
-from datagen.runners.local import _open_pool, count_cores, default_workers, list_devices, make_runner
+from datagen.runners.local import count_cores, default_workers, list_devices, make_runner, open_pool
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
 
 KILLER = """
@@ -91,7 +91,7 @@ def test_workers_share_the_cores_unless_threads_are_given(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if given:
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-    with _open_pool(create_run(small_recipe(), str(tmp_path)), 2) as pool:
+    with open_pool(create_run(small_recipe(), str(tmp_path)), 2) as pool:
         threads = pool.submit(os.getenv, "OMP_NUM_THREADS").result()
     assert threads == (given or str(max(1, count_cores() // 2)))
 

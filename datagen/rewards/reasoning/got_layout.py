@@ -127,14 +127,14 @@ def render_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
     taken: list[_Box] = []
     for thing, (left, top, *_) in zip(things, corners, strict=True):
         label = " ".join(thing.phrase.split())
-        place = _find_place(draw.textlength(label, font=font), left, top, taken, (width_px, height_px))
+        place = find_place(draw.textlength(label, font=font), left, top, taken, (width_px, height_px))
         draw.rectangle(place, fill="white")
         draw.text(place[:2], label, font=font, fill="black")
         taken.append(place)
     return encode_picture(image)
 
 
-def _find_place(
+def find_place(
     width: float, left: float, top: float, taken: Sequence[_Box], canvas: tuple[int, int] = (CANVAS_PX, CANVAS_PX)
 ) -> _Box:
     """Return where a label of a width goes: inside the corner of its box, or below until it covers no other label."""
