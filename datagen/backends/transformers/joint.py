@@ -1,6 +1,6 @@
 """Joint models: a causal LM that writes text and image tokens in one sequence, with its image tokenizer beside it.
 
-The checkpoint of the embedded model is one; any folder with its files (`embedded/checkpoint_io`) and its
+The checkpoint of the embedded model is one; any folder with its files (`embedded/loading`) and its
 vocabulary is. The architecture is whatever AutoModelForCausalLM loads. Nothing steers
 what the model writes: it opens and closes its thought, and it decides when to draw.
 """
