@@ -2,12 +2,12 @@
 
     detector: learned
 
-A second judge beside `pictograms`, with which it shares nothing but the names: no masks, no ink, no tone of the
-background, no similarity, no search. What differs from the commonest colour and hangs together is cut out and shown to
-a network, which learned on pixels what is whole (`python -m datagen.workshop detector`) and says its name, its colour
-and its box. Letters side by side become one detection labelled `text` with the box of the word, as the geometric
-detector has it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where they differ:
-docs/audit.md.
+A second judge beside `pictograms`, with which it shares nothing but the names and how a file is opened: no masks, no
+ink, no tone of the background, no similarity, no search. What differs from the commonest colour and hangs together is
+cut out and shown to a network, which learned on pixels what is whole (`python -m datagen.workshop detector`) and says
+its name, its colour and its box. Letters side by side become one detection labelled `text` with the box of the word, as
+the geometric detector has it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where
+they differ: docs/audit.md.
 
 What the network is not sure of, or says has no name, is a detection without a label, from `SOMETHING_PX` pixels on:
 parts of things, several in each other's ink, foreign shapes.

@@ -181,4 +181,4 @@ def test_it_shares_nothing_with_the_geometric_detector() -> None:
         if isinstance(node, ast.ImportFrom) and "pictograms" in str(node.module)
         for name in node.names
     }
-    assert taken == {"COLORS", "IMAGE_PX", "SHAPES"}  # names, and the size of the canvas
+    assert taken == {"COLORS", "IMAGE_PX", "SHAPES", "read_canvas"}  # names, the size of the canvas, and opening a file
