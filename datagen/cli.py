@@ -412,7 +412,7 @@ def bench_model(
     json: JsonOption = None,
 ) -> None:
     """Judge the embedded model on prompts it was never trained on: how it draws and, if it can, how it reads."""
-    from datagen.embedded.backend import SHIPPED
+    from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import bench_model as measure
 
     earlier = read_tables(before) if before else None
@@ -430,7 +430,7 @@ def bench_generate(
     json: JsonOption = None,
 ) -> None:
     """Time the embedded engine against `transformers` `generate`."""
-    from datagen.embedded.backend import SHIPPED
+    from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import measure_generation, sample_held_out
 
     samples = batch * batches
@@ -665,7 +665,7 @@ def train(
 ) -> None:
     """Train the embedded model on a weighted dataset; the same command goes on where it was stopped."""
     from datagen.console import Board, print_facts, print_table
-    from datagen.embedded.backend import SHIPPED
+    from datagen.embedded.options import SHIPPED
     from datagen.pipeline import open_run, require_current
     from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
 

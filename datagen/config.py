@@ -181,6 +181,10 @@ class Family:
                 key = str(each["loc"][0])
                 what = f"the {noun_of(self.name)} {choice.name!r} takes no option {key!r}"
                 yield make_fault((key,), what, did_you_mean(key, model.model_fields) or "it takes none", key=True)
+            elif self.name == "backends" and each["type"] == "value_error":
+                # The value is left out: somebody may have put a key into an address.
+                what = str(each["msg"]).removeprefix("Value error, ")
+                yield make_fault(each["loc"], f"option {'.'.join(map(str, each['loc']))!r}: {what}")
             else:
                 yield fault
 

@@ -13,6 +13,7 @@ from datagen.errors import ConfigError
 from datagen.prompts.templated import plan_prompts
 from datagen.taxonomy import load_lexicon, load_taxonomy
 from datagen.taxonomy.check import check_paths
+from tests.helpers.runs import run_cli
 
 SCORABLE = frozenset({"count", "attribute", "relation", "text"})
 TAXONOMY = """\
@@ -57,6 +58,24 @@ def use(path: Path) -> None:
 
 def errors_of(path: Path) -> list[str]:
     return [str(problem) for problem in check_paths([path], scorable=SCORABLE) if problem.severity == "error"]
+
+
+def test_options_of_backends_stand_at_their_line_and_tell_no_secret(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "taxonomy: counting\n"
+        "backend:\n"
+        "  name: embedded\n"
+        "  temprature: 1\n"
+        "judge: {name: openai, model: m, base_url: 'http://me:hush@host/v1'}\n"
+        "drawer: {name: transformers}\n"
+    )
+    said = run_cli("check", recipe)
+    lines = [line.removeprefix(f"{recipe}:") for line in said.stdout.splitlines()]
+    assert lines[0] == "4:3  the backend 'embedded' takes no option 'temprature'; did you mean 'temperature'?"
+    assert lines[1].startswith("5:33  option 'base_url': an address holds no name, key or query")
+    assert lines[2] == "6:1  drawer: the key 'model' is missing; add it"
+    assert "hush" not in said.stdout + said.stderr
 
 
 def test_the_file_that_the_cases_start_from_is_right(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from datagen.embedded.options import EmbeddedOptions as Options
+
 if TYPE_CHECKING:
     from datagen.embedded.backend import EmbeddedBackend
 
@@ -25,6 +27,6 @@ def build(options: Mapping[str, Any]) -> EmbeddedBackend:
 
     Raises BackendError for an unknown option, a missing or damaged checkpoint file, or a device that is not there.
     """
-    from datagen.embedded.backend import EmbeddedBackend, EmbeddedOptions
+    from datagen.embedded.backend import EmbeddedBackend
 
-    return EmbeddedBackend(EmbeddedOptions.parse(options))
+    return EmbeddedBackend(Options.parse(options))

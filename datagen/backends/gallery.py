@@ -53,13 +53,13 @@ def build(options: Mapping[str, Any]) -> GalleryBackend:
     likelihood of an image.
     """
 
-    return GalleryBackend(GalleryOptions.parse(options))
+    return GalleryBackend(Options.parse(options))
 
 
 ENGINE = "gallery/1"
 
 
-class GalleryOptions(BackendOptions):
+class Options(BackendOptions):
     """What a recipe may set under `backend:`."""
 
     images: Path
@@ -74,7 +74,7 @@ class GalleryBackend:
 
     name = "gallery"
 
-    def __init__(self, options: GalleryOptions) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
         self.model: Any = load_plugin("backends", options.model.name, "build").build(options.model.options)
         if not hasattr(self.model, "likelihood"):

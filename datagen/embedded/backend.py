@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Self
 
 import torch
-from pydantic import Field
 
 from datagen.chat import ChatRequest, Reply
 from datagen.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, read_answer
@@ -22,40 +20,16 @@ from datagen.embedded.chat import ChatModel, encode_image, reflect
 from datagen.embedded.codec import ImageCodec
 from datagen.embedded.decoder import LlamaDecoder
 from datagen.embedded.loading import READER, has_reader, load_codec, require_files
+from datagen.embedded.options import EmbeddedOptions
 from datagen.embedded.vocab import Vocabulary
 from datagen.errors import BackendError
-from datagen.generation.options import BackendOptions
 from datagen.records import Failure, Request, Sample
 
-SHIPPED = Path(__file__).parent / "checkpoint"
 ENGINE = "embedded/2"
 IMAGE_MARKS = 3
 """Tokens around an image: its begin, its end, and the end of all."""
 LEAST_PLAN = 5
 """Tokens kept free for a thought when a prompt is read."""
-
-
-class EmbeddedOptions(BackendOptions):
-    """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU.
-
-    `max_tokens` bounds prompt, thought and image; `rounds` is how often a reflection looks and redraws.
-    """
-
-    checkpoint: Path = SHIPPED
-    temperature: float = Field(1.0, ge=0, le=5)
-    batch_size: int = Field(64, ge=1, le=4096)
-    threads: int = Field(0, ge=0, le=256)
-    max_tokens: int = Field(128, ge=64, le=512)
-    rounds: int = Field(1, ge=1, le=8)
-    device: str = "auto"
-
-    @classmethod
-    def parse(cls, options: Mapping[str, Any]) -> Self:
-        """Validate options from a recipe and settle the device; raises BackendError naming the first wrong one."""
-        parsed = super().parse(options)
-        if parsed.device == "auto":
-            parsed.device = "cuda" if torch.cuda.is_available() else "cpu"
-        return parsed
 
 
 class EmbeddedBackend:

@@ -71,7 +71,7 @@ def detector(
     save_every: int = 100,
 ) -> None:
     """Train the learned detector on things in cells and anywhere, whole and broken."""
-    from datagen.embedded.backend import SHIPPED
+    from datagen.embedded.options import SHIPPED
     from datagen.workshop.detector import train_detector
 
     train_detector(out, codec=codec or SHIPPED, steps=steps, batch=batch, seed=seed, init=init, save_every=save_every)

@@ -36,9 +36,10 @@ import torch
 from datagen.audit.calibration import auc_of, bootstrap_auc, expected_calibration_error, measure_yes_bias
 from datagen.backends.embedded import FORM
 from datagen.chat import ChatRequest, Message, Part, Sampling
-from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions, expected_length
+from datagen.embedded.backend import EmbeddedBackend, expected_length
 from datagen.embedded.chat import DESCRIBE
 from datagen.embedded.loading import has_reader
+from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.embedded.pictograms import Scene, render_scene
 from datagen.embedded.world import lay_out
 from datagen.pictures import encode_png

@@ -7,7 +7,7 @@ from functools import cache
 from tokenizers import Tokenizer
 
 from datagen.embedded.answers import read_answer, read_sections
-from datagen.embedded.backend import SHIPPED
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.vocab import Vocabulary
 
 PLAN = "gray background<|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>"

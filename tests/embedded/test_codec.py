@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.codec import CodecConfig, ImageCodec, join_cells, split_cells
 from datagen.embedded.loading import load_codec, save_codec
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.pictograms import render_scene
 from datagen.embedded.world import random_scene
 

@@ -8,7 +8,8 @@ from functools import lru_cache
 import pytest
 import torch
 
-from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.backend import EmbeddedBackend
+from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.records import Claim, Prompt, Request, Sample
 
 TEXTS = ["a red star", "three blue fish", 'the word "OPEN"', "a key to the left of a bell", "two moons and one car"]

@@ -16,9 +16,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from datagen.chat import ChatRequest, Message, Part, Sampling
-from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.backend import EmbeddedBackend
 from datagen.embedded.chat import DESCRIBE
 from datagen.embedded.loading import FILES, READER, save_lm
+from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.embedded.pictograms import render_scene
 from datagen.embedded.vocab import Vocabulary
 from datagen.embedded.world import lay_out

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.chat import encode_image, see_image
 from datagen.embedded.codec import KEY, ImageCodec, fingerprint, note_codes
 from datagen.embedded.loading import load_codec
+from datagen.embedded.options import SHIPPED
 
 
 @cache

@@ -9,8 +9,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from datagen.embedded.answers import Answer, Piece
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.chat import Write, reflect
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.vocab import Vocabulary
 from datagen.records import Prompt, Request
 

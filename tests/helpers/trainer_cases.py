@@ -12,9 +12,9 @@ import torch
 from tokenizers import Tokenizer
 
 from datagen.embedded.answers import render_codes
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.codec import ImageCodec
 from datagen.embedded.loading import load_codec, save_codec, save_lm
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.pictograms import Scene
 from datagen.embedded.vocab import Vocabulary, describe_scene
 from datagen.embedded.world import lay_out

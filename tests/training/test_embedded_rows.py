@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from datagen.embedded.answers import read_answer
-from datagen.embedded.backend import EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.backend import EmbeddedBackend
 from datagen.embedded.codec import fingerprint, read_codes
+from datagen.embedded.options import EmbeddedOptions
 from datagen.errors import RunError
 from datagen.pictures import encode_png
 from datagen.records import Request, Sample

@@ -18,9 +18,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from datagen.embedded.backend import EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.backend import EmbeddedBackend
 from datagen.embedded.codec import CodecConfig, ImageCodec
 from datagen.embedded.loading import save_codec
+from datagen.embedded.options import EmbeddedOptions
 from datagen.errors import BackendError, RunError
 from datagen.records import Request
 from datagen.training.finetune import TrainPlan, TrainStep, find_dataset, load_parts, train_weighted

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import load_codec
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.pictograms import render_scene
 from datagen.embedded.vocab import Vocabulary
 from datagen.embedded.world import lay_out

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from datagen.embedded.backend import SHIPPED
+from datagen.embedded.options import SHIPPED
 from datagen.training.state import TrainingState
 from datagen.vision.detectors.learned import WEIGHTS, LearnedDetector
 from datagen.vision.parts import PartNet, load_net

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.backend import EmbeddedBackend
+from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.embedded.vocab import Vocabulary
 from datagen.workshop.lm import SHAPES, new_model, train_lm
 

@@ -9,8 +9,8 @@ from functools import cache
 import pytest
 from tokenizers import Tokenizer
 
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import load_codec
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.pictograms import Item, Scene
 from datagen.embedded.vocab import Vocabulary, describe_scene
 from datagen.embedded.world import lay_out

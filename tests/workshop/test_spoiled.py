@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import load_codec
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.pictograms import COLORS, SHAPES, Item, Mark, Scene
 from datagen.embedded.world import random_scene
 from datagen.vision.parts import MIXED, NAMES, SOMETHING, TONES, cut_parts

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from datagen.backends.openai.options import OpenAIOptions as Options
 from datagen.errors import MissingExtraError
 
 REFLECTS = True
@@ -32,8 +33,7 @@ def build(options: Mapping[str, Any]) -> OpenAIBackend:
         hint = "pip install 'datagen[openai]'"
         raise MissingExtraError("the backend 'openai' needs the package openai", hint=hint) from error
     from datagen.backends.openai.backend import OpenAIBackend
-    from datagen.backends.openai.options import OpenAIOptions
 
-    backend = OpenAIBackend(OpenAIOptions.parse(options))
+    backend = OpenAIBackend(Options.parse(options))
     backend.check_server()
     return backend

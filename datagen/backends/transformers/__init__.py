@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from datagen.backends.transformers.options import TransformersOptions as Options
+
 if TYPE_CHECKING:
     from datagen.backends.transformers.backend import TransformersBackend
 
@@ -32,6 +34,5 @@ def build(options: Mapping[str, Any]) -> TransformersBackend:
     that is not there.
     """
     from datagen.backends.transformers.backend import load_backend
-    from datagen.backends.transformers.loading import TransformersOptions
 
-    return load_backend(TransformersOptions.parse(options))
+    return load_backend(Options.parse(options))

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from datagen.backends.transformers.loading import SMALL_FILES, WEIGHTS, TransformersOptions, choose_family, find_model
+from datagen.backends.transformers.loading import SMALL_FILES, WEIGHTS, choose_family, find_model
+from datagen.backends.transformers.options import TransformersOptions
 from datagen.records import Failure, Request, Sample
 
 

@@ -29,14 +29,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, Emu3ForConditionalGeneration, GenerationConfig, LogitsProcessorList
 
-from datagen.backends.transformers.loading import (
-    ENGINE,
-    TransformersOptions,
-    fill_template,
-    list_control_tokens,
-    load_model,
-    load_processor,
-)
+from datagen.backends.transformers.loading import ENGINE, fill_template, list_control_tokens, load_model, load_processor
+from datagen.backends.transformers.options import TransformersOptions
 from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
 from datagen.errors import BackendError
 from datagen.pictures import encode_png

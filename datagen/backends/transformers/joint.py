@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList
 
-from datagen.backends.transformers.loading import ENGINE, TransformersOptions, load_model
+from datagen.backends.transformers.loading import ENGINE, load_model
+from datagen.backends.transformers.options import TransformersOptions
 from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
 from datagen.embedded.answers import IMAGE_TOKENS, Reader, read_answer
 from datagen.embedded.loading import FILES, load_codec

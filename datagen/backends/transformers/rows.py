@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datagen.backends.transformers.loading import TransformersOptions
+from datagen.backends.transformers.options import TransformersOptions
 from datagen.generation.batches import Batches
 from datagen.records import Failure, Request
 

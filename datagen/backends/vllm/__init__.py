@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from datagen.backends.vllm.options import VllmOptions as Options
 from datagen.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -24,6 +25,6 @@ def build(options: Mapping[str, Any]) -> VllmBackend:
     except ImportError as error:
         hint = "pip install 'datagen[vllm]'"
         raise MissingExtraError(f"the backend 'vllm' needs vLLM: {error}", hint=hint) from error
-    from datagen.backends.vllm.engine import VllmBackend, VllmOptions
+    from datagen.backends.vllm.engine import VllmBackend
 
-    return VllmBackend(VllmOptions.parse(options))
+    return VllmBackend(Options.parse(options))

@@ -12,15 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
+from datagen.backends.vllm.options import VllmOptions
 from datagen.chat import ChatRequest, Message, Reply, Sampling, Token, check_reply
 from datagen.embedded.answers import IMAGE_TOKENS, Fitting, Reader, read_answer
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import has_codec, load_codec
 from datagen.embedded.vocab import Vocabulary
 from datagen.errors import BackendError, first_line
-from datagen.generation.options import ChatOptions
 from datagen.pictures import read_image
 from datagen.records import Failure, Request, Sample
 
@@ -178,17 +175,3 @@ def _read_token(written: int, place: Mapping[int, Any]) -> Token:
         named.setdefault(entry.decoded_token or str(token), entry.logprob)
     said = place.get(written)
     return Token((said.decoded_token if said else None) or "", named)
-
-
-class VllmOptions(ChatOptions):
-    """The model, how it samples, and what the engine is started with; `engine` takes any other argument of `LLM`."""
-
-    model: str = str(SHIPPED)
-    dtype: str = "auto"
-    temperature: float = Field(1.0, ge=0, le=5)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(128, ge=1)
-    max_model_len: int | None = Field(None, ge=16)
-    images_per_prompt: int = Field(4, ge=1, le=64)
-    restarts: int = Field(1, ge=0, le=10)
-    engine: dict[str, Any] = Field(default_factory=dict)

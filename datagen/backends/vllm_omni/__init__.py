@@ -22,6 +22,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from datagen.backends.vllm_omni.engine import OmniOptions as Options
 from datagen.errors import MissingExtraError, first_line
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ INSTALL = "in another environment: pip install vllm-omni==0.30.0 'vllm==0.30.*',
 
 def build(options: Mapping[str, Any]) -> OmniBackend:
     """Start an engine with the model. Raises BackendError when it cannot, MissingExtraError without vLLM-Omni."""
-    from datagen.backends.vllm_omni.engine import OmniOptions
-
-    parsed = OmniOptions.parse(options)
+    parsed = Options.parse(options)
     try:
         importlib.import_module("vllm_omni").Omni  # noqa: B018 - the name loads late, and needs vLLM
     except (ImportError, AttributeError) as error:

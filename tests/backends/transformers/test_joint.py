@@ -13,7 +13,8 @@ from datagen.backends.transformers import build
 from datagen.backends.transformers.backend import TransformersBackend
 from datagen.backends.transformers.joint import JointFamily
 from datagen.backends.transformers.rows import Row
-from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.backend import EmbeddedBackend
+from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.records import Failure, Request, Sample
 from tests.helpers.tiny_models import make_requests
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from datagen.backends.transformers import build
-from datagen.embedded.backend import SHIPPED
+from datagen.embedded.options import SHIPPED
 from datagen.errors import BackendError
 
 

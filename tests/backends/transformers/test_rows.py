@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datagen.backends.transformers.loading import TransformersOptions
+from datagen.backends.transformers.options import TransformersOptions
 from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
 from datagen.records import Failure
 from tests.helpers.tiny_models import make_requests

@@ -21,7 +21,8 @@ pytest.importorskip("vllm.sampling_params", reason="needs vLLM: make test-vllm")
 
 from datagen.backends.vllm import build
 from datagen.chat import ChatRequest, Message, Part, Sampling
-from datagen.embedded.backend import SHIPPED, EmbeddedBackend, EmbeddedOptions
+from datagen.embedded.backend import EmbeddedBackend
+from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.errors import BackendError
 from datagen.records import Request, Sample
 from datagen.workshop.bench import judge_model, open_tools, sample_held_out

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from datagen.backends.vllm.engine import Engine, VllmOptions
+from datagen.backends.vllm.engine import Engine
+from datagen.backends.vllm.options import VllmOptions
 from datagen.errors import BackendError
 
 

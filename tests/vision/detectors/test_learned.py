@@ -18,8 +18,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from datagen.embedded.backend import SHIPPED
 from datagen.embedded.loading import load_codec
+from datagen.embedded.options import SHIPPED
 from datagen.embedded.pictograms import BACKGROUNDS, COLORS, SHAPES, Item, Scene, render_scene
 from datagen.embedded.world import lay_out, random_scene
 from datagen.errors import BackendError, ConfigError

@@ -1,0 +1,90 @@
+"""Options under `backend: {name: transformers, …}`, and what of them a family uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from datagen.errors import BackendError
+from datagen.generation.options import BackendOptions
+
+COMMON = ("model", "revision", "device", "dtype", "batch_size", "temperature", "top_p", "max_tokens")
+"""Options that every family takes; which others one takes stands in its `USES`."""
+
+
+class TransformersOptions(BackendOptions):
+    """Which model, where it runs, and how it writes.
+
+    `max_tokens` counts text alone: what images take comes on top. `image_px` is the side of a square image.
+    `guidance_scale` (classifier-free, 1 is none) is by default what the family's authors use. `template` is what a
+    model is asked when it is to draw at once, `think_template` when it is to think first.
+    """
+
+    model: str = Field(min_length=1)
+    revision: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_size: int = Field(16, ge=1, le=4096)
+    temperature: float = Field(1.0, ge=0, le=5)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_tokens: int = Field(256, ge=1, le=32_768)
+    guidance_scale: float | None = Field(None, ge=1, le=100)
+    negative_prompt: str = ""
+    image_px: int = Field(720, ge=8, le=4096)
+    max_images: int = Field(1, ge=1, le=16)
+    switch: Literal["autonomous", "forced"] = "autonomous"
+    template: str = "{prompt}"
+    think_template: str | None = None
+
+    @field_validator("template", "think_template")
+    @classmethod
+    def _with_prompt(cls, value: str | None) -> str | None:
+        if value is not None and "{prompt}" not in value:
+            raise ValueError("a template says where the prompt goes: {prompt}")
+        return value
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any]) -> Self:
+        """Validate options from a recipe and settle device and dtype. Raises BackendError."""
+        parsed = super().parse(options)
+        parsed.device = _check_device(parsed.device)
+        if parsed.dtype == "auto":
+            parsed.dtype = "bfloat16" if parsed.device.startswith("cuda") else "float32"
+        return parsed
+
+    def check_family(self, family: str, uses: frozenset[str]) -> None:
+        """Raise BackendError for an option that was set and that models of this family do not take."""
+        for key in sorted(self.model_fields_set - set(COMMON) - uses):
+            raise BackendError(
+                f"backend option {key!r}: {family} models have no such thing",
+                where=self.model,
+                hint=f"options for {family}: {', '.join((*COMMON, *sorted(uses)))}",
+            )
+
+    def describe(self, family: str, uses: frozenset[str]) -> dict[str, Any]:
+        """Return what, beside a seed, decides a sample, for its record."""
+        keys = ("model", "dtype", "temperature", "top_p", "max_tokens", *sorted(uses))
+        chosen = {key: getattr(self, key) for key in keys}
+        return {"family": family, **{key: value for key, value in chosen.items() if value is not None}}
+
+
+def _check_device(device: str) -> str:
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind, index = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError as error:
+        raise BackendError(
+            f"backend option 'device': {device!r} is no device", hint="auto, cpu, cuda, cuda:1"
+        ) from error
+    if kind == "cuda" and index >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise BackendError(
+            f"backend option 'device': {device!r} was asked for, and torch sees {found} CUDA devices",
+            hint="device: auto",
+        )
+    return device
