@@ -184,7 +184,7 @@ class Family:
             elif self.name == "backends" and each["type"] == "value_error":
                 # The value is left out: somebody may have put a key into an address.
                 what = str(each["msg"]).removeprefix("Value error, ")
-                yield make_fault(each["loc"], f"option {'.'.join(map(str, each['loc']))!r}: {what}")
+                yield make_fault(each["loc"], f"backend option {'.'.join(map(str, each['loc']))!r}: {what}")
             else:
                 yield fault
 

@@ -145,9 +145,14 @@ def test_a_rewrite_is_read_out_of_a_fence_and_from_behind_a_thought(tmp_path: Pa
 def test_thinking_is_said_as_false_or_in_tokens(tmp_path: Path) -> None:
     with AnsweringServer({"all": Manner()}) as server:
         recipe = Path(write_recipe(tmp_path, server))
-        for word in ("true", "-1", "much"):
+        for word, said in (
+            ("true", "say false, or"),
+            ("-1", "say false, or"),
+            ("much", "must be true or false or a whole"),
+        ):
             _, output = invoke("doctor", str(recipe), "--set", f"judge.thinking={word}")
-            assert "backend option 'thinking" in output, word
+            assert "thinking" in output, word
+            assert said in " ".join(output.split()), word
         recipe.write_text(recipe.read_text(encoding="utf-8").replace("model: tiny", "model: tiny\n  thinking: false"))
         _, output = invoke("doctor", str(recipe))
     assert "ok judge: vqa" in output

@@ -69,7 +69,7 @@ def test_quotes_make_text_of_a_number_and_what_is_none_stays_text(written: str) 
         ("seed: 0", "seed: 1:30", "mine.yaml:3:7"),
         ("seed: 0", "failure_limit: .5", "mine.yaml:3:16"),
         ("seed: 0", "weights: {beta: 1e-1}", "mine.yaml:3:17"),
-        ("seed: 0", "backend: {name: openai, extra_body: {steps: 0b11}}", "mine.yaml:3:45"),
+        ("seed: 0", "backend: {name: openai, extra_body: {steps: 0b11}, model: m}", "mine.yaml:3:45"),
     ],
 )
 def test_a_recipe_says_so_once_at_its_line(tmp_path: Path, old: str, new: str, place: str) -> None:
