@@ -21,6 +21,7 @@ from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 
 _BOUND = ("score", "score_group", "look_ahead")
+_ASKED = (*_BOUND, "TARGET", "JUDGES", "own_claims")
 
 
 class ScorerOptions(BaseModel):
@@ -34,16 +35,17 @@ class Scorer:
 
     def __init__(self, module: ModuleType, options: BaseModel | None) -> None:
         self._module = module
-        self._own: dict[str, Any] = {}
+        own: dict[str, Any] = {name: getattr(module, name) for name in _ASKED if hasattr(module, name)}
         if options is not None:
-            bound = {name: getattr(module, name) for name in _BOUND if hasattr(module, name)}
-            self._own |= {name: partial(function, options=options) for name, function in bound.items()}
-            self._own |= module.describe(options) if hasattr(module, "describe") else {}
+            own |= {name: partial(own[name], options=options) for name in _BOUND if name in own}
+            own |= module.describe(options) if hasattr(module, "describe") else {}
+        # What is asked of every sample is found at once; the way over `__getattr__` takes as long as a small scorer.
+        self.__dict__.update(own)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") and name != "__name__":
             raise AttributeError(name)
-        return self._own[name] if name in self._own else getattr(self._module, name)
+        return getattr(self._module, name)
 
 
 def load_scorer(choice: ScorerChoice) -> Scorer:
