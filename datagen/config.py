@@ -226,7 +226,7 @@ SCORERS = Family("rewards", "score", closed=True)
 
 
 def _name_choice(key: str, value: Any) -> str:
-    number = f"{value:g}" if isinstance(value, (int, float)) else value
+    number = f"{value:g}" if isinstance(value, float) else value
     said = key if value is True else value if isinstance(value, str) else f"{key}{number}"
     return re.sub(r"[^A-Za-z0-9]+", "_", said).strip("_")
 

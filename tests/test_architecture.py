@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from benchmarks.structure import count_circles, list_imports, name_modules
 from datagen.plugins import known_words, load_plugin
 from datagen.records import ClaimKind
 from tests.helpers.scorers import NAMES, find_scorer
@@ -79,37 +79,13 @@ def test_imports_go_down_only() -> None:
 
 def module_imports() -> dict[str, set[str]]:
     """Every module of the package with those that it imports, in functions too; what only types need is left out."""
-    names = {}
-    for path in PACKAGE.rglob("*.py"):
-        names[".".join(["datagen", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")] = path
-    return {
-        name: {other for other in list_imports(path, names.keys()) if other != name} for name, path in names.items()
-    }
-
-
-def list_imports(path: Path, names: Collection[str]) -> Iterator[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    typed = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
-        for node in block.body
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module in names and id(node) not in typed:
-            yield from (
-                f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in names else node.module for a in node.names
-            )
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in names)
+    modules = name_modules(PACKAGE.parent)
+    return {name: {*list_imports(path, modules)} - {name} for name, path in modules.items()}
 
 
 def test_there_is_no_import_circle() -> None:
-    waiting = module_imports()
-    while free := [name for name, needs in waiting.items() if not needs & waiting.keys()]:
-        for name in free:
-            del waiting[name]
-    assert not waiting, "these import each other, or hang on those that do"
+    assert count_circles(module_imports()) == 0
+    assert count_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == 2, "b and c are seen, and a hangs on them"
 
 
 def test_a_name_that_begins_with_an_underscore_stays_in_its_package() -> None:

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Interfaces of models that see: what a detector, an encoder and a text-image model are called with, and give back."""
 
 from __future__ import annotations
 
