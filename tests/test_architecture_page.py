@@ -50,6 +50,12 @@ def test_what_the_page_shows_works(project: Path) -> None:
     assert all((folder / image).is_file() for _, image in written)
 
 
+def test_a_view_needs_no_docstring(project: Path) -> None:
+    file = project / "mine" / "best.py"
+    file.write_text(file.read_text(encoding="utf-8").partition("\n")[2], encoding="utf-8")
+    assert build(project) == ""
+
+
 @pytest.mark.parametrize(
     ("part", "old", "new", "said"),
     [

@@ -187,7 +187,7 @@ def _describe(plan: ViewPlan, view: Any, format_: Any, result: ViewResult) -> st
 
 
 def _first_line(module: Any) -> str:
-    return (module.__doc__ or "").strip().splitlines()[0]
+    return next(iter((module.__doc__ or "").strip().splitlines()), "a module that does not say what it does")
 
 
 def need_mode(row: Row, view: str, mode: str) -> None:

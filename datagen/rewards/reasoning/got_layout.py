@@ -10,11 +10,9 @@ fits reasoning in prose with boxes in it (a vase on a tablecloth). A thing whose
 corners out of order is not placed and counts as missing. A thought without any layout scores 0, as in `plan`. Not
 covered: relations beyond four; a phrase that stands for several things.
 
-With `judge: true` it asks a judge whether the layout that a reasoning text plans fits the prompt, drawn as boxes on a
-white canvas.
-
-The reward for the layout of the reasoning in GoT-R1 (arXiv 2505.17022): coordinates are drawn with their phrases, since
-models see boxes better than they read numbers. Value: P(yes) to the question `LAYOUT` of `scoring/questions.py`.
+With `judge: true` it asks a judge whether the planned layout fits the prompt, as GoT-R1 does: boxes are drawn with
+their phrases on a white canvas, since models see boxes better than they read numbers. Value: P(yes) to the question
+`LAYOUT` of `scoring/questions.py`.
 
 Differences: GoT-R1 lets its judge give a number, in words that are not published; here it is P(yes), as in `vqa`.
 Boxes that leave the picture or have their corners out of order are not drawn and stand in the evidence. A thought
@@ -147,8 +145,10 @@ def find_place(
     return left, top, left + width, top + height
 
 
+_SHOWN = frozenset({"count", "attribute", "relation", "text"})
 _BY_JUDGE: dict[str, Any] = {
     "NEEDS_JUDGE": True,
-    "JUDGES": frozenset({"count", "attribute", "relation", "text"}),
-    "own_claims": lambda claims: [c for c in claims if c.kind in ("count", "attribute", "relation", "text")],
+    "JUDGES": _SHOWN,
+    "own_claims": lambda claims: [claim for claim in claims if claim.kind in _SHOWN],
 }
+"""A judge is shown the whole prompt, and so every claim of these kinds is its own."""
