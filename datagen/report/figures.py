@@ -23,6 +23,7 @@ from statistics import fmean, variance
 from typing import Any
 
 from datagen.records import Claim, Failure, Prompt, Sample, Score
+from datagen.scoring.verdicts import is_open
 from datagen.taxonomy.english import plural_of
 
 _Z = 1.959964
@@ -103,7 +104,8 @@ class ScorerTally:
         """Count one score of a prompt with those claims, and what its sample weighs in that modality."""
         if score.value is None:
             self.unjudged += 1
-            _count_reason(self.unjudged_reasons, generalize(score.reason))
+            # What a detector has no name for is told by its name; beside something unnamed it may be any thing.
+            _count_reason(self.unjudged_reasons, generalize(score.reason, claims if is_open(score) else ()))
             return
         self.judged += 1
         self.total += score.value

@@ -9,7 +9,7 @@ import pytest
 from gallery_data import make_plain
 
 from datagen.records import Claim, Failure, Score
-from datagen.report.figures import Tally, estimate, generalize, pass_at_k
+from datagen.report.figures import ScorerTally, Tally, estimate, generalize, pass_at_k
 
 
 def test_pass_at_k_is_the_share_of_all_subsets_with_a_pass() -> None:
@@ -106,3 +106,17 @@ def test_like_reasons_count_together() -> None:
     tally.add_failures([Failure("generate", "p", k, f"no image after {k} tokens", f"detail {k}") for k in range(5)])
     assert tally.failures == {("generate", "no image after # tokens"): 5}
     assert tally.details[("generate", "no image after # tokens")] == "detail 0"
+
+
+def test_what_is_open_beside_something_unnamed_counts_together() -> None:
+    tally = ScorerTally("counting", "image")
+    for noun in ("star", "fish"):
+        reason = f"beside something that cannot be named: expected 3 {noun}s, found 2"
+        score = Score("a-00", "counting", "image", None, reason, {"unnamed": [[0, 0, 1, 1]]})
+        tally.add(score, (Claim("count", noun, value=3),), None)
+        tally.add(Score("a-00", "counting", "image", None, f"the detector cannot see {noun}", {}), (), None)
+    assert tally.unjudged_reasons == {
+        "beside something that cannot be named: expected # …, found #": 2,
+        "the detector cannot see star": 1,
+        "the detector cannot see fish": 1,
+    }
