@@ -110,7 +110,7 @@ def test_like_reasons_count_together() -> None:
 
 def test_what_is_open_beside_something_unnamed_counts_together() -> None:
     tally = ScorerTally("counting", "image")
-    for noun in ("star", "fish"):
+    for noun in ("star", "moon"):
         reason = f"beside something that cannot be named: expected 3 {noun}s, found 2"
         score = Score("a-00", "counting", "image", None, reason, {"unnamed": [[0, 0, 1, 1]]})
         tally.add(score, (Claim("count", noun, value=3),), None)
@@ -118,5 +118,5 @@ def test_what_is_open_beside_something_unnamed_counts_together() -> None:
     assert tally.unjudged_reasons == {
         "beside something that cannot be named: expected # …, found #": 2,
         "the detector cannot see star": 1,
-        "the detector cannot see fish": 1,
+        "the detector cannot see moon": 1,
     }
