@@ -177,7 +177,7 @@ def export(
         # weighed as it was: a form that turns out to be refused must not stay in the run's recipe
         result = export_run(opened, weigh_run(open_run(run), board), board)
     rows = {f"{split} rows": count for split, count in result.rows.items()}
-    print_facts({"dataset": result.path, **rows, "size": format_bytes(result.file_bytes)})
+    print_facts({"dataset": f"{opened.folder}/dataset", **rows, "size": format_bytes(result.file_bytes)})
 
 
 @app.command()
@@ -376,7 +376,7 @@ def _print_result(run: Run, result: BuildResult) -> None:
 
     _print_weights(result.weighed)
     size = f"{sum(result.dataset.rows.values()):,} rows, {result.dataset.kept:,} with weight"
-    facts = {"dataset": f"{result.dataset.path}  ({size}, {format_bytes(result.dataset.file_bytes)})"}
+    facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
     unreached = {"not finished": f"{result.unreached}; the same command asks again"} if result.unreached else {}
     print_facts({**facts, "report": result.report, "look at": f"datagen sample {run.folder} ID", **unreached})
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 
 from datagen.errors import RunError, first_line
+from datagen.filesystems import open_filesystem
 from datagen.pictures import PictureError, clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score, Segment
 
@@ -102,12 +103,10 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, marks: Marks | None = None) -> None:
-        from fsspec.core import url_to_fs
-
         self.address, self.marks = str(path), marks
         try:
-            self._fs, self._root = url_to_fs(self.address)
-        except (ImportError, ValueError) as error:
+            self._fs, self._root = open_filesystem(self.address)
+        except ValueError as error:
             raise RunError(f"this address cannot be used: {error}", where=self.address) from error
         self.is_local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else [self._fs.protocol])
 
@@ -304,7 +303,7 @@ class RunFolder:
         """Return the first bytes of a file such as `report.html` (all with size -1), none if it is not there."""
         try:
             with self._fs.open(self._at(name), "rb") as file:
-                return bytes(file.read(size))
+                return bytes(file.read() if size < 0 else file.read(size))  # pyarrow's files take no -1
         except (FileNotFoundError, NotADirectoryError):
             return b""
 
@@ -361,8 +360,12 @@ class RunFolder:
     def log(self, line: str) -> None:
         """Append one dated line to log.txt."""
         dated = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n"
-        with self._explain_disk(), self._fs.open(self._at("log.txt"), "ab") as file:
-            file.write(dated.encode())
+        with self._explain_disk():
+            if not self.is_local:  # an object cannot be appended to
+                self.write_file("log.txt", self.read_head("log.txt", -1) + dated.encode())
+                return
+            with Path(self._at("log.txt")).open("ab") as file:
+                file.write(dated.encode())
 
     @contextmanager
     def hold(self) -> Iterator[None]:

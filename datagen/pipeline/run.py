@@ -432,6 +432,8 @@ def find_run(word: str) -> str:
         if "/" not in word and RunFolder(named).exists():
             raise RunError("is a run here, and another is in outputs/", where=word, hint=f"say ./{word} or {named}")
         return word
+    if "://" in word:
+        raise RunError("no such run", where=word, hint="it has no run.yaml; `datagen build RECIPE --run` makes one")
     if RunFolder(named).exists():
         return named
     known = sorted(path.parent.name for path in Path(OUTPUTS).glob("*/run.yaml"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
 def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
     """Write dataset/ from the samples and their weights, then every form under `exports`, and note the recipe.
 
+    Of a run on an object store the path of the result is gone: its dataset was copied there.
     Raises RunError when samples and weights do not fit each other, or a form cannot hold what its view gives.
     """
     items = (
@@ -101,16 +102,16 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         )
         for plan in run.views:
             view = export_view(out, out.with_name("exports") / plan.name, plan, trace_view(made, plan))
-            watch.say(f"{view.path}: {sum(view.examples.values()):,} examples")
+            where = f"{run.folder}/exports/{plan.name}"
+            watch.say(f"{where}: {sum(view.examples.values()):,} examples")
             if left_out := view.describe_skipped():
-                watch.say(f"{view.path}: {left_out}")
+                watch.say(f"{where}: {left_out}")
             if not run.folder.is_local:
                 run.folder.put_tree(view.path, f"exports/{plan.name}")
         save_recipe(run)
-        if run.folder.is_local:
-            return result
-        run.folder.put_tree(out, "dataset")
-    return replace(result, path=Path(f"{run.folder}/dataset"))
+        if not run.folder.is_local:
+            run.folder.put_tree(out, "dataset")
+    return result
 
 
 def publish_recipe(recipe: Recipe) -> str:

@@ -6,10 +6,8 @@ A bucket has no commit, so no file is ever changed: each is stored under a name 
 knows it until the card and the manifest name it. These two are put last, after every file was read back and its hash
 compared; what they no longer name is deleted after that. A reader that goes by either never sees half a dataset.
 
-Credentials come from where the client of each looks: AWS_… and ~/.aws, Google's application default. Another S3
-server is `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, an emulator of Google's, which asks for no credentials,
-`STORAGE_EMULATOR_HOST` (`http://HOST:PORT`). Not covered: two pushes to one folder at the same time, and what
-a killed upload leaves inside a bucket (a lifecycle rule for unfinished uploads removes it).
+Credentials and other servers: see `datagen.filesystems`. Not covered: two pushes to one folder at the same time, and
+what a killed upload leaves inside a bucket (a lifecycle rule for unfinished uploads removes it).
 """
 
 from __future__ import annotations
@@ -24,17 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
-from urllib.parse import urlsplit
 
 from datagen.errors import PushError, first_line
+from datagen.filesystems import open_bucket
 from datagen.pipeline import Progress, Watch
 from datagen.push.destination import GO_ON, Again, Remote, keep_trying
 from datagen.push.files import CARD, MANIFEST, File, Manifest
 
-ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
-"""Where each client is told of another server than that of Amazon or Google."""
-GCS_SECONDS = 60
-"""How long Google's client goes on with one request by itself, or without credentials; 15 minutes if it is not told."""
 THREADS = 8
 PIECE_BYTES = 4 << 20
 ROUNDS = 3
@@ -61,30 +55,10 @@ class Bucket:
     @cached_property
     def _place(self) -> tuple[Any, str]:
         """The file system, and the folder in it."""
-        import pyarrow as pa
-        import pyarrow.fs as fs
-
-        scheme, folder = self.address.split("://", 1)
-        endpoint = next((os.environ[name] for name in ENDPOINTS.get(scheme, ()) if os.environ.get(name)), "")
-        url = urlsplit(endpoint)  # pyarrow itself does not read these variables
         try:
-            if endpoint and scheme == "s3":
-                return fs.S3FileSystem(endpoint_override=url.netloc + url.path.rstrip("/"), scheme=url.scheme), folder
-            if endpoint:
-                return fs.GcsFileSystem(anonymous=True, endpoint_override=url.netloc, scheme=url.scheme), folder
-            if self.is_local:  # as it is written: in an URI a space would have to be encoded
-                return fs.LocalFileSystem(), self._local_folder()
-            patience = f"?retry_limit_seconds={GCS_SECONDS}" if scheme == "gs" else ""
-            system, folder = fs.FileSystem.from_uri(self.address + patience)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._fail(f"cannot be used: {first_line(error)}", "check the address and the credentials") from error
-        return system, folder
-
-    def _local_folder(self) -> str:
-        folder = self.address.removeprefix("file://")
-        if not folder.startswith("/"):
-            raise ValueError("a folder of this machine is named from its root")
-        return folder
+            return open_bucket(self.address)
+        except ValueError as error:
+            raise self._fail(f"cannot be used: {error}", "check the address and the credentials") from error
 
     @property
     def loading(self) -> str:
