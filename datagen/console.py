@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from datagen.errors import DatagenError
+from datagen.plugins import find_own_line
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -150,12 +151,13 @@ def format_bytes(size: float) -> str:
 
 
 def print_error(error: Exception) -> None:
-    """Show an error in one panel: where, what, and what to do. What nobody foresaw is said to be datagen's fault."""
+    """Show an error in one panel: where, what, and what to do. An unforeseen one says whose code raised it."""
     if isinstance(error, DatagenError):
         name, where, what, hint = type(error).__name__, error.where, error.what, error.hint
     else:
-        name, where, what = "Internal error", "", f"{type(error).__name__}: {error}"
-        hint = "this is a fault of datagen; finished shards are kept; --debug shows where"
+        what, where = f"{type(error).__name__}: {error}", find_own_line(error)
+        name, whose = ("Error in your module", "in that module") if where else ("Internal error", "of datagen")
+        hint = f"this is a fault {whose}; finished shards are kept; --debug shows the whole traceback"
     if not err.is_terminal:
         first = f"{name}: {where}: {what}" if where else f"{name}: {what}"
         err.print(f"{first}\n{hint}" if hint else first, markup=False)

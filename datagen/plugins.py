@@ -13,6 +13,8 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from types import ModuleType
@@ -95,6 +97,21 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
 _OURS = Path(__file__).resolve().parent
 _INSTALLED = ("site-packages", "dist-packages")
 _CODE = (".py", ".so", ".pyd")
+
+
+def find_own_line(error: BaseException) -> str:
+    """Return `FILE:LINE` of a user's module in which an error arose, or `""` if it arose in datagen itself.
+
+    Code of installed packages and of Python counts for whoever called it.
+    """
+    libraries = Path(sysconfig.get_paths()["stdlib"])
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(_OURS):
+            return ""
+        if path.is_file() and not path.is_relative_to(libraries) and not set(_INSTALLED) & set(path.parts):
+            return f"{path}:{frame.lineno}"
+    return ""
 
 
 def list_sources(word: str) -> dict[str, Path]:
