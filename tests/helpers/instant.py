@@ -27,7 +27,7 @@ REFLECTS = True
 class Instant:
     """Draws what is asked for; a share of samples is drawn wrong, another fails, as their seeds say.
 
-    `delay` is the seconds a sample takes, `same` hands out one picture for all, `breaks` raises in the middle, and
+    `delay` is the seconds a sample takes, `same` hands out one picture for all, `tiny` one of 8 x 8 px, `breaks` raises in the middle, and
     `marker` is a file that appears when the first sample is begun. While the file `down` is there, every third request
     is not answered, or as many as the file says.
     """
@@ -36,6 +36,7 @@ class Instant:
     fails: float = 0.0
     delay: float = 0.0
     same: bool = False
+    tiny: bool = False
     breaks: bool = False
     marker: str = ""
     down: str = ""
@@ -44,6 +45,7 @@ class Instant:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         picture = _png(lay_out(requests[0].prompt.claims, random.Random(0))) if self.same else b""
+        picture = _save(Image.new("RGB", (8, 8), "teal")) if self.tiny else picture
         if self.marker:
             Path(self.marker).touch()
         for number, request in enumerate(requests):
@@ -100,6 +102,10 @@ def _spoil(scene: Scene, rng: random.Random) -> Scene:
 
 
 def _png(scene: Scene) -> bytes:
+    return _save(Image.fromarray(render_scene(scene)))
+
+
+def _save(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(render_scene(scene)).save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
