@@ -195,7 +195,7 @@ def test_a_scorer_that_evaluates_is_scored_exported_and_reported_but_weighs_noth
 
 def test_a_judge_that_selects_and_evaluates_is_refused_unless_it_is_said(tmp_path: Path) -> None:
     both = {"rewards": ["counting"], "evaluate": ["counting"]}
-    with pytest.raises(ConfigError, match="counting would select the samples and evaluate them"):
+    with pytest.raises(ConfigError, match="counting would both select and evaluate the samples"):
         small_recipe(**both)
     run, _ = build_here(small_recipe(**both, same_judge=True), tmp_path)
     assert {score.name for score in run.folder.read_scores(0)} == {"counting"}
