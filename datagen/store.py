@@ -1,17 +1,17 @@
-"""The run folder: one number, one file a stage, each written whole. A shard is done when its file is there.
+"""The run folder: each shard has one file per stage, written atomically. A shard is done when its file exists.
 
     outputs/quickstart/
       run.yaml              prompts/00003.jsonl   scores/00003.jsonl     dataset/
       log.txt               samples/00003.parquet failures/00003.jsonl   report.html
 
-A local file is written beside its place, flushed to disk and renamed; on an object store (any fsspec address, such as
-`s3://bucket/run`) it is one put. So a kill leaves a whole file or none, and workers never share one. The same records
-give the same bytes. See one: `ls outputs/quickstart`, `datagen status quickstart`.
+A local file is written under a temporary name, flushed to disk and renamed; on an object store (any fsspec address,
+such as `s3://bucket/run`) it is one put. So a killed process leaves a complete file or none, and workers never share a
+file. The same records give the same bytes. Try `ls outputs/quickstart` and `datagen status quickstart`.
 
-The first line of a file, and the metadata of a parquet file, say in `made_by` which recipe made it, by a hash; a folder
-that is told which marks are its own (`marks`) takes no other for its own.
+The first line of a JSON-lines file, or the metadata of a parquet file, names in `made_by` the recipe that made it, as a
+hash. A folder opened with its own marks (`marks`) refuses files with other marks.
 
-Not covered: several machines that append to one file (no stage does).
+Not covered: several machines that append to one file (no stage does this).
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ SUFFIXES: dict[Stage, str] = {
     "failures": "jsonl",
 }
 MADE_BY = "made_by"
-"""The first field of a file's first line, or the key in a parquet file's metadata, that says which recipe made it.
+"""Field that names the recipe: the first in a file's first line, or a key in a parquet file's metadata.
 
-The other lines are without it, so that two runs can be compared line by line.
+Other lines do not have it, so that two runs can be compared line by line.
 """
 MARKED_AS: dict[Stage, str] = {
     "prompts": "prompts",
@@ -59,26 +59,26 @@ MARKED_AS: dict[Stage, str] = {
     "scores": "scores",
     "failures": "samples",
 }
-"""Which of the three marks of a run the files of a stage carry."""
+"""Which of a run's three marks the files of a stage carry."""
 Marks = Mapping[str, Sequence[str]]
-"""By `prompts`, `samples` and `scores`: the marks of files that are a run's own; it writes the last one.
+"""The marks of a run's own files, by `prompts`, `samples` and `scores`; new files get the last one.
 
-Among them may be `""`: files that were written before there were marks.
+The mark `""` stands for files that were written before marks existed.
 """
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
 _MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
-MEND = "delete that file and build again: that shard alone is made again"
+MEND = "delete that file and build again: only that shard is made again"
 _SEEN = {"datagen.pictures": "upright RGB"}
-"""What a file of samples says whose pictures were all taken in by `datagen.pictures`; older files do not."""
+"""Metadata of a samples file whose pictures all passed `datagen.pictures`; older files lack it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A shard file that is there and cannot be right: where, and what is wrong with it.
+    """A shard file that cannot be used: where it is, and what is wrong with it.
 
-    `is_foreign`: it is whole, and another recipe made it. Such a file is never written over.
+    `is_foreign`: it is complete, but another recipe made it. Such a file is never overwritten.
     """
 
     stage: Stage
@@ -88,18 +88,18 @@ class Damage:
     is_foreign: bool = False
 
     def refuse(self) -> RunError:
-        """Return the error that says so."""
-        again = "`datagen score RUN --again` scores all anew, or " if self.stage == "scores" else ""
-        hint = f"{again}move that file away: its shard alone is made again; another recipe goes to a --run of its own"
+        """Return the error to raise for this file."""
+        again = "`datagen score RUN --again` rescores everything, or " if self.stage == "scores" else ""
+        hint = f"{again}move that file away: only its shard is made again; give another recipe its own --run"
         return RunError(self.what, where=self.where, hint=hint)
 
 
 class RunFolder:
-    """Reads and writes the files of one run, local or on an object store. Holds the address and the marks alone.
+    """Reads and writes the files of one run, local or on an object store. Its only state is the address and the marks.
 
-    With `marks`, what is written carries them, and a file that carries others is not read but refused. Files of
-    samples, nearly all of a run's bytes, carry a check sum for each page, which is verified whenever they are read.
-    Lines of JSON carry none: they are there to be read, compared and mended by hand.
+    With `marks`, new files carry them, and reading a file with other marks raises. Files of samples, nearly all of a
+    run's bytes, have page checksums, which are verified on every read. JSON-lines files have none, so that people can
+    edit them.
     """
 
     def __init__(self, path: str | Path, marks: Marks | None = None) -> None:
@@ -114,20 +114,20 @@ class RunFolder:
         return self.address
 
     def where(self, stage: Stage, shard: int) -> str:
-        """Return the address of a shard file as messages show it."""
+        """Return the address of a shard file, for messages."""
         return f"{self.address.rstrip('/')}/{_shard_name(stage, shard)}"
 
     @property
     def local_path(self) -> Path:
-        """The folder as a local path; only if `is_local`."""
+        """The local path of the folder; valid only if `is_local`."""
         return Path(self._root)
 
     def exists(self) -> bool:
-        """Say whether there is a run here: a run.yaml."""
+        """Return whether the folder holds a run, that is a run.yaml."""
         return self.has("run.yaml")
 
     def list_shards(self, stage: Stage) -> list[int]:
-        """Return the numbers of the finished shards of a stage, in order; temporary files do not count."""
+        """Return the numbers of a stage's finished shards in order; temporary files do not count."""
         with suppress(FileNotFoundError, NotADirectoryError):
             names = (entry.rsplit("/", 1)[-1] for entry in self._fs.ls(self._at(stage), detail=False, refresh=True))
             found = (_SHARD.fullmatch(name) for name in names)
@@ -135,7 +135,7 @@ class RunFolder:
         return []
 
     def list_folders(self, name: str) -> list[str]:
-        """Return the names of the folders in one such as `exports`, in order, without hidden ones."""
+        """Return the names of the folders in `name`, such as `exports`, in order and without hidden ones."""
         with suppress(FileNotFoundError, NotADirectoryError):
             entries = self._fs.ls(self._at(name), detail=True, refresh=True)
             names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
@@ -143,7 +143,7 @@ class RunFolder:
         return []
 
     def clear_partials(self) -> int:
-        """Delete the temporary files that a kill left behind, and return how many there were."""
+        """Delete the temporary files of killed processes, and return their number."""
         if not self.is_local:
             return 0
         left = [
@@ -159,9 +159,9 @@ class RunFolder:
         return len(left)
 
     def find_damage(self, stage: Stage, shards: Iterable[int]) -> list[Damage]:
-        """Look at the ends of shard files (a few reads each, no record decoded) and return those that are not right.
+        """Return the shard files that are cut off or were made by another recipe.
 
-        These are files that were cut, and those of another recipe.
+        Reads only the ends of each file, and decodes no records.
         """
         found = []
         for shard in shards:
@@ -176,7 +176,7 @@ class RunFolder:
         return found
 
     def _look_at_mark(self, stage: Stage, file: Any) -> tuple[str, bool]:
-        """Say what is wrong with the mark of an open file, and whether it is another's; an empty file is anybody's."""
+        """Return what is wrong with an open file's mark, and whether it is foreign; an empty file fits any run."""
         mark, fault = _read_parquet_mark(file) if SUFFIXES[stage] == "parquet" else (_read_line_mark(file), "")
         if mark is None or self._is_own(stage, mark):
             return fault, False
@@ -191,7 +191,7 @@ class RunFolder:
         return f"{says}{f' ({about})' if about else ''}{own}"
 
     def remove_shard(self, stage: Stage, shard: int) -> None:
-        """Delete one shard file if it is there."""
+        """Delete one shard file if it exists."""
         with self._explain_disk(), suppress(FileNotFoundError):
             self._fs.rm_file(self._at(_shard_name(stage, shard)))
 
@@ -204,15 +204,15 @@ class RunFolder:
         self._write_lines("scores", shard, scores)
 
     def write_failures(self, shard: int, failures: Iterable[Failure]) -> None:
-        """Write a shard of failures, possibly none."""
+        """Write a shard of failures, which may be empty."""
         self._write_lines("failures", shard, failures)
 
     def write_rewrites(self, batch: int, rewrites: Iterable[Rewrite]) -> None:
-        """Write what a language model answered to one batch of questions."""
+        """Write a language model's answers to one batch of requests."""
         self._write_lines("rewrites", batch, rewrites)
 
     def write_samples(self, shard: int, samples: Iterable[Sample]) -> None:
-        """Write a shard of samples with their images as parquet, byte for byte the same for the same samples."""
+        """Write a shard of samples with their images as parquet; the same samples give the same bytes."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -223,6 +223,7 @@ class RunFolder:
             table,
             buffer,
             compression="zstd",
+            # Images and reasoning do not repeat, so dictionaries only cost; the checksums reveal a flipped bit.
             use_dictionary=False,
             row_group_size=4096,
             write_page_checksum=True,
@@ -242,14 +243,14 @@ class RunFolder:
         return list(self._read_lines("failures", shard, Failure.from_dict))
 
     def read_rewrites(self, batch: int) -> list[Rewrite]:
-        """Return the answers to one batch of questions."""
+        """Return a language model's answers to one batch of requests."""
         return list(self._read_lines("rewrites", batch, Rewrite.from_dict))
 
     def read_samples(self, shard: int) -> list[Sample]:
         """Return the samples of a shard with their images.
 
-        Raises RunError naming the file when it is missing or damaged, be it by one byte, and when an older datagen
-        stored a picture in it that is not seen alike by all readers. Of others the metadata is left out.
+        Raises RunError naming the file when it is missing, when even one byte is damaged, and when it holds a picture
+        of an older datagen that readers decode differently. Other pictures of an older datagen lose their metadata.
         """
         table = self._read_table(shard)
         samples = [_sample_of(row) for row in table.to_pylist()]
@@ -258,7 +259,7 @@ class RunFolder:
         return [self._clean(sample, shard) for sample in samples]
 
     def _clean(self, sample: Sample, shard: int) -> Sample:
-        """Return a sample of an older datagen as it would come in today."""
+        """Return a sample of an older datagen in the form in which samples are stored now."""
         try:
             parts = (replace(p, image=clean_stored(p.image)) if p.kind == "image" else p for p in sample.segments)
             return replace(sample, segments=tuple(parts))
@@ -267,16 +268,16 @@ class RunFolder:
             raise RunError(what, where=self.where("samples", shard), hint=self._mend_samples()) from error
 
     def _mend_samples(self) -> str:
-        """Say how to make one shard of samples anew."""
+        """Return the hint that says how to make one shard of samples again."""
         commands = f"datagen generate {self.address} && datagen score {self.address}"
-        return f"delete that file, and that shard alone is made again: {commands}"
+        return f"delete that file, and only that shard is made again: {commands}"
 
     def prove_samples(self, shard: int) -> None:
-        """Read a shard of samples against its check sums. Raises RunError naming the file when it is damaged."""
+        """Verify the checksums of a shard of samples. Raises RunError naming the file when it is damaged."""
         self._read_table(shard)
 
     def count_samples(self, shard: int) -> int:
-        """Return how many samples a shard holds, from the footer of its file alone."""
+        """Return the number of samples in a shard, from the footer of its file."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -288,9 +289,9 @@ class RunFolder:
             raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 
     def digest(self, stage: Stage, shard: int) -> str:
-        """Return a hash of a shard file: of all of a file of lines; of a parquet file's size and footer alone.
+        """Return a hash of a shard file: of the whole content for JSON lines, of size and footer for parquet.
 
-        The footer holds size and place of every column and the least and greatest id, so other samples have another.
+        The footer holds size and place of every column and the least and greatest id, so other samples change it.
         """
         if SUFFIXES[stage] != "parquet":
             return hashlib.sha256(self._read_file(stage, shard)).hexdigest()
@@ -300,7 +301,7 @@ class RunFolder:
             return hashlib.sha256(b"%d " % size + file.read()).hexdigest()
 
     def read_head(self, name: str, size: int = _TAIL_BYTES) -> bytes:
-        """Return the first bytes of a file such as `report.html` (all with size -1), none if it is not there."""
+        """Return the first bytes of a file such as `report.html` (all with size -1), or none if it does not exist."""
         try:
             with self._fs.open(self._at(name), "rb") as file:
                 return bytes(file.read() if size < 0 else file.read(size))  # pyarrow's files take no -1
@@ -308,11 +309,11 @@ class RunFolder:
             return b""
 
     def has(self, name: str) -> bool:
-        """Say whether a file such as `report.html` is there."""
+        """Return whether a file such as `report.html` exists."""
         return bool(self._fs.exists(self._at(name)))
 
     def read_notes(self) -> dict[str, Any]:
-        """Return run.yaml as plain values; raises RunError when it is missing or no mapping."""
+        """Return run.yaml as plain values; raises RunError when it is missing or broken."""
         where = f"{self.address.rstrip('/')}/run.yaml"
         try:
             notes = yaml.safe_load(self._fs.cat_file(self._at("run.yaml")))
@@ -332,13 +333,14 @@ class RunFolder:
         self.write_file("run.yaml", text.encode())
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Write one file whole: temporary file, fsync, rename; or a single put on an object store."""
+        """Write one file atomically: temporary file, fsync, rename; or a single put on an object store."""
         with self._explain_disk():
             if not self.is_local:
                 self._fs.pipe_file(self._at(name), content)
                 return
             path = Path(self._at(name))
             path.parent.mkdir(parents=True, exist_ok=True)
+            # In the same folder: a rename is atomic only within a file system. The process id separates workers.
             partial = path.with_name(f".{path.name}.{os.getpid()}.part")
             try:
                 with partial.open("wb") as file:
@@ -351,7 +353,7 @@ class RunFolder:
                     partial.unlink(missing_ok=True)
 
     def put_tree(self, source: Path, name: str) -> None:
-        """Copy a local file or folder to `name` on an object store, in place of what was there."""
+        """Copy a local file or folder to `name` on an object store, replacing what was there."""
         with self._explain_disk():
             if self._fs.exists(self._at(name)):
                 self._fs.rm(self._at(name), recursive=True)
@@ -369,7 +371,7 @@ class RunFolder:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep a second process from writing the same local run; the lock dies with the process, however it dies.
+        """Lock a local run against a second writer; the kernel releases the lock when the process dies.
 
         Raises RunError when another process holds it.
         """
@@ -393,7 +395,7 @@ class RunFolder:
         return f"{self._root.rstrip('/')}/{name}"
 
     def _mark(self, stage: Stage) -> dict[str, str]:
-        """Return what a record of a stage says of who made it; nothing in a folder without marks."""
+        """Return the `made_by` field for records of a stage; empty in a folder without marks."""
         return {MADE_BY: self.marks[MARKED_AS[stage]][-1]} if self.marks is not None else {}
 
     def _write_lines(self, stage: Stage, shard: int, records: Iterable[Any]) -> None:
@@ -403,6 +405,7 @@ class RunFolder:
         with jsonlines.Writer(buffer, dumps=_pack) as writer:
             for record in records:
                 writer.write({**mark, **record.to_dict()})
+                # Only the first line carries the mark.
                 mark = {}
         self.write_file(_shard_name(stage, shard), buffer.getvalue().encode())
 
@@ -422,7 +425,7 @@ class RunFolder:
                 yield make(line)
                 number += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            # jsonlines.InvalidLineError is a ValueError; the others come from a line of another shape.
+            # jsonlines.InvalidLineError is a ValueError; the other types come from a line of the wrong shape.
             where = f"{self.where(stage, shard)}:{number}"
             raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 
@@ -437,7 +440,7 @@ class RunFolder:
                 if not self._is_own("samples", mark):
                     what = self._tell_foreign("samples", mark)
                     raise Damage("samples", shard, self.where("samples", shard), what, True).refuse()
-                table = file.read(use_threads=False)  # a thread over a Python file can abort the process at its exit
+                table = file.read(use_threads=False)  # threads over a Python file object can abort the process at exit
             if table.schema != _schema():
                 raise ValueError("its columns are not those of samples")
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -458,6 +461,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
+            # On an object store an object is missing, which callers handle; on a disk the folder is gone.
             if isinstance(error, FileNotFoundError) and not self.is_local:
                 raise
             hint = "free some space or check permissions, then run the same command: finished shards are kept"
@@ -474,7 +478,7 @@ def _pack(record: Any) -> str:
 
 
 def _check_parquet(file: Any) -> str:
-    """Return what is wrong with the ends of a parquet file: magic, footer length, magic."""
+    """Return what is wrong with the ends of a parquet file: magic bytes at both ends, and the footer length."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 8))
     tail = file.read(8)
@@ -485,7 +489,7 @@ def _check_parquet(file: Any) -> str:
 
 
 def _check_jsonl(file: Any) -> str:
-    """Return what is wrong with the last line of a file of JSON lines; no lines at all are right."""
+    """Return what is wrong with the end of a JSON-lines file; an empty file is valid."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         return ""
@@ -495,7 +499,7 @@ def _check_jsonl(file: Any) -> str:
         return "its last line is cut"
     body, newline, last = tail[:-1].rpartition(b"\n")
     if not newline and size > _TAIL_BYTES:
-        return ""  # one line longer than the tail: only reading it all would tell
+        return ""  # one line longer than the tail: only a full read could tell
     try:
         json.loads(last)
     except ValueError:
@@ -504,7 +508,7 @@ def _check_jsonl(file: Any) -> str:
 
 
 def _read_parquet_mark(file: Any) -> tuple[str | None, str]:
-    """Return the mark of an open parquet file; None and what is wrong with it if its footer cannot be read."""
+    """Return the mark of an open parquet file, or None and the error if its footer cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -516,7 +520,7 @@ def _read_parquet_mark(file: Any) -> tuple[str | None, str]:
 
 
 def _read_line_mark(file: Any) -> str | None:
-    """Return the mark in the first line of an open file; None of a file without lines."""
+    """Return the mark in the first line of an open file; None if it has no lines."""
     file.seek(0)
     head = file.read(64)
     found = _MARK.match(head)
@@ -524,7 +528,7 @@ def _read_line_mark(file: Any) -> str | None:
 
 
 def _describe(stage: Stage, file: Any) -> str:
-    """Say in a few words what an open file holds, so that a person sees whose it is: a seed, an engine, scorers."""
+    """Describe an open file in a few words, so that a person sees whose it is: seed, engine, scorers."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -538,7 +542,7 @@ def _describe(stage: Stage, file: Any) -> str:
         else:
             records = [json.loads(line) for line in file.read(_TAIL_BYTES).splitlines()[:16]]
     except (pa.ArrowException, OSError, ValueError):
-        return ""  # what it holds cannot be told; that it is another's is known
+        return ""  # unreadable content: the message goes without a description
     keys = {"prompts": ("seed",), "samples": ("engine", "mode"), "scores": ("name",)}.get(stage, ())
     values = {key: dict.fromkeys(str(each[key]) for each in records if key in each) for key in keys}
     return ", ".join(f"{key} {' and '.join(said)}" for key, said in values.items() if said)

@@ -158,7 +158,7 @@ def test_what_decides_does_not_follow_what_weighs(tmp_path: Path) -> None:
 def test_scoring_anew_waits_until_all_is_drawn(tmp_path: Path) -> None:
     run, _ = build_here(recipe_of(), tmp_path)
     run.folder.remove_shard("samples", 1)
-    with pytest.raises(RunError, match="still to be drawn"):
+    with pytest.raises(RunError, match="missing samples depend on the current scorers"):
         rescore_run(str(tmp_path), ["rewards=[plan]"], False, make_runner(0), Silent())
     assert run.folder.list_shards("scores") == [0, 1, 2, 3, 4], "nothing was thrown away"
     rescore_run(str(tmp_path), [], False, make_runner(0), Silent())

@@ -1,10 +1,9 @@
-"""The pipeline from a recipe to a dataset: the one place that knows every family, from prompts to the report.
+"""The pipeline from a recipe to a dataset, from prompts to the report. The only package that knows every plugin family.
 
     prompts ──▶ generate ──▶ score ──▶ weigh ──▶ export ──▶ report
 
-The first three write shards; what a shard holds depends on the plan alone, never on who made it, when or after what.
-The others are views on all shards, made again whenever they are asked for. `run_shard` is all a runner has to know.
-See it: `datagen build`.
+The first three stages write shards; a shard's content depends only on the plan, never on who made it, when or in which
+order. The others are views on all shards, made again on every call. A runner needs only `run_shard`.
 """
 
 from __future__ import annotations

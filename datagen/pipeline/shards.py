@@ -1,8 +1,8 @@
-"""One shard, from its prompts to its scores: the same files whoever makes it, in whatever order.
+"""One shard, from its prompts to its scores: the same files in every process and in every order.
 
-`generate_shard` asks the model and holds the result in memory; `finish_shard` writes it, scores it and writes the
-scores. A runner may do the two in different processes, so that the model never waits. A plugin's exception is data:
-`_attempt` is the one boundary that catches it."""
+`generate_shard` asks the model and returns the result in memory; `finish_shard` writes it, scores it and writes the
+scores. A runner may call the two in different processes, so that the model never waits. A plugin's exception is data:
+`_attempt` is the only place that catches it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from datagen.store import Stage
 
 Answer = TypeVar("Answer")
 ASKED_TOGETHER = 64
-"""Samples that a judge is asked about in one call: answers to all of it, drawn eight times, are still remembered."""
+"""Samples judged in one call: the tools remember all answers even with eight answers sampled per question."""
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
-"""Why a sample has no value of a scorer; what the model's server said stands with the failures alone."""
+"""Reason of a score without a value; the server's error is stored only in the failures."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-"""Where an object lay in memory, as Python prints it: the one word of a failure that differs between two runs."""
+"""Memory address as Python prints it, removed since it would make failures differ between runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one shard still needs: samples, scores or both; `samples` is how many it is about, or at most will be.
+    """The work left in one shard: samples, scores or both; `samples` is their number, with `adapt` an upper bound.
 
-    Of the stages in `keeps` there is a file, of which all stands but what was not reached: that alone is asked again.
-    If it is drawn again, `kept` answers of the model stand.
+    Stages in `keeps` already have a file: its results stay, and only unreached ones are asked again. If samples are
+    generated again, `kept` answers of the model stay.
     """
 
     shard: int
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What the model made of one shard, in the order of the requests, not yet on disk."""
+    """The model's answers for one shard, in the order of the requests, not yet on disk."""
 
     shard: int
     samples: tuple[Sample, ...]
@@ -61,10 +61,9 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
-    """A finished shard in numbers: samples stored, samples with a failed scorer, sum and number of image rewards.
+    """Counts of a finished shard: stored samples, samples with a failed scorer, sum and number of image rewards.
 
-    `asked` counts the samples that were asked for: those stored and those that failed. `notices` are what a process has
-    to tell that works for another.
+    `asked` counts the requested samples, stored or failed. `notices` are messages from a worker process for the user.
     """
 
     shard: int
@@ -77,13 +76,13 @@ class ShardResult:
 
 
 def run_shard(run: Run, job: Job) -> ShardResult:
-    """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
+    """Generate, score and write what a shard still lacks. Raises DatagenError when the run cannot continue."""
     drawn = generate_shard(run, job) if job.draw else None
     return finish_shard(run, job, drawn)
 
 
 def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
-    """Return all requests that some prompts may get; each seed follows from run seed, prompt id and candidate alone."""
+    """Return all requests for some prompts; each seed depends only on run seed, prompt id and candidate."""
     recipe = run.recipe
     return [
         Request(prompt, k, seed_of(recipe.seed, prompt.id, k), recipe.mode)
@@ -93,11 +92,11 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
 
 
 def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> Generated:
-    """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
+    """Generate the samples of a shard; `count` is called after each one, with whether it failed.
 
-    Where the job keeps samples, only what was not reached is asked for. With `adapt`, the rest of the candidates of a
-    prompt is asked for only if its first ones are judged unlike. A request that got no answer is a failure. Raises
-    BackendError when the model itself breaks down, RunError when the folder is no longer this run's.
+    If the job keeps samples, only unreached ones are generated. With `adapt`, a prompt's other candidates are generated
+    only if its first ones are judged differently. A request without an answer is a failure. Raises BackendError when
+    the model itself breaks down, RunError when the folder no longer belongs to this run.
     """
     run.require_same()
     prompts = run.folder.read_prompts(job.shard)
@@ -111,13 +110,14 @@ def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda fa
         undecided = find_undecided(run, prompts, (answers[key] for key, r in requests.items() if r.candidate < first))
         rest = [r for key, r in requests.items() if r.prompt.id in undecided and key not in answers]
         answers |= _draw(run, rest, count)
+    # Backends answer in any order; the file always has the order of the requests.
     ordered = [answers[key] for key in requests if key in answers]
     samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
     return Generated(job.shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
 
 
 def _read_answers(run: Run, shard: int) -> dict[tuple[str, int], Sample | Failure]:
-    """Return the answers of a shard that stand: all but what was not reached."""
+    """Return the stored answers of a shard, except those that did not reach the model."""
     faults = [each for each in run.folder.read_failures(shard) if each.stage != "score" and not each.unreached]
     answers: list[Sample | Failure] = [*run.folder.read_samples(shard), *faults]
     return {(answer.prompt_id, answer.candidate): answer for answer in answers}
@@ -130,7 +130,7 @@ def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> 
     for answer in ask_backend(run, asked) if asked else ():
         key = (answer.prompt_id, answer.candidate)
         if key not in requests or key in answers:
-            what = f"{run.recipe.backend.name!r} answered what nobody asked, or twice: {key}"
+            what = f"{run.recipe.backend.name!r} answered a request that was not made, or one twice: {key}"
             raise BackendError(what, hint="a backend yields one answer for each request")
         answers[key] = answer if isinstance(answer, Failure) else accept_sample(requests[key], answer)
         count(isinstance(answers[key], Failure))
@@ -141,10 +141,10 @@ def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> 
 
 
 def find_undecided(run: Run, prompts: Sequence[Prompt], answers: Iterable[Sample | Failure]) -> set[str]:
-    """Return the ids of those prompts of whose samples some deciding scorer does not say the same.
+    """Return the ids of the prompts whose samples some deciding scorer judges differently.
 
-    Two samples are judged unlike if their values differ, or if one passed strictly and the other did not. What has no
-    value does not count. Follows from prompts, samples and detector alone, never from how scores are joined later.
+    Two samples are judged differently if their values differ, or if one passed strictly and the other did not. Samples
+    without a value do not count. Depends only on prompts, samples and detector, not on how scores are joined later.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     said: dict[tuple[str, str], set[tuple[float, bool | None]]] = {}
@@ -164,7 +164,7 @@ def _judge(run: Run, module: Scorer, prompt: Prompt, sample: Sample) -> Verdict:
 
 
 def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-    """Yield what the model answers; its own exceptions become a BackendError that names them."""
+    """Yield the model's answers; its exceptions become a BackendError that names them."""
     name = run.recipe.backend.name
     answers = _attempt(lambda: iter(run.backend.generate(requests)))
     while not isinstance(answers, Failed):
@@ -180,12 +180,13 @@ def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Fail
 
 
 def finish_shard(run: Run, job: Job, drawn: Generated | None) -> ShardResult:
-    """Write what was drawn (None: read it back) and, if the job says so, score it and write the scores.
+    """Write the generated samples (None: read them back) and, if the job says so, score them and write the scores.
 
-    Where the job keeps scores, those of a prompt are made anew only if something about it was not reached: scorers may
-    compare its candidates. Order matters for a kill: the file that makes a stage count as done goes last, and where all
-    files are there, the failures, which say what is still to be asked. Raises RunError when the folder is no longer
-    this run's.
+    If the job keeps scores, a prompt is scored again only if a model was not reached for one of its candidates, since
+    scorers may compare candidates. Raises RunError when the folder no longer belongs to this run.
+
+    The order of writes makes a kill harmless: the file that marks a stage as done is written last. If that file exists
+    already, the failures are written last, since they say what is still to be asked.
     """
     run.require_same()
     folder = run.folder
@@ -228,11 +229,11 @@ def _write_generated(run: Run, drawn: Generated, *, again: bool) -> None:
 
 
 Given = tuple[list[Score], list[Failure]]
-"""What the scorers said of one sample, and which of them failed."""
+"""The scores of one sample, and the failures of scorers."""
 
 
 def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Given]:
-    """Return the scores and failures of scorers that stand, by sample id; `noted` are the failures of the shard."""
+    """Return the scores and scorer failures that stay, by sample id; `noted` are the shard's failures."""
     stages = ("generate", "score") if job.draw else ("score",)
     lost = {failure.prompt_id for failure in noted if failure.unreached and failure.stage in stages}
     found: dict[str, Given] = {}
@@ -247,12 +248,13 @@ def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Gi
 
 
 def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> dict[str, Given]:
-    """Return what the scorers say of each sample, by its id; all candidates of a prompt are there."""
+    """Score samples and return the results by sample id; all candidates of a prompt must be included."""
     run.tools.forget_lost()
     look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
     found: dict[str, Given] = {}
     for place, sample in enumerate(samples):
+        # The tools forget old answers, so questions are asked ahead in slices that they can remember.
         if place % ASKED_TOGETHER == 0:
             ask_ahead(run, prompts, samples[place : place + ASKED_TOGETHER])
         given, failed = score_sample(run, prompts[sample.prompt_id], sample)
@@ -266,9 +268,9 @@ def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
 
 
 def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Let scorers ask their encoders and matchers about all images of a shard at once; the tools remember the answers.
+    """Let scorers run encoders and matchers on all images of a shard at once; the tools remember the answers.
 
-    What goes wrong is no verdict: it shows again at the sample that it belongs to, which is then asked about alone.
+    Errors are ignored here: they come up again when the sample in question is scored by itself.
     """
     pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
     for module in run.scorers.values():
@@ -277,30 +279,30 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
 
 
 def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Ask the judge and the drawer, in as few calls as can be, all that scorers will ask about some samples."""
+    """Ask judge and drawer all that the scorers will ask about some samples, in as few calls as possible."""
     asking = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
     waiting = [
         (m, prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample) for m in asking
     ]
     later = Later(run.tools)
-    # Each turn runs the scorers until they meet a question without an answer, and then asks all of those in one call.
-    # A scorer that raises anything else is done here: it is run once more when it is scored, and that is recorded.
+    # Each turn runs the scorers until they meet a question without an answer, then asks all of these in one call.
+    # A scorer that raises anything else drops out here: it raises again when it scores, and that is recorded.
     while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
         if isinstance(_attempt(later.ask), Failed):
             return
 
 
 def _is_unanswered(run: Run, later: Later, module: Scorer, prompt: Prompt, sample: Sample) -> bool:
-    """Run a scorer with models that are asked later; say whether it met something that they have not answered."""
+    """Run a scorer with deferred models; return whether it needs an answer that they have not given yet."""
     said = _attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
     return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
 
 
 def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
-    """Return one score by each scorer of the recipe, and a failure for each that raised or answered nonsense.
+    """Return one score by each scorer of the recipe, and a failure for each that raised or returned no valid verdict.
 
-    Of a sample with several images the last one counts; what each round came to stands in `evidence["rounds"]` of the
-    scores of images.
+    In a sample with several images the last one counts; image scores list the result of each round in
+    `evidence["rounds"]`.
     """
     before = [score_once(run, prompt, part) for part in list_rounds(sample)[:-1]]
     scores, failures = score_once(run, prompt, sample)
@@ -313,7 +315,7 @@ def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score],
 def score_groups(
     run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
 ) -> dict[tuple[str, str], tuple[Score, Failure | None]]:
-    """Return what the scorers that compare candidates say of each sample, by (sample id, scorer), with its failure."""
+    """Return the results of scorers that compare candidates, by (sample id, scorer): score and failure."""
     found: dict[tuple[str, str], tuple[Score, Failure | None]] = {}
     for name, module in run.scorers.items():
         for group in list_groups(samples) if hasattr(module, "score_group") else []:
@@ -325,7 +327,7 @@ def score_groups(
 
 
 def list_rounds(sample: Sample) -> list[Sample]:
-    """Return the sample as it stood after each image: the last is the sample itself."""
+    """Return the sample as it was after each image; the last one is the sample itself."""
     ends = [k for k, segment in enumerate(sample.segments) if segment.kind == "image"]
     return [replace(sample, segments=sample.segments[: end + 1]) for end in ends[:-1]] + [sample]
 
@@ -347,10 +349,10 @@ def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], l
 def score_by(
     run: Run, name: str, prompt: Prompt, sample: Sample, tools: Tools | None = None
 ) -> tuple[Score, Failure | None]:
-    """Return the score of one scorer, and a failure if it raised or answered nonsense.
+    """Return the score of one scorer, and a failure if it raised or returned no valid verdict.
 
-    `tools` are those of `tools_for`; scorers that share them share what is seen. A scorer of groups is not asked: a
-    sample alone has no value.
+    `tools` come from `tools_for`; scorers that share them share detections. A scorer of groups is not run, since it has
+    no value for a single sample.
     """
     module = run.scorers[name]
     if hasattr(module, "score_group"):
@@ -361,7 +363,7 @@ def score_by(
 
 
 def tools_for(run: Run, prompt: Prompt, sample: Sample) -> Tools:
-    """Return the run's tools, told what to look for where the detector has to be told."""
+    """Return the run's tools; a detector that needs a list of names to look for gets it."""
     return run.tools if run.tools.search is None else run.tools.look_for(list_names(prompt, sample))
 
 
@@ -378,7 +380,7 @@ def _make_score(name: str, module: Scorer, sample: Sample, verdict: Verdict | Fa
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What a plugin raised instead of answering: in words, and the place in its code."""
+    """An exception of a plugin: its text, and the place in the plugin's code."""
 
     error: Exception
     text: str
@@ -386,13 +388,14 @@ class Failed:
 
 
 def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
-    """Call plugin code. The one boundary of the pipeline: what it raises comes back as a value."""
+    """Call plugin code and return its exception as a value; the only broad `except` of the pipeline."""
     try:
         return call()
     except DatagenError:
         raise
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and one bad sample must not stop a run
         trace = error.__traceback__
+        # The innermost frame: where in the plugin it happened.
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
@@ -401,27 +404,28 @@ def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
 
 
 def _pick_verdict(said: Sequence[Any], number: int, size: int) -> Verdict:
-    """Return one of the verdicts on a group; raises ValueError where there is not one for each of its samples."""
+    """Return one of the verdicts on a group; raises ValueError unless there is one for each sample."""
     if len(said) != size:
         raise ValueError(f"the scorer answered {len(said)} verdicts on {size} samples")
     return check_verdict(said[number])
 
 
 def check_verdict(verdict: Any) -> Verdict:
-    """Return what a scorer answered; raises TypeError or ValueError if that is no verdict."""
+    """Return a scorer's verdict; raises TypeError or ValueError if it is not valid."""
     if not isinstance(verdict, Verdict):
         raise TypeError(f"the scorer answered a {type(verdict).__name__}, not a Verdict")
     value = verdict.value
     if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
         raise ValueError(f"the scorer answered {value}, which is not in [0, 1]")
+    # Raises for evidence that could not be stored: NaN, other types, lone surrogates.
     json.dumps([verdict.value, verdict.reason, verdict.evidence], allow_nan=False, ensure_ascii=False).encode()
     return verdict
 
 
 def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
-    """Return the sample as it is stored, if it can be and is what was asked for, else the failure that says why not.
+    """Return the sample as it is stored, or a failure if it does not match its request or cannot be stored.
 
-    Here every picture that a backend makes comes in, as a person would see it (`datagen.pictures`).
+    Every picture of a backend passes here and is normalised (`datagen.pictures`).
     """
     problem = ""
     if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
@@ -442,6 +446,6 @@ def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
 
 
 def _see_images(sample: Sample) -> Sample:
-    """Return the sample with each image as a person would see it. Raises PictureError for one that nobody could."""
+    """Return the sample with normalised images. Raises PictureError for a damaged one."""
     seen = (replace(part, image=to_png(part.image)) if part.kind == "image" else part for part in sample.segments)
     return replace(sample, segments=tuple(seen))
