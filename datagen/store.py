@@ -21,22 +21,27 @@ import io
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
 from datagen.errors import RunError, first_line
 from datagen.filesystems import open_filesystem
 from datagen.pictures import PictureError, clean_stored
-from datagen.records import Failure, Prompt, Rewrite, Sample, Score, Segment
+from datagen.records import Failure, Prompt, Rewrite, Sample, Score
+from datagen.sample_files import SEEN, Rows, group_samples, sample_schema, to_samples, to_table, write_tables
 
 if TYPE_CHECKING:
     import pyarrow
+    import pyarrow.parquet
 
 Stage = Literal["prompts", "rewrites", "samples", "scores", "failures"]
 Record = TypeVar("Record")
@@ -65,13 +70,15 @@ Marks = Mapping[str, Sequence[str]]
 
 The mark `""` stands for files that were written before marks existed.
 """
+_pack = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
+_PARTS = re.compile(r"(\d{5,})\.parts")
+_PART = re.compile(r"\d{6,}\.(arrow|jsonl)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
+_COPY_BYTES = 4 << 20
 _MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
 MEND = "delete that file and build again: only that shard is made again"
-_SEEN = {"datagen.pictures": "upright RGB"}
-"""Metadata of a samples file whose pictures all passed `datagen.pictures`; older files lack it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +155,11 @@ class RunFolder:
             return 0
         left = [
             path
-            for folder in (self.local_path, *(self.local_path / stage for stage in SUFFIXES))
+            for folder in (
+                self.local_path,
+                *(self.local_path / stage for stage in SUFFIXES),
+                *self.local_path.glob("samples/*.parts"),
+            )
             if folder.is_dir()
             for path in folder.iterdir()
             if _PARTIAL.fullmatch(path.name)
@@ -212,23 +223,86 @@ class RunFolder:
         self._write_lines("rewrites", batch, rewrites)
 
     def write_samples(self, shard: int, samples: Iterable[Sample]) -> None:
-        """Write a shard of samples with their images as parquet; the same samples give the same bytes."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        """Write a shard of samples with their images as parquet, byte for byte the same for the same samples."""
+        schema = sample_schema(self._mark("samples"))
+        tables = (to_table(group, schema) for group in group_samples(samples))
+        with self.open_whole(_shard_name("samples", shard)) as file:
+            write_tables(file, tables, schema)
 
-        table = pa.Table.from_pylist([_row_of(sample) for sample in samples], schema=_schema())
-        table = table.replace_schema_metadata({**_SEEN, **self._mark("samples")})
-        buffer = io.BytesIO()
-        pq.write_table(
-            table,
-            buffer,
-            compression="zstd",
-            # Images and reasoning do not repeat, so dictionaries only cost; the checksums reveal a flipped bit.
-            use_dictionary=False,
-            row_group_size=4096,
-            write_page_checksum=True,
-        )
-        self.write_file(_shard_name("samples", shard), buffer.getvalue())
+    def write_part(self, shard: int, number: int, samples: Sequence[Sample], failures: Sequence[Failure]) -> None:
+        """Keep some answers of a shard that is still being generated, in any order, under a number of their own."""
+        import pyarrow as pa
+
+        if failures:
+            self.write_file(f"{_parts_name(shard)}/{number:06d}.jsonl", self._pack_lines("failures", failures))
+        if samples:
+            schema = sample_schema(self._mark("samples"))
+            with (
+                self.open_whole(f"{_parts_name(shard)}/{number:06d}.arrow") as file,
+                pa.ipc.new_file(file, schema) as writer,
+            ):
+                writer.write_table(to_table(samples, schema))
+
+    def list_parts(self) -> dict[int, list[str]]:
+        """Return the names of the parts of each shard that has some, in the order in which they were written."""
+        found: dict[int, list[str]] = {}
+        for folder in self.list_folders("samples"):
+            if match := _PARTS.fullmatch(folder):
+                entries = self._fs.ls(self._at(f"samples/{folder}"), detail=False, refresh=True)
+                names = sorted(entry.rsplit("/", 1)[-1] for entry in entries)
+                found[int(match[1])] = [f"samples/{folder}/{name}" for name in names if _PART.fullmatch(name)]
+        return found
+
+    def read_parts(self, shard: int, names: Sequence[str]) -> tuple[Rows, list[Failure]]:
+        """Return the samples and failures in some parts. Raises RunError naming a part that another recipe made."""
+        rows, failures = Rows(), list[Failure]()
+        for name in names:
+            if name.endswith(".jsonl"):
+                failures += self._read_lines("failures", shard, Failure.from_dict, name)
+            else:
+                rows.add(partial(self._open_part, shard, name))
+        return rows, failures
+
+    def join_parts(self, shard: int, names: Sequence[str], order: Iterable[str], *, keep: bool) -> None:
+        """Write the file of a shard from its parts, its samples in the order of the ids in `order`.
+
+        With `keep`, what is in that file already stays. Ids that are nowhere are skipped. What the file holds does not
+        depend on how its rows came into parts. The parts stay, so that a kill loses nothing.
+        """
+        rows = Rows()
+        name = _shard_name("samples", shard)
+        if keep:
+            for group in range(self._count_groups(shard)):
+                rows.add(partial(self._read_group, shard, group))
+        for part in names:
+            if part.endswith(".arrow"):
+                rows.add(partial(self._open_part, shard, part))
+        with self.open_whole(name) as file:
+            write_tables(file, rows.group(order), sample_schema(self._mark("samples")))
+
+    def remove_parts(self, shard: int) -> None:
+        """Delete the parts of a shard if there are any."""
+        with self._explain_disk(), suppress(FileNotFoundError):
+            if self._fs.exists(self._at(_parts_name(shard))):
+                self._fs.rm(self._at(_parts_name(shard)), recursive=True)
+
+    def _open_part(self, shard: int, name: str) -> pyarrow.Table:
+        """Return a part; one on this machine is mapped, so that only the rows that are taken from it are read."""
+        import pyarrow as pa
+
+        where = f"{self.address.rstrip('/')}/{name}"
+        try:
+            source = (
+                pa.memory_map(self._at(name)) if self.is_local else pa.BufferReader(self._fs.cat_file(self._at(name)))
+            )
+            table = pa.ipc.open_file(source).read_all()
+        except (pa.ArrowException, OSError) as error:
+            hint = "delete that file and build again: its answers are asked for again"
+            raise RunError(f"damaged: {first_line(error)}", where=where, hint=hint) from error
+        mark = (table.schema.metadata or {}).get(MADE_BY.encode(), b"").decode()
+        if not self._is_own("samples", mark):
+            raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
+        return table
 
     def read_prompts(self, shard: int) -> list[Prompt]:
         """Return the prompts of a shard; raises RunError naming the file when it is missing or damaged."""
@@ -247,16 +321,17 @@ class RunFolder:
         return list(self._read_lines("rewrites", batch, Rewrite.from_dict))
 
     def read_samples(self, shard: int) -> list[Sample]:
-        """Return the samples of a shard with their images.
+        """Return the samples of a shard with their images, all at once: see `iter_samples`."""
+        return list(self.iter_samples(shard))
 
-        Raises RunError naming the file when it is missing, when even one byte is damaged, and when it holds a picture
-        of an older datagen that readers decode differently. Other pictures of an older datagen lose their metadata.
+    def iter_samples(self, shard: int) -> Iterator[Sample]:
+        """Yield the samples of a shard with their images, a row group in memory at a time.
+
+        Raises RunError naming the file when it is missing or damaged, be it by one byte, and when an older datagen
+        stored a picture in it that readers show differently. The metadata of other old pictures is left out.
         """
-        table = self._read_table(shard)
-        samples = [_sample_of(row) for row in table.to_pylist()]
-        if next(iter(_SEEN)).encode() in (table.schema.metadata or {}):
-            return samples
-        return [self._clean(sample, shard) for sample in samples]
+        for group in range(self._count_groups(shard)):
+            yield from to_samples(self._read_group(shard, group))
 
     def _clean(self, sample: Sample, shard: int) -> Sample:
         """Return a sample of an older datagen in the form in which samples are stored now."""
@@ -273,8 +348,9 @@ class RunFolder:
         return f"delete that file, and only that shard is made again: {commands}"
 
     def prove_samples(self, shard: int) -> None:
-        """Verify the checksums of a shard of samples. Raises RunError naming the file when it is damaged."""
-        self._read_table(shard)
+        """Read a shard of samples against its check sums. Raises RunError naming the file when it is damaged."""
+        for group in range(self._count_groups(shard)):
+            self._read_group(shard, group)
 
     def count_samples(self, shard: int) -> int:
         """Return the number of samples in a shard, from the footer of its file."""
@@ -294,7 +370,7 @@ class RunFolder:
         The footer holds size and place of every column and the least and greatest id, so other samples change it.
         """
         if SUFFIXES[stage] != "parquet":
-            return hashlib.sha256(self._read_file(stage, shard)).hexdigest()
+            return hashlib.sha256(self._read_file(_shard_name(stage, shard))).hexdigest()
         with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
@@ -333,24 +409,36 @@ class RunFolder:
         self.write_file("run.yaml", text.encode())
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Write one file atomically: temporary file, fsync, rename; or a single put on an object store."""
+        """Write one file whole: see `open_whole`."""
+        with self.open_whole(name) as file:
+            file.write(content)
+
+    @contextmanager
+    def open_whole(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file to write that is there once it is whole: temporary file, fsync, rename; or one put of it.
+
+        After an exception nothing has changed.
+        """
         with self._explain_disk():
             if not self.is_local:
-                self._fs.pipe_file(self._at(name), content)
+                with tempfile.TemporaryFile() as spool:
+                    yield spool
+                    spool.seek(0)
+                    with self._fs.open(self._at(name), "wb") as target:
+                        shutil.copyfileobj(spool, target, _COPY_BYTES)
                 return
             path = Path(self._at(name))
             path.parent.mkdir(parents=True, exist_ok=True)
-            # In the same folder: a rename is atomic only within a file system. The process id separates workers.
-            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+            away = path.with_name(f".{path.name}.{os.getpid()}.part")
             try:
-                with partial.open("wb") as file:
-                    file.write(content)
+                with away.open("wb") as file:
+                    yield file
                     file.flush()
                     os.fsync(file.fileno())
-                partial.replace(path)
+                away.replace(path)
             finally:
                 with suppress(OSError):
-                    partial.unlink(missing_ok=True)
+                    away.unlink(missing_ok=True)
 
     def put_tree(self, source: Path, name: str) -> None:
         """Copy a local file or folder to `name` on an object store, replacing what was there."""
@@ -399,20 +487,26 @@ class RunFolder:
         return {MADE_BY: self.marks[MARKED_AS[stage]][-1]} if self.marks is not None else {}
 
     def _write_lines(self, stage: Stage, shard: int, records: Iterable[Any]) -> None:
+        self.write_file(_shard_name(stage, shard), self._pack_lines(stage, records))
+
+    def _pack_lines(self, stage: Stage, records: Iterable[Any]) -> bytes:
         import jsonlines
 
         buffer, mark = io.StringIO(), self._mark(stage)
         with jsonlines.Writer(buffer, dumps=_pack) as writer:
             for record in records:
                 writer.write({**mark, **record.to_dict()})
-                # Only the first line carries the mark.
                 mark = {}
-        self.write_file(_shard_name(stage, shard), buffer.getvalue().encode())
+        return buffer.getvalue().encode()
 
-    def _read_lines(self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record]) -> Iterator[Record]:
+    def _read_lines(
+        self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record], name: str = ""
+    ) -> Iterator[Record]:
+        """Yield the records of a shard file, or of a part under another name."""
         import jsonlines
 
-        content = self._read_file(stage, shard)
+        file = f"{self.address.rstrip('/')}/{name}" if name else self.where(stage, shard)
+        content = self._read_file(name or _shard_name(stage, shard))
         number = 1
         try:
             if content and not content.endswith(b"\n"):
@@ -421,40 +515,57 @@ class RunFolder:
                 mark = line.pop(MADE_BY, "")
                 if (number == 1 or mark) and not self._is_own(stage, mark):
                     what = self._tell_foreign(stage, mark)
-                    raise Damage(stage, shard, f"{self.where(stage, shard)}:{number}", what, True).refuse()
+                    raise Damage(stage, shard, f"{file}:{number}", what, True).refuse()
                 yield make(line)
                 number += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             # jsonlines.InvalidLineError is a ValueError; the other types come from a line of the wrong shape.
-            where = f"{self.where(stage, shard)}:{number}"
+            where = f"{file}:{number}"
             raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 
-    def _read_table(self, shard: int) -> pyarrow.Table:
+    def _count_groups(self, shard: int) -> int:
+        with self._open_samples(shard) as file:
+            return int(file.num_row_groups)
+
+    def _read_group(self, shard: int, group: int) -> pyarrow.Table:
+        """Return one row group of a file of samples."""
+        with self._open_samples(shard) as file:
+            table = file.read_row_group(group, use_threads=False)  # threads over a Python file can abort at exit
+        if next(iter(SEEN)).encode() in (table.schema.metadata or {}):
+            return table
+        return to_table([self._clean(sample, shard) for sample in to_samples(table)], sample_schema())
+
+    @contextmanager
+    def _open_samples(self, shard: int) -> Iterator[pyarrow.parquet.ParquetFile]:
+        """Open a file of samples, check whose it is, and explain what goes wrong with it."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        content = self._read_file("samples", shard)
+        where = self.where("samples", shard)
         try:
-            with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+            with (
+                self._fs.open(self._at(_shard_name("samples", shard)), "rb") as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
                 mark = (file.metadata.metadata or {}).get(MADE_BY.encode(), b"").decode()
                 if not self._is_own("samples", mark):
-                    what = self._tell_foreign("samples", mark)
-                    raise Damage("samples", shard, self.where("samples", shard), what, True).refuse()
-                table = file.read(use_threads=False)  # threads over a Python file object can abort the process at exit
-            if table.schema != _schema():
-                raise ValueError("its columns are not those of samples")
-        except (pa.ArrowException, OSError, ValueError) as error:
-            where = self.where("samples", shard)
-            raise RunError(f"damaged: {first_line(error)}", where=where, hint=self._mend_samples()) from error
-        return table
-
-    def _read_file(self, stage: Stage, shard: int) -> bytes:
-        try:
-            return bytes(self._fs.cat_file(self._at(_shard_name(stage, shard))))
+                    raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
+                if file.schema_arrow != sample_schema():
+                    raise ValueError("its columns are not those of samples")
+                yield file
         except FileNotFoundError as error:
-            raise RunError("missing", where=self.where(stage, shard), hint=MEND) from error
+            raise RunError("missing", where=where, hint=MEND) from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise RunError(f"damaged: {first_line(error)}", where=where, hint=self._mend_samples()) from error
+
+    def _read_file(self, name: str) -> bytes:
+        where = f"{self.address.rstrip('/')}/{name}"
+        try:
+            return bytes(self._fs.cat_file(self._at(name)))
+        except FileNotFoundError as error:
+            raise RunError("missing", where=where, hint=MEND) from error
         except OSError as error:
-            raise RunError(f"cannot be read: {error.strerror or error}", where=self.where(stage, shard)) from error
+            raise RunError(f"cannot be read: {error.strerror or error}", where=where) from error
 
     @contextmanager
     def _explain_disk(self) -> Iterator[None]:
@@ -469,12 +580,12 @@ class RunFolder:
             raise RunError(what, where=str(error.filename or self.address), hint=hint) from error
 
 
+def _parts_name(shard: int) -> str:
+    return f"samples/{shard:05d}.parts"
+
+
 def _shard_name(stage: Stage, shard: int) -> str:
     return f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
-
-
-def _pack(record: Any) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def _check_parquet(file: Any) -> str:
@@ -546,37 +657,3 @@ def _describe(stage: Stage, file: Any) -> str:
     keys = {"prompts": ("seed",), "samples": ("engine", "mode"), "scores": ("name",)}.get(stage, ())
     values = {key: dict.fromkeys(str(each[key]) for each in records if key in each) for key in keys}
     return ", ".join(f"{key} {' and '.join(said)}" for key, said in values.items() if said)
-
-
-def _schema() -> pyarrow.Schema:
-    import pyarrow as pa
-
-    text = pa.string()
-    segment = pa.struct([("kind", text), ("role", text), ("text", text), ("image", pa.binary())])
-    return pa.schema(
-        [
-            *((name, text) for name in ("id", "prompt_id")),
-            ("candidate", pa.int32()),
-            ("seed", pa.int64()),
-            *((name, text) for name in ("mode", "engine", "switch", "finish")),
-            ("segments", pa.list_(segment)),
-            ("settings", text),
-        ],
-        metadata=_SEEN,
-    )
-
-
-def _row_of(sample: Sample) -> dict[str, Any]:
-    segments = [
-        {"kind": part.kind, "role": part.role, "text": part.text, "image": part.image or None}
-        for part in sample.segments
-    ]
-    values = {name: getattr(sample, name) for name in Sample.__dataclass_fields__}
-    return {**values, "segments": segments, "settings": json.dumps(sample.settings, sort_keys=True)}
-
-
-def _sample_of(row: Mapping[str, Any]) -> Sample:
-    segments = tuple(
-        Segment(part["kind"], part["role"], part["text"], part["image"] or b"") for part in row["segments"]
-    )
-    return Sample(**{**row, "segments": segments, "settings": json.loads(row["settings"])})

@@ -20,6 +20,7 @@ FLOORS = [
     {"errors"},
     {"records", "plugins", "documents", "chat", "notices", "addresses", "filesystems", "pictures"}
     | {"control_tokens", "markup", "expressions"},
+    {"sample_files"},
     {"taxonomy", "config", "store"},
     {"generation"},
     {"embedded"},
