@@ -90,7 +90,9 @@ def main() -> None:
             found[samples] = measure(samples, f"{home}/run")
         print(f"{samples:,} samples", flush=True)
         for row in found[samples]:
-            print(f"  {row['stage']:<10}{row['ms_a_sample']:8.4f} ms a sample   peak {row['peak_mb']:7.0f} MB", flush=True)
+            print(
+                f"  {row['stage']:<10}{row['ms_a_sample']:8.4f} ms a sample   peak {row['peak_mb']:7.0f} MB", flush=True
+            )
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

@@ -243,41 +243,42 @@ class RunFolder:
             ):
                 writer.write_table(to_table(samples, schema))
 
-    def list_parts(self) -> dict[int, list[str]]:
-        """Return the names of the parts of each shard that has some, in the order in which they were written."""
-        found: dict[int, list[str]] = {}
-        for folder in self.list_folders("samples"):
-            if match := _PARTS.fullmatch(folder):
-                entries = self._fs.ls(self._at(f"samples/{folder}"), detail=False, refresh=True)
-                names = sorted(entry.rsplit("/", 1)[-1] for entry in entries)
-                found[int(match[1])] = [f"samples/{folder}/{name}" for name in names if _PART.fullmatch(name)]
-        return found
+    def list_open(self) -> list[int]:
+        """Return the shards that have parts, in order."""
+        found = (_PARTS.fullmatch(folder) for folder in self.list_folders("samples"))
+        return sorted(int(match[1]) for match in found if match)
 
-    def read_parts(self, shard: int, names: Sequence[str]) -> tuple[Rows, list[Failure]]:
-        """Return the samples and failures in some parts. Raises RunError naming a part that another recipe made."""
+    def list_parts(self, shard: int) -> list[str]:
+        """Return the names of the parts of a shard, in the order in which they were written."""
+        folder = _parts_name(shard)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            entries = self._fs.ls(self._at(folder), detail=False, refresh=True)
+            names = sorted(entry.rsplit("/", 1)[-1] for entry in entries)
+            return [f"{folder}/{name}" for name in names if _PART.fullmatch(name)]
+        return []
+
+    def read_parts(self, shard: int, *, keep: bool) -> tuple[Rows, list[Failure]]:
+        """Return the samples and failures in the parts of a shard; with `keep` also the samples in its file.
+
+        Raises RunError naming a part that is damaged or that another recipe made.
+        """
         rows, failures = Rows(), list[Failure]()
-        for name in names:
+        for group in range(self._count_groups(shard) if keep else 0):
+            rows.add(partial(self._read_group, shard, group))
+        for name in self.list_parts(shard):
             if name.endswith(".jsonl"):
                 failures += self._read_lines("failures", shard, Failure.from_dict, name)
             else:
                 rows.add(partial(self._open_part, shard, name))
         return rows, failures
 
-    def join_parts(self, shard: int, names: Sequence[str], order: Iterable[str], *, keep: bool) -> None:
-        """Write the file of a shard from its parts, its samples in the order of the ids in `order`.
+    def join_parts(self, shard: int, rows: Rows, order: Iterable[str]) -> None:
+        """Write the file of a shard from rows of `read_parts`, in the order of the ids in `order`.
 
-        With `keep`, what is in that file already stays. Ids that are nowhere are skipped. What the file holds does not
-        depend on how its rows came into parts. The parts stay, so that a kill loses nothing.
+        Ids that are nowhere are skipped. What the file holds does not depend on how its rows came into parts. The parts
+        stay, so that a kill loses nothing.
         """
-        rows = Rows()
-        name = _shard_name("samples", shard)
-        if keep:
-            for group in range(self._count_groups(shard)):
-                rows.add(partial(self._read_group, shard, group))
-        for part in names:
-            if part.endswith(".arrow"):
-                rows.add(partial(self._open_part, shard, part))
-        with self.open_whole(name) as file:
+        with self.open_whole(_shard_name("samples", shard)) as file:
             write_tables(file, rows.group(order), sample_schema(self._mark("samples")))
 
     def remove_parts(self, shard: int) -> None:

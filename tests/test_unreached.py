@@ -10,9 +10,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import openai
@@ -262,7 +263,7 @@ class Killed(BaseException):
     """As `kill -9`: nothing that datagen catches."""
 
 
-@pytest.mark.parametrize(("draws", "place"), [(True, 0), (True, 1), (True, 2), (False, 0), (False, 1)])
+@pytest.mark.parametrize(("draws", "place"), [(True, 0), (True, 1), (True, 2), (True, 3), (False, 0), (False, 1)])
 def test_killed_while_it_asks_again_a_run_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draws: bool, place: int
 ) -> None:
@@ -286,18 +287,18 @@ def test_killed_while_it_asks_again_a_run_ends_the_same(
     down.touch()
     assert go_on(torn) == 1
     down.unlink()
-    write, left = RunFolder.write_file, [place]
+    open_whole, left = RunFolder.open_whole, [place]
 
-    def die(folder: RunFolder, name: str, content: bytes) -> None:
+    def die(folder: RunFolder, name: str) -> AbstractContextManager[IO[bytes]]:
         if left[0] == 0 and name.partition("/")[0] in SHARDS:
             raise Killed
         left[0] -= name.partition("/")[0] in SHARDS
-        write(folder, name, content)
+        return open_whole(folder, name)
 
-    monkeypatch.setattr(RunFolder, "write_file", die)
+    monkeypatch.setattr(RunFolder, "open_whole", die)
     with pytest.raises(Killed):
         go_on(torn)
-    monkeypatch.setattr(RunFolder, "write_file", write)
+    monkeypatch.setattr(RunFolder, "open_whole", open_whole)
     assert go_on(torn) == 0
     assert hash_records(torn, *SHARDS) == hash_records(well, *SHARDS)
 

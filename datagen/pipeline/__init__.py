@@ -28,7 +28,7 @@ from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
-from datagen.pipeline.shards import Generated, Job, ShardResult, finish_shard, generate_shard, run_shard, score_by
+from datagen.pipeline.shards import Job, ShardResult, finish_shard, generate_shard, run_shard, score_by
 from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -41,7 +41,6 @@ __all__ = [
     "Execute",
     "Finding",
     "Found",
-    "Generated",
     "Job",
     "Ledger",
     "Progress",

@@ -1,31 +1,43 @@
-"""One shard, from its prompts to its scores: the same files in every process and in every order.
+"""One shard, from its prompts to its scores: the same files whatever runs it, in any order.
 
-`generate_shard` asks the model and returns the result in memory; `finish_shard` writes it, scores it and writes the
-scores. A runner may call the two in different processes, so that the model never waits. A plugin's exception is data:
-`_attempt` is the only place that catches it."""
+`generate_shard` asks the model and keeps its answers in parts, within seconds of their coming; `finish_shard` joins the
+parts into the file of the shard, scores it and writes the scores. A runner may do the two in different processes, so
+that the model never waits: numbers travel between them, pictures do not. A plugin's exception is data: `_attempt` is
+the one boundary that catches it.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from itertools import chain, groupby
+from pathlib import PurePosixPath
+from typing import Any, Self, TypeVar
 
 from datagen.errors import BackendError, DatagenError
 from datagen.pictures import PictureError, to_png
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
+from datagen.sample_files import to_samples
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
 from datagen.scoring.verdicts import ALONE, list_groups
-from datagen.store import Stage
+from datagen.store import RunFolder, Stage
 
 Answer = TypeVar("Answer")
+PART_SECONDS = 5.0
+PART_BYTES = 32 << 20
+"""Answers are on disk after this time, or as soon as their pictures have this many bytes."""
+BATCH_SAMPLES = 512
+BATCH_BYTES = 64 << 20
+"""Samples that are in memory at a time while they are scored: whole prompts, up to this many or this many bytes."""
 ASKED_TOGETHER = 64
 """Samples judged in one call: the tools remember all answers even with eight answers sampled per question."""
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
@@ -51,15 +63,6 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    """The model's answers for one shard, in the order of the requests, not yet on disk."""
-
-    shard: int
-    samples: tuple[Sample, ...]
-    failures: tuple[Failure, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ShardResult:
     """Counts of a finished shard: stored samples, samples with a failed scorer, sum and number of image rewards.
 
@@ -76,9 +79,10 @@ class ShardResult:
 
 
 def run_shard(run: Run, job: Job) -> ShardResult:
-    """Generate, score and write what a shard still lacks. Raises DatagenError when the run cannot continue."""
-    drawn = generate_shard(run, job) if job.draw else None
-    return finish_shard(run, job, drawn)
+    """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
+    if job.draw:
+        generate_shard(run, job)
+    return finish_shard(run, job)
 
 
 def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
@@ -91,56 +95,115 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
     ]
 
 
-def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> Generated:
-    """Generate the samples of a shard; `count` is called after each one, with whether it failed.
+def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> None:
+    """Generate the samples of a shard into its parts; `count` is called after each one, with whether it failed.
 
-    If the job keeps samples, only unreached ones are generated. With `adapt`, a prompt's other candidates are generated
-    only if its first ones are judged differently. A request without an answer is a failure. Raises BackendError when
-    the model itself breaks down, RunError when the folder no longer belongs to this run.
+    What is in parts already, and what the job keeps, is not asked for again. With `adapt`, a prompt's other candidates
+    are generated only if its first ones are judged differently. A request without an answer is a failure. Raises
+    BackendError when the model itself breaks down, RunError when the folder no longer belongs to this run; what the
+    model answered before is kept.
     """
     run.require_same()
     prompts = run.folder.read_prompts(job.shard)
-    requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, prompts)}
-    answers: dict[tuple[str, int], Sample | Failure] = {}
-    if "samples" in job.keeps:
-        answers |= _read_answers(run, job.shard)
+    requests = list_requests(run, prompts)
+    rows, failures = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
+    done = {(each.prompt_id, each.candidate) for each in (*failures, *_read_lasting(run, job)) if not each.unreached}
+    rest = [r for r in requests if (r.prompt.id, r.candidate) not in done and r.sample_id not in rows]
     first = run.recipe.least_candidates
-    answers |= _draw(run, [r for key, r in requests.items() if r.candidate < first and key not in answers], count)
-    if run.recipe.adapt is not None:
-        undecided = find_undecided(run, prompts, (answers[key] for key, r in requests.items() if r.candidate < first))
-        rest = [r for key, r in requests.items() if r.prompt.id in undecided and key not in answers]
-        answers |= _draw(run, rest, count)
-    # Backends answer in any order; the file always has the order of the requests.
-    ordered = [answers[key] for key in requests if key in answers]
-    samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
-    return Generated(job.shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+    with Parts(run.folder, job.shard) as parts:
+        _generate(run, [r for r in rest if r.candidate < first], parts, count)
+        if run.recipe.adapt is not None:
+            parts.flush()
+            rows, _ = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
+            firsts = rows.group(r.sample_id for r in requests if r.candidate < first)
+            undecided = find_undecided(run, prompts, chain.from_iterable(map(to_samples, firsts)))
+            later = [r for r in rest if r.candidate >= first and r.prompt.id in undecided]
+            _generate(run, later, parts, count)
 
 
-def _read_answers(run: Run, shard: int) -> dict[tuple[str, int], Sample | Failure]:
-    """Return the stored answers of a shard, except those that did not reach the model."""
-    faults = [each for each in run.folder.read_failures(shard) if each.stage != "score" and not each.unreached]
-    answers: list[Sample | Failure] = [*run.folder.read_samples(shard), *faults]
-    return {(answer.prompt_id, answer.candidate): answer for answer in answers}
+class Parts:
+    """Answers of a shard on their way to disk: at most a few seconds or megabytes of them are in memory.
+
+    A timer writes what has come when no further answer does. On the way out all is written, after an exception too.
+    """
+
+    def __init__(self, folder: RunFolder, shard: int) -> None:
+        self._folder, self._shard = folder, shard
+        numbers = [int(PurePosixPath(name).stem) for name in folder.list_parts(shard)]
+        self._number = max(numbers, default=-1) + 1
+        self._samples: list[Sample] = []
+        self._failures: list[Failure] = []
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+    def add(self, answer: Sample | Failure) -> None:
+        """Take an answer in. Raises RunError when answers before it could not be written."""
+        if self._error is not None:
+            raise self._error
+        with self._lock:
+            if isinstance(answer, Failure):
+                self._failures.append(answer)
+            else:
+                self._samples.append(answer)
+                self._bytes += sum(len(part.image) for part in answer.segments)
+            if self._timer is None:
+                self._timer = threading.Timer(PART_SECONDS, self._flush_late)
+                self._timer.daemon = True
+                self._timer.start()
+        if self._bytes >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come since the last time."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._samples or self._failures:
+                self._folder.write_part(self._shard, self._number, self._samples, self._failures)
+                self._number += 1
+                self._samples, self._failures, self._bytes = [], [], 0
+
+    def _flush_late(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001 - it is raised where the next answer comes, in the thread that asks
+            self._error = error
 
 
-def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> dict[tuple[str, int], Sample | Failure]:
-    """Return one answer for each request, by prompt id and candidate."""
-    requests = {(request.prompt.id, request.candidate): request for request in asked}
-    answers: dict[tuple[str, int], Sample | Failure] = {}
+def _read_lasting(run: Run, job: Job) -> list[Failure]:
+    """Return the failures to generate that a job keeps: those for which the model was reached."""
+    if "samples" not in job.keeps:
+        return []
+    return [each for each in run.folder.read_failures(job.shard) if each.stage != "score" and not each.unreached]
+
+
+def _generate(run: Run, asked: Sequence[Request], parts: Parts, count: Callable[[bool], None]) -> None:
+    """Ask the model and keep one answer for each request."""
+    waiting = {(request.prompt.id, request.candidate): request for request in asked}
     for answer in ask_backend(run, asked) if asked else ():
         key = (answer.prompt_id, answer.candidate)
-        if key not in requests or key in answers:
+        if key not in waiting:
             what = f"{run.recipe.backend.name!r} answered a request that was not made, or one twice: {key}"
             raise BackendError(what, hint="a backend yields one answer for each request")
-        answers[key] = answer if isinstance(answer, Failure) else accept_sample(requests[key], answer)
-        count(isinstance(answers[key], Failure))
-    for key in requests.keys() - answers.keys():
-        answers[key] = Failure("generate", *key, "the backend gave no answer")
+        kept = answer if isinstance(answer, Failure) else accept_sample(waiting.pop(key), answer)
+        waiting.pop(key, None)
+        parts.add(kept)
+        count(isinstance(kept, Failure))
+    for key in waiting:
+        parts.add(Failure("generate", *key, "the backend gave no answer"))
         count(True)
-    return answers
 
 
-def find_undecided(run: Run, prompts: Sequence[Prompt], answers: Iterable[Sample | Failure]) -> set[str]:
+def find_undecided(run: Run, prompts: Sequence[Prompt], samples: Iterable[Sample]) -> set[str]:
     """Return the ids of the prompts whose samples some deciding scorer judges differently.
 
     Two samples are judged differently if their values differ, or if one passed strictly and the other did not. Samples
@@ -148,9 +211,7 @@ def find_undecided(run: Run, prompts: Sequence[Prompt], answers: Iterable[Sample
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     said: dict[tuple[str, str], set[tuple[float, bool | None]]] = {}
-    for sample in answers:
-        if isinstance(sample, Failure):
-            continue
+    for sample in samples:
         for name, module in run.deciders.items():
             verdict = _attempt(partial(_judge, run, module, by_id[sample.prompt_id], sample))
             if isinstance(verdict, Verdict) and verdict.value is not None:
@@ -179,53 +240,83 @@ def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Fail
     raise BackendError(f"{name!r} broke down: {answers.text}", hint="finished shards are kept") from answers.error
 
 
-def finish_shard(run: Run, job: Job, drawn: Generated | None) -> ShardResult:
-    """Write the generated samples (None: read them back) and, if the job says so, score them and write the scores.
+def finish_shard(run: Run, job: Job) -> ShardResult:
+    """Join what was generated, if the job says so, into the file of the shard; score it and write the scores.
 
     If the job keeps scores, a prompt is scored again only if a model was not reached for one of its candidates, since
     scorers may compare candidates. Raises RunError when the folder no longer belongs to this run.
 
     The order of writes makes a kill harmless: the file that marks a stage as done is written last. If that file exists
-    already, the failures are written last, since they say what is still to be asked.
+    already, the failures are written last, since they say what is still to be asked. Parts go after both.
     """
     run.require_same()
     folder = run.folder
-    before = folder.read_failures(job.shard) if drawn is None or job.keeps else []
+    before = folder.read_failures(job.shard) if not job.draw or job.keeps else []
     standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
-    if drawn is not None:
+    if job.draw:
         folder.remove_shard("scores", job.shard)
-        _write_generated(run, drawn, again="samples" in job.keeps)
-        samples, failures, noted = drawn.samples, drawn.failures, list(drawn.failures)
+        failures = noted = _join(run, job)
     else:
-        samples = tuple(folder.read_samples(job.shard))
-        failures, noted = tuple(failure for failure in before if failure.stage != "score"), before
-    asked = len(samples) + len(failures)
+        failures, noted = [failure for failure in before if failure.stage != "score"], before
     if not job.score:
-        return ShardResult(job.shard, asked, len(samples), 0, 0.0, 0)
+        stored = folder.count_samples(job.shard)
+        return ShardResult(job.shard, stored + len(failures), stored, 0, 0.0, 0)
     prompts = {prompt.id: prompt for prompt in folder.read_prompts(job.shard)}
-    given = standing | _score_all(run, prompts, [sample for sample in samples if sample.id not in standing])
-    scores = [score for sample in samples for score in given[sample.id][0]]
-    faults = [fault for sample in samples for fault in given[sample.id][1]]
-    is_kept = drawn is None and "scores" in job.keeps
+    scores: list[Score] = []
+    faults: list[Failure] = []
+    rewards: list[float | None] = []
+    run.tools.forget_lost()
+    for batch in batch_samples(folder.iter_samples(job.shard)):
+        given = _score_all(run, prompts, [sample for sample in batch if sample.id not in standing])
+        for sample in batch:
+            said, failed = standing.get(sample.id) or given[sample.id]
+            scores += said
+            faults += failed
+            rewards.append(run.rewarder.reward(prompts[sample.prompt_id], said, "image"))
+    run.require_same()  # scoring can take hours
+    is_kept = not job.draw and "scores" in job.keeps
     if is_kept:
         folder.write_scores(job.shard, scores)
     if [*failures, *faults] != noted:
         folder.write_failures(job.shard, [*failures, *faults])
     if not is_kept:
         folder.write_scores(job.shard, scores)
-    rewards = [run.rewarder.reward(prompts[sample.prompt_id], given[sample.id][0], "image") for sample in samples]
     known = [reward for reward in rewards if reward is not None]
     unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
-    return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(known), len(known))
+    return ShardResult(job.shard, len(rewards) + len(failures), len(rewards), unscored, math.fsum(known), len(known))
 
 
-def _write_generated(run: Run, drawn: Generated, *, again: bool) -> None:
-    write = [
-        partial(run.folder.write_failures, drawn.shard, drawn.failures),
-        partial(run.folder.write_samples, drawn.shard, drawn.samples),
-    ]
-    for each in reversed(write) if again else write:
-        each()
+def _join(run: Run, job: Job) -> list[Failure]:
+    """Write samples and failures of a shard from its parts, in the order of the requests; return the failures."""
+    folder = run.folder
+    rows, failures = folder.read_parts(job.shard, keep="samples" in job.keeps)
+    failed = {(each.prompt_id, each.candidate): each for each in (*_read_lasting(run, job), *failures)}
+    # Backends answer in any order; the files always have the order of the requests.
+    order = list_requests(run, folder.read_prompts(job.shard))
+    keys = ((r.prompt.id, r.candidate) for r in order if r.sample_id not in rows)
+    ordered = [failed[key] for key in keys if key in failed]
+    if "samples" not in job.keeps:
+        folder.write_failures(job.shard, ordered)
+    folder.join_parts(job.shard, rows, (r.sample_id for r in order))
+    if "samples" in job.keeps:
+        folder.write_failures(job.shard, ordered)
+    folder.remove_parts(job.shard)
+    return ordered
+
+
+def batch_samples(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """Yield samples in order, all candidates of a prompt together, as many as are scored and held at a time."""
+    batch: list[Sample] = []
+    size = 0
+    for _, group in groupby(samples, key=lambda sample: sample.prompt_id):
+        for sample in group:
+            batch.append(sample)
+            size += sum(len(part.image) for part in sample.segments)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_SAMPLES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 Given = tuple[list[Score], list[Failure]]
@@ -249,7 +340,6 @@ def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Gi
 
 def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> dict[str, Given]:
     """Score samples and return the results by sample id; all candidates of a prompt must be included."""
-    run.tools.forget_lost()
     look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
     found: dict[str, Given] = {}
@@ -263,7 +353,6 @@ def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
                 given[k], failure = compared[sample.id, score.name]
                 failed += [failure] if failure else []
         found[sample.id] = given, failed
-    run.require_same()  # scoring can take hours
     return found
 
 
@@ -272,9 +361,9 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
 
     Errors are ignored here: they come up again when the sample in question is scored by itself.
     """
-    pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
-    for module in run.scorers.values():
-        if hasattr(module, "look_ahead"):
+    if looking := [module for module in run.scorers.values() if hasattr(module, "look_ahead")]:
+        pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
+        for module in looking:
             _attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
 
 

@@ -24,7 +24,8 @@ from datagen.pipeline.shards import Job, ShardResult
 from datagen.pipeline.unreached import find_unreached
 from datagen.pipeline.views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Watch
-from datagen.store import Stage
+from datagen.records import Failure
+from datagen.store import RunFolder, Stage
 
 ASKED_AGAIN = "these are not results: when the model answers again, the same command repeats them"
 LEAST_SAMPLES = 100
@@ -145,7 +146,7 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
     plan, folder = run.read_plan(), run.folder
     drawn = _find_sound(run, "samples", watch) & _find_sound(run, "failures", watch)
     scored = _find_sound(run, "scores", watch) & drawn
-    work = Work()
+    work, opened = Work(), set(folder.list_open())
     for shard in range(plan["shards"]):
         noted = folder.read_failures(shard) if shard in drawn else []
         undrawn = [fault for fault in noted if fault.stage != "score"]
@@ -156,12 +157,11 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
         draw = (shard not in drawn or redraw) and stages != "score"
         score = (shard not in scored or rescore) and stages != "generate" and (shard in drawn or stages == "both")
         samples = count_planned(run, plan, shard, is_drawn=shard in drawn and not redraw)
-        lasting = sum(not fault.unreached for fault in undrawn)
-        kept = folder.count_samples(shard) + lasting if redraw else 0
+        kept, lasting = _count_kept(folder, shard, keeps, undrawn) if draw and (redraw or shard in opened) else (0, 0)
         if draw or score:
             work.jobs.append(Job(shard, draw, score, samples, keeps, kept))
         work.before.samples += samples
-        if redraw:
+        if redraw or kept:
             work.before.tried += kept
             work.before.undrawn += lasting
         elif shard in drawn and not score:
@@ -169,6 +169,13 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
             work.before.undrawn += len(undrawn)
             work.before.unscored += len({(f.prompt_id, f.candidate) for f in noted if f.stage == "score"})
     return work
+
+
+def _count_kept(folder: RunFolder, shard: int, keeps: frozenset[Stage], undrawn: Sequence[Failure]) -> tuple[int, int]:
+    """Return how many answers of a shard stand that is still to be generated, and how many of them are failures."""
+    rows, failures = folder.read_parts(shard, keep="samples" in keeps)
+    lasting = {(each.prompt_id, each.candidate) for each in (*failures, *undrawn) if not each.unreached}
+    return len(rows) + len(lasting), len(lasting)
 
 
 def count_planned(run: Run, plan: Mapping[str, int], shard: int, *, is_drawn: bool) -> int:
@@ -204,6 +211,10 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
         check_canaries(run, watch, again=bool(work.jobs))
         if any(job.score for job in work.jobs):
             check_judge(run)
+    if stages != "score":
+        # A kill between the join of a shard and the end of its parts leaves them: all is in its file.
+        for shard in set(run.folder.list_open()) - {job.shard for job in work.jobs if job.draw}:
+            run.folder.remove_parts(shard)
     ledger = Ledger(run, work.jobs, work.before, watch)
     ledger.check_failures()
     if work.jobs:
