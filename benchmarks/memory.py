@@ -37,7 +37,6 @@ def measure(side: int, prompts: int, shard_prompts: int, home: Path) -> dict[str
         "candidates": 4,
         "backend": {"name": "tests.helpers.instant", "noise": side},
         "rewards": ["sharpness", "contrast", "tests.helpers.agree"],
-        "aggregate": {"image": "tests_helpers_agree"},
     }
     recipe.write_text(yaml.safe_dump(values), encoding="utf-8")
     words = [sys.executable, "-m", "datagen", "build", str(recipe), "--run", str(home / "run"), "--workers", "1"]

@@ -146,10 +146,14 @@ def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path, monke
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "samples").write_text("a file where the folder should be")
     parts, deadline = shards.Parts(folder, 0), time.monotonic() + 60
-    with pytest.raises(RunError, match="cannot be written"):
+
+    def add_until_it_is_told() -> None:
         while time.monotonic() < deadline:
             parts.add(make_samples(1)[0])
             time.sleep(0.02)
+
+    with pytest.raises(RunError, match="cannot be written"):
+        add_until_it_is_told()
 
 
 def read(folder: RunFolder) -> list[Sample]:

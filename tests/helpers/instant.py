@@ -27,9 +27,10 @@ REFLECTS = True
 class Instant:
     """Draws what is asked for; a share of samples is drawn wrong, another fails, as their seeds say.
 
-    `delay` is the seconds a sample takes, `same` hands out one picture for all, `tiny` one of 8 x 8 px,
-    `noise` a different one for each, of so many pixels a side and about 2 bytes a pixel. `breaks` raises in the middle, and `marker` is a file that appears when the first sample is begun. While the file `down` is
-    there, every third request is not answered, or as many as the file says.
+    `delay` is the seconds a sample takes, `same` hands out one picture for all, `tiny` one of 8 x 8 px, `noise` a
+    different one for each, of so many pixels a side and about 2 bytes a pixel. `breaks` raises in the middle, and
+    `marker` is a file that appears when the first sample is begun. While the file `down` is there, every third request
+    is not answered, or as many as the file says.
     """
 
     wrong: float = 0.4
