@@ -64,7 +64,7 @@ def test_a_view_needs_no_docstring(project: Path) -> None:
         ("wide", "frozenset()", '"count"', "which kinds of claim it judges"),
         ("wide", "def score", "def score(", "cannot be imported"),
         ("best", "Options = NoOptions ", "Other = NoOptions ", "mine.best has no `Options`"),
-        ("csv_list", "return count", "return None", "did not say how many examples it wrote"),
+        ("csv_list", "return count", "return None", "instead of a number of examples"),
         ("csv_list", "LOSES", "LOST", "mine.csv_list has no `LOSES`"),
     ],
 )
