@@ -185,14 +185,21 @@ def export(
 
 
 @app.command()
-def report(run: RunArg) -> None:
-    """Write the report of a run: one HTML file that opens offline."""
+def report(
+    run: RunArg,
+    pictures: Annotated[
+        float, typer.Option(metavar="GB", min=0, help="Full pictures copied beside the page at most; 0 for none.")
+    ] = 0.5,
+) -> None:
+    """Write the gallery of a run: an HTML page of at most 25 MB that opens offline, and full pictures beside it."""
     from datagen.console import Board
     from datagen.pipeline import open_run, report_run, weigh_run
+    from datagen.report import Limits
 
     opened = open_run(run)
+    limits = Limits(full_bytes=int(pictures * 1e9))
     with opened.folder.hold(), Board() as board:
-        address = report_run(opened, weigh_run(opened, board, look=True), board)
+        address = report_run(opened, weigh_run(opened, board, look=True), board, limits)
     typer.echo(address)
 
 

@@ -2,7 +2,7 @@
 
     outputs/quickstart/
       run.yaml              prompts/00003.jsonl   scores/00003.jsonl     dataset/
-      log.txt               samples/00003.parquet failures/00003.jsonl   report.html
+      log.txt               samples/00003.parquet failures/00003.jsonl   report.html, report_files/
 
 A local file is written under a temporary name, flushed to disk and renamed; on an object store (any fsspec address,
 such as `s3://bucket/run`) it is one put. So a killed process leaves a complete file or none, and workers never share a
@@ -442,11 +442,15 @@ class RunFolder:
                     away.unlink(missing_ok=True)
 
     def put_tree(self, source: Path, name: str) -> None:
-        """Copy a local file or folder to `name` on an object store, replacing what was there."""
+        """Copy a local file or folder to `name` on an object store, in place of what was there.
+
+        Where there is no such source, what was there goes.
+        """
         with self._explain_disk():
             if self._fs.exists(self._at(name)):
                 self._fs.rm(self._at(name), recursive=True)
-            self._fs.put(str(source), self._at(name), recursive=source.is_dir())
+            if source.exists():
+                self._fs.put(str(source), self._at(name), recursive=source.is_dir())
 
     def log(self, line: str) -> None:
         """Append one dated line to log.txt."""

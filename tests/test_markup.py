@@ -10,7 +10,7 @@ from datagen.embedded.vocab import describe_scene, read_plan
 from datagen.embedded.world import random_scene
 from datagen.export.views.got_r1 import write_got
 from datagen.markup import Box, Marked, read_markup, strip_markup, write_marked
-from datagen.report.charts import read_plan as read_steps
+from datagen.report.cards import read_plan as read_steps
 from datagen.scoring.layout import find_box_fault, read_layout
 from datagen.scoring.prose import strip_layout
 
@@ -44,7 +44,7 @@ def test_the_gallery_shows_the_boxes_that_the_scorer_reads(corners: str) -> None
     text = f"<|obj_start|>red star<|obj_end|> <|box_start|>{corners}<|box_end|>"
     (thing,) = read_layout(text).placed
     (step,) = read_steps(text)
-    assert (step.text, step.box) == (thing.phrase, thing.box) == ("red star", (167, 333, 500, 667))
+    assert step == (thing.phrase, thing.box) == ("red star", (167, 333, 500, 667))
 
 
 def test_scorer_gallery_view_and_model_read_the_same_things_from_the_same_text() -> None:
@@ -58,7 +58,7 @@ def test_scorer_gallery_view_and_model_read_the_same_things_from_the_same_text()
         layout = read_layout(text)
         assert not layout.faults
         assert [(thing.phrase, thing.box) for thing in layout.things] == expected
-        assert [(step.text, step.box) for step in read_steps(text) if step.is_object] == expected
+        assert [step for step in read_steps(text) if not isinstance(step, str)] == expected
         assert marked_in(write_got(text)) == expected
         plan, planned = read_plan(text)
         assert planned == things
@@ -86,7 +86,7 @@ def test_what_is_no_box_is_a_box_for_nobody(box: str) -> None:
     text = f"gray background<|obj_start|>red star<|obj_end|><|box_start|>{box}<|box_end|>"
     layout = read_layout(text)
     assert (layout.things, layout.faults) == ((), ("an object or box is not written out in full",))
-    assert [step.box for step in read_steps(text) if step.is_object] == [None]
+    assert [step[1] for step in read_steps(text) if not isinstance(step, str)] == [None]
     assert write_got(text) == ""
     assert read_plan(text) == (text, [])
     assert strip_layout(text) == "gray background"
@@ -98,7 +98,7 @@ def test_a_box_that_is_none_of_a_picture_is_read_and_drawn_nowhere(corners: str)
     layout = read_layout(text)
     assert len(layout.things) == len(layout.faults) == 1
     assert layout.placed == ()
-    assert [step.box for step in read_steps(text)] == [None]
+    assert [step[1] for step in read_steps(text)] == [None]
     assert find_box_fault(layout.things[0].box)
 
 

@@ -13,6 +13,7 @@ from datagen.expressions import join_all, parse_expression
 from datagen.pipeline import create_run
 from datagen.records import Score
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
+from tests.helpers.report_page import read_cards
 from tests.helpers.runs import build_here, small_recipe
 
 
@@ -55,10 +56,11 @@ def test_a_reflecting_run_keeps_both_images_and_what_it_gained(tmp_path: Path) -
     scores = run.folder.read_scores(0)
     judged = [score for score in scores if score.target == "image" and score.value is not None]
     assert all(score.evidence["rounds"][-1][0] == score.value for score in judged)
-    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "Redrawn 1: reward (pass)" in page
-    assert re.search(r"first ✗ 0\.\d\d", page)
-    assert "redrawn 1 ✓ 1.00" in page
+    page = tmp_path / "run" / "report.html"
+    assert "Revised 1: reward (pass)" in page.read_text(encoding="utf-8")
+    captions = [picture["caption"] for card in read_cards(page) for picture in card["pictures"]]
+    assert any(re.fullmatch(r"first ✗ 0\.\d\d", caption) for caption in captions)
+    assert "revised 1 ✓ 1.00" in captions
 
 
 def test_a_run_without_reflection_does_not_speak_of_it(tmp_path: Path) -> None:

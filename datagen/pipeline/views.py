@@ -21,12 +21,14 @@ from datagen.pipeline.makers import find_changes
 from datagen.pipeline.run import Run, save_recipe
 from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
-from datagen.report import ReportItem, write_report
+from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
 from datagen.scoring.verdicts import passed
 from datagen.weighting import RewardRow, Weight, WeightReport, diagnose_weights, weigh
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
+REPORT_FILES = "report_files"
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,9 @@ def _list_provenance(run: Run) -> dict[str, Any]:
     }
 
 
-def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
-    """Write report.html and return its address."""
+def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAULT_LIMITS) -> str:
+    """Write report.html, with full pictures in report_files/ beside it, and return the address of the page."""
+    keys = ((row.group, f"{row.weakness}/{row.skill}") for row in weighed.rows)
     items = (
         ReportItem(
             prompt,
@@ -160,6 +163,8 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             out,
             run.recipe.name,
             items,
+            selection=select(keys, limits.samples),
+            limits=limits,
             failures=_read_failures(run),
             weight_report=weighed.report,
             facts=_list_facts(run),
@@ -171,6 +176,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch) -> str:
             made=trace(run),
         )
         if not run.folder.is_local:
+            run.folder.put_tree(out.with_name(REPORT_FILES), REPORT_FILES)
             run.folder.put_tree(out, "report.html")
     return f"{run.folder}/report.html"
 

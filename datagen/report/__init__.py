@@ -1,15 +1,19 @@
-"""The gallery: one self-contained HTML file with the plots of a run and its samples, readable offline.
+"""The gallery: an HTML page with the figures of a run and its samples, readable offline, at most 25 MB for any run.
 
 `write_report` takes what the run stored (samples, scores, weights, failures) and computes everything shown; nothing is
-judged or weighed here. Plots are inline SVG, images are data: URIs, and a strict content security policy forbids every
-request, so a page can be mailed and opened anywhere. Make one: `datagen report RUN`.
+judged or weighed here. Plots are inline SVG, thumbnails and all numbers stand in the page, and a content security
+policy forbids every request but for full pictures in the folder beside it. The page is whole without that folder, so
+it can be mailed and opened anywhere. Make one: `datagen report RUN`.
 
-Not covered: more than `EMBED_LIMIT` samples in the gallery itself (the figures always cover all of them).
+Figures, filters and counts cover all samples. Not covered: words and pictures of more than `Limits.samples`; the page
+says which it shows.
 """
 
 from __future__ import annotations
 
-from datagen.report.figures import EMBED_LIMIT, ReportItem
+from datagen.report.album import Limits
+from datagen.report.figures import ReportItem
 from datagen.report.page import write_report
+from datagen.report.selection import Selection, select
 
-__all__ = ["EMBED_LIMIT", "ReportItem", "write_report"]
+__all__ = ["Limits", "ReportItem", "Selection", "select", "write_report"]

@@ -1,4 +1,7 @@
-"""One sample as the page template needs it: plain values and ready drawings, nothing that still has to be decided.
+"""The cards of a page as plain values that its script builds them from: a prompt, its candidates, their pictures.
+
+Groups of prompts are packed into chunks that the page unpacks when they come into sight. A chunk has a number of bytes;
+where its words take more, the longest texts in it are cut, and say so.
 
 The samples about which scorers contradict each other: how many by who says what, and the widest to look at.
 """
@@ -7,126 +10,122 @@ from __future__ import annotations
 
 import base64
 import json
-import struct
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
-
-from datagen.markup import Box
-from datagen.records import Prompt, Score, Segment
-from datagen.report.charts import Step, as_box, read_plan, render_boxes
+from datagen.markup import Box, Marked, read_markup
+from datagen.records import Score
 from datagen.report.figures import ReportItem
+from datagen.report.table import list_values
+from datagen.report.thumbs import Thumb
+from datagen.scoring.layout import find_box_fault
 from datagen.scoring.verdicts import Dispute, find_dispute
 
 PIXELATED_UP_TO_PX = 256
-"""Images up to this width are enlarged without smoothing, so that every pixel shows."""
-
-_MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An image ready to embed; `uri` is empty if its bytes are no image that a browser shows."""
-
-    uri: str
-    width_px: int
-    height_px: int
-    alt: str
-    pixelated: bool
-    detected: Markup
-    planned: Markup
-    detected_count: int
-    planned_count: int
-    caption: str = ""
+"""Pictures up to this width that stand in the page as they are, are enlarged without smoothing: every pixel shows."""
+TEXT_LIMITS = (None, 4_000, 2_000, 1_000, 500, 250, 120, 60)
+"""Letters of one text at most, tried in this order until a chunk fits. Names of files have 37 letters at most."""
+CUT = " …"
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A text segment: its role and its steps."""
+class Shot:
+    """A picture of a sample as shown: its thumbnail and its file beside the page, empty if it has none there."""
 
-    role: str
-    steps: list[Step]
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One candidate as shown."""
-
-    item: ReportItem
-    pictures: list[Picture]
-    passages: list[Passage]
-    judged: list[Score]
-    unjudged: list[Score]
-    values: str
+    thumb: Thumb
+    file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A prompt and its candidates."""
-
-    prompt: Prompt
-    cards: list[Card]
-    winner: str
-
-
-def make_group(items: list[ReportItem]) -> Group:
-    """Return the candidates of one prompt; the winner is the one with the largest image weight, if one stands out."""
+def make_group(items: list[ReportItem], shots: list[list[Shot]]) -> dict[str, Any]:
+    """Return a prompt with its candidates; the winner is the one with the largest image weight, if one stands out."""
     weights = [item.image_weight if item.image_weight is not None else -1.0 for item in items]
     best = max(weights)
     alone = weights.count(best) == 1 and len(items) > 1
-    winner = items[weights.index(best)].sample.id if alone else ""
-    return Group(items[0].prompt, [make_card(item) for item in items], winner)
-
-
-def make_card(item: ReportItem) -> Card:
-    """Return one candidate as shown."""
-    passages = [Passage(s.role, read_plan(s.text)) for s in item.sample.segments if s.kind == "text" and s.text.strip()]
-    pictures = _make_pictures(item)
-    values: dict[str, float | None] = {
-        "image_weight": item.image_weight,
-        "text_weight": item.text_weight,
-        "image_reward": item.image_reward,
-        "text_reward": item.text_reward,
-        **{f"score:{score.name}": score.value for score in item.scores},
+    prompt = items[0].prompt
+    return {
+        "id": prompt.id,
+        "text": prompt.text,
+        "path": prompt.path,
+        "level": prompt.level,
+        "claims": [str(claim) for claim in prompt.claims],
+        "winner": items[weights.index(best)].sample.id if alone else "",
+        "cards": [make_card(item, mine) for item, mine in zip(items, shots, strict=True)],
     }
-    known = {name: round(value, 6) for name, value in values.items() if value is not None}
-    return Card(
-        item,
-        pictures,
-        passages,
-        [score for score in item.scores if score.value is not None],
-        [score for score in item.scores if score.value is None],
-        json.dumps(known),
-    )
 
 
-def _make_pictures(item: ReportItem) -> list[Picture]:
-    """Return the images in order, each with the boxes that the words before it plan; the last with what was found."""
-    pictures: list[Picture] = []
-    planned: list[tuple[Box, str]] = []
-    count = sum(segment.kind == "image" for segment in item.sample.segments)
-    for segment in item.sample.segments:
+def make_card(item: ReportItem, shots: list[Shot]) -> dict[str, Any]:
+    """Return one candidate; the thumbnails themselves stand elsewhere, in the order of the pictures."""
+    sample = item.sample
+    plans = _read_plans(item)
+    return {
+        "id": sample.id,
+        "candidate": sample.candidate,
+        "seed": str(sample.seed),  # 63 bits, more than a number of JavaScript has
+        "finish": sample.finish,
+        "switch": sample.switch,
+        "verdict": item.verdict,
+        "kept": item.kept,
+        "why": item.weight_reason,
+        **{name: value for name, value in list_values(item).items() if not name.startswith("score:")},
+        "scores": [[score.name, score.value, score.reason] for score in item.scores],
+        "passages": [[part.role, plan] for part, plan in zip(sample.segments, plans, strict=True) if plan],
+        "pictures": list(_list_pictures(item, plans, shots)),
+    }
+
+
+Plan = list[str | tuple[str, Box | None]]
+"""Words, and planned objects with their boxes in thousandths of the picture: None where it has none that is valid."""
+
+
+def _read_plans(item: ReportItem) -> list[Plan]:
+    """Return the plan in each segment of a sample, empty for a picture."""
+    return [read_plan(segment.text) if segment.kind == "text" else [] for segment in item.sample.segments]
+
+
+def _list_pictures(item: ReportItem, plans: list[Plan], shots: list[Shot]) -> Iterator[dict[str, Any]]:
+    """Yield the pictures in order, each with the boxes that the words before it plan; the last with what was found."""
+    planned: list[list[Any]] = []
+    number = 0
+    for segment, plan in zip(item.sample.segments, plans, strict=True):
         if segment.kind == "text":
-            steps = [(step.box, step.text) for step in read_plan(segment.text) if step.box]
-            planned = planned if segment.role == "look" else steps
+            boxes = [[*step[1], step[0]] for step in plan if not isinstance(step, str) and step[1]]
+            planned = planned if segment.role == "look" else boxes
             continue
-        last = len(pictures) + 1 == count
-        detected = list(read_detections(item.scores)) if last else []
-        caption = _caption(item, len(pictures)) if count > 1 else ""
-        pictures.append(_picture(segment, item, detected, planned, caption))
-    return pictures
+        shot = shots[number]
+        number += 1
+        is_last = number == len(shots)
+        detected = [[*box, label] for box, label in read_detections(item.scores)] if is_last else []
+        yield {
+            "width": shot.thumb.width_px,
+            "height": shot.thumb.height_px,
+            "whole": shot.thumb.is_whole,
+            "pixelated": shot.thumb.is_whole and shot.thumb.width_px <= PIXELATED_UP_TO_PX,
+            "file": shot.file,
+            "detected": detected,
+            "planned": planned,
+            "caption": _caption(item, number - 1) if len(shots) > 1 else "",
+        }
 
 
 def _caption(item: ReportItem, number: int) -> str:
-    name = f"redrawn {number}" if number else "first"
+    name = f"revised {number}" if number else "first"
     if number >= len(item.rounds):
         return name
     verdict = {True: "✓", False: "✗", None: ""}[item.round_verdicts[number]]
     reward = item.rounds[number]
     return f"{name} {verdict} {'–' if reward is None else f'{reward:.2f}'}"
+
+
+def read_plan(text: str) -> Plan:
+    """Split reasoning into words and planned objects, in order; whatever does not parse stays as words."""
+    return [
+        (piece.phrase, as_box(piece.box)) if isinstance(piece, Marked) else piece.strip()
+        for piece in read_markup(text)
+        if isinstance(piece, Marked) or piece.strip()
+    ]
 
 
 def read_detections(scores: tuple[Score, ...]) -> Iterator[tuple[Box, str]]:
@@ -141,41 +140,37 @@ def _label(entry: dict[str, Any]) -> str:
     return " ".join(str(entry[key]) for key in ("color", "label") if entry.get(key)) or "?"
 
 
-def _picture(
-    segment: Segment,
-    item: ReportItem,
-    detected: list[tuple[Box, str]],
-    planned: list[tuple[Box, str]],
-    caption: str,
-) -> Picture:
-    kind = next((mime for magic, mime in _MAGIC.items() if segment.image.startswith(magic)), "")
-    width, height = _size_px(segment.image)
-    found = ", ".join(label for _, label in detected) or "no boxes"
-    return Picture(
-        uri=f"data:{kind};base64,{base64.b64encode(segment.image).decode()}" if kind else "",
-        width_px=width,
-        height_px=height,
-        alt=f"Image by candidate {item.sample.candidate} for “{item.prompt.text}”. Detected: {found}.",
-        pixelated=0 < width <= PIXELATED_UP_TO_PX,
-        detected=render_boxes(detected, "detected"),
-        planned=render_boxes(planned, "planned"),
-        detected_count=len(detected),
-        planned_count=len(planned),
-        caption=caption,
-    )
+def as_box(values: object) -> Box | None:
+    """Return four numbers as a box with 0 <= x1 < x2 <= 1000, likewise y; None for anything else."""
+    if not isinstance(values, (list, tuple)) or len(values) != 4:
+        return None
+    try:
+        x1, y1, x2, y2 = (round(float(value)) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if find_box_fault((x1, y1, x2, y2)) else (x1, y1, x2, y2)
 
 
-def _size_px(image: bytes) -> tuple[int, int]:
-    """Read width and height from a PNG header; zeros for another format."""
-    if not image.startswith(b"\x89PNG\r\n\x1a\n") or len(image) < 24:
-        return 0, 0
-    width, height = struct.unpack(">II", image[16:24])
-    return width, height
+def pack(values: object, most_bytes: int) -> tuple[str, bool]:
+    """Return plain values as base64 of deflated JSON, in at most so many letters where cutting its texts is enough.
+
+    The second says whether a text was cut.
+    """
+    text, limit = "", None
+    for limit in TEXT_LIMITS:
+        content = json.dumps(_cut(values, limit) if limit else values, ensure_ascii=False, separators=(",", ":"))
+        text = base64.b64encode(zlib.compress(content.encode("utf-8", "replace"))).decode()
+        if len(text) <= most_bytes:
+            break
+    return text, limit is not None
 
 
-def format_box(box: Box | None) -> str:
-    """Return a box as people read it: `167,333 – 500,667`."""
-    return "" if box is None else f"{box[0]},{box[1]} – {box[2]},{box[3]}"
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= limit else value[:limit] + CUT
+    if isinstance(value, dict):
+        return {key: _cut(each, limit) for key, each in value.items()}
+    return [_cut(each, limit) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 SHOWN = 12
@@ -192,7 +187,7 @@ class Disputes:
 
     def add(self, item: ReportItem) -> None:
         """Take one sample in."""
-        dispute = find_dispute(item.prompt, item.scores, self.judges)
+        dispute = find_dispute(item.prompt, item.scores, self.judges) if self.judges else None
         if dispute is None:
             return
         self.counts[dispute.no.name, ", ".join(score.name for score in dispute.yes)] += 1
@@ -200,7 +195,12 @@ class Disputes:
         self.widest.sort(key=lambda each: (-each[0].gap, each[1].sample.id))
         del self.widest[SHOWN:]
 
-    def cards(self) -> Iterator[tuple[Dispute, ReportItem, Picture | None]]:
-        """Yield the widest disputes, each with its sample and the last image of that."""
-        for dispute, item in self.widest:
-            yield dispute, item, next(reversed(make_card(item).pictures), None)
+
+def make_dispute(dispute: Dispute, item: ReportItem, shots: list[Shot]) -> dict[str, Any]:
+    """Return a dispute as the page shows it, with the last picture of its sample, if there is one."""
+    return {
+        "id": item.sample.id,
+        "text": item.prompt.text,
+        "voices": [[s.name, s.value, s.reason, s is not dispute.no] for s in (dispute.no, *dispute.yes)],
+        "pictures": list(_list_pictures(item, _read_plans(item), shots))[-1:],
+    }

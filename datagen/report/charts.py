@@ -1,8 +1,6 @@
 """Plots as inline SVG, made of percentages so that they fill any width and markers keep their size.
 
-Colours come from classes in gallery.css, never from here, so light, dark and print need one drawing.
-
-Reasoning text as the gallery shows it: plain words, and planned objects with their boxes (`datagen.markup`).
+Colours come from classes in gallery.css, never from here, so light, dark and print need one plot.
 """
 
 from __future__ import annotations
@@ -11,15 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from datagen.markup import Box, Marked, read_markup
-from datagen.report.figures import Estimate
-from datagen.scoring.layout import find_box_fault
+from datagen.report.figures import VERDICTS, Estimate, Weights
 
 BINS = 24
-_RIGHT_EDGE = 900
-VERDICTS = ("pass", "fail", "unjudged")
 
 
 def show(value: float | None, digits: int = 2) -> str:
@@ -38,14 +32,14 @@ def describe(name: str, value: Estimate | None) -> str:
 
 
 def plot_dots(marks: Sequence[tuple[str, str, Estimate | None]], label: str) -> Markup:
-    """Draw estimates on one 0..1 axis, each (class, name, estimate) with its interval in a lane of its own."""
-    drawn = [mark for mark in marks if mark[2] is not None]
+    """Plot estimates on one 0..1 axis, each (class, name, estimate) with its interval in a lane of its own."""
+    known = [mark for mark in marks if mark[2] is not None]
     words = ", ".join(describe(name, value) for _, name, value in marks)
     grid = Markup('<line class="grid" x1="{0}%" x2="{0}%" y1="0" y2="100%"/>')
     parts = [grid.format(x) for x in (0, 25, 50, 75, 100)]
-    for lane, (kind, name, value) in enumerate(drawn):
+    for lane, (kind, name, value) in enumerate(known):
         assert value is not None
-        y = f"{100 * (lane + 1) / (len(drawn) + 1):.1f}%"
+        y = f"{100 * (lane + 1) / (len(known) + 1):.1f}%"
         parts.append(
             Markup(
                 '<g class="mark {kind}"><title>{words}</title>'
@@ -67,7 +61,7 @@ def _percent(share: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """A drawn histogram of weights and the words that stand around it."""
+    """A histogram of weights as SVG, and the figures that stand around it."""
 
     svg: Markup
     top: float
@@ -77,22 +71,26 @@ class Histogram:
     count: int
 
 
-def plot_histogram(values: Sequence[tuple[float, str]], name: str) -> Histogram | None:
-    """Draw weights >= 0 as stacked bars by verdict, the last bar for all beyond the 99th percentile; None if empty."""
-    weights = sorted(weight for weight, _ in values)
-    if not weights:
+def plot_histogram(weights: Weights, name: str) -> Histogram | None:
+    """Plot weights >= 0 as stacked bars by verdict, the last bar for all beyond the 99th percentile; None if empty."""
+    import numpy as np
+
+    values, verdicts = np.frombuffer(weights.values, np.float64), np.frombuffer(weights.verdicts, np.int8)
+    if not len(values):
         return None
-    top = _round_up(max(weights[min(len(weights) - 1, int(0.99 * len(weights)))], 1e-9))
-    counts = {verdict: [0] * BINS for verdict in VERDICTS}
-    for weight, verdict in values:
-        counts[verdict][min(BINS - 1, int(BINS * max(weight, 0.0) / top))] += 1
+    high = int(0.99 * len(values))
+    top = _round_up(max(float(np.partition(values, high)[high]), 1e-9))
+    bins = np.minimum(BINS * np.maximum(values, 0.0) / top, BINS - 1).astype(int)
+    counts = {
+        verdict: np.bincount(bins[verdicts == code], minlength=BINS).tolist() for code, verdict in enumerate(VERDICTS)
+    }
     tallest = max(sum(counts[verdict][k] for verdict in VERDICTS) for k in range(BINS))
-    mean = sum(weights) / len(weights)
+    mean = float(values.mean())
     bars = Markup("").join(_bar(counts, k, top, tallest) for k in range(BINS))
     line = Markup('<line class="mean" x1="{0}" x2="{0}" y1="0" y2="100%"/>').format(_percent(min(mean / top, 1.0)))
-    words = f"{name}: {len(weights)} samples, mean {mean:.2f}, largest {weights[-1]:.2f}"
+    words = f"{name}: {len(values)} samples, mean {mean:.2f}, largest {values.max():.2f}"
     svg = Markup('<svg class="bars" role="img" aria-label="{}">{}{}</svg>').format(words, bars, line)
-    return Histogram(svg, top, tallest, mean, sum(weight == 0 for weight in weights) / len(weights), len(weights))
+    return Histogram(svg, top, tallest, mean, float((values == 0).mean()), len(values))
 
 
 def _bar(counts: dict[str, list[int]], k: int, top: float, tallest: int) -> Markup:
@@ -117,48 +115,3 @@ def _bar(counts: dict[str, list[int]], k: int, top: float, tallest: int) -> Mark
 def _round_up(value: float) -> float:
     scale = 10.0 ** math.floor(math.log10(value))
     return next(step * scale for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if step * scale >= value * (1 - 1e-9))
-
-
-def render_boxes(boxes: Sequence[tuple[Box, str]], kind: str) -> Markup:
-    """Draw labelled boxes (thousandths of the image) to lie over it; `kind` is `detected` or `planned`."""
-    parts = []
-    for (x1, y1, x2, y2), label in boxes:
-        place = Markup('x="{}" y="{}" width="{}" height="{}"').format(
-            *(f"{value / 10:g}%" for value in (x1, y1, x2 - x1, y2 - y1))
-        )
-        # At the right edge a label grows leftwards: else it would run out of the image.
-        x, dx, anchor = (x2, -4, "end") if x2 > _RIGHT_EDGE else (x1, 4, "start")
-        text = Markup('<text x="{}" y="{}" dx="{}" dy="11" text-anchor="{}">{}</text>').format(
-            f"{x / 10:g}%", f"{y1 / 10:g}%", dx, anchor, label
-        )
-        parts.append(Markup('<rect class="under" {0}/><rect {0}/>{1}').format(place, text))
-    return Markup('<svg class="overlay {}" aria-hidden="true">{}</svg>').format(escape(kind), Markup("").join(parts))
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One stretch of a plan: words, or an object with its box in thousandths (None where it has none that is valid)."""
-
-    text: str
-    is_object: bool
-    box: Box | None = None
-
-
-def read_plan(text: str) -> list[Step]:
-    """Split reasoning into words and planned objects, in order; whatever does not parse stays as words."""
-    return [
-        Step(piece.phrase, True, as_box(piece.box)) if isinstance(piece, Marked) else Step(piece.strip(), False)
-        for piece in read_markup(text)
-        if isinstance(piece, Marked) or piece.strip()
-    ]
-
-
-def as_box(values: object) -> Box | None:
-    """Return four numbers as a box with 0 <= x1 < x2 <= 1000, likewise y; None for anything else."""
-    if not isinstance(values, (list, tuple)) or len(values) != 4:
-        return None
-    try:
-        x1, y1, x2, y2 = (round(float(value)) for value in values)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return None if find_box_fault((x1, y1, x2, y2)) else (x1, y1, x2, y2)

@@ -5,21 +5,20 @@ judged candidates of which c pass. Candidates of one prompt are alike, so a prom
 Wilson interval at the effective sample size p (1 - p) / SE^2, with SE from the spread between prompts (Franco et al.
 2019, "Comparative study of confidence intervals for proportions in complex sample surveys").
 
-What the gallery shows of one sample, and which samples it embeds when there are too many for one page.
-
-The choice depends on the content alone: prompts stay whole, every skill keeps its share up to a common level, and
-within a skill the prompts with the smallest ids (hashes of their content) stay. Order of arrival does not matter.
+Everything is counted while the samples stream by, prompt by prompt. What is kept is one tally a skill, a scorer and a
+kind of failure, and nine bytes a weight, so neither the cost of a sample nor, but for those bytes, the memory grows.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import fmean, variance
+from dataclasses import dataclass, field
+from functools import lru_cache
+from statistics import fmean
 from typing import Any
 
 from datagen.records import Claim, Failure, Prompt, Sample, Score
@@ -29,8 +28,9 @@ from datagen.taxonomy.english import plural_of
 _Z = 1.959964
 _MAX_REASONS = 5000
 Corpus = Callable[[Iterable[Mapping[str, Any]]], Mapping[str, float]]
-"""What makes a benchmark's figures of many samples from the numbers in their evidence."""
+"""A benchmark's own figures of many samples, from the numbers in their evidence."""
 _OTHER = "(other reasons)"
+VERDICTS = ("pass", "fail", "unjudged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,46 @@ def pass_at_k(judged: int, passed: int, k: int) -> float:
     return 1.0 - math.comb(judged - passed, k) / math.comb(judged, k)
 
 
-def estimate(values: Sequence[float], samples: int) -> Estimate | None:
+@dataclass(slots=True)
+class Moments:
+    """Number, mean and spread of values that stream by.
+
+    Updated and merged as in Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance": equal values
+    have a spread of exactly 0.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, value: float, times: int = 1) -> None:
+        """Take one value in, as often as it occurs (at least once)."""
+        self.merge(Moments(times, value))
+
+    def merge(self, other: Moments) -> None:
+        """Take all values of another one in."""
+        if not other.count:
+            return
+        step, total = other.mean - self.mean, self.count + other.count
+        self.mean += step * (other.count / total)
+        self.squares += other.squares + step * step * (self.count * other.count / total)
+        self.count = total
+
+    @property
+    def variance(self) -> float:
+        """Unbiased variance, 0 of fewer than two values."""
+        return self.squares / (self.count - 1) if self.count > 1 else 0.0
+
+
+def estimate(values: Moments, samples: int) -> Estimate | None:
     """Return the mean of per-prompt values in [0, 1] with its interval, or None without prompts.
 
     `samples` is how many samples stand behind all the values: the effective size never exceeds it.
     """
-    if not values:
+    if not values.count:
         return None
-    prompts, mean = len(values), min(1.0, max(0.0, fmean(values)))
-    spread = variance(values) / prompts if prompts > 1 else 0.0
+    prompts, mean = values.count, min(1.0, max(0.0, values.mean))
+    spread = values.variance / prompts
     size = mean * (1 - mean) / spread if spread > 0 else float(prompts)
     size = min(max(size, prompts), max(samples, prompts))
     center = (mean + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
@@ -70,22 +101,98 @@ def estimate(values: Sequence[float], samples: int) -> Estimate | None:
 
 
 @dataclass(slots=True)
-class PromptTally:
-    """What the candidates of one prompt came to."""
+class OpenPrompt:
+    """The prompt whose samples are streaming by."""
 
+    id: str
     weakness: str
     skill: str
     samples: int = 0
     judged: int = 0
     passed: int = 0
-    unscored: Counter[str] = field(default_factory=Counter)
     text: list[float] = field(default_factory=list)
     image: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)
+class GroupTally:
+    """Sums over the prompts of a skill, a weakness or a run.
+
+    `passes` counts prompts by how many of their candidates were judged and how many of these passed; `text` and
+    `image` are over the mean rewards of prompts, from so many values each.
+    """
+
+    prompts: int = 0
+    samples: int = 0
+    unscored_texts: int = 0
+    unscored_images: int = 0
+    text: Moments = field(default_factory=Moments)
+    image: Moments = field(default_factory=Moments)
+    text_values: int = 0
+    image_values: int = 0
+    passes: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def close(self, prompt: OpenPrompt) -> None:
+        """Take a prompt in whose samples have all been seen."""
+        self.prompts += 1
+        self.samples += prompt.samples
+        self.passes[prompt.judged, prompt.passed] += 1
+        for values, means in ((prompt.text, self.text), (prompt.image, self.image)):
+            if values:
+                means.add(fmean(values))
+        self.text_values += len(prompt.text)
+        self.image_values += len(prompt.image)
+
+    def merge(self, other: GroupTally) -> None:
+        """Take all prompts of another one in."""
+        self.prompts += other.prompts
+        self.samples += other.samples
+        self.unscored_texts += other.unscored_texts
+        self.unscored_images += other.unscored_images
+        self.text.merge(other.text)
+        self.image.merge(other.image)
+        self.text_values += other.text_values
+        self.image_values += other.image_values
+        self.passes.update(other.passes)
+
+    def estimate_passes(self, k: int = 0) -> Estimate | None:
+        """Return pass@k over prompts with exactly k judged candidates; without k, pass@1 over all with any."""
+        values, samples = Moments(), 0
+        for (judged, passed), prompts in sorted(self.passes.items()):
+            if judged and (judged == k or not k):
+                values.add(pass_at_k(judged, passed, k or 1), prompts)
+                samples += prompts * (judged if not k else 1)
+        return estimate(values, samples)
+
+
+@dataclass(slots=True)
+class Measures:
+    """The numbers in the evidence of many samples, eight bytes each."""
+
+    columns: dict[str, array[float]] = field(default_factory=dict)
+    rows: int = 0
+
+    def add(self, evidence: Mapping[str, Any]) -> None:
+        """Take the numbers of one sample in."""
+        for name, value in evidence.items():
+            if isinstance(value, (int, float)):
+                column = self.columns.setdefault(name, array("d"))
+                column.extend([math.nan] * (self.rows - len(column)))
+                column.append(value)
+        self.rows += 1
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        for row in range(self.rows):
+            yield {
+                name: column[row]
+                for name, column in self.columns.items()
+                if row < len(column) and not math.isnan(column[row])
+            }
+
+
+@dataclass(slots=True)
 class ScorerTally:
-    """What one scorer said over all samples."""
+    """All that one scorer said, counted."""
 
     name: str
     target: str
@@ -98,10 +205,10 @@ class ScorerTally:
     reasons: Counter[str] = field(default_factory=Counter)
     unjudged_reasons: Counter[str] = field(default_factory=Counter)
     corpus: Corpus | None = None
-    measured: list[Mapping[str, Any]] = field(default_factory=list)
+    measured: Measures = field(default_factory=Measures)
 
     def add(self, score: Score, claims: Sequence[Claim], weight: float | None) -> None:
-        """Count one score of a prompt with those claims, and what its sample weighs in that modality."""
+        """Count one score of a prompt with those claims; `weight` is that of its sample in the scorer's modality."""
         if score.value is None:
             self.unjudged += 1
             # What a detector has no name for is told by its name; beside something unnamed it may be any thing.
@@ -112,7 +219,7 @@ class ScorerTally:
         self.weight += weight or 0.0
         self.weighted += (weight or 0.0) * score.value
         if self.corpus is not None:
-            self.measured.append({k: v for k, v in score.evidence.items() if isinstance(v, (int, float))})
+            self.measured.add(score.evidence)
         if score.value < 1:
             self.short += 1
             _count_reason(self.reasons, generalize(score.reason, claims))
@@ -130,7 +237,7 @@ class ScorerTally:
     @property
     def published(self) -> Mapping[str, float]:
         """The figures that the scorer's benchmark gives of all samples together; none for a scorer without such."""
-        return self.corpus(self.measured) if self.corpus is not None and self.measured else {}
+        return self.corpus(self.measured) if self.corpus is not None and self.measured.rows else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +274,72 @@ class RoundFigures:
 
 
 @dataclass(slots=True)
+class RoundTally:
+    """Sums over the reflections of a weakness, by round: rewards, strict verdicts, better and worse than the first."""
+
+    samples: int = 0
+    rewards: list[float] = field(default_factory=list)
+    judged: list[int] = field(default_factory=list)
+    passed: list[int] = field(default_factory=list)
+    better: list[int] = field(default_factory=list)
+    worse: list[int] = field(default_factory=list)
+
+    def add(self, rewards: Sequence[float], verdicts: Sequence[bool | None]) -> None:
+        """Take one sample in: image reward and verdict after each of its images."""
+        self.samples += 1
+        for sums in (self.rewards, self.judged, self.passed, self.better, self.worse):
+            sums.extend([0] * (len(rewards) - len(sums)))
+        for k, (reward, verdict) in enumerate(zip(rewards, verdicts, strict=True)):
+            self.rewards[k] += reward
+            self.judged[k] += verdict is not None
+            self.passed[k] += verdict is True
+            self.better[k] += reward > rewards[0]
+            self.worse[k] += reward < rewards[0]
+
+    def merge(self, other: RoundTally) -> None:
+        """Take all samples of another one in."""
+        self.samples += other.samples
+        for mine, others in (
+            (self.rewards, other.rewards),
+            (self.judged, other.judged),
+            (self.passed, other.passed),
+            (self.better, other.better),
+            (self.worse, other.worse),
+        ):
+            mine.extend([0] * (len(others) - len(mine)))
+            mine[:] = [a + b for a, b in zip(mine, [*others, *[0] * (len(mine) - len(others))], strict=True)]
+
+    def figures(self, weakness: str, rounds: int) -> RoundFigures:
+        """Return what came of it after so many rounds, which every sample has."""
+        return RoundFigures(
+            weakness,
+            self.samples,
+            tuple(total / self.samples for total in self.rewards[:rounds]),
+            tuple(
+                passed / judged if judged else None
+                for passed, judged in zip(self.passed[:rounds], self.judged[:rounds], strict=True)
+            ),
+            better=self.better[rounds - 1],
+            worse=self.worse[rounds - 1],
+        )
+
+
+@dataclass(slots=True)
+class Weights:
+    """The weights of one modality with the verdicts on their samples, nine bytes each."""
+
+    values: array[float] = field(default_factory=lambda: array("d"))
+    verdicts: array[int] = field(default_factory=lambda: array("b"))
+
+    def add(self, weight: float, verdict: str) -> None:
+        """Take one weight in, >= 0."""
+        self.values.append(weight)
+        self.verdicts.append(VERDICTS.index(verdict))
+
+
+@dataclass(slots=True)
 class Tally:
-    """Everything counted while the samples stream by.
+    """Everything counted while the samples stream by; those of one prompt come one after the other.
 
     `first` is how many candidates every prompt has for sure, where some have more because these were judged unlike:
     rewards and pass rates by skill rest on the first alone, as how many there are depends on how these did. `corpora`
@@ -177,131 +348,137 @@ class Tally:
 
     first: int | None = None
     corpora: Mapping[str, Corpus] = field(default_factory=dict)
-    prompts: dict[str, PromptTally] = field(default_factory=dict)
+    most: int = 0
+    skills: dict[tuple[str, str], GroupTally] = field(default_factory=dict)
     scorers: dict[str, ScorerTally] = field(default_factory=dict)
-    weights: dict[str, list[tuple[float, str]]] = field(default_factory=lambda: {"text": [], "image": []})
+    weights: dict[str, Weights] = field(default_factory=lambda: {"text": Weights(), "image": Weights()})
     failures: Counter[tuple[str, str]] = field(default_factory=Counter)
     details: dict[tuple[str, str], str] = field(default_factory=dict)
-    reflected: list[ReportItem] = field(default_factory=list)
+    reflected: dict[str, RoundTally] = field(default_factory=dict)
+    shortest: int = 0
+    _open: OpenPrompt | None = None
 
     @property
     def candidates(self) -> int:
         """The N of pass@N: the most candidates that any prompt has."""
-        most = max((tally.samples for tally in self.prompts.values()), default=0)
-        return min(most, self.first or most)
+        return min(self.most, self.first or self.most)
 
     def add(self, item: ReportItem) -> None:
         """Count one sample."""
         prompt = item.prompt
-        tally = self.prompts.setdefault(prompt.id, PromptTally(prompt.weakness, prompt.skill))
+        tally, skill = self._find(prompt)
         tally.samples += 1
-        tally.unscored.update(text=item.text_reward is None, image=item.image_reward is None)
+        self.most = max(self.most, tally.samples)
+        skill.unscored_texts += item.text_reward is None
+        skill.unscored_images += item.image_reward is None
         if self.first is None or item.sample.candidate < self.first:
             tally.judged += item.passed is not None
             tally.passed += item.passed is True
-            for rewards, reward in ((tally.text, item.text_reward), (tally.image, item.image_reward)):
-                if reward is not None:
-                    rewards.append(reward)
-        for modality, weight in (("text", item.text_weight), ("image", item.image_weight)):
-            if weight is not None:
-                self.weights[modality].append((weight, item.verdict))
-        if len(item.rounds) > 1 and None not in item.rounds:
-            self.reflected.append(replace(item, sample=_without_pictures(item.sample), scores=()))
+            if item.text_reward is not None:
+                tally.text.append(item.text_reward)
+            if item.image_reward is not None:
+                tally.image.append(item.image_reward)
+        if item.text_weight is not None:
+            self.weights["text"].add(item.text_weight, item.verdict)
+        if item.image_weight is not None:
+            self.weights["image"].add(item.image_weight, item.verdict)
+        known = [reward for reward in item.rounds if reward is not None]
+        if len(known) > 1 and len(known) == len(item.rounds):
+            self.reflected.setdefault(prompt.weakness, RoundTally()).add(known, item.round_verdicts)
+            self.shortest = min(self.shortest or len(known), len(known))
         for score in item.scores:
-            tallied = ScorerTally(score.name, score.target, corpus=self.corpora.get(score.name))
-            scorer = self.scorers.setdefault(score.name, tallied)
+            scorer = self.scorers.get(score.name)
+            if scorer is None:
+                scorer = ScorerTally(score.name, score.target, corpus=self.corpora.get(score.name))
+                self.scorers[score.name] = scorer
             scorer.add(score, prompt.claims, item.image_weight if score.target == "image" else item.text_weight)
+
+    def _find(self, prompt: Prompt) -> tuple[OpenPrompt, GroupTally]:
+        key = (prompt.weakness, prompt.skill)
+        if self._open is None or self._open.id != prompt.id or (self._open.weakness, self._open.skill) != key:
+            self._close()
+            self._open = OpenPrompt(prompt.id, *key)
+        return self._open, self.skills.setdefault(key, GroupTally())
+
+    def _close(self) -> None:
+        if self._open is not None:
+            self.skills[self._open.weakness, self._open.skill].close(self._open)
+            self._open = None
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
         """Count what could not be made or scored."""
         for failure in failures:
             key = (failure.stage, generalize(failure.error))
+            if key not in self.failures and len(self.failures) >= _MAX_REASONS:
+                key = (failure.stage, _OTHER)
             self.failures[key] += 1
             self.details.setdefault(key, failure.detail or failure.error)
 
     def figures(self) -> list[GroupFigures]:
         """Return the table: the whole run, then each weakness followed by its skills, by name."""
-        tallies = list(self.prompts.values())
-        lines = [self._line("", "", tallies)]
-        for weakness in sorted({tally.weakness for tally in tallies}):
-            mine = [tally for tally in tallies if tally.weakness == weakness]
-            lines.append(self._line(weakness, "", mine))
-            for skill in sorted({tally.skill for tally in mine}):
-                lines.append(self._line(weakness, skill, [tally for tally in mine if tally.skill == skill]))
-        return lines
+        self._close()
+        whole, lines = GroupTally(), list[GroupFigures]()
+        for weakness in sorted({weakness for weakness, _ in self.skills}):
+            mine, below = GroupTally(), list[GroupFigures]()
+            for (_, skill), tally in sorted(each for each in self.skills.items() if each[0][0] == weakness):
+                mine.merge(tally)
+                below.append(self._line(weakness, skill, tally))
+            whole.merge(mine)
+            lines += [self._line(weakness, "", mine), *below]
+        return [self._line("", "", whole), *lines]
 
     def rounds(self) -> list[RoundFigures]:
         """Return what reflection did: the whole run, then each weakness; empty for a run without reflection."""
-        if not self.reflected:
-            return []
-        count = min(len(item.rounds) for item in self.reflected)
-        names = sorted({item.prompt.weakness for item in self.reflected})
-        groups = {"": self.reflected} | {n: [i for i in self.reflected if i.prompt.weakness == n] for n in names}
-        return [_tally_rounds(name, items, count) for name, items in groups.items()]
+        whole = RoundTally()
+        for tally in self.reflected.values():
+            whole.merge(tally)
+        groups = {"": whole} | dict(sorted(self.reflected.items()))
+        return [tally.figures(name, self.shortest) for name, tally in groups.items()] if self.reflected else []
 
-    def _line(self, weakness: str, skill: str, tallies: list[PromptTally]) -> GroupFigures:
-        samples = sum(tally.samples for tally in tallies)
-        full = [tally for tally in tallies if tally.judged == self.candidates]
-        judged = [tally for tally in tallies if tally.judged]
+    def _line(self, weakness: str, skill: str, tally: GroupTally) -> GroupFigures:
+        samples = max(tally.samples, 1)
         return GroupFigures(
             weakness,
             skill,
-            prompts=len(tallies),
-            samples=samples,
-            unscored={
-                name: sum(tally.unscored[name] for tally in tallies) / max(samples, 1) for name in ("image", "text")
-            },
-            text=_mean_reward([tally.text for tally in tallies]),
-            image=_mean_reward([tally.image for tally in tallies]),
-            pass_1=estimate(
-                [pass_at_k(tally.judged, tally.passed, 1) for tally in judged], sum(tally.judged for tally in judged)
-            ),
-            pass_n=estimate([pass_at_k(tally.judged, tally.passed, tally.judged) for tally in full], len(full)),
+            prompts=tally.prompts,
+            samples=tally.samples,
+            unscored={"image": tally.unscored_images / samples, "text": tally.unscored_texts / samples},
+            text=estimate(tally.text, tally.text_values),
+            image=estimate(tally.image, tally.image_values),
+            pass_1=tally.estimate_passes(),
+            pass_n=tally.estimate_passes(self.candidates),
         )
 
 
-def _tally_rounds(weakness: str, items: Sequence[ReportItem], count: int) -> RoundFigures:
-    gains = [(item.rounds[count - 1] or 0.0) - (item.rounds[0] or 0.0) for item in items]
-    verdicts = [[v for item in items if (v := item.round_verdicts[k]) is not None] for k in range(count)]
-    return RoundFigures(
-        weakness,
-        len(items),
-        tuple(fmean(item.rounds[k] or 0.0 for item in items) for k in range(count)),
-        tuple(fmean(known) if known else None for known in verdicts),
-        better=sum(gain > 0 for gain in gains),
-        worse=sum(gain < 0 for gain in gains),
-    )
-
-
-def _without_pictures(sample: Sample) -> Sample:
-    return replace(sample, segments=())
-
-
-def _mean_reward(rewards: Iterable[list[float]]) -> Estimate | None:
-    scored = [values for values in rewards if values]
-    return estimate([fmean(values) for values in scored], sum(len(values) for values in scored))
-
-
-def generalize(reason: str, claims: Sequence[Claim] = ()) -> str:
-    """Return a reason with numbers, quoted words and claimed things left open, so that like reasons count together."""
+@lru_cache(maxsize=1024)
+def _name_claimed(claims: tuple[Claim, ...]) -> tuple[str, ...]:
+    """Return the words that some claims are about, longest first."""
     things = {name for claim in claims for name in claim.things}
     claimed = things | {plural_of(name) for name in things}
     claimed |= {str(claim.value) for claim in claims if claim.kind == "attribute"}
     claimed |= {claim.name for claim in claims if claim.kind == "part"}
-    if names := "|".join(re.escape(name) for name in sorted(claimed - {""}, key=lambda name: (-len(name), name))):
-        reason = re.sub(rf"\b(?:{names})\b", "…", reason)
-    text = re.sub(r"\"[^\"]*\"|'[^']{2,}'|“[^”]*”", "“…”", reason.strip())
-    return re.sub(r"\d+(?:\.\d+)?", "#", text)[:200] or "(no reason given)"
+    return tuple(sorted(claimed - {""}, key=lambda name: (-len(name), name)))
+
+
+@lru_cache(maxsize=4096)
+def _match(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(name)}\b")
+
+
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']{2,}'|“[^”]*”")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def generalize(reason: str, claims: Sequence[Claim] = ()) -> str:
+    """Return a reason with numbers, quoted words and claimed things left open, so that like reasons count together."""
+    for name in _name_claimed(tuple(claims)):
+        if name in reason:
+            reason = _match(name).sub("…", reason)
+    return _NUMBER.sub("#", _QUOTED.sub("“…”", reason.strip()))[:200] or "(no reason given)"
 
 
 def _count_reason(reasons: Counter[str], key: str) -> None:
     reasons[key if key in reasons or len(reasons) < _MAX_REASONS else _OTHER] += 1
-
-
-EMBED_LIMIT = 2000
-"""Samples that the gallery embeds at most."""
-EMBED_LIMIT_BYTES = 64 * 1024 * 1024
-"""Bytes of images that the gallery embeds at most, before base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,59 +508,3 @@ class ReportItem:
     def verdict(self) -> str:
         """`pass`, `fail`, or `unjudged`."""
         return {True: "pass", False: "fail", None: "unjudged"}[self.passed]
-
-
-@dataclass(slots=True)
-class Subset:
-    """The prompts that fit one page, chosen while the samples stream by; memory stays within the limits.
-
-    Above `limit` samples or `limit_bytes` of images, the skill with the most embedded samples gives up its prompt with
-    the largest id, and so on until the rest fits. One prompt always stays, however large.
-    """
-
-    limit: int = EMBED_LIMIT
-    limit_bytes: int = EMBED_LIMIT_BYTES
-    seen: int = 0
-    embedded: int = 0
-    _bytes: int = 0
-    _groups: dict[str, list[ReportItem]] = field(default_factory=dict)
-    _order: dict[str, int] = field(default_factory=dict)
-    _heaps: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    _per_skill: dict[str, int] = field(default_factory=dict)
-    _dropped: set[str] = field(default_factory=set)
-
-    def add(self, item: ReportItem) -> None:
-        """Take one sample in, and let others go if the page is full."""
-        self.seen += 1
-        key, skill = item.prompt.id, item.prompt.path
-        if key in self._dropped:
-            return
-        if key not in self._groups:
-            self._order[key] = len(self._order)
-            self._groups[key] = []
-            heapq.heappush(self._heaps.setdefault(skill, []), (-_rank(key), key))
-        self._groups[key].append(item)
-        self._count(item, 1)
-        while len(self._groups) > 1 and (self.embedded > self.limit or self._bytes > self.limit_bytes):
-            self._drop_one()
-
-    def groups(self) -> Iterator[list[ReportItem]]:
-        """Yield the embedded samples prompt by prompt, in the order of the run, candidates in order."""
-        for key in sorted(self._groups, key=self._order.__getitem__):
-            yield sorted(self._groups[key], key=lambda item: item.sample.candidate)
-
-    def _count(self, item: ReportItem, sign: int) -> None:
-        self.embedded += sign
-        self._bytes += sign * sum(len(segment.image) for segment in item.sample.segments)
-        self._per_skill[item.prompt.path] = self._per_skill.get(item.prompt.path, 0) + sign
-
-    def _drop_one(self) -> None:
-        skill = max(self._per_skill, key=lambda name: (self._per_skill[name], name))
-        _, key = heapq.heappop(self._heaps[skill])
-        for item in self._groups.pop(key):
-            self._count(item, -1)
-        self._dropped.add(key)
-
-
-def _rank(key: str) -> int:
-    return int.from_bytes(key.encode()[:16].ljust(16, b"\0"))

@@ -1,98 +1,427 @@
-// The gallery without a library: filter, sort, move by keyboard, open one sample large. Everything shown is already in the
-// page; this file only hides, orders and clones it, and writes text with textContent, never as HTML.
+// The gallery without a library. The page holds all samples as numbers (`table`) and those that have cards as chunks of words
+// and thumbnails. This file unpacks them, filters, sorts, and builds the cards that are in sight; it writes text with
+// textContent, never as HTML, and asks for nothing but a full picture beside the page when a sample is opened.
 "use strict";
-(() => {
+(async () => {
   const find = (id) => document.getElementById(id);
   const form = document.querySelector(".toolbar");
   const list = find("groups");
   const viewer = find("viewer");
   const root = document.documentElement;
   const digits = (value) => (value === "" ? NaN : Number(value));
+  const count = (number) => number.toLocaleString("en-US");
+  const VERDICTS = ["pass", "fail", "unjudged"];
+  const SAID = { pass: "✓ pass", fail: "✗ fail", unjudged: "? unjudged" };
+  const BUILT_WHOLE = 400; // so many cards are built at once: printing and the browser's own search then see all
+  const OTHERS = 100; // samples without a card that are listed
 
-  const groups = [...list.children].map((node, order) => {
-    const holder = node.querySelector(".cards");
-    const words = node.querySelector(".prompt").textContent;
-    const cards = [...holder.children].map((card, place) => ({
-      node: card, place, shown: true,
-      verdict: card.dataset.verdict,
-      values: JSON.parse(card.dataset.values),
-      words: (words + " " + card.textContent).replace(/\s+/g, " ").toLowerCase(),
-    }));
-    return { node, holder, order, cards, weakness: node.dataset.weakness, skill: node.dataset.skill };
-  });
-  const total = groups.reduce((sum, group) => sum + group.cards.length, 0);
-  let visible = [];
-  let current = null;
+  // ---- unpack
+  async function inflate(text) {
+    const letters = atob(text), bytes = new Uint8Array(letters.length);
+    for (let k = 0; k < letters.length; k++) bytes[k] = letters.charCodeAt(k);
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  }
+
+  // A table of columns: of prompts (size, skill, card, id) and of rows (candidate, verdict, values).
+  async function readTable() {
+    const bytes = await inflate(find("table").textContent), end = bytes.indexOf(10);
+    const head = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+    const table = { prompts: head.prompts, rows: head.rows, paths: head.paths, values: {}, codes: {} };
+    let place = end + 1;
+    const take = (length) => bytes.subarray(place, (place += length));
+    for (const column of head.columns) {
+      const length = ["size", "skill", "card"].includes(column.name) ? head.prompts : head.rows;
+      let codes = take(length);
+      if (column.wide) {
+        const upper = take(length), both = new Uint16Array(length);
+        for (let k = 0; k < length; k++) both[k] = codes[k] | (upper[k] << 8);
+        codes = both;
+      }
+      table.codes[column.name] = codes;
+      if (column.values) table.values[column.name] = [NaN, ...column.values];
+    }
+    const rest = bytes.subarray(place), width = 12, decoder = new TextDecoder();
+    table.start = new Int32Array(head.prompts + 1);
+    table.card = new Int32Array(head.prompts).fill(-1); // number of its group among those with cards
+    table.nameless = new Int32Array(head.prompts);
+    table.prompt = new Int32Array(head.rows);
+    let shown = 0, others = 0;
+    for (let p = 0; p < head.prompts; p++) {
+      table.start[p + 1] = table.start[p] + table.codes.size[p];
+      if (table.codes.card[p]) table.card[p] = shown++;
+      else table.nameless[p] = others++;
+      table.prompt.fill(p, table.start[p], table.start[p + 1]);
+    }
+    table.id = (p) => decoder.decode(rest.subarray(width * table.nameless[p], width * (table.nameless[p] + 1))).trimEnd();
+    table.value = (name, row) => (table.codes[name] ? table.values[name][table.codes[name][row]] : NaN);
+    return table;
+  }
+
+  const parts = [...document.querySelectorAll("script[id^=words-]")].filter((part) => part.id !== "words-disputed");
+  const chunks = parts.map((part) => ({ part, groups: Number(part.dataset.groups) }));
+  const place = []; // of each group with cards: its chunk, and its number there
+  chunks.forEach((chunk, number) => { for (let k = 0; k < chunk.groups; k++) place.push([number, k]); });
+
+  async function readChunk(name) {
+    const groups = JSON.parse(new TextDecoder().decode(await inflate(find(`words-${name}`).textContent)));
+    const thumbs = find(`thumbs-${name}`).textContent.split("\n");
+    let next = 0;
+    for (const group of groups)
+      for (const card of group.cards || [group]) for (const picture of card.pictures) picture.thumb = thumbs[next++];
+    return groups;
+  }
+
+  function load(number) {
+    const chunk = chunks[number];
+    chunk.promise ||= readChunk(number).then((groups) => (chunk.content = groups));
+    return chunk.promise;
+  }
+
+  const groupOf = (p) => {
+    const [number, k] = place[table.card[p]];
+    return chunks[number].content?.[k];
+  };
+  const cardOf = (row) => groupOf(table.prompt[row]).cards[row - table.start[table.prompt[row]]];
+
+  // ---- build
+  function make(tag, name, ...content) {
+    const node = document.createElement(tag);
+    if (name) node.className = name;
+    node.append(...content);
+    return node;
+  }
+
+  function draw(tag, attributes, ...content) {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.append(...content);
+    return node;
+  }
+
+  const show = (value) => (value === null || value === undefined || Number.isNaN(value) ? "–" : value.toFixed(2));
+  const bdi = (text, way) => {
+    const node = make("bdi", "", text);
+    if (way) node.dir = way;
+    return node;
+  };
+
+  // Boxes in thousandths of the picture. At the right edge a label grows leftwards: else it would run out of the picture.
+  function drawBoxes(boxes, kind) {
+    const overlay = draw("svg", { class: `overlay ${kind}`, "aria-hidden": "true" });
+    for (const [x1, y1, x2, y2, label] of boxes) {
+      const where = { x: `${x1 / 10}%`, y: `${y1 / 10}%`, width: `${(x2 - x1) / 10}%`, height: `${(y2 - y1) / 10}%` };
+      const [x, dx, anchor] = x2 > 900 ? [x2, -4, "end"] : [x1, 4, "start"];
+      const text = { x: `${x / 10}%`, y: where.y, dx, dy: 11, "text-anchor": anchor };
+      overlay.append(draw("rect", { class: "under", ...where }), draw("rect", where), draw("text", text, label));
+    }
+    return overlay;
+  }
+
+  function makePicture(picture, alt, tag) {
+    if (!picture.thumb) return make("p", "missing", "These bytes are no image.");
+    const node = make(tag, "picture"), frame = make("span", "frame"), image = make("img", picture.pixelated ? "pixelated" : "");
+    image.decoding = "async";
+    [image.width, image.height] = [picture.width, picture.height];
+    image.alt = alt;
+    image.src = picture.thumb;
+    frame.append(image);
+    if (picture.detected.length) frame.append(drawBoxes(picture.detected, "detected"));
+    if (picture.planned.length && tag === "button") frame.append(drawBoxes(picture.planned, "planned"));
+    node.append(frame);
+    if (picture.caption) node.append(make("span", "caption", picture.caption));
+    if (tag === "button") Object.assign(node, { type: "button", tabIndex: -1, title: "Open" });
+    return node;
+  }
+
+  function makeReward(name, value) {
+    const bar = draw("svg", { class: "bar", "aria-hidden": "true" }, draw("rect", { width: `${100 * (value || 0)}%`, height: "100%" }));
+    return make("div", name, make("dt", "", name), make("dd", "", bar, make("span", "", show(value))));
+  }
+
+  function makeScore(state, value, name, reason) {
+    const words = name ? make("span", "", make("b", "", name), " ", make("span", "why", reason)) : make("span", "", reason);
+    return make("li", state, make("span", "value", show(value)), words);
+  }
+
+  function makePassage([role, steps]) {
+    const passage = make("div", "passage", make("h4", "", role));
+    for (const step of steps) {
+      if (typeof step === "string") {
+        passage.append(make("p", "", bdi(step, "auto")));
+        continue;
+      }
+      const [text, box] = step;
+      const corners = box ? make("code", "", `${box[0]},${box[1]} – ${box[2]},${box[3]}`) : make("em", "", "no valid box");
+      passage.append(make("div", "step", bdi(text), " ", corners));
+    }
+    return passage;
+  }
+
+  function makeCard(group, card) {
+    const node = make("article", `card ${card.verdict}`);
+    node.id = `s-${card.id}`;
+    node.tabIndex = -1;
+    Object.assign(node.dataset, { id: card.id, verdict: card.verdict });
+    node.setAttribute("aria-label", `Candidate ${card.candidate}, ${card.verdict}`);
+    const head = make("div", "head", make("span", "number", `#${card.candidate}`), " ", make("span", `verdict ${card.verdict}`, SAID[card.verdict]));
+    if (group.winner === card.id) head.append(" ", make("span", "tag", "heaviest"));
+    if (!card.kept) head.append(" ", Object.assign(make("span", "tag", "left out"), { title: card.why }));
+    const weights = make("span", "weights", make("abbr", "", "w"), ` ${show(card.image_weight)}`, make("span", "slash", "/"), show(card.text_weight));
+    weights.title = `image weight, text weight${card.why ? `: ${card.why}` : ""}`;
+    head.append(" ", weights);
+    const pictures = make("div", "pictures");
+    for (const picture of card.pictures) {
+      const found = picture.detected.map((box) => box[4]).join(", ") || "no boxes";
+      pictures.append(makePicture(picture, `Image by candidate ${card.candidate} for “${group.text}”. Detected: ${found}.`, "button"));
+    }
+    if (!card.pictures.length) pictures.append(make("p", "missing", "No image was generated."));
+    const scores = make("ul", "scores"), open = card.scores.filter((score) => score[1] === null);
+    for (const [name, value, reason] of card.scores)
+      if (value !== null) scores.append(makeScore(value >= 1 ? "full" : "short", value, name, reason));
+    if (open.length) scores.append(makeScore("none brief", null, "", `not judged: ${open.map((score) => score[0]).join(", ")}`));
+    for (const [name, , reason] of open) scores.append(makeScore("none", null, name, reason));
+    const rewards = make("dl", "rewards", makeReward("image", card.image_reward), makeReward("text", card.text_reward));
+    const origin = make("p", "origin", make("code", "", card.id), " seed ", make("code", "", card.seed));
+    if (card.finish !== "stop") origin.append(" ", make("span", "tag", `ended by ${card.finish}`));
+    if (card.switch === "forced") origin.append(" ", make("span", "tag", "forced switch"));
+    node.append(head, pictures, make("div", "facts-of-sample", rewards, scores), make("div", "thoughts", ...card.passages.map(makePassage)), origin);
+    return node;
+  }
+
+  function makePrompt(group) {
+    const meta = make("p", "meta", make("span", "", group.path), " ", make("span", "", group.level), " ");
+    for (const claim of group.claims) meta.append(make("code", "", claim), " ");
+    return make("div", "prompt", make("h3", "", bdi(group.text, "auto")), meta);
+  }
+
+  function makeDispute(dispute) {
+    const evaluators = document.body.dataset.evaluators.split(" "), scores = make("ul", "scores"), pictures = make("div", "pictures");
+    for (const picture of dispute.pictures) {
+      const found = picture.detected.map((box) => box[4]).join(", ") || "no boxes";
+      pictures.append(makePicture(picture, `Image for “${dispute.text}”. Detected: ${found}.`, "span"));
+    }
+    if (!dispute.pictures.length) pictures.append(make("p", "missing", "No image."));
+    for (const [name, value, reason, says] of dispute.voices) {
+      const words = make("span", "", says ? "✓ " : "✗ ", make("b", "", name));
+      if (evaluators.includes(name)) words.append(" ", make("span", "tag", "evaluates only"));
+      words.append(" ", make("span", "why", reason));
+      scores.append(make("li", says ? "full" : "short", make("span", "value", show(value)), words));
+    }
+    return make("div", "dispute", make("p", "", bdi(dispute.text, "auto")), pictures, scores, make("p", "origin", make("code", "", dispute.id)));
+  }
 
   // ---- filter and sort
-  function matcher() {
-    const low = digits(find("low").value), high = digits(find("high").value);
-    const ranged = low > 0 || high < 1;
-    const [weakness, skill, verdict, score] = ["weakness", "skill", "verdict", "score"].map((id) => find(id).value);
-    const terms = (find("q").value.toLowerCase().match(/"[^"]+"|\S+/g) || []).map((term) => term.replace(/^"(.+)"$/, "$1"));
-    return (group, card) => {
-      if (weakness && group.weakness !== weakness) return false;
-      if (skill && group.skill !== skill) return false;
-      if (verdict && card.verdict !== verdict) return false;
-      if (ranged) {
-        const value = card.values[score];
-        if (value === undefined || value < low - 1e-9 || value > high + 1e-9) return false;
+  const table = await readTable();
+  let entries = []; // the groups with cards that are shown, in order: prompt, rows, which of these matched
+  let visible = []; // the rows of their cards, in order
+  let current = -1; // a row, or none
+  let words = null; // of each row with a card what a search looks in
+  let round = 0;
+
+  async function readWords() {
+    await Promise.all(chunks.map((_, number) => load(number)));
+    words = [];
+    for (let p = 0; p < table.prompts; p++) {
+      if (table.card[p] < 0) continue;
+      const group = groupOf(p), shared = [group.text, group.path, group.level, ...group.claims].join(" ");
+      for (const [k, card] of group.cards.entries()) {
+        const said = card.scores.flatMap(([name, , reason]) => [name, reason]);
+        const thought = card.passages.flatMap(([role, steps]) => [role, ...steps.map((step) => (typeof step === "string" ? step : step[0]))]);
+        words[table.start[p] + k] = [shared, card.id, card.seed, card.verdict, ...said, ...thought].join(" ").replace(/\s+/g, " ").toLowerCase();
       }
-      return terms.every((term) => card.words.includes(term));
+    }
+  }
+
+  function readTerms() {
+    return (find("q").value.toLowerCase().match(/"[^"]+"|\S+/g) || []).map((term) => term.replace(/^"(.+)"$/, "$1"));
+  }
+
+  function matcher(terms) {
+    const low = digits(find("low").value), high = digits(find("high").value), ranged = low > 0 || high < 1;
+    const [weakness, skill, verdict, score] = ["weakness", "skill", "verdict", "score"].map((id) => find(id).value);
+    const paths = table.paths.map((path) => (!weakness || path.startsWith(weakness + "/")) && (!skill || path === skill));
+    const fits = (table.values[score] || [NaN]).map((value) => value >= low - 1e-6 && value <= high + 1e-6);
+    const codes = table.codes[score], wanted = VERDICTS.indexOf(verdict), skills = table.codes.skill, verdicts = table.codes.verdict;
+    return (p, row) => {
+      if (!paths[skills[p]] || (wanted >= 0 && verdicts[row] !== wanted)) return false;
+      if (ranged && !(codes && fits[codes[row]])) return false;
+      return !terms.length || (words[row] !== undefined && terms.every((term) => words[row].includes(term)));
     };
   }
 
-  function sortKey(cards, name, way) {
-    const values = cards.map((card) => card.values[name]).filter((value) => value !== undefined);
-    if (!values.length) return null;
-    if (way === "up") return Math.min(...values);
-    return way === "spread" ? Math.max(...values) - Math.min(...values) : Math.max(...values);
+  function keyOf(rows, name, way) {
+    let low = Infinity, high = -Infinity;
+    for (const row of rows) {
+      const value = table.value(name, row);
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+    if (low === Infinity) return NaN;
+    return way === "up" ? low : way === "spread" ? high - low : high;
   }
 
+  // What has no value comes last; what is alike stays as in the run.
   function compare(a, b, way) {
-    if (a === null || b === null) return (a === null) - (b === null);
+    if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
     return way === "up" ? a - b : b - a;
   }
 
-  function arrange(parent, entries, order, way, tie) {
-    const sorted = [...entries].sort((a, b) => compare(order(a), order(b), way) || a[tie] - b[tie]);
-    if (sorted.some((entry, place) => parent.children[place] !== entry.node)) parent.append(...sorted.map((entry) => entry.node));
-    return sorted;
+  function sortBy(things, name, way, rowsOf) {
+    if (!name) return things;
+    const keyed = things.map((thing) => [keyOf(rowsOf(thing), name, way), thing]);
+    return keyed.sort((a, b) => compare(a[0], b[0], way)).map((pair) => pair[1]);
   }
 
-  function apply() {
-    const matches = matcher(), siblings = find("siblings").checked;
+  async function apply() {
+    const mine = ++round, terms = readTerms();
+    list.setAttribute("aria-busy", "true");
+    if (terms.length && !words) await readWords();
+    if (mine !== round) return;
+    const matches = matcher(terms), siblings = find("siblings").checked;
     const [name, way] = find("sort").value ? find("sort").value.split(":") : ["", ""];
-    let count = 0;
-    for (const group of groups) {
-      for (const card of group.cards) card.matched = matches(group, card);
-      group.hits = group.cards.filter((card) => card.matched);
-      count += group.hits.length;
-      group.node.hidden = !group.hits.length;
-      for (const card of group.cards) {
-        card.shown = card.matched || (siblings && group.hits.length > 0);
-        card.node.hidden = !card.shown;
-        card.node.classList.toggle("sibling", card.shown && !card.matched);
+    let hits = 0, prompts = 0, carded = 0;
+    const found = [], others = [];
+    for (let p = 0; p < table.prompts; p++) {
+      const rows = [];
+      for (let row = table.start[p]; row < table.start[p + 1]; row++) if (matches(p, row)) rows.push(row);
+      if (!rows.length) continue;
+      hits += rows.length;
+      prompts++;
+      if (table.card[p] < 0) {
+        for (const row of rows) others.push(row);
+        continue;
       }
-      group.key = name ? sortKey(group.hits, name, way) : 0;
+      carded += rows.length;
+      found.push({ p, hits: rows });
     }
-    const sorted = arrange(list, groups, (group) => group.key, way, "order");
-    visible = sorted.filter((group) => !group.node.hidden).flatMap((group) => {
-      const one = (card) => (name ? sortKey([card], name, way === "up" ? "up" : "down") : 0);
-      return arrange(group.holder, group.cards, one, way, "place").filter((card) => card.shown).map((card) => card.node);
-    });
-    find("nothing").hidden = count > 0;
-    const prompts = groups.filter((group) => group.hits.length).length;
-    find("count").textContent = count === total
-      ? `${total} samples of ${groups.length} prompts`
-      : `${count} of ${total} samples, ${prompts} of ${groups.length} prompts`;
-    setCurrent(visible.includes(current) ? current : visible[0] || null, false);
+    entries = sortBy(found, name, way, (entry) => entry.hits);
+    for (const entry of entries) {
+      const all = Array.from({ length: table.start[entry.p + 1] - table.start[entry.p] }, (_, k) => table.start[entry.p] + k);
+      entry.rows = sortBy(siblings ? all : entry.hits, name, way === "up" ? "up" : "down", (row) => [row]);
+    }
+    visible = entries.flatMap((entry) => entry.rows);
+    placeGroups();
+    listOthers(others, name, way);
+    find("nothing").hidden = hits > 0;
+    const all = `${count(table.rows)} samples`, here = carded < hits ? `; ${count(carded)} have cards here` : "";
+    find("count").textContent = hits === table.rows
+      ? `${all} of ${count(table.prompts)} prompts${here}`
+      : `${count(hits)} of ${all}, ${count(prompts)} of ${count(table.prompts)} prompts${here}`;
+    if (!visible.includes(current)) current = visible.length ? visible[0] : -1;
+    await fillFirst();
+    if (mine !== round) return;
+    setCurrent(current, false);
+    list.setAttribute("aria-busy", "false");
+  }
+
+  // ---- groups: a node for each, filled when it comes near
+  const nodes = new Map(); // by prompt
+  const watcher = new IntersectionObserver((seen) => {
+    for (const { target, isIntersecting } of seen) {
+      if (isIntersecting) fill(target);
+      else empty(target);
+    }
+  }, { rootMargin: "1600px" });
+
+  function nodeOf(entry) {
+    let node = nodes.get(entry.p);
+    if (!node) {
+      node = make("div", "group waiting");
+      node.setAttribute("role", "group");
+      nodes.set(entry.p, node);
+      watcher.observe(node);
+    }
+    node.entry = entry;
+    return node;
+  }
+
+  function placeGroups() {
+    const wanted = entries.map(nodeOf);
+    const same = wanted.length === list.children.length && wanted.every((node, k) => node === list.children[k]);
+    if (!same) list.replaceChildren(...wanted);
+    for (const node of wanted) {
+      if (node.classList.contains("waiting")) continue;
+      if (groupOf(node.entry.p)) build(node);
+      else empty(node);
+    }
+  }
+
+  function build(node) {
+    const { p, rows, hits } = node.entry, group = groupOf(p), cards = make("div", "cards");
+    for (const row of rows) {
+      const card = makeCard(group, group.cards[row - table.start[p]]);
+      if (!hits.includes(row)) card.classList.add("sibling");
+      if (row === current) card.tabIndex = 0;
+      card.row = row;
+      cards.append(card);
+    }
+    const focused = node.contains(document.activeElement) ? document.activeElement.dataset.id : "";
+    node.classList.remove("waiting");
+    node.style.minHeight = "";
+    node.setAttribute("aria-label", group.text);
+    node.replaceChildren(makePrompt(group), cards);
+    if (focused) document.getElementById(`s-${focused}`)?.focus({ preventScroll: true });
+  }
+
+  async function fill(node) {
+    if (!node.classList.contains("waiting")) return;
+    await load(place[table.card[node.entry.p]][0]);
+    if (node.isConnected && node.classList.contains("waiting")) build(node);
+  }
+
+  function empty(node) {
+    if (visible.length <= BUILT_WHOLE && node.isConnected) return;
+    if (node.contains(document.activeElement) || node.classList.contains("waiting")) return;
+    const height = node.offsetHeight;
+    if (height) node.style.minHeight = `${height}px`;
+    node.classList.add("waiting");
+    node.replaceChildren();
+  }
+
+  async function fillFirst() {
+    const first = visible.length <= BUILT_WHOLE ? entries : entries.slice(0, 4);
+    await Promise.all(first.map((entry) => fill(nodes.get(entry.p))));
+  }
+
+  // The first in order, without sorting a million: a column's codes are in the order of its values, 0 for none.
+  function pickFirst(rows, codes, way) {
+    if (!codes) return rows.slice(0, OTHERS);
+    const held = new Map();
+    for (const row of rows) {
+      const code = codes[row], same = held.get(code);
+      if (!same) held.set(code, [row]);
+      else if (same.length < OTHERS) same.push(row);
+    }
+    const order = [...held.keys()].sort((a, b) => (a === 0) - (b === 0) || (way === "up" ? a - b : b - a));
+    const picked = [];
+    for (const code of order) if (picked.length < OTHERS) picked.push(...held.get(code));
+    return picked.slice(0, OTHERS);
+  }
+
+  function listOthers(rows, name, way) {
+    find("others").hidden = !rows.length;
+    if (!rows.length) return;
+    const shown = pickFirst(rows, table.codes[name], way);
+    find("h-others").textContent = `${count(rows.length)} more ${rows.length === 1 ? "matches" : "match"}${rows.length > shown.length ? `, the first ${shown.length}` : ""}`;
+    find("others").querySelector("tbody").replaceChildren(...shown.map((row) => {
+      const p = table.prompt[row], candidate = String(table.codes.candidate[row]).padStart(2, "0");
+      const cells = [`${table.id(p)}-${candidate}`, table.paths[table.codes.skill[p]], SAID[VERDICTS[table.codes.verdict[row]]]];
+      const values = ["image_reward", "text_reward", "image_weight"].map((name) => show(table.value(name, row)));
+      return make("tr", "", ...cells.map((cell) => make("td", "", cell)), ...values.map((value) => make("td", "num", value)));
+    }));
   }
 
   // ---- moving about
-  function setCurrent(card, focus) {
-    if (current) current.tabIndex = -1;
-    current = card;
+  const nodeAt = (row) => [...(nodes.get(table.prompt[row])?.querySelectorAll(".card") || [])].find((card) => card.row === row);
+
+  async function setCurrent(row, focus) {
+    const before = current >= 0 && nodeAt(current);
+    if (before) before.tabIndex = -1;
+    current = row;
+    if (row < 0) return;
+    if (focus) await fill(nodes.get(table.prompt[row]));
+    const card = nodeAt(row);
     if (!card) return;
     card.tabIndex = 0;
     if (focus) {
@@ -101,32 +430,20 @@
     }
   }
 
-  function step(by) {
+  async function step(by) {
     if (!visible.length) return;
-    const started = viewer.open || current === document.activeElement;
-    const place = started ? visible.indexOf(current) + by : Math.max(0, visible.indexOf(current));
-    setCurrent(visible[Math.min(visible.length - 1, Math.max(0, place))], !viewer.open);
-    if (viewer.open) show();
+    const started = viewer.open || (nodeAt(current) && nodeAt(current) === document.activeElement);
+    const at = Math.max(0, visible.indexOf(current)), next = started ? at + by : at;
+    await setCurrent(visible[Math.min(visible.length - 1, Math.max(0, next))], !viewer.open);
+    if (viewer.open) await open();
   }
 
-  function stepGroup(by) {
-    const holder = current.closest(".group");
-    const among = visible.filter((card) => card.closest(".group") === holder);
-    const place = by > 0 ? visible.indexOf(among.at(-1)) + 1 : visible.indexOf(among[0]) - 1;
-    const target = visible[place];
-    if (!target) return;
-    const row = visible.filter((card) => card.closest(".group") === target.closest(".group"));
-    setCurrent(row[Math.min(row.length - 1, among.indexOf(current))], true);
+  async function stepGroup(by) {
+    const at = entries.findIndex((entry) => entry.p === table.prompt[current]), target = entries[at + by];
+    if (target) await setCurrent(target.rows[Math.min(target.rows.length - 1, entries[at].rows.indexOf(current))], true);
   }
 
   // ---- one sample, large
-  function make(tag, name, text) {
-    const node = document.createElement(tag);
-    if (name) node.className = name;
-    if (text) node.textContent = text;
-    return node;
-  }
-
   function makeButton(text, act) {
     const button = make("button", "quiet", text);
     button.type = "button";
@@ -134,8 +451,8 @@
     return button;
   }
 
-  function makeCommand(verb, id) {
-    const row = make("div"), code = make("code", "", `datagen ${verb} ${document.body.dataset.run} ${id}`);
+  function makeCommand(command) {
+    const row = make("div"), code = make("code", "", command);
     const copy = makeButton("Copy", async (button) => {
       getSelection().selectAllChildren(code);
       try {
@@ -149,22 +466,51 @@
     return row;
   }
 
-  function show() {
-    const card = current.cloneNode(true), head = make("div", "viewer-head"), nav = make("nav");
+  // The full picture takes the place of its thumbnail when it is there; the words below say where it is or would be.
+  function addFull(node, picture, id) {
+    if (picture.whole || !picture.thumb) return;
+    const note = make("span", "caption full"), size = `${picture.width} × ${picture.height}`;
+    node.append(note);
+    if (!picture.file) {
+      note.textContent = `a thumbnail; the full picture (${size}) was not copied beside this page: datagen sample ${document.body.dataset.run} ${id} --out picture.png`;
+      return;
+    }
+    const full = new Image(), link = make("a", "", picture.file);
+    link.href = picture.file;
+    link.target = "_blank";
+    note.append(`a thumbnail; the full picture (${size}) is in `, link);
+    full.addEventListener("load", () => {
+      node.querySelector("img").src = full.src;
+      note.replaceChildren(`the full picture, ${size}: `, link);
+    });
+    full.addEventListener("error", () => {
+      note.textContent = `a thumbnail; the full picture (${size}) would be ${picture.file}, which is not beside this page`;
+    });
+    full.src = picture.file;
+  }
+
+  async function open() {
+    if (current < 0) return;
+    const row = current, p = table.prompt[row];
+    await load(place[table.card[p]][0]);
+    const group = groupOf(p), sample = cardOf(row), card = makeCard(group, sample), head = make("div", "viewer-head"), nav = make("nav");
     card.removeAttribute("id");
     card.removeAttribute("tabindex");
     card.classList.add("large");
-    card.hidden = false;
-    for (const picture of card.querySelectorAll("button.picture")) picture.removeAttribute("title");
-    const title = make("div", "prompt");
-    title.append(...[...current.closest(".group").querySelector(".prompt").children].map((node) => node.cloneNode(true)));
+    const shots = [...card.querySelectorAll(".pictures > *")];
+    sample.pictures.forEach((picture, k) => {
+      const button = shots[k];
+      if (!button.matches("button")) return;
+      const still = make("div", "picture", ...button.childNodes);
+      button.replaceWith(still);
+      addFull(still, picture, sample.id);
+    });
     nav.append(makeButton("Previous", () => step(-1)), makeButton("Next", () => step(1)), makeButton("Close", shut));
-    head.append(title, nav);
-    const commands = make("div", "commands");
-    commands.append(makeCommand("sample", current.dataset.id), makeCommand("regen", current.dataset.id));
-    card.append(commands);
+    head.append(makePrompt(group), nav);
+    const run = document.body.dataset.run;
+    card.append(make("div", "commands", makeCommand(`datagen sample ${run} ${sample.id}`), makeCommand(`datagen regen ${run} ${sample.id}`)));
     viewer.replaceChildren(head, card);
-    viewer.setAttribute("aria-label", `Sample ${current.dataset.id}`);
+    viewer.setAttribute("aria-label", `Sample ${sample.id}`);
     if (!viewer.open) viewer.showModal();
     viewer.scrollTop = 0;
     viewer.focus();
@@ -193,18 +539,18 @@
       }
       return;
     }
-    const onCard = document.activeElement === current && !viewer.open;
+    const onCard = current >= 0 && document.activeElement === nodeAt(current) && !viewer.open;
     const sideways = event.key === "ArrowRight" || event.key === "ArrowLeft";
-    const act = (viewer.open && event.key === "Escape" && shut) || keys[event.key] || ((onCard || (viewer.open && sideways)) && arrows[event.key]) || (onCard && event.key === "Enter" && show);
+    const act = (viewer.open && event.key === "Escape" && shut) || keys[event.key] || ((onCard || (viewer.open && sideways)) && arrows[event.key]) || (onCard && event.key === "Enter" && open);
     if (!act) return;
     event.preventDefault();
     act();
   });
-  list.addEventListener("click", (event) => {
+  list.addEventListener("click", async (event) => {
     const card = event.target.closest(".card");
     if (!card) return;
-    setCurrent(card, false);
-    if (event.target.closest(".picture")) show();
+    setCurrent(card.row, false);
+    if (event.target.closest(".picture")) open();
     else if (getSelection().isCollapsed) card.focus({ preventScroll: true });
   });
   viewer.addEventListener("close", () => setCurrent(current, true));
@@ -213,6 +559,7 @@
   const overlays = () => {
     for (const name of ["detected", "planned"]) root.classList.toggle(`show-${name}`, find(name).checked);
   };
+  form.reset(); // a browser may have kept what was typed before
   form.addEventListener("input", () => { overlays(); apply(); });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { overlays(); apply(); }));
@@ -236,7 +583,7 @@
   if (themes.includes(stored)) setTheme(stored);
 
   form.hidden = find("theme").hidden = false;
-  form.reset();
   overlays();
-  apply();
+  if (find("disputes")) find("disputes").append(...(await readChunk("disputed")).map(makeDispute));
+  await apply();
 })();

@@ -1,4 +1,4 @@
-"""Writes the HTML file from streamed samples: count everything, embed what fits, render, write whole."""
+"""Writes the page of a run from streamed samples: count everything, choose cards, render, write whole."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import json
 import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
 from datagen.records import Failure
-from datagen.report.cards import Disputes, format_box, make_group
+from datagen.report.album import Album, Chunk, Limits
+from datagen.report.cards import Disputes
 from datagen.report.charts import plot_dots, plot_histogram, show, show_percent
-from datagen.report.figures import EMBED_LIMIT, EMBED_LIMIT_BYTES, Corpus, GroupFigures, ReportItem, Subset, Tally
+from datagen.report.figures import Corpus, GroupFigures, ReportItem, Tally
+from datagen.report.selection import Selection, select
+from datagen.report.table import Packed, Table
+from datagen.report.thumbs import PictureFolder
 
 if TYPE_CHECKING:
     from datagen.weighting import WeightReport
@@ -31,49 +35,77 @@ def write_report(
     title: str,
     items: Iterable[ReportItem],
     *,
+    selection: Selection | None = None,
+    limits: Limits = Limits(),  # noqa: B008  (frozen)
     failures: Iterable[Failure] = (),
     weight_report: WeightReport | None = None,
     facts: Mapping[str, object] | None = None,
     run: str = "",
-    embed_limit: int = EMBED_LIMIT,
-    embed_limit_bytes: int = EMBED_LIMIT_BYTES,
     evaluators: Collection[str] = (),
     judges: Mapping[str, Collection[str]] = MappingProxyType({}),
     first: int | None = None,
     corpora: Mapping[str, Corpus] = MappingProxyType({}),
     made: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the gallery of a run as one self-contained HTML file and return its path.
+    """Write the gallery of a run as one HTML file, with full pictures in a folder beside it, and return its path.
 
-    `items` is read once and may be a stream; figures cover all of it, the gallery at most `embed_limit` samples and
-    `embed_limit_bytes` of images. `weight_report` is what `diagnose_weights` found; `evaluators` names the scorers that
-    had no part in the weights; `judges` gives the kinds of claim that each scorer judges, and with it the section on
-    where they disagree; `first` is how many candidates every prompt has for sure: rewards and pass rates by skill rest
-    on these; `corpora` gives, by scorer, what makes a benchmark's figures of a whole corpus from the evidence of its
-    samples, shown beside the mean; `facts` are shown as they come; `run` is the RUN that `datagen sample RUN ID` takes,
-    by default the folder of `out_path`; `made` is noted in its head: what it was made from, in hashes. The file appears
-    whole or not at all. Raises RunError if it cannot be written.
+    `items` is read once, the samples of a prompt one after the other. Figures, filters and counts cover all of them;
+    those of `selection` have cards, and without one all items are held in memory to make it (`select`). `limits` says
+    how large the page and its folder (`report_files` beside `report.html`) may get. `weight_report` is what
+    `diagnose_weights` found; `evaluators` names the scorers that had no part in the weights; `judges` gives the kinds
+    of claim that each scorer judges, and with it the section on where they disagree; `first` is how many candidates
+    every prompt has for sure: rewards and pass rates by skill rest on these; `corpora` gives, by scorer, what makes a
+    benchmark's figures of a whole corpus from the evidence of its samples, shown beside the mean; `facts` are shown as
+    they come; `run` is the RUN that `datagen sample RUN ID` takes, by default the folder of `out_path`; `made` is
+    noted in its head: hashes of what it was made from. The file appears whole or not at all, and pictures of an
+    earlier page go when it is there. Raises RunError if it cannot be written.
     """
     path = Path(out_path)
-    tally, subset, disputes = Tally(first, corpora), Subset(embed_limit, embed_limit_bytes), Disputes(judges)
-    for item in items:
-        tally.add(item)
-        subset.add(item)
-        disputes.add(item)
-    tally.add_failures(failures)
-    context = _context(title, tally, subset, weight_report, dict(facts or {}))
-    weighing = {scorer.target for scorer in tally.scorers.values() if scorer.name not in evaluators}
-    context["rewarded"] = [name for name in ("image", "text") if name in weighing]
-    context |= {"evaluators": evaluators, "disputes": disputes.counts, "disputed": list(disputes.cards())}
-    context["run"] = shlex.quote(run or path.parent.as_posix())
-    context["made"] = json.dumps(dict(made)) if made else ""
-    _write_whole(path, _render(context))
+    if selection is None:
+        items = list(items)
+        selection = select(((item.prompt.id, item.prompt.path) for item in items), limits.samples)
+    tally, table, disputes = Tally(first, corpora), Table(), Disputes(judges)
+    folder = PictureFolder(path.with_name(f"{path.stem}_files"))
+    with _explain(path), closing(Album(selection, limits, folder)) as album:
+        last, place = None, None
+        for item in items:
+            if item.prompt.id != last:
+                last, place = item.prompt.id, selection.place(item.prompt.id)
+            tally.add(item)
+            table.add(item, is_shown=place is not None)
+            disputes.add(item)
+            if place is not None:
+                album.add(item, place)
+        tally.add_failures(failures)
+        context = _context(title, tally, weight_report, dict(facts or {}))
+        weighing = {scorer.target for scorer in tally.scorers.values() if scorer.name not in evaluators}
+        context["rewarded"] = [name for name in ("image", "text") if name in weighing]
+        context |= {"evaluators": evaluators, "disputes": disputes.counts}
+        context["run"] = shlex.quote(run or path.parent.as_posix())
+        context["made"] = json.dumps(dict(made)) if made else ""
+        context |= _list_data(album, table.pack(limits.table_bytes), disputes)
+        _write_whole(path, _render(context))
+        folder.sweep()
     return path
 
 
-def _context(
-    title: str, tally: Tally, subset: Subset, weight_report: WeightReport | None, facts: dict[str, object]
-) -> dict[str, Any]:
+def _list_data(album: Album, table: Packed, disputes: Disputes) -> dict[str, Any]:
+    """Return what the page's script reads, and what the page says of it."""
+    chunks: list[Chunk] = album.finish()
+    return {
+        "chunks": chunks,
+        "table": table,
+        "disputed": album.shoot_disputes(disputes) if disputes.widest else None,
+        "seen": album.selection.seen,
+        "shown": album.selection.samples,
+        "is_cut": album.is_cut,
+        "files": album.files,
+        "lone": album.lone,
+        "folder": album.folder.path.name,
+    }
+
+
+def _context(title: str, tally: Tally, weight_report: WeightReport | None, facts: dict[str, object]) -> dict[str, Any]:
     lines = tally.figures()
     css, script = _asset("gallery.css") + _asset("samples.css"), _asset("gallery.js")
     paths = [(line.weakness, line.skill) for line in lines if line.skill]
@@ -86,7 +118,7 @@ def _context(
         "whole": lines[0],
         "lines": lines[1:],
         "candidates": tally.candidates,
-        "is_uneven": any(each.samples > tally.candidates for each in tally.prompts.values()),
+        "is_uneven": tally.most > tally.candidates,
         "scorers": sorted(tally.scorers.values(), key=lambda scorer: (scorer.target, scorer.name)),
         "histograms": [(name, plot_histogram(values, f"{name} weight")) for name, values in tally.weights.items()],
         "diagnoses": weight_report.rows if weight_report else (),
@@ -95,22 +127,19 @@ def _context(
         "rounds": tally.rounds(),
         "failures": [(*key, count, tally.details[key]) for key, count in tally.failures.most_common()],
         "failure_count": tally.failures.total(),
-        "groups": (make_group(group) for group in subset.groups()),
-        "seen": subset.seen,
-        "embedded": subset.embedded,
         "weaknesses": sorted({weakness for weakness, _ in paths}),
         "skills": paths,
     }
 
 
 def _policy(css: str, script: str) -> str:
-    """Return a content security policy that allows this style, this script and data: images, and nothing else."""
+    """Return a content security policy that allows this style, this script and pictures in the page or beside it."""
     style_hash, script_hash = (
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script)
     )
     return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data: 'self'; style-src 'sha256-{style_hash}'; "
+        f"script-src 'sha256-{script_hash}'; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -131,7 +160,7 @@ def _render(context: dict[str, Any]) -> Iterator[str]:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(show=show, percent=show_percent, box=format_box)
+    environment.filters.update(show=show, percent=show_percent)
     environment.globals.update(reward_plot=_reward_plot, pass_plot=_pass_plot)
     own = {name: Markup(context[name]) for name in ("css", "script")}  # files of this package, read above
     return environment.get_template("page.html.j2").generate({**context, **own})
@@ -156,12 +185,18 @@ def _write_whole(path: Path, pieces: Iterator[str]) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
-        raise RunError(
-            f"the report cannot be written: {error.strerror or error}",
-            where=str(path),
-            hint="free some space or check the folder's permissions, then run `datagen report` again",
-        ) from error
     finally:
         with suppress(OSError):  # after the rename, or where the folder itself is the fault, there is none
             partial.unlink()
+
+
+@contextmanager
+def _explain(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"the report cannot be written: {error.strerror or error}",
+            where=str(error.filename or path),
+            hint="free some space or check the folder's permissions, then run `datagen report` again",
+        ) from error

@@ -94,9 +94,17 @@ class Page:
         self.call("Page.navigate", url=path.as_uri())
         for _ in range(2400):  # two minutes, for a machine that does other work
             if self.run("document.readyState") == "complete" and self.run("location.href").startswith("file:"):
+                self.settle()
                 return
             time.sleep(0.05)
         raise TimeoutError(f"{path} did not load")
+
+    def settle(self) -> None:
+        """Wait until the page has built what its filters want."""
+        self.run(
+            "(async () => { const list = document.getElementById('groups');"
+            "while (list && list.ariaBusy === 'true') await new Promise((done) => setTimeout(done, 5)); })()"
+        )
 
     def resize(self, width: int, height: int) -> None:
         """Give the page a viewport in CSS pixels."""
@@ -119,6 +127,7 @@ class Page:
             self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
             self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
             self.run("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # the page has taken it
+        self.settle()
 
     def set_field(self, name: str, value: str) -> None:
         """Give a form field a value and tell the page, as typing or choosing does."""
@@ -126,6 +135,7 @@ class Page:
             f"(() => {{ const field = document.getElementById({json.dumps(name)}); field.value = {json.dumps(value)};"
             "for (const kind of ['input', 'change']) field.dispatchEvent(new Event(kind, {bubbles: true})); })()"
         )
+        self.settle()
 
     def picture(self, path: Path, whole: bool = False) -> None:
         """Save a screenshot as PNG."""

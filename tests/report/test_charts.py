@@ -1,12 +1,12 @@
-"""The drawings: positions in them are the numbers they show."""
+"""The plots: positions in them are the numbers they show."""
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
 
-from datagen.report.charts import BINS, plot_dots, plot_histogram, render_boxes
-from datagen.report.figures import Estimate
+from datagen.report.charts import BINS, plot_dots, plot_histogram
+from datagen.report.figures import Estimate, Weights
 
 HALF = Estimate(0.5, 0.25, 0.75, 9)
 
@@ -22,9 +22,16 @@ def test_dots_stand_at_their_values() -> None:
     assert (line.attrib["x1"], circle.attrib["cx"], line.attrib["x2"]) == ("25.00%", "50.00%", "75.00%")
 
 
+def weigh(values: list[tuple[float, str]]) -> Weights:
+    weights = Weights()
+    for value, verdict in values:
+        weights.add(value, verdict)
+    return weights
+
+
 def test_histogram_bars_hold_every_weight_once() -> None:
     values = [(k / 50, "pass" if k % 2 else "fail") for k in range(100)] + [(40.0, "unjudged"), (0.0, "fail")]
-    histogram = plot_histogram(values, "image weight")
+    histogram = plot_histogram(weigh(values), "image weight")
     assert histogram is not None
     root = ElementTree.fromstring(histogram.svg)
     titles = " ".join(title.text or "" for title in root.iter("title"))
@@ -33,20 +40,10 @@ def test_histogram_bars_hold_every_weight_once() -> None:
     assert histogram.top == 2.0, "one far weight does not squeeze the rest"
     assert histogram.zero_share == 2 / 102
     assert len(root.findall("g")) <= BINS
-    assert plot_histogram([], "image weight") is None
+    assert plot_histogram(Weights(), "image weight") is None
 
 
 def test_all_weights_zero_still_draw() -> None:
-    histogram = plot_histogram([(0.0, "fail")] * 3, "text weight")
+    histogram = plot_histogram(weigh([(0.0, "fail")] * 3), "text weight")
     assert histogram is not None
     assert histogram.zero_share == 1.0
-
-
-def test_boxes_are_percentages_of_the_image_and_labels_are_escaped() -> None:
-    drawn = render_boxes([((167, 333, 500, 667), "<b>&star")], "detected")
-    root = ElementTree.fromstring(drawn)
-    rect = root.findall("rect")[-1]
-    assert [rect.attrib[name] for name in ("x", "y", "width", "height")] == ["16.7%", "33.3%", "33.3%", "33.4%"]
-    text = root.find("text")
-    assert text is not None
-    assert text.text == "<b>&star"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean, variance
 
 import pytest
 from gallery_data import make_plain
 
 from datagen.records import Claim, Failure, Score
-from datagen.report.figures import ScorerTally, Tally, estimate, generalize, pass_at_k
+from datagen.report.figures import Moments, ScorerTally, Tally, estimate, generalize, pass_at_k
 
 
 def test_pass_at_k_is_the_share_of_all_subsets_with_a_pass() -> None:
@@ -26,23 +29,45 @@ def test_pass_at_k_refuses_what_has_no_answer(judged: int, passed: int, k: int) 
         pass_at_k(judged, passed, k)
 
 
+def moments(values: Sequence[float]) -> Moments:
+    found = Moments()
+    for value in values:
+        found.add(value)
+    return found
+
+
+def test_moments_are_those_of_statistics_however_they_are_merged() -> None:
+    rng = random.Random(3)
+    values = [rng.choice((0.0, 0.3, 1 / 3, 1.0)) for _ in range(400)]
+    halves = moments(values[:130])
+    halves.merge(moments(values[130:]))
+    counted = Moments()
+    for value, times in Counter(values).items():
+        counted.add(value, times)
+    for found in (moments(values), halves, counted):
+        assert (found.count, found.mean) == (400, pytest.approx(fmean(values)))
+        assert found.variance == pytest.approx(variance(values))
+    assert moments([0.1] * 7).variance == 0, "equal values have no spread at all"
+    assert Moments().variance == moments([0.5]).variance == 0
+
+
 def test_interval_is_wilson_when_prompts_are_single_draws() -> None:
     # Wilson (1927) for 8 of 10, from the closed form.
     z, n, p = 1.959964, 10, 0.8
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
-    found = estimate([1.0] * 8 + [0.0] * 2, 10)
+    found = estimate(moments([1.0] * 8 + [0.0] * 2), 10)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((center - half, center + half))
     assert found.prompts == 10
 
 
 def test_interval_stays_open_when_every_prompt_agrees() -> None:
-    found = estimate([1.0] * 20, 80)
+    found = estimate(moments([1.0] * 20), 80)
     assert found is not None
     assert found.high == 1.0
     assert 0.8 < found.low < 1.0
-    assert estimate([], 0) is None
+    assert estimate(Moments(), 0) is None
 
 
 def test_interval_covers_the_truth_when_candidates_of_a_prompt_are_alike() -> None:
@@ -52,7 +77,7 @@ def test_interval_covers_the_truth_when_candidates_of_a_prompt_are_alike() -> No
         for _ in range(50):
             chance = rng.betavariate(0.4 * 1.5, 0.6 * 1.5)
             values.append(sum(rng.random() < chance for _ in range(4)) / 4)
-        found = estimate(values, 200)
+        found = estimate(moments(values), 200)
         assert found is not None
         hits += found.low <= truth <= found.high
     assert 0.925 <= hits / runs <= 0.98

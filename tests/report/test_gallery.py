@@ -14,7 +14,7 @@ from gallery_data import NASTY, make_items, make_plain
 from datagen.records import Score
 from datagen.report import ReportItem, write_report
 
-VISIBLE = "[...document.querySelectorAll('.card')].filter((c) => c.checkVisibility()).map((c) => c.dataset.id)"
+VISIBLE = "[...document.querySelectorAll('#groups .card')].filter((c) => c.checkVisibility()).map((c) => c.dataset.id)"
 FOCUSED = "document.activeElement.dataset.id"
 COUNT = "document.getElementById('count').textContent"
 

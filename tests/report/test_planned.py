@@ -9,30 +9,32 @@ import pytest
 from datagen.embedded.pictograms import GRID
 from datagen.embedded.vocab import describe_scene
 from datagen.embedded.world import random_scene
-from datagen.report.charts import Step, as_box, read_plan
+from datagen.report.cards import Plan, as_box, read_plan
 
 
 def test_a_plan_of_a_true_scene_gives_back_its_items() -> None:
     for seed in range(30):
         scene = random_scene(random.Random(seed))
         words, *steps = read_plan(describe_scene(scene))
-        assert words == Step(f"{scene.background} background", False)
+        assert words == f"{scene.background} background"
         boxes = [tuple(round(1000 * v / GRID) for v in (i.x1, i.y1, i.x2, i.y2)) for i in scene.items]
-        assert [step.box for step in steps] == boxes
-        assert all(step.is_object and item.color in step.text for step, item in zip(steps, scene.items, strict=True))
+        assert [step[1] for step in steps] == boxes
+        assert all(
+            not isinstance(step, str) and item.color in step[0] for step, item in zip(steps, scene.items, strict=True)
+        )
 
 
 @pytest.mark.parametrize(
     ("text", "steps"),
     [
         ("", []),
-        ("just prose", [Step("just prose", False)]),
-        ("<|obj_start|>star<|obj_end|> and more", [Step("star", True), Step("and more", False)]),
-        ("<|obj_start|>star<|obj_end|><|box_start|>(500,0),(100,9)<|box_end|>", [Step("star", True)]),
-        ("<|obj_start|>never closed", [Step("<|obj_start|>never closed", False)]),
+        ("just prose", ["just prose"]),
+        ("<|obj_start|>star<|obj_end|> and more", [("star", None), "and more"]),
+        ("<|obj_start|>star<|obj_end|><|box_start|>(500,0),(100,9)<|box_end|>", [("star", None)]),
+        ("<|obj_start|>never closed", ["<|obj_start|>never closed"]),
     ],
 )
-def test_what_does_not_parse_stays_as_words(text: str, steps: list[Step]) -> None:
+def test_what_does_not_parse_stays_as_words(text: str, steps: Plan) -> None:
     assert read_plan(text) == steps
 
 

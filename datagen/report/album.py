@@ -1,0 +1,154 @@
+"""Collects the cards of a page as the samples stream by, with thumbnails made a few at a time in threads.
+
+No more pictures are held than are being worked on: a picture is decoded, made small and dropped. What the page may
+hold is set by `Limits`, in bytes as they stand in the file, so it is at most 25 MB for any run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from datagen.report.cards import Disputes, Shot, make_dispute, make_group, pack
+from datagen.report.figures import ReportItem
+from datagen.report.selection import CARDS, Selection
+from datagen.report.thumbs import PictureFolder, make_thumb
+
+CHUNK_CARDS = 64
+"""From so many cards on a chunk is closed."""
+THREADS = 8
+"""Threads that make thumbnails at most."""
+DISPUTE_THUMB_BYTES = 40_000
+"""Bytes of the thumbnail of a dispute at most, in base64."""
+_AROUND_BASE64 = 32
+"""Letters around the base64 of a thumbnail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a page and the folder beside it may hold, in bytes; `samples` is the number of cards at most."""
+
+    samples: int = CARDS
+    table_bytes: int = 8_000_000
+    words_bytes: int = 5_000_000
+    thumb_bytes: int = 9_500_000
+    full_bytes: int = 500_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some groups of cards as they stand in the page: words as base64 of deflated JSON, one thumbnail a line."""
+
+    words: str
+    thumbs: str
+    groups: int
+
+
+@dataclass(slots=True)
+class Album:
+    """Makes cards of those samples whose prompts were selected; close it with `finish`.
+
+    `is_cut` says whether texts had to be cut, `files` how many pictures have a file beside the page, and `lone` of how
+    many there is no more than a thumbnail.
+    """
+
+    selection: Selection
+    limits: Limits
+    folder: PictureFolder
+    chunks: list[Chunk] = field(default_factory=list)
+    is_cut: bool = False
+    files: int = 0
+    lone: int = 0
+    _threads: int = field(default_factory=lambda: min(THREADS, os.cpu_count() or 1))
+    _pool: ThreadPoolExecutor = field(init=False)
+    _pending: deque[tuple[ReportItem, Future[list[Shot]]]] = field(default_factory=deque)
+    _group: list[tuple[ReportItem, list[Shot]]] = field(default_factory=list)
+    _values: list[dict[str, Any]] = field(default_factory=list)
+    _shots: list[list[Shot]] = field(default_factory=list)
+    _room: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pool = ThreadPoolExecutor(self._threads)
+        self._room = self.limits.full_bytes
+
+    def add(self, item: ReportItem, place: float) -> None:
+        """Take one sample in; `place` is that of its prompt in the selection. Raises OSError when a disk is full."""
+        images = _list_images(item)
+        size = sum(map(len, images))
+        # even over skills: so large a share of the prompts has its pictures copied as all of this size would fit
+        is_copied = place * size * self.selection.samples < self.limits.full_bytes and size <= self._room
+        self._room -= size if is_copied else 0
+        share = self.limits.thumb_bytes // max(self.selection.samples, 1) // max(len(images), 1)
+        self._pending.append((_drop_images(item), self._pool.submit(self._shoot, images, share, is_copied)))
+        if len(self._pending) > self._threads:
+            self._take()
+
+    def _shoot(self, images: list[bytes], share: int, is_copied: bool) -> list[Shot]:
+        shots = []
+        for image in images:
+            thumb = make_thumb(image, max(0, share - _AROUND_BASE64) * 3 // 4)
+            is_wanted = is_copied and thumb.url and thumb.kind and not thumb.is_whole
+            shots.append(
+                Shot(thumb, f"{self.folder.path.name}/{self.folder.put(image, thumb.kind)}" if is_wanted else "")
+            )
+        return shots
+
+    def _take(self) -> None:
+        item, future = self._pending.popleft()
+        shots = future.result()
+        if self._group and self._group[0][0].prompt.id != item.prompt.id:
+            self._close_group()
+        self._group.append((item, shots))
+
+    def _close_group(self) -> None:
+        if self._group:
+            self._values.append(make_group([item for item, _ in self._group], [shots for _, shots in self._group]))
+            self._shots += [shots for _, shots in self._group]
+            self._group = []
+        if len(self._shots) >= CHUNK_CARDS:
+            self._close_chunk()
+
+    def _close_chunk(self) -> None:
+        if not self._values:
+            return
+        words, is_cut = pack(self._values, self.limits.words_bytes * len(self._shots) // self.selection.samples)
+        shots = [shot for mine in self._shots for shot in mine]
+        self.is_cut |= is_cut
+        self.files += sum(bool(shot.file) for shot in shots)
+        self.lone += sum(bool(shot.thumb.url) and not shot.file and not shot.thumb.is_whole for shot in shots)
+        self.chunks.append(Chunk(words, "\n".join(shot.thumb.url for shot in shots), len(self._values)))
+        self._values, self._shots = [], []
+
+    def finish(self) -> list[Chunk]:
+        """Return all chunks, in the order of the run."""
+        while self._pending:
+            self._take()
+        self._close_group()
+        self._close_chunk()
+        return self.chunks
+
+    def shoot_disputes(self, disputes: Disputes) -> Chunk:
+        """Return the widest disputes as a chunk, one thumbnail each at most."""
+        values, urls = [], []
+        for dispute, item in disputes.widest:
+            shots = self._shoot(_list_images(item), DISPUTE_THUMB_BYTES, False)
+            values.append(make_dispute(dispute, item, shots))
+            urls += [shot.thumb.url for shot in shots[-1:]]
+        words, _ = pack(values, DISPUTE_THUMB_BYTES)
+        return Chunk(words, "\n".join(urls), len(values))
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _list_images(item: ReportItem) -> list[bytes]:
+    return [segment.image for segment in item.sample.segments if segment.kind == "image"]
+
+
+def _drop_images(item: ReportItem) -> ReportItem:
+    segments = tuple(replace(segment, image=b"") for segment in item.sample.segments)
+    return replace(item, sample=replace(item.sample, segments=segments))
