@@ -10,8 +10,9 @@ Corners are arrays (4, 2) of x and y in pixels of the picture, clockwise from th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ SAME_PLACE = 0.5
 """Share of the smaller of two finds that lies in the other, from which on both are one place."""
 SAME_ROW = 0.5
 """Share of the lower of two lines that lies beside the other, from which on both stand in one row."""
+
+
+MOST_TALLER = 1.6
+"""How many times as high as the other one piece of a line may be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +86,42 @@ def cover(one: np.ndarray, other: np.ndarray) -> bool:
 
     shared, _ = cv2.intersectConvexConvex(one, other)
     return bool(shared > SAME_PLACE * min(cv2.contourArea(one), cv2.contourArea(other)))
+
+
+def find_pieces(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
+    """Yield each two lines that may be pieces of one: their places meet, they are about as high and as slanted.
+
+    The middle of each, moved along the other's slant, stands within the other's height.
+    """
+    import cv2
+
+    for one, other in combinations(lines, 2):
+        if max(one.height, other.height) > MOST_TALLER * min(one.height, other.height):
+            continue
+        shared, _ = cv2.intersectConvexConvex(one.corners, other.corners)
+        if shared > 0 and _is_level(one, other) and _is_level(other, one):
+            yield one, other
+
+
+def _is_level(one: Line, other: Line) -> bool:
+    """Tell whether the middle of another line stands within a third of a line's height of its middle line."""
+    step = other.corners.mean(0) - one.corners.mean(0)
+    across = (one.corners[1] - one.corners[0]) / max(one.width, 1.0)
+    return abs(float(across[0] * step[1] - across[1] * step[0])) < one.height / 3
+
+
+def span(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the corners of the least box around two places, along the slant of the wider one."""
+    import numpy as np
+
+    edges = [corners[1] - corners[0] for corners in (one, other)]
+    along = max(edges, key=_length)
+    along = along / max(_length(along), 1e-6)
+    axes = np.stack([along, (-along[1], along[0])])
+    places = np.concatenate([one, other]) @ axes.T
+    (left, upper), (right, lower) = places.min(0), places.max(0)
+    box = np.array(((left, upper), (right, upper), (right, lower), (left, lower))) @ axes
+    return np.asarray(box, np.float32)
 
 
 def order_lines(lines: Sequence[Line]) -> list[Line]:
