@@ -480,6 +480,16 @@ def audit(
         int, typer.Option(min=1, max=10_000, help="Prompts per skill, each with true and broken scenes.")
     ] = 20,
     seed: Annotated[int, typer.Option(help="Seed of prompts and scenes.")] = 1,
+    text_sizes: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=1000, help="Instead of scenes: text of all sizes, N pictures per cell."),
+    ] = 0,
+    side: Annotated[
+        list[int] | None, typer.Option(metavar="PX", min=32, max=4096, help="Sizes of these pictures [256 to 2048].")
+    ] = None,
+    font: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="Fonts of these texts: files or folders [one of Pillow].")
+    ] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="Also compare the scorers on this run.")] = None,
     before: Annotated[
         str | None, typer.Option(metavar="RUN", help="With --run, also their drift since this run.")
@@ -487,11 +497,16 @@ def audit(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
 ) -> None:
     """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
-    from datagen.audit import audit_run, audit_scenes
+    from datagen.audit import audit_run, audit_scenes, audit_text
+    from datagen.audit.lettering import SIDES_PX
     from datagen.config import load_recipe
     from datagen.pipeline import open_run
 
-    tables = audit_scenes(load_recipe(recipe, set_ or []), per_skill=prompts, seed=seed)
+    loaded = load_recipe(recipe, set_ or [])
+    if text_sizes:
+        tables = audit_text(loaded, per_cell=text_sizes, seed=seed, fonts=font or (), sides=side or SIDES_PX)
+    else:
+        tables = audit_scenes(loaded, per_skill=prompts, seed=seed)
     if run is not None:
         tables |= audit_run(open_run(run), open_run(before) if before else None)
     show_tables(tables, json)
