@@ -175,7 +175,7 @@ class Parts:
     def _flush_late(self) -> None:
         try:
             self.flush()
-        except Exception as error:  # noqa: BLE001 - it is raised where the next answer comes, in the thread that asks
+        except (DatagenError, OSError, ValueError) as error:  # raised by `add`, in the thread that asks the model
             self._error = error
 
 
