@@ -193,6 +193,7 @@ def finish_shard(run: Run, job: Job, drawn: Generated | None) -> ShardResult:
     before = folder.read_failures(job.shard) if drawn is None or job.keeps else []
     standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
     if drawn is not None:
+        # Before new samples are written: a kill must not leave the old scores beside them.
         folder.remove_shard("scores", job.shard)
         _write_generated(run, drawn, again="samples" in job.keeps)
         samples, failures, noted = drawn.samples, drawn.failures, list(drawn.failures)
@@ -224,6 +225,7 @@ def _write_generated(run: Run, drawn: Generated, *, again: bool) -> None:
         partial(run.folder.write_failures, drawn.shard, drawn.failures),
         partial(run.folder.write_samples, drawn.shard, drawn.samples),
     ]
+    # Samples mark a new shard as done; in a repeated one the failures say what is still to be asked.
     for each in reversed(write) if again else write:
         each()
 
