@@ -767,6 +767,7 @@ def stage_marks(recipe: Recipe, files: Mapping[str, str], makers: Makers) -> dic
     So another backend leaves the mark of the prompts unchanged, and other scorers leave that of the samples.
     """
     data = {key: value for key, value in recipe.to_dict().items() if value is not None}
+    # If the recipe's own backend rewrites the prompts, it determines them too.
     rewriter = ["backend"] if recipe.expand is not None and recipe.expand.backend is None else []
     seen = ["detector"] if recipe.adapt is not None else []
     stages = {"prompts": [*PROMPT_KEYS, *rewriter], "samples": [*SAMPLE_KEYS, *seen], "scores": [*SCORE_KEYS]}

@@ -146,8 +146,8 @@ def test_thinking_is_said_as_false_or_in_tokens(tmp_path: Path) -> None:
     with AnsweringServer({"all": Manner()}) as server:
         recipe = Path(write_recipe(tmp_path, server))
         for word, said in (
-            ("true", "say false, or"),
-            ("-1", "say false, or"),
+            ("true", "must be false, or"),
+            ("-1", "must be false, or"),
             ("much", "must be true or false or a whole"),
         ):
             _, output = invoke("doctor", str(recipe), "--set", f"judge.thinking={word}")

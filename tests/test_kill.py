@@ -82,7 +82,7 @@ def test_ctrl_c_ends_after_the_shard_in_flight_and_says_how_to_go_on(tmp_path: P
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "stopping after the shard in flight" in said
+    assert "stopping after the current shard" in said
     assert f"to go on: datagen build {recipe} --run {folder}" in said
     assert "Traceback" not in said
     done = {path.name[:5] for path in (folder / "scores").glob("[0-9]*")}

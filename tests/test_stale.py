@@ -178,7 +178,7 @@ def test_a_word_that_names_two_runs_is_refused(run: Path, monkeypatch: pytest.Mo
     shutil.copytree(run, run.parent / "outputs" / "run")
     with pytest.raises(RunError, match=r"is a run here and also in outputs/\nwrite \./run or outputs/run"):
         call("status", "run")
-    with pytest.raises(RunError, match=r"has a dataset here, and another is in outputs/"):
+    with pytest.raises(RunError, match=r"has a dataset here and also in outputs/"):
         call("train", "run", "--out", "trained")
     call("status", "./run")
     call("status", "outputs/run")

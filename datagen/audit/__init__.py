@@ -1,12 +1,12 @@
-"""Judging the judge: how far each scorer of a recipe can be trusted, on scenes whose truth is known and on a run.
+"""Audit of scorers: how far each scorer of a recipe can be trusted, on scenes whose truth is known and on a run.
 
-    datagen audit RECIPE                 scenes that are true, and the same scenes broken on purpose
+    datagen audit RECIPE                 true scenes, and the same scenes broken on purpose
     datagen audit RECIPE --text-sizes 5  instead: how well text is read, by size of picture and height of letters
     datagen audit RECIPE --run RUN       also: where the scorers of a run agree, saturate, and drift from another run
 
-A scorer is right about an image if it says of the claims that it judges what is the case. Scenes are those of the
-embedded world, so a recipe needs prompts that it can draw (lexicon `pictograms`); others have their canaries. For these
-pictures there are two judges that share nothing (`judges`), and both are shown.
+A scorer is right about an image if its verdict on the claims that it judges is true. The scenes come from the embedded
+world, so the recipe needs prompts that it can render (lexicon `pictograms`); for other recipes there are canaries. Two
+independent judges of these pictures are compared (`judges`).
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from datagen.pipeline import Run
 from datagen.prompts.templated import sample_prompt
 
 DISAGREEMENTS = 10
-"""Samples shown about which the scorers of a run disagree most."""
+"""How many of the samples are shown on which the scorers disagree most."""
 _PROMPTS = 100
-"""Prompts of each skill whose texts are drawn."""
+"""Prompts of each skill whose texts are rendered."""
 
 
 def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
     """Return the tables `scorers`, `scenes`, `bias` of a recipe's image scorers, `judges` and `judges by scene`.
 
-    Nothing is written. Raises ConfigError when the embedded world can draw none of the recipe's prompts.
+    Writes nothing. Raises ConfigError when the embedded world can render none of the recipe's prompts.
     """
-    run = Run(recipe, "audit")  # a name alone
+    run = Run(recipe, "audit")  # only a name: nothing is written
     prompts = [sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
     cases = list(make_cases(prompts, seed))
     opinions = ask_scorers(run, cases)
     if not opinions:
         hint = "audit a recipe with `lexicon: pictograms`, or mark canaries: datagen mark RUN ID"
-        raise ConfigError("no scene is known for these prompts and scorers", where=recipe.name, hint=hint)
+        raise ConfigError("there are no scenes for these prompts and scorers", where=recipe.name, hint=hint)
     judges, by_scene = rate_judges(make_judges(run), cases)
     return {
         "scorers": rate_scorers(opinions),
@@ -88,8 +88,8 @@ def audit_text(
 def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:
     """Return the tables `agreement`, `saturation`, `disagreements` and, with an earlier run, `drift`.
 
-    A run that one of the two judges of pictograms scored also has `judges on the run` and `divided`. The scores of a
-    run are held in memory, its pictures are read for the judges alone, a shard at a time.
+    A run scored by one of the two judges of pictograms also has `judges on the run` and `divided`. The scores are held
+    in memory; pictures are read only for these judges, one shard at a time.
     """
     said = list(read_said(run))
     tables = {

@@ -1,8 +1,8 @@
-"""Agreement of the scorers of a run, where they saturate, and how far they drifted from another run.
+"""Agreement, saturation and drift of the scorers of a run.
 
-Read from stored scores alone. Two scorers agree about a sample if both say yes or both say no; Cohen's kappa (1960)
-sets off the agreement that their shares of yes would give by chance. A saturated scorer gives nearly all samples its
-highest or its lowest value: its weights are noise.
+Computed from stored scores. Two scorers agree on a sample if both say yes or both say no; Cohen's kappa (1960) corrects
+for the agreement expected by chance from their shares of yes. A saturated scorer gives nearly all samples its highest
+or lowest value, so its weights are noise.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from datagen.records import Score
 from datagen.scoring.verdicts import says_yes
 
 SATURATED = 0.95
-"""Share of samples with one and the same extreme value from which a scorer counts as saturated."""
+"""A scorer is saturated if at least this share of samples has the same extreme value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the image scorers of a run said of one sample, by name, in the recipe's order."""
+    """The image scores of one sample by scorer, in the recipe's order."""
 
     sample_id: str
     scores: dict[str, Score]
 
 
 def read_said(run: Run) -> Iterator[Said]:
-    """Yield the image scores of every sample of a run; one shard is in memory at a time."""
+    """Yield the image scores of every sample of a run; holds one shard in memory."""
     for shard in run.folder.list_shards("scores"):
         for sample_id, scores in groupby(run.folder.read_scores(shard), key=lambda score: score.sample_id):
             yield Said(sample_id, {score.name: score for score in scores if score.target == "image"})
 
 
 def compare_scorers(samples: Sequence[Said]) -> list[Row]:
-    """Return for each pair of scorers: samples that both judged, share of agreement, kappa, and who says yes alone."""
+    """Return for each pair of scorers: samples judged by both, agreement, kappa, and counts of one saying yes alone."""
     names = list(dict.fromkeys(name for said in samples for name in said.scores))
     rows: list[Row] = []
     for one, other in combinations(names, 2):
@@ -63,16 +63,17 @@ def compare_scorers(samples: Sequence[Said]) -> list[Row]:
 
 
 def kappa_of(both: Sequence[tuple[bool, bool]]) -> float | None:
-    """Return Cohen's kappa in [-1, 1] of two raters; None where both always say the same one thing."""
+    """Return Cohen's kappa of two raters, in [-1, 1]; None if both always give the same answer."""
     n = len(both)
     seen = sum(a == b for a, b in both) / n
     yes, other = sum(a for a, _ in both) / n, sum(b for _, b in both) / n
     chance = yes * other + (1 - yes) * (1 - other)
+    # If both always give the same answer, agreement by chance is certain and kappa is undefined.
     return None if math.isclose(chance, 1.0) else (seen - chance) / (1 - chance)
 
 
 def find_saturation(samples: Sequence[Said]) -> list[Row]:
-    """Return for each scorer how many samples it judged, its mean and deviation, and the shares at 0 and at 1."""
+    """Return for each scorer its number of samples, mean, deviation, and the shares at 0 and at 1."""
     rows: list[Row] = []
     for name in dict.fromkeys(name for said in samples for name in said.scores):
         values = [s.value for said in samples if (s := said.scores.get(name)) is not None and s.value is not None]
@@ -95,9 +96,9 @@ def find_saturation(samples: Sequence[Said]) -> list[Row]:
 
 
 def measure_drift(samples: Sequence[Said], before: Sequence[Said]) -> list[Row]:
-    """Return for each scorer of both runs: the means, and the Kolmogorov-Smirnov distance of its values with its P.
+    """Return for each scorer of both runs the means, and the Kolmogorov-Smirnov distance of its values with P.
 
-    Where both runs hold the same samples, `moved` is the share whose value is another: a scorer that changed.
+    If both runs contain the same samples, `moved` is the share whose value differs: the scorer has changed.
     """
     from scipy.stats import ks_2samp
 
@@ -128,7 +129,7 @@ def measure_drift(samples: Sequence[Said], before: Sequence[Said]) -> list[Row]:
 
 
 def list_disagreements(samples: Sequence[Said], limit: int) -> list[Row]:
-    """Return the samples about which the scorers disagree most: closest to half yes, half no; `limit` of them."""
+    """Return at most `limit` samples on which the scorers disagree most: closest to half yes, half no."""
     rows: list[tuple[float, str, Row]] = []
     for said in samples:
         voices = {name: says for name, score in said.scores.items() if (says := says_yes(score)) is not None}

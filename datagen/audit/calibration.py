@@ -1,11 +1,11 @@
-"""Measures how far a judge can be believed: whether P(yes) ranks right images first, and is calibrated.
+"""Calibration of a judge: whether P(yes) ranks right images first, whether it is calibrated, and its yes-bias.
 
-Pairs are (P(yes), truth): what the judge said of an image, in [0, 1], and whether the image is right by another judge,
-arithmetic or a person. AUC is the chance that a right image gets more than a wrong one, ties counted half; calibration
-error compares P(yes) with the share that is right in ten equal bins. Yes-bias asks about each image the prompt of
-another. How to read them: docs/judges.md. See them: `datagen bench model`.
+Pairs are (P(yes), truth): the judge's P(yes) for an image, and whether the image is right according to another judge,
+arithmetic or a person. AUC is the probability that a right image gets more than a wrong one, ties counted half;
+calibration error compares P(yes) with the share of right images in ten equal bins. Yes-bias asks about each image with
+the prompt of another one. docs/judges.md explains the figures, `datagen bench model` shows them.
 
-Not covered: that a prompt of another image may be true by chance; where many claims are alike, so are the prompts.
+Not covered: prompts of other images that happen to be true, which is frequent if many claims are alike.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from datagen.scoring.tools import Ask
 
 Pair = tuple[float, bool]
 BINS = 10
-"""Bins of the calibration table, of equal width."""
+"""Number of equally wide bins of the calibration table."""
 MOST_YES = 0.5
-"""Most share of mismatched prompts that a judge in good health says yes to."""
+"""Share of mismatched prompts from which on a yes is a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Pairs with P(yes) in [low, high), the last with 1: how many, their mean P(yes), the share that is right."""
+    """Pairs with P(yes) in [low, high), the last bin with 1: their number, mean P(yes), and share of right images."""
 
     low: float
     high: float
@@ -41,10 +41,10 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class YesBias:
-    """Answers about the prompt of another image: mean P(yes), the share of at least 0.5, how many, how many failed.
+    """Answers about the prompt of another image: mean P(yes), the share of at least 0.5, and counts.
 
-    `mean` and `share` are in [0, 1], or None if nothing was answered; near 0 is healthy, 1 is a judge that always says
-    yes. `asked` counts images that another prompt was found for.
+    `mean` and `share` are in [0, 1], or None without answers; near 0 is healthy, 1 means that the judge always says
+    yes. `asked` counts images with a suitable other prompt, `failed` those without an answer.
     """
 
     mean: float | None
@@ -66,7 +66,7 @@ def auc_of(pairs: Sequence[Pair]) -> float | None:
 def bootstrap_auc(pairs: Sequence[Pair], rounds: int = 1000, seed: int = 0) -> tuple[float | None, float | None]:
     """Return the 95 % interval of AUC, resampling pairs; (None, None) if all or none are right.
 
-    Draws without both a right and a wrong image are left out.
+    Resamples without both a right and a wrong image are left out.
     """
     said, truth = _split(pairs)
     levels, place = np.unique(said, return_inverse=True)
@@ -79,7 +79,7 @@ def bootstrap_auc(pairs: Sequence[Pair], rounds: int = 1000, seed: int = 0) -> t
 
 
 def tabulate_calibration(pairs: Sequence[Pair]) -> list[Bin]:
-    """Return the bins that hold a pair, from low to high. Raises ValueError for a P(yes) outside [0, 1]."""
+    """Return the non-empty bins, from low to high. Raises ValueError for a P(yes) outside [0, 1]."""
     said, truth = _split(pairs)
     place = np.minimum((said * BINS).astype(int), BINS - 1)
     groups = [(k, place == k) for k in range(BINS) if (place == k).any()]
@@ -90,7 +90,7 @@ def tabulate_calibration(pairs: Sequence[Pair]) -> list[Bin]:
 
 
 def expected_calibration_error(pairs: Sequence[Pair]) -> float | None:
-    """Return the mean over pairs of |mean P(yes) - share right| of their bin, in [0, 1]; None without pairs.
+    """Return the mean over pairs of |mean P(yes) - share of right images| of their bin; None without pairs.
 
     The estimator of Naeini et al. (2015) and Guo et al. (arXiv 1706.04599), for a yes-or-no answer.
     """
@@ -100,10 +100,10 @@ def expected_calibration_error(pairs: Sequence[Pair]) -> float | None:
 
 
 def measure_yes_bias(ask: Ask, drawn: Sequence[tuple[Prompt, Sample]]) -> YesBias:
-    """Ask about each image the prompt of another, with `vqa`'s question, all at once.
+    """Ask about each image with the prompt of another one, in the form of `vqa`, in one call.
 
-    The other prompt is the next one down the list that claims something that the image's own prompt does not; an image
-    without such a prompt is left out. What the judge does not answer counts as failed, and for neither yes nor no.
+    The other prompt is the next one in the list with a claim that the image's own prompt does not make; an image
+    without such a prompt is left out. Questions without an answer count as failed, neither as yes nor as no.
     """
     asked = [
         Asked(sample.image, WHOLE["qwenvqascore"].format(other.text), YES, sample.seed)
@@ -119,7 +119,7 @@ def measure_yes_bias(ask: Ask, drawn: Sequence[tuple[Prompt, Sample]]) -> YesBia
 
 
 def judge_warning(pairs: Sequence[Pair], bias: YesBias) -> str:
-    """Return one sentence on why this judge should not be trusted, or `""`."""
+    """Return a sentence that says why this judge should not be trusted, or `""`."""
     faults = []
     if bias.asked and bias.share is None:
         faults.append("answers no question")
@@ -140,7 +140,7 @@ def _split(pairs: Sequence[Pair]) -> tuple[NDArray[np.float64], NDArray[np.bool_
 
 
 def _auc(place: NDArray[np.intp], truth: NDArray[np.bool_], levels: int) -> float | None:
-    """Return AUC from each pair's level of P(yes), lowest first: right pairs over wrong ones below, and half beside."""
+    """Return AUC from the level of each pair's P(yes), lowest first: wrong pairs below count 1, equal ones 1/2."""
     right, wrong = np.bincount(place[truth], minlength=levels), np.bincount(place[~truth], minlength=levels)
     if not right.any() or not wrong.any():
         return None

@@ -1,8 +1,8 @@
-"""The two judges of pictograms side by side: one of geometry, one that learned to see, on scenes and on a run.
+"""Comparison of the two judges of pictograms, one geometric and one learned, on scenes and on a run.
 
-`pictograms` compares templates, and an OCR reads the words; `learned` is a network that reads them too. They share no
-code and no figure, so that where both say the same of an image, neither of their faults explains it. Asked are the
-scorers that see with a detector or read, whatever the recipe's rewards: strict verdicts, all of them together.
+`pictograms` matches templates and an OCR reads the words; `learned` is a network that also reads. They share no code
+and no constants, so an error of one cannot explain that both agree. All scorers that use a detector or the OCR are
+asked, whatever the recipe's rewards, and their strict verdicts are combined.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datagen.scoring.tools import Tools, make_tools
 from datagen.scoring.verdicts import is_open
 
 NAMES = ("pictograms", "learned")
-"""The detectors."""
+"""The detectors of the two judges."""
 _SCORERS = {module.__name__: module for module in (counting, comparison, attribute, spatial, text)}
 Judges = Mapping[str, Tools]
 _Marks = dict[tuple[str, ...], list[dict[str, bool]]]
@@ -30,9 +30,9 @@ _Marks = dict[tuple[str, ...], list[dict[str, bool]]]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a judge saw in one sample: what each scorer said and why, and the things with their colours, sorted.
+    """A judge's view of one sample: each scorer's verdict and reason, and the objects with their colours, sorted.
 
-    A scorer says None where something without a name leaves it open.
+    A verdict is None if an object without a name leaves it open.
     """
 
     says: dict[str, bool | None]
@@ -41,17 +41,17 @@ class Seen:
 
     @property
     def passes(self) -> bool:
-        """Whether every scorer that had something to judge says yes."""
+        """Whether every scorer that judges the sample says yes."""
         return all(self.says.values())
 
 
 def make_judges(run: Run) -> Judges:
-    """Return for each detector the tools that see with it; one that cannot read has the OCR of the run."""
+    """Return the tools of each detector; a detector that cannot read gets the run's OCR."""
     return {name: make_tools(load_plugin("vision.detectors", name, "build").build({}), run.ocr) for name in NAMES}
 
 
 def look(tools: Tools, prompt: Prompt, sample: Sample) -> Seen:
-    """Return what a judge sees in the image of a sample; raises OSError when it is damaged."""
+    """Return a judge's view of a sample's image; raises OSError when the image is damaged."""
     verdicts = {name: module.score(prompt, sample, tools) for name, module in _SCORERS.items()}
     judged = {name: verdict for name, verdict in verdicts.items() if verdict.value is not None or is_open(verdict)}
     says = {name: None if is_open(each) else bool(each.evidence["passed"]) for name, each in judged.items()}
@@ -60,11 +60,11 @@ def look(tools: Tools, prompt: Prompt, sample: Sample) -> Seen:
 
 
 def rate_judges(judges: Judges, cases: Iterable[Case]) -> tuple[list[Row], list[Row]]:
-    """Return how often each judge is right and both agree, by weakness, and how often each lets pass, by scene.
+    """Return how often each judge is right and both agree, by weakness, and how often each passes a scene, by scene.
 
-    Scenes that hold stand apart from those that do not. A judge is right about a scene if each scorer says what is the
-    case; what is open does not count. It leaves open what it is not right about and contradicts in nothing. By scene,
-    `passes` is the share that it lets pass: if a claim does not hold, each of them wrongly.
+    True and broken scenes are counted separately. A judge is right about a scene if all its scorers are; scenes whose
+    truth is open do not count. It leaves a scene open if it is not right but contradicts nothing. `passes` is the share
+    of scenes that it passes, wrongly if a claim does not hold.
     """
     by_weakness: _Marks = {}
     by_scene: _Marks = {}
@@ -92,10 +92,10 @@ def rate_judges(judges: Judges, cases: Iterable[Case]) -> tuple[list[Row], list[
 
 
 def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list[Row]]:
-    """Return by weakness how often the judges agree on what a model drew, and up to `most` samples that divide them.
+    """Return by weakness how often the judges agree on a model's samples, and up to `most` samples that divide them.
 
-    `same things` and `same colours` compare all that was found, `same verdict` whether the sample passes; then the
-    shares that pass by each judge, and how many images are damaged and belong to no share. Read shard by shard.
+    `same things` and `same colours` compare all detections, `same verdict` whether the sample passes; then follow the
+    share that each judge passes and the number of damaged images, which belong to no share. Reads shard by shard.
     """
     marks: _Marks = {}
     divided: list[Row] = []
@@ -134,7 +134,7 @@ def _equal(each: Sequence[object]) -> bool:
 
 
 def _tally(marks: _Marks, keys: tuple[str, ...]) -> list[Row]:
-    """Return a row for each group of marks: its names, how many, and the share of each mark in [0, 1]."""
+    """Return a row for each group of marks: its names, their number, and the share of each mark in [0, 1]."""
     rows: list[Row] = []
     for names, each in sorted(marks.items()):
         row: Row = {**dict(zip(keys, names, strict=True)), "cases": len(each)}

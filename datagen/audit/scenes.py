@@ -1,29 +1,29 @@
-"""Cases whose truth is known: a true scene for each prompt, and the same scene broken in each way that fits it.
+"""Cases whose truth is known: a true scene for each prompt, and the same scene broken in every possible way.
 
-    one more, one fewer    a claimed thing is there once too often, or once too seldom
-    missing                no instance of a claimed thing is there
-    colour                 a claimed thing has another colour
-    relation               two things have changed places
-    letter                 one letter of the word is another
-    order                  of two things compared, the one that should be more is fewer; or they are no longer as many
+    one more, one fewer    one object more or less than claimed
+    missing                all instances of a claimed object are gone
+    colour                 a claimed object has another colour
+    relation               two objects have swapped places
+    letter                 one letter of the word is wrong
+    order                  a comparison of two numbers is reversed, or equal numbers differ
 
-What a model draws and no cell holds comes as well:
+Objects off the grid, as in the images of models:
 
-    moved                  each thing stands anywhere in its box, not on the grid, and has another size; all still holds
-    moved to the border    the same, but as near to the border as it goes
-    one more, off the grid one of a claimed kind more, of 24 px and more, anywhere
+    moved                  every object has another place and size, off the grid; all claims still hold
+    moved to the border    the same, but as near to the border as possible
+    one more, off the grid another object of a claimed kind, of 24 px or more, anywhere
     one more, small        of 16 to 23 px
-    one more, cut          by the border: between 35 and 65 % of its ink is on the canvas
-    one more, touching     its ink meets that of one of its kind
-    one more, overlapping  a tenth to a third of its square lies over one of its kind
-    two colours            half of a claimed thing is in another colour; whether it is one thing is open
-    partly rubbed out      of a claimed thing 40 to 65 % of the ink are left: it is not there
+    one more, cut          by the border: 35 to 65 % of its ink is on the canvas
+    one more, touching     its ink touches that of an object of its kind
+    one more, overlapping  a tenth to a third of its square overlaps an object of its kind
+    two colours            half of a claimed object has another colour; whether it is one object is open
+    partly rubbed out      40 to 65 % of a claimed object's ink is left: it counts as absent
 
-Everything but the one change stays where it was. What is true of a scene follows from the scene alone.
+Everything except the one change stays the same. The truth of a claim depends only on the scene.
 
-Marks are things of any size, where there is room for them, or where they touch, overlap or are cut. A place is the
-pixel of a mark's upper left corner. Of all places those are found at once that suit, by counting for each how much of
-the mark's ink would fall on other ink, and one is drawn at random."""
+A mark is an object of any size and place, which may touch or overlap others or be cut off. A place is the pixel of its
+upper left corner. All suitable places are found at once, by counting for each how much of the mark's ink would fall on
+other ink, and one is chosen at random."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ from datagen.taxonomy.english import holds_order
 from datagen.vision.geometry import find_relations
 
 TRUE = "true"
-"""Name of the way in which a true scene is broken: not at all."""
+"""Name of the change of a true scene, which is none."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _TRIES = 30
-"""Scenes drawn until one is found in which every claim holds."""
+"""Attempts to find a scene in which every claim holds."""
 _Break = Callable[[Prompt, Scene, random.Random], Scene | None]
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Thing:
-    """What stands in a scene: its kind, its colour (`""` for several), its box in pixels, and whether it is whole.
+    """An object in a scene: its kind, its colour (`""` for several), its box in pixels, and whether it is whole.
 
-    None for `whole` says that it is open to dispute whether it is one thing.
+    `whole` is None if it is open whether it is one object.
     """
 
     kind: str
@@ -77,7 +77,7 @@ class _Thing:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A scene for a prompt: how it was broken, and whether each claim holds (None where that is open to dispute)."""
+    """A scene for a prompt: how it was changed, and whether each claim holds (None if that is open)."""
 
     prompt: Prompt
     scene: Scene
@@ -85,15 +85,15 @@ class Case:
     truth: dict[Claim, bool | None]
 
     def as_sample(self) -> Sample:
-        """Return the drawn scene as a sample with one image."""
+        """Render the scene as a sample with one image."""
         segments = (Segment("image", "image", image=encode_png(render_scene(self.scene))),)
         return Sample(f"{self.prompt.id}-00", self.prompt.id, 0, 0, "direct", "scene", "none", "stop", segments)
 
 
 def make_cases(prompts: Sequence[Prompt], seed: int) -> Iterator[Case]:
-    """Yield the cases of each prompt that the embedded world can lay out: the true scene first, then the broken ones.
+    """Yield the cases of each prompt that the embedded world can render: the true scene, then the broken ones.
 
-    A case is a pure function of (`seed`, prompt id). Prompts that the world cannot lay out are passed over.
+    A case depends only on (`seed`, prompt id). Prompts that the world cannot render are skipped.
     """
     for prompt in prompts:
         rng = random.Random(seed_of(seed, prompt.id))
@@ -113,10 +113,10 @@ def _make_case(prompt: Prompt, scene: Scene, change: str) -> Case:
 
 
 def is_true(claim: Claim, claims: Sequence[Claim], scene: Scene) -> bool | None:
-    """Say whether a claim holds in a scene; None where that is open.
+    """Return whether a claim holds in a scene; None if that is open.
 
-    It is for a relation between things of which there are too many, and for numbers of a thing in two colours. A colour
-    has to be that of every instance, as the claims of these prompts give numbers; no instance, no colour.
+    Open are relations between objects in wrong numbers, and numbers of an object in two colours. A colour must be that
+    of every instance, since the claims of these prompts give numbers; without an instance the claim is false.
     """
     if claim.kind == "text":
         return [item.word for item in scene.items if item.word] == [claim.value]
@@ -142,7 +142,7 @@ def is_true(claim: Claim, claims: Sequence[Claim], scene: Scene) -> bool | None:
 
 
 def _find(scene: Scene, kind: str) -> list[_Thing]:
-    """Return what there is of a kind; of what is rubbed out in part there is nothing, of what is cut there is."""
+    """Return the objects of a kind: cut ones count, partly rubbed out ones do not."""
     items = [_Thing(item.kind, item.color, _box(item)) for item in scene.items if item.kind == kind]
     marks = [
         _Thing(mark.kind, "" if mark.other else mark.color, _square(mark), None if mark.other else True)
@@ -153,7 +153,7 @@ def _find(scene: Scene, kind: str) -> list[_Thing]:
 
 
 def list_boxes(scene: Scene) -> list[tuple[str, Box]]:
-    """Return the kind (`text` for a word) and the box in pixels of all that is drawn."""
+    """Return the kind (`text` for a word) and the box in pixels of everything in a scene."""
     return [(item.kind, _box(item)) for item in scene.items] + [(mark.kind, _square(mark)) for mark in scene.marks]
 
 
@@ -162,7 +162,7 @@ def _box(item: Item) -> Box:
 
 
 def _square(mark: Mark) -> Box:
-    """Return the square of a mark with its margin, in pixels, which may reach beyond the canvas."""
+    """Return the square of a mark with its margin, in pixels; it may extend beyond the canvas."""
     x, y, side = mark.x_px, mark.y_px, mark.side_px
     return x - MARGIN_PX, y - MARGIN_PX, x + side + MARGIN_PX, y + side + MARGIN_PX
 
@@ -258,7 +258,7 @@ def _move_to_border(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene |
 
 
 def _place_anew(prompt: Prompt, scene: Scene, rng: random.Random, *, border: bool) -> Scene | None:
-    """Place all things anew, in other sizes, until every claim holds."""
+    """Give all objects new places and sizes, until every claim holds."""
     if any(item.word for item in scene.items):
         return None
     most = 60 if len(scene.items) < 4 else 36
@@ -276,7 +276,7 @@ def _place_anew(prompt: Prompt, scene: Scene, rng: random.Random, *, border: boo
 
 
 def _claimed(prompt: Prompt, scene: Scene, rng: random.Random) -> Mark | None:
-    """Return one of the things of a kind whose number is claimed, as a mark."""
+    """Return an object of a kind whose number is claimed, as a mark."""
     claim = _one_of(prompt, "count", rng)
     ours = _items(scene, claim.subject) if claim else []
     return to_mark(rng.choice(ours)) if ours else None
@@ -289,7 +289,7 @@ def _add_mark(
     sides: tuple[int, int],
     suits: Callable[[Mark, Mark, Sequence[Mark]], np.ndarray],
 ) -> Scene | None:
-    """Add one like a claimed thing where it suits: it is given to `suits` with that thing and all the others."""
+    """Add a copy of a claimed object at a suitable place; `suits` gets the copy, the object and all others."""
     old = _claimed(prompt, scene, rng)
     if old is None:
         return None
@@ -337,7 +337,7 @@ def _add_overlapping(prompt: Prompt, scene: Scene, rng: random.Random) -> Scene 
 
 
 def _change_claimed(prompt: Prompt, scene: Scene, rng: random.Random, change: Callable[[Mark], Mark]) -> Scene | None:
-    """Put a changed one in the place of a thing whose number is claimed."""
+    """Replace an object whose number is claimed by a changed one."""
     old = _claimed(prompt, scene, rng)
     if old is None:
         return None
@@ -378,19 +378,19 @@ _BREAKS: dict[str, _Break] = {
     "partly rubbed out": _rub_out,
 }
 CHANGES = (TRUE, *_BREAKS)
-"""Every way in which a case is made."""
+"""All kinds of cases."""
 
 
 _SIZES_TRIED = 20
-"""Sizes that are tried where there is no room for one."""
+"""Attempts with other sizes if there is no suitable place."""
 GAP_PX = 2
-"""Empty pixels between things that are apart."""
+"""Empty pixels between separate objects."""
 Suits = Callable[[Mark], np.ndarray]
-"""Which places suit a mark: (IMAGE_PX + side - 1, IMAGE_PX + side - 1) bool, from (1 - side, 1 - side) on."""
+"""Suitable places of a mark: (IMAGE_PX + side - 1, IMAGE_PX + side - 1) bool, from (1 - side, 1 - side) on."""
 
 
 def to_mark(item: Item) -> Mark:
-    """Return a thing in cells as a mark, which looks the same."""
+    """Convert an object on the grid to a mark that looks the same."""
     side = CELL_PX * (item.x2 - item.x1) - 2 * MARGIN_PX
     return Mark(item.kind, item.color, CELL_PX * item.x1 + MARGIN_PX, CELL_PX * item.y1 + MARGIN_PX, side)
 
@@ -402,9 +402,10 @@ def _get_ink(kind: str, side: int) -> np.ndarray:
 
 
 def find_ink(marks: Iterable[Mark], grown_px: int = 0) -> np.ndarray:
-    """Return which pixels of the canvas (IMAGE_PX, IMAGE_PX) bool marks ink at least to a half, or come so near to."""
+    """Return the pixels (IMAGE_PX, IMAGE_PX) bool that marks cover at least half, grown by `grown_px`."""
     from scipy import ndimage
 
+    # A canvas of three times the size, so that marks beyond the border need no special case.
     off = IMAGE_PX
     around = np.zeros((3 * off, 3 * off), bool)
     for mark in marks:
@@ -415,9 +416,10 @@ def find_ink(marks: Iterable[Mark], grown_px: int = 0) -> np.ndarray:
 
 
 def _count_shared(ink: np.ndarray, mark: Mark) -> np.ndarray:
-    """Return for each place how many pixels of a mark's ink fall on ink of the canvas."""
+    """Return for each place how many pixels of a mark's ink would fall on ink of the canvas."""
     from scipy import signal
 
+    # Convolution with the flipped shape is a correlation, and counts the overlap at every place at once.
     shape = _get_ink(mark.kind, mark.side_px)[::-1, ::-1]
     shared: np.ndarray = np.rint(signal.fftconvolve(ink.astype(np.float32), shape.astype(np.float32)))
     return shared
@@ -432,19 +434,20 @@ def share_on_canvas(mark: Mark) -> np.ndarray:
 
 
 def is_apart(others: Sequence[Mark], mark: Mark) -> np.ndarray:
-    """Return for each place whether a mark stands apart from others."""
+    """Return for each place whether a mark is separate from others."""
     apart: np.ndarray = _count_shared(find_ink(others, GAP_PX), mark) == 0
     return apart
 
 
 def touches(other: Mark, mark: Mark) -> np.ndarray:
-    """Return for each place whether a mark's ink is next to that of another, and not over it."""
+    """Return for each place whether a mark's ink touches that of another mark without overlapping it."""
     meets: np.ndarray = (_count_shared(find_ink([other]), mark) == 0) & (_count_shared(find_ink([other], 1), mark) > 0)
     return meets
 
 
 def overlaps(other: Mark, mark: Mark, least: float, most: float) -> np.ndarray:
-    """Return for each place whether such a share of a mark's square lies over another's."""
+    """Return for each place whether `least` to `most` of a mark's square overlaps that of another mark."""
+    # The overlap of two squares is the product of their overlaps along both axes.
     places = np.arange(1 - mark.side_px, IMAGE_PX)
     across, down = (
         np.clip(np.minimum(places + mark.side_px, at + other.side_px) - np.maximum(places, at), 0, None)
@@ -456,7 +459,7 @@ def overlaps(other: Mark, mark: Mark, least: float, most: float) -> np.ndarray:
 
 
 def place(old: Mark, rng: random.Random, sides: tuple[int, int], suits: Suits) -> Mark | None:
-    """Return a mark of another size at one of the places that suit it; None where none of the sizes tried has one."""
+    """Return a mark with a random size at a random suitable place; None if no size that was tried has one."""
     for _ in range(_SIZES_TRIED):
         side = rng.randint(*sides)
         mark = replace(old, side_px=side)
@@ -468,15 +471,16 @@ def place(old: Mark, rng: random.Random, sides: tuple[int, int], suits: Suits) -
 
 
 def place_apart(old: Mark, others: Sequence[Mark], rng: random.Random, sides: tuple[int, int]) -> Mark | None:
-    """Return a mark of another size anywhere on the canvas, apart from others."""
+    """Return a mark with a random size anywhere on the canvas, separate from others."""
     return place(old, rng, sides, lambda mark: (share_on_canvas(mark) == 1) & is_apart(others, mark))
 
 
 def push_to_border(mark: Mark, others: Sequence[Mark], rng: random.Random) -> Mark:
-    """Move a mark towards a border until its ink reaches that, or something else is in its way."""
+    """Move a mark towards a border until its ink reaches it or another mark is in the way."""
     fits = (share_on_canvas(mark) == 1) & is_apart(others, mark)
     dx, dy = rng.choice(((-1, 0), (1, 0), (0, -1), (0, 1)))
     x, y = mark.x_px + mark.side_px - 1, mark.y_px + mark.side_px - 1
+    # Ends at the border at the latest: beyond it the mark is not completely on the canvas.
     while fits[y + dy, x + dx]:
         x, y = x + dx, y + dy
     return replace(mark, x_px=x + 1 - mark.side_px, y_px=y + 1 - mark.side_px)

@@ -1,8 +1,8 @@
-"""Rates scorers on cases whose truth is known: accuracy, AUC, false passes and fails, calibration, bias.
+"""Rating of scorers on cases whose truth is known: accuracy, AUC, false passes and fails, calibration, bias.
 
-A scorer says yes if its evidence says `passed` or `holds`, else if its value is at least 0.5. It is right if that is
-whether all the claims that it judges hold; cases in which that is open, and those that it does not judge, do not count
-(the latter are shown as unjudged). AUC and calibration are about the value itself.
+A scorer says yes if its evidence says `passed` or `holds`, else if its value is at least 0.5. It is right if it says
+yes exactly when all the claims that it judges hold. Cases whose truth is open and cases that it does not judge do not
+count (the latter are shown as unjudged). AUC and calibration use the value itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Row = dict[str, str | int | float | None]
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one scorer said of one case: its value, its yes or no, why, the truth, and the seconds that it took."""
+    """A scorer's answer on one case: value, yes or no, reason, the truth, and the time in seconds."""
 
     scorer: str
     case: Case
@@ -35,11 +35,11 @@ class Opinion:
 
 
 def ask_scorers(run: Run, cases: Iterable[Case]) -> list[Opinion]:
-    """Return what every image scorer of a run's recipe says of every case, case by case.
+    """Return the opinion of every image scorer of a run's recipe on every case, case by case.
 
-    A scorer that raises has no value. Where the truth of what it judges is open, or where it judges no claim of the
-    case, it is not asked. The first scorer that looks at an image waits for the detector or the OCR, the others do not.
-    Raises RunError where a model was not reached: what is left would be no audit.
+    A scorer that raises has no value. A scorer is not asked if it judges no claim of the case or if the truth is open.
+    The time of detector and OCR counts for the first scorer that needs them. Raises RunError if a model was not
+    reached, since the audit would be incomplete.
     """
     names = [name for name, module in run.scorers.items() if module.TARGET == "image"]
     opinions = []
@@ -52,14 +52,14 @@ def ask_scorers(run: Run, cases: Iterable[Case]) -> list[Opinion]:
             begin = time.perf_counter()
             score, failure = score_by(run, name, case.prompt, sample)
             if failure is not None and failure.unreached:
-                raise RunError(failure.error, where=name, hint="audit it again when the model answers")
+                raise RunError(failure.error, where=name, hint="repeat the audit when the model answers")
             seconds = time.perf_counter() - begin
             opinions.append(Opinion(name, case, score.value, says_yes(score), score.reason, truth, seconds))
     return opinions
 
 
 def truth_for(case: Case, kinds: Collection[str]) -> bool | None:
-    """Return whether all claims of some kinds hold in a case; None if it has none, or if that is open."""
+    """Return whether all claims of some kinds hold in a case; None if there are none, or if that is open."""
     mine = [holds for claim, holds in case.truth.items() if claim.kind in kinds]
     if not mine:
         return None
@@ -83,10 +83,10 @@ def rate_scorers(opinions: Sequence[Opinion]) -> list[Row]:
 
 
 def rate(opinions: Sequence[Opinion]) -> Row:
-    """Return how often the opinions are right, and in what way they are wrong.
+    """Return how often opinions are right, and how they are wrong.
 
-    `false pass` is a share of the cases that are wrong, `false fail` of those that are right, `calibration error` the
-    expected calibration error of the value: all in [0, 1], or None without cases. `ms` is the mean time of a case in
+    `false pass` is a share of the broken cases, `false fail` of the true ones, `calibration error` the expected
+    calibration error of the value: all in [0, 1], or None without cases. `ms` is the mean time per case in
     milliseconds.
     """
     judged = [opinion for opinion in opinions if opinion.says is not None]
@@ -104,9 +104,9 @@ def rate(opinions: Sequence[Opinion]) -> Row:
 
 
 def rate_changes(opinions: Sequence[Opinion]) -> list[Row]:
-    """Return what each scorer says of true scenes and of those broken in each way, and how many there are.
+    """Return for each scorer and kind of scene the number of cases, unjudged cases, accuracy and passes.
 
-    `accuracy` is of those that it judges, `unjudged` how many it does not, `passes` the share of all that it lets pass.
+    `accuracy` is the share of right answers among the judged cases, `passes` the share of all cases that it passes.
     """
     rows: list[Row] = []
     for name in dict.fromkeys(opinion.scorer for opinion in opinions):
@@ -121,10 +121,10 @@ def rate_changes(opinions: Sequence[Opinion]) -> list[Row]:
 
 
 def find_bias(opinions: Sequence[Opinion]) -> list[Row]:
-    """Return for each scorer and quality of the image the accuracy by bucket: a gap between buckets is a bias.
+    """Return the accuracy of each scorer by quality of the image and bucket: a gap between buckets is a bias.
 
-    Qualities: brightness of the background (luma, 0 to 1), size of the smallest thing, height of the mean place,
-    letters in the word, things in the image. Only buckets with a case are shown.
+    Qualities: brightness of the background (luma, 0 to 1), size of the smallest object, mean height in the image,
+    number of letters, number of objects. Only buckets with a case are shown.
     """
     rows: list[Row] = []
     for name in dict.fromkeys(opinion.scorer for opinion in opinions):
@@ -141,7 +141,7 @@ def find_bias(opinions: Sequence[Opinion]) -> list[Row]:
 
 
 def share(opinions: Sequence[Opinion], counts: Callable[[Opinion], bool]) -> float | None:
-    """Return the share of opinions that count, in [0, 1]; None if there are none."""
+    """Return the share of opinions for which `counts` holds, in [0, 1]; None if there are no opinions."""
     return sum(map(counts, opinions)) / len(opinions) if opinions else None
 
 

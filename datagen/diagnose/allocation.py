@@ -165,6 +165,7 @@ def fill(weights: Sequence[float], floor: float, cap: float) -> list[float]:
     top = max(weights)
     if not top:
         return [1 / count] * count
+    # Scaled to a maximum of 1, so that the solution does not depend on the unit of the weights.
     scaled = [weight / top if weight / top >= NOTHING else 0.0 for weight in weights]
     positive = [weight for weight in scaled if weight]
     zeros = count - len(positive)

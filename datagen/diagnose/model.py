@@ -255,6 +255,7 @@ def pass_at(tries: int, passes: float, k: int) -> float:
         raise ValueError(f"pass@{k} is not defined for {passes:g} of {tries} tries")
     if k == 1:
         return passes / tries
+    # Here `tries` exceeds 1, so `passes` is a whole number.
     return 1 - math.comb(tries - int(passes), k) / math.comb(tries, k)
 
 

@@ -140,6 +140,7 @@ def line_of(claims: Sequence[Claim], tag: Task | None = None, prompt: str = "") 
             {**_include(claim.subject, things[claim.subject]), "position": (claim.name, labels.index(target))}
         )
         labels.append(claim.subject)
+    # One is left without an `exclude`, as in the published lines.
     numbers = {label: thing.count for label, thing in things.items() if thing.count is not None and thing.count != 1}
     exclude = [{"class": label, "count": number + 1} for label, number in numbers.items()]
     tag = tag or ("counting" if numbers else _name_task(things, bool(relations)))

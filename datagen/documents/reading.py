@@ -33,6 +33,7 @@ MAX_VALUES = 200_000
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
+# Dates, `=` and `<<` stay the text that a person wrote.
 _AS_WRITTEN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value", "merge")}
 _QUOTES = ("'", '"', "|", ">")
 _NUMBER_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float")}

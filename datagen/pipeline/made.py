@@ -32,6 +32,7 @@ def trace(run: Run) -> Made:
     """Return the hashes that dataset and report would get now; reads scores and prompts, but no images."""
     recipe = run.recipe.to_dict()
     weights = [recipe.pop("weights"), recipe.pop("aggregate"), run.policy.model_dump(mode="json")]
+    # Policy and aggregate are hashed separately, so that `status` can say which part changed.
     recipe.pop("exports")  # each export has its own note
     shards = hashlib.sha256()
     for stage in SHARDS:

@@ -235,6 +235,7 @@ class Run:
         """Raise RunError if the folder was deleted or taken by another run since this run was opened."""
         if self.folder.marks is None:
             return
+        # Called for every shard: comparing bytes is cheaper than parsing YAML.
         content = self.folder.read_head("run.yaml", size=-1)
         if content and content == self._known_notes:
             return
@@ -299,6 +300,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
     old = run.folder.read_notes()
     _refuse_other(old, recipe, files, address, command)
     run.recipe = recipe = _remember_views(run, old)
+    # The run's parts were made with the noted versions and makers, not with the current ones.
     notes |= {key: old[key] for key in ("versions", "makers", "marks", *NOTED) if key in old}
     if "marks" not in old:
         notes["marks"] = _mark_old(run, notes["marks"])

@@ -254,6 +254,7 @@ def finish_shard(run: Run, job: Job) -> ShardResult:
     before = folder.read_failures(job.shard) if not job.draw or job.keeps else []
     standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
     if job.draw:
+        # Before new samples are written: a kill must not leave the old scores beside them.
         folder.remove_shard("scores", job.shard)
         failures = noted = _join(run, job)
     else:
@@ -295,6 +296,7 @@ def _join(run: Run, job: Job) -> list[Failure]:
     order = list_requests(run, folder.read_prompts(job.shard))
     keys = ((r.prompt.id, r.candidate) for r in order if r.sample_id not in rows)
     ordered = [failed[key] for key in keys if key in failed]
+    # Samples mark a new shard as done; in a repeated one the failures say what is still to be asked.
     if "samples" not in job.keeps:
         folder.write_failures(job.shard, ordered)
     folder.join_parts(job.shard, rows, (r.sample_id for r in order))

@@ -150,6 +150,7 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
     for shard in range(plan["shards"]):
         noted = folder.read_failures(shard) if shard in drawn else []
         undrawn = [fault for fault in noted if fault.stage != "score"]
+        # Unreached requests of the model repeat the generation; the scores of their prompts then follow.
         redraw = any(fault.unreached for fault in undrawn) and stages != "score"
         rescore = redraw or any(fault.unreached for fault in noted if fault.stage == "score")
         there: list[tuple[Stage, set[int]]] = [("samples", drawn), ("scores", scored)]
@@ -161,6 +162,7 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
         if draw or score:
             work.jobs.append(Job(shard, draw, score, samples, keeps, kept))
         work.before.samples += samples
+        # Earlier answers count as tried now; the repeated ones count again when they come.
         if redraw or kept:
             work.before.tried += kept
             work.before.undrawn += lasting

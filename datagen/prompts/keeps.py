@@ -114,6 +114,7 @@ def _find_in_words(text: str, claims: Sequence[Claim], phrases: Phrases) -> Iter
     yield from _find_in_form(plain)
     yield from _find_in_quotes(quoted, plain, claims)
     items = read_items(plain, phrases)
+    # Denials and comparisons are read only if claimed: in any other prompt a "no" or "more" must stay a doubt.
     absent = {claim.subject for claim in claims if claim.kind == "count" and claim.value == 0}
     compared = {normalize(claim) for claim in claims if claim.kind == "comparison"}
     denied = take_out(items) if absent or compared else Denied(rest=items)

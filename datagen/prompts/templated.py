@@ -261,6 +261,7 @@ class SeenTexts:
     @staticmethod
     def _put(table: array[int], key: int) -> bool:
         mask = len(table) - 1
+        # Linear probing: the table size is a power of two and at most half full.
         place = key & mask
         while table[place]:
             if table[place] == key:

@@ -1,1 +1,1 @@
-"""Runners: who makes the shards, and where. Each knows how to make a shard and nothing of what is in it."""
+"""Runners distribute the making of shards over processes. They know nothing about a shard's content."""

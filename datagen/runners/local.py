@@ -1,9 +1,9 @@
-"""Makes shards on this machine: the model in this process, joining and scoring in others, so that neither waits.
+"""Local runner: the model in this process, joining and scoring in worker processes, so that neither waits.
 
-The model generates shard k + 1 while a worker joins the parts of shard k and scores it. At most a few shards wait; then
-the model waits too. On a machine with several GPUs, each has a process with a model of its own. What a file holds does
-not depend on any of this. Ctrl-C ends after the shard in flight, a second one at once. Workers die with this process,
-however it dies. See it: `datagen build --workers 2 --models 2`.
+The model generates shard k + 1 while a worker joins the parts of shard k and scores it. Only a few shards wait; then
+the model waits too. With several GPUs, each has a process with its own model. The files do not depend on any of this.
+Ctrl-C stops after the current shard, a second Ctrl-C at once. Workers exit when this process ends, even if it is
+killed. Try `datagen build --workers 2 --models 2`.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from datagen.pipeline import Execute, Job, Ledger, Run, ShardResult, finish_shar
 
 MOST_WORKERS = 8
 WAITING_SHARDS = 2
-"""Drawn shards that may wait for a worker, beyond one for each worker."""
+"""Generated shards that may wait for a worker, in addition to one per worker."""
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers() -> int:
-    """Return one worker for each core but one, at least 1 and at most 8."""
+    """Return the number of cores minus one, at least 1 and at most 8."""
     return max(1, min(MOST_WORKERS, count_cores() - 1))
 
 
 def list_devices(models: int | None = None) -> list[str]:
-    """Return what `CUDA_VISIBLE_DEVICES` each model process gets: one for each GPU, or `models` in turn over them.
+    """Return `CUDA_VISIBLE_DEVICES` for each model process: one per GPU, or `models` processes in turn over the GPUs.
 
-    Empty means one model in this process: what a machine with at most one GPU gets unless `models` asks for more.
+    An empty list means one model in this process, the default with at most one GPU.
     """
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None:
@@ -57,9 +57,9 @@ def list_devices(models: int | None = None) -> list[str]:
 
 
 def make_runner(workers: int | None = None, models: int | None = None) -> Execute:
-    """Return the runner with a number of scoring processes and of models, by default one for each GPU.
+    """Return a runner with a number of scoring processes and of models (default: one per GPU).
 
-    `workers` 0 does everything here, one after the other, with one model.
+    With `workers` 0, one model does everything sequentially in this process.
     """
     count = default_workers() if workers is None else workers
 
@@ -88,7 +88,7 @@ def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threadi
 
 
 def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
-    """Generate here, finish in workers; results are taken in as they come, in this thread."""
+    """Generate in this process, finish in workers; results are counted in this thread as they come."""
     waiting: set[Future[ShardResult]] = set()
     with open_pool(run, workers) as pool:
         warm = pool.submit(_warm_up) if any(job.score for job in jobs) else None
@@ -98,7 +98,7 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
             if job.draw:
                 generate_shard(run, job, ledger.count_sample)
             waiting.add(pool.submit(_finish, job))
-            # A worker that cannot even load the scorers says so now, and not after the last shard.
+            # Raises now if a worker cannot load the scorers, instead of after the last shard.
             if warm is not None and warm.done():
                 warm.result()
             waiting = _collect(waiting, ledger, workers + WAITING_SHARDS)
@@ -108,12 +108,13 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
 def _run_spread(
     run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int, devices: Sequence[str]
 ) -> None:
-    """Generate in one process a device, finish in workers; pictures pass from one to the other on disk alone."""
+    """Generate in one process per device, finish in workers; pictures pass from one to the other on disk alone."""
     generating: dict[Future[_Told], Job] = {}
     waiting: set[Future[ShardResult]] = set()
     rest = iter(jobs)
     with open_pool(run, len(devices), devices) as models, open_pool(run, workers) as pool:
         while True:
+            # Two jobs per device: the next one is ready when a model finishes, without all jobs in the queue.
             while not stopped.is_set() and len(generating) < 2 * len(devices) and (job := next(rest, None)):
                 if job.draw:
                     generating[models.submit(_generate, job)] = job
@@ -143,7 +144,7 @@ def _take_in(future: Future[_Told], ledger: Ledger) -> None:
 
 
 def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> set[Future[ShardResult]]:
-    """Take in the shards that are finished, and wait until at most `most` are not; return these."""
+    """Count finished shards until at most `most` are unfinished; return the unfinished ones."""
     while True:
         finished, waiting = wait(waiting, timeout=None if len(waiting) > most else 0, return_when=FIRST_COMPLETED)
         try:
@@ -158,16 +159,18 @@ def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> se
 
 @contextmanager
 def open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor]:
-    """Open workers that end when this process ends: they hang on a pipe that nobody writes to, and its end is theirs.
+    """Open worker processes that exit with this process: each waits for the end of a pipe that is never written to.
 
-    With `devices`, each worker takes one of them and sees no other GPU. After an error, shards already handed over are
-    finished; after a second Ctrl-C nothing is.
+    With `devices`, each worker takes one and sees no other GPU. After an error, shards in the workers are finished;
+    after a second Ctrl-C they are not.
     """
+    # CUDA and running threads do not survive a fork.
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     names = context.SimpleQueue()
     for device in devices:
         names.put(device)
+    # A queue gives each worker another device, since all get the same arguments.
     given = (run, theirs, names if devices else None, max(1, count_cores() // workers))
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
     try:
@@ -183,7 +186,7 @@ def open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[P
 
 @contextmanager
 def _catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event, and let the second one through."""
+    """Turn the first Ctrl-C into an event; the second one interrupts as usual."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped
@@ -192,7 +195,7 @@ def _catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         stopped.set()
-        ledger.watch.say("stopping after the shard in flight; Ctrl-C again stops at once")
+        ledger.watch.say("stopping after the current shard; Ctrl-C again stops at once")
 
     before = signal.signal(signal.SIGINT, ask_to_stop)
     try:
@@ -207,10 +210,10 @@ _run: Run | None = None
 
 def _start_worker(run: Run, line: Connection, devices: SimpleQueue[str] | None, threads: int) -> None:
     global _run
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else each would keep all cores busy
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else each worker would use all cores
     if devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; only the parent handles it
     _run = run
     notices.collect()
     threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()

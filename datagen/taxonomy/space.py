@@ -19,6 +19,7 @@ from datagen.taxonomy.claims import ClaimForm
 from datagen.taxonomy.constraints import Constraint
 from datagen.taxonomy.render import Value, Wording
 
+# A space small enough to list falls back to the list after a few tries; a larger one must succeed by trying.
 _TRIES, _MOST_TRIES = 64, 8_192
 _LISTED = 1_000_000
 _ROUNDS = 4
@@ -118,6 +119,7 @@ def shuffle(number: int, size: int, keys: Sequence[int]) -> int:
     while True:
         left, right = divmod(number, root)
         for key in keys:
+            # The increment and multiplier of SplitMix64.
             mixed = (right * 0x9E3779B97F4A7C15 + key) & _64_BITS
             mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
             left, right = right, (left + (mixed >> 31)) % root

@@ -1,1 +1,1 @@
-"""Training on exported data: weights used right, and the reference trainer of the embedded model (`datagen train`)."""
+"""Training on exported data: correct use of weights, and the reference trainer of the embedded model."""

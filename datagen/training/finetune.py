@@ -1,27 +1,26 @@
-"""Train the embedded model that draws on an exported dataset with its weights: the reference of `weighted`.
+"""Trainer of the embedded generator on an exported dataset with its weights: the reference use of `weighted`.
 
     datagen train quickstart --out .train/rwr
     datagen train quickstart --out .train/control --control
 
-`out` is then a whole checkpoint folder: `datagen build --set backend.checkpoint=.train/rwr`,
-`datagen bench model --checkpoint .train/rwr`. Beside it stand training.json (what was asked for), log.jsonl, loss.svg
-and state.pt, with which a stopped training goes on; killed at any moment it ends with the same weights.
+`out` becomes a complete checkpoint folder: `datagen build --set backend.checkpoint=.train/rwr`,
+`datagen bench model --checkpoint .train/rwr`. It also contains training.json (the plan), log.jsonl, loss.svg, and
+state.pt, from which a stopped training resumes; a training that was killed ends with the same weights.
 
-Not covered: GPUs, several processes, the model that reads (it is copied as it is).
+Not covered: GPUs, several processes, the reader (it is copied unchanged).
 
-Rows of a dataset as sequences of the embedded model: what `weighted.WeightedDataset` needs to know of it.
+`RowEncoder` turns rows of a dataset into sequences of the embedded model, for `weighted.WeightedDataset`:
 
     <|bos|> <|think|> prompt <|assistant|>   <think> plan </think>   <image>   rows </image> <|eos|>
     context                                  text                    switch    image
 
-Without a thought `<image>` is part of the image: no text decides to go over to it. The image tokens are those that the
-model wrote, as its pictures remember them; the plan is encoded again, which gives back the ids that were written.
+Without a thought, `<image>` counts as part of the image, since no text decides to switch. The image tokens are those
+that the model wrote, as noted in its pictures; encoding the plan again gives the ids that were written.
 
 Not covered: mode `reflect`, in which two models write one sequence in turns.
 
-The losses of a training as one SVG file: text and image side by side, each on its own scale.
-
-A line for what was learned from, dots for held-out rows. Made without a plotting library, from log.jsonl alone.
+`plot_losses` plots the losses of text and image side by side as an SVG file: a line for training, dots for held-out
+rows. It uses no plotting library.
 """
 
 from __future__ import annotations
@@ -67,23 +66,23 @@ if TYPE_CHECKING:
 
 
 SAVE_STEPS = 10
-"""Steps between two saved states, which is also how often losses are noted."""
+"""Steps between two saved states, and between two entries of the log."""
 JUDGE_STEPS = 50
-"""Steps between two looks at the held-out rows."""
+"""Steps between two evaluations on held-out rows."""
 HELD_OUT_ROWS = 512
 WARMUP_STEPS = 20
 CLIP_NORM = 1.0
 
 Losses = tuple[float | None, float | None]
-"""Cross-entropy in nats a token under the weights, text and image; None where there is nothing to learn."""
+"""Weighted cross-entropy of text and image in nats per token; None if there is nothing to learn."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
-    """What a training is asked for; one that goes on must be asked for the same.
+    """The plan of a training; a training can be resumed only with the same plan.
 
-    A step learns from `batch * accumulate` rows. `sampler` draws rows by their weight and leaves the loss unweighted.
-    `switch` multiplies the weight of the token that opens the image. `control` counts every scored part 1.
+    A step uses `batch * accumulate` rows. `sampler` samples rows by weight and leaves the loss unweighted. `switch`
+    multiplies the weight of the token that opens the image. `control` gives every scored part weight 1.
     """
 
     dataset: Path
@@ -100,7 +99,7 @@ class TrainPlan:
     control: bool = False
 
     def describe(self) -> dict[str, Any]:
-        """Return the plan as JSON values; dataset and checkpoint by a hash of what they hold, not by where they are."""
+        """Return the plan as JSON values, with hashes of dataset and checkpoint instead of their paths."""
         files = {
             "dataset": sorted((self.dataset / "data").glob("*.parquet")),
             "checkpoint": [self.checkpoint / name for name in ("model.safetensors", "tokenizer.json")],
@@ -110,7 +109,7 @@ class TrainPlan:
 
 @dataclass(frozen=True, slots=True)
 class TrainStep:
-    """How far a training is: mean losses over the last steps, and those of held-out rows where they were judged."""
+    """The progress of a training: mean losses over the last steps, and on held-out rows if they were evaluated."""
 
     done: int
     total: int
@@ -120,7 +119,7 @@ class TrainStep:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a checkpoint folder holds, loaded to train."""
+    """The contents of a checkpoint folder, loaded for training."""
 
     model: LlamaForCausalLM
     tokenizer: Tokenizer
@@ -130,7 +129,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The rows to learn from, with the learned tokens of a mean one, and the rows to judge by."""
+    """The training rows, their mean numbers of learned tokens, and the held-out rows."""
 
     train: WeightedDataset
     held_out: WeightedDataset | None
@@ -138,25 +137,25 @@ class Data:
 
 
 def find_dataset(word: str) -> Path:
-    """Return the folder of an exported dataset: itself, that of a run folder, or of a run under outputs/ by its name.
+    """Return the folder of an exported dataset, given as itself, as a run folder, or as a run's name under outputs/.
 
-    Raises RunError where there is none, or one here and another one under outputs/.
+    Raises RunError if there is none, or one in both places.
     """
     places = (Path(word), Path(word) / "dataset", Path("outputs") / word / "dataset")
     there = [folder for folder in places if any((folder / "data").glob("train-*.parquet"))]
     if len(there) > 1 and there[-1] == places[-1] and "/" not in word:
-        hint = f"say ./{word} or outputs/{word}"
-        raise RunError("has a dataset here, and another is in outputs/", where=word, hint=hint)
+        hint = f"write ./{word} or outputs/{word}"
+        raise RunError("has a dataset here and also in outputs/", where=word, hint=hint)
     if there:
         return there[0]
     raise RunError("has no exported dataset", where=word, hint="run `datagen export RUN` first")
 
 
 def train_weighted(plan: TrainPlan, out: Path, watch: Callable[[TrainStep], None]) -> list[TrainStep]:
-    """Train as planned, going on where `out` stopped; write the checkpoint and return every step that was noted.
+    """Train as planned, or resume in `out`; write the checkpoint and return every step in the log.
 
-    Raises RunError for a dataset that cannot be learned from or an `out` of another training, BackendError for a
-    checkpoint that cannot be loaded.
+    Raises RunError for an unusable dataset or an `out` of another training, BackendError for a checkpoint that cannot
+    be loaded.
     """
     parts = load_parts(plan.checkpoint)
     data = open_data(plan, parts)
@@ -186,7 +185,7 @@ def train_weighted(plan: TrainPlan, out: Path, watch: Callable[[TrainStep], None
 
 
 def load_parts(folder: Path) -> Parts:
-    """Load a checkpoint to train it; raises BackendError where it is not whole or its parts do not fit each other."""
+    """Load a checkpoint for training; raises BackendError if it is incomplete or its parts do not match."""
     import transformers
     from tokenizers import Tokenizer
 
@@ -200,14 +199,14 @@ def load_parts(folder: Path) -> Parts:
     drawn, known, rows = parts.codec.codes, parts.vocab.size - parts.vocab.first_code, parts.model.config.vocab_size
     if drawn != known or parts.vocab.size != rows:
         what = f"tokenizer.json has {parts.vocab.size} ids, {known} of them of images, codec/ {drawn}, the model {rows}"
-        raise BackendError(f"its parts do not fit: {what}", where=str(folder))
+        raise BackendError(f"its parts do not match: {what}", where=str(folder))
     return parts
 
 
 def open_data(plan: TrainPlan, parts: Parts) -> Data:
     """Open the dataset of a plan for the tokens of a checkpoint.
 
-    Raises RunError where it has no weights or wrong ones, or rows that this checkpoint cannot learn from.
+    Raises RunError if weights are missing or invalid, or if the checkpoint cannot learn from a row.
     """
     import datasets
 
@@ -219,7 +218,7 @@ def open_data(plan: TrainPlan, parts: Parts) -> Data:
         held_out = WeightedDataset(plan.dataset, encode, split="validation") if has_more else None
     except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
         hint = "run `datagen weigh RUN` and `datagen export RUN` again"
-        raise RunError(f"cannot be learned from: {error}", where=str(plan.dataset), hint=hint) from error
+        raise RunError(f"cannot be used for training: {error}", where=str(plan.dataset), hint=hint) from error
     if not len(train):
         hint = "`datagen weigh RUN` shows how many rows each policy keeps"
         raise RunError("no row of train has a weight above 0", where=str(plan.dataset), hint=hint)
@@ -227,14 +226,14 @@ def open_data(plan: TrainPlan, parts: Parts) -> Data:
 
 
 def claim_folder(out: Path, plan: TrainPlan) -> None:
-    """Make `out` the folder of this plan, or raise RunError where it is that of another one or of something else."""
+    """Create the folder of this plan; raises RunError if `out` belongs to another training or is something else."""
     path, wanted = out / "training.json", plan.describe()
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
         changed = [f"{key} ({there.get(key)}, now {wanted[key]})" for key in wanted if there.get(key) != wanted[key]]
         if changed:
             what = f"is another training: it differs in {', '.join(changed)}"
-            raise RunError(what, where=str(out), hint="choose another --out, or ask for the same again")
+            raise RunError(what, where=str(out), hint="choose another --out, or use the same options again")
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError("is in the way and is not a training", where=str(out), hint="choose another --out")
@@ -243,7 +242,7 @@ def claim_folder(out: Path, plan: TrainPlan) -> None:
 
 
 def open_batches(plan: TrainPlan, data: Data, pad: int, first: int) -> tuple[Iterator[Batch], Targets]:
-    """Return the micro-batches from step `first` on, without end, and the targets of a whole step."""
+    """Return an endless iterator of micro-batches from step `first` on, and the targets of a whole step."""
     rows = plan.batch * plan.accumulate
     if plan.sampler:
         lambdas = {"lambda_text": plan.lambda_text, "lambda_image": plan.lambda_image}
@@ -263,7 +262,7 @@ def _learn(
     plan: TrainPlan,
     targets: Targets,
 ) -> Losses:
-    """Take one step and return its loss, text and image."""
+    """Take one optimizer step and return its losses of text and image."""
     lambdas = (1.0, 1.0) if plan.sampler else (plan.lambda_text, plan.lambda_image)
     sums = [0.0, 0.0]
     optimizer.zero_grad()
@@ -286,9 +285,10 @@ def _learn(
 
 @torch.no_grad()
 def measure_loss(parts: Parts, rows: WeightedDataset | None, size: int) -> Losses:
-    """Return the mean loss of tokens under their weights, over at most `HELD_OUT_ROWS` rows evenly spaced."""
+    """Return the weighted mean loss per token over at most `HELD_OUT_ROWS` evenly spaced rows."""
     if not rows:
         return None, None
+    # Rounded up, so that at most `HELD_OUT_ROWS` rows are picked.
     picked = range(0, len(rows), -(-len(rows) // HELD_OUT_ROWS))
     sums, weights = torch.zeros(2), torch.zeros(2)
     for start in range(0, len(picked), size):
@@ -304,7 +304,7 @@ def measure_loss(parts: Parts, rows: WeightedDataset | None, size: int) -> Losse
 
 
 def write_checkpoint(parts: Parts, source: Path, out: Path) -> None:
-    """Write the trained weights as a whole checkpoint folder, with the image tokenizer and the reader of `source`."""
+    """Write a complete checkpoint folder: the trained model, and the image tokenizer and reader of `source`."""
     save_codec(parts.codec, out)
     if has_reader(source):
         shutil.copytree(source / READER, out / READER, dirs_exist_ok=True)
@@ -338,7 +338,7 @@ def _hash_files(paths: Sequence[Path]) -> str:
 
 
 class RowEncoder:
-    """Turns rows into (ids, kinds). `tokenizer` is the fingerprint of the image tokenizer, `longest` the most ids."""
+    """Converts rows to (ids, kinds). `tokenizer` is the fingerprint of the image tokenizer, `longest` the id limit."""
 
     def __init__(self, vocab: Vocabulary, tokenizer: str, longest: int) -> None:
         self._vocab, self._tokenizer, self._longest = vocab, tokenizer, longest
@@ -346,14 +346,14 @@ class RowEncoder:
     def __call__(self, row: Mapping[str, Any]) -> tuple[Sequence[int], Sequence[int]]:
         """Return the token ids of a row and the kind of each.
 
-        Raises RunError naming the row where its mode is another, its picture is not of this image tokenizer, or it is
-        too long.
+        Raises RunError naming the row if its mode is not supported, its picture comes from another image tokenizer, or
+        it is too long.
         """
         where, vocab = f"sample {row['id']}", self._vocab
         roles = [segment["role"] for segment in row["segments"]]
         if roles not in (["think", "image"], ["image"]):
             hint = "build the run with mode: think, or direct"
-            raise RunError(f"is {', '.join(roles)}; the model that draws learns think, image", where=where, hint=hint)
+            raise RunError(f"is {', '.join(roles)}; this model learns think, image", where=where, hint=hint)
         try:
             codes = read_codes(row["images"][0], self._tokenizer)
         except RunError as error:
@@ -365,12 +365,12 @@ class RowEncoder:
         kinds = [CONTEXT] * len(prompt) + [TEXT] * text + [SWITCH if text else IMAGE]
         ids = [*prompt, *answer]
         if len(ids) > self._longest:
-            raise RunError(f"is {len(ids)} tokens long; this model reads {self._longest}", where=where)
+            raise RunError(f"is {len(ids)} tokens long; this model allows {self._longest}", where=where)
         return ids, kinds + [IMAGE] * (len(ids) - len(kinds))
 
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 380, 240, 48, 28, 32
-"""Of one panel, px; margins keep room for the numbers."""
+"""Size of one panel in px; the margins hold the numbers."""
 _STYLE = (
     "text{font:12px sans-serif;fill:#444}.learned{fill:none;stroke:#2f6fb5;stroke-width:1.5}"
     ".held{fill:#c9541b}.grid{stroke:#ddd}"
@@ -381,7 +381,7 @@ LossRow = tuple[int, float | None, float | None, float | None, float | None]
 
 
 def plot_losses(rows: Sequence[LossRow], path: Path) -> None:
-    """Write the plot to `path`; losses are in nats a token, a None is left out."""
+    """Plot losses, in nats per token, to the SVG file `path`; None is left out."""
     panels = "".join(
         f'<g transform="translate({column * WIDTH})">{_plot_panel(name, rows, column)}</g>'
         for column, name in enumerate(("text", "image"))

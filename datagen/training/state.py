@@ -1,9 +1,8 @@
-"""State that all trainers share: a file to resume from, and a log with one JSON line an interval.
+"""State of a training that can be resumed, its log with one JSON line per interval, and the Muon optimizer.
 
-Muon, the optimizer for hidden matrices (Jordan et al. 2024), in float32.
-
-`torch.optim.Muon` orthogonalises in bfloat16, which processors without bf16 instructions run a hundred times slower.
-The quintic Newton-Schulz coefficients are the published ones.
+Muon (Jordan et al. 2024), the optimizer for hidden matrices, works in float32 here: `torch.optim.Muon` orthogonalises
+in bfloat16, which is a hundred times slower on processors without bf16 instructions. The quintic Newton-Schulz
+coefficients are the published ones.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 
 
 class TrainingState:
-    """The folder of one training: `state.pt` (model, optimizers, step), replaced whole, and `log.jsonl`."""
+    """The folder of one training: `state.pt` (model, optimizers, step), replaced atomically, and `log.jsonl`."""
 
     def __init__(self, folder: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +27,7 @@ class TrainingState:
         self._started = time.monotonic()
 
     def restore(self) -> int:
-        """Load the last saved state, if any, and return the number of steps done; the log forgets what came after."""
+        """Load the last saved state, if any, and return its number of steps; later lines are removed from the log."""
         path = self.folder / "state.pt"
         if not path.exists():
             self._rewind(-1)
@@ -41,7 +40,7 @@ class TrainingState:
         return int(saved["step"])
 
     def save(self, step: int) -> None:
-        """Write the state in one rename, so that a kill leaves the old one or the new one."""
+        """Write the state with an atomic rename, so that a kill leaves the old state or the new one."""
         values = {
             "model": self._model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
@@ -64,13 +63,13 @@ class TrainingState:
         return line
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the lines of log.jsonl in order; one that a kill cut short is left out."""
+        """Return the lines of log.jsonl in order, without a line that a kill cut off."""
         path = self.folder / "log.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("}")]
 
     def _rewind(self, step: int) -> None:
-        """Drop the lines of steps that a kill undid and that will be taken again."""
+        """Drop the log lines of steps after the saved state, which will be repeated."""
         rows = [row for row in self.read_log() if row["step"] <= step]
         if (path := self.folder / "log.jsonl").exists():
             path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -78,6 +77,7 @@ class TrainingState:
 
 def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     """Return a matrix of the same shape with all singular values near 1 (0.7 to 1.2)."""
+    # Transposed if tall, so that the Gram matrix has the smaller size.
     x: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
@@ -90,7 +90,7 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; the step is scaled by sqrt(max(1, rows / columns)).
 
-    Each step first takes `lr * decay` of the weights off, so that they do not grow for ever.
+    Each step first reduces the weights by `lr * decay`, so that they do not grow without bound.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def split_parameters(model: nn.Module, plain: tuple[str, ...]) -> tuple[list[Tensor], list[Tensor]]:
-    """Return (matrices for Muon, everything else for AdamW); names holding a word of `plain` are never Muon's."""
+    """Return (matrices for Muon, all other parameters for AdamW); names with a word of `plain` go to AdamW."""
     matrices: list[Tensor] = []
     rest: list[Tensor] = []
     for name, parameter in model.named_parameters():
@@ -133,6 +133,7 @@ class Schedule:
     def set(self, step: int) -> None:
         """Set the learning rates for step number `step`, counted from 0."""
         left = (1 - step / self._steps) / self._decay
+        # Never quite 0: the last steps still learn a little.
         scale = min(1.0, (step + 1) / self._warmup, left) + 0.003
         groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
         for group, peak in zip(groups, self._peaks, strict=True):

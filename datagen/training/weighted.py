@@ -1,19 +1,19 @@
-"""Use the weights of an exported dataset right: read it, mask it by segment, weigh the loss or sample by weight.
+"""Correct use of an exported dataset's weights: read them, mask by segment, weight the loss or sample by weight.
 
-Needs `torch` and `datasets` and nothing of datagen, so that one may copy this file into a trainer of one's own. What
-a model's tokens are, a callable says: `encode(row) -> (ids, kinds)`. What uses all of it: `datagen train`.
+Needs `torch` and `datasets` but nothing of datagen, so you can copy this file into your own trainer. A callable
+supplies the model's tokens: `encode(row) -> (ids, kinds)`. `datagen train` uses all of it.
 
     L = sum over tokens of  lambda * weight * cross-entropy / targets     (text and image, each with its own three)
 
 is reward-weighted regression, E[w log p] (Peters and Schaal, ICML 2007) with the reward in both losses
-(arXiv 2601.04339). `targets` is how many tokens of that modality an optimizer step is expected to learn: one number,
-known before the first step, the same for every micro-batch and rank. Why not the tokens of the batch at hand: its mean
-would make a token of a short micro-batch weigh more than one of a long one, and dividing by its sum of weights would
-cancel the weights altogether where a batch has one row. Why not the exact count of each step: it has to be gathered
-from all micro-batches and ranks before the first backward, and still lets a row's share depend on its neighbours. The
-price: the loss shown for one step moves with how many tokens that step happens to hold.
+(arXiv 2601.04339). `targets` is the expected number of learned tokens of that modality per optimizer step: one number,
+known before the first step, the same for every micro-batch and rank. The alternatives are worse: with the mean over a
+batch, a token of a short micro-batch would weigh more than one of a long one; dividing by the batch's sum of weights
+would cancel the weights of a single row; the exact count of each step must be gathered from all micro-batches and ranks
+before the first backward pass, and a row's share would still depend on its neighbours. The price: the loss of a step
+varies with its number of tokens.
 
-Not covered: losses of continuous image tokens (a flow-matching loss takes the weight of its image in the same way).
+Not covered: losses of continuous image tokens (a flow-matching loss takes the image's weight in the same way).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 CONTEXT, TEXT, SWITCH, IMAGE = range(4)
-"""Kinds of tokens: given and never learned; text; the token that ends the text and opens the image; image."""
+"""Kinds of tokens: context, which is never learned; text; the token that ends the text and opens the image; image."""
 IGNORED = -100
-"""The label of a token that is not learned, as `torch` and `transformers` have it."""
+"""Label of a token that is not learned, as in `torch` and `transformers`."""
 MODALITIES = ("text", "image")
 
 Encode = Callable[[Mapping[str, Any]], tuple[Sequence[int], Sequence[int]]]
-"""Turns a row of the dataset into token ids and the kind of each; images come as PIL images."""
+"""Converts a row of the dataset to token ids and their kinds; images are PIL images."""
 Index = int | tuple[int, int]
-"""A row; or a row and the one modality of it that is learned, at weight 1: 0 the text, 1 the image."""
+"""A row, or a row and its only learned modality, with weight 1: 0 the text, 1 the image."""
 Targets = tuple[float, float]
-"""Learned tokens, text (the switch included) and image."""
+"""Numbers of learned tokens: text (including the switch) and image."""
 
 
 class Tokens(NamedTuple):
@@ -51,10 +51,10 @@ class Tokens(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows padded on the right, tensors (rows, length).
+    """Rows padded on the right, as tensors (rows, length).
 
     ids, attention (1, and 0 on padding), labels (`IGNORED` where nothing is learned) and kinds are int64, weights
-    float32. They are aligned: `labels` are not shifted yet.
+    float32. All are aligned: `labels` are not shifted.
     """
 
     ids: Tensor
@@ -67,8 +67,8 @@ class Batch(NamedTuple):
 class WeightedDataset(Dataset[Tokens]):
     """The rows of a split that have a weight, as tokens with the weight of each.
 
-    `weights` is (rows, 2) float64: text and image. `uniform` counts every scored part 1 instead, which is what the
-    policy `uniform` gives: the control that tells what the weights do from what more training does.
+    `weights` is (rows, 2) float64: text and image. `uniform` gives every scored part weight 1 instead, like the policy
+    `uniform`: the control that separates the effect of the weights from that of more training.
     """
 
     def __init__(self, folder: str | Path, encode: Encode, *, split: str = "train", uniform: bool = False) -> None:
@@ -81,11 +81,11 @@ class WeightedDataset(Dataset[Tokens]):
         self._rows, self._encode = rows.select(kept), encode
 
     def __len__(self) -> int:
-        """Return how many rows have a weight."""
+        """Return the number of rows with a weight."""
         return len(self.weights)
 
     def __getitem__(self, index: Index) -> Tokens:
-        """Return a row; of an index (row, modality) that modality alone is learned, unweighted."""
+        """Return a row; with an index (row, modality), only that modality is learned, with weight 1."""
         row, only = (index, None) if isinstance(index, int) else index
         text, image = self.weights[row] if only is None else (float(only == 0), float(only == 1))
         ids, kinds = self._encode(self._rows[row])
@@ -96,8 +96,8 @@ class WeightedDataset(Dataset[Tokens]):
 def read_weights(rows: Any, ending: str = "weight") -> np.ndarray:
     """Return the columns `text_weight` and `image_weight` of a `datasets.Dataset`: (rows, 2) float64, >= 0.
 
-    With `reward` as the ending: 1 for every part that has a reward, 0 for one that has none.
-    Raises ValueError where the columns are missing or a weight is negative, null, NaN or infinite.
+    With the ending `reward`: 1 for every part with a reward, else 0. Raises ValueError if the columns are missing or a
+    weight is negative, null, NaN or infinite.
     """
     names = [f"{modality}_{ending}" for modality in MODALITIES]
     if missing := [name for name in names if name not in rows.column_names]:
@@ -110,12 +110,12 @@ def read_weights(rows: Any, ending: str = "weight") -> np.ndarray:
     if len(wrong):
         row, column = wrong[0].tolist()
         value = weights[row, column]
-        raise ValueError(f"row {row}: {names[column]} is {value:g}; a weight is a finite number of at least 0")
+        raise ValueError(f"row {row}: {names[column]} is {value:g}; a weight must be finite and at least 0")
     return weights
 
 
 def collate(items: Sequence[Tokens], pad: int) -> Batch:
-    """Pad rows with the id `pad`; what has no weight (prompt, padding, an unscored part) is not learned."""
+    """Pad rows with the id `pad`; tokens without weight (prompt, padding, unscored parts) are not learned."""
     ids, kinds, weights = (
         torch.nn.utils.rnn.pad_sequence([item[k] for item in items], batch_first=True, padding_value=value)
         for k, value in enumerate((pad, CONTEXT, 0))
@@ -138,11 +138,11 @@ def weighted_loss(
 ) -> tuple[Tensor, Tensor]:
     """Return the text term and the image term; their sum is the loss of a micro-batch.
 
-    `logits` (rows, length, vocabulary); `labels`, `weights` and `kinds` as in `Batch`. Gradients of micro-batches add
-    up to those of the step, whatever their lengths. `targets`: `mean_targets(dataset)` times the rows of a step *on one
-    rank* (micro-batch times accumulation), as DDP and FSDP take the mean over the ranks themselves.
-    `switch` multiplies the weight of the switch token alone; 0 leaves it out (ReasonGen-R1, arXiv 2505.24875, has
-    `lambda_text=2, lambda_image=1, switch=0`). The ratio of the lambdas is UniFluid's balance (arXiv 2503.13436).
+    `logits` (rows, length, vocabulary); `labels`, `weights` and `kinds` as in `Batch`. The gradients of micro-batches
+    add up to those of the step, whatever their lengths. `targets`: `mean_targets(dataset)` times the rows of a step *on
+    one rank* (micro-batch times accumulation), since DDP and FSDP average over ranks. `switch` multiplies only the
+    weight of the switch token; 0 leaves it out (ReasonGen-R1, arXiv 2505.24875, has `lambda_text=2, lambda_image=1,
+    switch=0`). The ratio of the lambdas is UniFluid's balance (arXiv 2503.13436).
     """
     rates = [_divide(rate, targets[k]) for k, rate in ((0, lambda_text), (0, lambda_text * switch), (1, lambda_image))]
     each = torch.nn.functional.cross_entropy(
@@ -154,9 +154,9 @@ def weighted_loss(
 
 
 def mean_targets(dataset: WeightedDataset, limit: int = 10_000) -> Targets:
-    """Return the mean learned tokens of a row, text (the switch included) and image, from `limit` rows evenly spaced.
+    """Return the mean numbers of learned tokens of a row: text (including the switch) and image.
 
-    The first token of a sequence is not learned: nothing stands before it.
+    Estimated from `limit` evenly spaced rows. The first token of a sequence is not learned, since nothing precedes it.
     """
     picked = range(0, len(dataset), max(1, len(dataset) // limit))
     totals = np.zeros(2)
@@ -169,10 +169,10 @@ def mean_targets(dataset: WeightedDataset, limit: int = 10_000) -> Targets:
 
 
 class EpochSampler(Sampler[Index]):
-    """Every row once an epoch, without end, in an order that follows from the seed alone.
+    """Yields every row once per epoch, endlessly, in an order that depends only on the seed.
 
-    `start` is the number of the first draw, for a training that goes on; give each of n ranks
-    `itertools.islice(draws, rank, None, n)`. Raises ValueError where there is no row.
+    `start` is the number of indices to skip when a training resumes; give each of n ranks
+    `itertools.islice(sampler, rank, None, n)`. Raises ValueError if there is no row.
     """
 
     def __init__(self, dataset: WeightedDataset, *, seed: int, start: int = 0) -> None:
@@ -183,6 +183,7 @@ class EpochSampler(Sampler[Index]):
     def __iter__(self) -> Iterator[Index]:
         """Yield indices of the dataset."""
         skip = self._start % self._rows
+        # Each epoch has its own random stream, so that a resumed training need not replay earlier epochs.
         for epoch in count(self._start // self._rows):
             yield from self.sample_epoch(np.random.default_rng([self._seed, epoch]))[skip:]
             skip = 0
@@ -193,12 +194,12 @@ class EpochSampler(Sampler[Index]):
 
 
 class WeightedSampler(EpochSampler):
-    """Draws in proportion to the weights, for an unweighted loss: the alternative to weighing it.
+    """Samples in proportion to the weights, for an unweighted loss: the alternative to weighting the loss.
 
-    A row has two weights, so what is drawn is one modality of one row, with a chance of lambda * weight / targets. With
-    `self.targets` times the rows of a step in `weighted_loss` (lambdas of 1), the expected gradient is that of the
-    weighted loss over all rows. `targets` are `mean_targets(dataset)`. A large weight becomes many small steps in place
-    of a large one; a row without luck is not seen at all.
+    A row has two weights, so a sample is one modality of one row, with probability proportional to lambda * weight /
+    targets. With `self.targets` times the rows of a step in `weighted_loss` (lambdas of 1), the expected gradient is
+    that of the weighted loss over all rows. `targets` are `mean_targets(dataset)`. A large weight becomes many small
+    steps instead of a large one; some rows may never be sampled.
     """
 
     def __init__(
@@ -215,12 +216,13 @@ class WeightedSampler(EpochSampler):
         rates = [_divide(rate, each) for rate, each in zip((lambda_text, lambda_image), targets, strict=True)]
         chances = (dataset.weights * rates).flatten()
         if not chances.sum() > 0:
-            raise ValueError("no part has a chance to be drawn: a weight times its lambda is 0 everywhere")
+            raise ValueError("nothing can be sampled: every weight times its lambda is 0")
         self.chances: np.ndarray = chances / chances.sum()
+        # Makes the expectation of the unweighted loss equal to the weighted one over all rows.
         self.targets: Targets = (len(dataset) / chances.sum(),) * 2
 
     def sample_epoch(self, rng: np.random.Generator) -> list[Index]:
-        """Return as many parts, each (row, modality), as the dataset has rows."""
+        """Return as many (row, modality) pairs as the dataset has rows."""
         drawn = rng.choice(len(self.chances), self._rows, p=self.chances)
         return [(part // 2, part % 2) for part in drawn.tolist()]
 

@@ -1,10 +1,10 @@
-"""Weights from stored rewards: what the loss of a sample's text and of its image is multiplied by.
+"""Weights from stored rewards: factors for the loss of a sample's text and of its image.
 
-Weights are a view on scores, not a state: a million rows take seconds, no image is read and no model is loaded.
-A reward that is None is unknown, not bad: such a sample gets weight 0 on that modality with the reason `unscored`, or
-what was not judged, and takes no part in any mean, rank or count there. See it: `datagen weigh RUN --policy best`.
+Weights are a view on scores, not a state: a million rows take seconds, without images or models. A reward of None is
+unknown, not bad: the sample gets weight 0 for that modality, with the reason `unscored` or what was not judged, and
+does not count in any mean, rank or number there. Try `datagen weigh RUN --policy best`.
 
-Not covered: weights that depend on anything but rewards and groups (length, novelty, an importance ratio).
+Not covered: weights that depend on more than rewards and groups (length, novelty, an importance ratio).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The formulas of `Policy` on arrays. Imported late: this is the module of the package that loads numpy.
+"""The formulas of `Policy` on arrays. Imported late, since only this module of the package loads numpy.
 
-Everywhere: `reward` is float64 in [0, 1] of shape (n,) with no NaN, `group` int64 of shape (n,) with codes 0..groups-1.
+`reward` is always float64 in [0, 1] of shape (n,) without NaN, `group` int64 of shape (n,) with codes 0..groups-1.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def encode(names: list[str]) -> Ints:
 
 
 def count_in(group: Ints) -> Ints:
-    """Return for every row how many rows its group has, shape (n,)."""
+    """Return for every row the size of its group, shape (n,)."""
     return np.bincount(group)[group] if len(group) else group
 
 
@@ -51,6 +51,7 @@ def top_in(values: Floats, group: Ints) -> Floats:
 
 def find_equal(reward: Floats, group: Ints) -> Bools:
     """Mark the rows whose group has at least two rewards, all of them equal, shape (n,)."""
+    # Maximum minus minimum.
     spread = top_in(reward, group) + top_in(-reward, group)
     return (spread <= EQUAL) & (count_in(group) >= 2)
 
@@ -65,7 +66,7 @@ def _rwr(reward: Floats, group: Ints, policy: Policy) -> Floats:
 
 
 def _softmax(reward: Floats, group: Ints, policy: Policy) -> Floats:
-    # The group's best is taken off first: a softmax is the same, and no power overflows however small beta is.
+    # Subtracting the group's best does not change a softmax, and prevents overflow for any beta.
     powers = np.exp((reward - top_in(reward, group)) / policy.beta)
     return powers / mean_in(powers, group)
 
@@ -74,7 +75,7 @@ def _advantage(reward: Floats, group: Ints, policy: Policy) -> Floats:
     off = reward - mean_in(reward, group)
     size = count_in(group)
     variance = mean_in(off * off, group) * size / np.maximum(size - 1, 1)
-    flat = find_equal(reward, group) | (size < 2)  # rounding would make an advantage of nothing
+    flat = find_equal(reward, group) | (size < 2)  # else rounding errors would become advantages
     return np.where(flat, 0.0, np.maximum(off, 0.0) / (np.sqrt(variance) + STD_FLOOR))
 
 
@@ -85,7 +86,7 @@ def _rank(reward: Floats, group: Ints, policy: Policy) -> Floats:
     new_value = new_group | (np.diff(sorted_reward, prepend=-np.inf) > EQUAL)
     place = np.arange(len(order))
     start = np.maximum.accumulate(np.where(new_group, place, 0))
-    tie = np.cumsum(new_value) - 1  # equal rewards of a group share a number, and below the mean of their places
+    tie = np.cumsum(new_value) - 1  # equal rewards of a group share a number here, and the mean of their ranks below
     rank = np.empty(len(order))
     rank[order] = mean_in((place - start + 1).astype(np.float64), tie)
     return 2 * rank / (count_in(group) + 1)
@@ -116,11 +117,11 @@ FORMULAS: dict[str, Callable[[Floats, Ints, Policy], Floats]] = {
 
 
 def scale(raw: Floats, scope: Ints, policy: Policy) -> Floats:
-    """Return positive raw weights scaled to mean 1 over each scope and within `clip`, shape (n,).
+    """Return positive raw weights scaled to mean 1 over each scope, within `clip`, shape (n,).
 
-    Per scope it solves mean(clip(c * w, low, high)) = 1 for c > 0. The mean grows with c, is at most 1 at c = 1 /
-    max(w) and at least 1 at c = 1 / min(w), as low <= 1 <= high. So bisection on log c finds which weights sit on a
-    bound, and the free ones then share what is left, exactly.
+    Solves mean(clip(c * w, low, high)) = 1 for c > 0 in each scope. The mean grows with c; since low <= 1 <= high, it
+    is at most 1 at c = 1 / max(w) and at least 1 at c = 1 / min(w). Bisection on log c finds the weights on a bound;
+    the others are then scaled exactly.
     """
     low, high = policy.clip or (0.0, np.inf)
     if policy.normalize == "none" or not len(raw):
@@ -129,6 +130,7 @@ def scale(raw: Floats, scope: Ints, policy: Policy) -> Floats:
     if even.min() >= low and even.max() <= high:
         return even
     log_low, log_high = -np.log(top_in(even, scope)), np.log(top_in(1 / even, scope))
+    # 60 halvings exceed the precision of float64.
     for _ in range(60):
         middle = (log_low + log_high) / 2
         under = mean_in(np.clip(even * np.exp(middle), low, high), scope) < 1

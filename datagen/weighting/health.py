@@ -1,4 +1,4 @@
-"""Health of weights: on how many samples training really rests, per weakness and modality."""
+"""Health of weights: how many samples training effectively uses, per weakness and modality."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 DOMINANT_SHARE = 0.5
-"""A skill dominates when it holds more than this share of the weight …"""
+"""A skill dominates when it has more than this share of the weight …"""
 DOMINANT_RATIO = 1.5
 """… and more than this many times its share of the scored samples."""
 THIN_SHARE = 0.1
-"""An effective sample size below this share of the scored samples is worth a warning."""
+"""An effective sample size below this share of the scored samples gives a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class WeightDiagnosis:
     """The weights of one weakness on one modality.
 
     `effective` is Kish's effective sample size (sum w)^2 / sum w^2, `effective_share` its share of the scored samples.
-    `top_share` is the part of the weight that the heaviest 1 % of the scored samples hold (at least one sample).
-    `clipped_share` is the part of the kept samples that sit on a bound of `clip`. Of the `groups` with a scored sample,
-    `equal_groups` have two or more rewards that are all equal and `single_groups` have one: neither can be compared.
-    Shares are in [0, 1]; those of nothing are 0.
+    `top_share` is the share of weight of the heaviest 1 % of the scored samples (at least one sample). `clipped_share`
+    is the share of kept samples on a bound of `clip`. Of the `groups` with a scored sample, `equal_groups` have two or
+    more rewards, all equal, and `single_groups` have one: neither allows a comparison. Shares are in [0, 1], and 0 if
+    there are no samples.
     """
 
     weakness: str
@@ -52,13 +52,13 @@ class WeightDiagnosis:
 
     @property
     def degenerate_groups(self) -> int:
-        """Groups in which no sample is better than another."""
+        """The number of groups in which no sample is better than another."""
         return self.equal_groups + self.single_groups
 
 
 @dataclass(frozen=True, slots=True)
 class IdleSkill:
-    """A skill, as `weakness/skill`, that teaches a modality nothing: all its samples weigh 0, mostly for `reason`."""
+    """A skill (`weakness/skill`) whose samples all weigh 0 in a modality, mostly for `reason`."""
 
     path: str
     modality: Modality
@@ -72,9 +72,9 @@ class IdleSkill:
 
 @dataclass(frozen=True, slots=True)
 class WeightReport:
-    """One diagnosis per weakness and modality, what a person should look at, and the skills that teach nothing.
+    """One diagnosis per weakness and modality, warnings, and the skills that teach nothing.
 
-    A modality that no sample of the run has a reward for, and that none should have, is not spoken of under `idle`.
+    `idle` covers only modalities for which some sample has a reward, or should have one.
     """
 
     rows: tuple[WeightDiagnosis, ...]
@@ -93,9 +93,9 @@ class WeightReport:
 def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], policy: Policy) -> WeightReport:
     """Return the health of weights per weakness and modality, with warnings.
 
-    Warnings: a weakness keeps nothing; its effective sample size is below 10 % of its scored samples; a skill dominates
-    its weakness (if that has two or more skills) or the run, which means it holds more than half of the weight and more
-    than 1.5 times its share of the scored samples. `rows` and `weights` stand in the same order.
+    Warnings: a weakness keeps no sample; its effective sample size is below 10 % of its scored samples; a skill
+    dominates its weakness (if that has two or more skills) or the run, with more than half of the weight and more than
+    1.5 times its share of the scored samples. `rows` and `weights` must be in the same order.
     """
     import numpy as np
 
@@ -124,7 +124,7 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
 
 
 def asked_modalities(rows: Sequence[RewardRow]) -> list[Modality]:
-    """Return the modalities that some sample has a reward for, or should have."""
+    """Return the modalities for which some sample has a reward, or should have one."""
     found: dict[Modality, bool] = {
         "text": any(row.text is not None or row.text_gap for row in rows),
         "image": any(row.image is not None or row.image_gap for row in rows),
@@ -133,11 +133,12 @@ def asked_modalities(rows: Sequence[RewardRow]) -> list[Modality]:
 
 
 def _find_idle(rows: Sequence[RewardRow], weights: Sequence[Weight], modality: Modality) -> list[IdleSkill]:
-    """Return the skills all of whose samples weigh 0 in a modality, by path."""
+    """Return the skills whose samples all weigh 0 in a modality, sorted by path."""
     totals: dict[str, float] = {}
     reasons: dict[str, Counter[str]] = {}
     for row, weight in zip(rows, weights, strict=True):
         path = f"{row.weakness}/{row.skill}"
+        # A weight's reason reads `text: …; image: …`.
         text, _, image = weight.reason.partition("; image: ")
         totals[path] = totals.get(path, 0.0) + (weight.text_weight if modality == "text" else weight.image_weight)
         reasons.setdefault(path, Counter())[text.removeprefix("text: ") if modality == "text" else image] += 1

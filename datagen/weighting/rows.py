@@ -1,4 +1,4 @@
-"""Rows of what goes into the weights (`RewardRow`) and of what comes out (`Weight`), with the receipt of each."""
+"""Input (`RewardRow`) and output (`Weight`) of weighing, with receipts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from datagen.records import Record
 
 @dataclass(frozen=True, slots=True)
 class RewardRow:
-    """The aggregated rewards of one sample, each in [0, 1] or None where nothing could be scored.
+    """The aggregated rewards of one sample, each in [0, 1] or None if nothing could be scored.
 
-    `group` names the candidates that are compared with each other: the prompt id. `text_gap` and `image_gap` say what
-    should have been judged for a reward and was not, so that there is none. `passed` is the strict verdict on the
-    image.
+    `group` identifies the candidates that are compared: the prompt id. `text_gap` and `image_gap` say what should have
+    been judged but was not, so that the reward is missing. `passed` is the strict verdict on the image.
     """
 
     sample_id: str
@@ -32,9 +31,9 @@ class RewardRow:
 
 @dataclass(frozen=True, slots=True)
 class Weight(Record):
-    """What training multiplies the loss by, per modality (>= 0), and why.
+    """The factors of the training loss per modality (>= 0), and the reason.
 
-    `kept` is False when both weights are 0. `reason` speaks for both: `text: unscored; image: weighted`.
+    `kept` is False when both weights are 0. `reason` covers both: `text: unscored; image: weighted`.
     """
 
     sample_id: str
@@ -45,11 +44,11 @@ class Weight(Record):
 
 
 def receipt_of(row: RewardRow, policy: Policy, reason: str) -> dict[str, Any]:
-    """Return how a weight came about, as plain JSON values: raw rewards, policy with all parameters, reason."""
+    """Return how a weight was computed, as plain JSON values: raw rewards, policy with all parameters, reason."""
     parameters = policy.model_dump(mode="json")
     return {"rewards": {"text": row.text, "image": row.image}, "policy": parameters, "reason": reason}
 
 
 def is_reward(value: float | None) -> bool:
-    """Tell whether a value can be a reward: None, or finite and in [0, 1]."""
+    """Return whether a value can be a reward: None, or finite and in [0, 1]."""
     return value is None or (math.isfinite(value) and 0 <= value <= 1)

@@ -1,4 +1,4 @@
-"""`weigh`: rows of rewards in, weights with reasons out."""
+"""The function `weigh`, from rows of rewards to weights with reasons."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def weigh(rows: Iterable[RewardRow], policy: Policy) -> list[Weight]:
 
 
 def _explain(row: RewardRow, policy: Policy, text: str, image: str) -> str:
-    """Return the reason of a sample's weights that has a gap: what was not judged stands in place of `unscored`."""
+    """Return the reason of the weights of a sample with a gap: the unjudged part replaces `unscored`."""
     gaps = find_gaps(row, policy)
     said = [f"unjudged, {gap}" if gap else word for gap, word in zip(gaps, (text, image), strict=True)]
     return f"text: {said[0]}; image: {said[1]}"
 
 
 def find_gaps(row: RewardRow, policy: Policy) -> tuple[str, str]:
-    """Return what was not judged for the text and for the image weight of a sample, `""` where nothing is missing.
+    """Return what was not judged for a sample's text weight and image weight, `""` if nothing is missing.
 
-    A shared weight rests on both rewards, or on the one that `joint` names: what is missing there is missing for both.
+    A shared weight depends on both rewards, or on the one that `joint` names, so a gap there concerns both weights.
     """
     if policy.modalities == "separate":
         return row.text_gap, row.image_gap
@@ -61,7 +61,7 @@ def find_gaps(row: RewardRow, policy: Policy) -> tuple[str, str]:
 
 
 def modality_rewards(rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Floats]:
-    """Return the rewards that the text and the image weight rest on, float64 (n,) each, NaN where unscored.
+    """Return the rewards behind the text and the image weights, float64 (n,) each, NaN if unscored.
 
     Raises RunError for a reward that is NaN, infinite or outside [0, 1].
     """
@@ -72,7 +72,7 @@ def modality_rewards(rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats,
             raise RunError(
                 f"rewards text={row.text}, image={row.image} are not in [0, 1]",
                 where=f"sample {row.sample_id}",
-                hint="score the run again; a scorer that cannot judge returns None",
+                hint="rescore the run; a scorer that cannot judge must return None",
             )
     text = np.array([row.text for row in rows], dtype=np.float64)
     image = np.array([row.image for row in rows], dtype=np.float64)
@@ -97,11 +97,12 @@ def _join(text: Floats, image: Floats, how: str) -> Floats:
         "product": text * image,
         "min": np.minimum(text, image),
     }[how]
+    # An absent part is left out: the joint reward is then that of the other part.
     return np.where(np.isnan(text), image, np.where(np.isnan(image), text, both))
 
 
 def _weigh_modality(reward: Floats, rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Ints]:
-    """Return weights float64 (n,) and reason codes int64 (n,) for one modality; `reward` is NaN where unscored."""
+    """Return weights float64 (n,) and reason codes int64 (n,) of one modality; `reward` is NaN if unscored."""
     import numpy as np
 
     from datagen.weighting import formulas as formulas
@@ -126,7 +127,7 @@ def _weigh_modality(reward: Floats, rows: Sequence[RewardRow], policy: Policy) -
 
 
 def describe_reasons(policy: Policy) -> list[str]:
-    """Return the words of each reason code for a policy."""
+    """Return the text of each reason code for a policy."""
     refused = {
         "best": "not the best of its group",
         "advantage": "not better than the mean of its group",

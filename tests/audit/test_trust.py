@@ -131,7 +131,7 @@ def test_a_model_that_is_not_reached_ends_the_audit(monkeypatch: pytest.MonkeyPa
 
 def test_prompts_that_the_world_cannot_draw_are_refused() -> None:
     recipe = make_recipe({"taxonomy": ["counting"], "lexicon": "everyday", "rewards": ["counting"], "name": "a"})
-    with pytest.raises(ConfigError, match="no scene is known"):
+    with pytest.raises(ConfigError, match="there are no scenes"):
         audit_scenes(recipe, per_skill=2, seed=1)
 
 

@@ -77,7 +77,7 @@ def test_a_picture_without_codes_says_so() -> None:
 
 def test_a_row_that_is_too_long_says_so() -> None:
     ((prompt, sample, _),) = make_parts(1)
-    with pytest.raises(RunError, match="tokens long; this model reads 60"):
+    with pytest.raises(RunError, match="tokens long; this model allows 60"):
         make_encoder(60)(as_row(prompt, sample))
 
 
@@ -85,5 +85,5 @@ def test_a_reflection_is_not_for_the_model_that_draws() -> None:
     ((prompt, sample, _),) = make_parts(1)
     row = as_row(prompt, sample)
     row["segments"] = [*row["segments"], {"kind": "text", "role": "reflect", "text": "all is well"}]
-    with pytest.raises(RunError, match="is think, image, reflect; the model that draws learns think, image"):
+    with pytest.raises(RunError, match="is think, image, reflect; this model learns think, image"):
         make_encoder()(row)
