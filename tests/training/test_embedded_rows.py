@@ -71,7 +71,7 @@ def test_a_picture_without_codes_says_so() -> None:
     ((prompt, sample, _),) = make_parts(1)
     row = as_row(prompt, sample)
     row["images"] = [Image.open(io.BytesIO(encode_png(np.asarray(row["images"][0]))))]
-    with pytest.raises(RunError, match=f"sample {sample.id}: its picture does not say which image tokens"):
+    with pytest.raises(RunError, match=f"sample {sample.id}: its picture does not store the image tokens"):
         make_encoder()(row)
 
 

@@ -411,7 +411,7 @@ def read_written(form: ImageForm, ids: Sequence[int], started: bool) -> list[Par
             parts.append(Part("image", _read_image(form, rest[: form.length])))
             text, rest = [], rest[form.length :]
         elif rest[0] in strange:
-            raise FormError(f"token {rest[0]} stands in the text and belongs in an image")
+            raise FormError(f"token {rest[0]} is in the text and belongs in an image")
         else:
             text.append(rest.pop(0))
     return parts + ([Part("text", tuple(text))] if text else [])

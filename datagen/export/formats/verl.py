@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Options = NoOptions
 WEIGHTS = "none"
-LOSES = "answers and their weights: verl samples answers by itself; the run's rewards stand in `ground_truth`"
+LOSES = "answers and their weights: verl samples answers by itself; the run's rewards are in `ground_truth`"
 
 
 def find_tags(example: Example) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Both directions of each pair of prompt and image: text to image and image to text; and either side mended.
+"""Both directions of each pair of prompt and image, text to image and image to text, and denoising of either side.
 
 `balance` multiplies the loss of text targets; it is UniFluid's weight between understanding and generation (arXiv
 2503.13436). ERNIE-ViLG (arXiv 2112.15283) and DU-VLG (arXiv 2203.09052) train both directions of each pair. DU-VLG also

@@ -1,4 +1,4 @@
-"""Layouts in the reasoning (GoT-R1): whole trajectories whose thought is written in the markup of GoT.
+"""Layouts in the reasoning (GoT-R1): complete trajectories with a thought in the markup of GoT.
 
     <|obj_start|>red star<|obj_end|> <|box_start|>(167,333),(500,667)<|box_end|>
 

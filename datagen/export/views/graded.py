@@ -1,4 +1,4 @@
-"""Whole groups with their grades: every candidate of a prompt with its reward and advantage; or the prompts alone.
+"""Complete groups with grades: every candidate of a prompt with its reward and advantage, or the prompts alone.
 
 For reward models, and for GRPO as in T2I-R1 (arXiv 2505.00703): advantage = (reward - mean) / (std + 1e-4) over the
 candidates of a prompt, std with n - 1; a group of equal rewards has 0 throughout. With `each: prompt` it is a prompt

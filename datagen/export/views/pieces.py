@@ -1,4 +1,4 @@
-"""Pieces of trajectories: each segment as a target of its own behind all that came before it; the sum of loss stays.
+"""Pieces of trajectories: each segment as a target after everything before it, with the same total loss.
 
 A reflection (prompt, thought, image, look, reflection, refined image) becomes five pieces. Every learned part is a
 target once and a condition afterwards, and the token that opens an image is learned with that image. So the sum of loss

@@ -1,4 +1,4 @@
-"""Captions of several styles for one target (ReasonGen-R1): the reasoning and the image, told for by each of them.
+"""Captions of several styles for one target (ReasonGen-R1): the reasoning and the image of a sample.
 
 The columns are those of its trainer (arXiv 2505.24875, github.com/Franklin-Zhang0/ReasonGen-R1 at cda3c80):
 `brief_caption` is the prompt, `detailed_caption` the reasoning before the image, and `augmented_prompts` has

@@ -1,4 +1,4 @@
-"""The prompt rows of T2I-R1: each prompt of the run once, with what its rewards ask about, and the run's advantages.
+"""The prompt rows of T2I-R1: each prompt of the run once, with the objects of its rewards and the run's advantages.
 
     {"prompt": "a cup left of a star", "nouns": ["cup", "star"], "task_type": "spatial",
      "spatial_info": {"obj1": "cup", "obj2": "star", "locality": "left of"}}

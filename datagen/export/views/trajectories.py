@@ -1,4 +1,4 @@
-"""Whole trajectories: each kept sample as one sequence, prompt to last image, its weights as the loss of its parts."""
+"""Complete trajectories: each kept sample as one sequence from prompt to last image, with its weights as losses."""
 
 from __future__ import annotations
 

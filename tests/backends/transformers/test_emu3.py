@@ -109,7 +109,7 @@ def test_malformed_answers_are_failures_with_a_reason(autonomous: TransformersBa
         ([*words, form.eos], "the model does not switch to an image"),
         ([*words, form.begin, *form.header, form.codes[0]], "the image ends after"),
         ([*words, form.begin, form.eos], "the image ends after"),
-        ([*words, form.codes[0]], "stands in the text"),
+        ([*words, form.codes[0]], "is in the text"),
         ([], "the model does not switch to an image"),
     ):
         failure = family.read(request, ids)

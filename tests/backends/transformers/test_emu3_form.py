@@ -104,8 +104,8 @@ def test_text_and_images_are_read_in_their_order() -> None:
         ([*IMAGE[:4], EOS], "the image ends after 4 of 9 tokens"),
         ([*IMAGE[:3], TEXT, *IMAGE[4:]], "the image breaks its form at token 4 of 9"),
         ([*IMAGE[:4], CODE, *IMAGE[5:]], "the image breaks its form at token 5 of 9"),
-        ([TEXT, CODE], "token 20 stands in the text"),
-        ([TEXT, END], "token 2 stands in the text"),
+        ([TEXT, CODE], "token 20 is in the text"),
+        ([TEXT, END], "token 2 is in the text"),
     ],
 )
 def test_what_breaks_the_form_is_refused(ids: list[int], reason: str) -> None:

@@ -53,7 +53,7 @@ def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_that_cannot_be_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     error = error_of(model=name, revision="v1")
-    assert error.startswith(f"{name}: the model cannot be found: it is no folder")
+    assert error.startswith(f"{name}: the model cannot be found: there is no such folder")
     assert "'v1'" in error
 
 
