@@ -21,21 +21,36 @@ CHUNK_CARDS = 64
 """From so many cards on a chunk is closed."""
 THREADS = 8
 """Threads that make thumbnails at most."""
-DISPUTE_THUMB_BYTES = 40_000
-"""Bytes of the thumbnail of a dispute at most, in base64."""
+THUMB_BYTES = 43_000
+"""Bytes of one thumbnail at most, in base64: what noise of 384 pixels takes."""
+TABLE_BYTES, TABLE_BYTES_A_SAMPLE = 50_000, 60
+"""What a table with ten measures takes in a small run, where values are not rounded."""
+SMALL_BYTES = 50_000
+"""Pictures of a sample that are smaller are not worth a thread."""
 _AROUND_BASE64 = 32
-"""Letters around the base64 of a thumbnail."""
+"""Letters around the base64 of a thumbnail: what a data URL begins with, padding, the end of its line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a page and the folder beside it may hold, in bytes; `samples` is the number of cards at most."""
+    """What a page and the folder beside it may hold, in bytes; `samples` is the number of cards at most.
+
+    What the table of all samples does not need in a small run goes to the thumbnails.
+    """
 
     samples: int = CARDS
     table_bytes: int = 8_000_000
     words_bytes: int = 5_000_000
     thumb_bytes: int = 9_500_000
     full_bytes: int = 500_000_000
+
+    def share_table(self, seen: int) -> int:
+        """Return the bytes of the table in a run of so many samples."""
+        return min(self.table_bytes, TABLE_BYTES + seen * TABLE_BYTES_A_SAMPLE)
+
+    def share_thumbs(self, seen: int) -> int:
+        """Return the bytes of all thumbnails in a run of so many samples."""
+        return self.thumb_bytes + self.table_bytes - self.share_table(seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +79,12 @@ class Album:
     lone: int = 0
     _threads: int = field(default_factory=lambda: min(THREADS, os.cpu_count() or 1))
     _pool: ThreadPoolExecutor = field(init=False)
-    _pending: deque[tuple[ReportItem, Future[list[Shot]]]] = field(default_factory=deque)
+    _pending: deque[tuple[ReportItem, Future[list[Shot]] | list[Shot]]] = field(default_factory=deque)
     _group: list[tuple[ReportItem, list[Shot]]] = field(default_factory=list)
     _values: list[dict[str, Any]] = field(default_factory=list)
     _shots: list[list[Shot]] = field(default_factory=list)
     _room: int = field(init=False)
+    _spare: int = 0
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(self._threads)
@@ -77,19 +93,27 @@ class Album:
     def add(self, item: ReportItem, place: float) -> None:
         """Take one sample in; `place` is that of its prompt in the selection. Raises OSError when a disk is full."""
         images = _list_images(item)
+        self._pending.append((_drop_images(item), self._submit(images, place) if images else []))
+        if len(self._pending) > self._threads:
+            self._take()
+
+    def _submit(self, images: list[bytes], place: float) -> Future[list[Shot]] | list[Shot]:
         size = sum(map(len, images))
         # even over skills: so large a share of the prompts has its pictures copied as all of this size would fit
         is_copied = place * size * self.selection.samples < self.limits.full_bytes and size <= self._room
         self._room -= size if is_copied else 0
-        share = self.limits.thumb_bytes // max(self.selection.samples, 1) // max(len(images), 1)
-        self._pending.append((_drop_images(item), self._pool.submit(self._shoot, images, share, is_copied)))
-        if len(self._pending) > self._threads:
-            self._take()
+        share = self.limits.share_thumbs(self.selection.seen) // self.selection.samples // len(images)
+        if size < SMALL_BYTES:
+            # at once, so what smaller ones have left over is known: most small pictures then stay as they are
+            shots = self._shoot(images, share + self._spare // len(images), is_copied)
+            self._spare += sum(share - 1 - len(shot.thumb.url) for shot in shots)
+            return shots
+        return self._pool.submit(self._shoot, images, share, is_copied)
 
     def _shoot(self, images: list[bytes], share: int, is_copied: bool) -> list[Shot]:
         shots = []
         for image in images:
-            thumb = make_thumb(image, max(0, share - _AROUND_BASE64) * 3 // 4)
+            thumb = make_thumb(image, max(0, min(share, THUMB_BYTES) - _AROUND_BASE64) * 3 // 4)
             is_wanted = is_copied and thumb.url and thumb.kind and not thumb.is_whole
             shots.append(
                 Shot(thumb, f"{self.folder.path.name}/{self.folder.put(image, thumb.kind)}" if is_wanted else "")
@@ -97,8 +121,8 @@ class Album:
         return shots
 
     def _take(self) -> None:
-        item, future = self._pending.popleft()
-        shots = future.result()
+        item, made = self._pending.popleft()
+        shots = made if isinstance(made, list) else made.result()
         if self._group and self._group[0][0].prompt.id != item.prompt.id:
             self._close_group()
         self._group.append((item, shots))
@@ -134,10 +158,10 @@ class Album:
         """Return the widest disputes as a chunk, one thumbnail each at most."""
         values, urls = [], []
         for dispute, item in disputes.widest:
-            shots = self._shoot(_list_images(item), DISPUTE_THUMB_BYTES, False)
+            shots = self._shoot(_list_images(item), THUMB_BYTES, False)
             values.append(make_dispute(dispute, item, shots))
             urls += [shot.thumb.url for shot in shots[-1:]]
-        words, _ = pack(values, DISPUTE_THUMB_BYTES)
+        words, _ = pack(values, THUMB_BYTES)
         return Chunk(words, "\n".join(urls), len(values))
 
     def close(self) -> None:
@@ -150,5 +174,5 @@ def _list_images(item: ReportItem) -> list[bytes]:
 
 
 def _drop_images(item: ReportItem) -> ReportItem:
-    segments = tuple(replace(segment, image=b"") for segment in item.sample.segments)
+    segments = tuple(replace(part, image=b"") if part.image else part for part in item.sample.segments)
     return replace(item, sample=replace(item.sample, segments=segments))

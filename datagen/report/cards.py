@@ -19,7 +19,6 @@ from typing import Any
 from datagen.markup import Box, Marked, read_markup
 from datagen.records import Score
 from datagen.report.figures import ReportItem
-from datagen.report.table import list_values
 from datagen.report.thumbs import Thumb
 from datagen.scoring.layout import find_box_fault
 from datagen.scoring.verdicts import Dispute, find_dispute
@@ -69,7 +68,10 @@ def make_card(item: ReportItem, shots: list[Shot]) -> dict[str, Any]:
         "verdict": item.verdict,
         "kept": item.kept,
         "why": item.weight_reason,
-        **{name: value for name, value in list_values(item).items() if not name.startswith("score:")},
+        "image_reward": item.image_reward,
+        "text_reward": item.text_reward,
+        "image_weight": item.image_weight,
+        "text_weight": item.text_weight,
         "scores": [[score.name, score.value, score.reason] for score in item.scores],
         "passages": [[part.role, plan] for part, plan in zip(sample.segments, plans, strict=True) if plan],
         "pictures": list(_list_pictures(item, plans, shots)),

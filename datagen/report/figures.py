@@ -102,11 +102,12 @@ def estimate(values: Moments, samples: int) -> Estimate | None:
 
 @dataclass(slots=True)
 class OpenPrompt:
-    """The prompt whose samples are streaming by."""
+    """The prompt whose samples are streaming by, with the words that it claims."""
 
     id: str
     weakness: str
     skill: str
+    claimed: Sequence[str] = ()
     samples: int = 0
     judged: int = 0
     passed: int = 0
@@ -207,12 +208,15 @@ class ScorerTally:
     corpus: Corpus | None = None
     measured: Measures = field(default_factory=Measures)
 
-    def add(self, score: Score, claims: Sequence[Claim], weight: float | None) -> None:
-        """Count one score of a prompt with those claims; `weight` is that of its sample in the scorer's modality."""
+    def add(self, score: Score, claimed: Sequence[str], weight: float | None) -> None:
+        """Count one score of a prompt that claims these things (`name_claimed`).
+
+        `weight` is that of its sample in the scorer's modality.
+        """
         if score.value is None:
             self.unjudged += 1
             # What a detector has no name for is told by its name; beside something unnamed it may be any thing.
-            _count_reason(self.unjudged_reasons, generalize(score.reason, claims if is_open(score) else ()))
+            _count_reason(self.unjudged_reasons, generalize(score.reason, claimed if is_open(score) else ()))
             return
         self.judged += 1
         self.total += score.value
@@ -222,7 +226,7 @@ class ScorerTally:
             self.measured.add(score.evidence)
         if score.value < 1:
             self.short += 1
-            _count_reason(self.reasons, generalize(score.reason, claims))
+            _count_reason(self.reasons, generalize(score.reason, claimed))
 
     @property
     def mean(self) -> float | None:
@@ -357,6 +361,7 @@ class Tally:
     reflected: dict[str, RoundTally] = field(default_factory=dict)
     shortest: int = 0
     _open: OpenPrompt | None = None
+    _skill: GroupTally = field(default_factory=GroupTally)
 
     @property
     def candidates(self) -> int:
@@ -391,18 +396,18 @@ class Tally:
             if scorer is None:
                 scorer = ScorerTally(score.name, score.target, corpus=self.corpora.get(score.name))
                 self.scorers[score.name] = scorer
-            scorer.add(score, prompt.claims, item.image_weight if score.target == "image" else item.text_weight)
+            scorer.add(score, tally.claimed, item.image_weight if score.target == "image" else item.text_weight)
 
     def _find(self, prompt: Prompt) -> tuple[OpenPrompt, GroupTally]:
-        key = (prompt.weakness, prompt.skill)
-        if self._open is None or self._open.id != prompt.id or (self._open.weakness, self._open.skill) != key:
+        if self._open is None or self._open.id != prompt.id:
             self._close()
-            self._open = OpenPrompt(prompt.id, *key)
-        return self._open, self.skills.setdefault(key, GroupTally())
+            self._open = OpenPrompt(prompt.id, prompt.weakness, prompt.skill, name_claimed(prompt.claims))
+            self._skill = self.skills.setdefault((prompt.weakness, prompt.skill), GroupTally())
+        return self._open, self._skill
 
     def _close(self) -> None:
         if self._open is not None:
-            self.skills[self._open.weakness, self._open.skill].close(self._open)
+            self._skill.close(self._open)
             self._open = None
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
@@ -450,14 +455,14 @@ class Tally:
         )
 
 
-@lru_cache(maxsize=1024)
-def _name_claimed(claims: tuple[Claim, ...]) -> tuple[str, ...]:
-    """Return the words that some claims are about, longest first."""
+def name_claimed(claims: Iterable[Claim]) -> list[str]:
+    """Return the words that some claims are about, one and several of a thing, longest first."""
+    claims = list(claims)
     things = {name for claim in claims for name in claim.things}
     claimed = things | {plural_of(name) for name in things}
     claimed |= {str(claim.value) for claim in claims if claim.kind == "attribute"}
     claimed |= {claim.name for claim in claims if claim.kind == "part"}
-    return tuple(sorted(claimed - {""}, key=lambda name: (-len(name), name)))
+    return sorted(claimed - {""}, key=lambda name: (-len(name), name))
 
 
 @lru_cache(maxsize=4096)
@@ -469,9 +474,9 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']{2,}'|“[^”]*”")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def generalize(reason: str, claims: Sequence[Claim] = ()) -> str:
+def generalize(reason: str, claimed: Sequence[str] = ()) -> str:
     """Return a reason with numbers, quoted words and claimed things left open, so that like reasons count together."""
-    for name in _name_claimed(tuple(claims)):
+    for name in claimed:
         if name in reason:
             reason = _match(name).sub("…", reason)
     return _NUMBER.sub("#", _QUOTED.sub("“…”", reason.strip()))[:200] or "(no reason given)"

@@ -401,7 +401,6 @@
 
   function listOthers(rows, name, way) {
     find("others").hidden = !rows.length;
-    if (!rows.length) return;
     const shown = pickFirst(rows, table.codes[name], way);
     find("h-others").textContent = `${count(rows.length)} more ${rows.length === 1 ? "matches" : "match"}${rows.length > shown.length ? `, the first ${shown.length}` : ""}`;
     find("others").querySelector("tbody").replaceChildren(...shown.map((row) => {
@@ -586,4 +585,5 @@
   overlays();
   if (find("disputes")) find("disputes").append(...(await readChunk("disputed")).map(makeDispute));
   await apply();
+  performance.mark("samples-built");
 })();

@@ -83,7 +83,7 @@ def write_report(
         context |= {"evaluators": evaluators, "disputes": disputes.counts}
         context["run"] = shlex.quote(run or path.parent.as_posix())
         context["made"] = json.dumps(dict(made)) if made else ""
-        context |= _list_data(album, table.pack(limits.table_bytes), disputes)
+        context |= _list_data(album, table.pack(limits.share_table(selection.seen)), disputes)
         _write_whole(path, _render(context))
         folder.sweep()
     return path

@@ -12,7 +12,6 @@ import json
 import math
 import zlib
 from array import array
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,13 @@ class Table:
         self.sizes[-1] += 1
         self.candidates.append(item.sample.candidate)
         self.verdicts.append(VERDICTS.index(item.verdict))
-        for name, value in list_values(item).items():
+        values = [
+            ("image_reward", item.image_reward),
+            ("text_reward", item.text_reward),
+            ("image_weight", item.image_weight),
+            ("text_weight", item.text_weight),
+        ]
+        for name, value in (*values, *((f"score:{score.name}", score.value) for score in item.scores)):
             column = self.columns.get(name)
             if column is None:
                 column = self.columns[name] = array("f")
@@ -82,7 +87,8 @@ class Table:
         import numpy as np
 
         hashes, cards = np.frombuffer(self.hashes, np.uint32), np.frombuffer(self.cards, np.uint8)
-        share, steps = 1.0, list(DIGITS)
+        # of more rows there may be more distinct values than codes: fine rounding is not worth trying
+        share, steps = 1.0, list(DIGITS if len(self.candidates) < _MOST_CODES else DIGITS[1:])
         while True:
             digits = steps.pop(0)
             kept = (hashes < share * 2**32) | (cards > 0)
@@ -121,19 +127,6 @@ class Table:
         head = {"prompts": int(kept.sum()), "rows": count, "paths": list(self.paths), "columns": columns}
         content = b"".join([json.dumps(head).encode(), b"\n", *parts, ids.tobytes()])
         return Packed(base64.b64encode(zlib.compress(content)).decode(), count, digits)
-
-
-def list_values(item: ReportItem) -> Mapping[str, float | None]:
-    """Return by name all values of a sample by which a page filters or sorts."""
-    values = {
-        "image_reward": item.image_reward,
-        "text_reward": item.text_reward,
-        "image_weight": item.image_weight,
-        "text_weight": item.text_weight,
-    }
-    for score in item.scores:
-        values.setdefault(f"score:{score.name}", score.value)
-    return values
 
 
 def _encode(column: np.ndarray, digits: int) -> tuple[list[float], np.ndarray]:
