@@ -65,9 +65,9 @@ def check_full(page: Page, address: Path | str, pictured: Path) -> None:
     page.open(address)
     assert page.run(WAIT % "[...document.images].every((image) => image.naturalWidth === 384)")
     assert page.requests() == []
-    assert open_first(page) == f"the full picture, 600 × 600: {file}"
+    assert open_first(page) == f"the full picture, 600 × 600: report_files/{file}"
     assert page.run(WAIT % "document.querySelector('#viewer img').naturalWidth === 600")
-    assert {url.rpartition("report_files/")[2] for url in page.requests()} == {file.rpartition("/")[2]}
+    assert {url.rpartition("report_files/")[2] for url in page.requests()} == {file}
     assert page.complaints() == []
 
 
@@ -77,6 +77,13 @@ def test_a_sample_that_is_opened_shows_its_full_picture_from_beside_the_page(chr
 
 def test_a_server_or_object_store_gives_it_too(chromium: Page, pictured: Path, served: str) -> None:
     check_full(chromium, served, pictured)
+
+
+def test_a_folder_of_any_name_is_found(chromium: Page, tmp_path: Path) -> None:
+    path = write_report(tmp_path / "run #7 100%.html", "t", [make_plain(image=make_picture(600, grain=10))])
+    chromium.open(path)
+    assert read_cards(path)[0]["pictures"][0]["file"] in open_first(chromium)
+    assert chromium.run(WAIT % "document.querySelector('#viewer img').naturalWidth === 600")
 
 
 def test_a_page_alone_shows_every_thumbnail_and_says_where_the_full_picture_would_be(
