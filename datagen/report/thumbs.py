@@ -55,10 +55,9 @@ def make_thumb(image: bytes, most_bytes: int) -> Thumb:
         picture = shrink(image, start)
     except PictureError:
         return Thumb()
-    edge, data = start, b""
-    for edge in EDGES[EDGES.index(start) :]:
-        if edge < max(picture.size):
-            picture.thumbnail((edge, edge))
+    data = b""
+    for edge in [max(picture.size), *(edge for edge in EDGES if edge < max(picture.size))]:
+        picture.thumbnail((edge, edge))
         buffer = io.BytesIO()
         picture.save(buffer, "WEBP", quality=80 if edge >= FINE_PX else 60, method=2)
         data = buffer.getvalue()
