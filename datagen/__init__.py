@@ -1,1 +1,1 @@
-"""Synthetic data for unified text-image models, aimed at their weaknesses. Start with `datagen --help`."""
+"""Weakness-targeted synthetic data for unified text-image models. Start with `datagen --help`."""

@@ -3,9 +3,9 @@
     /home/ann/models/janus  ->  janus          base_url: http://10.0.0.7:8000/v1  ->  left out
 
 `without_addresses` cleans nested plain values (a recipe, the settings of a sample), `hide_addresses` one text (the
-reason of a score). What is exported passes through here, unless the recipe says `addresses: true`; the run's own files
-keep all, since resuming needs it. Not covered: what a person wrote into prompts and claims, names of hosts inside a
-text, relative paths, which name nothing outside the project.
+reason of a score). Every export passes through here unless the recipe says `addresses: true`; the run's own files keep
+all addresses, since resuming needs them. Not covered: text that a person wrote into prompts and claims, host names
+inside a text, and relative paths, which name nothing outside the project.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 HIDDEN = "[address]"
-"""Stands in a text where an address stood."""
+"""Replaces an address in a text."""
 HOME = "home"
-"""The name of a home directory: its own last part is that of a user."""
+"""Replaces the name of a home directory, whose last part is a user name."""
 
 _OF_A_SERVER = re.compile(
     r"(?:.*_)?(?:url|uri|host|hostname|endpoint|addr|address|server|ip|port)"
@@ -38,9 +38,9 @@ _MAY_HOLD_ONE = re.compile(r"[/\\:]|', \d")
 
 
 def without_addresses(value: Any) -> Any:
-    """Return plain values with paths as their last part and without servers; what is no address stays as it is.
+    """Return plain values with paths cut to their last part and servers left out; other values stay as they are.
 
-    Keys that name a server or a key (`base_url`, `host`, `api_key_env`, …) go, and so do values that are addresses.
+    Keys that name a server or a secret (`base_url`, `host`, `api_key_env`, …) go, and so do values that are addresses.
     """
     if isinstance(value, dict):
         kept = {key: each for key, each in value.items() if not _OF_A_SERVER.fullmatch(str(key))}
@@ -53,7 +53,8 @@ def without_addresses(value: Any) -> Any:
 
 
 def hide_addresses(text: str) -> str:
-    """Return a text in which paths are their last part, and `[address]` stands for servers."""
+    """Return a text with paths cut to their last part and servers replaced by `[address]`."""
+    # Every score's reason passes here: a cheap test first, since most texts hold no address.
     if not _MAY_HOLD_ONE.search(text):
         return text
     text = _URL.sub(lambda found: HIDDEN if _is_server(found.group()) else name_of_path(found.group()), text)
@@ -61,7 +62,7 @@ def hide_addresses(text: str) -> str:
 
 
 def name_of_path(path: str) -> str:
-    """Return the last part of a path or of an address in storage; `home` for a home directory: its name is a user's."""
+    """Return the last part of a path or storage address; `home` for a home directory, which names a user."""
     plain = re.sub(rf"^{_SCHEME}", "", path).replace("\\", "/")
     parts = [part for part in PurePosixPath(plain).parts if not part.endswith((":", "/")) and part not in (".", "..")]
     is_home = len(parts) == 2 and parts[0].lower() in ("home", "users")
@@ -76,7 +77,7 @@ def _is_path(text: str) -> bool:
 
 
 def _is_server(value: Any) -> bool:
-    """Tell whether a value is an address of a server as a whole; `s3://…` and `file://…` are places in storage."""
+    """Return whether the whole value is a server's address; `s3://…` and `file://…` are places in storage."""
     if not isinstance(value, str):
         return False
     scheme, mark, _ = value.partition("://")

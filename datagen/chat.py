@@ -1,15 +1,13 @@
-"""One form of request for every text engine, in this process or behind HTTP: chat messages and a sampling spec.
+"""Chat requests and replies for every text engine, in this process or behind HTTP: messages and a sampling spec.
 
-What an engine cannot serve it refuses: an answer that does not obey its schema or its choices is an error, never text
-that somebody might believe. `check_reply` is that test, the same for all engines. It also sets aside what a model
-thought before it answered (`set_thought_aside`): a thought is no answer.
+An engine refuses what it cannot serve: an answer that violates its schema or choices is an error, never a usable text.
+`check_reply` tests this for all engines. It also separates the model's thought from its answer (`set_thought_aside`)
+and extracts a JSON document from a code fence or from prose (`find_json`).
 
-Unwraps what a model wrote: its answer from behind its thinking, a JSON document out of a fence or out of prose.
+Reasoning models write `<think>…</think>Yes`. A chat template may have written the opening tag already, so a closing tag
+alone ends the thought; a thought that was cut off has no closing tag and no answer.
 
-Models of 2026 think before they answer, as `<think>…</think>Yes`. A chat template may have written the opening tag, so
-that a closing one alone ends the thought; where the thought was cut off there is no closing one and no answer.
-
-Not covered: a thought that nothing marks.
+Not covered: thoughts without any tags.
 """
 
 from __future__ import annotations
@@ -23,15 +21,15 @@ from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
 MARKERS = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})
-"""What byte-level BPE and SentencePiece write for white space."""
+"""Characters that byte-level BPE and SentencePiece write for white space."""
 _LAST_TOKEN = re.compile(r"(?:\s|<[^<>\s]{1,40}>)+$")
 FIRST_PLACES, LAST_PLACES = 16, 16
-"""Tokens at the beginning and at the end of an answer that keep their log-probabilities."""
+"""How many tokens at the beginning and at the end of an answer keep their log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a message: text, or an image as PNG bytes."""
+    """A part of a message: text, or an image as PNG bytes."""
 
     text: str = ""
     image: bytes = b""
@@ -39,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Who says what."""
+    """A role and what it says."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -52,10 +50,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to answer: at most one of `schema` (JSON Schema) and `choices` (exact answers) binds the text.
+    """How to answer: at most one of `schema` (JSON Schema) and `choices` (exact answers) constrains the text.
 
-    `max_tokens` are those of the answer; an engine that gives its model a budget to think adds it. With `top_logprobs`
-    (0 to 20) the reply carries that many log-probabilities for its tokens, or at least for its first.
+    `max_tokens` limits the answer; an engine with a thinking budget adds that budget. With `top_logprobs` (0 to 20) the
+    reply carries that many log-probabilities for its tokens, or at least for its first.
     """
 
     temperature: float = 0.0
@@ -69,7 +67,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """Messages to answer, and how."""
+    """Messages to answer, and how to answer them."""
 
     messages: tuple[Message, ...]
     sampling: Sampling = field(default_factory=Sampling)
@@ -77,7 +75,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that was written, and the log-probabilities (natural) of the likeliest at its place by their text."""
+    """A generated token, and the natural log-probabilities of the likeliest tokens at its place, by their text."""
 
     text: str
     logprobs: Mapping[str, float] = field(default_factory=dict)
@@ -85,12 +83,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an engine answered: the text, why it ended, and log-probabilities (natural) of first tokens by their text.
+    """An engine's answer: the text, why it ended, and natural log-probabilities of first tokens by their text.
 
-    `error` says why there is no answer; the text is then whatever there was of it. `unreached` says that the error is
-    one of the asking (a server that is down, a connection that broke) and no answer of the model's: worth asking again.
-    `thought` is what the model thought before it answered, where the engine tells it apart. `tokens` are those of the
-    answer in order, of an engine that gives log-probabilities for more than the first.
+    `error` says why there is no answer; the text is then what there is of it. `unreached` says that the request failed
+    (a server that is down, a broken connection) and the model gave no answer, so it is worth asking again. `thought` is
+    what the model thought before it answered, if the engine separates it. `tokens` are the tokens of the answer in
+    order, if the engine gives log-probabilities for more than the first.
     """
 
     text: str
@@ -103,7 +101,7 @@ class Reply:
 
     @property
     def is_cut(self) -> bool:
-        """Whether all tokens were spent before the answer began, as by a model that thinks."""
+        """Whether all tokens were spent before the answer began, as a thinking model may do."""
         return self.finish == "length" and not self.text.strip() and not self.first_logprobs
 
 
@@ -111,13 +109,13 @@ class ChatEngine(Protocol):
     """A model that answers chat messages."""
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order; one that fails never fails its neighbours."""
+        """Yield one reply for each request, in order; a failed request does not fail the others."""
 
 
 def check_reply(reply: Reply, sampling: Sampling) -> Reply:
-    """Return the reply, its thought set aside, with an error if it does not obey what was asked.
+    """Return the reply without its thought, and with an error if it violates the request.
 
-    That is the schema (the text is then the JSON document alone), the choices, and log-probabilities.
+    Checked are the schema (the text then becomes the JSON document alone), the choices, and the log-probabilities.
     """
     reply = set_thought_aside(reply)
     if sampling.schema is not None:
@@ -127,40 +125,41 @@ def check_reply(reply: Reply, sampling: Sampling) -> Reply:
 
 
 def set_thought_aside(reply: Reply) -> Reply:
-    """Return the reply with the answer alone in its text and tokens, and with what was thought before it as `thought`.
+    """Return the reply with only the answer in its text and tokens, and the thought before it as `thought`.
 
-    Tokens that do not spell the text are left out, since nobody can say where in them the answer begins.
+    Tokens that do not spell the text are left out, since the answer cannot be located in them.
     """
     spelt = "".join(token.text for token in reply.tokens)
     said, written = split_thought(reply.text), split_thought(spelt)
     if (written.thought or written.is_open) and not (said.thought or said.is_open or reply.thought):
-        # The tags are control tokens, which an engine leaves out of the text, as it does the one that ends it.
+        # The tags are control tokens: the engine left them out of the text, as it left out the end token.
         said = replace(written, answer=_LAST_TOKEN.sub("", written.answer))
     text = said.answer
     thought = "\n".join(part for part in (reply.thought.strip(), said.thought) if part)
     if not thought and not said.is_open and not text.strip() and not spelt.strip():
         return reply
+    # Search from the end of the thought: a thought often contains the answer's words too.
     begin = spelt.rfind(text.strip(), written.begin) if text.strip() else -1
     tokens = _keep_places(_cut_before(reply.tokens, begin)) if begin >= 0 else ()
-    behind = bool(thought) or said.is_open or not text.strip()  # the engine's first token belongs to a thought
+    behind = bool(thought) or said.is_open or not text.strip()  # then the engine's first token is part of the thought
     first = (tokens[0].logprobs or None) if tokens else None if behind else reply.first_logprobs
     return replace(reply, text=text, thought=thought, tokens=tokens, first_logprobs=first)
 
 
 def _cut_before(tokens: Sequence[Token], begin: int) -> Sequence[Token]:
-    """Return the tokens from the one that holds the character `begin` of their joined text."""
+    """Return the tokens from the one on that contains character `begin` of the joined text."""
     ends = accumulate(len(token.text) for token in tokens)
     return tokens[next((k for k, end in enumerate(ends) if end > begin), len(tokens)) :]
 
 
 def _keep_places(tokens: Sequence[Token]) -> tuple[Token, ...]:
-    """Return the tokens, those in the middle of a long answer without log-probabilities."""
+    """Return the tokens, without log-probabilities in the middle of a long answer."""
     last = len(tokens) - LAST_PLACES
     return tuple(Token(t.text) if FIRST_PLACES <= k < last else t for k, t in enumerate(tokens))
 
 
 def explain_cut(text: str, max_tokens: int | None) -> str:
-    """Return what is wrong with an answer that was cut off, and what to do; `text` is what there is of it."""
+    """Return why an answer was cut off, and what to do; `text` is what there is of it."""
     after = f" after {max_tokens:,} tokens" if max_tokens else ""
     what = "the answer was cut off" if text.strip() else "the model was cut off while it was thinking"
     return f"{what}{after}: raise max_tokens" + ("" if text.strip() else ", or turn its thinking off")
@@ -203,15 +202,15 @@ _OPEN = re.compile(
 _CLOSE = re.compile(
     rf"</{_NAMES}>|\[/THINK\]|◁/think▷|<channel\|>|<\|channel\|>final<\|message\|>|<\|END_THINKING\|>", re.IGNORECASE
 )
-"""How DeepSeek-R1, Qwen and GLM, Magistral, Kimi-VL, Gemma, gpt-oss and Command mark a thought, in this order."""
+"""Tags around a thought: DeepSeek-R1, Qwen and GLM; Magistral; Kimi-VL; Gemma; gpt-oss; Command."""
 _FENCE = re.compile(r"```[\w-]*\s(.*?)```", re.DOTALL)
 _MOST_BRACES = 64
-"""Braces in prose that are tried as the beginning of a JSON document."""
+"""How many braces in prose are tried as the beginning of a JSON document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A text as thought and answer, the answer's first character, and whether the thought has no end."""
+    """A text split into thought and answer, with the answer's first character and whether the thought is unended."""
 
     thought: str
     answer: str
@@ -220,7 +219,7 @@ class Split:
 
 
 def split_thought(text: str) -> Split:
-    """Return what stands behind the last thought as the answer; all of the text where none is marked."""
+    """Return the text after the last thought as the answer; the whole text if no thought is marked."""
     ends = list(_CLOSE.finditer(text))
     begin = ends[-1].end() if ends else 0
     thought = _OPEN.sub("", _CLOSE.sub("", text[:begin])).strip()
@@ -233,9 +232,9 @@ def split_thought(text: str) -> Split:
 
 
 def find_json(text: str) -> str:
-    """Return the JSON document that a text is, or that stands in its last fence or, an object, last among its words.
+    """Return the JSON document in a text: the whole text, else its last valid fence, else the last object in prose.
 
-    Where there is none the text comes back as it is.
+    Returns the text unchanged if it contains none.
     """
     if _is_json(text):
         return text
@@ -249,6 +248,7 @@ def find_json(text: str) -> str:
         try:
             _, end = decoder.raw_decode(text, place)
         except (ValueError, RecursionError):
+            # Not JSON from here: go on with the next brace.
             end = place + 1
         else:
             last = text[place:end]

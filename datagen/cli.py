@@ -1,7 +1,7 @@
 """The command line: each command parses, calls one function, and prints. `datagen --help` shows them all.
 
-What is heavy loads inside the commands, so that help comes at once. `main` is the one handler: an error that datagen
-raises on purpose is one panel and exit 1, Ctrl-C is exit 130, and a traceback is shown with `--debug` alone.
+Heavy modules load inside the commands, so `--help` returns at once. `main` is the only error handler: an error that
+datagen raises on purpose prints one panel and exits 1, Ctrl-C exits 130, and tracebacks appear only with `--debug`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended."""
+"""Exit code after Ctrl-C."""
 
-RecipeArg = Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")]
+RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
 RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name under outputs/.")]
 IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the beginning of one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
 FolderOption = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run folder [outputs/<name>].")]
-WorkersOption = Annotated[int | None, typer.Option(min=0, max=256, help="Scoring processes; 0 scores in this one.")]
-KeepOption = Annotated[bool, typer.Option("--keep", help="Go on although a module or model file changed.")]
-ModelsOption = Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one for each GPU].")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=0, max=256, help="Scoring processes; 0 scores in the main process.")
+]
+KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a module or model file changed.")]
+ModelsOption = Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one per GPU].")]
 
 
 def _print_version(value: bool) -> None:
@@ -55,7 +57,7 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; works anywhere on the line.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -72,7 +74,7 @@ def build(
     models: ModelsOption = None,
     keep: KeepOption = False,
 ) -> None:
-    """Make a dataset from a recipe, or go on where it stopped: prompts, samples, scores, weights, dataset, report."""
+    """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
     from datagen.pipeline import build_run
     from datagen.runners.local import make_runner
@@ -88,7 +90,7 @@ def build(
 def prompts(
     recipe: RecipeArg = "quickstart", set_: SetOption = None, run: FolderOption = None, keep: KeepOption = False
 ) -> None:
-    """Write the prompts of a recipe with their claims, and nothing else."""
+    """Write only the prompts of a recipe, with their claims."""
     from datagen.console import Board, print_facts
     from datagen.pipeline import plan_stage
 
@@ -100,7 +102,7 @@ def prompts(
 
 @app.command()
 def generate(run: RunArg, workers: WorkersOption = None, models: ModelsOption = None, keep: KeepOption = False) -> None:
-    """Make the samples that a run still lacks."""
+    """Generate the samples that a run still lacks."""
     from datagen.console import Board
     from datagen.pipeline import open_run, run_jobs, settle_makers
     from datagen.runners.local import make_runner
@@ -117,13 +119,13 @@ def generate(run: RunArg, workers: WorkersOption = None, models: ModelsOption = 
 def score(
     run: RunArg,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Score anew with other rewards or detector.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Rescore with other rewards or detector.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Score everything anew.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Rescore everything.")] = False,
     workers: WorkersOption = None,
     keep: KeepOption = False,
 ) -> None:
-    """Score the samples that have no scores yet; with --set or --again, all of them."""
+    """Score the samples that have no scores yet. With --set or --again, rescore all."""
     from datagen.console import Board
     from datagen.pipeline import rescore_run
     from datagen.runners.local import make_runner
@@ -136,12 +138,14 @@ def score(
 @app.command()
 def weigh(
     run: RunArg,
-    policy: Annotated[str | None, typer.Option(help="rwr, softmax, advantage, rank, best, threshold, uniform.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="rwr, softmax, advantage, rank, best, threshold or uniform.")
+    ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Such as weights.beta=0.1.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as weights.beta=0.1.")
     ] = None,
 ) -> None:
-    """Turn stored scores into weights and show how healthy they are; takes seconds, reads no picture."""
+    """Turn scores into weights and show their health. Takes seconds and reads no images."""
     from datagen.console import Board
     from datagen.pipeline import open_run, weigh_run
 
@@ -156,14 +160,14 @@ def weigh(
 @app.command()
 def export(
     run: RunArg,
-    view: Annotated[str | None, typer.Option(help="One more form: which training examples, such as pieces.")] = None,
-    form: Annotated[str, typer.Option("--format", help="The format of a trainer for --view.")] = "jsonl",
+    view: Annotated[str | None, typer.Option(help="Also write these training examples, such as pieces.")] = None,
+    form: Annotated[str, typer.Option("--format", help="The trainer's file format for --view.")] = "jsonl",
     skip: Annotated[
         bool,
-        typer.Option("--skip", help="Leave out samples whose texts hold control tokens; with --view, of it alone."),
+        typer.Option("--skip", help="Leave out samples whose texts hold control tokens; with --view, only from it."),
     ] = False,
 ) -> None:
-    """Write the dataset of a run, parquet and card; --view adds a form for a trainer under exports/."""
+    """Write the dataset of a run: parquet and card. --view adds a trainer's format under exports/."""
     from datagen.console import Board, format_bytes, print_facts
     from datagen.pipeline import export_run, open_run, weigh_run
 
@@ -174,10 +178,10 @@ def export(
         changes += [f"{each}.skip=true" for each in names]
     opened = open_run(run, changes)
     with opened.folder.hold(), Board() as board:
-        # weighed as it was: a form that turns out to be refused must not stay in the run's recipe
+        # weigh with the stored recipe: weighing saves it, and a form that is refused later must not stay in it
         result = export_run(opened, weigh_run(open_run(run), board), board)
     rows = {f"{split} rows": count for split, count in result.rows.items()}
-    print_facts({"dataset": result.path, **rows, "size": format_bytes(result.file_bytes)})
+    print_facts({"dataset": f"{opened.folder}/dataset", **rows, "size": format_bytes(result.file_bytes)})
 
 
 @app.command()
@@ -201,7 +205,7 @@ def report(
 
 @app.command()
 def status(run: RunArg = "quickstart") -> None:
-    """Show how far a run is."""
+    """Show the progress of a run, and what is damaged or stale."""
     from datagen.console import print_facts, print_table
     from datagen.pipeline import open_run, read_status
 
@@ -228,9 +232,9 @@ def _show_state(name: str, now: RunStatus, there: bool) -> str:
 def sample(
     run: RunArg,
     sample_id: IdArg,
-    out: Annotated[Path | None, typer.Option(help="Save its image as this PNG file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Save the image as this PNG file.")] = None,
 ) -> None:
-    """Show one sample: prompt, claims, reasoning, scores with reasons; --out saves its image."""
+    """Show one sample: prompt, claims, reasoning and scores."""
     from datagen.console import print_line, print_sample
     from datagen.pipeline import find_sample, open_run, save_image
 
@@ -244,10 +248,12 @@ def sample(
 def mark(
     run: RunArg,
     sample_id: IdArg,
-    wrong: Annotated[list[int] | None, typer.Option(help="Number of a claim that does not hold, from 1.")] = None,
+    wrong: Annotated[
+        list[int] | None, typer.Option(help="Number of a claim that does not hold, from 1; repeatable.")
+    ] = None,
     into: Annotated[Path, typer.Option(metavar="FILE", help="The file of canaries.")] = Path("canaries/marked.jsonl"),
 ) -> None:
-    """Mark a sample by eye as a canary: every claim holds but those that --wrong numbers."""
+    """Mark a sample as a canary. Every claim holds except those given with --wrong."""
     from datagen.pipeline import find_sample, mark_sample, open_run
 
     replaced = mark_sample(find_sample(open_run(run), sample_id), wrong or [], into)
@@ -256,7 +262,7 @@ def mark(
 
 @app.command()
 def regen(run: RunArg, sample_id: IdArg) -> None:
-    """Make one sample again from its seed and compare it with the stored one, bit for bit."""
+    """Regenerate a sample and compare it with the stored one. Exits with 1 if a bit differs."""
     from datagen.pipeline import find_sample, make_again, open_run
 
     opened = open_run(run)
@@ -276,7 +282,7 @@ def plan(
     probe: Annotated[bool, typer.Option(help="Load the model and time a few samples.")] = True,
     workers: WorkersOption = None,
 ) -> None:
-    """Show what a recipe comes to before anything is spent: prompts, samples, shards, disk, time."""
+    """Estimate the size and time of a run before starting it. Lists prompts, samples, shards, disk and time."""
     from datagen.config import load_recipe
     from datagen.console import print_estimate
     from datagen.pipeline import estimate_run
@@ -288,7 +294,7 @@ def plan(
 
 @app.command()
 def doctor(recipe: RecipeArg = "quickstart", set_: SetOption = None) -> None:
-    """Examine the model of a recipe before a long run: prompts followed, seeds kept, schemas obeyed, speed."""
+    """Test the model of a recipe before a long run. Checks prompts, seeds, schemas and speed."""
     from datagen.config import load_recipe
     from datagen.console import print_findings
     from datagen.pipeline import examine_recipe
@@ -301,12 +307,12 @@ def check(
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PATH]...", help="Files, folders or names [taxonomies/, recipes/ here, or what ships]."
+            metavar="PATH", help="Files, folders or names [taxonomies/ and recipes/ here, else all that ships]."
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="text, or github for annotations in CI.")] = "text",
+    form: Annotated[str, typer.Option("--format", help="text, or github for CI annotations.")] = "text",
 ) -> None:
-    """Find every problem in taxonomies, templates, lexicons and recipes: file:line:col, what, what to do."""
+    """Check taxonomies, templates, lexicons and recipes. Each problem is printed with file, line, column and fix."""
     from datagen.config import Recipe
     from datagen.console import print_problems
     from datagen.pipeline import check_recipe, list_scorable
@@ -319,8 +325,8 @@ def check(
 
 
 @app.command()
-def schema(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to.")] = Path("schemas")) -> None:
-    """Write the JSON Schemas that editors complete taxonomies, lexicons and recipes with."""
+def schema(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")] = Path("schemas")) -> None:
+    """Write JSON Schemas for editors. They complete and check taxonomies, lexicons and recipes."""
     from datagen.config import Recipe
     from datagen.taxonomy.check import write_schemas
 
@@ -329,8 +335,8 @@ def schema(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where t
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new project.")]) -> None:
-    """Start a project of your own: a small taxonomy, a template, and a recipe that builds."""
+def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")]) -> None:
+    """Start a project of your own. Writes a small taxonomy, a template, and a recipe that builds."""
     from datagen.project import init_project
 
     for path in init_project(folder):
@@ -339,12 +345,14 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new pro
 
 @app.command()
 def preview(
-    taxonomy: Annotated[list[str] | None, typer.Argument(metavar="[TAXONOMY]...", help="Names or files.")] = None,
+    taxonomy: Annotated[
+        list[str] | None, typer.Argument(metavar="TAXONOMY", help="Names or files [all that ship].")
+    ] = None,
     lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "pictograms",
-    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts a skill.")] = 3,
-    seed: int = 0,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts per skill.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
 ) -> None:
-    """Show a handful of prompts per skill, with their claims."""
+    """Show a few prompts of each skill, with their claims."""
     from datagen.console import print_prompts
     from datagen.plugins import shipped_path
     from datagen.prompts.templated import preview as draw_preview
@@ -356,9 +364,10 @@ def preview(
 
 @app.command()
 def geneval(
-    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "everyday", seed: int = 0
+    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "everyday",
+    seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
 ) -> None:
-    """Print prompts in GenEval's six forms as the metadata lines that its evaluator reads, with words of a lexicon."""
+    """Print prompts in GenEval's forms as its metadata lines. The words come from a lexicon."""
     import json
 
     from datagen.prompts.geneval_forms import geneval_forms
@@ -383,7 +392,7 @@ def _print_result(run: Run, result: BuildResult) -> None:
 
     _print_weights(result.weighed)
     size = f"{sum(result.dataset.rows.values()):,} rows, {result.dataset.kept:,} with weight"
-    facts = {"dataset": f"{result.dataset.path}  ({size}, {format_bytes(result.dataset.file_bytes)})"}
+    facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
     unreached = {"not finished": f"{result.unreached}; the same command asks again"} if result.unreached else {}
     print_facts({**facts, "report": result.report, "look at": f"datagen sample {run.folder} ID", **unreached})
 
@@ -401,7 +410,7 @@ def _print_weights(weighed: Weighed) -> None:
         print_line(str(skill))
 
 
-bench = typer.Typer(help="Measure: each benchmark prints its table and takes --json FILE.", no_args_is_help=True)
+bench = typer.Typer(help="Run a benchmark; each prints its tables and takes --json FILE.", no_args_is_help=True)
 JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")]
 CheckpointOption = Annotated[Path | None, typer.Option(help="A checkpoint folder [the shipped one].")]
 
@@ -409,16 +418,16 @@ CheckpointOption = Annotated[Path | None, typer.Option(help="A checkpoint folder
 @bench.command("model")
 def bench_model(
     checkpoint: CheckpointOption = None,
-    prompts: Annotated[int, typer.Option(min=1, help="Held-out prompts a skill.")] = 40,
-    candidates: Annotated[int, typer.Option(min=8, help="Samples a prompt; pass@k is for this k.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of prompts and samples.")] = 1,
-    mode: Annotated[str, typer.Option(help="think or direct")] = "think",
+    prompts: Annotated[int, typer.Option(min=1, help="Held-out prompts per skill.")] = 40,
+    candidates: Annotated[int, typer.Option(min=8, help="Samples per prompt, the k of pass@k.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of prompts and samples.")] = 1,
+    mode: Annotated[str, typer.Option(help="think or direct.")] = "think",
     before: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Show these earlier --json figures beside.")
+        Path | None, typer.Option(metavar="FILE", help="Compare with the figures of an earlier --json.")
     ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Judge the embedded model on prompts it was never trained on: how it draws and, if it can, how it reads."""
+    """Measure the embedded model on held-out prompts. If it has a reader, its reading is measured too."""
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import bench_model as measure
 
@@ -430,13 +439,13 @@ def bench_model(
 
 @bench.command("generate")
 def bench_generate(
-    batch: Annotated[int, typer.Option(min=1, help="Samples a batch, on both sides.")] = 64,
-    batches: Annotated[int, typer.Option(min=1, help="Batches a round.")] = 4,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds of each engine, in turn.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Samples per batch, for both engines.")] = 64,
+    batches: Annotated[int, typer.Option(min=1, help="Batches per round.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds per engine; engines take turns.")] = 5,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Time the embedded engine against `transformers` `generate`."""
+    """Time the embedded engine against `generate` of transformers."""
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import measure_generation, sample_held_out
 
@@ -465,20 +474,39 @@ def write_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path |
 
 
 def audit(
-    recipe: Annotated[str, typer.Argument(metavar="[RECIPE]", help="A recipe file or a shipped name.")] = "quickstart",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    prompts: Annotated[int, typer.Option(min=1, max=10_000, help="Prompts a skill, each true and broken.")] = 20,
-    seed: Annotated[int, typer.Option(help="Of prompts and scenes.")] = 1,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Also compare the scorers of this run.")] = None,
-    before: Annotated[str | None, typer.Option(metavar="RUN", help="And their drift from this earlier run.")] = None,
+    recipe: RecipeArg = "quickstart",
+    set_: SetOption = None,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Prompts per skill, each with true and broken scenes.")
+    ] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of prompts and scenes.")] = 1,
+    text_sizes: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=1000, help="Instead of scenes: text of all sizes, N pictures per cell."),
+    ] = 0,
+    side: Annotated[
+        list[int] | None, typer.Option(metavar="PX", min=32, max=4096, help="Sizes of these pictures [256 to 2048].")
+    ] = None,
+    font: Annotated[
+        list[Path] | None, typer.Option(metavar="PATH", help="Fonts of these texts: files or folders [one of Pillow].")
+    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Also compare the scorers on this run.")] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="RUN", help="With --run, also their drift since this run.")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
 ) -> None:
-    """Judge the scorers of a recipe: on scenes whose truth is known, and with --run on where they disagree."""
-    from datagen.audit import audit_run, audit_scenes
+    """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
+    from datagen.audit import audit_run, audit_scenes, audit_text
+    from datagen.audit.lettering import SIDES_PX
     from datagen.config import load_recipe
     from datagen.pipeline import open_run
 
-    tables = audit_scenes(load_recipe(recipe, set_ or []), per_skill=prompts, seed=seed)
+    loaded = load_recipe(recipe, set_ or [])
+    if text_sizes:
+        tables = audit_text(loaded, per_cell=text_sizes, seed=seed, fonts=font or (), sides=side or SIDES_PX)
+    else:
+        tables = audit_scenes(loaded, per_skill=prompts, seed=seed)
     if run is not None:
         tables |= audit_run(open_run(run), open_run(before) if before else None)
     show_tables(tables, json)
@@ -488,28 +516,27 @@ NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: data
 
 
 def diagnose(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a shipped recipe.")] = "quickstart",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
-    ] = None,
-    prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Prompts for each level of each skill.")] = 32,
+    recipe: RecipeArg = "quickstart",
+    set_: SetOption = None,
+    prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Prompts per level of each skill.")] = 32,
     candidates: Annotated[
-        int | None, typer.Option(min=2, max=256, help="Samples a prompt, the n of pass@n [the recipe's].")
+        int | None, typer.Option(min=2, max=256, help="Samples per prompt, the n of pass@n [the recipe's].")
     ] = None,
     results: Annotated[
-        str | None, typer.Option(metavar="FILE|RUN", help="Read a benchmark's results or a scored run, draw nothing.")
+        str | None,
+        typer.Option(metavar="FILE|RUN", help="Read a benchmark's results or a scored run; generate nothing."),
     ] = None,
-    category: Annotated[str, typer.Option(help="Of a T2I-CompBench file, such as numeracy.")] = "",
+    category: Annotated[str, typer.Option(help="Category of a T2I-CompBench file, such as numeracy.")] = "",
     model: Annotated[str, typer.Option(help="The model that a result file is about, or its column there.")] = "",
-    out: Annotated[Path | None, typer.Option(help="The diagnosis [RUN/diagnosis.yaml].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output file [RUN/diagnosis.yaml].")] = None,
     run: Annotated[
         str | None, typer.Option("--run", metavar="DIR", help="Folder of the probe [outputs/<name>-diagnosis].")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, max=256, help="Scoring processes.")] = None,
-    models: Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one for each GPU].")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Go on although a module or model file changed.")] = False,
+    workers: WorkersOption = None,
+    models: ModelsOption = None,
+    keep: KeepOption = False,
 ) -> None:
-    """Find where a model fails: pass@1, pass@n and reward of every skill at every level, and what they mean."""
+    """Find where a model fails. Measures pass@1, pass@n and reward of every skill at every level."""
     from datagen.console import print_diagnosis, print_line
 
     if results is not None:
@@ -579,7 +606,7 @@ def _write(file: Path, made: Diagnosis) -> None:
 
 FORMS = "hf://datasets/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or file:///FOLDER."
 DestArg = Annotated[str, typer.Argument(metavar="DEST", help=FORMS)]
-PublicOption = Annotated[bool, typer.Option("--public", help="Everybody may see it; private unless said.")]
+PublicOption = Annotated[bool, typer.Option("--public", help="Make it public; private by default.")]
 ViewOption = Annotated[list[str] | None, typer.Option("--view", metavar="NAME", help="Also send exports/NAME.")]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and stop.")]
 
@@ -589,26 +616,26 @@ def push(
     destination: DestArg,
     public: PublicOption = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put it in place of another recipe's, or of an edited card.")
+        bool, typer.Option("--replace", help="Replace the dataset of another recipe, or an edited card.")
     ] = False,
     view: ViewOption = None,
     dry_run: DryOption = False,
 ) -> None:
-    """Send the dataset of a run to a hub or a bucket; goes on where it stopped, and verifies every file."""
+    """Push the dataset of a run to a hub or a bucket. Resumes where it stopped and verifies every file."""
     _send(run, destination, "push", public, replace, view, dry_run)
 
 
 def append(
     run: RunArg, destination: DestArg, public: PublicOption = False, view: ViewOption = None, dry_run: DryOption = False
 ) -> None:
-    """Add a run to a dataset that was pushed: new shards only, the card updated, duplicates refused."""
+    """Append a run to a pushed dataset. Sends new shards, updates the card and refuses duplicates."""
     _send(run, destination, "append", public, False, view, dry_run)
 
 
 def pull(
-    source: DestArg, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that is not there yet.")]
+    source: DestArg, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that does not exist yet.")]
 ) -> None:
-    """Fetch a pushed dataset (hf://datasets/NAME@REVISION for an older one); every file is proved by its hash."""
+    """Fetch a pushed dataset and verify it. hf://datasets/NAME@REVISION fetches an older revision."""
     from datagen.console import Board
     from datagen.push import pull_dataset
 
@@ -655,22 +682,22 @@ def train(
     dataset: Annotated[
         str, typer.Argument(metavar="DATASET_OR_RUN", help="An exported dataset, or a run that has one.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder of this training; becomes a checkpoint folder.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps in all.")] = 400,
-    batch: Annotated[int, typer.Option(min=1, help="Rows a micro-batch.")] = 32,
-    accumulate: Annotated[int, typer.Option(min=1, help="Micro-batches a step.")] = 1,
-    lr: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 3e-4,
-    lambda_text: Annotated[float, typer.Option(min=0, help="Factor of the text's loss.")] = 1.0,
-    lambda_image: Annotated[float, typer.Option(min=0, help="Factor of the image's loss.")] = 1.0,
+    out: Annotated[Path, typer.Option(help="Output folder; becomes a checkpoint folder.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps in total.")] = 400,
+    batch: Annotated[int, typer.Option(min=1, help="Rows per micro-batch.")] = 32,
+    accumulate: Annotated[int, typer.Option(min=1, help="Micro-batches per step.")] = 1,
+    lr: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 3e-4,
+    lambda_text: Annotated[float, typer.Option(min=0, help="Factor of the text loss.")] = 1.0,
+    lambda_image: Annotated[float, typer.Option(min=0, help="Factor of the image loss.")] = 1.0,
     switch: Annotated[float, typer.Option(min=0, help="Factor of the token that opens the image; 0 drops it.")] = 1.0,
-    sampler: Annotated[bool, typer.Option("--sampler", help="Draw rows by weight, and do not weigh the loss.")] = False,
+    sampler: Annotated[bool, typer.Option("--sampler", help="Sample rows by weight; the loss is unweighted.")] = False,
     control: Annotated[
-        bool, typer.Option("--control", help="The same without the weights: all scored parts count 1.")
+        bool, typer.Option("--control", help="Train the control: every scored part has weight 1.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the order of rows.")] = 0,
-    checkpoint: Annotated[Path | None, typer.Option(help="Where to start from [the shipped one].")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
 ) -> None:
-    """Train the embedded model on a weighted dataset; the same command goes on where it was stopped."""
+    """Train the embedded model on a weighted dataset. The same command resumes a stopped training."""
     from datagen.console import Board, print_facts, print_table
     from datagen.embedded.options import SHIPPED
     from datagen.pipeline import open_run, require_current
@@ -728,9 +755,9 @@ def _is_table(rows: object) -> bool:
 
 
 def set_beside(tables: Tables, before: Tables) -> dict[str, list[dict[str, Any]]]:
-    """Return the tables with each number as `before → now`; a row is known by its first column.
+    """Return the tables with each number as `before → now`; rows are matched by their first column.
 
-    What was not measured before is `–`, and what is not measured now is left out.
+    A figure without an earlier value shows `–` before it; a figure that is no longer measured is left out.
     """
     return {title: [_join(row, _find(before.get(title, ()), row)) for row in rows] for title, rows in tables.items()}
 
@@ -757,9 +784,10 @@ for command in (audit, diagnose, train, push, append, pull):
 
 
 def main() -> None:
-    """Run the command line; the one place where an error becomes a message and an exit code."""
+    """Run the command line; the only place where an error becomes a message and an exit code."""
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a scorer of one's own beside the recipe is found without PYTHONPATH
+        sys.path.append(os.getcwd())  # so a scorer in the working directory is found without PYTHONPATH
+    # Typer accepts the option of `_options` only before the command; taking it out here lets it stand anywhere.
     args = [word for word in sys.argv[1:] if word != "--debug"]
     try:
         app(args)
@@ -768,6 +796,7 @@ def main() -> None:
             typer.echo(f"stopped; to go on: {shlex.join(['datagen', *args])}", err=True)
         raise
     except Exception as error:
+        # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:
             raise
         from datagen.console import print_error

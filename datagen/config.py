@@ -1,15 +1,15 @@
-"""A recipe: the small YAML file that says what a run makes, checked to the last key before anything is spent.
+"""The recipe: a small YAML file that says what a run makes, checked completely before the run starts.
 
     name: quickstart
     taxonomy: [counting, spatial]
     prompts: 200
 
-Every key has a default but `taxonomy`; `recipes/quickstart.yaml` shows them. What is wrong is named with file, line and
-key, all at once: keys and values, words that name no plugin, options of plugins that say by a class `Options` which
-they take, expressions, and keys that do not go together. `datagen plan RECIPE` shows what a recipe comes to.
+Every key except `taxonomy` has a default; `recipes/quickstart.yaml` shows them. All errors are reported at once with
+file, line and key: wrong keys and values, words that name no plugin, wrong options of plugins that declare a class
+`Options`, broken expressions, and keys that contradict each other. `datagen plan RECIPE` estimates a recipe.
 
-Not covered: options of other plugins, which check them when they are loaded, and whatever needs the taxonomy or another
-file. A run checks those when it is opened.
+Not covered: options of other plugins, which check them when they are loaded, and errors that need the taxonomy or
+another file. A run checks those when it is opened.
 """
 
 from __future__ import annotations
@@ -51,32 +51,32 @@ from datagen.records import Mode, hash_of
 MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
 MAX_SHARD_SAMPLES = 16_384
-"""A shard is held in memory: about 60 MB of 96 px pictures at this size."""
+"""Limit of a shard, which is held in memory: about 60 MB of 96 px pictures at this size."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
     | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses"}
 )
-"""Keys that can change at any time without making a prompt, a sample or a score again."""
+"""Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
-"""Keys that decide the prompts, beside the files that `PATH_KEYS` name."""
+"""Keys that determine the prompts, together with the files that `PATH_KEYS` name."""
 SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend")
-"""Keys that decide the samples of given prompts; with `adapt`, the detector does too."""
+"""Keys that determine the samples of given prompts; with `adapt`, the detector does too."""
 SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
-"""Keys that decide the scores of given samples."""
+"""Keys that determine the scores of given samples."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
 WRITTEN_KEYS = ("expand", "allocate", "weights", "screen")
-"""Keys that a run notes as they were written, without what is default: runs are known by what their recipes say."""
+"""Keys that a run stores as written, without defaults, so that a new default does not change its fingerprint."""
 FILE_KEYS = (*((key,) for key in PATH_KEYS), ("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction"))
-"""Where a recipe names files, by the path of each key."""
+"""Paths of the keys under which a recipe names files."""
 
 
 Makers = Mapping[str, Mapping[str, str]]
-"""By `prompts`, `samples` and `scores`: what makes them beside the recipe (modules, model files), with its hash."""
+"""Hashes of the modules and model files that make `prompts`, `samples` and `scores`, by stage and name."""
 
 
 class Choice(BaseModel):
-    """A plugin by its word, and its options: `{name: embedded, temperature: 0.9}`, or just `embedded`."""
+    """A plugin's word and options: `{name: embedded, temperature: 0.9}`, or just `embedded`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -89,15 +89,15 @@ class Choice(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Everything but the name."""
+        """All keys except the name."""
         return dict(self.model_extra or {})
 
 
 class ScorerChoice(Choice):
-    """A scorer by its word, and its options: `{name: text, metric: mario, as: mario}`, or just `counting`.
+    """A scorer's word and options: `{name: text, metric: mario, as: mario}`, or just `counting`.
 
-    `as` is its name in expressions and columns. By default that is the word with what is chosen, `text_mario` or
-    `geneval_strict`, and what is chosen alone where it begins with the word, `vqascore`.
+    `as` is its name in expressions and columns. The default is the word and the chosen options, `text_mario` or
+    `geneval_strict`; an option that begins with the word stands alone, `vqascore`.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, validate_by_alias=True)
@@ -108,7 +108,7 @@ class ScorerChoice(Choice):
     @classmethod
     def _no_function(cls, value: str | None) -> str | None:
         if value in WAYS:
-            raise ValueError(f"{value} is a function of expressions; take another name")
+            raise ValueError(f"{value} is a function of expressions; choose another name")
         return value
 
     @property
@@ -136,11 +136,11 @@ class NoOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of plugins, as an annotation of a choice: looks its word up, and its options where `Options` names them.
+    """A family of plugins, as an annotation of a choice: looks up its word and checks its options against `Options`.
 
-    `needs` is what each module defines. Of a `closed` family, a module without `Options` takes none. Words are looked
-    up where the context of the validation says `look_up`, so that a recipe that a run has noted can be read where its
-    modules are not installed.
+    `needs` is the function that each module must define. In a `closed` family, a module without `Options` takes none.
+    Words are looked up only if the validation context says `look_up`, so that the recipe of an old run can be read
+    without its modules.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Family:
         return load_plugin(self.name, word, self.needs)
 
     def options_of(self, module: ModuleType) -> type[BaseModel] | None:
-        """Return the model of what a module takes as options, or None if only the module itself can tell."""
+        """Return the model of a module's options, or None if only the module itself knows them."""
         found = getattr(module, "Options", NoOptions if self.closed else None)
         return _forbid_more(found) if isinstance(found, type) and issubclass(found, BaseModel) else None
 
@@ -175,21 +175,21 @@ class Family:
         return choice
 
     def _explain(self, choice: Choice, model: type[BaseModel], error: ValidationError) -> Iterator[InitErrorDetails]:
-        """Yield what is wrong with the options; the hint for an unknown one is of what the plugin takes."""
+        """Yield the errors in the options; the hint for an unknown option lists those that exist."""
         for fault, each in zip(faults_of(error), error.errors(include_url=False), strict=True):
             if each["type"] == "extra_forbidden" and len(each["loc"]) == 1:
                 key = str(each["loc"][0])
                 what = f"the {noun_of(self.name)} {choice.name!r} takes no option {key!r}"
                 yield make_fault((key,), what, did_you_mean(key, model.model_fields) or "it takes none", key=True)
             elif self.name == "backends" and each["type"] == "value_error":
-                # The value is left out: somebody may have put a key into an address.
+                # The message leaves out the value: an address may contain a secret key.
                 what = str(each["msg"]).removeprefix("Value error, ")
                 yield make_fault(each["loc"], f"backend option {'.'.join(map(str, each['loc']))!r}: {what}")
             else:
                 yield fault
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return what an editor completes: the words that ship, each with its options, and any word with a dot."""
+        """Return the schema for editors: the shipped words, each with its options, and any word with a dot."""
         base = handler.resolve_ref_schema(handler(schema))["properties"]
         own = {"type": "string", "pattern": r"\."}
         alone, full = [], []
@@ -206,7 +206,7 @@ class Family:
 
 @lru_cache(maxsize=256)
 def _forbid_more(model: type[BaseModel]) -> type[BaseModel]:
-    """Return a model that refuses unknown keys: a misspelt option would be passed over, and the default taken."""
+    """Return the model with unknown keys forbidden: else a misspelt option would silently mean the default."""
     if model.model_config.get("extra") == "forbid":
         return model
     return type(model.__name__, (model,), {"__module__": model.__module__, "model_config": {"extra": "forbid"}})
@@ -232,7 +232,7 @@ def _name_choice(key: str, value: Any) -> str:
 
 
 class Joins(BaseModel):
-    """How scores are joined for one weakness or skill; what is not said stays as for all."""
+    """How scores are joined for one weakness or skill; a missing key keeps the general rule."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -241,9 +241,9 @@ class Joins(BaseModel):
 
 
 class Aggregate(BaseModel):
-    """How the scores of one sample become its text reward and its image reward: a way, or an expression over scorers.
+    """How scores become the text reward and the image reward of a sample: an aggregation or an expression.
 
-    See `expressions.py`, and `scoring/rewarder.py` for what holds where.
+    See `expressions.py` for the language, and `scoring/rewarder.py` for which rule applies to which skill.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -259,7 +259,7 @@ Joint = Literal["genmean", "mean", "product", "min", "text", "image"]
 
 
 class Policy(BaseModel):
-    """How rewards become weights; what a recipe may say under `weights:`.
+    """How rewards become weights: the keys under `weights:`.
 
     With r the reward of a sample, and n, mean, std over the scored samples of its group (its prompt's candidates):
 
@@ -276,10 +276,10 @@ class Policy(BaseModel):
     Then `normalize` scales the kept weights (those the formula does not set to 0) to mean 1 over the scope, and `clip`
     bounds them. Both hold at once: the scale c solves mean(clip(c * w)) = 1. Weights of 0 are never lifted by `clip`.
 
-    Two things weigh 0 under every policy. A sample that one of the scorers of its reward should have judged and could
-    not has no reward (`unjudged: drop`; with `keep` the other scorers decide). And a sample whose whole group has
-    reward 0 fails all that was asked, and no other candidate shows how it is done: there is nothing to learn, however
-    equal they are. `uniform` looks at no reward, and keeps those.
+    Two kinds of samples weigh 0 under every policy. First, if a scorer of the reward should have judged a sample but
+    could not, the sample has no reward (`unjudged: drop`; with `keep` the other scorers decide). Second, if all
+    candidates of a prompt have reward 0, none shows a correct answer, so there is nothing to learn. `uniform` ignores
+    rewards and keeps these.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -294,7 +294,7 @@ class Policy(BaseModel):
     )
     joint: Joint = Field(default="genmean", description="the reward of `shared`; an absent part is left out")
     unjudged: Literal["drop", "keep"] = Field(
-        default="drop", description="what a sample weighs that a scorer should have judged and could not: `drop`, 0"
+        default="drop", description="a sample that a scorer should have judged and could not: `drop` gives it weight 0"
     )
     drop_equal: bool = Field(default=False, description="drop groups of two or more whose rewards are all equal")
 
@@ -311,35 +311,37 @@ class Policy(BaseModel):
 
 
 class Export(BaseModel):
-    """One more form of the dataset: a view, and the format of a trainer, each by its word or with options."""
+    """A further export of the dataset: a view and a trainer's format, each as a word or with options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     view: ViewChoice = Choice(name="trajectories")
     format: FormatChoice = Choice(name="jsonl")
-    skip: bool = Field(False, description="leaves out samples whose texts hold control tokens or tags of the format")
+    skip: bool = Field(False, description="leave out samples whose texts contain control tokens or tags of the format")
 
 
 class Limit(BaseModel):
-    """What a scorer must reach, or no weights are made; all in [0, 1]."""
+    """Minimum quality of a scorer; below it no weights are made. All in [0, 1]."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    scored: float = Field(0.0, ge=0, le=1, description="least share with a value, of the samples that it should judge")
-    accuracy: float | None = Field(None, ge=0, le=1, description="least share of its canaries; else `canary_limit`")
+    scored: float = Field(0.0, ge=0, le=1, description="least share of the samples it should judge that get a value")
+    accuracy: float | None = Field(
+        None, ge=0, le=1, description="least share of its canaries judged right; default: `canary_limit`"
+    )
 
 
 class Least(BaseModel):
-    """What the weights of each weakness must reach, or nothing is exported; shares of its samples, in [0, 1]."""
+    """Minimum for the weights of each weakness; below it nothing is exported. Shares of its samples, in [0, 1]."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     effective: float = Field(0.0, ge=0, le=1, description="least effective sample size of a modality with rewards")
-    passed: float = Field(0.0, ge=0, le=1, description="least share of which every claim was seen to hold")
+    passed: float = Field(0.0, ge=0, le=1, description="least share of samples whose claims were all seen to hold")
 
 
 class Adapt(BaseModel):
-    """Draws the first candidates of every prompt, and the rest where a scorer does not say the same of all of them."""
+    """Generates the first candidates of every prompt, and the rest only where a scorer judges the first differently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -353,22 +355,24 @@ BRIEF: Style = "JSON brief"
 
 
 class ExpandOptions(BaseModel):
-    """What a recipe may say under `expand:`."""
+    """The keys under `expand:`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     styles: list[Style] = Field(
-        [style for style in STYLES if style != BRIEF], min_length=1, description="how to write; they take turns"
+        [style for style in STYLES if style != BRIEF], min_length=1, description="how to rewrite; styles take turns"
     )
-    per_prompt: int = Field(1, ge=1, le=16, strict=True, description="rewrites wanted for each prompt")
-    personas: list[str] = Field([], description="who writes, such as `a teacher of young children`")
-    scenes: list[str] = Field([], description="what it is for, such as `a poster for a school fair`")
-    temperature: float = Field(0.9, ge=0, le=2, description="of the model that rewrites")
-    max_tokens: int = Field(256, ge=16, le=4096, strict=True, description="the most tokens of one answer")
-    instruction: str | None = Field(None, description="a template file in place of the shipped instruction")
-    backend: BackendChoice | None = Field(None, description="the model that rewrites; default: that of the recipe")
-    keep_source: bool = Field(False, description="keep the template's text beside the rewrites that hold")
-    similarity: float = Field(0.85, gt=0, le=1, description="Jaccard of word 3-grams from which a text is no new one")
+    per_prompt: int = Field(1, ge=1, le=16, strict=True, description="rewrites per prompt")
+    personas: list[str] = Field([], description="authors, such as `a teacher of young children`")
+    scenes: list[str] = Field([], description="purposes, such as `a poster for a school fair`")
+    temperature: float = Field(0.9, ge=0, le=2, description="sampling temperature of the rewriting model")
+    max_tokens: int = Field(256, ge=16, le=4096, strict=True, description="token limit of one answer")
+    instruction: str | None = Field(None, description="a template file that replaces the shipped instruction")
+    backend: BackendChoice | None = Field(None, description="the rewriting model; default: the recipe's backend")
+    keep_source: bool = Field(False, description="keep the template's text beside the accepted rewrites")
+    similarity: float = Field(
+        0.85, gt=0, le=1, description="Jaccard similarity of word 3-grams from which a text is a duplicate"
+    )
 
     @field_validator("styles", "personas", "scenes")
     @classmethod
@@ -385,17 +389,17 @@ SharePolicy = Literal["uniform", "manual", "by_failure", "by_learnability"]
 
 
 class Allocation(BaseModel):
-    """What a recipe may say under `allocate:`.
+    """The keys under `allocate:`.
 
     | policy | weight of a level |
     |---|---|
     | `uniform` | 1 |
-    | `manual` | its part of `shares`; what is not named there gets the floor |
-    | `by_failure` | 1 - pass@1, or 1 - mean reward where no pass is known |
-    | `by_learnability` | pass@n - pass@1: what choosing among n candidates can teach |
+    | `manual` | its part of `shares`; levels not named there get the floor |
+    | `by_failure` | 1 - pass@1, or 1 - mean reward if pass@1 is unknown |
+    | `by_learnability` | pass@n - pass@1: what selecting among n candidates can teach |
 
     `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
-    the prompts that it was measured on; a level that was not measured has the mean. Then `floor` and `cap` bound the
+    the number of prompts measured; a level that was not measured gets the mean. Then `floor` and `cap` bound the
     shares.
     """
 
@@ -403,57 +407,65 @@ class Allocation(BaseModel):
 
     policy: SharePolicy = Field(description="uniform, manual, by_failure or by_learnability")
     diagnosis: str | None = Field(None, min_length=1, description="the file that `datagen diagnose` wrote")
-    shares: dict[SkillPath, float] = Field({}, description="of `manual`: parts by weakness, skill or level")
+    shares: dict[SkillPath, float] = Field({}, description="for `manual`: parts by weakness, skill or level")
     floor: float = Field(0.0, ge=0, le=1, description="the least share of a level")
-    cap: float = Field(1.0, gt=0, le=1, description="the most share of a level")
-    smoothing: float = Field(4.0, ge=0, le=1e6, description="prompts' worth of the mean that each level is pulled by")
+    cap: float = Field(1.0, gt=0, le=1, description="the greatest share of a level")
+    smoothing: float = Field(4.0, ge=0, le=1e6, description="weight of the mean in each level's share, in prompts")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.policy.startswith("by_") and self.diagnosis is None:
             raise ValueError(f"`{self.policy}` needs `diagnosis:`, the file that `datagen diagnose` writes")
         if (self.policy == "manual") != bool(self.shares):
-            raise ValueError("`manual` and `shares:` go together")
+            raise ValueError("`manual` and `shares:` need each other")
         if any(part < 0 for part in self.shares.values()) or (self.shares and not any(self.shares.values())):
-            raise ValueError("`shares:` are parts of at least 0, one of them above 0")
+            raise ValueError("`shares:` must be 0 or more, and at least one above 0")
         return self
 
 
 SHIPPED = "shipped"
-"""Word of the short list of rude words that ships."""
+"""Word of the short list of rude words in the package."""
 
 
 class ScreenOptions(BaseModel):
-    """What a recipe may say under `screen:`."""
+    """The keys under `screen:`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pii: bool = Field(True, description="refuse e-mail addresses, phone numbers and card numbers")
-    words: list[str] = Field([SHIPPED], description="`shipped`, and files with a word or phrase a line")
+    words: list[str] = Field([SHIPPED], description="`shipped`, and files with one word or phrase per line")
 
 
 class Recipe(BaseModel):
-    """What a run makes. Frozen: `load_recipe` reads one, `--set key=value` changes keys before it is checked."""
+    """The recipe of a run. Frozen: `load_recipe` reads one, `--set key=value` changes keys before the checks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     version: Literal[1] = Field(1, description="version of this format")
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names outputs/<name>")
+    name: str = Field(
+        "run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the run folder, outputs/<name>"
+    )
     taxonomy: list[str] = Field(min_length=1, description="shipped names such as `counting`, or paths")
-    lexicon: str | None = Field(None, description="a shipped name or a path; default: what the backend can draw")
-    prompts: int = Field(200, ge=1, le=MAX_PROMPTS, strict=True, description="how many prompts to draw")
-    candidates: int = Field(4, ge=1, le=256, strict=True, description="samples a prompt")
+    lexicon: str | None = Field(None, description="a shipped name or a path; default: the backend's own")
+    prompts: int = Field(200, ge=1, le=MAX_PROMPTS, strict=True, description="number of prompts")
+    candidates: int = Field(4, ge=1, le=256, strict=True, description="samples per prompt")
     adapt: Adapt | None = Field(
-        None, description="all `candidates` only for prompts whose first ones are judged unlike"
+        None, description="generate all `candidates` only where the first ones are judged differently"
     )
     mode: Mode = Field(
         "think",
-        description="`direct` (image only), `think` (reasoning first), `reflect` (look at the image and redraw)",
+        description="`direct` (image only), `think` (reasoning first), `reflect` (look at the image and refine it)",
     )
-    seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="everything random follows from it")
-    shard_prompts: int = Field(64, ge=1, le=10_000, strict=True, description="prompts a file; a kill loses one file")
+    seed: int = Field(0, ge=0, le=2**63 - 1, strict=True, description="determines everything random")
+    shard_prompts: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        strict=True,
+        description="prompts per file; a killed run loses at most one file per process",
+    )
     backend: BackendChoice = Field(
-        Choice(name="embedded"), description="the model that writes the samples, and its options"
+        Choice(name="embedded"), description="the model that generates the samples, and its options"
     )
     rewards: list[Annotated[ScorerChoice, SCORERS]] = Field(
         [ScorerChoice(name=word) for word in ("counting", "spatial", "attribute", "text")],
@@ -461,9 +473,9 @@ class Recipe(BaseModel):
         description="scorers, by word or with options",
     )
     evaluate: list[Annotated[ScorerChoice, SCORERS]] | None = Field(
-        None, description="scorers that are reported and exported, and weigh nothing"
+        None, description="scorers that are reported and exported, but do not affect weights"
     )
-    same_judge: bool = Field(False, description="allows a scorer in both `rewards` and `evaluate`")
+    same_judge: bool = Field(False, description="allow a scorer in both `rewards` and `evaluate`")
     judge: BackendChoice | None = Field(
         None, description="a backend that answers the questions of scorers such as `vqa`"
     )
@@ -471,31 +483,35 @@ class Recipe(BaseModel):
         None, description="how a language model rewrites prompts; see docs/expansion.md"
     )
     allocate: Allocation | None = Field(
-        None, description="how prompts are shared out over skills; default: as the taxonomy says; see docs/diagnose.md"
+        None, description="how prompts are divided among skills; default: by the taxonomy; see docs/diagnose.md"
     )
-    detector: DetectorChoice = Field(Choice(name="pictograms"), description="what finds objects for the scorers")
-    canaries: str | None = Field(None, description="file of marked images that every scorer must judge right first")
-    canary_limit: float = Field(1.0, ge=0, le=1, description="least share of its canaries that a scorer judges right")
-    limits: dict[str, Limit] = Field(default_factory=dict, description="of scorers, by name; see docs/audit.md")
-    least: Least | None = Field(None, description="of what the weights rest on; see docs/training.md")
+    detector: DetectorChoice = Field(Choice(name="pictograms"), description="finds objects for the scorers")
+    canaries: str | None = Field(
+        None, description="file of marked images that scorers must judge right before weights are made"
+    )
+    canary_limit: float = Field(1.0, ge=0, le=1, description="least share of canaries that a scorer must judge right")
+    limits: dict[str, Limit] = Field(
+        default_factory=dict, description="minimum quality of scorers, by name; see docs/audit.md"
+    )
+    least: Least | None = Field(None, description="minimum for the weights of each weakness; see docs/training.md")
     encoders: list[EncoderChoice] | None = Field(
         None, description="image encoders, for `reconstruction` and `diversity`"
     )
     matchers: dict[str, MatcherChoice] | None = Field(
-        None, description="text-image models by the scorer that asks them"
+        None, description="text-image models, by the scorer that uses them"
     )
     drawer: BackendChoice | None = Field(
-        None, description="a backend that draws descriptions again, for `reconstruction`"
+        None, description="a backend that generates images from descriptions, for `reconstruction`"
     )
     aggregate: Aggregate = Aggregate()
     weights: Policy = Field(Policy(), description="policy and parameters; see `datagen weigh`")
     exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
-        default_factory=dict, description="further forms of the dataset by name; see docs/formats.md"
+        default_factory=dict, description="further exports of the dataset, by name; see docs/formats.md"
     )
-    failure_limit: float = Field(0.2, ge=0, le=1, description="share of failed samples that stops a run")
+    failure_limit: float = Field(0.2, ge=0, le=1, description="greatest share of failed samples; a run stops above it")
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
     screen: ScreenOptions | None = Field(
-        None, description="refuses personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
+        None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
     )
     license: str = Field(
         "unknown",
@@ -503,7 +519,7 @@ class Recipe(BaseModel):
         description="licence of what the model wrote, as you state it: a hub identifier such as apache-2.0",
     )
     addresses: bool = Field(
-        False, description="publishes paths of files and addresses of servers as they are; else names alone"
+        False, description="publish file paths and server addresses as they are; default: only names"
     )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of prompts in the validation split")
 
@@ -517,7 +533,7 @@ class Recipe(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        """Also check what the keys say together, and that of those that are right where others are wrong."""
+        """Check also how keys fit together, even if some keys are wrong by themselves."""
         context = info.context or {}
         if context.get("alone"):
             return handler(data)
@@ -539,19 +555,20 @@ class Recipe(BaseModel):
 
     @classmethod
     def _set_wrong_aside(cls, data: Mapping[str, Any]) -> tuple[Self, Set[str]]:
-        """Return a recipe of the keys that are right by themselves, and the others.
+        """Return a recipe of the keys that are valid by themselves, and the names of the others.
 
-        A word that names no plugin is right here, as are options: what others say of its name holds or not.
+        Unknown words and options count as valid here: other keys can still be checked against the name.
         """
         try:
             return cls.model_validate(data, context={"alone": True}), frozenset()
         except ValidationError as error:
             wrong = {str(each["loc"][0]) for each in error.errors()}
         rest = {key: value for key, value in data.items() if key not in wrong}
+        # The placeholder stands in for the only required key, in case it is among the wrong ones.
         return cls.model_validate({"taxonomy": ["-"], **rest}, context={"alone": True}), wrong
 
     def _find_clashes(self, wrong: Set[str], *, look_up: bool) -> Iterator[InitErrorDetails]:
-        """Yield where keys do not go together; nothing is said of the keys that are `wrong` by themselves."""
+        """Yield contradictions between keys, except keys that are `wrong` by themselves."""
         if not wrong & {"prompts", "candidates"} and self.prompts * self.candidates > MAX_SAMPLES:
             what = f"prompts x candidates is {self.prompts * self.candidates:,}; at most {MAX_SAMPLES:,}"
             yield make_fault(("prompts",), what)
@@ -565,13 +582,13 @@ class Recipe(BaseModel):
         for key, names in (("rewards", self.selecting), ("evaluate", self.evaluating)):
             for place, name in enumerate(names):
                 if key not in wrong and name in names[:place]:
-                    yield make_fault((key, place), f"{key} holds the same scorer twice; `as:` tells two apart")
+                    yield make_fault((key, place), f"{key} lists the same scorer twice; give one a name with `as:`")
         if not wrong & {"rewards", "evaluate", "same_judge"} and not self.same_judge:
             used = [(choice.name, choice.options) for choice in self.rewards]
             for place, each in enumerate(self.evaluate or ()):
                 if (each.name, each.options) in used:
-                    what = f"{each.label} would select the samples and evaluate them, which hides what selecting does"
-                    hint = "name another scorer under evaluate, or say same_judge: true"
+                    what = f"{each.label} would both select and evaluate the samples, so its figures would be biased"
+                    hint = "name another scorer under evaluate, or set same_judge: true"
                     yield make_fault(("evaluate", place), what, hint)
         if look_up and self.adapt is not None and not wrong & {"adapt", "rewards", "evaluate"}:
             yield from self._look_up_deciders(self.adapt)
@@ -581,7 +598,7 @@ class Recipe(BaseModel):
                 yield make_fault(("limits", name), f"limits: no scorer {name!r} in rewards", hint, key=True)
         if not wrong & {"limits", "canaries"} and self.canaries is None:
             for name in (name for name, limit in self.limits.items() if limit.accuracy is not None):
-                what = "limits: accuracy is measured on canaries, and the recipe names none"
+                what = "limits: accuracy is measured on canaries, but the recipe names none"
                 yield make_fault(("limits", name, "accuracy"), what, "add `canaries: FILE`")
         if not wrong & {"aggregate", "rewards"}:
             yield from self._find_broken_expressions()
@@ -608,12 +625,12 @@ class Recipe(BaseModel):
 
     @property
     def least_candidates(self) -> int:
-        """Candidates that every prompt gets, whatever the scorers say."""
+        """The number of candidates that every prompt gets, whatever the scorers say."""
         return self.adapt.start if self.adapt else self.candidates
 
     @property
     def selecting(self) -> list[str]:
-        """The names of the scorers that weigh."""
+        """The names of the scorers that affect weights."""
         return [choice.label for choice in self.rewards]
 
     @property
@@ -623,29 +640,29 @@ class Recipe(BaseModel):
 
     @property
     def scorers(self) -> dict[str, ScorerChoice]:
-        """Every scorer of the recipe by its name: those that weigh, then those that only evaluate."""
+        """All scorers of the recipe by name: those that affect weights, then those that only evaluate."""
         chosen: dict[str, ScorerChoice] = {}
         for choice in (*self.rewards, *(self.evaluate or ())):
             chosen.setdefault(choice.label, choice)
         return chosen
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain YAML values, plugin options included; those of `WRITTEN_KEYS` as they were written."""
+        """Return plain YAML values with plugin options; the values of `WRITTEN_KEYS` as they were written."""
         written = {key: self._written.get(key, {}) for key in WRITTEN_KEYS if getattr(self, key) is not None}
         return {**self.model_dump(mode="json"), **deepcopy(written)}
 
 
 def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = (), *, look_up: bool = True) -> Recipe:
-    """Read a recipe by path, or a shipped one by name, with `key=value` overrides (dotted keys, YAML values).
+    """Load a recipe by path, or a shipped one by name, with `key=value` overrides (dotted keys, YAML values).
 
-    Paths in the file are looked for beside it first, then from the working directory. Words of plugins are looked up
-    unless told otherwise. Raises ConfigError naming file, line, key and value for everything that is wrong.
+    Paths in the file are relative to it, else to the working directory. Plugin words are checked if `look_up`. Raises
+    ConfigError naming file, line, key and value of every error.
     """
     path = find_recipe(str(path_or_name))
     document = read_yaml(path)
     if not isinstance(document.data, dict):
         hint = "see recipes/quickstart.yaml"
-        raise ConfigError("a recipe is a mapping of keys to values", where=str(path), hint=hint)
+        raise ConfigError("a recipe must be a mapping of keys to values", where=str(path), hint=hint)
     for key in document.data.keys() & PATH_KEYS:
         document.data[key] = _beside(path.parent, document.data[key])
     if isinstance(allocate := document.data.get("allocate"), dict) and "diagnosis" in allocate:
@@ -657,7 +674,7 @@ def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = (), *, look
 
 
 def make_recipe(data: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
-    """Check plain values as a recipe, its words not looked up; messages name `where` as their place."""
+    """Check plain values as a recipe without looking up plugin words; messages name `where` as the place."""
     return _check(Document(where, dict(data)), overrides, look_up=False)
 
 
@@ -668,7 +685,7 @@ def _check(document: Document, overrides: Sequence[str], *, look_up: bool) -> Re
 
 
 def find_recipe(word: str) -> Path:
-    """Return the path of a recipe given as a path or as a shipped name; raises ConfigError with the known names."""
+    """Return the path of a recipe, given by path or shipped name; raises ConfigError with the known names."""
     if "/" in word or word.endswith((".yaml", ".yml")) or Path(word).is_file():
         if not Path(word).is_file():
             raise ConfigError("no such recipe", where=word, hint="`datagen build` without a name builds the quickstart")
@@ -681,7 +698,7 @@ def find_recipe(word: str) -> Path:
 
 
 def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
-    """Set one `a.b=value` in place, without touching shared parts, and return its key path."""
+    """Set one `a.b=value` in `data` and return its key path; nested mappings are copied, as YAML aliases share them."""
     key, equals, value = text.partition("=")
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
@@ -695,6 +712,7 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     target = data
     for part in path[:-1]:
         inner = target.get(part)
+        # `--set backend.temperature=1` keeps the default plugin when the recipe names none.
         if inner is None and target is data and part in PLUGIN_KEYS:
             inner = getattr(Recipe.model_fields[part].default, "name", "embedded")
         inner = {"name": inner} if isinstance(inner, str) else inner
@@ -705,7 +723,7 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
 
 
 def _beside(folder: Path, value: Any) -> Any:
-    """Return paths that exist beside the recipe as paths from here; names and everything else as they are."""
+    """Return paths that exist beside the recipe relative to the working directory; other values unchanged."""
     if isinstance(value, list):
         return [_beside(folder, item) for item in value]
     if not isinstance(value, str) or not ("/" in value or Path(value).suffix) or not (folder / value).exists():
@@ -715,7 +733,7 @@ def _beside(folder: Path, value: Any) -> Any:
 
 
 def name_files(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe as plain values in which each file stands by its name alone, without its folder."""
+    """Return a recipe's plain values with every file path cut to the file name."""
     named = dict(values)
     for key, *inner in FILE_KEYS:
         found = named.get(key)
@@ -733,10 +751,9 @@ def _name_file(value: Any) -> Any:
 
 
 def fingerprint_of(recipe: Recipe, files: Mapping[str, str], makers: Makers | None = None) -> str:
-    """Return the hash of what decides prompts, samples and scores: the data keys, each file's and each maker's content.
+    """Return the hash of all that determines prompts, samples and scores: data keys, contents of files and makers.
 
-    A key that is not set has no part in it, so that a new kind of key leaves old runs as they are; nor have makers
-    where there are none.
+    Unset keys and empty makers do not count, so that a key added to datagen later does not change old runs.
     """
     kept = recipe.to_dict().items()
     data = {key: value for key, value in kept if key not in VIEW_KEYS | set(PATH_KEYS) and value is not None}
@@ -745,9 +762,9 @@ def fingerprint_of(recipe: Recipe, files: Mapping[str, str], makers: Makers | No
 
 
 def stage_marks(recipe: Recipe, files: Mapping[str, str], makers: Makers) -> dict[str, str]:
-    """Return the mark of prompts, samples and scores: a hash of what decides each, and of the mark before it.
+    """Return the marks of prompts, samples and scores: each hashes what determines the stage, and the mark before it.
 
-    So prompts are the same whatever draws them, and other scorers leave the mark of the samples as it is.
+    So another backend leaves the mark of the prompts unchanged, and other scorers leave that of the samples.
     """
     data = {key: value for key, value in recipe.to_dict().items() if value is not None}
     rewriter = ["backend"] if recipe.expand is not None and recipe.expand.backend is None else []
@@ -761,7 +778,7 @@ def stage_marks(recipe: Recipe, files: Mapping[str, str], makers: Makers) -> dic
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the data keys, dotted, in which two recipes (as plain values) differ; view keys are left out."""
+    """Return the dotted data keys in which two recipes (plain values) differ; view keys are left out."""
     found = []
     for key in sorted({*old, *new}):
         if not prefix and key in VIEW_KEYS:

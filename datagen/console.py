@@ -1,6 +1,6 @@
-"""All that a person sees in the terminal: progress, tables, panels. The one user of `rich`.
+"""Terminal output: progress, tables, panels. The only user of `rich`.
 
-On a terminal the stages are lines that move; elsewhere (a file, CI) they are plain lines, one in ten seconds at most.
+On a terminal each stage is one live line; elsewhere (a file, CI) it prints plain lines, at most one in ten seconds.
 Results go to standard output, progress and problems to standard error.
 """
 
@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from datagen.errors import DatagenError
+from datagen.plugins import find_own_line
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -30,21 +31,21 @@ if TYPE_CHECKING:
     from datagen.training.finetune import TrainStep
 
 PLAIN_SECONDS = 10.0
-"""Least time between two plain lines of one stage."""
+"""Shortest time between two plain lines of one stage."""
 LIVE_SECONDS = 0.1
 
 UNITS = {"prompts": "prompts", "send": "files", "verify": "files", "fetch": "files"}
-"""What a stage counts, where it is not samples."""
+"""What a stage counts, if not samples."""
 
 PLAIN_WIDTH = 160
-"""Characters a line where there is no terminal to ask: enough that no table wraps."""
+"""Characters per line without a terminal: enough that no table wraps."""
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
 
 
 class Board:
-    """Shows the progress of a run, one line a stage. Use as a context manager; implements `pipeline.Watch`."""
+    """Shows the progress of a run, one line per stage. Use as a context manager; implements `pipeline.Watch`."""
 
     def __init__(self, console: Console = err) -> None:
         self._console = console
@@ -71,19 +72,20 @@ class Board:
             self._live = None
 
     def show(self, progress: Progress) -> None:
-        """Show how far a stage is, now or with the next call, as often as a person can read."""
+        """Show the progress of a stage; calls in quick succession are skipped."""
         self._put(progress.stage, progress.done >= progress.total, partial(describe_progress, progress))
 
     def show_training(self, step: TrainStep) -> None:
-        """Show how far a training is, in the same way."""
+        """Show the progress of a training in the same way."""
         self._first_step = min(step.done, self._first_step)
         self._put("train", step.done >= step.total, partial(describe_step, step, self._first_step))
 
     def _put(self, stage: str, is_end: bool, describe: Callable[[float], str]) -> None:
-        """Show the line of a stage, which `describe` makes from the seconds since it began, unless it is too soon."""
+        """Show a stage's line, made by `describe` from the seconds since it began, unless the last is too recent."""
         now = time.monotonic()
         started = self._started.setdefault(stage, now)
         pause = PLAIN_SECONDS if self._live is None else LIVE_SECONDS
+        # The default lets a live stage show its first line at once, and a plain one only after `PLAIN_SECONDS`.
         if not is_end and now - self._shown.get(stage, started - LIVE_SECONDS) < pause:
             return
         line = describe(now - started)
@@ -102,7 +104,7 @@ class Board:
 
 
 def describe_progress(progress: Progress, seconds: float) -> str:
-    """Return a stage as one line: count, share, rate, time left, failures, reward; `seconds` since it began."""
+    """Return a stage as one line: count, share, rate, time left, failures, reward; it began `seconds` ago."""
     made, rest = progress.done - progress.before, progress.total - progress.done
     parts = [f"{progress.stage:<9}{progress.done:>8,}/{progress.total:,}"]
     if progress.done == progress.before == progress.total:
@@ -150,12 +152,13 @@ def format_bytes(size: float) -> str:
 
 
 def print_error(error: Exception) -> None:
-    """Show an error in one panel: where, what, and what to do. What nobody foresaw is said to be datagen's fault."""
+    """Show an error in one panel: where, what, and what to do. An unforeseen one says whose code raised it."""
     if isinstance(error, DatagenError):
         name, where, what, hint = type(error).__name__, error.where, error.what, error.hint
     else:
-        name, where, what = "Internal error", "", f"{type(error).__name__}: {error}"
-        hint = "this is a fault of datagen; finished shards are kept; --debug shows where"
+        what, where = f"{type(error).__name__}: {error}", find_own_line(error)
+        name, whose = ("Error in your module", "in that module") if where else ("Internal error", "of datagen")
+        hint = f"this is a fault {whose}; finished shards are kept; --debug shows the whole traceback"
     if not err.is_terminal:
         first = f"{name}: {where}: {what}" if where else f"{name}: {what}"
         err.print(f"{first}\n{hint}" if hint else first, markup=False)
@@ -167,14 +170,14 @@ def print_error(error: Exception) -> None:
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print names and values, one a line."""
+    """Print names and values, one per line."""
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         out.print(f"[bold]{escape(name):<{width}}[/bold]  {escape(str(value))}")
 
 
 def print_findings(findings: Iterable[Finding]) -> int:
-    """Print each finding as it comes; return how many failed, at most 1."""
+    """Print each finding as it comes; return 1 if any failed, else 0."""
     failed = False
     for check, verdict, seen in findings:
         color = {"ok": "green", "warning": "yellow", "failed": "red"}[verdict]
@@ -184,7 +187,7 @@ def print_findings(findings: Iterable[Finding]) -> int:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
-    """Print a table; numbers stand to the right, floats with three digits, None as a dash."""
+    """Print a table; numbers are right-aligned, floats have three digits, None is a dash."""
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     cells = [list(row) for row in rows]
     for k, column in enumerate(columns):
@@ -207,7 +210,7 @@ def print_line(text: str = "") -> None:
 
 
 def print_problems(problems: Sequence[Problem], form: str) -> None:
-    """Print problems, one a line, as text or as annotations for GitHub (`form` is `github`), and their number."""
+    """Print problems, one per line, as text or as GitHub annotations (`form` is `github`), and their number."""
     from datagen.documents.reading import format_github
 
     for problem in problems:
@@ -250,7 +253,7 @@ def print_sample(found: Found) -> None:
 
 
 def print_estimate(estimate: Estimate, workers: int) -> None:
-    """Print what a recipe comes to, and where the figures are from."""
+    """Print the estimate of a recipe, and how it was measured."""
     from datagen.taxonomy import explain_skipped
 
     is_range = estimate.least_samples < estimate.samples
@@ -262,7 +265,7 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
         "shards": f"{estimate.shards:,}",
     }
     if estimate.probed and estimate.seconds is not None and estimate.disk_bytes is not None:
-        rates = f"{estimate.samples_per_second:,.1f} samples/s drawn, {estimate.scores_per_second:,.1f} scored a worker"
+        rates = f"{estimate.samples_per_second:,.1f} samples/s, {estimate.scores_per_second:,.1f} scores/s per worker"
         facts["disk"] = f"{about} {format_bytes(estimate.disk_bytes)}"
         facts["time"] = f"{about} {format_seconds(estimate.seconds)} with {workers} workers"
         facts["measured"] = f"now, on {estimate.probed} samples on this machine: {rates}"
@@ -280,7 +283,7 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
 
 
 def _print_allotment(allotment: Allotment, prompts: int) -> None:
-    """Print what each level gets, and what was measured on it."""
+    """Print the share of each level, and the measurements behind it."""
     rows = []
     for each in allotment.shares:
         row = each.row
@@ -293,7 +296,7 @@ def _print_allotment(allotment: Allotment, prompts: int) -> None:
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """Print what was measured on each skill and level, and then the skills by verdict."""
+    """Print the measurements of each skill and level, then the skills by verdict."""
     n = diagnosis.made.candidates
     rates = ["pass@1", "interval", f"pass@{n}" if n > 1 else "pass@n", "interval", "reward"]
     columns = ["skill", "prompts", "samples", "unjudged", *rates, "verdict"]

@@ -1,12 +1,12 @@
-"""Everything that datagen raises on purpose, in one tree.
+"""Exceptions that datagen raises on purpose, in one tree.
 
     DatagenError
     ├── ConfigError        a file a person wrote is wrong: recipe, taxonomy, lexicon, template
     ├── PluginError        a word in a recipe names no module, or the module lacks what its family needs
     ├── MissingExtraError  a feature needs a package that is not installed
-    ├── RunError           a run folder cannot be used: other recipe, damaged shard, not a run
+    ├── RunError           a run folder cannot be used: another recipe's, a damaged shard, not a run
     ├── BackendError       a model cannot be loaded or cannot go on
-    ├── PushError          a hub or a bucket cannot be read or written, or what is there must not be touched
+    ├── PushError          a hub or a bucket cannot be read or written, or holds data that must not be touched
     └── TooManyFailures    the share of failed samples passed the limit in the recipe
 
 Each says what is wrong, where, and what to do. The CLI prints it in one panel and exits 1. A bad sample is not an
@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 
 class DatagenError(Exception):
-    """Base of all: `what` is wrong, `where` (file, line, key), and what to do (`hint`)."""
+    """Base class: `what` is wrong, `where` (file, line, key), and what to do (`hint`)."""
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         super().__init__(what)
@@ -53,7 +53,7 @@ class BackendError(DatagenError):
 
 
 class PushError(DatagenError):
-    """A hub or a bucket cannot be read or written, or holds what must not be touched; nothing there is half-done."""
+    """A hub or a bucket cannot be read or written, or its data must not be touched; nothing is left half-done."""
 
 
 class TooManyFailures(DatagenError):
@@ -61,7 +61,7 @@ class TooManyFailures(DatagenError):
 
 
 def first_line(error: object) -> str:
-    """Return the first line of what an error says, or the name of its class where it says nothing."""
+    """Return the first line of an error's message, or the name of its class if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

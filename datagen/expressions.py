@@ -1,10 +1,10 @@
 """Rewards as expressions over scorers: `0.5*genmean(counting, attribute) + 0.5*vqa`, `plan * format`.
 
-Names are scorers of the recipe; `+`, `*`, numbers from 0, parentheses and the functions `product`, `mean`, `genmean`,
-`min` join them. What has no value is left out and never counts as 0: a function and a product go over what is known,
-and in a sum the weight of a missing term goes to the other terms in proportion. Nothing known is None.
+Names are scorers of the recipe; `+`, `*`, non-negative numbers, parentheses and the functions `product`, `mean`,
+`genmean`, `min` join them. A missing value never counts as 0: functions and products use the known values, and in a sum
+the weight of a missing term is shared among the others in proportion. If no value is known, the result is None.
 
-An expression is checked when a recipe is read: every name is known, and no scores can bring the reward above 1.
+An expression is checked when the recipe is read: every name is known, and no scores can raise the reward above 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datagen.errors import did_you_mean
 
 WAYS = ("product", "mean", "genmean", "min")
-"""Names of the ways to aggregate; `genmean` is the geometric mean (product ** (1 / n))."""
+"""Names of the aggregations; `genmean` is the geometric mean, product ** (1 / n)."""
 
 
 def aggregate(values: Sequence[float | None], how: str) -> float | None:
@@ -42,7 +42,7 @@ def aggregate(values: Sequence[float | None], how: str) -> float | None:
 Values = Mapping[str, float | None]
 _Part = Callable[[Values], float | None]
 _LONGEST = 1000
-"""Characters of the longest expression: Python's parser is not meant for text of any length."""
+"""Most characters of an expression, which Python's parser reads: deep nesting could crash it."""
 _ALLOWED = "an expression holds scorers, numbers, + and *, parentheses, and " + ", ".join(f"{way}(…)" for way in WAYS)
 
 
@@ -55,16 +55,16 @@ class Expression:
     _value: _Part
 
     def __call__(self, values: Values) -> float | None:
-        """Return the reward; a scorer that `values` lacks counts as not known."""
+        """Return the reward; a scorer missing from `values` counts as unknown."""
         value = self._value(values)
         return None if value is None else min(1.0, value)
 
 
 def parse_expression(text: str, known: Collection[str]) -> Expression:
-    """Return the expression that a text says, over the scorers `known`.
+    """Parse a text as an expression over the scorers `known`.
 
-    Raises ValueError, in a person's words, for what is no expression, a name that is not known, and a reward that
-    could leave [0, 1] or is always 0.
+    Raises ValueError with a readable message for a syntax error, an unknown name, and a reward that could leave [0, 1]
+    or is always 0.
     """
     if len(text) > _LONGEST:
         raise ValueError(f"the expression is {len(text):,} characters long; at most {_LONGEST:,}")
@@ -76,20 +76,21 @@ def parse_expression(text: str, known: Collection[str]) -> Expression:
     value = _build(tree, frozenset(known), names)
     if not names:
         raise ValueError(f"{text!r} names no scorer")
-    ceiling = value(dict.fromkeys(known, 1.0)) or 0.0  # nothing is ever taken off: all scorers at 1 is the most
+    ceiling = value(dict.fromkeys(known, 1.0)) or 0.0  # nothing is subtracted: all scorers at 1 give the maximum
     if not 0 < ceiling <= 1 + 1e-9:
         raise ValueError(f"{text!r} reaches {ceiling:g} where every scorer says 1; a reward lies in [0, 1]")
     return Expression(text.strip(), frozenset(names), value)
 
 
 def join_all(how: str, names: Sequence[str]) -> Expression:
-    """Return one of the `WAYS` over all the scorers named; with none of them it is None for every sample."""
+    """Return one of the `WAYS` over the named scorers; with no names it is None for every sample."""
     return Expression(how, frozenset(names), lambda values: aggregate([values.get(name) for name in names], how))
 
 
 def _build(node: ast.expr, known: frozenset[str], names: set[str]) -> _Part:
-    """Return a part of an expression as a function, adding the scorers that it names to `names`."""
+    """Compile a node to a function, adding the scorers that it names to `names`."""
     match node:
+        # True and False are ints to Python: refuse them before the next case takes them as numbers.
         case ast.Constant(value=bool()):
             pass
         case ast.Constant(value=int() | float() as number) if math.isfinite(number):
@@ -122,7 +123,7 @@ def _flatten(node: ast.expr, operator: type[ast.operator]) -> list[ast.expr]:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A term of a sum or a factor of a product; a fixed one holds no scorer."""
+    """A term of a sum or a factor of a product; a fixed one contains no scorer."""
 
     value: _Part
     fixed: bool
@@ -138,6 +139,7 @@ def _build_term(node: ast.expr, known: frozenset[str], names: set[str]) -> _Term
 def _build_sum(terms: Sequence[_Term], known: frozenset[str]) -> _Part:
     fixed = math.fsum(term.value({}) or 0.0 for term in terms if term.fixed)
     ones = dict.fromkeys(known, 1.0)
+    # The weight of a term is its greatest value, so `0.3*mean(a, b)` and `0.3*a` both weigh 0.3.
     scored = [(term.value, term.value(ones) or 0.0) for term in terms if not term.fixed]
     whole = math.fsum(weight for _, weight in scored)
 

@@ -1,10 +1,10 @@
-"""GoT's markup of a plan (GoT-R1, arXiv 2505.17022), the one grammar in which things and their boxes are written.
+"""Reader and writer of GoT's markup of a plan (GoT-R1, arXiv 2505.17022): objects and their boxes in a text.
 
     gray background<|obj_start|>red star<|obj_end|><|box_start|>(167,333),(500,667)<|box_end|>
 
-A box is the upper left and the lower right corner of a thing, in whole thousandths of each side of the picture, y
-downwards. Space may stand around a phrase, between a thing and its box, and around numbers. The embedded model writes
-this form, scorers read it (`datagen.scoring.layout`), the gallery draws it, and `got_r1` exports it.
+A box is the upper left and the lower right corner of an object, in whole thousandths of each side of the picture, y
+downwards. Spaces are allowed around a phrase, between an object and its box, and around numbers. The embedded model
+writes this form, scorers read it (`datagen.scoring.layout`), the report shows it, and `got_r1` exports it.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _PIECES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A thing in a plan: its phrase and its box as written, or None if no whole box stands behind it."""
+    """An object in a plan: its phrase and its box as written, or None if no complete box follows."""
 
     phrase: str
     box: Box | None
 
 
 def read_markup(text: str) -> list[str | Marked]:
-    """Split a text into words and marked things, in order; a mark that belongs to no thing stays among the words."""
+    """Split a text into words and marked objects, in order; a mark that belongs to no object stays in the words."""
     pieces: list[str | Marked] = []
     end = 0
     for match in _MARKED.finditer(text):
@@ -52,7 +52,7 @@ def _read_box(x1: str, y1: str, x2: str, y2: str) -> Box:
 
 
 def write_marked(thing: Marked, gap: str = "") -> str:
-    """Write a thing and, if it has one, its box; `gap` stands between the two."""
+    """Write an object and, if it has one, its box, separated by `gap`."""
     named = f"{OBJECT}{thing.phrase}{END_OBJECT}"
     if thing.box is None:
         return named
@@ -61,5 +61,5 @@ def write_marked(thing: Marked, gap: str = "") -> str:
 
 
 def strip_markup(text: str) -> str:
-    """Replace things, boxes and marks by spaces, those that are not written out in full too."""
+    """Replace objects, boxes and marks by spaces, incomplete ones included."""
     return _PIECES.sub(" ", text)

@@ -1,8 +1,8 @@
-"""Notices: what a model or a server made datagen do, told to a person once, from wherever it shows.
+"""Notices to the user about a model or a server, each shown once.
 
-A sentence goes to the log of Python, logger `datagen`, which prints it to standard error unless the program that calls
-datagen does otherwise. A process that works for another one collects its sentences, and hands them over with what it
-made: eight workers that meet the same server tell it once.
+A notice goes to Python's logger `datagen`, which prints it to standard error unless the calling program configures it
+otherwise. A worker process collects its notices and returns them with its results, so eight workers that meet the same
+server show one notice.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _collected: list[str] | None = None
 
 
 def tell_once(text: str) -> None:
-    """Tell a sentence, unless this process has told it before."""
+    """Show a notice, unless this process has shown it before."""
     if text in _told:
         return
     _told.add(text)
@@ -25,13 +25,13 @@ def tell_once(text: str) -> None:
 
 
 def collect() -> None:
-    """From here on keep sentences for `take`, in place of telling them: another process will."""
+    """From now on keep notices for `take` instead of showing them; the parent process shows them."""
     global _collected
     _collected = []
 
 
 def take() -> tuple[str, ...]:
-    """Return what was collected since the last time."""
+    """Return the notices collected since the last call."""
     global _collected
     taken = tuple(_collected or ())
     _collected = None if _collected is None else []

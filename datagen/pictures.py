@@ -1,19 +1,19 @@
-"""Pictures on their way in: whatever a model, a server or a folder gives becomes the picture that a person would see.
+"""Normalisation of incoming pictures: images from a model, a server or a folder are stored as a person would see them.
 
-`to_png` makes of it an upright PNG of RGB with 8 bits and nothing beside its pixels, before it is stored. So scorers,
-gallery, dataset and trainers see the same, whichever reader they use. A PNG that is so already stays byte for byte.
+`to_png` makes an upright 8-bit RGB PNG with nothing but pixels before a picture is stored, so scorers, report, dataset
+and trainers see the same picture, whichever reader they use. A PNG in this form already stays byte for byte.
 
-* What is clear lies on white. 16-bit grey is divided by 257. Animations give their first picture.
-* The orientation in EXIF is applied, once. An embedded colour profile is applied: the values are sRGB.
-* Metadata goes, but for the image tokens that the embedded model notes (`NOTE`): digits, from which it learns.
-* What is damaged is a PictureError, whatever the decoder raised. A PNG is proved with no decoder's lenience: each check
-  sum, the order of its parts, its compressed data to the last byte.
+* Transparency is laid on white. 16-bit grey is divided by 257. Animations give their first picture.
+* The EXIF orientation is applied once. An embedded colour profile is applied: values become sRGB.
+* Metadata is removed, except the image tokens that the embedded model notes (`NOTE`) and learns from.
+* Damage raises PictureError, whatever the decoder raised. A PNG is verified more strictly than decoders do: every
+  checksum, the order of its chunks, and its compressed data to the last byte.
 
-Not covered: gAMA, cHRM and cICP of a PNG, which the usual readers do not heed either; JPEG data that decode to
-something else than was meant.
+Not covered: gAMA, cHRM and cICP of a PNG, which the usual readers ignore too; JPEG data that decode to something else
+than was meant.
 
-Base64, bare or in a data URL, is how pictures travel to and from servers. Many at once become arrays in the same way
-for every model and measure; there a damaged file is an OSError, whatever the decoder raised."""
+Pictures travel to and from servers in base64, bare or in a data URL. `read_many` decodes many at once for every model
+and metric; a damaged file there is an OSError, whatever the decoder raised."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ if TYPE_CHECKING:
 
 
 MOST_PIXELS = 40_000_000
-"""What BAGEL's reader of text-to-image data refuses: twice its `MAX_IMAGE_PIXELS`, as Pillow does."""
+"""The limit of BAGEL's text-to-image reader: twice its `MAX_IMAGE_PIXELS`, as in Pillow."""
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
-"""What a picture may come as. Pillow reads more, some of it by running other programs."""
+"""Accepted file formats. Pillow reads more, some of them by running other programs."""
 NOTE = "image tokens"
-"""Keyword of the one text that stays: see `datagen.embedded.codec`."""
+"""Keyword of the only text chunk that is kept: see `datagen.embedded.codec`."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DEFLATE_RATIO = 1032
-"""The most that deflate can shrink, by its definition (RFC 1951)."""
+"""The greatest compression ratio of deflate (RFC 1951): more pixels than this allows are a decompression bomb."""
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""Bits of a value by the colour type of a PNG: grey, RGB, palette, grey and alpha, RGB and alpha (PNG, 11.2.1)."""
+"""Bits per value by PNG colour type: grey, RGB, palette, grey and alpha, RGB and alpha (PNG, 11.2.1)."""
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Values of a pixel by the colour type."""
+"""Values per pixel by colour type."""
 NEAR = 2
-"""A profile that changes no colour by more than this, of 255, is that of sRGB itself."""
+"""A profile that changes no colour by more than this, of 255, counts as sRGB."""
 _BEGIN = SIGNATURE + b"\0\0\0\x0dIHDR"
 _KNOWN = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
-"""The chunks that a reader must know; the names of others that it must are in capitals, too."""
+"""The critical chunks that every reader knows; an unknown chunk is critical if its name begins with a capital."""
 _HEADER = struct.Struct(">IIBBBBB")
 """Width, height, bits, colour type, compression, filter, interlace: the content of IHDR."""
 _CHUNK = struct.Struct(">I4s")
-"""The head of a chunk: the bytes between it and its check sum, and its kind."""
+"""The head of a chunk: length of its data in bytes, and its kind."""
 _NOTED = re.compile(rb"image tokens\0[0-9a-f]{16}(?: [0-9]{1,6}){1,4096}")
 _BROKEN = (
     OSError,
@@ -73,19 +73,19 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
-"""What Pillow's readers raise for damaged files: their own words, and whatever they trip over."""
+"""Exceptions that Pillow's readers raise for damaged files, deliberate or not."""
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class PictureError(OSError):
-    """A picture that cannot be seen: none, damaged, or too large. It is an OSError, as scorers expect of a bad file."""
+    """A picture that is missing, damaged or too large. An OSError, as scorers expect for a bad file."""
 
 
 def to_png(data: bytes) -> bytes:
-    """Return a picture of any of FORMATS as a person would see it: an upright PNG of RGB with 8 bits.
+    """Convert a picture in any of FORMATS to an upright 8-bit RGB PNG, as a person would see it.
 
-    A PNG that is so already comes back as it is; of one with metadata the pixel data stay as they are. Raises
-    PictureError for what is not a picture, is damaged, or has more than MOST_PIXELS.
+    A PNG in this form already comes back unchanged; one with metadata keeps its compressed pixel data. Raises
+    PictureError for data that is no picture, is damaged, or has more than MOST_PIXELS.
     """
     png = _prove(data) if data.startswith(SIGNATURE) else None
     if png is not None and png.is_bare:
@@ -98,13 +98,13 @@ def to_png(data: bytes) -> bytes:
 
 
 def encode_picture(picture: Picture) -> bytes:
-    """Return a picture of Pillow's as `to_png` does. Raises PictureError for one that cannot be seen as RGB."""
+    """Convert a Pillow picture as `to_png` does. Raises PictureError if it has no RGB form."""
     with _explain():
         return _pack(_make_upright(picture)[0])
 
 
 def encode_png(pixels: np.ndarray, info: PngInfo | None = None) -> bytes:
-    """Return an array (height, width, 3) uint8 RGB as PNG bytes, with text chunks if there are any."""
+    """Return an array (height, width, 3) uint8 RGB as PNG bytes, with the text chunks of `info`."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -113,9 +113,9 @@ def encode_png(pixels: np.ndarray, info: PngInfo | None = None) -> bytes:
 
 
 def read_image(image: bytes) -> Picture:
-    """Decode an image as RGB, as `to_png` makes it; raises PictureError when it is damaged or is no image.
+    """Decode a stored image as RGB, as `to_png` makes it; raises PictureError when it is damaged or is no image.
 
-    Cheaper than `to_png`: what was stored has been proved on its way in.
+    Cheaper than `to_png`: stored images were verified when they came in.
     """
     try:
         return _decode(image)[0]
@@ -153,10 +153,10 @@ def shrink(image: bytes, edge: int) -> Picture:
 
 
 def check_png(image: bytes, where: str) -> None:
-    """Raise RunError at `where` for an image that is not as `to_png` makes it.
+    """Raise RunError at `where` for an image that is not in the form of `to_png`.
 
-    Only the structure is read, chunk by chunk, which costs next to nothing: check sums and pixel data were proved on
-    the way in, and the pages that hold the image have check sums of their own.
+    Reads only the chunk structure, which costs next to nothing: checksums and pixel data were verified when the image
+    came in, and the parquet pages that hold it have checksums of their own.
     """
     try:
         png = _read_chunks(image)
@@ -168,10 +168,10 @@ def check_png(image: bytes, where: str) -> None:
 
 
 def clean_stored(image: bytes) -> bytes:
-    """Return an image that an older datagen stored, without its metadata.
+    """Remove the metadata of an image that an older datagen stored.
 
-    Raises PictureError for one that is damaged, or that is not seen alike by all readers: turned by EXIF, clear in
-    places, or of 16 bits.
+    Raises PictureError for an image that is damaged, or that readers decode differently: rotated by EXIF, transparent,
+    or with 16 bits.
     """
     clean = to_png(image)
     if clean != image and not (image.startswith(SIGNATURE) and clean == _drop_metadata(image, _read_chunks(image))):
@@ -180,7 +180,7 @@ def clean_stored(image: bytes) -> bytes:
 
 
 def hash_image(image: bytes) -> str:
-    """Return the SHA-256 of an image's file in hexadecimal: what the dataset's column `image_sha256` says of it."""
+    """Return the SHA-256 of an image's file in hexadecimal, as in the dataset's column `image_sha256`."""
     return hashlib.sha256(image).hexdigest()
 
 
@@ -194,9 +194,9 @@ def read_size(image: bytes) -> tuple[int, int]:
 
 
 class _Png(NamedTuple):
-    """The parts of a PNG file: its header's values, and kind, begin and end of each chunk up to its end.
+    """The structure of a PNG file: values of its header, and kind, begin and end of each chunk.
 
-    `others` are the kinds of the chunks that hold no pixels; `is_noted` says that one of them is the note that stays.
+    `others` are the kinds of the chunks without pixels; `is_noted` says that one of them is the note that is kept.
     """
 
     width: int
@@ -208,21 +208,21 @@ class _Png(NamedTuple):
     others: list[bytes]
     is_noted: bool
     is_all: bool
-    """Whether nothing follows its end."""
+    """Whether nothing follows the last chunk."""
 
     @property
     def is_rgb(self) -> bool:
-        """Whether its pixel data are RGB of 8 bits, line by line."""
+        """Whether its pixels are 8-bit RGB, not interlaced."""
         return self.color == 2 and self.depth == 8 and not self.interlaced
 
     @property
     def is_bare(self) -> bool:
-        """Whether it is RGB and holds nothing beside its pixels but the one note that stays."""
+        """Whether it is RGB and holds nothing but pixels and possibly the note that is kept."""
         return self.is_rgb and self.is_all and len(self.others) == 2 + self.is_noted
 
 
 def _read_chunks(image: bytes) -> _Png:
-    """Read the structure of a PNG file. Raises PictureError for one that breaks the rules of the format (PNG, 5.6)."""
+    """Read the structure of a PNG file. Raises PictureError if it violates the format (PNG, 5.6)."""
     if not image.startswith(_BEGIN) or len(image) < 57:
         raise PictureError(f"an image is not a PNG: it begins with {image[:8]!r}")
     width, height, depth, color, compression, filtering, interlace = _HEADER.unpack_from(image, 16)
@@ -232,6 +232,7 @@ def _read_chunks(image: bytes) -> _Png:
         raise PictureError(f"an image has the unknown colour type {color} with {depth} bits")
     chunks: list[tuple[bytes, int, int]] = []
     others: list[bytes] = []
+    # `stretches` counts unbroken series of IDAT chunks: the format allows one.
     stretches, data_bytes, notes, is_painted, before, end = 0, 0, 0, False, b"", 0
     for kind, begin, end in _walk(image):
         chunks.append((kind, begin, end))
@@ -250,6 +251,7 @@ def _read_chunks(image: bytes) -> _Png:
     if color == 3 and not is_painted:
         raise PictureError("an image of palette colours has no palette")
     png = _Png(width, height, depth, color, interlace, chunks, others, notes == 1, end == len(image))
+    # Checked before anything is inflated, so a small file cannot claim gigabytes of pixels.
     if data_bytes * DEFLATE_RATIO < _pixel_bytes(png):
         what = f"an image claims {width} x {height} pixels, which its {data_bytes:,} bytes of data cannot fill"
         raise PictureError(what)
@@ -257,7 +259,7 @@ def _read_chunks(image: bytes) -> _Png:
 
 
 def _walk(image: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, begin and end of each chunk, head and check sum included. Raises PictureError where it is cut."""
+    """Yield kind, begin and end of each chunk, with head and checksum. Raises PictureError if the file is cut off."""
     place, kind, whole = len(SIGNATURE), b"", len(image)
     while kind != b"IEND":
         if place + 12 > whole:
@@ -275,19 +277,20 @@ def _is_note(image: bytes, begin: int, end: int) -> bool:
 
 
 def _pixel_bytes(png: _Png) -> int:
-    """Return how many bytes the lines of a PNG have, each with its filter before it; interlaced ones have more."""
+    """Return the inflated size of a PNG: each line with its filter byte before it; interlaced files have more."""
     return png.height * (1 + (png.width * png.depth * CHANNELS[png.color] + 7) // 8)
 
 
 def _prove(image: bytes) -> _Png:
-    """Read a PNG file and prove its check sums and pixel data. Raises PictureError for what some reader refuses."""
+    """Read a PNG file and verify its checksums and pixel data. Raises PictureError for anything a reader may refuse."""
     png, whole = _read_chunks(image), memoryview(image)
     for kind, begin, end in png.chunks:
         if zlib.crc32(whole[begin + 4 : end - 4]) != int.from_bytes(whole[end - 4 : end]):
             raise PictureError(f"a damaged picture: the check sum of {kind!r} is wrong")
-    if png.interlaced:  # its lines come in seven passes: left to the decoder
+    if png.interlaced:  # its lines come in seven passes, which only the decoder checks
         return png
     wanted = _pixel_bytes(png)
+    # One byte more than wanted is allowed, so that data that are too long show as such without being inflated whole.
     inflate, lines, room = zlib.decompressobj(), list[bytes](), wanted + 1
     try:
         for kind, begin, end in png.chunks:
@@ -297,6 +300,7 @@ def _prove(image: bytes) -> _Png:
     except zlib.error as error:
         raise PictureError(f"a damaged picture: {error}") from error
     data = b"".join(lines)
+    # The slice takes the filter byte of each line, which the format limits to 0 to 4.
     if len(data) != wanted or not inflate.eof or max(data[:: wanted // png.height]) > 4:
         raise PictureError("a damaged picture: its pixel data are not those of its size")
     return png
@@ -316,7 +320,7 @@ def _drop_metadata(image: bytes, png: _Png) -> bytes:
 
 @contextmanager
 def _strict() -> Iterator[None]:
-    """Let Pillow refuse what is cut, whatever a plugin has set for itself; the switch is one for the whole process."""
+    """Make Pillow refuse truncated files, whatever a plugin has set: the switch is global, hence the lock."""
     from PIL import ImageFile
 
     with _ONE_AT_A_TIME:
@@ -329,14 +333,14 @@ def _strict() -> Iterator[None]:
 
 @contextmanager
 def _explain() -> Iterator[None]:
-    """Turn what Pillow raises into a PictureError."""
+    """Convert Pillow's exceptions to PictureError."""
     from PIL import Image, ImageCms, UnidentifiedImageError
 
     try:
         yield
     except PictureError:
         raise
-    except UnidentifiedImageError as error:  # its own words name a place in memory, which no two runs share
+    except UnidentifiedImageError as error:  # its message contains a memory address, which differs between runs
         raise PictureError("a damaged picture: no reader knows it") from error
     except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning, ImageCms.PyCMSError) as error:
         raise PictureError(f"a damaged picture: {error or type(error).__name__}") from error
@@ -371,7 +375,7 @@ def _open(data: bytes) -> Iterator[Picture]:
 
 
 def _scale_clear(clear: Any, depth: int, color: int) -> Any:
-    """Return the clear colour of a PNG on the scale that Pillow gives its pixels: it leaves it as in the file."""
+    """Return a PNG's transparent colour on the scale of Pillow's pixels: Pillow scales only the pixels."""
     if color == 0 and depth in (2, 4):
         return (clear & (1 << depth) - 1) * (255 // ((1 << depth) - 1))
     if color == 2 and depth == 16:
@@ -380,14 +384,14 @@ def _scale_clear(clear: Any, depth: int, color: int) -> Any:
 
 
 def _make_upright(picture: Picture) -> tuple[Picture, bool]:
-    """Return a loaded picture as RGB, and whether that is another one than was given."""
+    """Return a loaded picture as upright RGB, and whether it differs from the given one."""
     flat = _lay_on_white(picture)
     seen = _turn(_to_srgb(flat, picture.info.get("icc_profile")), _find_orientation(picture))
     return seen if seen.mode == "RGB" else seen.convert("RGB"), seen is not picture
 
 
 def _lay_on_white(picture: Picture) -> Picture:
-    """Return a picture without anything clear, with 8 bits: RGB, grey or CMYK."""
+    """Return a picture without transparency and with 8 bits: RGB, grey or CMYK."""
     from PIL import Image
 
     if picture.mode == "F" or picture.mode.startswith("I"):
@@ -399,9 +403,9 @@ def _lay_on_white(picture: Picture) -> Picture:
 
 
 def _narrow(picture: Picture) -> Picture:
-    """Return whole numbers of 0..65535 or fractions of 0..1 as grey of 8 bits, which Pillow's own conversion clips.
+    """Convert integers of 0..65535 or floats of 0..1 to 8-bit grey; Pillow's own conversion would clip them.
 
-    Raises PictureError for other values: nobody can tell what is white.
+    Raises PictureError for values outside these ranges, for which white is unknown.
     """
     import numpy as np
     from PIL import Image
@@ -415,7 +419,7 @@ def _narrow(picture: Picture) -> Picture:
 
 
 def _to_srgb(picture: Picture, profile: bytes | None) -> Picture:
-    """Return a picture with its colour profile applied; one that is broken or fits no such picture is not heeded."""
+    """Return a picture with its colour profile applied; a broken or unsuitable profile is ignored."""
     import numpy as np
     from PIL import Image, ImageCms
 
@@ -426,6 +430,7 @@ def _to_srgb(picture: Picture, profile: bytes | None) -> Picture:
         change = ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), picture.mode, "RGB")
         if picture.mode == "RGB":
             steps = np.linspace(0, 255, 9).astype(np.uint8)
+            # A profile close to sRGB is not applied: rounding would change every pixel for nothing.
             swatch = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
             changed = np.asarray(change.apply(Image.fromarray(swatch)), np.int16)
             if np.abs(changed - swatch).max() <= NEAR:
@@ -436,7 +441,7 @@ def _to_srgb(picture: Picture, profile: bytes | None) -> Picture:
 
 
 def _find_orientation(picture: Picture) -> int:
-    """Return the orientation in EXIF, 1 to 8; 1 where there is none or it cannot be read, as for viewers."""
+    """Return the EXIF orientation, 1 to 8; like viewers, 1 if it is missing or unreadable."""
     try:
         return int(picture.getexif().get(0x0112, 1))
     except _BROKEN:
@@ -444,7 +449,7 @@ def _find_orientation(picture: Picture) -> int:
 
 
 def _turn(picture: Picture, orientation: int) -> Picture:
-    """Return a picture as its orientation says (EXIF 2.32, 4.6.4): turned, mirrored, or itself."""
+    """Rotate or mirror a picture as its orientation says (EXIF 2.32, 4.6.4)."""
     from PIL.Image import Transpose
 
     ways = {
@@ -461,13 +466,13 @@ def _turn(picture: Picture, orientation: int) -> Picture:
 
 def _pack(picture: Picture) -> bytes:
     bare, buffer = picture.copy(), io.BytesIO()
-    bare.info = {}  # else Pillow writes a profile and a clear colour again
+    bare.info = {}  # else Pillow writes the profile and the transparent colour again
     bare.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def from_data_url(url: str) -> bytes:
-    """Return the bytes inside `data:image/…;base64,…`; raises ValueError for anything else, such as a web address."""
+    """Return the bytes in `data:image/…;base64,…`; raises ValueError for anything else, such as a web address."""
     head, comma, body = url.strip().partition(",")
     kind = head.lower().replace(" ", "")
     if not comma or not kind.startswith("data:") or not kind.endswith(";base64"):
@@ -478,7 +483,7 @@ def from_data_url(url: str) -> bytes:
 def from_base64(text: str) -> bytes:
     """Return decoded bytes; raises ValueError for text that is not base64.
 
-    The text may be wrapped in lines, and may stand in a data URL, as some servers send it.
+    The text may contain line breaks, and may be a data URL, as some servers send it.
     """
     return from_data_url(text) if text.lstrip()[:5].lower() == "data:" else _decode_base64(text)
 
@@ -516,7 +521,7 @@ def read_luma(image: bytes) -> np.ndarray:
 
 
 def count_threads() -> int:
-    """Return how many threads this process may keep busy: `OMP_NUM_THREADS`, as for torch, else one for each core."""
+    """Return how many threads this process may keep busy: `OMP_NUM_THREADS`, as in torch, else one per core."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     if given.isdigit() and int(given):
         return int(given)
@@ -524,9 +529,9 @@ def count_threads() -> int:
 
 
 def read_many(read: Callable[[bytes], Answer], images: Sequence[bytes]) -> list[Answer | OSError]:
-    """Read each image, spread over the cores; what cannot be read is its OSError, and fails no neighbour.
+    """Read each image in parallel; an image that cannot be read becomes its OSError and does not fail the others.
 
-    Threads do: decoding and resizing give the interpreter free.
+    Threads suffice: decoding and resizing release the GIL.
     """
 
     def attempt(image: bytes) -> Answer | OSError:

@@ -1,10 +1,10 @@
 """Plugins: a word in a YAML file names a module, and there is no registry.
 
 `counting` in `rewards:` is the file `counting.py` below `datagen/rewards/`; `my_pkg.sharpness` is a module of the
-user's own. A leading `_` in a family folder means "not a plugin".
+user. A file with a leading `_` is not a plugin.
 
-Taxonomies, templates and recipes that ship stand beside the package in a checkout, where people read and change them;
-an installed wheel carries a copy in `datagen/_shipped/` (`shipped_path`).
+Shipped taxonomies, templates and recipes lie beside the package in a checkout, where people read and change them; an
+installed wheel carries a copy in `datagen/_shipped/` (`shipped_path`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from types import ModuleType
@@ -39,7 +41,7 @@ FORMER = {
     "text_tiif": "{name: text, metric: tiif}",
     "vqascore": "{name: vqa, form: vqascore}",
 }
-"""What were words of `rewards` before scorers took options, and how each is written now."""
+"""Former words of `rewards`, from before scorers took options, and how each is written now."""
 
 
 def known_words(family: str) -> list[str]:
@@ -48,9 +50,9 @@ def known_words(family: str) -> list[str]:
 
 
 def _find_words(family: str) -> dict[str, str]:
-    """Return the module of each word of a family; those of `rewards` stand in folders by what they judge.
+    """Return the module of each word of a family, including the subfolders of `rewards`.
 
-    Folders only sort: a word is the file's name alone, and is there once.
+    Folders only sort: a word is the file's name alone, and is unique.
     """
     package = importlib.import_module(f"datagen.{family}")
     words: dict[str, str] = {}
@@ -66,7 +68,7 @@ def _find_words(family: str) -> dict[str, str]:
 
 
 def noun_of(family: str) -> str:
-    """Return what people call a plugin of a family: `backend`, `scorer`, `detector`."""
+    """Return the noun for a plugin of a family: `backend`, `scorer`, `detector`."""
     return "scorer" if family == "rewards" else family.rpartition(".")[2].removesuffix("s")
 
 
@@ -97,22 +99,38 @@ _INSTALLED = ("site-packages", "dist-packages")
 _CODE = (".py", ".so", ".pyd")
 
 
-def list_sources(word: str) -> dict[str, Path]:
-    """Return the files of a module of the user's own, and of all that it imports from the same project, by their path.
+def find_own_line(error: BaseException) -> str:
+    """Return `FILE:LINE` of a user's module in which an error arose, or `""` if it arose in datagen itself.
 
-    Paths are relative to the folder that the module's package is found in. Imports are read, not run: those inside
-    functions count too, and what is imported by a computed name or read as data does not. A shipped word has no files
-    here: the version of datagen stands for it. Of an installed module, its own package counts alone.
+    Code of installed packages and of Python counts for whoever called it.
+    """
+    libraries = Path(sysconfig.get_paths()["stdlib"])
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(_OURS):
+            return ""
+        if path.is_file() and not path.is_relative_to(libraries) and not set(_INSTALLED) & set(path.parts):
+            return f"{path}:{frame.lineno}"
+    return ""
+
+
+def list_sources(word: str) -> dict[str, Path]:
+    """Return the files of a user's module, and of all modules that it imports from the same project, by their path.
+
+    Paths are relative to the folder in which the module's package lies. Imports are parsed, not executed: imports
+    inside functions count, imports by a computed name and data files do not. A shipped word has no files here, since
+    the version of datagen covers it. For an installed module, only its own package counts.
     """
     if "." not in word:
         return {}
     try:
         spec = importlib.util.find_spec(word)
     except (ImportError, ValueError):
-        spec = None  # it is named in the options of another plugin, which says what is wrong with it
+        spec = None  # the plugin whose options name this module reports the error
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return {}
     file = Path(spec.origin).absolute()
+    # Up one folder for each dot of the word, and one more for the `__init__.py` of a package.
     root = file.parents[word.count(".") + (file.stem == "__init__")]
     found: dict[str, Path] = {}
     waiting = [word]
@@ -129,7 +147,7 @@ def list_sources(word: str) -> dict[str, Path]:
 
 
 def _find_files(root: Path, name: str) -> Iterator[Path]:
-    """Yield the file of a module below a folder and those of the packages around it, as far as they are there."""
+    """Yield the file of a module below a folder and the `__init__.py` of the packages around it, where they exist."""
     parts = name.split(".")
     for count in range(1, len(parts) + 1):
         place = root.joinpath(*parts[:count])
@@ -140,13 +158,13 @@ def _find_files(root: Path, name: str) -> Iterator[Path]:
 
 
 def _list_imports(path: Path, label: str) -> list[str]:
-    """Return the names that a Python file imports; a name from a package may be a module of it or not."""
+    """Return the names that a Python file imports; `from a import b` gives both `a` and `a.b`."""
     if path.suffix != ".py":
         return []
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
-        return []  # a file that is imported nowhere yet; its own hash counts all the same
+        return []  # the import itself will fail with a message; the file's hash counts anyway
     package = PurePath(label).parent.parts
     names: list[str] = []
     for node in ast.walk(tree):
@@ -165,7 +183,7 @@ _PACKAGE = Path(__file__).resolve().parent
 def shipped_path(*parts: str) -> Path:
     """Return the path of a shipped file or folder, such as `shipped_path("taxonomies", "counting.yaml")`.
 
-    The path is not checked: who opens it says what is missing.
+    The path is not checked; opening it fails if it is missing.
     """
     installed = _PACKAGE / "_shipped"
     return (installed if installed.is_dir() else _PACKAGE.parent).joinpath(*parts)

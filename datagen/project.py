@@ -1,10 +1,10 @@
-"""Starts a project of one's own: a small taxonomy, its template, and a recipe that builds as it stands.
+"""Scaffolding of a new project: a small taxonomy, its template, and a recipe that builds unchanged.
 
     datagen init mine
     datagen check mine
     datagen build mine/recipes/first.yaml
 
-The words come from the shipped lexicon `pictograms`, which the embedded model can draw. Nothing is overwritten.
+The words come from the shipped lexicon `pictograms`, which the embedded model knows. Nothing is overwritten.
 """
 
 from __future__ import annotations
@@ -68,14 +68,13 @@ FILES = {
     "templates/mixed_groups/odd_one_out.j2": _TEMPLATE,
     "recipes/first.yaml": _RECIPE,
 }
-"""What a new project holds, by path."""
+"""The files of a new project by path."""
 
 
 def init_project(folder: str | Path) -> list[Path]:
     """Write a new project and return its files.
 
-    Raises ConfigError, before anything is written, when one of the files is there already, and when the folder cannot
-    be written.
+    Raises ConfigError before anything is written if one of the files exists, and if the folder cannot be written.
     """
     home = Path(folder)
     taken = [name for name in FILES if (home / name).exists() or (home / name).is_symlink()]

@@ -1,13 +1,11 @@
-"""The nouns of datagen as small frozen values: claim, prompt, request, segment, sample, verdict, score, failure.
+"""Records of datagen as small frozen values: claim, prompt, request, segment, sample, verdict, score, failure.
 
-Every stage hands these on, and the run folder stores exactly them. A value turns into plain JSON with `to_dict` and
-back with `from_dict`; ids are hashes of content, so the same thing has the same name in every run.
-See one: `datagen preview`.
+The stages pass these on, and the run folder stores exactly these. `to_dict` turns a value into plain JSON and
+`from_dict` back; ids are hashes of content, so the same content has the same id in every run. Try `datagen preview`.
 
-The form of a reflection: three headed parts, as every backend writes them and every scorer reads them.
-
-The parts are those of IRG (arXiv 2509.06945). Here the final prompt stands before the guidance, since a model that
-draws goes on from the guidance to the image.
+`write_reflection` and `read_reflection` hold the form of a reflection: three headed parts, the same for every backend
+and scorer. The parts are those of IRG (arXiv 2509.06945), but the final prompt comes before the guidance, since a model
+continues from the guidance to the image.
 """
 
 from __future__ import annotations
@@ -27,22 +25,22 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",
 
 
 def compose(text: str) -> str:
-    """Return a text with its letters composed (NFC), as in every word that is compared: é is one letter."""
+    """Return a text in Unicode NFC, the form in which all words are compared: é is one letter."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def hash_of(*parts: object) -> str:
-    """Return 16 hexadecimal digits that name JSON-serialisable content (SHA-256, truncated)."""
+    """Return a hash of JSON-serialisable content: 16 hexadecimal digits (SHA-256, truncated)."""
     return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()[:16]
 
 
 def seed_of(*parts: object) -> int:
-    """Return a 63-bit seed that is a pure function of its parts: never of order, worker or time."""
-    return int(hash_of(*parts), 16) >> 1
+    """Return a 63-bit seed that depends only on its parts, never on order, worker or time."""
+    return int(hash_of(*parts), 16) >> 1  # 63 bits: parquet and torch take signed integers
 
 
 class Record:
-    """A frozen value that turns into plain JSON, field by field, and back."""
+    """A frozen value that converts to plain JSON, field by field, and back."""
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -72,7 +70,7 @@ class Claim(Record):
     | text | | | the words to be seen, to the letter |
     | fact | object, or empty | | what is visibly true: of the object ("has wings"), or a whole sentence |
 
-    Kinds are apart where judges are: no arithmetic on boxes sees depth, and none reads a fact. Words are composed.
+    Kinds differ where judges differ: arithmetic on boxes can judge neither depth nor a fact. Words are in NFC.
     """
 
     kind: ClaimKind
@@ -88,14 +86,14 @@ class Claim(Record):
 
     @property
     def things(self) -> tuple[str, ...]:
-        """The objects that it names: its subject, and the other one where it holds two against each other."""
+        """The objects that it names: its subject, and the second object of a relation, depth or comparison."""
         if self.kind in ("relation", "depth", "comparison"):
             return self.subject, str(self.value)
         return (self.subject,) if self.subject else ()
 
     @property
     def is_counted(self) -> bool:
-        """Whether its value is a number of things."""
+        """Whether its value is a number of objects."""
         return self.kind in ("count", "part")
 
     def __str__(self) -> str:
@@ -117,7 +115,7 @@ class Claim(Record):
 
 @dataclass(frozen=True, slots=True)
 class Prompt(Record):
-    """Words for a model and the claims they make, with where they came from.
+    """A text for a model, the claims it makes, and where it came from.
 
     `index` counts within the skill; the prompt is a pure function of (`seed`, `weakness/skill`, `index`).
     """
@@ -141,7 +139,7 @@ class Prompt(Record):
 
     @classmethod
     def make(cls, text: str, claims: tuple[Claim, ...], **where: Any) -> Self:
-        """Build a prompt, its text composed, and give it the id of its content: text, claims and taxonomy path."""
+        """Build a prompt with its text in NFC and an id that hashes text, claims and taxonomy path."""
         text = compose(text)
         facts = [claim.to_dict() for claim in claims]
         return cls(id=hash_of(text, facts, where["weakness"], where["skill"]), text=text, claims=claims, **where)
@@ -158,7 +156,7 @@ class Prompt(Record):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One sample to make: candidate number `candidate` of a prompt, from a seed of its own."""
+    """One sample to generate: candidate number `candidate` of a prompt, with its own seed."""
 
     prompt: Prompt
     candidate: int
@@ -167,13 +165,13 @@ class Request:
 
     @property
     def sample_id(self) -> str:
-        """The id that the sample will carry."""
+        """The id that the sample will have."""
         return f"{self.prompt.id}-{self.candidate:02d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One stretch of what a model wrote: text, or an image as PNG bytes, and the role it plays.
+    """One part of a model's output: text, or an image as PNG bytes, and its role.
 
     Roles: `think`, `image`; a reflection adds `look` (what the model sees), `reflect` and `refined image`.
     """
@@ -186,11 +184,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one model wrote in one go for one prompt.
+    """The output of a model for one request.
 
     `switch` says who decided to go from text to image: `autonomous` (the model), `forced` (the toolkit), `none`.
-    `finish` is `stop` when the model ended by itself, else what cut it (`length`). `settings` holds what, with `seed`,
-    makes the sample again: engine version, temperature, mode.
+    `finish` is `stop` when the model ended by itself, else why it was cut off (`length`). `settings` and `seed`
+    together reproduce the sample: engine version, temperature, mode.
     """
 
     id: str
@@ -215,7 +213,7 @@ class Sample:
         finish: str,
         settings: Mapping[str, Any],
     ) -> Self:
-        """Return the record of a request that was answered; `settings` is copied."""
+        """Return the sample that answers a request; `settings` is copied."""
         return cls(
             id=request.sample_id,
             prompt_id=request.prompt.id,
@@ -231,12 +229,12 @@ class Sample:
 
     @property
     def text(self) -> str:
-        """All text segments, joined by blank lines."""
+        """All text segments, separated by blank lines."""
         return "\n\n".join(segment.text for segment in self.segments if segment.kind == "text")
 
     @property
     def image(self) -> bytes | None:
-        """The last image as PNG bytes, or None if the model drew none."""
+        """The last image as PNG bytes, or None if the model generated none."""
         for segment in reversed(self.segments):
             if segment.kind == "image":
                 return segment.image
@@ -244,17 +242,17 @@ class Sample:
 
 
 UNNAMED = ""
-"""Label of a detection that says: here is something, and I cannot tell what it is."""
+"""Label of a detected object that the detector cannot name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One thing found in an image: its object name, its colour, its box and how sure the detector is.
+    """One object found in an image: its name, colour, box and confidence.
 
-    The label is composed, as the names in claims are; `""` (`UNNAMED`) stands for something that is there and cannot be
-    named: a claim that there is nothing more is then not known to hold. The box is (x1, y1, x2, y2) in thousandths of
-    the image, 0..1000, y downwards (the form of GoT-R1). `confidence` is in [0, 1]; `color` is one of the ten GenEval
-    colours, or `""` if it could not be named.
+    The label is in NFC, like the names in claims; `""` (`UNNAMED`) marks an object without a known name: it is then
+    unknown whether a claim about the number of objects holds. The box is (x1, y1, x2, y2) in thousandths of the image,
+    0..1000, y downwards (the form of GoT-R1). `confidence` is in [0, 1]; `color` is one of the ten GenEval colours, or
+    `""` if unknown.
     """
 
     label: str
@@ -269,7 +267,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a scorer answers: a value in [0, 1], or None if it could not judge, and a reason a person can read."""
+    """A scorer's answer: a value in [0, 1], or None if it could not judge, and a readable reason."""
 
     value: float | None
     reason: str
@@ -278,7 +276,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Score(Record):
-    """A verdict with its place: which sample, which scorer, which modality it judges. None never counts as 0."""
+    """A verdict with its sample, its scorer and the modality that it judges. None never counts as 0."""
 
     sample_id: str
     name: str
@@ -290,7 +288,7 @@ class Score(Record):
 
 @dataclass(frozen=True, slots=True)
 class Rewrite(Record):
-    """What a language model answered when it was asked to rewrite a prompt; `key` names the question, by its hash."""
+    """A language model's rewrite of a prompt; `key` is the hash of the request."""
 
     key: str
     text: str
@@ -300,10 +298,10 @@ class Rewrite(Record):
 
 @dataclass(frozen=True, slots=True)
 class Failure(Record):
-    """What could not be made or scored, and why: data, not a crash.
+    """A sample that could not be generated or scored, and why: data, not a crash.
 
-    `unreached` says that this is no result: the model that was asked did not answer at all (a server that is down or
-    overloaded, a connection that broke), so the next run asks again.
+    `unreached` says that this is not a result: the model did not answer at all (a server that is down or overloaded, a
+    broken connection), so the next run asks again.
     """
 
     stage: str
@@ -315,27 +313,27 @@ class Failure(Record):
 
     @classmethod
     def unanswered(cls, request: Request, error: str, detail: str = "", *, unreached: bool = False) -> Self:
-        """Return the record of a request that was not answered, or not well."""
+        """Return the failure of a request that got no valid answer."""
         return cls("generate", request.prompt.id, request.candidate, error, detail, unreached)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values; `unreached` only where it is so."""
+        """Return plain JSON values; `unreached` only if it is true."""
         values = Record.to_dict(self)
         return values if self.unreached else {key: value for key, value in values.items() if key != "unreached"}
 
 
 HEADS = ("Required improvements", "Final prompt", "Step-by-step guidance")
-"""The heads of a reflection, in order; each begins a line and is followed by a colon."""
+"""The headings of a reflection, in order; each begins a line and ends with a colon."""
 
 
 def write_reflection(improvements: str, guidance: str, final_prompt: str) -> str:
-    """Return the headed parts of a reflection as one text."""
+    """Return the parts of a reflection as one text with headings."""
     parts = (improvements, final_prompt, guidance)
     return "\n".join(f"{head}: {part}" for head, part in zip(HEADS, parts, strict=True))
 
 
 def read_reflection(text: str) -> list[tuple[str, str]]:
-    """Return the headed parts of a text as (head, words) in the order they stand; what no head begins is left out."""
+    """Return the parts of a text as (heading, words) in order; text before the first heading is left out."""
     parts: list[tuple[str, str]] = []
     for line in text.split("\n"):
         head, colon, words = line.partition(":")

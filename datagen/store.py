@@ -1,17 +1,17 @@
-"""The run folder: one number, one file a stage, each written whole. A shard is done when its file is there.
+"""The run folder: each shard has one file per stage, written atomically. A shard is done when its file exists.
 
     outputs/quickstart/
       run.yaml              prompts/00003.jsonl   scores/00003.jsonl     dataset/
       log.txt               samples/00003.parquet failures/00003.jsonl   report.html, report_files/
 
-A local file is written beside its place, flushed to disk and renamed; on an object store (any fsspec address, such as
-`s3://bucket/run`) it is one put. So a kill leaves a whole file or none, and workers never share one. The same records
-give the same bytes. See one: `ls outputs/quickstart`, `datagen status quickstart`.
+A local file is written under a temporary name, flushed to disk and renamed; on an object store (any fsspec address,
+such as `s3://bucket/run`) it is one put. So a killed process leaves a complete file or none, and workers never share a
+file. The same records give the same bytes. Try `ls outputs/quickstart` and `datagen status quickstart`.
 
-The first line of a file, and the metadata of a parquet file, say in `made_by` which recipe made it, by a hash; a folder
-that is told which marks are its own (`marks`) takes no other for its own.
+The first line of a JSON-lines file, or the metadata of a parquet file, names in `made_by` the recipe that made it, as a
+hash. A folder opened with its own marks (`marks`) refuses files with other marks.
 
-Not covered: several machines that append to one file (no stage does).
+Not covered: several machines that append to one file (no stage does this).
 """
 
 from __future__ import annotations
@@ -21,21 +21,27 @@ import io
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
 from datagen.errors import RunError, first_line
+from datagen.filesystems import open_filesystem
 from datagen.pictures import PictureError, clean_stored
-from datagen.records import Failure, Prompt, Rewrite, Sample, Score, Segment
+from datagen.records import Failure, Prompt, Rewrite, Sample, Score
+from datagen.sample_files import SEEN, Rows, group_samples, sample_schema, to_samples, to_table, write_tables
 
 if TYPE_CHECKING:
     import pyarrow
+    import pyarrow.parquet
 
 Stage = Literal["prompts", "rewrites", "samples", "scores", "failures"]
 Record = TypeVar("Record")
@@ -47,9 +53,9 @@ SUFFIXES: dict[Stage, str] = {
     "failures": "jsonl",
 }
 MADE_BY = "made_by"
-"""The first field of a file's first line, or the key in a parquet file's metadata, that says which recipe made it.
+"""Field that names the recipe: the first in a file's first line, or a key in a parquet file's metadata.
 
-The other lines are without it, so that two runs can be compared line by line.
+Other lines do not have it, so that two runs can be compared line by line.
 """
 MARKED_AS: dict[Stage, str] = {
     "prompts": "prompts",
@@ -58,26 +64,28 @@ MARKED_AS: dict[Stage, str] = {
     "scores": "scores",
     "failures": "samples",
 }
-"""Which of the three marks of a run the files of a stage carry."""
+"""Which of a run's three marks the files of a stage carry."""
 Marks = Mapping[str, Sequence[str]]
-"""By `prompts`, `samples` and `scores`: the marks of files that are a run's own; it writes the last one.
+"""The marks of a run's own files, by `prompts`, `samples` and `scores`; new files get the last one.
 
-Among them may be `""`: files that were written before there were marks.
+The mark `""` stands for files that were written before marks existed.
 """
+_pack = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
+_PARTS = re.compile(r"(\d{5,})\.parts")
+_PART = re.compile(r"\d{6,}\.(arrow|jsonl)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
+_COPY_BYTES = 4 << 20
 _MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
-MEND = "delete that file and build again: that shard alone is made again"
-_SEEN = {"datagen.pictures": "upright RGB"}
-"""What a file of samples says whose pictures were all taken in by `datagen.pictures`; older files do not."""
+MEND = "delete that file and build again: only that shard is made again"
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A shard file that is there and cannot be right: where, and what is wrong with it.
+    """A shard file that cannot be used: where it is, and what is wrong with it.
 
-    `is_foreign`: it is whole, and another recipe made it. Such a file is never written over.
+    `is_foreign`: it is complete, but another recipe made it. Such a file is never overwritten.
     """
 
     stage: Stage
@@ -87,27 +95,25 @@ class Damage:
     is_foreign: bool = False
 
     def refuse(self) -> RunError:
-        """Return the error that says so."""
-        again = "`datagen score RUN --again` scores all anew, or " if self.stage == "scores" else ""
-        hint = f"{again}move that file away: its shard alone is made again; another recipe goes to a --run of its own"
+        """Return the error to raise for this file."""
+        again = "`datagen score RUN --again` rescores everything, or " if self.stage == "scores" else ""
+        hint = f"{again}move that file away: only its shard is made again; give another recipe its own --run"
         return RunError(self.what, where=self.where, hint=hint)
 
 
 class RunFolder:
-    """Reads and writes the files of one run, local or on an object store. Holds the address and the marks alone.
+    """Reads and writes the files of one run, local or on an object store. Its only state is the address and the marks.
 
-    With `marks`, what is written carries them, and a file that carries others is not read but refused. Files of
-    samples, nearly all of a run's bytes, carry a check sum for each page, which is verified whenever they are read.
-    Lines of JSON carry none: they are there to be read, compared and mended by hand.
+    With `marks`, new files carry them, and reading a file with other marks raises. Files of samples, nearly all of a
+    run's bytes, have page checksums, which are verified on every read. JSON-lines files have none, so that people can
+    edit them.
     """
 
     def __init__(self, path: str | Path, marks: Marks | None = None) -> None:
-        from fsspec.core import url_to_fs
-
         self.address, self.marks = str(path), marks
         try:
-            self._fs, self._root = url_to_fs(self.address)
-        except (ImportError, ValueError) as error:
+            self._fs, self._root = open_filesystem(self.address)
+        except ValueError as error:
             raise RunError(f"this address cannot be used: {error}", where=self.address) from error
         self.is_local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else [self._fs.protocol])
 
@@ -115,20 +121,20 @@ class RunFolder:
         return self.address
 
     def where(self, stage: Stage, shard: int) -> str:
-        """Return the address of a shard file as messages show it."""
+        """Return the address of a shard file, for messages."""
         return f"{self.address.rstrip('/')}/{_shard_name(stage, shard)}"
 
     @property
     def local_path(self) -> Path:
-        """The folder as a local path; only if `is_local`."""
+        """The local path of the folder; valid only if `is_local`."""
         return Path(self._root)
 
     def exists(self) -> bool:
-        """Say whether there is a run here: a run.yaml."""
+        """Return whether the folder holds a run, that is a run.yaml."""
         return self.has("run.yaml")
 
     def list_shards(self, stage: Stage) -> list[int]:
-        """Return the numbers of the finished shards of a stage, in order; temporary files do not count."""
+        """Return the numbers of a stage's finished shards in order; temporary files do not count."""
         with suppress(FileNotFoundError, NotADirectoryError):
             names = (entry.rsplit("/", 1)[-1] for entry in self._fs.ls(self._at(stage), detail=False, refresh=True))
             found = (_SHARD.fullmatch(name) for name in names)
@@ -136,7 +142,7 @@ class RunFolder:
         return []
 
     def list_folders(self, name: str) -> list[str]:
-        """Return the names of the folders in one such as `exports`, in order, without hidden ones."""
+        """Return the names of the folders in `name`, such as `exports`, in order and without hidden ones."""
         with suppress(FileNotFoundError, NotADirectoryError):
             entries = self._fs.ls(self._at(name), detail=True, refresh=True)
             names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
@@ -144,12 +150,16 @@ class RunFolder:
         return []
 
     def clear_partials(self) -> int:
-        """Delete the temporary files that a kill left behind, and return how many there were."""
+        """Delete the temporary files of killed processes, and return their number."""
         if not self.is_local:
             return 0
         left = [
             path
-            for folder in (self.local_path, *(self.local_path / stage for stage in SUFFIXES))
+            for folder in (
+                self.local_path,
+                *(self.local_path / stage for stage in SUFFIXES),
+                *self.local_path.glob("samples/*.parts"),
+            )
             if folder.is_dir()
             for path in folder.iterdir()
             if _PARTIAL.fullmatch(path.name)
@@ -160,9 +170,9 @@ class RunFolder:
         return len(left)
 
     def find_damage(self, stage: Stage, shards: Iterable[int]) -> list[Damage]:
-        """Look at the ends of shard files (a few reads each, no record decoded) and return those that are not right.
+        """Return the shard files that are cut off or were made by another recipe.
 
-        These are files that were cut, and those of another recipe.
+        Reads only the ends of each file, and decodes no records.
         """
         found = []
         for shard in shards:
@@ -177,7 +187,7 @@ class RunFolder:
         return found
 
     def _look_at_mark(self, stage: Stage, file: Any) -> tuple[str, bool]:
-        """Say what is wrong with the mark of an open file, and whether it is another's; an empty file is anybody's."""
+        """Return what is wrong with an open file's mark, and whether it is foreign; an empty file fits any run."""
         mark, fault = _read_parquet_mark(file) if SUFFIXES[stage] == "parquet" else (_read_line_mark(file), "")
         if mark is None or self._is_own(stage, mark):
             return fault, False
@@ -192,7 +202,7 @@ class RunFolder:
         return f"{says}{f' ({about})' if about else ''}{own}"
 
     def remove_shard(self, stage: Stage, shard: int) -> None:
-        """Delete one shard file if it is there."""
+        """Delete one shard file if it exists."""
         with self._explain_disk(), suppress(FileNotFoundError):
             self._fs.rm_file(self._at(_shard_name(stage, shard)))
 
@@ -205,30 +215,95 @@ class RunFolder:
         self._write_lines("scores", shard, scores)
 
     def write_failures(self, shard: int, failures: Iterable[Failure]) -> None:
-        """Write a shard of failures, possibly none."""
+        """Write a shard of failures, which may be empty."""
         self._write_lines("failures", shard, failures)
 
     def write_rewrites(self, batch: int, rewrites: Iterable[Rewrite]) -> None:
-        """Write what a language model answered to one batch of questions."""
+        """Write a language model's answers to one batch of requests."""
         self._write_lines("rewrites", batch, rewrites)
 
     def write_samples(self, shard: int, samples: Iterable[Sample]) -> None:
         """Write a shard of samples with their images as parquet, byte for byte the same for the same samples."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        schema = sample_schema(self._mark("samples"))
+        tables = (to_table(group, schema) for group in group_samples(samples))
+        with self.open_whole(_shard_name("samples", shard)) as file:
+            write_tables(file, tables, schema)
 
-        table = pa.Table.from_pylist([_row_of(sample) for sample in samples], schema=_schema())
-        table = table.replace_schema_metadata({**_SEEN, **self._mark("samples")})
-        buffer = io.BytesIO()
-        pq.write_table(
-            table,
-            buffer,
-            compression="zstd",
-            use_dictionary=False,
-            row_group_size=4096,
-            write_page_checksum=True,
-        )
-        self.write_file(_shard_name("samples", shard), buffer.getvalue())
+    def write_part(self, shard: int, number: int, samples: Sequence[Sample], failures: Sequence[Failure]) -> None:
+        """Keep some answers of a shard that is still being generated, in any order, under a number of their own."""
+        import pyarrow as pa
+
+        if failures:
+            self.write_file(f"{_parts_name(shard)}/{number:06d}.jsonl", self._pack_lines("failures", failures))
+        if samples:
+            schema = sample_schema(self._mark("samples"))
+            with (
+                self.open_whole(f"{_parts_name(shard)}/{number:06d}.arrow") as file,
+                pa.ipc.new_file(file, schema) as writer,
+            ):
+                writer.write_table(to_table(samples, schema))
+
+    def list_open(self) -> list[int]:
+        """Return the shards that have parts, in order."""
+        found = (_PARTS.fullmatch(folder) for folder in self.list_folders("samples"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def list_parts(self, shard: int) -> list[str]:
+        """Return the names of the parts of a shard, in the order in which they were written."""
+        folder = _parts_name(shard)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            entries = self._fs.ls(self._at(folder), detail=False, refresh=True)
+            names = sorted(entry.rsplit("/", 1)[-1] for entry in entries)
+            return [f"{folder}/{name}" for name in names if _PART.fullmatch(name)]
+        return []
+
+    def read_parts(self, shard: int, *, keep: bool) -> tuple[Rows, list[Failure]]:
+        """Return the samples and failures in the parts of a shard; with `keep` also the samples in its file.
+
+        Raises RunError naming a part that is damaged or that another recipe made.
+        """
+        rows, failures = Rows(), list[Failure]()
+        for group in range(self._count_groups(shard) if keep else 0):
+            rows.add(partial(self._read_group, shard, group))
+        for name in self.list_parts(shard):
+            if name.endswith(".jsonl"):
+                failures += self._read_lines("failures", shard, Failure.from_dict, name)
+            else:
+                rows.add(partial(self._open_part, shard, name))
+        return rows, failures
+
+    def join_parts(self, shard: int, rows: Rows, order: Iterable[str]) -> None:
+        """Write the file of a shard from rows of `read_parts`, in the order of the ids in `order`.
+
+        Ids that are nowhere are skipped. What the file holds does not depend on how its rows came into parts. The parts
+        stay, so that a kill loses nothing.
+        """
+        with self.open_whole(_shard_name("samples", shard)) as file:
+            write_tables(file, rows.group(order), sample_schema(self._mark("samples")))
+
+    def remove_parts(self, shard: int) -> None:
+        """Delete the parts of a shard if there are any."""
+        with self._explain_disk(), suppress(FileNotFoundError):
+            if self._fs.exists(self._at(_parts_name(shard))):
+                self._fs.rm(self._at(_parts_name(shard)), recursive=True)
+
+    def _open_part(self, shard: int, name: str) -> pyarrow.Table:
+        """Return a part; one on this machine is mapped, so that only the rows that are taken from it are read."""
+        import pyarrow as pa
+
+        where = f"{self.address.rstrip('/')}/{name}"
+        try:
+            source = (
+                pa.memory_map(self._at(name)) if self.is_local else pa.BufferReader(self._fs.cat_file(self._at(name)))
+            )
+            table = pa.ipc.open_file(source).read_all()
+        except (pa.ArrowException, OSError) as error:
+            hint = "delete that file and build again: its answers are asked for again"
+            raise RunError(f"damaged: {first_line(error)}", where=where, hint=hint) from error
+        mark = (table.schema.metadata or {}).get(MADE_BY.encode(), b"").decode()
+        if not self._is_own("samples", mark):
+            raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
+        return table
 
     def read_prompts(self, shard: int) -> list[Prompt]:
         """Return the prompts of a shard; raises RunError naming the file when it is missing or damaged."""
@@ -243,23 +318,24 @@ class RunFolder:
         return list(self._read_lines("failures", shard, Failure.from_dict))
 
     def read_rewrites(self, batch: int) -> list[Rewrite]:
-        """Return the answers to one batch of questions."""
+        """Return a language model's answers to one batch of requests."""
         return list(self._read_lines("rewrites", batch, Rewrite.from_dict))
 
     def read_samples(self, shard: int) -> list[Sample]:
-        """Return the samples of a shard with their images.
+        """Return the samples of a shard with their images, all at once: see `iter_samples`."""
+        return list(self.iter_samples(shard))
+
+    def iter_samples(self, shard: int) -> Iterator[Sample]:
+        """Yield the samples of a shard with their images, a row group in memory at a time.
 
         Raises RunError naming the file when it is missing or damaged, be it by one byte, and when an older datagen
-        stored a picture in it that is not seen alike by all readers. Of others the metadata is left out.
+        stored a picture in it that readers show differently. The metadata of other old pictures is left out.
         """
-        table = self._read_table(shard)
-        samples = [_sample_of(row) for row in table.to_pylist()]
-        if next(iter(_SEEN)).encode() in (table.schema.metadata or {}):
-            return samples
-        return [self._clean(sample, shard) for sample in samples]
+        for group in range(self._count_groups(shard)):
+            yield from to_samples(self._read_group(shard, group))
 
     def _clean(self, sample: Sample, shard: int) -> Sample:
-        """Return a sample of an older datagen as it would come in today."""
+        """Return a sample of an older datagen in the form in which samples are stored now."""
         try:
             parts = (replace(p, image=clean_stored(p.image)) if p.kind == "image" else p for p in sample.segments)
             return replace(sample, segments=tuple(parts))
@@ -268,16 +344,17 @@ class RunFolder:
             raise RunError(what, where=self.where("samples", shard), hint=self._mend_samples()) from error
 
     def _mend_samples(self) -> str:
-        """Say how to make one shard of samples anew."""
+        """Return the hint that says how to make one shard of samples again."""
         commands = f"datagen generate {self.address} && datagen score {self.address}"
-        return f"delete that file, and that shard alone is made again: {commands}"
+        return f"delete that file, and only that shard is made again: {commands}"
 
     def prove_samples(self, shard: int) -> None:
         """Read a shard of samples against its check sums. Raises RunError naming the file when it is damaged."""
-        self._read_table(shard)
+        for group in range(self._count_groups(shard)):
+            self._read_group(shard, group)
 
     def count_samples(self, shard: int) -> int:
-        """Return how many samples a shard holds, from the footer of its file alone."""
+        """Return the number of samples in a shard, from the footer of its file."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -289,31 +366,31 @@ class RunFolder:
             raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 
     def digest(self, stage: Stage, shard: int) -> str:
-        """Return a hash of a shard file: of all of a file of lines; of a parquet file's size and footer alone.
+        """Return a hash of a shard file: of the whole content for JSON lines, of size and footer for parquet.
 
-        The footer holds size and place of every column and the least and greatest id, so other samples have another.
+        The footer holds size and place of every column and the least and greatest id, so other samples change it.
         """
         if SUFFIXES[stage] != "parquet":
-            return hashlib.sha256(self._read_file(stage, shard)).hexdigest()
+            return hashlib.sha256(self._read_file(_shard_name(stage, shard))).hexdigest()
         with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             return hashlib.sha256(b"%d " % size + file.read()).hexdigest()
 
     def read_head(self, name: str, size: int = _TAIL_BYTES) -> bytes:
-        """Return the first bytes of a file such as `report.html` (all with size -1), none if it is not there."""
+        """Return the first bytes of a file such as `report.html` (all with size -1), or none if it does not exist."""
         try:
             with self._fs.open(self._at(name), "rb") as file:
-                return bytes(file.read(size))
+                return bytes(file.read() if size < 0 else file.read(size))  # pyarrow's files take no -1
         except (FileNotFoundError, NotADirectoryError):
             return b""
 
     def has(self, name: str) -> bool:
-        """Say whether a file such as `report.html` is there."""
+        """Return whether a file such as `report.html` exists."""
         return bool(self._fs.exists(self._at(name)))
 
     def read_notes(self) -> dict[str, Any]:
-        """Return run.yaml as plain values; raises RunError when it is missing or no mapping."""
+        """Return run.yaml as plain values; raises RunError when it is missing or broken."""
         where = f"{self.address.rstrip('/')}/run.yaml"
         try:
             notes = yaml.safe_load(self._fs.cat_file(self._at("run.yaml")))
@@ -333,23 +410,36 @@ class RunFolder:
         self.write_file("run.yaml", text.encode())
 
     def write_file(self, name: str, content: bytes) -> None:
-        """Write one file whole: temporary file, fsync, rename; or a single put on an object store."""
+        """Write one file whole: see `open_whole`."""
+        with self.open_whole(name) as file:
+            file.write(content)
+
+    @contextmanager
+    def open_whole(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file to write that is there once it is whole: temporary file, fsync, rename; or one put of it.
+
+        After an exception nothing has changed.
+        """
         with self._explain_disk():
             if not self.is_local:
-                self._fs.pipe_file(self._at(name), content)
+                with tempfile.TemporaryFile() as spool:
+                    yield spool
+                    spool.seek(0)
+                    with self._fs.open(self._at(name), "wb") as target:
+                        shutil.copyfileobj(spool, target, _COPY_BYTES)
                 return
             path = Path(self._at(name))
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+            away = path.with_name(f".{path.name}.{os.getpid()}.part")
             try:
-                with partial.open("wb") as file:
-                    file.write(content)
+                with away.open("wb") as file:
+                    yield file
                     file.flush()
                     os.fsync(file.fileno())
-                partial.replace(path)
+                away.replace(path)
             finally:
                 with suppress(OSError):
-                    partial.unlink(missing_ok=True)
+                    away.unlink(missing_ok=True)
 
     def put_tree(self, source: Path, name: str) -> None:
         """Copy a local file or folder to `name` on an object store, in place of what was there.
@@ -365,12 +455,16 @@ class RunFolder:
     def log(self, line: str) -> None:
         """Append one dated line to log.txt."""
         dated = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n"
-        with self._explain_disk(), self._fs.open(self._at("log.txt"), "ab") as file:
-            file.write(dated.encode())
+        with self._explain_disk():
+            if not self.is_local:  # an object cannot be appended to
+                self.write_file("log.txt", self.read_head("log.txt", -1) + dated.encode())
+                return
+            with Path(self._at("log.txt")).open("ab") as file:
+                file.write(dated.encode())
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep a second process from writing the same local run; the lock dies with the process, however it dies.
+        """Lock a local run against a second writer; the kernel releases the lock when the process dies.
 
         Raises RunError when another process holds it.
         """
@@ -394,10 +488,13 @@ class RunFolder:
         return f"{self._root.rstrip('/')}/{name}"
 
     def _mark(self, stage: Stage) -> dict[str, str]:
-        """Return what a record of a stage says of who made it; nothing in a folder without marks."""
+        """Return the `made_by` field for records of a stage; empty in a folder without marks."""
         return {MADE_BY: self.marks[MARKED_AS[stage]][-1]} if self.marks is not None else {}
 
     def _write_lines(self, stage: Stage, shard: int, records: Iterable[Any]) -> None:
+        self.write_file(_shard_name(stage, shard), self._pack_lines(stage, records))
+
+    def _pack_lines(self, stage: Stage, records: Iterable[Any]) -> bytes:
         import jsonlines
 
         buffer, mark = io.StringIO(), self._mark(stage)
@@ -405,12 +502,16 @@ class RunFolder:
             for record in records:
                 writer.write({**mark, **record.to_dict()})
                 mark = {}
-        self.write_file(_shard_name(stage, shard), buffer.getvalue().encode())
+        return buffer.getvalue().encode()
 
-    def _read_lines(self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record]) -> Iterator[Record]:
+    def _read_lines(
+        self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record], name: str = ""
+    ) -> Iterator[Record]:
+        """Yield the records of a shard file, or of a part under another name."""
         import jsonlines
 
-        content = self._read_file(stage, shard)
+        file = f"{self.address.rstrip('/')}/{name}" if name else self.where(stage, shard)
+        content = self._read_file(name or _shard_name(stage, shard))
         number = 1
         try:
             if content and not content.endswith(b"\n"):
@@ -419,46 +520,64 @@ class RunFolder:
                 mark = line.pop(MADE_BY, "")
                 if (number == 1 or mark) and not self._is_own(stage, mark):
                     what = self._tell_foreign(stage, mark)
-                    raise Damage(stage, shard, f"{self.where(stage, shard)}:{number}", what, True).refuse()
+                    raise Damage(stage, shard, f"{file}:{number}", what, True).refuse()
                 yield make(line)
                 number += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            # jsonlines.InvalidLineError is a ValueError; the others come from a line of another shape.
-            where = f"{self.where(stage, shard)}:{number}"
+            # jsonlines.InvalidLineError is a ValueError; the other types come from a line of the wrong shape.
+            where = f"{file}:{number}"
             raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 
-    def _read_table(self, shard: int) -> pyarrow.Table:
+    def _count_groups(self, shard: int) -> int:
+        with self._open_samples(shard) as file:
+            return int(file.num_row_groups)
+
+    def _read_group(self, shard: int, group: int) -> pyarrow.Table:
+        """Return one row group of a file of samples."""
+        with self._open_samples(shard) as file:
+            table = file.read_row_group(group, use_threads=False)  # threads over a Python file can abort at exit
+        if next(iter(SEEN)).encode() in (table.schema.metadata or {}):
+            return table
+        return to_table([self._clean(sample, shard) for sample in to_samples(table)], sample_schema())
+
+    @contextmanager
+    def _open_samples(self, shard: int) -> Iterator[pyarrow.parquet.ParquetFile]:
+        """Open a file of samples, check whose it is, and explain what goes wrong with it."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        content = self._read_file("samples", shard)
+        where = self.where("samples", shard)
         try:
-            with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+            with (
+                self._fs.open(self._at(_shard_name("samples", shard)), "rb") as source,
+                pq.ParquetFile(source, page_checksum_verification=True) as file,
+            ):
                 mark = (file.metadata.metadata or {}).get(MADE_BY.encode(), b"").decode()
                 if not self._is_own("samples", mark):
-                    what = self._tell_foreign("samples", mark)
-                    raise Damage("samples", shard, self.where("samples", shard), what, True).refuse()
-                table = file.read(use_threads=False)  # a thread over a Python file can abort the process at its exit
-            if table.schema != _schema():
-                raise ValueError("its columns are not those of samples")
-        except (pa.ArrowException, OSError, ValueError) as error:
-            where = self.where("samples", shard)
-            raise RunError(f"damaged: {first_line(error)}", where=where, hint=self._mend_samples()) from error
-        return table
-
-    def _read_file(self, stage: Stage, shard: int) -> bytes:
-        try:
-            return bytes(self._fs.cat_file(self._at(_shard_name(stage, shard))))
+                    raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
+                if file.schema_arrow != sample_schema():
+                    raise ValueError("its columns are not those of samples")
+                yield file
         except FileNotFoundError as error:
-            raise RunError("missing", where=self.where(stage, shard), hint=MEND) from error
+            raise RunError("missing", where=where, hint=MEND) from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise RunError(f"damaged: {first_line(error)}", where=where, hint=self._mend_samples()) from error
+
+    def _read_file(self, name: str) -> bytes:
+        where = f"{self.address.rstrip('/')}/{name}"
+        try:
+            return bytes(self._fs.cat_file(self._at(name)))
+        except FileNotFoundError as error:
+            raise RunError("missing", where=where, hint=MEND) from error
         except OSError as error:
-            raise RunError(f"cannot be read: {error.strerror or error}", where=self.where(stage, shard)) from error
+            raise RunError(f"cannot be read: {error.strerror or error}", where=where) from error
 
     @contextmanager
     def _explain_disk(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            # On an object store an object is missing, which callers handle; on a disk the folder is gone.
             if isinstance(error, FileNotFoundError) and not self.is_local:
                 raise
             hint = "free some space or check permissions, then run the same command: finished shards are kept"
@@ -466,16 +585,16 @@ class RunFolder:
             raise RunError(what, where=str(error.filename or self.address), hint=hint) from error
 
 
+def _parts_name(shard: int) -> str:
+    return f"samples/{shard:05d}.parts"
+
+
 def _shard_name(stage: Stage, shard: int) -> str:
     return f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
 
 
-def _pack(record: Any) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-
-
 def _check_parquet(file: Any) -> str:
-    """Return what is wrong with the ends of a parquet file: magic, footer length, magic."""
+    """Return what is wrong with the ends of a parquet file: magic bytes at both ends, and the footer length."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 8))
     tail = file.read(8)
@@ -486,7 +605,7 @@ def _check_parquet(file: Any) -> str:
 
 
 def _check_jsonl(file: Any) -> str:
-    """Return what is wrong with the last line of a file of JSON lines; no lines at all are right."""
+    """Return what is wrong with the end of a JSON-lines file; an empty file is valid."""
     size = file.seek(0, os.SEEK_END)
     if size == 0:
         return ""
@@ -496,7 +615,7 @@ def _check_jsonl(file: Any) -> str:
         return "its last line is cut"
     body, newline, last = tail[:-1].rpartition(b"\n")
     if not newline and size > _TAIL_BYTES:
-        return ""  # one line longer than the tail: only reading it all would tell
+        return ""  # one line longer than the tail: only a full read could tell
     try:
         json.loads(last)
     except ValueError:
@@ -505,7 +624,7 @@ def _check_jsonl(file: Any) -> str:
 
 
 def _read_parquet_mark(file: Any) -> tuple[str | None, str]:
-    """Return the mark of an open parquet file; None and what is wrong with it if its footer cannot be read."""
+    """Return the mark of an open parquet file, or None and the error if its footer cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -517,7 +636,7 @@ def _read_parquet_mark(file: Any) -> tuple[str | None, str]:
 
 
 def _read_line_mark(file: Any) -> str | None:
-    """Return the mark in the first line of an open file; None of a file without lines."""
+    """Return the mark in the first line of an open file; None if it has no lines."""
     file.seek(0)
     head = file.read(64)
     found = _MARK.match(head)
@@ -525,7 +644,7 @@ def _read_line_mark(file: Any) -> str | None:
 
 
 def _describe(stage: Stage, file: Any) -> str:
-    """Say in a few words what an open file holds, so that a person sees whose it is: a seed, an engine, scorers."""
+    """Describe an open file in a few words, so that a person sees whose it is: seed, engine, scorers."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -539,41 +658,7 @@ def _describe(stage: Stage, file: Any) -> str:
         else:
             records = [json.loads(line) for line in file.read(_TAIL_BYTES).splitlines()[:16]]
     except (pa.ArrowException, OSError, ValueError):
-        return ""  # what it holds cannot be told; that it is another's is known
+        return ""  # unreadable content: the message goes without a description
     keys = {"prompts": ("seed",), "samples": ("engine", "mode"), "scores": ("name",)}.get(stage, ())
     values = {key: dict.fromkeys(str(each[key]) for each in records if key in each) for key in keys}
     return ", ".join(f"{key} {' and '.join(said)}" for key, said in values.items() if said)
-
-
-def _schema() -> pyarrow.Schema:
-    import pyarrow as pa
-
-    text = pa.string()
-    segment = pa.struct([("kind", text), ("role", text), ("text", text), ("image", pa.binary())])
-    return pa.schema(
-        [
-            *((name, text) for name in ("id", "prompt_id")),
-            ("candidate", pa.int32()),
-            ("seed", pa.int64()),
-            *((name, text) for name in ("mode", "engine", "switch", "finish")),
-            ("segments", pa.list_(segment)),
-            ("settings", text),
-        ],
-        metadata=_SEEN,
-    )
-
-
-def _row_of(sample: Sample) -> dict[str, Any]:
-    segments = [
-        {"kind": part.kind, "role": part.role, "text": part.text, "image": part.image or None}
-        for part in sample.segments
-    ]
-    values = {name: getattr(sample, name) for name in Sample.__dataclass_fields__}
-    return {**values, "segments": segments, "settings": json.dumps(sample.settings, sort_keys=True)}
-
-
-def _sample_of(row: Mapping[str, Any]) -> Sample:
-    segments = tuple(
-        Segment(part["kind"], part["role"], part["text"], part["image"] or b"") for part in row["segments"]
-    )
-    return Sample(**{**row, "segments": segments, "settings": json.loads(row["settings"])})

@@ -22,14 +22,13 @@ from datagen.pipeline import (
     estimate_run,
     find_jobs,
     find_sample,
-    finish_shard,
-    generate_shard,
     make_again,
     open_run,
     plan_stage,
     read_status,
     rescore_run,
     run_jobs,
+    run_shard,
 )
 from datagen.records import Sample, Score
 from datagen.runners.local import make_runner
@@ -98,7 +97,7 @@ def test_totals_are_true_at_every_step(tmp_path: Path, fails: float) -> None:
     assert (read_status(run).planned_samples, read_status(run).is_bound) == (PROMPTS * MOST, True)
     jobs = find_jobs(run, "both", counter).jobs
     for job in jobs[1:3]:
-        finish_shard(run, job, generate_shard(run, job))
+        run_shard(run, job)
     status = read_status(run)
     asked = sum(len(run.folder.read_samples(n)) + len(run.folder.read_failures(n)) for n in (1, 2))
     assert (status.planned_samples, status.is_bound) == (asked + 3 * 4 * MOST, True)
@@ -158,7 +157,7 @@ def test_what_decides_does_not_follow_what_weighs(tmp_path: Path) -> None:
 def test_scoring_anew_waits_until_all_is_drawn(tmp_path: Path) -> None:
     run, _ = build_here(recipe_of(), tmp_path)
     run.folder.remove_shard("samples", 1)
-    with pytest.raises(RunError, match="still to be drawn"):
+    with pytest.raises(RunError, match="missing samples depend on the current scorers"):
         rescore_run(str(tmp_path), ["rewards=[plan]"], False, make_runner(0), Silent())
     assert run.folder.list_shards("scores") == [0, 1, 2, 3, 4], "nothing was thrown away"
     rescore_run(str(tmp_path), [], False, make_runner(0), Silent())

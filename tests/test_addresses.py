@@ -132,7 +132,7 @@ def test_addresses_are_published_on_request_and_a_push_wants_the_same(built: Pat
 def test_a_view_that_names_a_folder_of_the_machine_is_not_pushed(built: Path, tmp_path: Path) -> None:
     opened = open_run(str(built), ["exports.bagel.format={name: bagel_t2i, root: /home/somebody/exports}"])
     export_run(opened, weigh_run(opened, Silent()), Silent())
-    with pytest.raises(RunError, match="its files name a place of this machine: root is '/home/somebody/exports'"):
+    with pytest.raises(RunError, match="its files contain a path of this machine: root is '/home/somebody/exports'"):
         prepare_push(opened, f"file://{tmp_path}/pushed", Silent(), views=["bagel"])
     prepare_push(opened, f"file://{tmp_path}/pushed", Silent(), views=["jsonl"])
 

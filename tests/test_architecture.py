@@ -18,8 +18,9 @@ from tests.helpers.scorers import NAMES, find_scorer
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "plugins", "documents", "chat", "notices", "addresses", "pictures", "control_tokens"}
-    | {"markup", "expressions"},
+    {"records", "plugins", "documents", "chat", "notices", "addresses", "filesystems", "pictures"}
+    | {"control_tokens", "markup", "expressions"},
+    {"sample_files"},
     {"taxonomy", "config", "store"},
     {"generation"},
     {"embedded"},

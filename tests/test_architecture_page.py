@@ -64,7 +64,7 @@ def test_a_view_needs_no_docstring(project: Path) -> None:
         ("wide", "frozenset()", '"count"', "which kinds of claim it judges"),
         ("wide", "def score", "def score(", "cannot be imported"),
         ("best", "Options = NoOptions ", "Other = NoOptions ", "mine.best has no `Options`"),
-        ("csv_list", "return count", "return None", "did not say how many examples it wrote"),
+        ("csv_list", "return count", "return None", "instead of a number of examples"),
         ("csv_list", "LOSES", "LOST", "mine.csv_list has no `LOSES`"),
     ],
 )
@@ -76,3 +76,16 @@ def test_what_is_missing_in_a_module_is_named(project: Path, part: str, old: str
     told = build(project)
     assert said in " ".join(told.split())
     assert "Internal error" not in told
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [("best", "yield ", "yield 1 / 0 or "), ("csv_list", "return count", "return [].pop()")],
+)
+def test_an_exception_in_a_module_names_its_line(project: Path, part: str, old: str, new: str) -> None:
+    file = project / "mine" / f"{part}.py"
+    code = file.read_text(encoding="utf-8")
+    before, _, _ = code.partition(old)
+    file.write_text(code.replace(old, new, 1), encoding="utf-8")
+    told = build(project)
+    assert f"Error in your module: {file}:{before.count(chr(10)) + 1}: " in told.replace("\n", " ").replace("  ", " ")

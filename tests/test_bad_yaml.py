@@ -73,7 +73,7 @@ def test_options_of_backends_stand_at_their_line_and_tell_no_secret(tmp_path: Pa
     said = run_cli("check", recipe)
     lines = [line.removeprefix(f"{recipe}:") for line in said.stdout.splitlines()]
     assert lines[0] == "4:3  the backend 'embedded' takes no option 'temprature'; did you mean 'temperature'?"
-    assert lines[1].startswith("5:43  backend option 'base_url': an address holds no name, key or query")
+    assert lines[1].startswith("5:43  backend option 'base_url': an address must hold no user name, key or query")
     assert lines[2] == "6:1  drawer: the key 'model' is missing; add it"
     assert "hush" not in said.stdout + said.stderr
 

@@ -51,13 +51,13 @@ def test_a_scorer_that_fails_stops_before_anything_is_drawn(tmp_path: Path) -> N
 
 def test_weights_wait_until_the_scorers_have_been_asked(tmp_path: Path) -> None:
     file = mark_all(tmp_path / "a", tmp_path / "marks.jsonl")
-    with pytest.raises(RunError, match="have not been asked about these canaries"):
+    with pytest.raises(RunError, match="have not judged these canaries yet"):
         weigh_run(open_run(str(tmp_path / "a"), [f"canaries={file}"]), Silent())
     build_here(small_recipe(**BASE, canaries=str(file)), tmp_path / "a")
     weigh_run(open_run(str(tmp_path / "a")), Silent())
     first, *rest = file.read_text(encoding="utf-8").splitlines()
     file.write_text("\n".join([first.replace('"holds": true', '"holds": false'), *rest]), encoding="utf-8")
-    with pytest.raises(RunError, match="have not been asked"):
+    with pytest.raises(RunError, match="have not judged"):
         weigh_run(open_run(str(tmp_path / "a")), Silent())
     with pytest.raises(RunError, match="fails its canaries"):
         rescore_run(str(tmp_path / "a"), [], False, make_runner(0), Silent())

@@ -149,7 +149,7 @@ def test_keys_that_are_right_by_themselves_are_compared_though_others_are_wrong(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("rewards: [vqa, vqa]\n", "mine.yaml:2:16: rewards holds the same scorer twice"),
+        ("rewards: [vqa, vqa]\n", "mine.yaml:2:16: rewards lists the same scorer twice"),
         ("rewards: [vqa, {name: text, metric: mari}]\n", "mine.yaml:2:37: rewards[1].metric: must be 'letters'"),
         (
             "rewards: [{name: counting, strict: true}]\n",
@@ -157,7 +157,7 @@ def test_keys_that_are_right_by_themselves_are_compared_though_others_are_wrong(
         ),
         ("rewards: [text_mario]\n", "mine.yaml:2:11: no scorer named 'text_mario'\nwrite {name: text, metric: mario}"),
         ("rewards: [own_scorers.none]\n", "mine.yaml:2:11: the scorer 'own_scorers.none' cannot be imported"),
-        ("rewards: [vqa]\nevaluate: [text, vqa]\n", "mine.yaml:3:18: vqa would select the samples and evaluate them"),
+        ("rewards: [vqa]\nevaluate: [text, vqa]\n", "mine.yaml:3:18: vqa would both select and evaluate the samples"),
         ("rewards: [text]\naggregate:\n  image: 0.5*txet\n", "mine.yaml:4:10: 'txet' is not a scorer of the recipe"),
         (
             "rewards: [text]\naggregate: {by_weakness: {counting: {text: text * 2}}}\n",

@@ -193,7 +193,7 @@ def test_an_export_is_refused_or_leaves_such_samples_out(run: Path, form: str) -
         export(run, **plan)
     rows = pq.read_table(next((run / "dataset" / "data").glob("*.parquet"))).to_pylist()
     first, last = rows[0]["id"], rows[-1]["id"]
-    assert f"example {first if token == '<image>' else last}: its text holds {token!r} (in the prompt)" in str(
+    assert f"example {first if token == '<image>' else last}: its text contains {token!r} (in the prompt)" in str(
         caught.value
     )
     assert "skip: true" in str(caught.value)
@@ -228,7 +228,7 @@ def test_the_command_skips_on_request_and_remembers_it(tmp_path: Path) -> None:
     run = tmp_path / "run"
     build_here(small_recipe(taxonomy=[str(home / "mine.yaml")], weights={"policy": "uniform"}, prompts=12), run)
     words = ["export", str(run), "--view", "trajectories", "--format", "ms_swift"]
-    with pytest.raises(RunError, match="its text holds '<image>'"):
+    with pytest.raises(RunError, match="its text contains '<image>'"):
         CliRunner().invoke(app, words, catch_exceptions=False)
     done = CliRunner().invoke(app, [*words, "--skip"], catch_exceptions=False)
     assert done.exit_code == 0

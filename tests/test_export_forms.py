@@ -26,7 +26,7 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
 
     export("--view", "trajectories")
     assert (run / "exports" / "trajectories-jsonl" / "README.md").is_file()
-    with pytest.raises(ConfigError, match="the view 'tiger' needs samples that say how likely each image is"):
+    with pytest.raises(ConfigError, match="the view 'tiger' needs the likelihood of each image"):
         export("--view", "tiger")
     with pytest.raises(RunError, match="claims"):
         export("--view", "trajectories", "--format", "geneval")
@@ -40,21 +40,21 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
         (
             "irg",
             "think",
-            "is about samples of mode 'reflect', and the recipe has 'think'",
+            "needs samples of mode 'reflect', but the recipe has 'think'",
             "build with `mode: reflect`",
         ),
         (
             "t2i_r1",
             "direct",
-            "is about samples of mode 'think', and the recipe has 'direct'",
+            "needs samples of mode 'think', but the recipe has 'direct'",
             "build with `mode: think`",
         ),
         ("uae", "direct", "needs the scorer 'reconstruction'", "add reconstruction under `rewards`"),
-        ("tiger", "think", "needs samples that say how likely each image is", "build with the backend `gallery`"),
+        ("tiger", "think", "needs the likelihood of each image", "build with the backend `gallery`"),
         (
             {"name": "pairs", "reward": "countng"},
             "think",
-            "compares by 'countng', and the recipe has no such scorer",
+            "compares by 'countng', but the recipe has no such scorer",
             "did you mean 'counting'",
         ),
     ],
@@ -75,7 +75,7 @@ def test_a_view_that_the_run_cannot_give_is_refused_before_it_is_built(
 def test_candidates_that_are_compared_are_asked_for_before_a_run_is_built(view: str, tmp_path: Path) -> None:
     recipe = small_recipe(candidates=1, exports={"mine": {"view": view, "format": "jsonl"}})
     with pytest.raises(
-        ConfigError, match=f"the view '{view}' compares the candidates of a prompt, and the recipe draws 1"
+        ConfigError, match=f"the view '{view}' compares the candidates of a prompt, but the recipe generates 1"
     ):
         create_run(recipe, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
@@ -88,7 +88,7 @@ def test_check_names_the_line_of_every_view_that_no_such_run_gives(tmp_path: Pat
     file.write_text("\n".join(lines), encoding="utf-8")
     problems = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
     assert [(problem.severity, problem.line) for problem in problems] == [("error", 2), ("error", 4)]
-    assert "the recipe draws 1" in problems[0].what
+    assert "the recipe generates 1" in problems[0].what
     assert "build with `mode: reflect`" in problems[1].hint
 
 

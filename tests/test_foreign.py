@@ -182,8 +182,8 @@ def test_a_run_from_before_the_marks_goes_on_and_its_files_alone_have_none(
 @pytest.mark.parametrize(
     ("other", "name", "said"),
     [
-        ("scorers", "scores/00001.jsonl", "was scored by counting, and the recipe has counting, attribute, plan"),
-        ("seed", "samples/00001.parquet", "do not fit|was drawn with another seed"),
+        ("scorers", "scores/00001.jsonl", "was scored by counting, but the recipe has counting, attribute, plan"),
+        ("seed", "samples/00001.parquet", "do not match|has another seed"),
     ],
 )
 def test_an_old_run_is_looked_at_more_closely(built: Path, tmp_path: Path, other: str, name: str, said: str) -> None:
@@ -204,7 +204,7 @@ def test_samples_of_the_same_prompts_and_another_seed_are_no_samples_of_an_old_r
     place = table.schema.get_field_index("seed")
     seeds = [seed + 1 for seed in table["seed"].to_pylist()]
     pq.write_table(table.set_column(place, table.schema.field(place), [seeds]), path)
-    with pytest.raises(RunError, match=r"samples/00001\.parquet: .* was drawn with another seed than the recipe's"):
+    with pytest.raises(RunError, match=r"samples/00001\.parquet: .* has another seed than the recipe gives it"):
         call("export", run)
 
 

@@ -97,7 +97,7 @@ def test_least_stops_a_run_before_its_export_and_a_look_at_it_does_not(tmp_path:
         build_here(small_recipe(**WRONG, least={"passed": 0.9, "effective": 0.95}), tmp_path / "a")
     said = str(caught.value)
     assert "the weights rest on too little: attributes, image: effective size" in said
-    assert "attributes: " in said.partition("samples passed, and must be 90%")[0]
+    assert "attributes: " in said.partition("samples passed, but must be 90%")[0]
     assert "--set least=null" in said
     assert not (tmp_path / "a" / "dataset").exists()
     run = open_run(str(tmp_path / "a"))

@@ -30,7 +30,7 @@ def write_recipe(folder: Path, **changes: Any) -> Path:
 
 def list_finished(folder: Path) -> dict[Path, tuple[int, int]]:
     """Every shard file with its inode and time: what must never be written again."""
-    files = [path for stage in SHARDS for path in (folder / stage).glob("[0-9]*")]
+    files = [path for stage in SHARDS for path in (folder / stage).glob("[0-9]*.*[!s]")]
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 

@@ -18,7 +18,7 @@ BLIND = {"rewards": ["counting", "tests.helpers.half_blind"]}
 def test_a_scorer_that_judges_too_few_makes_no_weights_and_costs_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         build_here(small_recipe(**BLIND, limits={"tests.helpers.half_blind": {"scored": 0.51}}), tmp_path / "a")
-    assert "half_blind judged 10 of 20 (mostly: it is odd), and must judge 51%" in str(caught.value)
+    assert "half_blind judged 10 of 20 (mostly: it is odd), but must judge 51%" in str(caught.value)
     before = hash_files(tmp_path / "a", *SHARDS)
     assert len(before) == 12, "every shard is kept"
     run = open_run(str(tmp_path / "a"), ["limits={tests.helpers.half_blind: {scored: 0.5}}"])
@@ -40,10 +40,10 @@ def test_accuracy_stands_in_place_of_the_canary_limit(tmp_path: Path) -> None:
     lenient = {"counting": {"accuracy": 0.75}, "attribute": {"accuracy": 0.0}}
     build_here(small_recipe(**BASE, canaries=str(file), limits=lenient), tmp_path / "b")
     strict = open_run(str(tmp_path / "b"), ["limits.counting.accuracy=0.8"])
-    with pytest.raises(RunError, match=r"counting is right on 3 of 4 .*, and must be on 80%"):
+    with pytest.raises(RunError, match=r"counting is right on 3 of 4 .*, but must be on 80%"):
         weigh_run(strict, Silent())
     unasked = open_run(str(tmp_path / "b"), ["limits.plan.accuracy=0.1"])
-    with pytest.raises(RunError, match=r"plan judges none of them, and its accuracy must be 0\.1"):
+    with pytest.raises(RunError, match=r"plan judges none of them, but must reach an accuracy of 0\.1"):
         weigh_run(unasked, Silent())
 
 

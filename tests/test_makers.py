@@ -96,7 +96,7 @@ def test_a_changed_scorer_is_named_and_the_command_works(project: Path, tmp_path
     for words in (("build", recipe, "--run", run), ("score", run)):
         with pytest.raises(RunError) as caught:
             call(*words, "--workers", "0")
-        assert "what makes its scores has changed: own_project/shared.py" in str(caught.value)
+        assert "code or models of its scores changed: own_project/shared.py" in str(caught.value)
         assert f"datagen score {run} --again" in caught.value.hint
     assert "own_project/shared.py" in call("status", run)
     watch = Listener()
@@ -134,7 +134,7 @@ def test_a_changed_backend_or_model_file_is_named(project: Path, tmp_path: Path)
     backend.write_text(BACKEND.replace("1", "2"), encoding="utf-8")
     with pytest.raises(RunError) as caught:
         call("build", recipe, "--run", run, "--workers", "0")
-    assert "what makes its samples has changed: own_project/backend.py" in str(caught.value)
+    assert "code or models of its samples changed: own_project/backend.py" in str(caught.value)
     assert f"--run {run}-2" in caught.value.hint
     call("score", run, "--set", "rewards=[counting]", "--workers", "0")
     with pytest.raises(RunError, match=r"datagen generate .* --keep"):
@@ -188,7 +188,7 @@ def test_another_version_of_a_package_is_told_and_noted(tmp_path: Path) -> None:
     assert not any("pillow" in line for line in quiet.said), "nothing is made anew"
     (run / "scores/00001.jsonl").unlink()
     build_here(recipe, run, watch)
-    assert any(f"pillow 1.0 made what is there, and {here} is here now" in line for line in watch.said)
+    assert any(f"made with pillow 1.0, but {here} is installed now" in line for line in watch.said)
     noted = create_run(recipe, str(run)).folder.read_notes()["versions"]
     assert (noted["pillow"], noted["rapidocr"]) == (f"1.0, {here}", f"0.1, {reader}")
     assert f"pillow 1.0, {here}" in call("status", run)

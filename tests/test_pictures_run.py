@@ -219,7 +219,7 @@ def rot(path: Path, near: bytes) -> None:
 
 def mend(error: DatagenError) -> None:
     """Do what the hint of an error says."""
-    assert error.hint.startswith("delete that file, and that shard alone is made again: ")
+    assert error.hint.startswith("delete that file, and only that shard is made again: ")
     Path(error.where).unlink()
     for words in error.hint.partition(": ")[2].split(" && "):
         program, *rest = words.split()

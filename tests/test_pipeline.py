@@ -196,7 +196,7 @@ def test_a_scorer_that_evaluates_is_scored_exported_and_reported_but_weighs_noth
 
 def test_a_judge_that_selects_and_evaluates_is_refused_unless_it_is_said(tmp_path: Path) -> None:
     both = {"rewards": ["counting"], "evaluate": ["counting"]}
-    with pytest.raises(ConfigError, match="counting would select the samples and evaluate them"):
+    with pytest.raises(ConfigError, match="counting would both select and evaluate the samples"):
         small_recipe(**both)
     run, _ = build_here(small_recipe(**both, same_judge=True), tmp_path)
     assert {score.name for score in run.folder.read_scores(0)} == {"counting"}
@@ -289,7 +289,7 @@ def test_a_sample_is_found_and_made_again_bit_for_bit(tmp_path: Path) -> None:
     assert len(found.scores) == 3
     assert make_again(run, found) == []
     assert make_again(open_run(str(tmp_path)), find_sample(run, f"{sample.prompt_id[:10]}-{sample.candidate}")) == []
-    with pytest.raises(RunError, match=f"2 samples begin with .*\nsay which: {sample.prompt_id}-00, "):
+    with pytest.raises(RunError, match=f"2 samples begin with .*\nchoose one: {sample.prompt_id}-00, "):
         find_sample(run, sample.prompt_id[:10])
     other = create_run(small_recipe(backend={"wrong": 1.0}), str(tmp_path / "other"))
     assert "settings" in " ".join(make_again(other, found))

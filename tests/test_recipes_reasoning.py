@@ -197,7 +197,7 @@ def test_t2i_r1_has_a_row_a_prompt_with_its_advantages(build: Build) -> None:
 
 def test_a_view_that_a_run_cannot_give_is_one_clear_line(build: Build, tmp_path: Path) -> None:
     dataset = build_got(build).path / "dataset"
-    for view, what in (("irg", "mode 'reflect', and this run has 'think'"), ("uae", "the scorer 'reconstruction'")):
+    for view, what in (("irg", "mode 'reflect', but this run has 'think'"), ("uae", "the scorer 'reconstruction'")):
         with pytest.raises(RunError, match=what):
             export_view(dataset, tmp_path / view, ViewPlan(view, view, "jsonl", {}, {}))
     assert not list(tmp_path.iterdir())

@@ -176,7 +176,7 @@ def test_a_word_that_names_two_runs_is_refused(run: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(run.parent)
     assert "stale" not in call("status", "run")
     shutil.copytree(run, run.parent / "outputs" / "run")
-    with pytest.raises(RunError, match=r"is a run here, and another is in outputs/\nsay \./run or outputs/run"):
+    with pytest.raises(RunError, match=r"is a run here and also in outputs/\nwrite \./run or outputs/run"):
         call("status", "run")
     with pytest.raises(RunError, match=r"has a dataset here, and another is in outputs/"):
         call("train", "run", "--out", "trained")

@@ -10,9 +10,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import openai
@@ -78,7 +79,7 @@ def test_a_judge_that_is_down_stops_the_build_and_the_same_command_asks_it_again
         said = " ".join(capsys.readouterr().err.split())
         assert "20 of 20 samples failed (100.0%); the recipe allows 20.0%" in said
         assert "20 samples not scored, since a model was not reached: vqa: the judge was not reached: HTTP 503" in said
-        assert "the same command asks about them again" in said
+        assert "the same command repeats them" in said
         assert not (tmp_path / "down/dataset").exists()
         assert {score.value for score in read_scores(tmp_path / "down")} == {None}
         server.choose = lambda path, body: ""
@@ -140,7 +141,7 @@ def test_what_was_not_drawn_is_drawn_by_the_next_build_and_nothing_else_is(
     capsys.readouterr()
     assert call(monkeypatch, *build, tmp_path / "run") == 0
     shown = capsys.readouterr()
-    assert "samples not drawn, since a model was not reached: HTTP 503: loading the model" in shown.err
+    assert "samples not generated, since a model was not reached: HTTP 503: loading the model" in shown.err
     before = {sample.id: sample for sample in read_samples(tmp_path / "run")}
     down.write_text("9" * 30)
     run = open_run(str(tmp_path / "run"))
@@ -172,7 +173,7 @@ def test_a_drawing_server_that_is_down_stops_the_run_which_then_goes_on(
         backend = {"name": "openai", "base_url": server.url, "model": "tiny", "retries": 0}
         recipe = write_recipe(tmp_path, server, backend=backend, mode="direct", rewards=["tests.helpers.agree"])
         assert call(monkeypatch, "build", recipe, "--workers", "0", "--run", tmp_path / "run") == 1
-        assert "20 samples not drawn, since a model was not reached: HTTP 503" in capsys.readouterr().err
+        assert "20 samples not generated, since a model was not reached: HTTP 503" in capsys.readouterr().err
         server.choose = lambda path, body: ""
         assert call(monkeypatch, "generate", tmp_path / "run", "--workers", "0") == 0
         assert len(read_samples(tmp_path / "run")) == 20
@@ -191,7 +192,7 @@ def test_a_rewriter_that_is_not_reached_is_asked_again_before_there_is_a_plan(
     journal.unlink()
     down.touch()
     assert call(monkeypatch, *build, tmp_path / "run") == 1
-    assert "the model that rewrites was not reached for" in capsys.readouterr().err
+    assert "the rewriting model was not reached for" in capsys.readouterr().err
     assert not (tmp_path / "run/prompts").exists()
     kept = len((tmp_path / "run/rewrites/00000.jsonl").read_text().splitlines())
     assert 0 < kept < asked
@@ -262,7 +263,7 @@ class Killed(BaseException):
     """As `kill -9`: nothing that datagen catches."""
 
 
-@pytest.mark.parametrize(("draws", "place"), [(True, 0), (True, 1), (True, 2), (False, 0), (False, 1)])
+@pytest.mark.parametrize(("draws", "place"), [(True, 0), (True, 1), (True, 2), (True, 3), (False, 0), (False, 1)])
 def test_killed_while_it_asks_again_a_run_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draws: bool, place: int
 ) -> None:
@@ -286,18 +287,18 @@ def test_killed_while_it_asks_again_a_run_ends_the_same(
     down.touch()
     assert go_on(torn) == 1
     down.unlink()
-    write, left = RunFolder.write_file, [place]
+    open_whole, left = RunFolder.open_whole, [place]
 
-    def die(folder: RunFolder, name: str, content: bytes) -> None:
+    def die(folder: RunFolder, name: str) -> AbstractContextManager[IO[bytes]]:
         if left[0] == 0 and name.partition("/")[0] in SHARDS:
             raise Killed
         left[0] -= name.partition("/")[0] in SHARDS
-        write(folder, name, content)
+        return open_whole(folder, name)
 
-    monkeypatch.setattr(RunFolder, "write_file", die)
+    monkeypatch.setattr(RunFolder, "open_whole", die)
     with pytest.raises(Killed):
         go_on(torn)
-    monkeypatch.setattr(RunFolder, "write_file", write)
+    monkeypatch.setattr(RunFolder, "open_whole", open_whole)
     assert go_on(torn) == 0
     assert hash_records(torn, *SHARDS) == hash_records(well, *SHARDS)
 

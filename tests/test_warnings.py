@@ -74,7 +74,7 @@ def test_the_diagnosis_of_another_model_is_said(diagnosis: Path) -> None:
     allocate = {"policy": "by_failure", "diagnosis": str(diagnosis)}
     assert warnings_of(allocate=allocate) == []
     (said,) = warnings_of(allocate=allocate, backend={"wrong": 0.1}, mode="direct")
-    assert said.startswith("allocate: the diagnosis was made of another model")
+    assert said.startswith("allocate: the diagnosis is of another model")
     assert "wrong None -> 0.1; mode think -> direct" in said
 
 
@@ -109,7 +109,7 @@ def test_build_plan_and_check_say_it(tmp_path: Path) -> None:
         ("rewards: [countng]", 7, "no scorer named 'countng'; did you mean 'counting'?"),
         ("aggregate: {image: 0.5*countng}", 7, "'countng' is not a scorer of the recipe; did you mean 'counting'?"),
         ("aggregate: {image: 2*counting}", 7, "'2*counting' reaches 2"),
-        ("rewards: [vqa]", 7, "the scorer 'vqa' asks a judge, and the recipe names none"),
+        ("rewards: [vqa]", 7, "the scorer 'vqa' asks a judge, but the recipe names none"),
         ("weights: {policy: rrw}", 7, "'rrw'"),
         ("contamination: [gone.jsonl]", 7, "gone.jsonl"),
         ("backend: {name: embeded}", 7, "no backend named 'embeded'; did you mean 'embedded'?"),

@@ -1,6 +1,7 @@
 """Judging the judge: how far each scorer of a recipe can be trusted, on scenes whose truth is known and on a run.
 
     datagen audit RECIPE                 scenes that are true, and the same scenes broken on purpose
+    datagen audit RECIPE --text-sizes 5  instead: how well text is read, by size of picture and height of letters
     datagen audit RECIPE --run RUN       also: where the scorers of a run agree, saturate, and drift from another run
 
 A scorer is right about an image if it says of the claims that it judges what is the case. Scenes are those of the
@@ -10,8 +11,13 @@ pictures there are two judges that share nothing (`judges`), and both are shown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from datagen.audit.agreement import compare_scorers, find_saturation, list_disagreements, measure_drift, read_said
 from datagen.audit.judges import NAMES, compare_judges, make_judges, rate_judges
+from datagen.audit.lettering import GROUNDS, SHARES, SIDES_PX, list_fonts, plan_letterings
+from datagen.audit.reading import read_letterings, tabulate
 from datagen.audit.scenes import make_cases
 from datagen.audit.trust import Row, ask_scorers, find_bias, rate_changes, rate_scorers
 from datagen.config import Recipe
@@ -21,6 +27,8 @@ from datagen.prompts.templated import sample_prompt
 
 DISAGREEMENTS = 10
 """Samples shown about which the scorers of a run disagree most."""
+_PROMPTS = 100
+"""Prompts of each skill whose texts are drawn."""
 
 
 def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
@@ -43,6 +51,38 @@ def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list
         "judges": judges,
         "judges by scene": by_scene,
     }
+
+
+def audit_text(
+    recipe: Recipe,
+    *,
+    per_cell: int,
+    seed: int,
+    fonts: Sequence[Path] = (),
+    sides: Sequence[int] = SIDES_PX,
+    shares: Sequence[float] = SHARES,
+) -> dict[str, list[Row]]:
+    """Return the table `text by size` of what reads words for a recipe: its detector if that can, else the OCR.
+
+    The texts are those that the recipe's prompts claim, and where none fits single words of them, in the fonts given
+    (files, or folders of them) or Pillow's own, on all grounds of `audit.lettering`. Nothing is written. Raises
+    ConfigError for a recipe that claims no text, and for fonts that are none.
+    """
+    run = Run(recipe, "audit")  # a name alone
+    prompts = (sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(_PROMPTS))
+    texts = list(dict.fromkeys(str(each.value) for prompt in prompts for each in prompt.claims if each.kind == "text"))
+    if not texts:
+        raise ConfigError("no prompt claims a text", where=recipe.name, hint="audit one with `text_rendering`: lencom")
+    letterings = plan_letterings(
+        texts,
+        fonts=list_fonts(fonts),
+        grounds=list(GROUNDS),
+        sides=sides,
+        shares=shares,
+        per_cell=per_cell,
+        seed=seed,
+    )
+    return {"text by size": tabulate(list(read_letterings(run.tools, letterings)))}
 
 
 def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:

@@ -1,1 +1,1 @@
-"""Backends: models that write samples. A module here is a word for `backend:` in a recipe; it has `build(options)`."""
+"""Backends: models that generate samples. A recipe names a module here under `backend:`; it has `build(options)`."""

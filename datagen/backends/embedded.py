@@ -2,8 +2,8 @@
 
     backend: {name: embedded, temperature: 1.0, batch_size: 64, threads: 0, device: auto}
 
-The same sample comes out whatever else is in the batch: noise is keyed by sample and position, batches have one shape.
-What the model can draw is `taxonomies/lexicons/pictograms.yaml`. Its figures: `datagen bench model`.
+A sample does not depend on the rest of its batch: noise is keyed by sample and position, and batches have one shape.
+`taxonomies/lexicons/pictograms.yaml` lists what the model can depict; `datagen bench model` measures it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REFLECTS = True
 FORM = "pictograms"
-"""Name of the instruction template by which it learned to rewrite: `templates/expansion/pictograms.j2`."""
+"""Name of the instruction template that it learned to rewrite with: `templates/expansion/pictograms.j2`."""
 
 
 def build(options: Mapping[str, Any]) -> EmbeddedBackend:

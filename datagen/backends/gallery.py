@@ -1,25 +1,22 @@
-"""A model and a gallery as one backend: for each prompt the best of what is there, beside what the model draws new.
+"""A model and a gallery as one backend: each prompt gets the best images of the gallery and newly generated ones.
 
     backend: {name: gallery, images: outputs/quickstart/dataset, retrieved: 2, model: {name: embedded}}
 
-The first `retrieved` candidates of a prompt are images of the gallery, the others are drawn. Both carry how likely the
-model holds them, with its prior taken off, so that they can be ranked together (TIGeR, arXiv 2406.05814): the scorer
-`likelihood` reads it, the view `tiger` decides. See `recipes/tiger.yaml`.
+The gallery is the dataset of a run, or a folder of images with captions in `metadata.jsonl`. The first `retrieved`
+candidates of a prompt come from it; the model generates the others. Each image is stored with its likelihood under the
+model and its prior, so that both kinds rank together (TIGeR, arXiv 2406.05814): the scorer `likelihood` reads these
+values, and the view `tiger` chooses by them. See `recipes/tiger.yaml`.
+
+The likelihood of an image y given a prompt x favours images that are likely under any prompt, such as plain ones. TIGeR
+subtracts the unconditional prior: score = log p(y | x) - log p(y). Its models were trained on an empty prompt; others
+answer one badly, so p(y) here is the mean of p(y | c) over captions c of the gallery other than x: with x among n
+captions no score could exceed log n, and all good images would tie there.
+
+A sample is a pure function of its prompt, its seed and the gallery: the model scores the whole gallery or one new
+image, never other generated images beside it.
 
 Not covered: models that give no likelihood of an image (all but `embedded`); galleries beyond some thousand images,
-since every prompt is held against every image.
-
-Retrieves from a gallery, draws with a model, and notes of both how likely the model holds them.
-
-The likelihood of an image y given a prompt x favours images that the model holds likely anyway, plain ones. TIGeR takes
-the unconditional prior off: score = log p(y | x) - log p(y). Its models know an empty prompt; one that was never
-trained on one answers it badly, so p(y) here is the mean of p(y | c) over captions c of the gallery other than x: with
-x among n captions no score could be above log n, and all good images would tie there.
-
-What a sample says is a pure function of its prompt, its seed and the gallery: the model is asked about the whole
-gallery or about one new image, never about what else is drawn.
-
-Reads a gallery: the dataset of a run, or a folder of images with captions in `metadata.jsonl`.
+since every prompt is compared with every image.
 """
 
 from __future__ import annotations
@@ -43,13 +40,13 @@ from datagen.records import Failure, Request, Sample, Segment
 from datagen.taxonomy.english import name_many
 
 NOTES_LIKELIHOOD = True
-"""Its samples say how likely the model holds each image: what the view `tiger` reads."""
+"""Samples carry the likelihood of their image, which the view `tiger` reads."""
 
 
 def build(options: Mapping[str, Any]) -> GalleryBackend:
     """Load the model and the gallery.
 
-    Raises BackendError for an unknown option, a gallery that is not there or has no captions, or a model that gives no
+    Raises BackendError for an unknown option, a gallery that is missing or has no captions, or a model that gives no
     likelihood of an image.
     """
 
@@ -60,7 +57,10 @@ ENGINE = "gallery/1"
 
 
 class Options(BackendOptions):
-    """What a recipe may set under `backend:`."""
+    """Options under `backend: {name: gallery, …}`.
+
+    `most` bounds the pictures read, `priors` the captions that a prior averages over.
+    """
 
     images: Path
     retrieved: int = Field(2, ge=1, le=64)
@@ -70,7 +70,7 @@ class Options(BackendOptions):
 
 
 class GalleryBackend:
-    """Answers the first candidates of each prompt from the gallery, and the others with the model."""
+    """Answers the first candidates of each prompt from the gallery and generates the others with the model."""
 
     name = "gallery"
 
@@ -87,6 +87,7 @@ class GalleryBackend:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample for each request, in order, or the model's failure."""
+        # One lazy stream for all new images: the model batches them, and the loop below restores the order.
         drawn = iter(self.model.generate([r for r in requests if r.candidate >= self.options.retrieved]))
         for request in requests:
             asked = request.candidate < self.options.retrieved
@@ -113,17 +114,17 @@ class GalleryBackend:
         return replace(sample, settings={**sample.settings, "source": "generated", **facts})
 
     def _rank(self, text: str) -> list[tuple[Picture, dict[str, Any]]]:
-        """Return the gallery in the order of its scores for a prompt; the last prompt is remembered."""
-        if text not in self._ranked:
+        """Return the gallery, best score first, for a prompt. The last prompt is cached."""
+        if text not in self._ranked:  # candidates of one prompt follow each other, so one entry is enough
             facts = self._weigh(text, [picture.image for picture in self.pictures], self._held)
             scored = zip(self.pictures, facts, strict=True)
             self._ranked = {text: sorted(scored, key=lambda each: each[1]["log_prior"] - each[1]["log_given"])}
         return self._ranked[text]
 
     def _weigh(self, text: str, images: Sequence[bytes], held: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
-        """Return what is noted of each image: log-likelihoods in nats, and the tokens that they are sums over.
+        """Return the values stored for each image: log-likelihoods in nats, and how many tokens they sum over.
 
-        `held` is log p of each image given each caption.
+        `held[image][caption]` is log p of an image given a caption.
         """
         words = normalize(text)
         others = [k for k, caption in enumerate(self.captions) if normalize(caption) != words]
@@ -138,7 +139,7 @@ class GalleryBackend:
         return self._hold_against_captions([picture.image for picture in self.pictures])
 
     def _hold_against_captions(self, images: Sequence[bytes]) -> list[list[float]]:
-        """Return log p of each image given each caption: one row an image."""
+        """Return log p of each image given each caption, one row for each image."""
         try:
             by_caption = [[given for given, _ in self.model.likelihood(caption, images)] for caption in self.captions]
         except ValueError as error:
@@ -148,17 +149,17 @@ class GalleryBackend:
 
 
 def _log_mean(logs: Sequence[float]) -> float:
-    top = max(logs)
+    top = max(logs)  # logs near -1000 would underflow in exp
     return top + math.log(math.fsum(math.exp(value - top) for value in logs) / len(logs))
 
 
 CAPTIONS = ("text", "caption", "prompt")
-"""Keys under which a line of metadata.jsonl has the caption, as ImageFolder datasets name it."""
+"""Keys of a line of metadata.jsonl that may hold the caption, as ImageFolder datasets name it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image of a gallery: its name there, what it shows in words, and PNG bytes."""
+    """One image of a gallery: its name there, its caption, and PNG bytes."""
 
     name: str
     caption: str
@@ -166,15 +167,15 @@ class Picture:
 
 
 def normalize(text: str) -> str:
-    """Return a text as captions are compared: without case and spacing."""
+    """Return a text in the form in which captions are compared: lower case, single spaces."""
     return " ".join(text.casefold().split())
 
 
 def read_gallery(folder: Path, most: int) -> list[Picture]:
     """Return up to `most` pictures in order, the first of each caption.
 
-    Of a run's dataset, samples whose claims were found to fail are left out: their caption does not hold. Raises
-    BackendError where there is no gallery, a picture is damaged, or there are fewer than two captions.
+    Skips samples of a run whose claims failed: their caption is not true. Raises BackendError when the gallery is
+    missing, a picture is damaged, or there are fewer than two captions.
     """
     hint = "`images:` is the dataset/ of a run, or a folder with images and metadata.jsonl"
     if not folder.is_dir():
@@ -218,7 +219,7 @@ def _read_folder(folder: Path) -> Iterator[Picture]:
 
 
 def _see(image: bytes, name: str) -> bytes:
-    """Return a picture as it is stored. Raises ValueError with its name for one that cannot be seen."""
+    """Return a picture as PNG bytes. Raises ValueError with its name when it cannot be decoded."""
     try:
         return to_png(image)
     except PictureError as error:

@@ -1,11 +1,11 @@
-"""Diagnosis: where a model fails and what is worth spending on, from judged samples to shares of prompts.
+"""Diagnosis: where a model fails and which skills deserve prompts, from judged samples to shares of prompts.
 
-    judged prompts ──▶ rates with intervals ──▶ one word a skill ──▶ diagnosis.yaml ──▶ `allocate:` ──▶ shares
+    judged prompts ──▶ rates with intervals ──▶ one verdict per skill ──▶ diagnosis.yaml ──▶ `allocate:` ──▶ shares
 
-The unit everywhere is the prompt: candidates of one prompt are not independent of each other. See it: `datagen
-diagnose`, then `datagen plan` with `allocate:` in the recipe. The definitions: docs/diagnose.md.
+The unit is always the prompt, since candidates of one prompt are not independent. Try `datagen diagnose`, then `datagen
+plan` with `allocate:` in the recipe. Definitions: docs/diagnose.md.
 
-Not covered: making and judging the samples, which is the pipeline's; how to train on what a skill needs.
+Not covered: making and judging the samples, which the pipeline does; how to train on what a skill needs.
 """
 
 from __future__ import annotations

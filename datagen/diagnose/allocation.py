@@ -1,11 +1,10 @@
-"""`allocate:` of a recipe: how many of its prompts each level of each skill gets.
+"""Allocation of prompts to the levels of skills, the key `allocate:` of a recipe.
 
     allocate: {policy: by_learnability, diagnosis: outputs/quickstart-diagnosis/diagnosis.yaml, floor: 0.01, cap: 0.2}
 
-What is shared out are levels of skills, `counting/one_kind/hard`, the smallest thing that prompts can be drawn from.
-See the table before anything is spent: `datagen plan RECIPE --no-probe`.
-
-Shares in proportion to weights, within a floor and a cap, both exactly: water is poured until the sum is 1.
+The unit is a level of a skill, `counting/one_kind/hard`, the smallest group from which prompts are sampled. `datagen
+plan RECIPE --no-probe` shows the table before a run. Shares are proportional to weights, exactly within a floor and a
+cap (water filling).
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from datagen.diagnose.model import Diagnosis, Row
 from datagen.errors import ConfigError, did_you_mean
 
 SHOWN = 5
-"""Paths that a note names."""
+"""How many paths a note names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one level gets: its weight before the bounds, its share of all prompts, and the row that it was found by."""
+    """The share of one level: its weight before the bounds, its share of all prompts, and the row it is based on."""
 
     path: str
     weight: float
@@ -34,7 +33,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """The shares of all levels, which sum to 1, and what a person should know of how they came about."""
+    """The shares of all levels, which sum to 1, and notes about how they were computed."""
 
     policy: SharePolicy
     shares: tuple[Share, ...]
@@ -42,10 +41,10 @@ class Allotment:
 
 
 def allocate(options: Allocation, levels: Mapping[str, float], diagnosis: Diagnosis | None) -> Allotment:
-    """Return the share of each level; `levels` maps their paths to what the taxonomy itself would give them.
+    """Return the share of each level; `levels` maps paths to the taxonomy's own shares.
 
-    Raises ConfigError when floor and cap cannot hold, when `shares` names what the taxonomy has not, and when the
-    diagnosis speaks for no level or does not tell what the policy needs.
+    Raises ConfigError when floor and cap are impossible, when `shares` names unknown paths, and when the diagnosis
+    covers no level or lacks the rates that the policy needs.
     """
     rows = {path: diagnosis.find(path) if diagnosis else None for path in levels}
     notes: list[str] = []
@@ -70,7 +69,7 @@ def allocate(options: Allocation, levels: Mapping[str, float], diagnosis: Diagno
 
 
 def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, float]:
-    """Return the weight of each level: the longest path that names it decides, split as the taxonomy would split it."""
+    """Return the weight of each level: the longest matching path counts, divided in the taxonomy's proportions."""
     owners: dict[str, list[str]] = {name: [] for name in parts}
     for path in levels:
         steps = path.split("/")
@@ -82,8 +81,8 @@ def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, 
     for name, owned in owners.items():
         if not owned:
             known = {"/".join(path.split("/")[:k]) for path in levels for k in (1, 2, 3)}
-            what = f"no level is left for {name!r}" if name in known else f"the taxonomy has no {name!r}"
-            hint = "all its levels are named apart" if name in known else did_you_mean(name, known)
+            what = f"no levels are left for {name!r}" if name in known else f"the taxonomy has no {name!r}"
+            hint = "all its levels have shares of their own" if name in known else did_you_mean(name, known)
             raise ConfigError(what, where="allocate.shares", hint=hint)
         own = math.fsum(levels[path] for path in owned)
         weights |= {path: parts[name] * levels[path] / own for path in owned}
@@ -91,7 +90,7 @@ def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, 
 
 
 def _value(policy: str, row: Row | None) -> float | None:
-    """Return what a policy reads off a row, or None if that does not tell it."""
+    """Return the value of a policy for a row, or None if the row does not have it."""
     if row is None:
         return None
     if policy == "by_learnability":
@@ -114,28 +113,28 @@ def _smooth(options: Allocation, rows: Mapping[str, Row | None]) -> dict[str, fl
 
 
 def _compare(options: Allocation, rows: Mapping[str, Row | None], diagnosis: Diagnosis) -> list[str]:
-    """Return where the diagnosis and the taxonomy do not meet; raises ConfigError where they do not at all."""
+    """Return notes on mismatches of diagnosis and taxonomy; raises ConfigError if they have no path in common."""
     found = {row.path for row in rows.values() if row is not None}
     where = str(options.diagnosis)
     if not found:
         known = ", ".join(row.path for row in diagnosis.rows[:SHOWN])
-        hint = f"it speaks for {known}; set `covers:` there, or diagnose with this recipe"
-        raise ConfigError("the diagnosis speaks for no skill of this recipe", where=where, hint=hint)
+        hint = f"it covers {known}; set `covers:` there, or diagnose with this recipe"
+        raise ConfigError("the diagnosis covers no skill of this recipe", where=where, hint=hint)
     told = [path for path, row in rows.items() if _value(options.policy, row) is not None]
     if not told:
-        hint = "it needs two or more judged candidates of each prompt; `by_failure` does not"
-        raise ConfigError(f"the diagnosis does not tell what `{options.policy}` needs", where=where, hint=hint)
+        hint = "it needs two or more judged candidates per prompt; `by_failure` does not"
+        raise ConfigError(f"the diagnosis lacks the rates that `{options.policy}` needs", where=where, hint=hint)
     notes = []
     missing = [path for path in rows if path not in told]
     if missing:
-        notes.append(f"not measured, so taken as the mean of the others: {_list(missing)}")
+        notes.append(f"not measured, so given the mean of the others: {_list(missing)}")
     strange = [row.path for row in diagnosis.rows if not _concerns(row, rows)]
     if strange:
         notes.append(f"in the diagnosis but not in this recipe, so left out: {_list(strange)}")
     if options.policy == "by_failure":
         graded = [path for path in told if (row := rows[path]) is not None and row.pass_1 is None]
         if graded and len(graded) < len(told):
-            notes.append(f"by mean reward, because no pass is known: {_list(graded)}; the others by pass@1")
+            notes.append(f"by mean reward, since pass@1 is unknown: {_list(graded)}; the others by pass@1")
     return notes
 
 
@@ -148,18 +147,18 @@ def _list(paths: list[str]) -> str:
 
 
 EQUAL = 1e-9
-"""A floor or a cap that misses 1 / count by no more than this is that."""
+"""Tolerance for a floor or a cap of 1 / count."""
 NOTHING = 1e-12
 """A weight below this part of the largest counts as 0."""
 
 
 def fill(weights: Sequence[float], floor: float, cap: float) -> list[float]:
-    """Return shares that sum to 1, each in [floor, cap], in proportion to `weights` (>= 0) wherever no bound holds it.
+    """Return shares that sum to 1, each in [floor, cap], in proportion to `weights` (>= 0) between the bounds.
 
-    It solves sum(clip(c * w, floor, cap)) = 1 for c: the sum rises with c in straight lines between the points where a
-    share meets a bound, so the right line is found by bisection over these points and solved exactly. A weight of 0
-    gets the floor, and more only when all others are at the cap. Without any weight the shares are equal. Raises
-    ConfigError when count * floor > 1 or count * cap < 1.
+    Solves sum(clip(c * w, floor, cap)) = 1 for c. The sum is piecewise linear in c, with breaks where a share reaches a
+    bound, so bisection over these points finds the segment, which is solved exactly. A weight of 0 gets the floor, and
+    more only when all others are at the cap. If all weights are 0, shares are equal. Raises ConfigError when
+    count * floor > 1 or count * cap < 1.
     """
     count = len(weights)
     _check_bounds(count, floor, cap)
@@ -182,10 +181,10 @@ def _check_bounds(count: int, floor: float, cap: float) -> None:
         raise ConfigError(f"floor {floor:g} is above cap {cap:g}", where="allocate", hint="swap them")
     if count * floor > 1 + EQUAL:
         hint = f"the floor can be at most 1/{count} = {1 / count:.4f}"
-        raise ConfigError(f"{count} levels with at least {floor:g} each are more than all", where="allocate", hint=hint)
+        raise ConfigError(f"{count} levels with at least {floor:g} each exceed 1", where="allocate", hint=hint)
     if count * cap < 1 - EQUAL:
         hint = f"the cap must be at least 1/{count} = {1 / count:.4f}"
-        raise ConfigError(f"{count} levels with at most {cap:g} each are less than all", where="allocate", hint=hint)
+        raise ConfigError(f"{count} levels with at most {cap:g} each do not reach 1", where="allocate", hint=hint)
 
 
 def _solve(weights: Sequence[float], floor: float, cap: float, rest: float) -> float:

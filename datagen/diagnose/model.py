@@ -1,17 +1,14 @@
-"""A diagnosis as a file: what was measured on each skill, what that means, and the receipt of how it was measured.
+"""The diagnosis file: rates of each skill with intervals, a verdict, and a receipt of how they were measured.
 
-People read and may edit it: `path` and `covers` say which skills a row speaks for. Rates have four digits. Nothing in
-it depends on the time or the machine, so the same measurement gives the same bytes. See one: `datagen diagnose`.
+People read and may edit it: `path` and `covers` say which skills a row covers. Rates have four digits. Nothing in it
+depends on time or machine, so the same measurement gives the same bytes. Try `datagen diagnose`.
 
-From judged prompts to the rows of a diagnosis: rates with intervals, and one word for what they mean.
+Verdicts depend on the intervals, not the values, so that few prompts give `unclear`. Their limits are round numbers
+that were set before any measurement.
 
-The rules ask the intervals, not the values, so that a few prompts say `unclear` rather than something. Their limits are
-round numbers that were set before anything was measured.
-
-Estimators over prompts: pass@k without bias, Wilson's interval for a mean of shares, the bootstrap for a reward.
-
-A prompt is one observation, whatever its number of candidates: they share its words and fail together, so counting each
-of them would make every interval too narrow.
+Rates are estimated over prompts: unbiased pass@k, Wilson's interval for a mean of shares, the bootstrap for a reward. A
+prompt is one observation regardless of its candidates, which fail together: counting each would make intervals too
+narrow.
 """
 
 from __future__ import annotations
@@ -54,47 +51,47 @@ class Rate(_Strict):
 
 
 class Row(_Strict):
-    """What was measured on one skill or level. A rate is None where nothing in the data tells it."""
+    """The measurements of one skill or level. A rate is None if the data does not contain it."""
 
     path: SkillPath = Field(description="weakness, weakness/skill or weakness/skill/level")
-    verdict: Verdict = Field(description="solved, learnable, weak, hopeless, unclear, or graded: no pass or fail known")
+    verdict: Verdict = Field(description="solved, learnable, weak, hopeless, unclear, or graded: only rewards known")
     why: str = Field("", description="the verdict in words")
     prompts: int = Field(ge=1, strict=True, description="prompts with at least one judged sample")
-    samples: int = Field(ge=1, strict=True, description="samples that were judged")
-    unjudged: int = Field(0, ge=0, strict=True, description="samples that could not be made or judged")
-    pass_1: Rate | None = Field(None, description="chance that one sample passes")
-    pass_n: Rate | None = Field(None, description="chance that one of n samples passes; n stands in the receipt")
+    samples: int = Field(ge=1, strict=True, description="judged samples")
+    unjudged: int = Field(0, ge=0, strict=True, description="samples that could not be generated or judged")
+    pass_1: Rate | None = Field(None, description="probability that one sample passes")
+    pass_n: Rate | None = Field(None, description="probability that one of n samples passes; n is in the receipt")
     gain: Rate | None = Field(None, description="pass_n minus pass_1, of the same prompts")
     reward: Rate | None = Field(None, description="mean reward")
-    covers: list[SkillPath] = Field([], description="paths that the row speaks for; default: its own")
+    covers: list[SkillPath] = Field([], description="paths that the row covers; default: its own")
 
     @property
     def covered(self) -> list[str]:
-        """The paths in a taxonomy that this row speaks for."""
+        """The taxonomy paths that this row covers."""
         return list(self.covers) or [self.path]
 
 
 class Receipt(_Strict):
-    """How a diagnosis came about: enough to make it again."""
+    """How a diagnosis was made: enough to repeat it."""
 
     source: Source
     datagen: str = Field("", description="version")
     model: dict[str, Any] = Field({}, description="the backend and its options, or the name of a model")
     recipe: str = ""
-    fingerprint: str = Field("", description="of the recipe that was probed with, taxonomy included")
+    fingerprint: str = Field("", description="fingerprint of the probe's recipe, including its taxonomy")
     mode: str = ""
     rewards: list[str] = []
     seed: int | None = None
-    prompts: int = Field(ge=1, strict=True, description="prompts in all")
+    prompts: int = Field(ge=1, strict=True, description="number of prompts")
     candidates: int = Field(ge=1, strict=True, description="the n of pass@n")
     run: str = Field("", description="folder of the samples")
-    file: str = Field("", description="the result file that was read")
+    file: str = Field("", description="the result file")
     sha256: str = Field("", description="its hash, the first 16 digits")
     notes: list[str] = []
 
 
 class Diagnosis(_Strict):
-    """The whole file."""
+    """The diagnosis file."""
 
     version: Literal[1] = 1
     made: Receipt
@@ -105,18 +102,18 @@ class Diagnosis(_Strict):
         covered = [path for row in self.rows for path in row.covered]
         twice = sorted({path for path in covered if covered.count(path) > 1})
         if twice:
-            raise ValueError(f"two rows speak for {twice[0]!r}")
+            raise ValueError(f"two rows cover {twice[0]!r}")
         return self
 
     def find(self, path: str) -> Row | None:
-        """Return the row that speaks for a level: its own, else its skill's, else its weakness's, else None."""
+        """Return the row that covers a level: its own, else its skill's, else its weakness's, else None."""
         rows = {covered: row for row in self.rows for covered in row.covered}
         parts = path.split("/")
         return next((rows[name] for k in range(len(parts), 0, -1) if (name := "/".join(parts[:k])) in rows), None)
 
 
 def load_diagnosis(path: str | Path) -> Diagnosis:
-    """Read a diagnosis. Raises ConfigError with file and line for what is missing, broken, or no diagnosis."""
+    """Load a diagnosis. Raises ConfigError with file and line if it is missing, broken, or not a diagnosis."""
     return load_model(read_yaml(path), Diagnosis)
 
 
@@ -128,23 +125,23 @@ def dump_diagnosis(diagnosis: Diagnosis) -> str:
 
 
 SOLVED = 0.8
-"""A skill is solved when pass@1 is surely at least this."""
+"""A skill is solved when the interval of pass@1 lies at or above this."""
 HOPELESS = 0.2
-"""A skill is hopeless when pass@n is surely at most this: most groups of n hold nothing to learn from."""
+"""A skill is hopeless when the interval of pass@n lies at or below this: most groups contain nothing to learn."""
 GAIN = 0.1
-"""A skill is learnable when pass@n surely exceeds pass@1 by at least this."""
+"""A skill is learnable when the interval of pass@n - pass@1 lies at or above this."""
 LEAST_PROMPTS = 10
-"""Fewer prompts than this decide nothing: score intervals are too narrow there where the truth is near 0 or 1."""
+"""Fewer prompts give no verdict: their score intervals are too narrow if the true rate is near 0 or 1."""
 DIGITS = 4
 
 
 def list_rows(
     groups: Mapping[str, Sequence[Group]], n: int, covers: Mapping[str, list[str]] | None = None
 ) -> list[Row]:
-    """Return a row for each path, and one for each skill that has two or more levels, pooled over their prompts.
+    """Return a row for each path, and one for each skill with two or more levels, pooled over their prompts.
 
-    `groups` holds judged prompts by `weakness/skill/level` or a shorter path, `n` is that of pass@n, `covers` the paths
-    of a taxonomy that a path speaks for. A path on which nothing was judged has no row.
+    `groups` holds judged prompts by `weakness/skill/level` or a shorter path, `n` is that of pass@n, `covers` maps a
+    path to the taxonomy paths that it covers. A path without judged samples has no row.
     """
     rows: list[Row] = []
     skills: dict[str, list[str]] = {}
@@ -160,7 +157,7 @@ def list_rows(
 
 def _row(path: str, groups: Sequence[Group], n: int, covers: list[str]) -> list[Row]:
     strict = [group for group in groups if group.tries]
-    # Where some candidates were lost, those that are left count: leaving the prompt out would favour what is easy.
+    # If some candidates are missing, the others count: dropping the prompt would favour easy ones.
     whole = [group for group in strict if group.tries > 1] if n > 1 else []
     rated = [math.fsum(group.rewards) / len(group.rewards) for group in groups if group.rewards]
     first = [pass_at(group.tries, group.passes, 1) for group in strict]
@@ -191,23 +188,23 @@ def _rate(values: Sequence[float], interval: Callable[[float, int], tuple[float,
         return None
     mean = min(1.0, max(0.0, math.fsum(values) / len(values)))
     low, high = interval(mean, len(values))
-    # The bootstrap of values that all agree can miss their mean in the last bit.
+    # If all values are equal, the bootstrap can miss their mean in the last bit.
     low, high = min(low, mean), max(high, mean)
     return Rate(value=round(mean, DIGITS), low=round(low, DIGITS), high=round(high, DIGITS), prompts=len(values))
 
 
 def judge_rates(pass_1: Rate | None, pass_n: Rate | None, gain: Rate | None, n: int) -> tuple[Verdict, str]:
-    """Return the verdict on a skill and the reason in words; the first rule that holds decides.
+    """Return the verdict on a skill and the reason in words; the first matching rule counts.
 
     | verdict | rule |
     |---|---|
-    | `graded` | nothing was judged as passed or failed |
+    | `graded` | no sample was judged as passed or failed |
     | `unclear` | fewer than 10 prompts |
     | `solved` | the interval of pass@1 lies at or above 0.8 |
     | `hopeless` | the interval of pass@n lies at or below 0.2 |
     | `learnable` | the interval of pass@n - pass@1 lies at or above 0.1 |
     | `weak` | the interval of pass@1 lies below 0.8 |
-    | `unclear` | none of these: more prompts would tell |
+    | `unclear` | none of these: more prompts are needed |
     """
     if pass_1 is None:
         return "graded", "only a mean reward is known"
@@ -226,19 +223,19 @@ def judge_rates(pass_1: Rate | None, pass_n: Rate | None, gain: Rate | None, n: 
 
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""Confidence level of all intervals."""
 ROUNDS = 1000
 """Resamplings of a bootstrap."""
 CHUNK = 1_000_000
-"""Values that a bootstrap holds at a time, so that memory stays flat."""
+"""Values that a bootstrap holds in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What became of one prompt: `passes` of `tries` candidates passed strictly; `rewards` of those that were rated.
+    """The results of one prompt: `passes` of `tries` candidates passed strictly; `rewards` of the rated candidates.
 
-    Rewards are in [0, 1]. `unjudged` candidates could not be made or judged; they count neither as passed nor as
-    failed. `passes` is a whole number, or the share that passed where a file tells no more: then `tries` is 1.
+    Rewards are in [0, 1]. `unjudged` candidates could not be generated or judged; they count neither as passed nor as
+    failed. `passes` is a whole number, or, with `tries` 1, the share that passed if a file contains only that.
     """
 
     prompt: str
@@ -249,9 +246,9 @@ class Group:
 
 
 def pass_at(tries: int, passes: float, k: int) -> float:
-    """Return the chance, in [0, 1], that at least one of `k` candidates passes: 1 - C(n - c, k) / C(n, k).
+    """Return the probability that at least one of `k` candidates passes: 1 - C(n - c, k) / C(n, k).
 
-    The estimator without bias of Chen et al. (arXiv 2107.03374, section 2.1) from n = `tries`, of which c = `passes`
+    The unbiased estimator of Chen et al. (arXiv 2107.03374, section 2.1) from n = `tries`, of which c = `passes`
     passed. Raises ValueError unless 1 <= k <= `tries` and 0 <= `passes` <= `tries`.
     """
     if not 1 <= k <= tries or not 0 <= passes <= tries:
@@ -264,9 +261,9 @@ def pass_at(tries: int, passes: float, k: int) -> float:
 def wilson(mean: float, count: int) -> tuple[float, float]:
     """Return the 95 % score interval of a mean of `count` independent values in [0, 1] (Wilson 1927).
 
-    Meant for values of 0 or 1. Values in between vary less, their variance is at most mean * (1 - mean), so for them
-    the interval is on the safe side. Unlike a bootstrap it does not shrink to a point where all agree. Raises
-    ValueError without values.
+    Made for values of 0 or 1. Values in between have a variance of at most mean * (1 - mean), so for them the interval
+    is conservative. Unlike a bootstrap it does not shrink to a point when all values are equal. Raises ValueError
+    without values.
     """
     if count < 1:
         raise ValueError("no interval without values")
@@ -279,7 +276,7 @@ def wilson(mean: float, count: int) -> tuple[float, float]:
 def bootstrap_mean(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile interval of the mean of independent values, by resampling them (Efron 1979).
 
-    The same values and seed give the same interval. One value, or values that all agree, give that value twice.
+    The same values and seed give the same interval. A single value, or equal values, give that value twice.
     Raises ValueError without values.
     """
     import numpy as np

@@ -1,1 +1,1 @@
-"""The YAML files that people write: read with positions, held against a pydantic model, refused at line and column."""
+"""User-written YAML files: read with positions and checked against pydantic models, with errors at line and column."""

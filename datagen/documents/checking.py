@@ -1,7 +1,7 @@
-"""Checks a document against any pydantic model and says where in the file each thing is wrong.
+"""Checks of a document against a pydantic model, with the position of each error in the file.
 
-Pydantic names the path of an error, the document knows where that path stands. Works for every user-written file:
-taxonomy, lexicon, recipe. See it: `datagen check recipes/mine.yaml`. Not covered: what a schema cannot say, such as a
+Pydantic gives the path of an error, the document the position of the path. Works for all user-written files:
+taxonomies, lexicons, recipes. Try `datagen check recipes/mine.yaml`. Not covered: errors beyond a schema, such as a
 template that uses an unknown slot (`datagen.taxonomy.check`).
 """
 
@@ -21,7 +21,7 @@ from datagen.errors import did_you_mean
 Model = TypeVar("Model", bound=BaseModel)
 
 VERSION = 1
-"""Version of the formats of taxonomies, lexicons and recipes that this code reads."""
+"""Version of the file formats of taxonomies, lexicons and recipes that this code reads."""
 
 _EXPECTED = {
     "string_type": "text",
@@ -38,9 +38,9 @@ _EXPECTED = {
 }
 _CHOICES = {"literal_error", "enum"}
 _KEY = "[key]"
-"""How pydantic ends the path of an error that is about the key of a mapping, not about its value."""
+"""The last part of pydantic's path if an error concerns the key of a mapping, not its value."""
 _OWN = "own"
-"""Type of the errors that a model raises by `faults_error`: whole sentences, each with its place and a hint."""
+"""Type of the errors that a model raises by `faults_error`: complete messages with place and hint."""
 _QUOTED = re.compile(r"'([^']*)'")
 _A_LIST = {"list_type", "tuple_type", "set_type", "frozen_set_type"}
 _A_MAPPING = {"dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"}
@@ -48,7 +48,7 @@ _A_MAPPING = {"dict_type", "mapping_type", "model_type", "model_attributes_type"
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
-    """One pydantic error with its path in the data; `members` are (where, which) of the unions that raised it."""
+    """One pydantic error with its path in the data; `members` are (path, member) of the unions that raised it."""
 
     path: Location
     missing: str
@@ -57,7 +57,7 @@ class _Fault:
 
 
 def load_model(document: Document, model: type[Model], *, look_up: bool = False) -> Model:
-    """Return a document as a model. Raises ConfigError that shows every problem with its place; see `check_model`."""
+    """Return a document as a model. Raises ConfigError that lists every problem with its place; see `check_model`."""
     found, problems = check_model(document, model, look_up=look_up)
     if found is None or problems:
         raise problems_error(problems)
@@ -65,10 +65,10 @@ def load_model(document: Document, model: type[Model], *, look_up: bool = False)
 
 
 def check_model(document: Document, model: type[Model], *, look_up: bool = False) -> tuple[Model | None, list[Problem]]:
-    """Return the model, or None when the data does not fit, and every problem with its place in the file.
+    """Return the model, or None if the data is invalid, and every problem with its place in the file.
 
-    With `look_up`, the model also looks up words that name modules, if it has such (the context of the validation says
-    so). A file of a newer version than `VERSION` gets that one problem: what else looks wrong in it may be right there.
+    With `look_up`, the model also looks up words that name modules (passed in the validation context). A file of a
+    newer version than `VERSION` gets only this problem, since the rest may be valid in that version.
     """
     newer = _newer_version(document) if "version" in model.model_fields else None
     if newer:
@@ -80,6 +80,7 @@ def check_model(document: Document, model: type[Model], *, look_up: bool = False
     except ValidationError as error:
         faults = [_locate(document.data, detail) for detail in error.errors(include_url=False)]
         schema = model.model_json_schema()
+        # One problem per place: a wrong number that was already reported would also have the wrong type.
         told = {(problem.line, problem.column) for problem in document.problems}
         wrong = [_explain(document, fault, schema) for fault in _prune(faults)]
         problems += [problem for problem in wrong if (problem.line, problem.column) not in told]
@@ -87,13 +88,13 @@ def check_model(document: Document, model: type[Model], *, look_up: bool = False
 
 
 def make_fault(path: Location, what: str, hint: str = "", *, key: bool = False) -> InitErrorDetails:
-    """Return one fault that a model found by itself, at a path in its data: at the key if `key`, else at the value."""
+    """Return an error that a validator raises at a path in its data: at the key if `key`, else at the value."""
     kind = PydanticCustomError(_OWN, "{what}", {"what": what, "hint": hint})
     return InitErrorDetails(type=kind, loc=(*path, _KEY) if key else tuple(path), input=None)
 
 
 def faults_of(error: ValidationError) -> list[InitErrorDetails]:
-    """Return the errors that pydantic found, so that a validator can raise them together with its own faults."""
+    """Return pydantic's errors in a form that a validator can raise together with its own."""
     return [
         InitErrorDetails(
             type=PydanticCustomError(each["type"], each["msg"], each["ctx"])
@@ -107,14 +108,14 @@ def faults_of(error: ValidationError) -> list[InitErrorDetails]:
 
 
 def faults_error(model: type[BaseModel], faults: Sequence[InitErrorDetails]) -> ValidationError:
-    """Return what a validator raises for several faults, each with a path of its own below the validated value."""
+    """Return the exception for several errors, each with its own path below the validated value."""
     return ValidationError.from_exception_data(model.__name__, list(faults))
 
 
 def known_keys(schema: Mapping[str, Any], path: Iterable[str | int]) -> dict[str, str]:
-    """Return the keys that a JSON schema allows in the mapping at `path`, over all members of its unions.
+    """Return the keys that a JSON schema allows in the mapping at `path`, with their descriptions (possibly empty).
 
-    Each comes with its description, which is empty where the model has none.
+    Includes the keys of all members of unions.
     """
     nodes = [schema]
     for step in path:
@@ -134,7 +135,7 @@ def _children(node: Mapping[str, Any], step: str | int) -> list[Mapping[str, Any
     if isinstance(step, int):
         found = [node.get("items"), *node.get("prefixItems", ())]
     else:
-        # Pydantic writes the values of a mapping whose keys have a pattern as `patternProperties`.
+        # Pydantic uses `patternProperties` for mappings whose keys have a pattern.
         of_any_key = [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]
         found = [node["properties"][step]] if step in node.get("properties", {}) else of_any_key
     return [child for child in found if isinstance(child, dict)]
@@ -149,7 +150,7 @@ def _newer_version(document: Document) -> Problem | None:
 
 
 def _locate(data: Any, error: Mapping[str, Any]) -> _Fault:
-    # Pydantic puts the names of union members into the path; what is not in the data is such a name.
+    # Pydantic inserts the names of union members into the path: any part that is not in the data.
     path: list[str | int] = []
     members: list[tuple[Location, str | int]] = []
     parts = list(error["loc"])
@@ -170,9 +171,9 @@ def _holds(data: Any, part: str | int) -> bool:
 
 
 def _prune(faults: list[_Fault]) -> list[_Fault]:
-    """Keep, of the members of a union, what came closest: the right shape first, then the fewest wrong keys.
+    """Keep only the errors of the union member that fits best: the right shape first, then the fewest wrong keys.
 
-    A union inside a member of another is looked at after the outer one.
+    Nested unions are handled after the outer ones.
     """
     for depth in range(max((len(fault.members) for fault in faults), default=0)):
         sites: dict[Any, dict[str | int, list[_Fault]]] = {}
@@ -196,14 +197,14 @@ def _prune(faults: list[_Fault]) -> list[_Fault]:
 
 def _distance(group: list[_Fault], site: Location) -> tuple[bool, int, int]:
     wrong_shape = any(fault.path == site and _expected(fault.error) for fault in group)
-    # Keys of the member itself: those of what lies deeper in it belong to unions of their own.
+    # Only keys of the member itself; deeper ones belong to nested unions.
     missing = sum(bool(fault.missing) and fault.path == site for fault in group)
     wrong_keys = missing + sum(f.error["type"] == "extra_forbidden" and f.path[:-1] == site for f in group)
     return wrong_shape, wrong_keys, len(group)
 
 
 def _merge(faults: list[_Fault]) -> list[_Fault]:
-    """Join faults of one place that differ by union member only: types (`text or a list`) and keys that are missing."""
+    """Join errors at one place that differ only by union member: types (`text or a list`) and missing keys."""
     kept: dict[tuple[Location, str], _Fault] = {}
     for fault in faults:
         expected = _expected(fault.error)
@@ -246,7 +247,7 @@ def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Pr
         known, place = known_keys(schema, path[:-1]), f" in {dotted(path[:-1])}" if path[1:] else ""
         what, hint = f"unknown key {show(path[-1])}{place}", did_you_mean(str(path[-1]), known)
         if path[-1] in known:
-            what, hint = f"{start}the key does not go with the others there", "remove it"
+            what, hint = f"{start}the key does not fit the other keys there", "remove it"
         return document.problem(path, what, hint or "remove it", key=True)
     value = fault.error.get("input")
     if _expected(fault.error):
@@ -268,7 +269,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """Return a path as people write it: `skills[2].slots.n`; the root is empty."""
+    """Return a path in readable form: `skills[2].slots.n`; empty for the root."""
     written = ""
     for step in path:
         written += f"[{step}]" if isinstance(step, int) else f".{step}" if written else str(step)

@@ -1,21 +1,19 @@
-"""GenEval's metadata lines: what a prompt asks for, as its evaluator reads it, and the same as claims.
+"""GenEval's metadata lines, converted from and to claims, and GenEval's results.
 
     {"tag": "position", "include": [{"class": "box", "count": 1},
      {"class": "cat", "count": 1, "position": ["left of", 0]}], "prompt": "a photo of a cat left of a box"}
 
 Source: `prompts/evaluation_metadata.jsonl` and `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at
-af4902f (MIT; arXiv 2310.11513). One home for both directions: the forms of `datagen geneval` write lines, the scorers
-`geneval` reads them. A claim counts exactly and a line lets an `include` pass at its count or more,
-so a number other than one gets an `exclude` besides, and one does not, as in the published lines.
+af4902f (MIT; arXiv 2310.11513). `datagen geneval` writes lines, the scorer `geneval` reads them. A claim counts
+exactly, but an `include` passes at its count or more, so a number other than one also gets an `exclude`, as in the
+published lines.
 
-Not covered: what GenEval has no clause for, such as written words, materials, relations beyond four.
+Not covered: claims without a clause in GenEval, such as text, materials, and relations beyond its four.
 
-GenEval's results: one line an image, turned into six task scores and the overall score.
-
-Source: `evaluation/summary_scores.py` of github.com/djghosh13/geneval at af4902f (MIT; arXiv 2310.11513). The score of
-a task is the share of its images that are correct; overall is the mean of the six tasks, each with the same weight,
-however many prompts it has. The published script averages whatever tasks are in the file, which makes a part of a
-benchmark look like the whole; here overall is None until all six are there.
+Results have one line per image, and give six task scores and the overall score. Source: `evaluation/summary_scores.py`
+of the same commit. A task's score is the share of correct images; overall is the unweighted mean of the six tasks. The
+published script averages the tasks that are in the file, so that a part of the benchmark looks like the whole; here
+overall is None unless all six are present.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ POSITIONS: tuple[Position, ...] = get_args(Position)
 
 
 class Exclude(BaseModel):
-    """A class of which there may not be `count` or more."""
+    """A class that must not occur `count` times or more."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
 
@@ -54,14 +52,14 @@ class Exclude(BaseModel):
 
 
 class Include(Exclude):
-    """A class of which there must be `count` or more, in a colour, and placed to an earlier clause (by its index)."""
+    """A class that must occur `count` times or more, with a colour and a position relative to an earlier clause."""
 
     color: Color | None = None
     position: tuple[Position, Annotated[int, Field(ge=0, strict=True)]] | None = None
 
 
 class Line(BaseModel):
-    """One metadata line. The clauses of `include` must all hold, and none of `exclude` may."""
+    """One metadata line. All clauses of `include` must hold, and none of `exclude`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,7 +72,7 @@ class Line(BaseModel):
     def _point_backwards(self) -> Self:
         for place, clause in enumerate(self.include):
             if clause.position and clause.position[1] >= place:
-                raise ValueError(f"include {place} stands to include {clause.position[1]}, which must come before it")
+                raise ValueError(f"include {place} is placed by include {clause.position[1]}, which must come first")
         return self
 
     @property
@@ -83,13 +81,13 @@ class Line(BaseModel):
         return {clause.label for clause in (*self.include, *self.exclude)}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values under GenEval's keys, in its order; what is not asked for is left out."""
+        """Return plain JSON values with GenEval's keys, in its order, without defaults."""
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 @dataclass(slots=True)
 class _Thing:
-    """What the claims say of one class: `count` is None where none is claimed; a colour or a relation describes it."""
+    """The claims about one class: `count` is None if unclaimed; `is_described` if it has a colour or a relation."""
 
     count: int | None = None
     color: str | None = None
@@ -97,7 +95,7 @@ class _Thing:
 
 
 def read_lines(path: str | Path) -> list[Line]:
-    """Return the lines of a metadata file. Raises ConfigError naming file, line and key of what is wrong."""
+    """Return the lines of a metadata file. Raises ConfigError naming file, line and key of each error."""
     return [load_model(Document(where, data), Line) for where, data in read_jsonl(path)]
 
 
@@ -113,18 +111,20 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             data = json.loads(line)
         except json.JSONDecodeError as error:
-            hint = "one JSON object a line"
+            hint = "write one JSON object per line"
             raise ConfigError(f"the line is not JSON: {error}", where=f"{path}:{number}", hint=hint) from error
         if not isinstance(data, dict):
-            raise ConfigError("the line is not a JSON object", where=f"{path}:{number}", hint="one JSON object a line")
+            raise ConfigError(
+                "the line is not a JSON object", where=f"{path}:{number}", hint="write one JSON object per line"
+            )
         yield f"{path}:{number}", data
 
 
 def line_of(claims: Sequence[Claim], tag: Task | None = None, prompt: str = "") -> Line:
-    """Return the line that asks for what the claims say; without a `tag`, of the task that is nearest.
+    """Return the metadata line for some claims; without a `tag`, that of the nearest task.
 
-    `counting` is the task of any number other than one, since its limit of confidence is for exact numbers. Raises
-    ValueError, in words for a person, for what GenEval cannot ask.
+    Any number other than one belongs to the task `counting`, whose confidence threshold is for exact numbers. Raises
+    ValueError with a readable message for claims that GenEval cannot express.
     """
     things = _gather(claims)
     relations = [claim for claim in claims if claim.kind == "relation"]
@@ -151,7 +151,7 @@ def _include(label: str, thing: _Thing) -> dict[str, Any]:
 
 
 def _gather(claims: Sequence[Claim]) -> dict[str, _Thing]:
-    """Return what is claimed of each class, in the order of their naming; raises ValueError for what has no clause."""
+    """Return the claims by class, in order of first mention; raises ValueError for claims without a clause."""
     things: defaultdict[str, _Thing] = defaultdict(_Thing)
     for claim in claims:
         if reason := _find_unsayable(claim):
@@ -175,7 +175,7 @@ def _gather(claims: Sequence[Claim]) -> dict[str, _Thing]:
 
 
 def _find_unsayable(claim: Claim) -> str:
-    """Say why a claim has no clause, or `""`."""
+    """Return why a claim has no clause, or `""`."""
     if claim.kind == "count":
         return "a number is not negative" if int(claim.value) < 0 else ""
     if claim.kind == "attribute":
@@ -199,9 +199,9 @@ def _name_task(things: dict[str, _Thing], placed: bool) -> Task:
 
 
 def claims_of(line: Line) -> tuple[Claim, ...]:
-    """Return what a line asks for as claims, which count exactly where the line says at least.
+    """Return the claims of a line; they count exactly, whereas the line says "at least".
 
-    Raises ValueError for an `exclude` that no claim can say: one that leaves open how many there are.
+    Raises ValueError for an `exclude` that no claim can express, since it leaves the number open.
     """
     counts: dict[str, int] = {}
     for clause in line.include:
@@ -224,7 +224,7 @@ def claims_of(line: Line) -> tuple[Claim, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the evaluator says of one image: its task, the prompt, whether it is correct, and why not."""
+    """The evaluator's result for one image: its task, the prompt, whether it is correct, and why not."""
 
     tag: Task
     prompt: str
@@ -234,7 +234,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class TaskScore:
-    """How many images of a task are correct."""
+    """The numbers of correct and of all images of a task."""
 
     correct: int
     images: int
@@ -258,12 +258,12 @@ class GenEvalScores:
 
     @property
     def overall(self) -> float | None:
-        """The unweighted mean of the six task scores, in [0, 1]; None while one is missing."""
+        """The unweighted mean of the six task scores, in [0, 1]; None if one is missing."""
         return None if self.missing else math.fsum(score.share for score in self.tasks.values()) / len(TASKS)
 
 
 def score_tasks(results: Iterable[tuple[str, bool]]) -> GenEvalScores:
-    """Return the task scores of (tag, correct), one for each image; raises ValueError for a tag that is no task."""
+    """Return the task scores of (tag, correct) pairs, one per image; raises ValueError for an unknown tag."""
     counted: dict[str, list[int]] = {}
     for tag, correct in results:
         counted.setdefault(tag, [0, 0])
@@ -275,13 +275,13 @@ def score_tasks(results: Iterable[tuple[str, bool]]) -> GenEvalScores:
 
 
 def read_results(path: str | Path) -> list[Result]:
-    """Return the images of a `results.jsonl` as GenEval's evaluator writes it.
+    """Return the images of a `results.jsonl` of GenEval's evaluator.
 
     Raises ConfigError, naming file and line, for a file of another benchmark, a broken line or an empty file.
     """
     results = [_read_result(where, data) for where, data in read_jsonl(path)]
     if not results:
-        raise ConfigError("no result in it", where=str(path), hint="GenEval writes one line an image")
+        raise ConfigError("the file has no results", where=str(path), hint="GenEval writes one line per image")
     return results
 
 
@@ -290,7 +290,7 @@ def _read_result(where: str, data: dict[str, object]) -> Result:
     tag, correct = data.get("tag"), data.get("correct")
     task = next((task for task in TASKS if task == tag), None)
     if task is None:
-        raise ConfigError(f"the tag {tag!r} is no task of GenEval", where=where, hint=hint)
+        raise ConfigError(f"the tag {tag!r} is not a task of GenEval", where=where, hint=hint)
     if not isinstance(correct, bool):
-        raise ConfigError(f"correct is {correct!r}", where=where, hint=hint)
+        raise ConfigError(f"`correct` is {correct!r}", where=where, hint=hint)
     return Result(task, str(data.get("prompt", "")), correct, str(data.get("reason") or ""))

@@ -1,14 +1,12 @@
-"""YAML that remembers where every key and value stood, so that each problem can be shown at its line and column.
+"""YAML reader that keeps the position of every key and value, so that each problem has its line and column.
 
-Plain `yaml.safe_load` forgets positions, keeps the last of two equal keys in silence, turns the words NO and ON into
-truth values, and reads 010 as 8, 1:30 as 90 and 1e3 as text. Here the node tree is walked instead: see `read_yaml`; a
-number is one only where it is written in plain digits. Not covered: merge keys (`<<`), several documents in one file,
-and any tag beyond text, numbers, true/false and null.
+Plain `yaml.safe_load` drops positions, silently keeps the last of two equal keys, turns the words NO and ON into
+booleans, and reads 010 as 8, 1:30 as 90 and 1e3 as text. `read_yaml` walks the node tree instead; a number must be
+written in plain digits. Not covered: merge keys (`<<`), several documents in one file, and tags other than text,
+numbers, true/false and null.
 
-A problem in a file that a person wrote: where it is, what is wrong, and what to do about it.
-
-One problem is one line, so that an editor or a terminal can jump to it; the same problem is one annotation in GitHub
-Actions. See some: `datagen check`, `datagen check --format github`.
+A `Problem` prints as one line, so that an editor or a terminal can jump to it, and as one annotation in GitHub Actions.
+Try `datagen check` and `datagen check --format github`.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ Location = tuple[str | int, ...]
 Spot = tuple[int, int]
 
 NOWHERE: Spot = (0, 0)
-"""Of values that stand in no file: defaults, and what the command line sets."""
+"""Position of values outside the file: defaults, and values set on the command line."""
 
 MAX_DEPTH = 60
 MAX_VALUES = 200_000
@@ -39,7 +37,7 @@ _AS_WRITTEN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value
 _QUOTES = ("'", '"', "|", ">")
 _NUMBER_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float")}
 _PLAIN_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+][0-9]+)?)?|[-+]?\.(?:inf|nan)", re.IGNORECASE)
-# What YAML 1.1 takes for text and everybody else for a number: 08, 1e3, 2.5e4, 0o17.
+# Text in YAML 1.1, but a number to all other readers: 08, 1e3, 2.5e4, 0o17.
 _NUMBER_AS_TEXT = re.compile(r"[-+]?(?:0[0-9]+|0o[0-7]+|\.[0-9]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+)")
 
 
@@ -47,8 +45,8 @@ _NUMBER_AS_TEXT = re.compile(r"[-+]?(?:0[0-9]+|0o[0-7]+|\.[0-9]+|(?:[0-9]+\.?[0-
 class Document:
     """A YAML file as plain values, and the position of each key and value by its path from the root.
 
-    `values` and `keys` hold (line, column) from 1; `problems` what reading alone showed: keys that stand twice, words
-    that YAML takes for truth values, numbers that it takes for others, tags that are not allowed.
+    `values` and `keys` hold (line, column) from 1; `problems` holds those found while reading: duplicate keys, words
+    that YAML reads as booleans, ambiguous numbers, and tags that are not allowed.
     """
 
     file: str
@@ -58,7 +56,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def spot(self, location: Location, *, key: bool = False) -> Spot:
-        """Return where a path stands; a path that does not exist gets the nearest parent that does."""
+        """Return the position of a path, or of its nearest existing parent."""
         location = tuple(location)
         if key and location in self.keys:
             return self.keys[location]
@@ -67,7 +65,7 @@ class Document:
         return self.values.get(location, NOWHERE)
 
     def spots_in(self, location: Location) -> set[Spot]:
-        """Return where a path, its key and all in it stand; for a path that does not exist, those of the nearest."""
+        """Return the positions of a path, its key and all below; for a missing path, those of its nearest parent."""
         location = tuple(location)
         while location and location not in self.values:
             location = location[:-1]
@@ -75,7 +73,7 @@ class Document:
         return {spot for place, spot in spots if place[: len(location)] == location}
 
     def forget(self, location: Location) -> None:
-        """Drop the positions of a path, of all in it and of all around it: its value is no longer that of the file."""
+        """Drop the positions of a path, its children and its parents, since its value no longer comes from the file."""
         for spots in (self.values, self.keys):
             for place in spots:
                 if all(step == other for step, other in zip(place, location, strict=False)):
@@ -83,14 +81,14 @@ class Document:
         self.values[location] = NOWHERE
 
     def problem(self, location: Location, what: str, hint: str = "", *, key: bool = False, **more: Any) -> Problem:
-        """Return a problem at a path: at its key if `key`, else at its value."""
+        """Return a problem at a path, at its key if `key`, else at its value."""
         return Problem(self.file, *self.spot(location, key=key), what, hint, **more)
 
 
 def read_yaml(path: str | Path) -> Document:
     """Read a YAML file with positions.
 
-    Raises ConfigError, with the line and column, for a file that is missing, not UTF-8, or not YAML.
+    Raises ConfigError, with line and column, for a file that is missing, not UTF-8, or not YAML.
     """
     name = str(path)
     try:
@@ -104,7 +102,7 @@ def read_yaml(path: str | Path) -> Document:
 
 
 def parse_yaml(text: str, name: str) -> Document:
-    """Parse YAML text with positions; `name` stands for the file in messages. Raises ConfigError as `read_yaml`."""
+    """Parse YAML text with positions; `name` is the file in messages. Raises ConfigError as `read_yaml`."""
     try:
         _refuse_deep(text, name)
         node = yaml.compose(text, Loader=_Loader)
@@ -122,16 +120,16 @@ def parse_yaml(text: str, name: str) -> Document:
 
 
 def dump_yaml(data: Any, **options: Any) -> str:
-    """Return plain values as YAML text that `parse_yaml` reads as the same; text such as 1e3 or 08 stands in quotes.
+    """Return plain values as YAML text that `parse_yaml` reads back unchanged; text such as 1e3 or 08 is quoted.
 
-    `options` are those of `yaml.dump`; keys stay in their order and other scripts as they are.
+    `options` are those of `yaml.dump`; keys keep their order and text is not escaped.
     """
     form = {"sort_keys": False, "allow_unicode": True, "width": 120, **options}
     return str(yaml.dump(data, Dumper=_Dumper, **form))
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's dumper, which leaves text bare that its own loader takes for text and others for a number."""
+    """PyYAML's dumper, changed to quote text that other readers take for a number."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -143,15 +141,15 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def is_odd_number(written: str, *, is_number: bool) -> bool:
-    """Tell whether bare text is a number to some reader and not written plainly: 010, 0x1F, 1_000, +5, .5, 1:30, 1e3.
+    """Return whether some readers take unquoted text for an odd number: 010, 0x1F, 1_000, +5, .5, 1:30, 1e3.
 
-    `is_number` says whether YAML 1.1 takes it for a number.
+    `is_number` says whether YAML 1.1 reads it as a number.
     """
     return not _PLAIN_NUMBER.fullmatch(written) if is_number else bool(_NUMBER_AS_TEXT.fullmatch(written))
 
 
 def _explain_number(written: str, value: Any) -> tuple[str, str]:
-    """Return what is wrong with a number that is not written plainly, and how to write it."""
+    """Return what is wrong with an oddly written number, and how to write it."""
     digits = written.replace("_", "").lstrip("+")
     meant = ""
     if re.fullmatch(r"-?[0-9]+", digits):
@@ -173,7 +171,7 @@ def _write_out(digits: str) -> str:
 
 
 def _refuse_deep(text: str, name: str) -> None:
-    # The C composer is recursive and dies on the stack; its event parser is not, so depth is counted there first.
+    # The recursive C composer would crash on deep nesting; the event parser is not recursive, so it counts first.
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -197,7 +195,7 @@ def _broken(error: yaml.MarkedYAMLError, name: str) -> ConfigError:
 
 
 class _Walk:
-    """Turns composed nodes into plain values and notes positions and problems in the document."""
+    """Converts composed nodes to plain values and records positions and problems in the document."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -206,13 +204,13 @@ class _Walk:
         self.open: set[int] = set()
 
     def value(self, node: yaml.Node, location: Location) -> Any:
-        """Return the plain value of a node and of all below it."""
+        """Return the plain value of a node and its children."""
         spot = (node.start_mark.line + 1, node.start_mark.column + 1)
         self.document.values[location] = spot
         self.seen += 1
-        # Aliases of aliases can stand for billions of values in a few lines, and an alias can hold itself.
+        # A few lines of nested aliases can expand to billions of values, and an alias can contain itself.
         if self.seen > MAX_VALUES or id(node) in self.open:
-            what = "an alias holds itself" if id(node) in self.open else f"more than {MAX_VALUES:,} values"
+            what = "an alias contains itself" if id(node) in self.open else f"more than {MAX_VALUES:,} values"
             raise ConfigError(what, where=f"{self.document.file}:{spot[0]}:{spot[1]}", hint="write the values out")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, location)
@@ -225,7 +223,7 @@ class _Walk:
         if node.tag in _AS_WRITTEN_TAGS:
             return node.value
         if node.tag not in _PLAIN_TAGS:
-            hint = "only text, numbers, true/false and null can stand here"
+            hint = "only text, numbers, true/false and null are allowed"
             self.document.problems.append(self.document.problem(location, f"the tag {node.tag!r} is not allowed", hint))
             return node.value
         try:
@@ -257,11 +255,11 @@ class _Walk:
                 what = "a key must be one word, not a list or a mapping"
                 self.document.problems.append(Problem(self.document.file, *spot, what, "put it in quotes"))
                 continue
-            # The key as it is written: `on:` and `2:` are names here, not a truth value and a number.
+            # The key as written: `on:` and `2:` are names, not a boolean and a number.
             key, path = key_node.value, (*location, key_node.value)
             if key in found:
                 first = self.document.keys[path][0]
-                what, hint = f"the key {show(key)} stands twice", f"it is at line {first} already: keep one"
+                what, hint = f"the key {show(key)} is defined twice", f"it is also at line {first}: keep one"
                 self.document.problems.append(Problem(self.document.file, *spot, what, hint))
                 continue
             self.document.keys[path] = spot
@@ -276,10 +274,9 @@ _PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong in a file; `line` and `column` count from 1, and are 0 for what stands in no file.
+    """One problem in a file; `line` and `column` count from 1, and are 0 for values outside the file.
 
-    An `error` keeps the file from being used, a `warning` does not. `what` carries the offending value, `hint` what to
-    do.
+    An `error` makes the file unusable, a `warning` does not. `what` includes the wrong value, `hint` says what to do.
     """
 
     file: str
@@ -291,7 +288,7 @@ class Problem:
 
     @property
     def where(self) -> str:
-        """The place as `file:line:column`, which editors turn into a link, or the file alone."""
+        """The place as `file:line:column`, which editors turn into a link, or only the file."""
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     @property
@@ -305,14 +302,14 @@ class Problem:
 
 
 def problems_error(problems: list[Problem]) -> ConfigError:
-    """Return one error for several problems: the first in full, the others as lines of the hint."""
+    """Return one exception for several problems: the first in full, the others as lines of the hint."""
     first, *others = problems
     hint = "\n".join(part for part in (first.hint, *(str(problem) for problem in others)) if part)
     return ConfigError(first.what, where=first.where, hint=hint)
 
 
 def problem_of(error: ConfigError, file: str) -> Problem:
-    """Return an error as a problem at the place it names; `file` stands in when it names none."""
+    """Return an exception as a problem at its place, or in `file` if it has none."""
     place = _PLACE.fullmatch(error.where)
     if place is None:
         return Problem(error.where or file, 1, 1, error.what, error.hint)
@@ -320,7 +317,7 @@ def problem_of(error: ConfigError, file: str) -> Problem:
 
 
 def format_github(problem: Problem) -> str:
-    """Return the workflow command that makes GitHub show the problem beside the line it is on.
+    """Return the workflow command with which GitHub shows the problem at its line.
 
     Source of the form and its escapes: GitHub's "Workflow commands for GitHub Actions". Percent signs and line ends
     are escaped everywhere, colons and commas in properties too.
@@ -331,7 +328,7 @@ def format_github(problem: Problem) -> str:
 
 
 def show(value: object, limit: int = 60) -> str:
-    """Return a value as it can stand in a message: quoted text, cut at `limit` characters."""
+    """Return a value for a message: its repr, cut at `limit` characters."""
     written = repr(value)
     return written if len(written) <= limit else written[: limit - 1] + "…"
 

@@ -1,7 +1,7 @@
-"""Reads what a joint model wrote into a sample: token ids, image codes, PNG, and the record.
+"""Read the tokens of a joint model into a sample: token ids, image codes, PNG, record.
 
-Shared by every backend that runs a model in this vocabulary, whatever decodes it. Nothing is repaired: an answer that
-is not well formed is a failure with its reason.
+Every backend that runs a model with this vocabulary uses it. Nothing is repaired: a malformed answer becomes a failure
+with its reason.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from datagen.pictures import encode_png
 from datagen.records import Failure, Request, Sample, Segment
 
 IMAGE_TOKENS = GRID * (GRID + 1)
-"""Tokens of an image between its begin and its end: a row token and GRID codes, GRID times."""
+"""Tokens of an image between begin and end: GRID times a row token and GRID codes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One stretch of an answer: a role with its text, or `image` or `refined image` with its codes."""
+    """One section of an answer: a role with its text, or `image` or `refined image` with its codes."""
 
     role: str
     text: str = ""
@@ -33,7 +33,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model wrote, read back: its pieces in order, how it ended, and what is wrong with its form."""
+    """An answer of the model: its pieces in order, its finish reason, and the fault in its form, if any."""
 
     pieces: tuple[Piece, ...]
     finish: str
@@ -41,12 +41,12 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """All its text."""
+        """The texts of all pieces, joined."""
         return "\n\n".join(piece.text for piece in self.pieces if piece.text)
 
 
 def read_answer(vocab: Vocabulary, ids: Sequence[int]) -> Answer:
-    """Read what a model wrote after a prompt for an image, token by token, without repairing anything."""
+    """Read the tokens generated after a prompt for an image, without repairing anything."""
     finish = "stop" if ids and ids[-1] == vocab.eos else "length"
     pieces, rest, problem = read_sections(vocab, ids)
     if not problem and not any(piece.codes for piece in pieces):
@@ -57,8 +57,9 @@ def read_answer(vocab: Vocabulary, ids: Sequence[int]) -> Answer:
 
 
 def read_sections(vocab: Vocabulary, ids: Sequence[int]) -> tuple[tuple[Piece, ...], list[int], str]:
-    """Return the whole sections that ids begin with, what is left of the ids, and what is wrong with the next one."""
+    """Return the complete sections at the start of ids, the remaining ids, and the fault of the next section."""
     sections = {
+        # begin: end, role, fault without an end
         vocab.think: (vocab.end_think, "think", "the thought never ends"),
         vocab.look: (vocab.end_look, "look", "the look at the image never ends"),
         vocab.reflect: (vocab.end_reflect, "reflect", "the reflection never ends"),
@@ -86,7 +87,7 @@ def read_sections(vocab: Vocabulary, ids: Sequence[int]) -> tuple[tuple[Piece, .
 
 
 def _read_codes(vocab: Vocabulary, ids: Sequence[int]) -> tuple[int, ...] | None:
-    """Return the codes of the image that begins at `ids[0]`, or None if it is not whole."""
+    """Return the codes of the image that begins at `ids[0]`, or None if it is incomplete."""
     body = ids[1 : 1 + IMAGE_TOKENS]
     lines = [body[k : k + GRID + 1] for k in range(0, len(body), GRID + 1)]
     whole = len(lines) == GRID and all(
@@ -100,7 +101,7 @@ def _read_codes(vocab: Vocabulary, ids: Sequence[int]) -> tuple[int, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Turns what a joint model wrote into samples; `batch` images are drawn at once, always that many."""
+    """Turns answers of a joint model into samples; images are decoded in batches of exactly `batch`."""
 
     vocab: Vocabulary
     codec: ImageCodec
@@ -112,7 +113,7 @@ class Reader:
     def read(
         self, requests: Sequence[Request], written: Sequence[Answer], switch: str = "autonomous"
     ) -> Iterator[Sample | Failure]:
-        """Yield one sample for each request, in order, or a failure that says what was wrong with its answer."""
+        """Yield one sample for each request, in order, or a failure that says what is wrong with its answer."""
         codes = {
             (k, j): piece.codes
             for k, answer in enumerate(written)
@@ -137,7 +138,7 @@ class Reader:
 
 @dataclass(slots=True)
 class Fitting:
-    """Prompts as ids, and which of them leave room for an answer."""
+    """Prompts as token ids, the indices of those that leave room for an answer, and failures for the others."""
 
     ids: list[list[int]]
     kept: list[int] = field(default_factory=list)
@@ -145,7 +146,8 @@ class Fitting:
 
     @classmethod
     def sort(cls, vocab: Vocabulary, requests: Sequence[Request], limit: int) -> Fitting:
-        """Encode prompts; those of more than `limit` tokens become failures. A reflection begins with a thought."""
+        """Encode prompts; those of more than `limit` tokens become failures."""
+        # A reflection starts like mode `think`; its further steps follow in `chat.reflect`.
         modes = ["think" if request.mode == "reflect" else request.mode for request in requests]
         fitting = cls([vocab.drawing_ids(r.prompt.text, mode) for r, mode in zip(requests, modes, strict=True)])
         for k, ids in enumerate(fitting.ids):
@@ -158,9 +160,9 @@ class Fitting:
 
 
 def render_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: int, device: str) -> dict[Any, bytes]:
-    """Decode images to PNG bytes, in batches of one fixed shape: the last one is filled up with its last image.
+    """Decode images to PNG bytes, in batches of one fixed shape: the last batch repeats its last image.
 
-    Each file also says the codes that it was drawn from, see `image_tokens`.
+    Each file also stores the codes it was decoded from, see `codec`.
     """
     drawn: dict[Any, bytes] = {}
     keys, tokenizer = list(codes), fingerprint(codec) if codes else ""

@@ -1,6 +1,6 @@
-"""The embedded model as a backend: requests in, samples out, in batches of one fixed shape.
+"""The embedded model as a backend: generates samples in batches of one fixed shape.
 
-How likely it holds an image for a prompt is the log-probability of the image tokens, teacher-forced.
+The likelihood of an image given a prompt is the teacher-forced log-probability of its image tokens.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from datagen.records import Failure, Request, Sample
 
 ENGINE = "embedded/2"
 IMAGE_MARKS = 3
-"""Tokens around an image: its begin, its end, and the end of all."""
+"""Tokens around an image: begin, end, and end of sequence."""
 LEAST_PLAN = 5
-"""Tokens kept free for a thought when a prompt is read."""
+"""Tokens reserved for a thought after the prompt."""
 
 
 class EmbeddedBackend:
@@ -60,15 +60,16 @@ class EmbeddedBackend:
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample for each request, in order, or a failure that says what was wrong with what it wrote.
+        """Yield one sample for each request, in order, or a failure that says what is wrong with the answer.
 
-        Raises BackendError when a reflection is asked of a checkpoint that cannot read.
+        Raises BackendError when a reflection is requested from a checkpoint without a reader.
         """
         if any(request.mode == "reflect" for request in requests):
-            _ = self.talker  # a checkpoint that cannot read says so before anything is drawn
+            _ = self.talker  # a checkpoint without a reader fails here, before anything is generated
         room = self.options.max_tokens - IMAGE_TOKENS - IMAGE_MARKS
         fitting = Fitting.sort(self.vocab, requests, room - LEAST_PLAN)
-        order = sorted(fitting.kept, key=lambda k: expected_length(requests[k]), reverse=True)  # the longest run first
+        # A batch runs until its longest row ends, so answers of similar length share one, the longest first.
+        order = sorted(fitting.kept, key=lambda k: expected_length(requests[k]), reverse=True)
         written = self.write([fitting.ids[k] for k in order], [requests[k].seed for k in order])
         answers = {k: read_answer(self.vocab, ids) for k, ids in zip(order, written, strict=True)}
         made: dict[int, Sample | Failure] = dict(fitting.failures)
@@ -83,13 +84,13 @@ class EmbeddedBackend:
         yield from (made[k] for k in range(len(requests)))
 
     def _note_reader(self, answer: Sample | Failure) -> Sample | Failure:
-        """Return a sample with the weights that read noted beside those that drew."""
+        """Return a sample whose settings also name the weights of the reader."""
         if isinstance(answer, Failure):
             return answer
         return replace(answer, settings={**answer.settings, "reader": _hash_weights(self.options.checkpoint / READER)})
 
     def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
-        """Return what the model writes after each prompt (token ids), one batch a core at once."""
+        """Return the token ids generated after each prompt; each core runs one batch at a time."""
         options = self.options
         return self.decoder.sample(
             prompts,
@@ -103,11 +104,11 @@ class EmbeddedBackend:
 
     @cached_property
     def talker(self) -> ChatModel:
-        """The model that reads, loaded on first use. Raises BackendError when the checkpoint has none."""
+        """The reader, loaded on first use. Raises BackendError when the checkpoint has none."""
         folder, options = self.options.checkpoint / READER, self.options
         if not has_reader(options.checkpoint):
             hint = "train one: python -m datagen.workshop lm --tasks read"
-            raise BackendError("the checkpoint draws, and has no model that reads", where=str(folder), hint=hint)
+            raise BackendError("the checkpoint has no model that reads images", where=str(folder), hint=hint)
         try:
             decoder = LlamaDecoder(folder, options.device)
         except (OSError, KeyError, RuntimeError, ValueError) as error:
@@ -119,16 +120,16 @@ class EmbeddedBackend:
         return self.talker.chat(requests)
 
     def likelihood(self, text: str, images: Sequence[bytes]) -> list[tuple[float, int]]:
-        """Return log p(image | text) of each image in nats, drawn without a thought, and its number of image tokens.
+        """Return log p(image | text) in nats of each image, without a thought, and its number of image tokens.
 
-        Images (PNG) are encoded first; the tokens that only mark rows are not counted. The last bits depend on the
-        images that are asked about together. Raises ValueError for a prompt that is too long to draw, and ValueError
-        or OSError for a damaged image.
+        Images (PNG) are encoded first; tokens that mark rows do not count. The last bits depend on which images share a
+        call. Raises ValueError for a prompt that leaves no room for an image, and ValueError or OSError for a damaged
+        image.
         """
         return measure_likelihood(self.vocab, self.codec, self.decoder, text, images, self.options.max_tokens)
 
     def read(self, ids: Sequence[int]) -> Answer:
-        """Read what the model wrote after the prompt, token by token, without repairing anything."""
+        """Read the tokens generated after a prompt, without repairing anything."""
         return read_answer(self.vocab, ids)
 
 
@@ -138,13 +139,13 @@ def _hash_weights(folder: Path) -> str:
 
 
 def expected_length(request: Request) -> tuple[str, int, int]:
-    """Order requests by how long their answers should be: the plan has a line for each claimed thing."""
+    """Return a sort key for the expected length of an answer: its plan has a line for each claimed object."""
     things = sum(int(claim.value) for claim in request.prompt.claims if claim.kind == "count")
     return request.mode, things, len(request.prompt.text)
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -154,7 +155,7 @@ BATCH = 64
 def measure_likelihood(
     vocab: Vocabulary, codec: ImageCodec, decoder: LlamaDecoder, text: str, images: Sequence[bytes], most_tokens: int
 ) -> list[tuple[float, int]]:
-    """Return (log p in nats, image tokens) of each image behind a prompt; see `EmbeddedBackend.likelihood`."""
+    """Return (log p in nats, image tokens) of each image after a prompt; see `EmbeddedBackend.likelihood`."""
     prompt = vocab.prompt_ids(text, "direct")
     found: list[tuple[float, int]] = []
     for start in range(0, len(images), BATCH):
@@ -163,6 +164,7 @@ def measure_likelihood(
             room = most_tokens - len(drawn[0])
             raise ValueError(f"the prompt is {len(prompt)} tokens long; this model reads {room} before an image")
         ids = torch.tensor([prompt + image for image in drawn], device=decoder.device)
+        # Logits at position p predict token p + 1; all rows are equally long, since every image has as many tokens.
         logs = decoder.logits(ids[:, :-1]).log_softmax(-1)
         said = logs.gather(2, ids[:, 1:, None])[..., 0]
         codes = ids[:, 1:] >= vocab.first_code

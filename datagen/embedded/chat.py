@@ -1,22 +1,20 @@
-"""The embedded model answers chats: words and images in, words out, with log-probabilities of the first token.
+"""Chats and reflections of the embedded model, whose reader takes words and images and answers in words.
 
-Asked about an image it looks first: it writes what it sees between `<look>` and `</look>`, and then answers. That
-thought is its own and is left out of the reply; the log-probabilities are those of the first token behind it.
+Asked about an image, the reader first writes what it sees between `<look>` and `</look>`, and then answers. The look
+stays out of the reply; log-probabilities are those of the first token after it.
 
-It learned few things to say: questions about an image (`scoring/questions.py`), to describe one, and the short
-instruction to rewrite a prompt. Anything else gets an answer that means little. Whatever begins with "Describe" and
-shows an image is asked in the one way it learned; the caption is a plan, which the model that draws takes back.
+The reader was trained on three tasks: questions about an image (`scoring/questions.py`), descriptions of one, and the
+short instruction to rewrite a prompt. Other requests get meaningless answers. A request that begins with "Describe" and
+shows an image is replaced by the one wording it learned; the caption is a plan, which the generator accepts as input.
 
-Nothing binds its words: an answer that breaks a schema is an error (`datagen.chat.check_reply`), never text that
-somebody might believe.
+Decoding is not constrained: an answer that breaks a schema becomes an error (`datagen.chat.check_reply`).
 
-Think, draw, look, say what must change, redraw: the model that draws and the one that reads take turns.
+In a reflection the generator and the reader take turns. The reader sees prompt, plan and image tokens and writes
+`<look>` what is there `</look>` and `<reflect>` the headed parts of IRG (arXiv 2509.06945): required improvements, a
+final prompt, step-by-step guidance. The guidance is a plan, from which the generator makes the refined image. If
+nothing must change, the image stays. The toolkit drives these steps: `switch: forced`.
 
-The reader sees prompt, plan and image tokens and writes `<look>` what is there `</look>` and `<reflect>` the headed
-parts of IRG (arXiv 2509.06945): required improvements, a final prompt, step-by-step guidance. The guidance is a plan,
-and the drawer draws it. Where nothing must change, the image stands. The steps are the toolkit's: `switch: forced`.
-
-Not covered: a reader that reasons at a temperature; it reads greedily, so a round follows from its image alone.
+Not covered: reading at a temperature; the reader is greedy, so a round depends on its image alone.
 """
 
 from __future__ import annotations
@@ -40,19 +38,19 @@ from datagen.errors import RunError
 from datagen.records import Request, seed_of
 
 DESCRIBE = "Describe the image."
-"""What asks for a caption: the answer is a plan of the things seen, in reading order."""
+"""Request for a caption; the answer is a plan of the objects seen, in reading order."""
 MOST_PROMPT = 224
-"""Tokens of a chat that the model reads."""
+"""Most tokens of a chat."""
 MOST_LOOK = 192
-"""Tokens of what it sees."""
+"""Most tokens of a look."""
 MOST_TOKENS = 512
-"""Tokens of a chat, what is seen, and the answer together; the model was trained on fewer."""
+"""Most tokens of chat, look and answer together; the model was trained on fewer."""
 ROUNDING = 4
-"""Most by which a channel of a pixel, of 255, may differ where the same codes are drawn on another machine."""
+"""Largest difference in a channel (of 255) when another machine decodes the same codes."""
 
 
 class ChatModel:
-    """Answers chats with the embedded checkpoint; `batch` and `threads` are those of the backend."""
+    """Answers chats with the reader of the embedded checkpoint; `batch` and `threads` are those of the backend."""
 
     def __init__(
         self, vocab: Vocabulary, codec: ImageCodec, decoder: LlamaDecoder, *, batch: int, threads: int
@@ -62,7 +60,7 @@ class ChatModel:
         self._batch, self._threads = batch, threads
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order; one that cannot be read never fails its neighbours."""
+        """Yield one reply for each request, in order; an unreadable request fails alone."""
         replies: dict[int, Reply] = {}
         prompts: dict[int, list[int]] = {}
         for k, request in enumerate(requests):
@@ -74,6 +72,7 @@ class ChatModel:
         for k in [k for k, ids in prompts.items() if not ids]:
             replies[k] = Reply("", "length", error="the model looks at the image and never answers")
             del prompts[k]
+        # Log-probabilities come from a pass of each prompt alone, see `_look_ahead`; the text is decoded in batches.
         looked = self._look_ahead({k: ids for k, ids in prompts.items() if requests[k].sampling.top_logprobs})
         groups: dict[tuple[float, int], list[int]] = defaultdict(list)
         for k in prompts:
@@ -93,11 +92,11 @@ class ChatModel:
             yield check_reply(replies[k], request.sampling)
 
     def read(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
-        """Return what the model writes after each prompt (token ids), greedily, to the end of all."""
+        """Return the token ids generated greedily after each prompt, up to the end of sequence."""
         return self._write([list(ids) for ids in prompts], list(seeds), 0.0, MOST_TOKENS, batch=self._batch)
 
     def _encode(self, request: ChatRequest) -> list[int]:
-        """Return a chat as ids: all words, then all images. Raises ValueError, or OSError for a broken image."""
+        """Return a chat as token ids: all words, then all images. Raises ValueError, or OSError for a damaged image."""
         parts = [part for message in request.messages for part in message.parts]
         words = "\n".join(part.text for part in parts if part.text)
         if words.startswith("Describe ") and _has_image(request):
@@ -110,7 +109,7 @@ class ChatModel:
         return ids
 
     def _look(self, prompts: dict[int, list[int]]) -> dict[int, list[int]]:
-        """Return the prompts with what the model sees, where it begins by looking; empty where that never ends."""
+        """Return the prompts for which the model begins with a look, each with its look; empty if that never ends."""
         first = self._look_ahead(prompts)
         begun = {k: [*prompts[k], self._vocab.look] for k in prompts if int(first[k].argmax()) == self._vocab.look}
         if not begun:
@@ -122,7 +121,7 @@ class ChatModel:
     def _look_ahead(self, prompts: dict[int, list[int]]) -> dict[int, torch.Tensor]:
         """Return the log-probabilities (vocabulary,) of the first token after each prompt, one prompt at a time.
 
-        A neighbour of another length would change the last bits, and with them a stored score.
+        In a batch, other prompts would change the last bits, and with them a stored score.
         """
         return {
             k: self._decoder.logits(torch.tensor([ids], device=self._decoder.device))[0, -1].log_softmax(-1)
@@ -163,10 +162,10 @@ class ChatModel:
 
 
 def see_image(codec: ImageCodec, tokenizer: str, png: bytes, device: str) -> list[int]:
-    """Return the codes that the model drew an image from, if it did; those of any other image are found anew.
+    """Return the codes from which the model generated an image; any other image is encoded.
 
-    `tokenizer` is the fingerprint of `codec`. Codes that a PNG file notes count if they draw this very picture: a note
-    alone proves nothing. Raises OSError or ValueError for a broken image.
+    `tokenizer` is the fingerprint of `codec`. Codes stored in a PNG file count only if they decode to these pixels, for
+    the picture may have been edited. Raises OSError or ValueError for a damaged image.
     """
     from PIL import Image
 
@@ -189,7 +188,7 @@ def see_image(codec: ImageCodec, tokenizer: str, png: bytes, device: str) -> lis
 
 
 def encode_image(codec: ImageCodec, png: bytes, device: str) -> list[int]:
-    """Return the codes of an image, resized first if it is of another size. Raises OSError or ValueError."""
+    """Return the codes of an image, resized to the canvas first. Raises OSError or ValueError."""
     pixels = torch.from_numpy(read_canvas(png)).to(device)
     with torch.inference_mode():
         codes: list[int] = codec.encode(pixels[None].float() / 127.5 - 1)[0].tolist()
@@ -201,7 +200,7 @@ def _has_image(request: ChatRequest) -> bool:
 
 
 Write = Callable[[Sequence[Sequence[int]], Sequence[int]], list[list[int]]]
-"""Continues prompts (token ids) from seeds, to the end of all."""
+"""Continues prompts (token ids) from seeds up to the end of sequence."""
 GUIDANCE = "Step-by-step guidance:"
 NOTHING = "Required improvements: none\n"
 
@@ -216,12 +215,13 @@ def reflect(
     turn: int,
     limit: int,
 ) -> list[Answer]:
-    """Return each answer with one more round: look, reflection and refined image; those with a problem as they are.
+    """Add a round of look, reflection and refined image to each answer; answers with a problem stay as they are.
 
-    `turn` counts rounds from 1 and keys the seeds; `limit` is the most tokens of prompt and guidance together. A round
-    that is not whole gives its answer a problem that says so.
+    `turn` counts rounds from 1 and keys the seeds; `limit` bounds the tokens of prompt and guidance together. An
+    incomplete round sets the problem of its answer.
     """
     answers = list(answers)
+    # Reads all, then generates all: two batches a round, whatever the number of answers.
     whole = [k for k, answer in enumerate(answers) if not answer.problem]
     given = [_show(vocab, requests[k].prompt.text, answers[k]) for k in whole]
     for k, ids in zip(whole, read(given, [0] * len(given)) if given else [], strict=True):
@@ -238,18 +238,18 @@ def reflect(
     for k, ids in zip(prompts, draw(list(prompts.values()), seeds) if prompts else [], strict=True):
         answers[k] = _add_image(answers[k], read_answer(vocab, ids), turn)
     for k in set(whole) - set(prompts):
-        if not answers[k].problem:
+        if not answers[k].problem:  # nothing to improve: the refined image is the last one
             answers[k] = _add(answers[k], Piece("refined image", codes=_last_image(answers[k]).codes))
     return answers
 
 
 def _show(vocab: Vocabulary, text: str, answer: Answer) -> list[int]:
-    """Return what the reader is given: the prompt, the plan of the last image, and that image."""
+    """Return the reader's input: the prompt, the plan of the last image, and that image."""
     return vocab.reflection_ids(text, _begin(vocab, answer), _last_image(answer).codes)
 
 
 def _begin(vocab: Vocabulary, answer: Answer) -> list[int]:
-    """Return the last plan, the thought or the guidance of the last reflection, as the thought before an image."""
+    """Return the last plan (the thought, or the guidance of the last reflection) as the thought before an image."""
     plans = [piece.text for piece in answer.pieces if piece.role in ("think", "reflect")] or [""]
     plan = plans[-1].rpartition(GUIDANCE)[2].strip()
     return [vocab.think, *vocab.plan_ids(plan), vocab.end_think]

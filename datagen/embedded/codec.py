@@ -1,25 +1,23 @@
 """The learned image tokenizer of the embedded model: encoder, finite scalar quantization, decoder.
 
-A 96 x 96 picture becomes 36 codes, one per 16 px cell in reading order. The encoder looks at one cell at a time, so a
-code depends on its cell alone and the language model has little to guess; the decoder is a small vision transformer
-over all cells, so it can take from the neighbours what a code leaves out (mostly the background).
+A 96 x 96 picture becomes 36 codes, one for each 16 px cell in reading order. The encoder sees one cell at a time, so a
+code depends on its cell alone and is easy to predict; the decoder is a small vision transformer over all cells, so it
+can infer from neighbours what a code omits (mostly the background).
 
-Of the grid's points only those that pictures of this world use become image tokens (`keep_used`), which makes the
-vocabulary three times smaller; any other picture gets the nearest of them.
+Only the grid points that pictures of this world use become image tokens (`keep_used`), which makes the vocabulary three
+times smaller; other pictures get the nearest of them.
 
 Quantization is FSQ (arXiv 2309.15505): each latent number is batch-normalised, bounded and rounded to a few levels,
-the gradient passing straight through. Train it: `python -m datagen.workshop codec`.
+with a straight-through gradient. Train it: `python -m datagen.workshop codec`.
 
-Not covered: pictures of another size or world than `datagen.embedded.pictograms`.
+A PNG file also stores the codes that its picture was decoded from, as text, because training needs the tokens that the
+model wrote and encoding the picture does not recover them: of 1,332 cells that the shipped model generated, 8 % got
+another code, nearly the same to the eye, and the model's loss on such images is 1.0 nats a token against 0.05 on its
+own. The codes survive parquet, folders and tars, which keep the bytes of the file. A fingerprint of the image tokenizer
+goes with them, since the codes of another one mean nothing.
 
-The image tokens that a picture was drawn from, kept inside its PNG file as text.
-
-To learn from a picture is to learn the tokens that the model wrote. The image tokenizer does not find them again: of
-1,332 cells that the shipped model drew, it gave 8 % another code, nearly the same to the eye, and the model's loss on
-such images is 1.0 nats a token where it is 0.05 on its own. So the codes travel with the picture: through parquet,
-folders and tars that keep its bytes. They name the image tokenizer, as the codes of another one mean nothing.
-
-Not covered: pictures that were encoded again after they were drawn; their codes are lost.
+Not covered: pictures of another size or world than `datagen.embedded.pictograms`; pictures that were re-encoded after
+generation, which lose their codes.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ PATCH_VALUES = CELL_PX * CELL_PX * 3
 
 @dataclass(frozen=True, slots=True)
 class CodecConfig:
-    """Shape of the image tokenizer; `levels` multiply to the number of codes."""
+    """Shape of the image tokenizer; the product of `levels` is the number of grid points."""
 
     levels: tuple[int, ...] = (7, 5, 5, 5, 5)
     encoder_width: int = 384
@@ -67,7 +65,7 @@ class CodecConfig:
 
 
 def split_cells(images: Tensor) -> Tensor:
-    """Cut pictures into cells: (B, H, W, 3) in [-1, 1] to (B, GRID * GRID, PATCH_VALUES)."""
+    """Split pictures into cells: (B, H, W, 3) in [-1, 1] to (B, GRID * GRID, PATCH_VALUES)."""
     batch = images.shape[0]
     cells = images.reshape(batch, GRID, CELL_PX, GRID, CELL_PX, 3).permute(0, 1, 3, 2, 4, 5)
     return cells.reshape(batch, GRID * GRID, PATCH_VALUES)
@@ -100,7 +98,7 @@ class _Block(nn.Module):
 
 
 class ImageCodec(nn.Module):
-    """Pictures to codes and back. Pictures are (B, 96, 96, 3) floats in [-1, 1]; codes (B, 36) int64 in [0, codes)."""
+    """Encodes pictures (B, 96, 96, 3), floats in [-1, 1], to codes (B, 36), int64 in [0, codes), and decodes them."""
 
     levels: Tensor
     strides: Tensor
@@ -140,14 +138,14 @@ class ImageCodec(nn.Module):
         return int(self.book.numel())
 
     def set_book(self, book: Tensor) -> None:
-        """Make grid points `book` (codes,), ascending, the image tokens; every other point maps to the nearest one."""
+        """Use the grid points `book` (codes,), ascending, as image tokens; other points map to the nearest of them."""
         points = self._digits(torch.arange(self.config.grid_size)).float()
         nearest = torch.cdist(points, points[book]).argmin(-1)
         self.register_buffer("book", book)
         self.register_buffer("nearest", nearest, persistent=False)
 
     def keep_used(self, images: Tensor) -> None:
-        """Keep as image tokens only the grid points that these pictures use."""
+        """Reduce the image tokens to the grid points that these pictures use."""
         with torch.no_grad():
             used = torch.cat([self.encode(part).unique() for part in images.split(256)])
         self.set_book(self.book[used.unique()])
@@ -158,17 +156,18 @@ class ImageCodec(nn.Module):
     def _latents(self, images: Tensor) -> Tensor:
         raw = self.encoder(split_cells(images))
         normed = self.norm(raw.flatten(0, 1)).reshape(raw.shape)
+        # tanh(0.8 z) is almost the distribution function of a unit normal, so all levels are used about equally.
         return torch.tanh(normed * 0.8) * (self.levels - 1) / 2
 
     def quantize(self, images: Tensor) -> Tensor:
-        """Return the rounded latents, gradient straight through: (B, 36, dims), whole numbers centred on 0."""
+        """Return the rounded latents with a straight-through gradient: (B, 36, dims), whole numbers centred on 0."""
         half = (self.levels - 1) / 2
         latents = self._latents(images)
         rounded = torch.round(latents + half) - half
-        return latents + (rounded - latents).detach()
+        return latents + (rounded - latents).detach()  # the value of `rounded`, the gradient of `latents`
 
     def add_noise(self, images: Tensor) -> Tensor:
-        """Return the latents with uniform noise of one rounding step in place of rounding: (B, 36, dims)."""
+        """Return the latents with uniform noise of one rounding step instead of rounding: (B, 36, dims)."""
         latents = self._latents(images)
         return latents + torch.rand_like(latents) - 0.5
 
@@ -178,28 +177,28 @@ class ImageCodec(nn.Module):
         return self.nearest[(digits * self.strides).sum(-1)]
 
     def decode_latents(self, latents: Tensor) -> Tensor:
-        """Draw rounded latents (B, 36, dims) as pictures (B, 96, 96, 3), about [-1, 1]."""
+        """Decode rounded latents (B, 36, dims) to pictures (B, 96, 96, 3), about [-1, 1]."""
         unit = latents / ((self.levels - 1) / 2)
-        waves = [unit]
+        waves = [unit]  # sines and cosines tell neighbouring levels apart better than one number does
         for k in range(1, self.config.harmonics + 1):
             waves += [torch.sin(k * torch.pi * unit), torch.cos(k * torch.pi * unit)]
         x = self.lift(torch.cat(waves, dim=-1)) + self.position
         return join_cells(self.head(self.blocks(x)))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Draw codes (B, 36) as pictures (B, 96, 96, 3) uint8 RGB."""
+        """Decode codes (B, 36) to pictures (B, 96, 96, 3) uint8 RGB."""
         digits = self._digits(self.book[codes])
         images = self.decode_latents(digits - (self.levels - 1) / 2)
         return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 KEY = NOTE
-"""Keyword of the text chunk: the fingerprint of the image tokenizer, then the codes in reading order. No other text is
-left in a picture."""
+"""Keyword of the text chunk with the fingerprint of the image tokenizer and the codes in reading order. A picture keeps
+no other text."""
 
 
 def fingerprint(codec: ImageCodec) -> str:
-    """Return 16 hex digits that name an image tokenizer: a hash of its weights."""
+    """Return 16 hex digits that identify an image tokenizer: a hash of its weights."""
     digest = hashlib.sha256()
     for name, tensor in sorted(codec.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().numpy().tobytes())
@@ -207,7 +206,7 @@ def fingerprint(codec: ImageCodec) -> str:
 
 
 def note_codes(tokenizer: str, codes: Sequence[int]) -> PngInfo:
-    """Return what PIL is to write into a PNG file: the codes, and the fingerprint of their image tokenizer."""
+    """Return the PNG text chunk with the codes and the fingerprint of their image tokenizer, for PIL to write."""
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
@@ -216,14 +215,14 @@ def note_codes(tokenizer: str, codes: Sequence[int]) -> PngInfo:
 
 
 def read_codes(picture: Any, tokenizer: str) -> list[int]:
-    """Return the codes that a PIL image was drawn from.
+    """Return the codes that a PIL image was decoded from.
 
-    Raises RunError where it has none, or those of another image tokenizer than the one of this fingerprint.
+    Raises RunError if it has none, or if their image tokenizer has another fingerprint.
     """
     made_by, *codes = str(picture.info.get(KEY, "")).split() or [""]
     if not codes:
         hint = "only pictures of the embedded model have them; those of an older datagen: build the run again"
-        raise RunError("its picture does not say which image tokens it was drawn from", hint=hint)
+        raise RunError("its picture does not store the image tokens it was decoded from", hint=hint)
     if made_by != tokenizer:
         hint = "train from the checkpoint that made the samples, or from one with the same codec/"
         raise RunError(f"its picture is of the image tokenizer {made_by}, the checkpoint has {tokenizer}", hint=hint)

@@ -1,12 +1,12 @@
 """A Llama-architecture causal LM that decodes in fixed batches, fast on few cores.
 
-The weights are those of an ordinary Hugging Face folder; `transformers` computes the same logits (a test holds the two
-together). What makes this faster than `generate`: fused projections with norms and the attention scale folded in,
-rotations as one complex product, a preallocated cache, one uniform number a token instead of one a vocabulary entry,
-and no per-step Python beyond the layers themselves. It holds no state between calls, so threads can share one decoder.
+It loads an ordinary Hugging Face folder, and a test compares its logits with those of `transformers`. It is faster than
+`generate` because norms and the attention scale are folded into fused projections, rotations are one complex product,
+the cache is preallocated, a token takes one uniform number instead of one for each vocabulary entry, and a step runs no
+Python beyond the layers. It keeps no state between calls, so threads can share one decoder.
 
-Every row is at the same position: a prompt is fed as forced tokens, so there is no padding, and what a row computes
-depends on that row alone.
+All rows are at the same position: prompts are fed as forced tokens, so there is no padding, and a row depends on itself
+alone.
 
 Not covered: beam search, prompts longer than the cache, quantized weights.
 """
@@ -42,11 +42,12 @@ class LlamaDecoder:
         self.epsilon: float = config["rms_norm_eps"]
         self.theta: float = config["rope_parameters"]["rope_theta"]
         self.embedding = weights["model.embed_tokens.weight"]
+        # The weight of a norm is folded into the projection after it, so `_normalize` has none.
         self.unembedding = (self.embedding * weights["model.norm.weight"]).T.contiguous()
         self.blocks = [self._fuse(weights, f"model.layers.{layer}.") for layer in range(self.layers)]
 
     def _fuse(self, weights: dict[str, Tensor], prefix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return (qkv, out, gate_up, down) as (inputs, outputs); queries and keys with rotated pairs side by side."""
+        """Return (qkv, out, gate_up, down) as (inputs, outputs), with rotated pairs of queries and keys adjacent."""
         norm1, norm2 = weights[prefix + "input_layernorm.weight"], weights[prefix + "post_attention_layernorm.weight"]
         q, k, v = (weights[f"{prefix}self_attn.{part}_proj.weight"] for part in "qkv")
         qkv = torch.cat((self._pair(q) * self.head_size**-0.5, self._pair(k), v))
@@ -63,7 +64,7 @@ class LlamaDecoder:
         return torch.nn.functional.rms_norm(x, (self.width,), eps=self.epsilon)
 
     def _rotations(self, length: int) -> Tensor:
-        """Return (length, heads, pairs) complex: the turn of each query and key at each position, and 1 for values."""
+        """Return (length, heads, pairs) complex: rotations of queries and keys at each position, and 1 for values."""
         exponents = torch.arange(0, self.head_size, 2, device=self.device, dtype=torch.float32) / self.head_size
         angles = torch.arange(length, device=self.device, dtype=torch.float32)[:, None] * self.theta**-exponents
         turns = torch.polar(torch.ones_like(angles), angles)[:, None]
@@ -81,7 +82,7 @@ class LlamaDecoder:
         for layer, (w_qkv, w_out, w_gate_up, w_down) in enumerate(self.blocks):
             pairs = torch.view_as_complex((self._normalize(x) @ w_qkv).view(rows, -1, size // 2, 2))
             qkv = torch.view_as_real(pairs * rotations[position]).view(rows, -1, size)
-            cache[layer, :, :, position] = qkv[:, heads:]
+            cache[layer, :, :, position] = qkv[:, heads:]  # (rows, 2 * kv_heads, size): keys, then values
             keys, values = cache[layer, :, :, : position + 1].split(kv_heads, dim=1)
             q = qkv[:, :heads].view(rows, kv_heads, heads // kv_heads, size)
             mixed = (q @ keys.transpose(-1, -2)).softmax(-1) @ values
@@ -122,18 +123,18 @@ class LlamaDecoder:
         temperature: float,
         threads: int = 1,
     ) -> list[list[int]]:
-        """Continue each prompt until `eos` or `length` tokens in all; return what was written, `eos` included.
+        """Continue each prompt until `eos` or `length` tokens in all; return the new token ids, `eos` included.
 
-        Prompt k draws its token at position p with the p-th number of a Philox stream keyed by `seeds[k]`;
-        temperature 0 takes the likeliest token. Neighbours share a batch of `batch` rows, which ends when its last row
-        does; `threads` batches run side by side, each on one core. Raises ValueError for a prompt that leaves no room.
+        The token of prompt k at position p is sampled with number p of a Philox stream keyed by `seeds[k]`; temperature
+        0 takes the likeliest token. Consecutive prompts share a batch of `batch` rows, which runs until its last row
+        ends; `threads` batches run in parallel, each on one core. Raises ValueError for a prompt that leaves no room.
         """
         longest = max((len(prompt) for prompt in prompts), default=0)
         if longest >= length:
             raise ValueError(f"a prompt of {longest} tokens leaves no room in {length}")
 
         def run(start: int) -> list[list[int]]:
-            rows = [min(start + k, len(prompts) - 1) for k in range(batch)]  # always one shape
+            rows = [min(start + k, len(prompts) - 1) for k in range(batch)]  # repeats the last row: one shape
             tokens = self._run([prompts[k] for k in rows], [seeds[k] for k in rows], length, eos, temperature)
             written = [row[len(prompts[k]) :] for k, row in zip(rows, tokens.tolist(), strict=True)]
             return [row[: row.index(eos) + 1] if eos in row else row for row in written[: len(prompts) - start]]
@@ -156,7 +157,7 @@ class LlamaDecoder:
         done = torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
         for position in range(length - 1):
             hidden = self._step(tokens[:, position], position, cache, rotations)
-            if position + 1 < first_free:
+            if position + 1 < first_free:  # every row is still inside its prompt: no logits needed
                 continue
             picked = _pick(self._logits(hidden), noise[:, position + 1], temperature)
             given = forced[:, position + 1]
@@ -171,15 +172,15 @@ class LlamaDecoder:
 
 @contextmanager
 def _open_threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Open `count` threads whose torch operations use one core each: whole batches side by side never wait."""
+    """Open `count` threads whose torch operations use one core each, so that parallel batches never wait."""
     before = torch.get_num_threads()
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield pool
-    torch.set_num_threads(before)  # what later threads start with; the calls above changed that too
+    torch.set_num_threads(before)  # the calls above also changed the default of later threads
 
 
 def _pick(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
-    """Draw one token a row by inverting the cumulative distribution at a uniform number in [0, 1)."""
+    """Sample one token for each row by inverting the cumulative distribution at a uniform number in [0, 1)."""
     if temperature == 0:
         return logits.argmax(-1)
     mass = (logits / temperature).softmax(-1).cumsum(-1)

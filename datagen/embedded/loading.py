@@ -1,10 +1,10 @@
-"""Reading and writing the checkpoint folder: an ordinary Hugging Face causal LM with the image tokenizer beside it.
+"""Read and write a checkpoint folder: an ordinary Hugging Face causal LM and an image tokenizer.
 
 config.json  generation_config.json  model.safetensors  tokenizer.json  tokenizer_config.json   the LM, bf16
 codec/codec.json  codec/codec.safetensors                                                         the image tokenizer
-reader/config.json  reader/model.safetensors                  if there: the LM that reads, with the same tokenizers
+reader/config.json  reader/model.safetensors                  optional: the LM that reads, with the same tokenizers
 
-The image tokenizer has a folder of its own because vLLM takes every safetensors file beside config.json for the LM's.
+The image tokenizer has its own folder because vLLM loads every safetensors file beside config.json into the LM.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def require_files(folder: Path) -> None:
 
 
 def has_codec(folder: Path) -> bool:
-    """Say whether a checkpoint folder has an image tokenizer of this form."""
+    """Tell whether a checkpoint folder has an image tokenizer of this form."""
     return (folder / "codec" / "codec.json").is_file()
 
 
 def has_reader(folder: Path) -> bool:
-    """Say whether a checkpoint folder has a model that reads."""
+    """Tell whether a checkpoint folder has a reader."""
     return (folder / READER / "model.safetensors").is_file()
 
 
@@ -60,14 +60,14 @@ def save_codec(codec: ImageCodec, folder: Path) -> None:
 
 
 def load_codec(folder: Path) -> ImageCodec:
-    """Read the image tokenizer, ready for use; raises OSError, KeyError or RuntimeError on a damaged one."""
+    """Load the image tokenizer in eval mode. Raises OSError, KeyError or RuntimeError if it is damaged."""
     from safetensors.torch import load_file
 
     folder = folder / "codec"
     config = json.loads((folder / "codec.json").read_text(encoding="utf-8"))
     codec = ImageCodec(CodecConfig(**{**config, "levels": tuple(config["levels"])}))
     tensors = load_file(str(folder / "codec.safetensors"))
-    codec.set_book(tensors["book"])
+    codec.set_book(tensors["book"])  # first, since `load_state_dict` requires equal shapes
     codec.load_state_dict(tensors)
     codec.eval()
     return codec
@@ -88,7 +88,7 @@ def save_lm(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None
 
 
 def load_lm(folder: Path) -> LlamaForCausalLM:
-    """Read the language model of a checkpoint folder in float32, to train; raises OSError or ValueError."""
+    """Load the language model of a checkpoint folder in float32 for training. Raises OSError or ValueError."""
     from transformers import LlamaForCausalLM
 
     model: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Options of the embedded model, and where its checkpoint is: what can be read without loading anything."""
+"""Options of the embedded model and the path of its checkpoint, without loading anything."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SHIPPED = Path(__file__).parent / "checkpoint"
 
 
 class EmbeddedOptions(BackendOptions):
-    """What a recipe may set under `backend:`; `threads: 0` is one a core, and one on a GPU.
+    """Options under `backend: {name: embedded, …}`; `threads: 0` means one for each core, and one on a GPU.
 
-    `max_tokens` bounds prompt, thought and image; `rounds` is how often a reflection looks and redraws.
+    `max_tokens` bounds prompt, thought and image together; `rounds` is the number of rounds of a reflection.
     """
 
     checkpoint: Path = SHIPPED
@@ -29,7 +29,7 @@ class EmbeddedOptions(BackendOptions):
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:
-        """Validate options from a recipe and settle the device; raises BackendError naming the first wrong one."""
+        """Validate options from a recipe and resolve the device. Raises BackendError naming the first wrong one."""
         parsed = super().parse(options)
         if parsed.device == "auto":
             import torch

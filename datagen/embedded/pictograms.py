@@ -1,8 +1,8 @@
-"""The small world of flat pictograms and block letters that the embedded model draws and its detector reads.
+"""The world of flat pictograms and block letters that the embedded model generates and its detector reads.
 
-One home for what both sides must agree on: the names of shapes, the ten GenEval colours, the backgrounds, the
-6 x 6 cell canvas and how a true scene looks. The backend learns from `render_scene`; the detector compares what it
-finds with `shape_mask`. Nothing here places objects for the model. See it: the gallery of `datagen build`.
+It defines what both sides share: the names of shapes, the ten GenEval colours, the backgrounds, the 6 x 6 cell canvas
+and the rendering of a true scene. The model was trained on `render_scene`; the detector compares its findings with
+`shape_mask`. Nothing here places objects for the model. The gallery of `datagen build` shows such pictures.
 
 Not covered: perspective, overlap, shading, lower-case letters, more than one word a picture.
 """
@@ -20,11 +20,11 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 from datagen.pictures import read_image
 
 GRID = 6
-"""Cells a side of the canvas."""
+"""Side of the canvas in cells."""
 CELL_PX = 16
-"""Pixels a side of one cell."""
+"""Side of a cell in pixels."""
 IMAGE_PX = GRID * CELL_PX
-"""Pixels a side of the canvas (96)."""
+"""Side of the canvas in pixels (96)."""
 MARGIN_PX = 2
 """Empty pixels between a pictogram and the border of its box."""
 
@@ -57,10 +57,10 @@ _SUPERSAMPLE = 8
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing in a scene: a pictogram of a kind, or a written word.
+    """One object in a scene: a pictogram, or a word.
 
-    `kind` is a name in `SHAPES`, or `"text"`, and then `word` holds the letters. The box is in cells,
-    `0 <= x1 < x2 <= GRID`, y downwards.
+    `kind` is a name in `SHAPES`, or `"text"` with the letters in `word`. The box is in cells, `0 <= x1 < x2 <= GRID`, y
+    downwards.
     """
 
     kind: str
@@ -74,11 +74,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A pictogram anywhere and of any size, whole or broken: what judges must bear, and true scenes do not have.
+    """A pictogram at any position and size, complete or broken, for training detectors; true scenes have none.
 
-    Its square without a margin is `side_px` pixels wide and begins at (`x_px`, `y_px`), which may lie off the canvas.
-    `left` is the share of its ink that is there, the rest is rubbed out; `other` is the colour of the second half of
-    its ink, if it has one. Both are reckoned from the side that `turn` says: 0 from the top, 1 left, 2 bottom, 3 right.
+    Its square, without margin, is `side_px` pixels wide and begins at (`x_px`, `y_px`), which may lie off the canvas.
+    `left` is the share of its ink that remains; `other` is the colour of the second half of its ink, if it has one.
+    Both count from the side that `turn` names: 0 top, 1 left, 2 bottom, 3 right.
     """
 
     kind: str
@@ -93,7 +93,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A background, the items on it, none over another, and marks drawn over them, which true scenes have none of."""
+    """A background, items on it without overlap, and marks rendered over them, which true scenes do not have."""
 
     background: str
     items: tuple[Item, ...]
@@ -207,12 +207,12 @@ SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, int], None]] = {
     "bottle": _draw_bottle,
     "car": _draw_car,
 }
-"""Name of each pictogram to the function that draws it white on black into a unit square."""
+"""Name of each pictogram to the function that renders it white on black into a unit square."""
 
 
 @lru_cache(maxsize=1024)
 def shape_mask(kind: str, size_px: int) -> np.ndarray:
-    """Return how much of each pixel a pictogram covers.
+    """Return the coverage of each pixel by a pictogram.
 
     Shape (size_px, size_px), float32 in [0, 1]. Raises KeyError for an unknown kind.
     """
@@ -225,7 +225,7 @@ def shape_mask(kind: str, size_px: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def letter_mask(letter: str, width_px: int = CELL_PX, height_px: int = 2 * CELL_PX) -> np.ndarray:
-    """Return the coverage of one block letter stretched into its cell, one pixel free at each side.
+    """Return the coverage of each pixel by a block letter that fills its cell, with a margin at each side.
 
     Shape (height_px, width_px), float32 in [0, 1]. The glyph is from the font that Pillow ships (Aileron, CC0),
     thickened so that it survives small sizes.
@@ -237,7 +237,7 @@ def letter_mask(letter: str, width_px: int = CELL_PX, height_px: int = 2 * CELL_
     assert box is not None
     glyph = image.crop(box)
     inner_w, inner_h = width_px - 3, height_px - 6
-    if letter == "I":
+    if letter == "I":  # stretched to the full width it would be a square
         inner_w = 5
     glyph = glyph.resize((inner_w, inner_h), Image.Resampling.LANCZOS)
     canvas = Image.new("L", (width_px, height_px), 0)
@@ -255,13 +255,13 @@ def _item_mask(item: Item) -> np.ndarray:
 
 
 def mark_mask(mark: Mark) -> np.ndarray:
-    """Return how much of each pixel of its square a mark covers, (side_px, side_px) float32 in [0, 1]."""
+    """Return the coverage of each pixel of a mark's square, (side_px, side_px) float32 in [0, 1]."""
     mask = shape_mask(mark.kind, mark.side_px)
     return mask if mark.left >= 1 else mask * _first_share(mask, mark.left, mark.turn)
 
 
 def _first_share(mask: np.ndarray, share: float, turn: int) -> np.ndarray:
-    """Return 1 for the rows (or columns) that hold the first `share` of the ink of a mask, else 0, to multiply with."""
+    """Return a mask: 1 in the rows (or columns) that hold the first `share` of the ink of a mask, else 0."""
     turned = np.rot90(mask, -turn)
     rows = turned.sum(1)
     first = (np.cumsum(rows) - rows / 2 < share * rows.sum()).astype(np.float32)
@@ -269,7 +269,7 @@ def _first_share(mask: np.ndarray, share: float, turn: int) -> np.ndarray:
 
 
 def _render_mark(canvas: np.ndarray, mark: Mark) -> None:
-    """Draw a mark on a canvas (IMAGE_PX, IMAGE_PX, 3) float32, as far as it lies on it."""
+    """Render a mark onto a canvas (IMAGE_PX, IMAGE_PX, 3) float32, clipped to the canvas."""
     mask = mark_mask(mark)
     tone = np.empty((*mask.shape, 3), np.float32)
     tone[:] = COLORS[mark.color]
@@ -285,18 +285,18 @@ def _render_mark(canvas: np.ndarray, mark: Mark) -> None:
 
 
 def render_scene(scene: Scene) -> np.ndarray:
-    """Draw the true picture of a scene: (IMAGE_PX, IMAGE_PX, 3) uint8 RGB."""
+    """Render a scene: (IMAGE_PX, IMAGE_PX, 3) uint8 RGB."""
     canvas = np.empty((IMAGE_PX, IMAGE_PX, 3), dtype=np.float32)
     canvas[:] = BACKGROUNDS[scene.background]
     for item in scene.items:
         mask = _item_mask(item)[..., None]
         view = canvas[item.y1 * CELL_PX : item.y2 * CELL_PX, item.x1 * CELL_PX : item.x2 * CELL_PX]
-        view += mask * (np.asarray(COLORS[item.color], dtype=np.float32) - view)
+        view += mask * (np.asarray(COLORS[item.color], dtype=np.float32) - view)  # alpha blending, in place
     for mark in scene.marks:
         _render_mark(canvas, mark)
     return np.round(canvas).astype(np.uint8)
 
 
 def read_canvas(image: bytes) -> np.ndarray:
-    """Decode a picture of any size as a canvas (IMAGE_PX, IMAGE_PX, 3) uint8 RGB; raises OSError."""
+    """Decode a picture of any size and resize it to the canvas (IMAGE_PX, IMAGE_PX, 3) uint8 RGB. Raises OSError."""
     return np.array(read_image(image).resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))

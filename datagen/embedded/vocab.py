@@ -1,21 +1,20 @@
-"""One vocabulary for text and image tokens, and the form of a sequence in it.
+"""One vocabulary for text and image tokens, and the form of sequences. The generator writes
 
     <|bos|> <|think|>  a red star  <|assistant|> <think> plan </think> <image> rows </image> <|eos|>
     <|bos|> <|direct|> a red star  <|assistant|>                       <image> rows </image> <|eos|>
 
-is what the model that draws writes. A second one, in the same vocabulary, sees and speaks:
+and the reader, a second model with the same vocabulary, writes
 
     <|bos|> <|chat|> words <image> cells </image> <|assistant|> <look> what it sees </look> words <|eos|>
     <|bos|> <|reflect|> a red star <|assistant|> <think> plan </think> <image> cells </image>
                                                  <look> what it sees </look> <reflect> what to change </reflect> <|eos|>
 
-A row is `<|row_r|>` and six image tokens; there are six rows. The reader is shown each image token behind the corner
-where its cell begins, so that it can say where a thing is by copying.
+A row is `<|row_r|>` and six image tokens, the codes of `codec.ImageCodec`; there are six rows. The reader gets each
+image token after the corner where its cell begins, so that it can copy positions.
 
-What stands after `<|assistant|>` is all the model's own: it opens and closes the thought, and it decides when to draw.
-Text is byte-level BPE without loss; capital letters always stand alone, so that a word to be written is read letter by
-letter. The plan is GoT-R1's coordinate form (arXiv 2503.10639); a corner on the 6 x 6 grid is one token.
-Image tokens are the codes of `codec.ImageCodec`, one a cell, behind a token for their row.
+The model writes everything after `<|assistant|>`: it opens and closes the thought, and begins the image. Text is
+lossless byte-level BPE; each capital letter is a token, so that words to be rendered are spelled letter by letter. The
+plan is GoT-R1's coordinate form (arXiv 2503.10639); a corner of the 6 x 6 grid is one token.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ SPARE = [f"<|spare_{k:02d}|>" for k in range(24)]
 _BACKGROUND = re.compile(r"[a-z ]*")
 _PHRASE = re.compile(r"[a-z]+ [a-z]+(?: \"[A-Z]+\")?")
 TEXT_TOKENS = 700
-"""Size of the byte-level BPE part; the rest of the vocabulary is fixed by the grid and the codec."""
+"""Size of the byte-level BPE part; the grid and the codec determine the rest of the vocabulary."""
 
 
 def thousandths(cell: int) -> int:
-    """Return a line of the grid in thousandths of the picture."""
+    """Return the position of a grid line in thousandths of the picture."""
     return round(1000 * cell / GRID)
 
 
@@ -67,21 +66,21 @@ FIXED = [
 
 
 def describe_item(item: Item) -> str:
-    """Write one item as the plan does: phrase, then its box."""
+    """Return one item in the form of a plan: phrase, then box."""
     phrase = f'{item.color} text "{item.word}"' if item.kind == "text" else f"{item.color} {item.kind}"
     box = thousandths(item.x1), thousandths(item.y1), thousandths(item.x2), thousandths(item.y2)
     return write_marked(Marked(phrase, box))
 
 
 def describe_scene(scene: Scene) -> str:
-    """Write a whole scene as a plan: background, then every item in its order."""
+    """Return a scene as a plan: background, then the items in order."""
     return f"{scene.background} background" + "".join(describe_item(item) for item in scene.items)
 
 
 def read_plan(text: str) -> tuple[str, list[Marked]]:
-    """Return a plan as the model writes plans, with its things; without any if the text is not a plan and no more.
+    """Return a plan in the model's form, and its objects; a text that is not exactly a plan has none.
 
-    A plan is a background and things, each a colour and an object, or a colour and a word, in a box.
+    A plan is a background and objects, each a colour and a name, or a colour and a word, in a box.
     """
     pieces = read_markup(text)
     background = pieces[0] if pieces and isinstance(pieces[0], str) else ""
@@ -94,7 +93,7 @@ def read_plan(text: str) -> tuple[str, list[Marked]]:
 
 
 def build_tokenizer(corpus: Iterable[str], codes: int) -> Tokenizer:
-    """Train the byte-level BPE on a corpus and add the fixed tokens and `codes` image tokens, in that order of ids."""
+    """Train the byte-level BPE on a corpus, then add the fixed tokens and `codes` image tokens, in that order."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -121,7 +120,7 @@ def build_tokenizer(corpus: Iterable[str], codes: int) -> Tokenizer:
 
 
 class Vocabulary:
-    """The ids that building and reading sequences needs, looked up once."""
+    """The token ids needed to build and read sequences, looked up once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -143,7 +142,7 @@ class Vocabulary:
         self.size = tokenizer.get_vocab_size()
 
     def text_ids(self, text: str) -> list[int]:
-        """Return the ids of words; what reads like a control token becomes a space."""
+        """Return the ids of words; text that looks like a control token becomes a space."""
         return list(self.tokenizer.encode(re.sub(r"<\|?/?[a-z_0-9]+\|?>", " ", text)).ids)
 
     def plan_ids(self, plan: str) -> list[int]:
@@ -151,7 +150,7 @@ class Vocabulary:
         return list(self.tokenizer.encode(plan).ids)
 
     def image_ids(self, codes: Sequence[int]) -> list[int]:
-        """Return an image from its begin to its end."""
+        """Return the ids of an image, begin and end included."""
         drawn = [self.image]
         for row in range(GRID):
             drawn.append(self.rows[row])
@@ -159,7 +158,7 @@ class Vocabulary:
         return [*drawn, self.end_image]
 
     def seen_ids(self, codes: Sequence[int]) -> list[int]:
-        """Return an image as the reader is shown it: every code behind the corner of its cell."""
+        """Return the ids of an image in the reader's form: every code after the corner of its cell."""
         cells = (
             pair for point, code in zip(self.corners, codes, strict=True) for pair in (point, self.first_code + code)
         )
@@ -167,17 +166,17 @@ class Vocabulary:
 
     @staticmethod
     def cell_position(x: int, y: int) -> int:
-        """Return where in `image_ids` the token of a cell stands: behind the begin and the token of its row."""
+        """Return the index of a cell's token in `image_ids`."""
         return 1 + y * (GRID + 1) + 1 + x
 
     def prompt_ids(self, text: str, mode: str) -> list[int]:
-        """Return the ids of everything up to where the model takes over."""
+        """Return the ids of a prompt up to where the model begins."""
         return [self.bos, self.modes[mode], *self.text_ids(text), self.assistant]
 
     def drawing_ids(self, text: str, mode: str) -> list[int]:
-        """Return `prompt_ids`; a text that is a plan, as the captions of this model are, stands as the thought it is.
+        """Return `prompt_ids`; a plan, such as a caption of this model, is passed as a thought after a short prompt.
 
-        The model was never trained on a plan as a prompt, and as a thought it follows it.
+        The model was never trained on a plan as a prompt, but follows one as a thought.
         """
         plan, things = read_plan(text)
         if not things:
@@ -187,21 +186,21 @@ class Vocabulary:
         return [*self.prompt_ids(words, "think"), self.think, *self.plan_ids(plan), self.end_think]
 
     def chat_ids(self, text: str, images: Sequence[Sequence[int]]) -> list[int]:
-        """Return the ids of a chat up to where the model takes over: the words, then the codes of each image."""
+        """Return the ids of a chat up to where the model begins: the words, then the codes of each image."""
         seen = [token for codes in images for token in self.seen_ids(codes)]
         return [self.bos, self.chat, *self.text_ids(text), *seen, self.assistant]
 
     def reflection_ids(self, text: str, plan: Sequence[int], codes: Sequence[int]) -> list[int]:
-        """Return the ids of a prompt with the plan (its ids, marks included) and the image that were made for it."""
+        """Return the ids of a prompt, its plan (ids, marks included) and its image."""
         return [*self.prompt_ids(text, "reflect"), *plan, *self.seen_ids(codes)]
 
     def answer_ids(self, plan: str | None, codes: Sequence[int]) -> list[int]:
-        """Return the ids that the model should write: the thought if any, the image, the end."""
+        """Return the ids that the model should write: the thought if any, the image, the end of sequence."""
         thought = [] if plan is None else [self.think, *self.plan_ids(plan), self.end_think]
         return [*thought, *self.image_ids(codes), self.eos]
 
 
 def _name_thing(phrase: str) -> str:
-    """Return a planned phrase as prompts say it: `a red star`, `the word "OPEN"`."""
+    """Return a phrase of a plan in the form of prompts: `a red star`, `the word "OPEN"`."""
     _, quote, word = phrase.partition('"')
     return f'the word "{word}' if quote else f"{article_of(phrase)} {phrase}"

@@ -1,7 +1,8 @@
-"""True scenes to learn from: lay out what a prompt claims, at random, on the canvas of `datagen.embedded.pictograms`.
+"""True scenes for training: random layouts of a prompt's claims on the canvas of `datagen.embedded.pictograms`.
 
-Used by training and by `datagen bench model`, which asks what the best drawing could score; generation never calls it.
-Not covered: depth, since nothing here is over anything else, and facts.
+Training uses it, and `datagen bench model`, to find the best possible score; generation never calls it.
+
+Not covered: depth, since nothing here overlaps, and facts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _CONTRAST = 60.0
 _TEXT_COLORS = ("black", "white", "blue", "red", "purple")
 _TRIES = 200
 _MOST = 6
-"""Things on a canvas where the claims leave their number open."""
+"""Most objects on a canvas if the claims leave their number open."""
 _ORDERS = {"more than": operator.gt, "fewer than": operator.lt, "as many as": operator.eq}
 _SHOWN = frozenset({"count", "part", "attribute", "relation", "comparison", "text"})
 """Kinds of claim that this world can show."""
@@ -32,7 +33,7 @@ def _luma(rgb: tuple[int, int, int]) -> float:
 
 
 def readable_backgrounds(color: str) -> list[str]:
-    """Return the backgrounds on which a word of that colour can be read (luma 60 of 255 apart)."""
+    """Return the backgrounds on which a word of that colour is readable (luma at least 60 of 255 apart)."""
     return [name for name, rgb in BACKGROUNDS.items() if abs(_luma(rgb) - _luma(COLORS[color])) >= _CONTRAST]
 
 
@@ -41,7 +42,7 @@ def _overlaps(x: int, y: int, w: int, h: int, boxes: Iterable[tuple[int, int, in
 
 
 def _place(sizes: Sequence[tuple[int, int]], rng: random.Random) -> list[tuple[int, int, int, int]] | None:
-    """Put boxes (w, h) on the grid without overlap, each uniformly among what is free; None if one finds no room."""
+    """Place boxes (w, h) on the grid without overlap, each uniformly among free positions; None if one has none."""
     boxes: list[tuple[int, int, int, int]] = []
     for w, h in sizes:
         free = [(x, y) for y in range(GRID - h + 1) for x in range(GRID - w + 1) if not _overlaps(x, y, w, h, boxes)]
@@ -53,7 +54,7 @@ def _place(sizes: Sequence[tuple[int, int]], rng: random.Random) -> list[tuple[i
 
 
 def holds(relation: str, a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
-    """Say whether box `a` stands in a GenEval relation to box `b`, clear of the other side's range on that axis."""
+    """Tell whether box `a` has a GenEval relation to box `b`, without overlap on the axis of the relation."""
     if relation == "left of":
         return a[2] <= b[0] and abs((a[1] + a[3]) - (b[1] + b[3])) <= (b[0] + b[2]) - (a[0] + a[2])
     if relation == "right of":
@@ -73,10 +74,10 @@ def _word_scene(word: str, rng: random.Random) -> Scene:
 
 
 def lay_out(claims: Sequence[Claim], rng: random.Random) -> Scene:
-    """Return a random scene in which every claim holds and nothing else is.
+    """Return a random scene that satisfies every claim and contains nothing else.
 
-    Its items stand in the order of the claims, those of one kind in reading order.
-    Raises ValueError when the claims name what the world lacks, or do not fit the canvas.
+    Its items are in the order of the claims, those of one kind in reading order. Raises ValueError when the claims name
+    something unknown or do not fit the canvas.
     """
     words = [str(claim.value) for claim in claims if claim.kind == "text"]
     if words:
@@ -97,7 +98,7 @@ def lay_out(claims: Sequence[Claim], rng: random.Random) -> Scene:
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     for _ in range(_TRIES):
         sizes = [(s, s) for s in (_side(len(kinds), rng) for _ in kinds)]
-        # Several relations hold by chance too seldom.
+        # One relation holds by chance soon enough; several need placing with regard to each other.
         boxes = _place(sizes, rng) if len(relations) < 2 else _place_related(kinds, sizes, relations, rng)
         if boxes is not None and _all_hold(relations, list(zip(kinds, boxes, strict=True))):
             rest = {kind: iter(tones) for kind, tones in shared.items()}
@@ -111,7 +112,7 @@ def lay_out(claims: Sequence[Claim], rng: random.Random) -> Scene:
 
 
 def _settle_counts(claims: Sequence[Claim], rng: random.Random) -> dict[str, int]:
-    """Return how many of each thing there are, in the order of the claims; what comparisons leave open is drawn."""
+    """Return the number of each object, in the order of the claims; comparisons leave some open, which are sampled."""
     known = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
     compared = [claim for claim in claims if claim.kind == "comparison"]
     if not compared:
@@ -133,7 +134,7 @@ def _settle_counts(claims: Sequence[Claim], rng: random.Random) -> dict[str, int
 
 
 def _share_colors(kind: str, count: int, parts: Sequence[Claim], rng: random.Random) -> list[str]:
-    """Return a colour for each thing of a kind: as many of a colour as claimed, the rest in colours not spoken of."""
+    """Return a colour for each object of a kind: each claimed colour as often as claimed, the rest in other colours."""
     wanted = {part.name: int(part.value) for part in parts if part.subject == kind}
     colors = [color for color, many in wanted.items() for _ in range(many)]
     if len(colors) > count:
@@ -145,7 +146,7 @@ def _share_colors(kind: str, count: int, parts: Sequence[Claim], rng: random.Ran
 
 
 def _all_hold(relations: Sequence[_Relation], placed: Sequence[tuple[str, _Box]]) -> bool:
-    """Say whether all things of a kind stand as they should to all of the other, among those that are placed."""
+    """Tell whether all placed objects satisfy the relations between their kinds."""
     return all(
         holds(relation, one, other)
         for a, relation, b in relations
@@ -159,7 +160,7 @@ def _all_hold(relations: Sequence[_Relation], placed: Sequence[tuple[str, _Box]]
 def _place_related(
     kinds: Sequence[str], sizes: Sequence[tuple[int, int]], relations: Sequence[_Relation], rng: random.Random
 ) -> list[_Box] | None:
-    """Put boxes one after the other, in random order, each uniformly where it stands right to those before it."""
+    """Place boxes in random order, each uniformly among positions that satisfy its relations to earlier ones."""
     placed: dict[int, _Box] = {}
     for k in rng.sample(range(len(kinds)), len(kinds)):
         w, h = sizes[k]
@@ -187,7 +188,7 @@ def _item(kind: str, box: tuple[int, int, int, int], named: Mapping[str, str], r
 
 
 def random_scene(rng: random.Random) -> Scene:
-    """Return a crowded scene of anything, for training the image tokenizer."""
+    """Return a crowded scene of random content, for training the image tokenizer."""
     if rng.random() < 0.25:
         color = rng.choice(_TEXT_COLORS)
         items = []

@@ -1,11 +1,10 @@
-"""The export of a scored and weighed run: a Hugging Face dataset that needs no code of ours.
+"""Export of a scored and weighed run: a Hugging Face dataset that loads without datagen.
 
-`export_dataset` takes the samples one by one and writes sharded parquet with the images inside, a split by prompt,
-and a dataset card with sample pictures and a training loss that uses the weights. Memory holds two row groups per
-split; the folder appears whole or not at all; the same samples give the same bytes. Make one: `datagen export RUN`.
+`export_dataset` takes samples one by one and writes sharded parquet with the images inside, split by prompt, and a
+dataset card with sample pictures and a training loss that uses the weights. It holds two row groups per split in
+memory; the folder appears complete or not at all; equal samples give equal bytes. The command is `datagen export RUN`.
 
-From there `export_view` leads through a view (a pure function from rows to training examples) into the format of a
-trainer.
+`export_view` converts a dataset by a view (a pure function from rows to training examples) to the format of a trainer.
 
 Not covered: uploading. The folder must be on a local file system.
 """

@@ -1,4 +1,4 @@
-"""Files that BAGEL's three formats share: parquet by number of repeats, and the two files that tell BAGEL of it.
+"""Files that BAGEL's three formats share: parquet by number of repeats, and the files that describe it to BAGEL.
 
     {split}/{group}/x4/{split}-00000-of-00001.parquet     read four times in an epoch
     {split}.yaml              the groups for BAGEL's data config: `num_used_data` repeats the files of x4 four times
@@ -7,11 +7,10 @@
 
 Source: github.com/ByteDance-Seed/Bagel at 056b5fd, data/: a file list is repeated until `num_used_data` are named.
 
-A weight as a number of repeats, for trainers that know no weight but can read the same file several times.
-
-A weight, times `copies`, falls between two of the `buckets` (or 0 and the first) and goes to one of them by a hash of
-the example's id, the nearer one the more often: the same in every export, and on average exactly the weight. Above the
-last bucket it is cut. An example stands on the disk once, whatever its bucket.
+Weights become numbers of repeats, for trainers without weights that can read a file several times. A weight times
+`copies` lies between two of the `buckets` (or 0 and the first) and is rounded to one of them by a hash of the example's
+id, to the nearer one more often: the same in every export, and exactly the weight on average. Above the last bucket it
+is cut. Each example is stored once, whatever its bucket.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ if TYPE_CHECKING:
 
 
 class Repeats(BaseModel):
-    """How weights become repeats."""
+    """Conversion of weights to repeats."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    copies: float = Field(4.0, gt=0, description="repeats that a weight of 1 means: more of them round less")
+    copies: float = Field(4.0, gt=0, description="repeats for a weight of 1; a larger number rounds less")
     buckets: tuple[Annotated[int, Field(ge=1, strict=True)], ...] = Field(
-        (1, 2, 4, 8, 16, 32), min_length=1, description="the numbers of repeats there are, rising"
+        (1, 2, 4, 8, 16, 32), min_length=1, description="allowed numbers of repeats, in rising order"
     )
 
     @model_validator(mode="after")
@@ -51,30 +50,31 @@ class Repeats(BaseModel):
         return self
 
     def count(self, example: Example, parts: Sequence[Part]) -> int:
-        """Return how often an example is read for what its learned parts weigh: a bucket, or 0 to leave it out."""
+        """Return the number of repeats of an example by the weight of its learned parts: a bucket, or 0 to omit it."""
         wanted = min(self.copies * weight_of(parts), self.buckets[-1])
         steps = (0, *self.buckets)
         place = min(bisect_right(steps, wanted), len(steps) - 1)
         below, above = steps[place - 1], steps[place]
+        # A hash in [0, 1) in place of a random number: the expected number of repeats is `wanted`.
         draw = int(hash_of("repeats", example.id), 16) / 2**64
         return above if draw < (wanted - below) / (above - below) else below
 
 
 GROUP_BYTES = 4 * 1024 * 1024
-"""Many files are open at once, so each holds less in memory."""
+"""Size of a row group; small, since many files are open at once."""
 IMAGE_ARGS = {"image_stride": 16, "max_image_size": 1024, "min_image_size": 512}
 VIT_ARGS = {"image_stride": 14, "max_image_size": 518, "min_image_size": 224}
-"""Sizes of BAGEL's data/configs/example.yaml, for the encoder that draws and the one that sees."""
+"""Sizes of BAGEL's data/configs/example.yaml, for the encoder of generation (VAE) and that of understanding (ViT)."""
 
 
 class BagelOptions(Repeats):
-    """How weights become repeats, and where BAGEL will find the folder."""
+    """Conversion of weights to repeats, and the path of the folder for BAGEL."""
 
-    root: str = Field("", description="the export's folder as BAGEL will name it, such as /data/exports/t2i")
+    root: str = Field("", description="path of the export's folder for BAGEL, such as /data/exports/t2i")
 
 
 class BagelWriter:
-    """The parquet files of one split by group and repeats; a `with` block writes the files about them at its end."""
+    """The parquet files of one split by group and repeats; the end of a `with` block writes their descriptions."""
 
     def __init__(self, folder: Path, split: str, features: Features, root: str, interleaved: bool) -> None:
         self.rows = 0
@@ -92,7 +92,7 @@ class BagelWriter:
             self._describe()
 
     def add(self, group: str, repeats: int, row: Mapping[str, Any], image_bytes: int) -> None:
-        """Take in a row that is read `repeats` times; 0 leaves it out."""
+        """Add a row that is read `repeats` times; 0 omits it."""
         if repeats == 0:
             return
         writer = self._writers.get((group, repeats))
@@ -145,7 +145,7 @@ class BagelWriter:
 
 
 def weight_of(parts: Sequence[Part]) -> float:
-    """Return one weight for parts: the mean loss of those learned, taken by modality first; 0 where none is."""
+    """Return one weight for parts: the mean over modalities of the mean loss of learned parts; 0 if none is learned."""
     by_kind = [[part.loss for part in parts if part.kind == kind and part.learned] for kind in ("text", "image")]
     means = [sum(losses) / len(losses) for losses in by_kind if losses]
     return sum(means) / len(means) if means else 0.0

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 SIZES += [(10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")]
 MARKUP = {ord(letter): f"&#{ord(letter)};" for letter in "&<>|*_[]!`\\#~$"} | {ord("\n"): " ", ord("\r"): " "}
-"""Characters that Markdown or HTML would act on, as entities: prompts and reasons are shown to the letter."""
+"""Entities for characters of Markdown and HTML, so that prompts and reasons are shown literally."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardNotes:
-    """What the card says that the samples do not: title, licence, language, recipe as YAML text, provenance.
+    """Content of the card that is not in the samples: title, licence, language, recipe as YAML text, provenance.
 
-    `license` is a hub identifier that the user states, `unknown` where nobody does. `provenance` stands in every row
-    too: plain JSON values by what they are, such as model, versions, seed, fingerprint and scorers. `first` is how many
-    candidates every prompt has: pass@1 is measured on those, as further ones are drawn for prompts that are hard.
-    `addresses` says that settings and reasons may name paths and servers of the machine; `recipe` and `provenance` are
-    published as they are given. `idle` has a sentence for each skill that teaches nothing.
+    `license` is a hub identifier stated by the user, else `unknown`. `provenance` is in every row too: plain JSON
+    values by name, such as model, versions, seed, fingerprint and scorers. `first` is the number of candidates that
+    every prompt has: pass@1 uses only those, since hard prompts get further ones. `addresses` allows paths and servers
+    of the machine in settings and reasons; `recipe` and `provenance` are published as given. `idle` has a sentence for
+    each skill without any weight.
     """
 
     name: str
@@ -58,19 +58,19 @@ class Mean:
     count: int = 0
 
     def add(self, value: float | None) -> None:
-        """Take a value in; None is left out."""
+        """Add a value; None is ignored."""
         if value is not None:
             self.total += value
             self.count += 1
 
     def show(self, form: str) -> str:
-        """Return the mean as text, a dash where there is nothing to average."""
+        """Return the mean as text, a dash if there are no values."""
         return format(self.total / self.count, form) if self.count else "–"
 
 
 @dataclass(slots=True)
 class WeaknessTally:
-    """Running figures of one weakness, and one passed and one failed sample to picture: the first of each."""
+    """Running figures of one weakness, and its first passed and first failed sample as pictures."""
 
     prompts: set[str] = field(default_factory=set)
     samples: int = 0
@@ -79,7 +79,7 @@ class WeaknessTally:
     pictured: dict[bool, ExportItem] = field(default_factory=dict)
 
     def add(self, item: ExportItem, first: int | None) -> None:
-        """Take one sample in; whether it passed counts if it is among the `first` candidates (None: all)."""
+        """Add a sample; `passed` counts only for the `first` candidates (None: all)."""
         self.prompts.add(item.prompt.id)
         self.samples += 1
         self.kept += item.weight.kept
@@ -103,7 +103,7 @@ class Tally:
     scorers: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, item: ExportItem) -> None:
-        """Take one sample in."""
+        """Add a sample."""
         self.weaknesses[item.prompt.weakness].add(item, self.first)
         self.engines.add(item.sample.engine)
         for score in item.scores:
@@ -111,12 +111,12 @@ class Tally:
 
     @property
     def kept(self) -> int:
-        """Samples with a weight above 0."""
+        """Number of samples with a weight above 0."""
         return sum(part.kept for part in self.weaknesses.values())
 
     @property
     def samples(self) -> int:
-        """All samples."""
+        """Number of all samples."""
         return sum(part.samples for part in self.weaknesses.values())
 
 
@@ -157,7 +157,7 @@ def write_card(
 def make_header(
     samples: int, writers: Sequence[SplitWriter], features: Features, notes: CardNotes, file_bytes: int
 ) -> str:
-    """Return the card's YAML header: what the hub needs to find, type, count and file the data."""
+    """Return the card's YAML header, with which the hub finds, types, counts and classifies the data."""
     from datasets import DatasetInfo, SplitDict, SplitInfo
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
@@ -184,7 +184,7 @@ def make_header(
 
 
 def _write_pictures(folder: Path, tally: Tally, clean: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Write up to two PNG files per weakness and return what the card says about each; reasons pass through `clean`."""
+    """Write up to two PNG files per weakness and return the card's facts about them; `clean` filters reasons."""
     folder.mkdir()
     pictures = []
     for number, (weakness, part) in enumerate(sorted(tally.weaknesses.items())):

@@ -1,7 +1,6 @@
-"""Checks what passes between a dataset and a format: sound weights, losses, images and texts.
+"""Checks of rows and examples between a dataset and a format: weights, losses, images and texts.
 
-The one home of these checks: no view and no format repeats them. Each fault is one RunError that names the row or the
-example.
+All such checks are here; views and formats do not repeat them. Each fault is a RunError that names the row or example.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ AGAIN = "weigh and export the run again: `datagen export RUN`"
 
 @dataclass(slots=True)
 class Checks:
-    """The checks of one export, and what they counted on the way: rows that are kept, rows with a weight above 0.
+    """The checks of one export, with counts of kept rows and of rows with a weight above 0.
 
-    `find_tags` says what the format's trainer takes for media in an example's texts. With `skip` an example whose text
-    holds such a tag or a control token is left out, and noted in `skipped` by its id with what it holds.
+    `find_tags` returns the media tags of the format's trainer for an example's texts. With `skip`, an example whose
+    text contains such a tag or a control token is omitted, and `skipped` maps its id to the token.
     """
 
     dataset: Path
@@ -38,7 +37,7 @@ class Checks:
     weighted: int = 0
 
     def check_rows(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows. Raises RunError where weights are missing, negative, NaN or infinite."""
+        """Yield the rows. Raises RunError if weights are missing, negative, NaN or infinite."""
         for row in rows:
             missing = [name for name in (*WEIGHTS, "kept") if name not in row]
             if missing:
@@ -54,16 +53,16 @@ class Checks:
     def check_examples(self, examples: Iterable[Example]) -> Iterator[Example]:
         """Yield the examples.
 
-        Raises RunError for a loss that is negative or not finite, for an absurd image, and, without `skip`, for a text
-        that a trainer would read as something else.
+        Raises RunError for a loss that is negative or not finite, for an invalid image, and, without `skip`, for a text
+        that a trainer would misread.
         """
         for example in examples:
             where = f"example {example.id}"
             if held := self._find_held(example):
                 role, token = held
                 if not self.skip:
-                    what = f"its text holds {token!r} (in the {role}), which a trainer takes for something else"
-                    hint = "`skip: true` beside its view, or `datagen export … --skip`, leaves such samples out"
+                    what = f"its text contains {token!r} (in the {role}), which a trainer does not read as text"
+                    hint = "`skip: true` beside its view, or `datagen export … --skip`, omits such samples"
                     raise RunError(what, where=where, hint=hint)
                 self.skipped[example.id] = token
                 continue
@@ -76,7 +75,7 @@ class Checks:
             yield example
 
     def _find_held(self, example: Example) -> tuple[str, str] | None:
-        """Return the role of a text with what it must not hold, and that, or None; the model may write a layout."""
+        """Return the role of a text with a forbidden token, and the token, or None; tokens of a layout are allowed."""
         tags = self.find_tags(example)
         for part in (*example.parts, *example.rejected):
             if part.kind == "text":
@@ -86,7 +85,7 @@ class Checks:
         return None
 
     def check_weighted(self) -> None:
-        """Raise RunError where rows are said to be kept and yet every weight is 0: nothing would be learned."""
+        """Raise RunError if rows are kept although every weight is 0, so that nothing would be learned."""
         if self.kept and not self.weighted:
-            what = f"{self.kept:,} rows are kept, and all their weights are 0"
+            what = f"{self.kept:,} rows are kept, but all their weights are 0"
             raise RunError(what, where=str(self.dataset), hint=AGAIN)

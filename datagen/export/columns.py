@@ -1,4 +1,4 @@
-"""The columns of the dataset: their types, how a sample becomes a row, and which split it falls in."""
+"""The columns of the dataset: their types, the conversion of samples to rows, and the split of a sample."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":
 
 @dataclass(frozen=True, slots=True)
 class ExportItem:
-    """One sample with all that is known of it; `passed` says whether every claim holds, None if that was not judged.
+    """One sample with its scores, rewards and weight; `passed` tells whether every claim holds, None if not judged.
 
     `gain` is the image reward after the last reflection minus that of the first image, None for a single image.
     """
@@ -48,11 +48,10 @@ def column_of(scorer: str) -> str:
 def dataset_features(scorers: Sequence[str]) -> Features:
     """Return the columns and types of the dataset, with a `reward_…` and a `reason_…` column for each scorer.
 
-    Rewards are in [0, 1] or null where nothing could be scored; weights are >= 0; `settings`, `receipt` and
-    `provenance` are JSON text. `source` says whether a template or a rewrite (in which style) made the words of the
-    prompt, `caption` is what a scorer had the last image described with, null where none did. `image_sha256` holds the
-    SHA-256 of each file under `images`, in hexadecimal. Raises RunError if two
-    scorers would share a column.
+    Rewards are in [0, 1], or null if nothing could be scored; weights are >= 0; `settings`, `receipt` and `provenance`
+    are JSON text. `source` is the origin of the prompt's words, a template or a rewrite with its style; `caption` is
+    the description of the last image that a scorer asked for, null without one. `image_sha256` has the SHA-256 of each
+    file under `images`, in hexadecimal. Raises RunError if two scorers would share a column.
     """
     from datasets import Features, Image, List, Value
 
@@ -80,10 +79,10 @@ def dataset_features(scorers: Sequence[str]) -> Features:
 
 
 def check_item(item: ExportItem, scorers: Sequence[str]) -> int:
-    """Return how many bytes the images of a sample have, once it is sound.
+    """Check a sample, and return the number of bytes of its images.
 
-    Raises RunError where parts do not belong together, a number is not finite or an image is absurd: a row that lies is
-    worse than none.
+    Raises RunError if parts do not belong together, a number is not finite or an image is invalid: a wrong row is worse
+    than none.
     """
     sample, weight, rewards = item.sample, item.weight, item.rewards
     numbers = [rewards.text, rewards.image, weight.text_weight, weight.image_weight]
@@ -116,8 +115,8 @@ def columns_of(
     """Return samples that passed `check_item` as the columns of `dataset_features`, a value for each sample.
 
     `provenance` is JSON text, the same for every row of a run. A scorer that did not judge a sample leaves null. Paths
-    and servers of the machine go from settings and reasons, unless `addresses` are wanted.
-    Columns are made whole, one after the other: that takes half the time of making rows and turning them.
+    and servers of the machine are removed from settings and reasons, unless `addresses` is set. Columns are built one
+    by one, which takes half the time of building rows and transposing them.
     """
     prompts, samples = [item.prompt for item in items], [item.sample for item in items]
     weights, rewards = [item.weight for item in items], [item.rewards for item in items]
@@ -156,7 +155,7 @@ def columns_of(
 
 
 def pack_json(value: Any) -> str:
-    """Return compact JSON text with sorted keys, so equal values give equal bytes; raises RunError on anything else."""
+    """Return compact JSON text with sorted keys, so that equal values give equal bytes. Raises RunError for others."""
     try:
         return _JSON.encode(value)
     except (TypeError, ValueError) as error:
@@ -166,8 +165,8 @@ def pack_json(value: Any) -> str:
 def split_of(prompt: Prompt, validation_share: float) -> str:
     """Return `train` or `validation`, a pure function of the prompt's words.
 
-    The words are compared without case, spacing and Unicode form, so two prompts that read the same never fall in
-    different splits, whatever run, skill or level they come from.
+    Case, spacing and Unicode form are ignored, so that prompts that read the same are always in one split, whatever
+    run, skill or level they come from.
     """
     return "validation" if _draw(prompt.text) < validation_share * 2**64 else "train"
 
@@ -190,7 +189,7 @@ def _nest_claims(prompts: Sequence[Prompt]) -> Nested:
 
 
 def _nest_segments(samples: Sequence[Sample]) -> dict[str, Nested]:
-    """Return the columns `segments` and `images`: a segment that is an image has its place among the sample's."""
+    """Return the columns `segments` and `images`; an image segment has the index of its image."""
     segments = [segment for sample in samples for segment in sample.segments]
     places: list[int | None] = []
     paths: list[str] = []
@@ -221,7 +220,7 @@ def _nest_segments(samples: Sequence[Sample]) -> dict[str, Nested]:
 def _judge_columns(
     items: Sequence[ExportItem], scorers: Sequence[str], clean: Callable[[str], str]
 ) -> dict[str, list[Any]]:
-    """Return what the scorers said: a caption, and the reward and the reason of each."""
+    """Return the columns of the scorers: the caption, and the reward and the reason of each."""
     nothing: list[Any] = [None] * len(items)
     captions, judged = nothing.copy(), {scorer: (nothing.copy(), nothing.copy()) for scorer in scorers}
     for row, item in enumerate(items):
@@ -237,7 +236,7 @@ def _judge_columns(
 
 
 def _pack_settings(samples: Sequence[Sample], addresses: bool) -> list[str]:
-    """Return the settings of each sample as JSON text; those that read the same in Python are packed once."""
+    """Return the settings of each sample as JSON text; equal ones are packed once."""
     packed: dict[str, str] = {}
     texts = []
     for sample in samples:
@@ -248,7 +247,7 @@ def _pack_settings(samples: Sequence[Sample], addresses: bool) -> list[str]:
 
 
 def _pack_receipts(items: Sequence[ExportItem], policy: Policy) -> list[str]:
-    """Return `receipt_of` each weight as `pack_json` would; the policy, the same in all rows, is packed once."""
+    """Return the receipt of each weight as `pack_json` would; the policy, equal in all rows, is packed once."""
     head = f'{{"policy":{pack_json(policy.model_dump(mode="json"))},"reason":'
     encode = _JSON.encode
     return [
@@ -259,7 +258,7 @@ def _pack_receipts(items: Sequence[ExportItem], policy: Policy) -> list[str]:
 
 
 def _pack_number(number: float | None) -> str:
-    """Return a finite number as JSON has it; the encoder itself takes ten times as long for one."""
+    """Return a finite number as JSON text, ten times as fast as the encoder."""
     if number is None:
         return "null"
     return float.__repr__(number) if isinstance(number, float) else _JSON.encode(number)

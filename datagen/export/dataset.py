@@ -1,4 +1,4 @@
-"""`export_dataset`: streams samples into the splits and puts the finished folder in place in one move."""
+"""Stream samples into the splits of a dataset, and move the finished folder to its place."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from datagen.weighting import Policy
 
 SPLITS = ("train", "validation")
 MADE = ".made.json"
-"""The file of an export that says what it was made from; it stays here when the export is pushed."""
+"""File of an export with hashes of its sources; a push does not send it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What was written: the folder, rows per split, how many are kept, parquet files and their bytes."""
+    """Result of an export: the folder, rows per split, the number of kept rows, of parquet files, and their bytes."""
 
     path: Path
     rows: dict[str, int]
@@ -43,13 +43,13 @@ def export_dataset(
     file_bytes: int = FILE_BYTES,
     made: Mapping[str, str] | None = None,
 ) -> ExportResult:
-    """Write a Hugging Face dataset to `out_dir` and return what was written; replaces a dataset that was there.
+    """Write a Hugging Face dataset to `out_dir`, replacing an older one.
 
-    `items` is consumed once, in order, and never held: memory stays at two row groups per split. `scorers` are the
-    names of all scorers of the run, in column order. The folder is built beside `out_dir` and renamed: a killed export
-    leaves the old dataset or none. A split without rows is left out, as `datasets` refuses to load one. `made` is noted
-    beside the data: what it was made from, in hashes. Raises RunError where there is no sample at all, a sample's parts
-    do not belong together, a number is not finite, or the folder cannot be written.
+    `items` is consumed once, in order; memory stays at two row groups per split. `scorers` are the names of all scorers
+    of the run, in column order. The folder is built beside `out_dir` and renamed, so a killed export leaves the old
+    dataset or none. A split without rows is omitted, since `datasets` refuses to load one. `made`, hashes of the
+    sources, is stored beside the data. Raises RunError if there is no sample, a sample's parts do not belong together,
+    a number is not finite, or the folder cannot be written.
     """
     out = Path(out_dir)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
@@ -73,7 +73,7 @@ def export_dataset(
         with explained:
             files = [path for writer in writers.values() for path in writer.finish()]
             if not files:
-                raise RunError("there is no sample to export", where=str(out), hint="see the run's failures/ for why")
+                raise RunError("there is no sample to export", where=str(out), hint="the run's failures/ say why")
             size = sum(path.stat().st_size for path in files)
             filled = [writer for writer in writers.values() if writer.rows]
             write_card(partial, tally, filled, features, policy, notes, size)
@@ -88,21 +88,21 @@ def export_dataset(
 
 
 def note_made(folder: Path, made: Mapping[str, str] | None) -> None:
-    """Write what an export was made from into its folder, if that is known."""
+    """Write hashes of an export's sources into its folder, if they are known."""
     if made is not None:
         (folder / MADE).write_text(json.dumps(dict(made), indent=1) + "\n", encoding="utf-8")
 
 
 def _check_replaceable(out: Path) -> None:
-    """Refuse to replace a folder that no export made: its files would be lost."""
+    """Raise RunError for a folder that no export made, since replacing it would lose its files."""
     if out.exists() and not (out / "data").is_dir() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(
-            "is in the way and is not a dataset", where=str(out), hint="move it, or export to another folder"
+            "exists already and is not a dataset", where=str(out), hint="move it, or export to another folder"
         )
 
 
 def clear_leftovers(partial: Path, out: Path, old: Path) -> None:
-    """Remove what a killed export left; the last whole dataset goes back if the kill fell between the two renames."""
+    """Remove the remains of a killed export; if it died between the two renames, put the old dataset back."""
     shutil.rmtree(partial, ignore_errors=True)
     if old.exists() and not out.exists():
         os.rename(old, out)
@@ -110,9 +110,9 @@ def clear_leftovers(partial: Path, out: Path, old: Path) -> None:
 
 
 def put_in_place(partial: Path, out: Path, old: Path) -> None:
-    """Move the finished folder to its place in one step, synced to disk; what was there goes away after it."""
+    """Sync the finished folder to disk, rename it to its place, then remove the old one."""
     for path in sorted(partial.rglob("*")):
-        if path.suffix != ".parquet":  # those were synced when they were closed
+        if path.suffix != ".parquet":  # synced when they were closed
             sync_file(path)
     sync_file(partial)
     if out.exists():
@@ -123,9 +123,9 @@ def put_in_place(partial: Path, out: Path, old: Path) -> None:
 
 
 class ExplainDisk:
-    """Turns what the operating system says of a full or locked disk into a RunError at `out`.
+    """Turns errors of the operating system, such as a full or locked disk, into a RunError at `out`.
 
-    A class, as one is entered for every row: a generator would cost each row as much as the check of its image.
+    A class, since it is entered for every row: a generator would cost as much as the check of an image.
     """
 
     def __init__(self, out: Path) -> None:
@@ -136,6 +136,6 @@ class ExplainDisk:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         if isinstance(error, OSError):
-            reason = os.strerror(error.errno) if error.errno else str(error)  # that of pyarrow tells its own story
-            hint = "free some space or choose another folder, then export again: no sample is lost"
+            reason = os.strerror(error.errno) if error.errno else str(error)  # errors of pyarrow have no errno
+            hint = "free some space or choose another folder, then export again; no sample is lost"
             raise RunError(f"the dataset cannot be written: {reason}", where=str(self._out), hint=hint) from error

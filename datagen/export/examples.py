@@ -1,13 +1,13 @@
-"""Examples stand between a view and a format: the parts of a training sequence with their share in the loss.
+"""Training examples, the interface between views and formats: parts of a sequence with their weights in the loss.
 
 A row is one sample of the exported dataset, with the columns of `dataset_features`. A view turns rows into examples, a
-format writes examples as files. Both are plugins: `datagen/export/views/<word>.py` has `Options` and
-`view(rows, options)`, and may say what a run must have for it: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES` and
-`NEEDS_LIKELIHOOD`, which are checked before a run is built (so is an option `reward`), and `NEEDS` in words.
+format writes examples as files. Both are plugins. `datagen/export/views/<word>.py` has `Options` and
+`view(rows, options)`, and may state requirements on a run: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES` and
+`NEEDS_LIKELIHOOD`, which are checked before a run is built (as is an option `reward`), and `NEEDS` in words.
 `datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
-`TAGS`, or `find_tags(example)`, are what its trainer takes for media in a text.
+`TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts.
 
-What the claims of a row say in the words that trainers want: nouns, and nouns with their attributes.
+The claims of a row are also available as nouns, and as nouns with attributes, which some trainers want.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from datagen.errors import RunError, first_line
 from datagen.records import Claim, Modality
 
 Row: TypeAlias = Mapping[str, Any]
-"""A sample as the dataset has it; images are PNG bytes."""
+"""A sample of the dataset by column; images are PNG bytes."""
 Encoder: TypeAlias = Literal["", "vit", "vae", "vae+vit"]
 BATCH_ROWS = 64
 
 
 class NoOptions(BaseModel):
-    """The options of a view or format that has none."""
+    """Options of a view or format without any."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One stretch of a training sequence: text, or an image as PNG bytes.
+    """One part of a training sequence: text, or an image as PNG bytes.
 
-    `role` is `prompt`, or the role of the segment. `loss` >= 0 multiplies the loss of every token of the part: 0 where
-    it is a condition, only read. `switch` >= 0 does so for the token that ends a text and opens the image behind it.
-    `sees` names the encoders through which a condition image enters.
+    `role` is `prompt`, or the role of the segment. `loss` >= 0 multiplies the loss of every token of the part; 0 means
+    that it is only read, as a condition. `switch` >= 0 multiplies the loss of the token that ends a text and opens the
+    image after it. `sees` names the encoders of a condition image.
     """
 
     kind: Modality
@@ -54,15 +54,15 @@ class Part:
 
     @property
     def learned(self) -> bool:
-        """Whether the part is a target at all."""
+        """Whether the part is a target."""
         return self.loss > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training sequence. `task` names what it teaches; `group` the examples that are compared with each other.
+    """One training sequence. `task` is its kind; examples of one `group` are compared with each other.
 
-    `rejected` are the parts of the worse answer to the same prompt, for preferences alone. `facts` are further columns
+    `rejected` are the parts of the worse answer to the same prompt, for preferences only. `facts` are further columns
     as plain JSON: rewards, margin, weakness.
     """
 
@@ -78,9 +78,9 @@ View: TypeAlias = Callable[[Iterable[Row], Any], Iterator[Example]]
 
 
 def read_rows(dataset: Path, split: str) -> Iterator[Row]:
-    """Yield the rows of a split of an exported dataset, in order; memory holds one small batch.
+    """Yield the rows of a split of an exported dataset, in order, with one small batch in memory.
 
-    Raises RunError where the split has no files, or one is damaged.
+    Raises RunError if the split has no files, or one is damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -97,20 +97,20 @@ def read_rows(dataset: Path, split: str) -> Iterator[Row]:
                         yield row
         except (pa.ArrowException, OSError) as error:
             what = f"is damaged: {first_line(error)}"
-            raise RunError(what, where=str(path), hint="make it anew: `datagen export RUN`") from error
+            raise RunError(what, where=str(path), hint="export it again: `datagen export RUN`") from error
 
 
 def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield the rows of each prompt together; a run keeps the candidates of a prompt next to each other."""
+    """Yield the rows of each prompt together; the candidates of a prompt are consecutive in a run."""
     for _, group in groupby(rows, key=lambda row: row["prompt_id"]):
         yield list(group)
 
 
 def parts_of(row: Row) -> tuple[Part, ...]:
-    """Return a row as parts: the prompt as the condition, then each segment with its modality's weight as its loss.
+    """Return a row as parts: the prompt as a condition, then each segment with the weight of its modality as loss.
 
-    The token that opens an image weighs as the text before it, where the model chose to draw by itself. A row without
-    a weight (not scored, or dropped) has loss 0 throughout.
+    The token that opens an image has the weight of the text before it, if the model began the image by itself. A row
+    without a weight (not scored, or dropped) has loss 0 throughout.
     """
     text_loss, image_loss = row["text_weight"] or 0.0, row["image_weight"] or 0.0
     parts = [Part("text", "prompt", text=row["prompt"])]
@@ -126,7 +126,7 @@ def parts_of(row: Row) -> tuple[Part, ...]:
 
 
 def facts_of(row: Row) -> dict[str, Any]:
-    """Return what every example says of the sample it comes from: taxonomy path, rewards, weights, how it was made."""
+    """Return the facts of the sample for every example: taxonomy path, rewards, weights, origin."""
     names = ("weakness", "skill", "level", "text_reward", "image_reward", "text_weight", "image_weight", "passed")
     return {name: row[name] for name in (*names, "candidate", "seed", "engine")}
 
@@ -135,7 +135,7 @@ _NUMBERS = ("count", "part")
 
 
 def read_claims(row: Row) -> tuple[Claim, ...]:
-    """Return the claims of a row as they were made: the dataset keeps every value as text."""
+    """Return the claims of a row with their original values, which the dataset stores as text."""
     return tuple(
         Claim(c["kind"], c["subject"], c["name"], int(c["value"]) if c["kind"] in _NUMBERS else c["value"])
         for c in row["claims"]
@@ -143,12 +143,12 @@ def read_claims(row: Row) -> tuple[Claim, ...]:
 
 
 def name_nouns(claims: Sequence[Claim]) -> list[str]:
-    """Return every thing that the claims name, singular, each once, in their order."""
+    """Return every object in the claims, singular, each once, in order."""
     return list(dict.fromkeys(name for claim in claims for name in claim.things))
 
 
 def name_attributed(claims: Sequence[Claim]) -> list[str]:
-    """Return each thing with its attributes before it: `red star`; one claimed red and blue stands there twice."""
+    """Return each object with its attributes: `red star`; an object claimed red and blue occurs twice."""
     named = []
     for noun in name_nouns(claims):
         said: dict[str, dict[str, None]] = {}

@@ -1,10 +1,9 @@
-"""Files that plain formats share: images named by their content, examples as JSON, JSON lines.
+"""Helpers that formats share: images named by content, JSON lines, and examples as conversations.
 
-An example as a conversation: what is the user's, what is the assistant's, and what a format cannot say.
-
-Two ways to part them. By role: what stands up to the last prompt is the user's, all behind it the assistant's, read or
-learned; for trainers that mask each message or piece. By loss: what is only read is the user's up to the first learned
-part, and all from there on the assistant's; for trainers that learn whatever the assistant says.
+There are two ways to split an example into the user's and the assistant's parts. By role: everything up to the last
+prompt is the user's, everything after it the assistant's, read or learned; for trainers that mask each message or
+piece. By loss: everything before the first learned part is the user's, the rest the assistant's; for trainers that
+learn the assistant's whole answer.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ PLAIN = "the facts of a view are finite numbers, text, lists and mappings"
 
 
 class ImageFolder:
-    """Images as files below a folder: each once, named by its content, spread over 256 folders."""
+    """Images as files in a folder: each once, named by its content, spread over 256 subfolders."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def put(self, image: bytes) -> str:
-        """Write an image if it is new, and return its path from the folder, with forward slashes."""
+        """Write an image if it is new, and return its path relative to the folder, with forward slashes."""
         name = hashlib.sha256(image).hexdigest()[:32]
         path = self._folder / "images" / name[:2] / f"{name}.png"
         if not path.exists():
@@ -39,7 +38,7 @@ class ImageFolder:
 
 
 def pack_example(example: Example, put: Callable[[bytes], str]) -> dict[str, Any]:
-    """Return an example as plain values, every flag of every part kept; `put` stores an image and names it."""
+    """Return an example as plain values with all flags of all parts; `put` stores an image and returns its name."""
     rejected = {"rejected": _pack_parts(example.rejected, put)} if example.rejected else {}
     return {
         "id": example.id,
@@ -61,7 +60,7 @@ def _pack_parts(parts: Sequence[Part], put: Callable[[bytes], str]) -> list[dict
 
 
 def pack_facts(example: Example) -> str:
-    """Return the facts of an example as JSON text with sorted keys. Raises RunError for what is not plain JSON."""
+    """Return the facts of an example as JSON text with sorted keys. Raises RunError if they are not plain JSON."""
     try:
         return pack_json(dict(example.facts))
     except RunError as error:
@@ -69,7 +68,7 @@ def pack_facts(example: Example) -> str:
 
 
 def write_lines(path: Path, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
-    """Write (id of the example, line) as JSON lines and return how many. Raises RunError for what is no JSON."""
+    """Write pairs (id of the example, line) as JSON lines and return their number. Raises RunError for other values."""
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for name, line in lines:
@@ -79,7 +78,7 @@ def write_lines(path: Path, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> i
 
 
 def pack_line(name: str, line: Mapping[str, Any]) -> str:
-    """Return a JSON line, other scripts as they are. Raises RunError naming the example for what is not plain JSON."""
+    """Return a JSON line without escaping other scripts. Raises RunError naming the example if it is not plain JSON."""
     try:
         return json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
@@ -88,26 +87,26 @@ def pack_line(name: str, line: Mapping[str, Any]) -> str:
 
 Turns: TypeAlias = tuple[tuple[Part, ...], tuple[Part, ...]]
 BREAK = "\n\n"
-"""Stands between two texts that follow each other in one turn, as in a sample's whole text."""
+"""Separator of consecutive texts in one turn, as in a sample's whole text."""
 
 
 def split_by_role(example: Example) -> Turns:
-    """Return the user's parts and the assistant's; without a prompt as `split_by_loss` has it."""
+    """Return the user's parts and the assistant's, split after the last prompt; without one, as `split_by_loss`."""
     ends = [k for k, part in enumerate(example.parts, 1) if part.role == "prompt"]
     return (example.parts[: ends[-1]], example.parts[ends[-1] :]) if ends else split_by_loss(example)
 
 
 def split_by_loss(example: Example) -> Turns:
-    """Return the parts before the first learned one, and the rest; all are the user's where none is learned."""
+    """Return the parts before the first learned one, and the rest; all are the user's if none is learned."""
     first = next((k for k, part in enumerate(example.parts) if part.learned), len(example.parts))
     return example.parts[:first], example.parts[first:]
 
 
 def join_parts(parts: Sequence[Part], tag: str = "<image>") -> str:
-    """Return parts as one text, with `tag` where an image stands and a blank line between two texts."""
+    """Return parts as one text, with `tag` for an image and a blank line between two texts."""
     pieces: list[str] = []
     for part, before in zip(parts, [None, *parts], strict=False):
-        # An image parts two texts by its tag; two texts in a row would run into each other.
+        # Two texts in a row would run into each other; otherwise the tag of an image separates them.
         if before is not None and part.kind == before.kind == "text":
             pieces.append(BREAK)
         pieces.append(tag if part.kind == "image" else part.text)
@@ -115,16 +114,16 @@ def join_parts(parts: Sequence[Part], tag: str = "<image>") -> str:
 
 
 def list_images(parts: Sequence[Part], put: Callable[[bytes], str]) -> list[str]:
-    """Return where the images of the parts were put, in order."""
+    """Store the images of parts and return their names, in order."""
     return [put(part.image) for part in parts if part.kind == "image"]
 
 
 def refuse_preference(example: Example, format_: str) -> None:
-    """Raise RunError for an example with a rejected answer, where a format has no place for one."""
+    """Raise RunError for an example with a rejected answer, for a format that cannot hold one."""
     if example.rejected:
         raise refuse(example, format_, "a preference", "`datasets`, `jsonl` and `ms_swift` hold a rejected answer")
 
 
 def refuse(example: Example, format_: str, what: str, hint: str) -> RunError:
-    """Return the error of an example that a format cannot hold."""
+    """Return the error for an example that a format cannot hold."""
     return RunError(f"the format {format_!r} cannot hold {what}", where=f"example {example.id}", hint=hint)

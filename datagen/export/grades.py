@@ -1,4 +1,4 @@
-"""Which reward compares the candidates of a prompt, and whole answers without the weights of another training."""
+"""Rewards that compare the candidates of a prompt, and answers without their weights."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datagen.errors import RunError, did_you_mean
 from datagen.export.examples import Part, Row, parts_of
 
 EQUAL = 1e-9
-"""Rewards closer than this are equal, as for weights."""
+"""Rewards with a smaller difference are equal, as for weights."""
 
 
 def reward_of(row: Row, name: str) -> float | None:
-    """Return the reward `image` or `text` of a row, or what one scorer gave it; None where it was not scored.
+    """Return the reward `image` or `text` of a row, or the value of one scorer; None if it was not scored.
 
-    Raises RunError for a name that is neither.
+    Raises RunError for any other name.
     """
     column = f"{name}_reward" if name in ("image", "text") else f"reward_{name.replace('.', '_')}"
     if column not in row:
@@ -25,6 +25,6 @@ def reward_of(row: Row, name: str) -> float | None:
 
 
 def whole_parts(row: Row) -> tuple[Part, ...]:
-    """Return a row as parts that all count 1: losers have no weight, and are compared all the same."""
+    """Return a row as parts of weight 1, since losers, which have no weight, are compared too."""
     plain: dict[str, Any] = {**row, "text_weight": 1.0, "image_weight": 1.0}
     return parts_of(plain)

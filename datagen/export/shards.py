@@ -1,16 +1,14 @@
-"""Writes one split as parquet files, a row group at a time, in the layout that `datasets` itself writes.
+"""Write one split as parquet files, a row group at a time, in the layout of `datasets`.
 
-The metadata key `huggingface` carries the column types, content-defined chunking lets the hub store only what changed
-between two versions, and the page index lets readers fetch single rows. One thread writes a row group, and waits for
-the disk, while the next one is gathered.
+The metadata key `huggingface` has the column types, content-defined chunking lets the hub store only the changes
+between two versions, and the page index lets readers fetch single rows. A thread writes a row group, and waits for the
+disk, while the next one is collected.
 
-Columns to Arrow tables, for parquet: what pyarrow does by itself, but for images and for JSON.
+Columns become Arrow tables as in pyarrow, except for images and JSON. Image bytes are copied into memory that is reused
+for the next table: where new memory is expensive, growing an array of 32 MB in pyarrow costs more than writing it. JSON
+columns, which pyarrow cannot make from Python values, are given as JSON texts.
 
-The bytes of images are laid into memory that is kept from one table to the next: where fresh memory is dear, letting
-pyarrow grow an array of 32 MB costs more than writing it. JSON columns, which pyarrow makes from no Python value, are
-given as JSON texts.
-
-Not covered: nulls in place of a list, a structure or an image.
+Not covered: null lists, structures or images.
 """
 
 from __future__ import annotations
@@ -34,31 +32,31 @@ if TYPE_CHECKING:
 
 
 Columns: TypeAlias = "Mapping[str, Sequence[Any] | Nested]"
-"""The values of each column by its name, in the order of the rows."""
+"""The values of each column by name, in the order of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A column of lists of structures by the fields of these, one list after the other: no object for each is made."""
+    """A column of lists of structures, flattened: the values of each field, and the length of each list."""
 
     lengths: Sequence[int]
     fields: Columns
 
 
 def turn_rows(rows: Sequence[Mapping[str, Any]]) -> Columns:
-    """Return rows, all of the same keys, as columns."""
+    """Return rows with equal keys as columns."""
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 class TableMaker:
-    """Makes tables of one schema, one after the other: a table is gone when the next one is made."""
+    """Makes tables of one schema in reused memory: making a table invalidates the previous one."""
 
     def __init__(self, schema: pyarrow.Schema) -> None:
         self._schema = schema
         self._kept: dict[str, bytearray] = {}
 
     def make(self, columns: Columns) -> pyarrow.Table:
-        """Return columns as a table, which shares memory with the one before it."""
+        """Return columns as a table, which shares memory with the previous one."""
         import pyarrow as pa
 
         arrays = [self._make(columns[each.name], each.type, each.name) for each in self._schema]
@@ -84,14 +82,14 @@ class TableMaker:
         return pa.ExtensionArray.from_storage(kind, pa.array(values, kind.storage_type))
 
     def _lay(self, values: Sequence[bytes], path: str) -> pyarrow.Array:
-        """Return images as an array over memory that is kept for `path`."""
+        """Return images as an array in the reused memory of `path`."""
         import pyarrow as pa
 
         ends = array("i", accumulate(map(len, values), initial=0))
         kept = self._kept.get(path)
         if kept is None or len(kept) < ends[-1]:
             kept = self._kept[path] = bytearray(ends[-1])
-        laid = memoryview(kept)  # a slice of a bytearray itself would take a copy of each image first
+        laid = memoryview(kept)  # assigning to a slice of a bytearray copies twice
         for start, end, value in zip(ends, ends[1:], values, strict=False):
             laid[start:end] = value
         images = pa.py_buffer(laid[: ends[-1]])
@@ -99,7 +97,7 @@ class TableMaker:
 
 
 def _make_lists(lengths: Iterable[int], inside: pyarrow.Array, kind: pyarrow.DataType) -> pyarrow.Array:
-    """Return the values of `inside` as lists of these lengths, one after the other."""
+    """Return the values of `inside` as consecutive lists of these lengths."""
     import pyarrow as pa
 
     ends = array("i", accumulate(lengths, initial=0))
@@ -114,7 +112,7 @@ def _wrap(numbers: array[int]) -> list[pyarrow.Buffer | None]:
 
 
 def _is_special(kind: pyarrow.DataType) -> bool:
-    """Say whether images or JSON are somewhere in a type."""
+    """Tell whether a type contains images or JSON."""
     import pyarrow as pa
 
     if pa.types.is_list(kind):
@@ -125,19 +123,19 @@ def _is_special(kind: pyarrow.DataType) -> bool:
 
 
 FILE_BYTES = 256 * 1024 * 1024
-"""A parquet file is closed at this size in memory."""
+"""Size in memory at which a parquet file is closed."""
 GROUP_ROWS = 5000
 GROUP_BYTES = 32 * 1024 * 1024
-"""A row group is closed at this many rows or bytes of images, whichever comes first. Memory holds two: one as rows that
-are gathered and one as a table that is written, and the memory that tables are laid in for both."""
+"""Rows or image bytes at which a row group is closed, whichever comes first. Memory holds two: one as rows that are
+collected and one as a table that is written, and the reused memory of both."""
 CHUNKING = {"min_chunk_size": 256 * 1024, "max_chunk_size": 1024 * 1024, "norm_level": 0}
 """Content-defined chunking as `datasets` 5.2 sets it."""
 
 
 class SplitWriter:
-    """The parquet files of one split: `add` rows, then `finish`; or `abort`. A `with` block does one or the other.
+    """The parquet files of one split: `add` rows, then `finish` or, after an error, `abort`; a `with` block does so.
 
-    Rows are mappings, or whatever `turn` makes columns of, a row group at a time.
+    Rows are mappings, or any values that `turn` converts to columns, a row group at a time.
     """
 
     def __init__(
@@ -171,7 +169,7 @@ class SplitWriter:
             self.abort()
 
     def add(self, row: Any, image_bytes: int) -> None:
-        """Take in a row and the bytes of its images; full row groups go to disk, full files give way to new ones."""
+        """Add a row and the size of its images; full row groups are written, and full files are closed."""
         self._buffer.append(row)
         self._buffer_bytes += image_bytes
         self.rows += 1
@@ -179,7 +177,7 @@ class SplitWriter:
             self._flush()
 
     def finish(self) -> list[Path]:
-        """Write what is left, name the files `train-00000-of-00002.parquet` and return them: none without a row."""
+        """Write the remaining rows, name the files `train-00000-of-00002.parquet` and return them, if there are any."""
         if self._buffer:
             self._flush()
         self._wait()
@@ -193,7 +191,7 @@ class SplitWriter:
         return paths
 
     def abort(self) -> None:
-        """Let go of the open file after an error, without another."""
+        """Close the open file after an error, without raising another."""
         self._thread.shutdown()
         with suppress(OSError, ValueError):
             if self._writer is not None:
@@ -207,17 +205,17 @@ class SplitWriter:
         return self._folder / f"{self.split}-{number:05d}.part"
 
     def _flush(self) -> None:
-        """Hand the gathered rows to the thread, once it is done with those before: two tables take turns in memory."""
+        """Pass the collected rows to the thread when it has finished the last ones; two tables alternate in memory."""
         table = self._making.make(self._turn(self._buffer))
         self._buffer, self._buffer_bytes = [], 0
         self._wait()
         self._making, self._made = self._made, self._making
         begun = Event()
         self._writing = self._thread.submit(self._write, table, begun)
-        begun.wait()  # else the thread waits its turn, of 5 ms or two, while the next rows are gathered
+        begun.wait()  # or the thread would wait for the interpreter's lock, 5 ms or more, before it starts
 
     def _wait(self) -> None:
-        """Wait until the last row group is written; raises what went wrong with it."""
+        """Wait until the last row group is written; raise its error."""
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
@@ -236,7 +234,7 @@ class SplitWriter:
     def _open(self) -> None:
         import pyarrow as pa
 
-        self._file = pa.OSFile(str(self._part(self.files)), "wb")  # unlike a file of Python, written without its lock
+        self._file = pa.OSFile(str(self._part(self.files)), "wb")  # writes without the interpreter's lock
         self._writer = open_parquet(self._file, self._schema)
         self.files += 1
 
@@ -252,7 +250,7 @@ class SplitWriter:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file, or a folder with its names, is on the disk."""
+    """Wait until a file, or the entries of a folder, are on disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -261,7 +259,7 @@ def sync_file(path: Path) -> None:
 
 
 def open_parquet(file: pyarrow.NativeFile, schema: pyarrow.Schema) -> pyarrow.parquet.ParquetWriter:
-    """Return a writer of parquet in the layout of this module: images as they are, everything else packed."""
+    """Return a parquet writer with the layout of this module: images uncompressed, everything else compressed."""
     import pyarrow.parquet as pq
 
     leaves = [leaf for field in schema for leaf in _list_leaves(field.name, field.type)]
@@ -280,7 +278,7 @@ def open_parquet(file: pyarrow.NativeFile, schema: pyarrow.Schema) -> pyarrow.pa
 
 
 def _list_leaves(path: str, kind: pyarrow.DataType) -> list[tuple[str, bool]]:
-    """Return the parquet paths of a column's leaves (`images.list.element.bytes`), and which are bytes of images."""
+    """Return the parquet paths of a column's leaves (`images.list.element.bytes`), and whether each is image bytes."""
     import pyarrow as pa
 
     if pa.types.is_list(kind):

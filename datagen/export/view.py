@@ -1,8 +1,8 @@
-"""`export_view`: an exported dataset through a view into a trainer's format, in a folder that appears whole.
+"""Export a dataset by a view to a trainer's format, and check beforehand that a run can satisfy the view.
 
-exports/<name>/        what the format writes, and a README.md that says what it keeps and loses
+exports/<name>/        the files of the format, and a README.md that says what it loses
 
-What a view asks of a run: a line that says so where the run cannot give it.
+The folder appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from datagen.export.examples import Example, Row, read_rows
 from datagen.plugins import load_plugin
 
 SHOWN = 100
-"""Examples that the README.md of an export names of those left out."""
+"""Most omitted examples that the README.md of an export names."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewPlan:
-    """A view and a format by their words, with their options; `name` is the folder under exports/.
+    """A view and a format by name, with their options; `name` is the folder under exports/.
 
-    `skip` leaves out examples whose texts hold what a trainer would take for something else, in place of refusing all.
+    `skip` omits examples whose texts a trainer would misread, instead of failing.
     """
 
     name: str
@@ -44,14 +44,14 @@ class ViewPlan:
 
 @dataclass(frozen=True, slots=True)
 class ViewResult:
-    """What was written: the folder, how many examples of each split, and what was left out: token by id."""
+    """Result of an export: the folder, the number of examples of each split, and the token of each omitted example."""
 
     path: Path
     examples: dict[str, int]
     skipped: dict[str, str] = field(default_factory=dict)
 
     def describe_skipped(self, shown: int = 5) -> str:
-        """Return in one line which examples were left out, and why, `""` where none was."""
+        """Return one line about the omitted examples and their tokens, `""` if there are none."""
         if not self.skipped:
             return ""
         tokens = ", ".join(f"{token!r} {count:,}" for token, count in Counter(self.skipped.values()).most_common(shown))
@@ -61,10 +61,10 @@ class ViewResult:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a recipe says of the samples that its run will have.
+    """Properties of the samples that a recipe's run will have.
 
-    `candidates` is how many of a prompt there are at least; `likelihood` says whether the backend notes how likely it
-    holds each image.
+    `candidates` is the least number for each prompt; `likelihood` tells whether the backend stores the likelihood of
+    each image.
     """
 
     mode: str
@@ -74,30 +74,30 @@ class RunPlan:
 
 
 def check_needs(plan: ViewPlan, run: RunPlan) -> None:
-    """Raise ConfigError for a view that no such run can give: before one is built, and the night is spent."""
+    """Raise ConfigError for a view that the run cannot satisfy, before the run is built."""
     view, _ = _load(plan)
     options, _ = check_view(plan)
     where, name, other = f"exports.{plan.name}", f"the view {plan.view!r}", "or take another view"
     if run.mode != (needed := getattr(view, "NEEDS_MODE", run.mode)):
-        what = f"{name} is about samples of mode {needed!r}, and the recipe has {run.mode!r}"
+        what = f"{name} needs samples of mode {needed!r}, but the recipe has {run.mode!r}"
         raise ConfigError(what, where=where, hint=f"build with `mode: {needed}`, {other}")
     if (scorer := getattr(view, "NEEDS_SCORER", "")) and scorer not in run.scorers:
-        what = f"{name} needs the scorer {scorer!r}, and the recipe has no such one"
+        what = f"{name} needs the scorer {scorer!r}, which the recipe does not have"
         raise ConfigError(what, where=where, hint=f"add {scorer} under `rewards`, {other}")
     if run.candidates < (least := getattr(view, "NEEDS_CANDIDATES", 1)):
-        what = f"{name} compares the candidates of a prompt, and the recipe draws {run.candidates}"
+        what = f"{name} compares the candidates of a prompt, but the recipe generates {run.candidates}"
         raise ConfigError(what, where=where, hint=f"build with `candidates: {least}` or more, {other}")
     if getattr(view, "NEEDS_LIKELIHOOD", False) and not run.likelihood:
-        what = f"{name} needs samples that say how likely each image is, and the backend of the recipe notes none"
+        what = f"{name} needs the likelihood of each image, which the backend of the recipe does not give"
         raise ConfigError(what, where=where, hint=f"build with the backend `gallery`, {other}")
     known = ("image", "text", *run.scorers)
     if (reward := getattr(options, "reward", "image")) not in known:
         hint = did_you_mean(reward, known)
-        raise ConfigError(f"{name} compares by {reward!r}, and the recipe has no such scorer", where=where, hint=hint)
+        raise ConfigError(f"{name} compares by {reward!r}, but the recipe has no such scorer", where=where, hint=hint)
 
 
 def check_view(plan: ViewPlan) -> tuple[Any, Any]:
-    """Return the view's and the format's options, checked. Raises PluginError for a word, ConfigError for an option."""
+    """Return the checked options of view and format. Raises PluginError for a name, ConfigError for an option."""
     view, format_ = _load(plan)
     where = f"exports.{plan.name}"
     view_options = load_model(Document(f"{where}.view", dict(plan.view_options)), view.Options)
@@ -105,11 +105,11 @@ def check_view(plan: ViewPlan) -> tuple[Any, Any]:
 
 
 def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str] | None = None) -> ViewResult:
-    """Write `dataset` (an exported folder) through a view to `out`, replacing an older export of the same name.
+    """Write `dataset` (an exported folder) by a view to `out`, replacing an older export of the same name.
 
-    `made` is noted beside it: what it was made from, in hashes.
-    Raises RunError where the view has no example of this run, a weight, an image or a text is not sound (`Checks`), the
-    format cannot hold an example, or the folder cannot be written.
+    `made`, hashes of the sources, is stored beside it. Raises RunError if the view finds no example in this run, a
+    weight, an image or a text is invalid (`Checks`), the format cannot hold an example, or the folder cannot be
+    written.
     """
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
@@ -124,8 +124,8 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
                 examples: Iterator[Example] = view.view(checks.check_rows(read_rows(dataset, split)), view_options)
                 written = format_.write(checks.check_examples(examples), partial, split, format_options)
                 if not isinstance(written, int):
-                    what = f"the format {plan.format!r} did not say how many examples it wrote, but {written!r}"
-                    raise PluginError(what, where=format_.__name__, hint="its `write` must return their number")
+                    what = f"the format {plan.format!r} returned {written!r} instead of a number of examples"
+                    raise PluginError(what, where=format_.__name__, hint="its `write` must return that number")
                 counts[split] = written
             checks.check_weighted()
             if not any(counts.values()):
@@ -142,7 +142,7 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
 
 
 def list_splits(dataset: Path) -> list[str]:
-    """Return the splits that a dataset has, in order. Raises RunError where there is none."""
+    """Return the splits of a dataset, in order. Raises RunError if there are none."""
     splits = [split for split in SPLITS if any((dataset / "data").glob(f"{split}-*.parquet"))]
     if not splits:
         raise RunError("is not an exported dataset", where=str(dataset), hint="run `datagen export RUN` first")
@@ -150,7 +150,7 @@ def list_splits(dataset: Path) -> list[str]:
 
 
 def find_tags_of(format_: Any) -> FindTags:
-    """Return what a format takes for media in the texts of an example: its `find_tags`, else always its `TAGS`."""
+    """Return the function that lists a format's media tags for an example: its `find_tags`, else its `TAGS`."""
     found: FindTags = getattr(format_, "find_tags", lambda example: getattr(format_, "TAGS", ()))
     return found
 
@@ -168,7 +168,7 @@ def _load(plan: ViewPlan) -> tuple[Any, Any]:
 def _refuse_stranger(out: Path) -> None:
     if out.exists() and not (out / "README.md").is_file() and (not out.is_dir() or os.listdir(out)):
         raise RunError(
-            "is in the way and is not an export", where=str(out), hint="move it, or export under another name"
+            "exists already and is not an export", where=str(out), hint="move it, or export under another name"
         )
 
 
@@ -191,20 +191,20 @@ def _first_line(module: Any) -> str:
 
 
 def need_mode(row: Row, view: str, mode: str) -> None:
-    """Raise RunError if a sample was not made in the mode that a view is about."""
+    """Raise RunError if a sample does not have the mode that a view needs."""
     if row["mode"] != mode:
         raise RunError(
-            f"the view {view!r} is about samples of mode {mode!r}, and this run has {row['mode']!r}",
+            f"the view {view!r} needs samples of mode {mode!r}, but this run has {row['mode']!r}",
             where=f"sample {row['id']}",
             hint=f"build a run with `mode: {mode}`, or export it through another view",
         )
 
 
 def need_scorer(row: Row, view: str, scorer: str) -> None:
-    """Raise RunError if the run was not scored by what a view rests on."""
+    """Raise RunError if the run lacks the scorer that a view needs."""
     if f"reward_{scorer}" not in row:
         raise RunError(
-            f"the view {view!r} needs the scorer {scorer!r}, and this run has no score of it",
+            f"the view {view!r} needs the scorer {scorer!r}, but this run has no score of it",
             where=f"sample {row['id']}",
             hint=f"score it again with {scorer} under `rewards`: datagen score RUN --set 'rewards=[…]'",
         )

@@ -1,1 +1,1 @@
-"""Parts that backends share: options, batches that fit into memory, and the steps of a reflection."""
+"""Shared parts of backends: options, batches that fit into memory, and the steps of a reflection."""

@@ -1,10 +1,10 @@
-"""Runs work over items in batches that fit into memory: a batch that does not is halved, and tried again.
+"""Batches that fit into memory: a batch that does not fit is halved and retried.
 
-Torch says "out of memory" by a RuntimeError, on a GPU and on the CPU alike. The size that fits is remembered for each
-shape of item, so that a long prompt does not slow the short ones. An item that does not fit alone is handed to `fail`:
-it becomes a record, and the run goes on.
+Torch reports "out of memory" as a RuntimeError, on a GPU and on the CPU. The size that fits is remembered for each
+shape of item, so that a long prompt does not slow down short ones. An item that does not fit alone goes to `fail` and
+becomes a record; the run continues.
 
-Not covered: memory that other processes take and give back. A size once halved stays halved.
+Not covered: memory that other processes take and release. A size once halved stays halved.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from datagen.errors import first_line
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 _SIGNS = ("out of memory", "can't allocate memory")
-"""What torch writes: `CUDA out of memory. …` and `DefaultCPUAllocator: can't allocate memory: …`."""
+"""Parts of torch's messages: `CUDA out of memory. …` and `DefaultCPUAllocator: can't allocate memory: …`."""
 
 
 class Batches:
-    """Batches of at most `size` items, fewer where memory says so."""
+    """Batches of at most `size` items, fewer if memory is short."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -36,10 +36,10 @@ class Batches:
         work: Callable[[Sequence[Item], int], Sequence[Made]],
         fail: Callable[[Item, str], Made],
     ) -> Iterator[Made]:
-        """Yield what `work` makes of each item, in order, or `fail(item, reason)` for one that is too large alone.
+        """Yield the result of `work` for each item, in order, or `fail(item, reason)` for an item that does not fit.
 
-        `work` gets a batch and the size that batches have now (the last batch is shorter); it returns one result for
-        each item. Items of one `shape` need about the same memory. Any other exception passes.
+        `work` gets a batch and the current batch size (the last batch may be shorter) and returns one result per item.
+        Items of one `shape` need about the same memory. Other exceptions are not caught.
         """
         start = 0
         while start < len(items):
@@ -59,14 +59,14 @@ class Batches:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that memory ran out: torch's own on any device, or Python's."""
+    """Return whether an exception means that memory ran out, torch's on any device or Python's."""
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
 def _attempt(
     work: Callable[[Sequence[Item], int], Sequence[Made]], batch: Sequence[Item], size: int
 ) -> tuple[Sequence[Made] | None, str]:
-    """Return what work made, or None and why; the exception, which holds on to tensors, is gone when this returns."""
+    """Return the results of `work`, or None and the reason; the exception, which keeps tensors alive, is released."""
     try:
         return work(batch, size), ""
     except (RuntimeError, MemoryError) as error:
@@ -76,7 +76,7 @@ def _attempt(
 
 
 def _release_memory() -> None:
-    """Give back what torch keeps for later, so that smaller blocks can be had from it."""
+    """Return torch's cached memory to the device, so that the next batch can use it."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

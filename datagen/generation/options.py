@@ -1,4 +1,4 @@
-"""Options of backends: unknown keys are refused, and what is wrong is one clear error."""
+"""Base classes of backend options: unknown keys are refused, and errors are clear."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from datagen.errors import BackendError
 
 
 class BackendOptions(BaseModel):
-    """Base of the options that a recipe may set under `backend:`."""
+    """Base of the options under `backend:` in a recipe."""
 
     model_config = ConfigDict(extra="forbid")
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:
-        """Validate options from a recipe; raises BackendError naming the first wrong one, never its value."""
+        """Validate options from a recipe; raises BackendError naming the first wrong option, but never its value."""
         try:
             return cls.model_validate(dict(options))
         except ValidationError as error:
@@ -25,15 +25,15 @@ class BackendOptions(BaseModel):
             key = ".".join(str(part) for part in first["loc"])
             message = first["msg"].removeprefix("Value error, ")
             hint = f"options: {', '.join(cls.model_fields)}"
-            # The cause is left out: it shows the value, and somebody may have put a key there.
+            # `from None`, since the cause shows the value, which may be a secret key.
             raise BackendError(f"backend option {key!r}: {message}", hint=hint) from None
 
 
 class ChatOptions(BackendOptions):
-    """Options of a backend that answers chats with models that may think first.
+    """Options of a chat backend whose model may think before it answers.
 
-    `thinking: false` turns it off with the chat templates that can (Qwen, GLM, DeepSeek, Granite and others read one of
-    `template_kwargs`); a number is how many tokens the model may think, added to those of its answer.
+    `thinking: false` turns thinking off if the chat template can (Qwen, GLM, DeepSeek, Granite and others read one of
+    `template_kwargs`); a number is the thinking budget in tokens, added to those of the answer.
     """
 
     thinking: bool | int | None = None
@@ -42,15 +42,15 @@ class ChatOptions(BackendOptions):
     @classmethod
     def _say_how_long(cls, value: bool | int | None) -> bool | int | None:
         if value is True or (value is not None and value < 0):
-            raise ValueError("say false, or how many tokens the model may think before it answers, such as 4096")
+            raise ValueError("must be false, or the thinking budget in tokens, such as 4096")
         return value or (None if value is None else False)
 
     @property
     def thinking_tokens(self) -> int:
-        """How many tokens are added to those of each answer."""
+        """The thinking budget, added to the tokens of each answer."""
         return int(self.thinking or 0)
 
     @property
     def template_kwargs(self) -> dict[str, bool]:
-        """What is said to the chat template; a template reads the names it knows."""
+        """Variables for the chat template; a template reads those that it knows."""
         return {"enable_thinking": False, "thinking": False} if self.thinking is False else {}

@@ -1,11 +1,11 @@
-"""Drives a reflection step by step on a model that cannot do it in one sequence: draw, look, criticise, redraw.
+"""Step-by-step reflection for models that cannot reflect in one sequence: generate, look, criticise, generate again.
 
 The parts of the criticism are those of IRG (arXiv 2509.06945): required improvements, step-by-step guidance, a final
-prompt; the redrawing starts from the final prompt. Samples made so say `switch: forced`, and `finish: length` if any
-step was cut. What goes wrong after the first image ends the sample as a failure with its reason, as a broken image
-would; one that was not reached in the middle is asked for again from its start.
+prompt; the second image is generated from the final prompt. Such samples have `switch: forced`, and `finish: length` if
+any step was cut off. An error after the first image makes the sample a failure with its reason; if the model was not
+reached, the next run repeats the sample from its start.
 
-Not covered: redrawing on top of the first image; models that edit can be given it by a backend of their own.
+Not covered: editing the first image; a backend of its own can do this for models that edit.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ SCHEMA: dict[str, Any] = {
     "required": list(_PARTS),
     "additionalProperties": False,
 }
-"""What a criticism must be."""
+"""JSON Schema of a criticism."""
 MOST_CHARACTERS = 8000
-"""The longest criticism that is kept."""
+"""Most characters of a criticism."""
 
 
 class Drawing(Protocol):
-    """A backend that draws and answers chats about pictures."""
+    """A backend that generates images and chats about them."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for each request."""
@@ -48,7 +48,7 @@ class Drawing(Protocol):
 def drive_reflection(
     backend: Drawing, requests: Sequence[Request], *, rounds: int, max_tokens: int
 ) -> Iterator[Sample | Failure]:
-    """Yield one sample with a refined image for each request, in order, or a failure that names the step."""
+    """Yield a sample with a refined image for each request, in order, or a failure that names the step."""
     first = {(a.prompt_id, a.candidate): a for a in backend.generate([replace(r, mode="think") for r in requests])}
     made: dict[int, Sample | Failure] = {}
     for k, request in enumerate(requests):
@@ -65,7 +65,7 @@ def drive_reflection(
 def _reflect_once(
     backend: Drawing, requests: Sequence[Request], samples: dict[int, Sample], turn: int, max_tokens: int
 ) -> dict[int, Sample | Failure]:
-    """Return each sample with one more look, criticism and image."""
+    """Return each sample with another look, criticism and image."""
     keys = list(samples)
     asked = [_ask(requests[k], samples[k], turn, max_tokens) for k in keys]
     replies = dict(zip(keys, backend.chat(asked), strict=True))

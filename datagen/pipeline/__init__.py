@@ -1,10 +1,9 @@
-"""The pipeline from a recipe to a dataset: the one place that knows every family, from prompts to the report.
+"""The pipeline from a recipe to a dataset, from prompts to the report. The only package that knows every plugin family.
 
     prompts ──▶ generate ──▶ score ──▶ weigh ──▶ export ──▶ report
 
-The first three write shards; what a shard holds depends on the plan alone, never on who made it, when or after what.
-The others are views on all shards, made again whenever they are asked for. `run_shard` is all a runner has to know.
-See it: `datagen build`.
+The first three stages write shards; a shard's content depends only on the plan, never on who made it, when or in which
+order. The others are views on all shards, made again on every call. A runner needs only `run_shard`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
-from datagen.pipeline.shards import Generated, Job, ShardResult, finish_shard, generate_shard, run_shard, score_by
+from datagen.pipeline.shards import Job, ShardResult, finish_shard, generate_shard, run_shard, score_by
 from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -42,7 +41,6 @@ __all__ = [
     "Execute",
     "Finding",
     "Found",
-    "Generated",
     "Job",
     "Ledger",
     "Progress",

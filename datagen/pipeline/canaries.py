@@ -1,11 +1,11 @@
-"""Canaries: a few images that a person has marked, which every scorer must judge right before its word makes weights.
+"""Canaries: a few images marked by a person, which every scorer must judge right before its scores make weights.
 
 A line of the file names an image, the prompt, and for each claim whether it holds:
 
     {"image": "canaries/p-00.png", "prompt": "three stars", "claims": [{"kind": "count", …, "holds": true}]}
 
-`datagen mark RUN ID` writes such lines. A scorer is asked about each image on which it judges some claim, and is right
-if it says of all these claims together what the person said. What it does not judge does not count.
+`datagen mark RUN ID` writes such lines. A scorer judges each image with a claim of its kind, and is right if its
+verdict on these claims together agrees with the person. Canaries that it does not judge do not count.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Line(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """One marked image: where its line stands, the PNG bytes, the prompt's text, each claim and whether it holds."""
+    """One marked image: file and line, PNG bytes, the prompt's text, and for each claim whether it holds."""
 
     where: str
     image: bytes
@@ -60,9 +60,9 @@ class Canary:
 
 
 def read_canaries(path: str | Path) -> list[Canary]:
-    """Read a file of canaries; images are found beside it.
+    """Read a file of canaries; image paths are relative to it.
 
-    Raises ConfigError naming the line that is wrong, or two that say the opposite of one claim about one image.
+    Raises ConfigError naming the wrong line, or two lines that contradict each other.
     """
     file = Path(path)
     try:
@@ -77,7 +77,7 @@ def read_canaries(path: str | Path) -> list[Canary]:
 
 
 def _refuse_contradictions(canaries: Sequence[Canary]) -> None:
-    """Raise ConfigError for two lines of which no scorer can be right on both."""
+    """Raise ConfigError for two lines that contradict each other: no scorer could be right on both."""
     said: dict[tuple[bytes, Claim], tuple[bool, str]] = {}
     for canary in canaries:
         for claim, holds in canary.marks.items():
@@ -85,7 +85,7 @@ def _refuse_contradictions(canaries: Sequence[Canary]) -> None:
             if before != holds:
                 line = canary.where.rpartition(":")[2]
                 what = f"this line and line {line} say the opposite of {claim} on the same image"
-                raise ConfigError(what, where=where, hint="delete the wrong one of the two")
+                raise ConfigError(what, where=where, hint="delete the wrong one")
 
 
 def _read_line(line: str, where: str, folder: Path) -> Canary:
@@ -99,16 +99,16 @@ def _read_line(line: str, where: str, folder: Path) -> Canary:
     except PictureError as error:
         raise ConfigError(f"{marked.image!r}: {error}", where=where, hint="any common format will do") from error
     except OSError as error:
-        raise ConfigError(f"no image {marked.image!r}", where=where, hint="it stands beside the file") from error
+        raise ConfigError(f"no image {marked.image!r}", where=where, hint="paths are relative to this file") from error
     marks = {Claim(each.kind, each.subject, each.name, each.value): each.holds for each in marked.claims}
     return Canary(where, image, marked.prompt, marks)
 
 
 def check_canaries(run: Run, watch: Watch, *, again: bool) -> None:
-    """Ask every scorer that weighs images about the recipe's canaries and note the answers in run.yaml.
+    """Let every scorer of the image reward judge the recipe's canaries, and note the answers in run.yaml.
 
-    Answers that are noted already stand, unless they are asked for `again`.
-    Raises RunError naming each scorer that is right on a smaller share than the recipe's `limits` or `canary_limit`.
+    Noted answers stay valid unless `again`. Raises RunError naming each scorer that is right on a smaller share than
+    the recipe's `limits` or `canary_limit`.
     """
     if run.recipe.canaries is None:
         return
@@ -132,35 +132,35 @@ def check_canaries(run: Run, watch: Watch, *, again: bool) -> None:
 
 
 def require_canaries(run: Run) -> None:
-    """Raise RunError unless the scorers of the recipe have been asked about its canaries and judged enough of them."""
+    """Raise RunError unless the recipe's scorers have judged its canaries and enough of them right."""
     if run.recipe.canaries is None:
         return
     noted = run.folder.read_notes().get("canaries") or {}
     if noted.get("key") != _key_of(run):
-        hint = f"ask them: datagen score {run.folder}"
-        raise RunError("the scorers have not been asked about these canaries", where=str(run.folder), hint=hint)
+        hint = f"run: datagen score {run.folder}"
+        raise RunError("the scorers have not judged these canaries yet", where=str(run.folder), hint=hint)
     bad = []
     for name in run.recipe.selecting:
         own = run.recipe.limits[name].accuracy if name in run.recipe.limits else None
         least = run.recipe.canary_limit if own is None else own
         row = noted["scorers"].get(name)
         if row is None and own is not None:
-            bad.append(f"{name} judges none of them, and its accuracy must be {own:g}")
+            bad.append(f"{name} judges none of them, but must reach an accuracy of {own:g}")
         elif row is not None and row["right"] < least * row["judged"]:
             wrong = ", ".join(row["wrong"][:3])
             bad.append(
-                f"{name} is right on {row['right']} of {row['judged']} (wrong: {wrong}), and must be on {least:.0%}"
+                f"{name} is right on {row['right']} of {row['judged']} (wrong: {wrong}), but must be on {least:.0%}"
             )
     if bad:
         raise RunError(
             f"a scorer fails its canaries: {'; '.join(bad)}",
             where=run.recipe.canaries,
-            hint="leave the scorer out, mend it, or lower canary_limit or limits; no weights are made",
+            hint="remove or fix the scorer, or lower canary_limit or limits; no weights are made",
         )
 
 
 def _judge(run: Run, canary: Canary) -> Iterator[tuple[str, bool]]:
-    """Yield each scorer that judges the canary, with whether it says what the person said."""
+    """Yield each scorer that judges the canary, with whether it agrees with the person."""
     where = {"weakness": "canary", "skill": "canary", "level": "", "index": 0, "seed": 0, "template": ""}
     prompt = Prompt.make(canary.text, tuple(canary.marks), **where)
     segments = (Segment("image", "image", image=canary.image),)
@@ -176,11 +176,12 @@ def _judge(run: Run, canary: Canary) -> Iterator[tuple[str, bool]]:
 
 
 def _key_of(run: Run) -> str:
-    """Return a hash of the canaries and of everything that decides what the scorers say of them."""
+    """Return a hash of the canaries and of everything that determines the scorers' answers."""
     recipe = run.recipe.to_dict()
     parts = hashlib.sha256(json.dumps([recipe[key] for key in ("rewards", "detector", "judge")]).encode())
     more = [recipe[key] for key in ("encoders", "matchers", "drawer")]
     own = (run.folder.read_notes().get("makers") or {}).get("scores")
+    # Added only where present, so that answers noted by earlier versions keep their key.
     if own or any(more):
         parts.update(json.dumps([more, own], sort_keys=True).encode())
     for canary in read_canaries(run.recipe.canaries or ""):

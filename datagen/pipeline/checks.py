@@ -1,23 +1,22 @@
-"""Limits before weights, warnings before a run, and a look at the judge before it is asked all night.
+"""Checks around a run: limits on what makes weights, warnings before a run, and a trial of the judge.
 
-The limits are on scorers that give no value, and on how little the weights may rest on:
+The limits concern scorers that give no value, and weights that rest on too few samples:
 
-    limits: {counting: {scored: 0.9}}       # who judges too few of the samples that it should judge makes no weights
-    least: {effective: 0.1, passed: 0.05}   # of each weakness: effective sample size, and share that passed
+    limits: {counting: {scored: 0.9}}       # a scorer must judge this share of the samples that it should judge
+    least: {effective: 0.1, passed: 0.05}   # for each weakness: effective sample size, and share that passed
 
-A sample should be judged by a scorer if its prompt makes a claim that is the scorer's own (`scoring/unseen.py`); by
-one that judges no claims, such as `sharpness`, always. How often a scorer is right (`accuracy`) is measured on
+A scorer should judge a sample if the prompt makes a claim that is the scorer's own (`scoring/unseen.py`); a scorer that
+judges no claims, such as `sharpness`, should judge all. How often a scorer is right (`accuracy`) is measured on
 canaries, see `pipeline.canaries`.
 
-The warnings are what a person should know and is no error: samples without weight, the diagnosis of another model. They
-are shown by `datagen plan`, by `datagen check` at the line of the recipe, and at the start of `datagen build`. What
-detector and reader have no name for is found in the first prompts of the plan, whose shares are those of the whole. Not
-covered: what can only be seen in samples, such as a detector that does not say which words it knows.
+The warnings concern what a person should know but is no error: samples without weight, the diagnosis of another model.
+`datagen plan`, `datagen check` (at the line of the recipe) and `datagen build` (at its start) show them. Words that
+detector and reader do not know are looked for in the first prompts of the plan, which have the same shares as the
+whole. Not covered: problems that only samples show, such as a detector that does not declare its words.
 
-The judge is asked about a picture that shows a red star, and the scorers of the recipe ask what they always ask.
-`datagen doctor` shows how each answer was read; `build` and `score` stop before they begin if the judge is a server
-whose answers no scorer can read, or that refuses every question. A server that is not reached is no matter of this: the
-run itself tells that."""
+For the trial, the scorers of the recipe judge a picture of a red star and ask the judge their usual questions. `datagen
+doctor` shows how each answer was read; `build` and `score` stop at once if the judge is a server that refuses every
+question or whose answers no scorer can read. A server that cannot be reached is reported by the run itself."""
 
 from __future__ import annotations
 
@@ -58,7 +57,7 @@ REASON_LENGTH = 120
 
 
 def require_scored(run: Run, shards: Iterable[int]) -> None:
-    """Raise RunError naming each scorer that gave a value to fewer of its samples than the recipe's `limits` ask."""
+    """Raise RunError naming each scorer that judged a smaller share of its samples than the recipe's `limits` ask."""
     least = {name: limit.scored for name, limit in run.recipe.limits.items() if limit.scored}
     if not least:
         return
@@ -78,7 +77,7 @@ def require_scored(run: Run, shards: Iterable[int]) -> None:
                     blind[score.name][score.reason[:REASON_LENGTH]] += 1
     bad = [
         f"{name} judged {asked[name] - lost.total():,} of {asked[name]:,}"
-        f" (mostly: {lost.most_common(1)[0][0]}), and must judge {least[name]:.0%}"
+        f" (mostly: {lost.most_common(1)[0][0]}), but must judge {least[name]:.0%}"
         for name, lost in blind.items()
         if asked[name] - lost.total() < least[name] * asked[name]
     ]
@@ -86,21 +85,21 @@ def require_scored(run: Run, shards: Iterable[int]) -> None:
         raise RunError(
             f"a scorer judges too few samples: {'; '.join(bad)}",
             where=str(run.folder),
-            hint="leave the scorer out, mend it, or lower limits.NAME.scored; no weights are made",
+            hint="remove or fix the scorer, or lower limits.NAME.scored; no weights are made",
         )
 
 
 def require_least(run: Run, rows: Sequence[RewardRow], report: WeightReport) -> None:
     """Raise RunError naming each weakness whose weights rest on less than the recipe's `least` asks.
 
-    Both are shares of all samples of the weakness, those included that nobody judged.
+    Both are shares of all samples of the weakness, unjudged ones included.
     """
     least = run.recipe.least
     if least is None:
         return
     asked = asked_modalities(rows)
     bad = [
-        f"{row.weakness}, {row.modality}: effective size {row.effective:.1f} of {row.samples:,} samples, and must be"
+        f"{row.weakness}, {row.modality}: effective size {row.effective:.1f} of {row.samples:,} samples, but must be"
         f" {least.effective:.0%}"
         for row in report.rows
         if row.modality in asked and row.effective < least.effective * row.samples
@@ -108,7 +107,7 @@ def require_least(run: Run, rows: Sequence[RewardRow], report: WeightReport) -> 
     samples = Counter(row.weakness for row in rows)
     passed = Counter(row.weakness for row in rows if row.passed)
     bad += [
-        f"{name}: {passed[name]:,} of {count:,} samples passed, and must be {least.passed:.0%}"
+        f"{name}: {passed[name]:,} of {count:,} samples passed, but must be {least.passed:.0%}"
         for name, count in sorted(samples.items())
         if passed[name] < least.passed * count
     ]
@@ -116,22 +115,22 @@ def require_least(run: Run, rows: Sequence[RewardRow], report: WeightReport) -> 
         raise RunError(
             f"the weights rest on too little: {'; '.join(bad)}",
             where=str(run.folder),
-            hint=f"nothing is exported; look: datagen report {run.folder}\n"
-            f"draw other prompts or more candidates, raise weights.beta, or lower the limit: datagen weigh {run.folder}"
+            hint=f"nothing is exported; see: datagen report {run.folder}\n"
+            f"use other prompts or more candidates, raise weights.beta, or lower the limit: datagen weigh {run.folder}"
             " --set least=null",
         )
 
 
 SEEN_ATTRIBUTE = "color"
-"""The only attribute that shipped scorers see without a judge that answers questions."""
+"""The only attribute that shipped scorers see without a judge."""
 SAMPLED = 256
-"""Prompts that are drawn to see what they claim: shares are off by a few per cent at most."""
+"""Prompts sampled for the warnings: their shares are off by a few per cent at most."""
 
 
 def list_warnings(run: Run, *, load: bool = False) -> list[tuple[str, str]]:
-    """Return a key of the recipe and a sentence for each thing that may not be meant. Raises ConfigError.
+    """Return (recipe key, warning) pairs for what the user may not have intended. Raises ConfigError.
 
-    With `load`, a detector that does not say without it which names it knows is loaded to be asked.
+    With `load`, a detector that does not declare the names it knows is loaded and asked.
     """
     blind = _find_blind_skills(run)
     return [
@@ -143,14 +142,14 @@ def list_warnings(run: Run, *, load: bool = False) -> list[tuple[str, str]]:
 
 
 def check_recipe(file: Path) -> list[tuple[str, str, str, Severity]]:
-    """Return why a recipe file cannot be built, else its warnings: key or file, a sentence, what to do, and which.
+    """Return the errors of a recipe file, else its warnings: key or file, what is wrong, what to do, and severity.
 
-    A model or a package that is not here is no fault of the recipe.
+    A missing model or package is not an error of the recipe.
     """
     wrong: list[tuple[str, DatagenError]] = []
     warnings: list[tuple[str, str]] = []
     try:
-        run = Run(load_recipe(file, look_up=False), "check")  # a name alone: nothing is written
+        run = Run(load_recipe(file, look_up=False), "check")  # only a name: nothing is written
         for fault in find_faults(run):
             wrong.append(fault)
         warnings = [] if wrong else list_warnings(run)
@@ -167,7 +166,7 @@ def _main_target(run: Run) -> Modality:
 
 
 def _find_blind_skills(run: Run) -> list[str]:
-    """Return the skills that claim nothing that the scorers of their reward can judge."""
+    """Return the skills without a claim that a scorer of their reward can judge."""
     target = _main_target(run)
     blind = []
     for skill in run.taxonomy.skills:
@@ -180,7 +179,7 @@ def _find_blind_skills(run: Run) -> list[str]:
 
 
 def _warn_of_unjudged(run: Run, blind: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Warn of skills that claim nothing that the scorers of their reward can judge."""
+    """Warn of skills without a claim that a scorer of their reward can judge."""
     if blind:
         target = _main_target(run)
         what = f"no scorer of the {target} judges what these claim, so their samples get no {target} weight"
@@ -188,13 +187,13 @@ def _warn_of_unjudged(run: Run, blind: Sequence[str]) -> Iterator[tuple[str, str
 
 
 def _warn_of_unseen(run: Run, blind: Collection[str], *, load: bool) -> Iterator[tuple[str, str]]:
-    """Warn of what some prompts claim and detector, reader or scorers have no name for, with its share of prompts."""
+    """Warn of claimed words that detector, reader or scorers do not know, with their share of prompts."""
     try:
         count = min(SAMPLED, run.recipe.prompts)
         plan = plan_prompts(run.taxonomy, count, run.recipe.seed, run.blocked, shares=run.shares, screen=run.screen)
         prompts = [prompt for prompt in plan if prompt.path not in blind]
     except ConfigError:
-        return  # a template that cannot be filled: a fault, and said where it stands
+        return  # a template that cannot be filled: an error, which the run reports with its line
     drops = run.policy.unjudged == "drop"
     yield from _warn_of_orphans(run, prompts, count, drops=drops)
     tools = _describe_tools(run, load=load)
@@ -221,7 +220,7 @@ def _warn_of_unseen(run: Run, blind: Collection[str], *, load: bool) -> Iterator
 
 
 def _warn_of_orphans(run: Run, prompts: Sequence[Prompt], count: int, *, drops: bool) -> Iterator[tuple[str, str]]:
-    """Warn of skills some of whose claims are of a kind that a scorer judges, and fit no scorer's rule."""
+    """Warn of skills with claims of a kind that a scorer judges, but that fit no scorer's rule."""
     for target in ("image", "text"):
         skills: Counter[str] = Counter()
         for prompt in prompts:
@@ -235,15 +234,15 @@ def _warn_of_orphans(run: Run, prompts: Sequence[Prompt], count: int, *, drops: 
 
 
 def _describe_tools(run: Run, *, load: bool) -> Tools:
-    """Return tools that see nothing and know the names that those of the run know, None where that is not known."""
+    """Return tools that see nothing but know the same names as the run's tools (None where unknown)."""
     choice = run.recipe.detector
     module = load_plugin("vision.detectors", choice.name, "build")
-    sight = Sight(reads=True)  # nothing is known, not even who reads
+    sight = Sight(reads=True)  # assume nothing, not even which characters are read
     if hasattr(module, "describe"):
         try:
             sight = module.describe(choice.options)
         except DatagenError:
-            return Tools(lambda image: [], lambda image: [])  # a file that is not here: said when it is needed
+            return Tools(lambda image: [], lambda image: [])  # a missing file: reported when it is needed
     elif load:
         sight = sight_of(run.detector)
     characters = sight.characters if sight.reads else run.ocr.characters
@@ -258,7 +257,7 @@ def _describe_tools(run: Run, *, load: bool) -> Tools:
 
 
 def _show_shares(names: Mapping[str, int], count: int) -> str:
-    """Show names with their share of the prompts, the most frequent first: `hammer (33 % of prompts), saw (2 %)`."""
+    """Show names with their share of prompts, most frequent first: `hammer (33 % of prompts), saw (2 %)`."""
     ordered = sorted(names, key=lambda name: (-names[name], name))
     shown = [
         f"{name} ({_show_share(names[name], count)}{' of prompts' if place == 0 else ''})"
@@ -271,7 +270,7 @@ def _show_shares(names: Mapping[str, int], count: int) -> str:
 def _judges(run: Run, name: str, skill: Skill) -> bool:
     module, kinds = run.scorers[name], run.judges[name]
     if not kinds:
-        return True  # judges the sample as such
+        return True  # judges samples as such
     own = not module.__name__.startswith("datagen.")
     any_attribute = own or module.TARGET == "text" or getattr(module, "NEEDS_JUDGE", False)
     return any(claim.kind in kinds and (any_attribute or _is_seen(claim)) for claim in skill.claims)
@@ -282,7 +281,7 @@ def _is_seen(claim: ClaimForm) -> bool:
 
 
 def _warn_of_judge(run: Run) -> Iterator[tuple[str, str]]:
-    """Warn of one model that answers for what selects and for what evaluates, under the names of two scorers."""
+    """Warn of a judge model behind both a selecting and an evaluating scorer."""
     asking = [name for name, module in run.scorers.items() if getattr(module, "NEEDS_JUDGE", False)]
     select = [name for name in asking if name in run.recipe.selecting]
     evaluate = [name for name in asking if name in (run.recipe.evaluating)]
@@ -292,19 +291,19 @@ def _warn_of_judge(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _warn_of_diagnosis(run: Run) -> Iterator[tuple[str, str]]:
-    """Warn of a diagnosis that was made of another model, or of this one in another way."""
+    """Warn of a diagnosis of another model, or of this one with other options or in another mode."""
     recipe = run.recipe
     file = recipe.allocate.diagnosis if recipe.allocate else None
     made = load_diagnosis(file).made if file else None
     if made is None or made.source not in ("probe", "run"):
-        return  # what benchmarks call a model is no backend
+        return  # a benchmark's name for a model cannot be compared with a backend
     ours = {**recipe.backend.model_dump(mode="json"), "mode": recipe.mode}
     theirs = {**made.model, "mode": made.mode}
     changed = [
         f"{key} {theirs.get(key)} -> {ours.get(key)}" for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)
     ]
     if changed:
-        yield "allocate", f"the diagnosis was made of another model than is trained on: {'; '.join(changed)}"
+        yield "allocate", f"the diagnosis is of another model than the recipe's: {'; '.join(changed)}"
 
 
 def _show_share(part: int, count: int) -> str:
@@ -313,12 +312,12 @@ def _show_share(part: int, count: int) -> str:
 
 SHOWN, NOT_SHOWN = "a red star", "a blue umbrella"
 BOUND = 0.999
-"""Least P of yes or no as the answer to what is no such question that only an engine that binds its answers gives."""
+"""Probability of yes or no to a question of another kind, from which on the engine must restrict its answers."""
 
 
 @dataclass(slots=True)
 class Trial:
-    """What a scorer said of the picture, and whether it asked the judge, and reached it."""
+    """A scorer's verdict on the trial picture, and whether it asked and reached the judge."""
 
     scorer: str
     score: Score
@@ -328,7 +327,7 @@ class Trial:
 
 @dataclass(slots=True)
 class _Listening:
-    """A judge that notes whether it was asked, and whether it was not reached."""
+    """A judge that counts the questions, and those that did not reach it."""
 
     engine: ChatEngine
     asked: int = 0
@@ -342,7 +341,7 @@ class _Listening:
 
 
 def try_judge(run: Run) -> Iterator[Trial]:
-    """Let each scorer that asks a judge and nothing else judge the picture. Raises what opening the judge does."""
+    """Let each scorer that needs only a judge judge the trial picture. Raises the errors of opening the judge."""
     prompt, sample = _make_probe(run.recipe.seed)
     for name, module in run.scorers.items():
         if getattr(module, "NEEDS_JUDGE", False) and not getattr(module, "NEEDS_DRAWER", False):
@@ -352,18 +351,18 @@ def try_judge(run: Run) -> Iterator[Trial]:
 
 
 def check_judge(run: Run) -> None:
-    """Raise BackendError if the judge is a server that answers so that no shipped scorer of the recipe can read it."""
+    """Raise BackendError if the judge is a server whose answers no shipped scorer of the recipe can read."""
     choice = run.recipe.judge
     if choice is None or not getattr(load_plugin("backends", choice.name, "build"), "IS_SERVER", False):
-        return  # a model in this process may be opened in another one, and only there
+        return  # a local model may fit into memory only once, in another process
     trials = [trial for trial in try_judge(run) if trial.asked and trial.reached and _is_shipped(run, trial.scorer)]
     if trials and all(trial.score.value is None for trial in trials):
-        hint = "datagen doctor RECIPE shows how it answers; nothing was asked of it yet"
+        hint = "`datagen doctor RECIPE` shows its answers; no sample was judged yet"
         raise BackendError(f"no scorer can read the judge: {trials[0].score.reason}", where="judge", hint=hint)
 
 
 def tell_yes_from_no(run: Run) -> tuple[float | None, float | None]:
-    """Return P(yes) to what the picture shows, and to what it does not show; None where it is not to be had."""
+    """Return P(yes) for something the picture shows, and for something it does not; None if unavailable."""
     _, sample = _make_probe(run.recipe.seed)
     texts = [WHOLE["qwenvqascore"].format(text) for text in (SHOWN, NOT_SHOWN)]
     ask = _Listening(run.judge)
@@ -372,7 +371,7 @@ def tell_yes_from_no(run: Run) -> tuple[float | None, float | None]:
 
 
 def is_bound(run: Run) -> bool:
-    """Say whether the judge says yes or no to what is no such question: its engine then binds what it may say."""
+    """Return whether the judge answers yes or no to a question of another kind: its engine then restricts answers."""
     _, sample = _make_probe(run.recipe.seed)
     message = Message("user", (Part(image=sample.image or b""), Part(text="Write the word purple and nothing else.")))
     (reply,) = run.judge.chat([ChatRequest((message,), Sampling(max_tokens=1, top_logprobs=20))])

@@ -1,15 +1,13 @@
-"""Looking at a run: how far it is, one sample of it, made again from its seed or marked by a person.
+"""Inspection of a run and of a recipe: `datagen status`, `sample`, `regen`, `mark`, `plan` and `doctor`.
 
-What a recipe comes to before anything is spent: counts by arithmetic, disk and time from a small probe.
+A run: its progress, one of its samples, the sample regenerated from its seed or marked by a person. A recipe: an
+estimate of counts (by arithmetic), disk and time (from a small probe), and an examination of its models.
 
-Examines the models of a recipe before a long run: does the judge answer, does the model draw what it is asked?
+The examination finds servers that answer 200 but ignore the prompt, the seed or the schema: each would cost a night,
+and none shows in a log. The judge is asked about a picture of a red star, and a rewriter for a JSON document. The model
+gets a few prompts of the recipe's taxonomy three times: with one seed for all, with the same again, and with another.
 
-A server can answer 200 and ignore the prompt, the seed or the schema; each of these costs a night, and none shows in a
-log. The judge is asked about a picture of a red star, and a rewriter for a JSON document. The canary is a few prompts
-of the recipe's own taxonomy, asked three times: one seed for all of them, the same again, and other seeds. See it:
-`datagen doctor RECIPE`.
-
-Not covered: how well the model draws, which is what the run itself measures.
+Not covered: how good the images are, which the run itself measures.
 """
 
 from __future__ import annotations
@@ -43,17 +41,17 @@ from datagen.records import Failure, Prompt, Request, Sample, Score, seed_of
 from datagen.store import SUFFIXES, RunFolder
 
 MOST_LISTED = 8
-"""Ids that a message about too many of them lists."""
+"""How many ids a message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How far a run is. `shards` counts finished files by stage; `rewards` are means by (weakness, modality).
+    """The progress of a run. `shards` counts finished files by stage; `rewards` are means by (weakness, modality).
 
-    `is_bound` says that `planned_samples` is the most that there may be: with `adapt`, until every shard is drawn.
-    `unreached` says in a sentence about which samples a model is still to be asked again, `""` for none.
-    `stale` says of the dataset, of each further form of it and of the report why it is stale, `""` if it is not;
-    `changed` names modules and model files that are not those of the run, and packages that it knew in two versions.
+    `is_bound` says that `planned_samples` is an upper bound: with `adapt`, until every shard is generated. `unreached`
+    is a sentence about the samples for which a model must be asked again, `""` if there are none. `stale` gives the
+    reason why dataset, exports or report are stale, `""` if they are not. `changed` names modules and model files that
+    differ from those of the run, and packages that were used in two versions.
     """
 
     planned_shards: int
@@ -73,7 +71,7 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One sample with its prompt and scores; a sample that could not be made has a failure instead."""
+    """One sample with its prompt and scores; a sample that could not be generated has a failure instead."""
 
     shard: int
     prompt: Prompt
@@ -84,7 +82,7 @@ class Found:
 
 
 def read_status(run: Run) -> RunStatus:
-    """Count what is there; reads no picture."""
+    """Read the progress of a run; reads no images."""
     folder = run.folder
     plan: dict[str, Any] = folder.read_notes().get("plan") or {}
     there = {stage: folder.list_shards(stage) for stage in SUFFIXES}
@@ -132,14 +130,14 @@ def _list_changed(run: Run) -> list[str]:
 
 
 def find_sample(run: Run, word: str) -> Found:
-    """Find one sample by its id, or by the beginning of one that no other has.
+    """Find one sample by its id or by a unique beginning of it.
 
-    A prompt's id alone will do where there is one candidate. Raises RunError when nothing begins like that, or more
-    than one sample does: the message lists them.
+    With one candidate, the prompt's id is enough. Raises RunError if no sample matches, or several do; the message
+    lists them.
     """
     start, dash, number = word.partition("-")
     if dash and not number.isdigit():
-        raise RunError(f"{word!r} is no sample id", where=str(run.folder), hint="ids look like 0123456789abcdef-02")
+        raise RunError(f"no sample id: {word!r}", where=str(run.folder), hint="ids look like 0123456789abcdef-02")
     hits = [
         (shard, prompt)
         for shard in run.folder.list_shards("prompts")
@@ -162,14 +160,14 @@ def find_sample(run: Run, word: str) -> Found:
             f" and {len(ids) - MOST_LISTED} more" if len(ids) > MOST_LISTED else ""
         )
         what = f"{len(ids)} samples begin with {word!r}" if ids else f"no sample {word!r}"
-        hint = f"say which: {listed}" if ids else f"ids stand in {run.folder}/prompts/ and in the report"
+        hint = f"choose one: {listed}" if ids else f"ids are in {run.folder}/prompts/ and in the report"
         raise RunError(what, where=str(run.folder), hint=hint)
     shard, prompt, candidate = matches[0]
     failures = [f for f in run.folder.read_failures(shard) if (f.prompt_id, f.candidate) == (prompt.id, candidate)]
     sample_id = f"{prompt.id}-{candidate:02d}"
     sample = next((some for some in run.folder.read_samples(shard) if some.id == sample_id), None)
     if sample is None and not failures and shard in run.folder.list_shards("samples"):
-        what = f"the first {run.recipe.least_candidates} candidates were judged alike, so this one was not drawn"
+        what = f"the first {run.recipe.least_candidates} candidates were judged alike, so this one was not generated"
         raise RunError(what, where=sample_id, hint="see `adapt` in the recipe")
     scored = shard in run.folder.list_shards("scores")
     scores = [s for s in run.folder.read_scores(shard) if s.sample_id == sample_id] if scored else []
@@ -177,12 +175,12 @@ def find_sample(run: Run, word: str) -> Found:
 
 
 def make_again(run: Run, found: Found) -> list[str]:
-    """Make a sample again from its seed and return how it differs from the stored one, bit for bit: [] if in nothing.
+    """Regenerate a sample from its seed and return the differences to the stored one; [] if they are bit-identical.
 
     Raises BackendError when the model cannot be loaded, RunError when there is no stored sample to compare with.
     """
     if found.sample is None:
-        what = found.failures[0].error if found.failures else "it was not made yet"
+        what = found.failures[0].error if found.failures else "it was not generated yet"
         raise RunError(f"there is no such sample: {what}", where=f"{found.prompt.id}-{found.candidate:02d}")
     request = list_requests(run, [found.prompt])[found.candidate]
     answer = next(ask_backend(run, [request]), None)
@@ -193,7 +191,7 @@ def make_again(run: Run, found: Found) -> list[str]:
     different = []
     for name in Sample.__dataclass_fields__:
         before, after = getattr(found.sample, name), getattr(answer, name)
-        if name == "settings":  # samples of earlier versions say where the server was, which decides no sample
+        if name == "settings":  # earlier versions stored the server's address, which does not affect the sample
             before, after = without_addresses(before), without_addresses(after)
         if before != after and name != "segments":
             different.append(f"{name}: {before!r} -> {after!r}")
@@ -219,24 +217,27 @@ def save_image(found: Found, path: Path) -> Path:
 
 
 def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> int | None:
-    """Add a sample to a file of canaries (see `canaries`), its image beside it.
+    """Add a sample to a file of canaries (see `canaries`), with its image beside the file.
 
-    `wrong` numbers the claims, from 1, that do not hold. What was said of the same image and prompt before is replaced:
-    returns the number of that line, None if there is none. Raises ConfigError for a number that no claim has, or a file
-    that is none of canaries; RunError when the sample has no image or there is no place for it.
+    `wrong` lists the numbers, from 1, of the claims that do not hold. An earlier line about the same image and prompt
+    is replaced; returns its number, or None. Raises ConfigError for a number without a claim or a file that does not
+    hold canaries, RunError when the sample has no image or the image cannot be written.
     """
     claims = found.prompt.claims
     if strange := [number for number in wrong if not 1 <= number <= len(claims)]:
         hint = "; ".join(f"{k}: {claim}" for k, claim in enumerate(claims, 1))
         raise ConfigError(f"no claim number {strange[0]}", where="--wrong", hint=hint)
     before = into.read_text(encoding="utf-8").splitlines() if into.exists() else []
-    drawn = hashlib.sha256((found.sample and found.sample.image) or b"").hexdigest()[:8]  # another run has the same ids
+    # Part of the file name, since another run can have the same ids.
+    drawn = hashlib.sha256((found.sample and found.sample.image) or b"").hexdigest()[:8]
     into.parent.mkdir(parents=True, exist_ok=True)
     image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}-{drawn}.png")
     marks = [{**claim.to_dict(), "holds": k not in wrong} for k, claim in enumerate(claims, 1)]
     line = {"image": image.name, "prompt": found.prompt.text, "claims": marks}
+
     old = [k for k, text in enumerate(before, 1) if _is_about(text, f"{into}:{k}", line)]
     kept = [text for k, text in enumerate(before, 1) if k not in old]
+    # Written whole and renamed, so that a kill never loses earlier marks.
     partial = into.with_name(f".{into.name}.part")
     partial.write_text("\n".join([*kept, json.dumps(line, ensure_ascii=False)]) + "\n", encoding="utf-8")
     partial.replace(into)
@@ -244,30 +245,30 @@ def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> int | None:
 
 
 def _is_about(text: str, where: str, line: dict[str, Any]) -> bool:
-    """Say whether a line of a file of canaries is about the image and the prompt of another one."""
+    """Return whether a line of a canary file is about the same image and prompt as `line`."""
     if not text.strip():
         return False
     try:
         there = json.loads(text)
     except ValueError as error:
         raise ConfigError(
-            f"not JSON: {text[:60]!r}", where=where, hint="mend that line, or name another file"
+            f"not JSON: {text[:60]!r}", where=where, hint="fix that line, or name another file"
         ) from error
     return isinstance(there, dict) and all(there.get(key) == line[key] for key in ("image", "prompt"))
 
 
 PROBE_SAMPLES = 64
 VIEW_FACTOR = 2.4
-"""Disk of a finished run over that of its samples: the dataset holds each picture again, the report the first few."""
+"""Disk of a finished run relative to its samples: the dataset repeats each image, the report the first few."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run comes to. Times and bytes are None without a probe; `probed` is how many samples it measured.
+    """The estimate of a run. Times and bytes are None without a probe; `probed` is the number of samples measured.
 
-    With `adapt`, `samples`, times and bytes are the most that there can be, and `least_samples` the least.
+    With `adapt`, `samples`, times and bytes are upper bounds, and `least_samples` is the lower bound.
 
-    `skills` holds the share of each skill by path; with `allocate:`, `allotment` holds those of the levels instead.
+    `skills` holds the share of each skill by path; with `allocate:`, `allotment` holds the shares of levels instead.
     """
 
     prompts: int
@@ -286,9 +287,9 @@ class Estimate:
 
 
 def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
-    """Return what a recipe comes to; with `probe`, load the model and time a few samples and their scores.
+    """Estimate a recipe; with `probe`, load the model and time a few samples and their scores.
 
-    `workers` is how many processes will score. Raises ConfigError, PluginError or BackendError as the run would.
+    `workers` is the number of scoring processes. Raises ConfigError, PluginError or BackendError as the run would.
     """
     with tempfile.TemporaryDirectory() as away:
         run = Run(recipe, away)
@@ -315,8 +316,9 @@ def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
     drawn, samples = _time_generation(run, requests)
     if not samples:
-        raise BackendError("not one sample of the probe succeeded", hint="`datagen build` records why, in failures/")
+        raise BackendError("no sample of the probe succeeded", hint="`datagen build` records why, in failures/")
     by_id = {prompt.id: prompt for prompt in prompts}
+    # Scored once before the clock starts: the first call loads detector, OCR and encoders.
     score_sample(run, by_id[samples[0].prompt_id], samples[0])
     started = time.perf_counter()
     for sample in samples:
@@ -341,16 +343,16 @@ def _time_generation(run: Run, requests: Sequence[Request]) -> tuple[float, list
 
 
 CANARIES = 16
-"""Prompts that are asked; fewer if the taxonomy has fewer."""
+"""Number of test prompts; fewer if the taxonomy has fewer."""
 SHUFFLES = 999
 CHANCE = 0.05
-"""The pictures must fit their own prompts better than this share of random pairings."""
+"""Greatest share of random pairings that may score as well as the true pairing of pictures and prompts."""
 _QUESTION = "Is a cat an animal? How many letters has its name?"
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
 
 class Finding(NamedTuple):
-    """One thing that was examined: its name, the verdict, and what was seen."""
+    """The result of one check: its name, the verdict, and what was seen."""
 
     check: str
     verdict: Literal["ok", "warning", "failed"]
@@ -361,11 +363,11 @@ Answers = list[Sample | Failure]
 
 
 def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
-    """Load the model of a recipe, ask it a few prompts, and yield what was found, check by check.
+    """Load the model of a recipe, give it a few prompts, and yield the finding of each check.
 
     Raises what a run would: ConfigError, PluginError, BackendError.
     """
-    run = Run(recipe, "doctor")  # a name alone: nothing is written
+    run = Run(recipe, "doctor")  # only a name: nothing is written
     yield from _check_judge(run)
     yield from _check_rewriter(run)
     prompts = list(plan_prompts(run.taxonomy, CANARIES, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
@@ -408,7 +410,7 @@ def _check_made(answers: Answers, limit: float) -> Finding:
 
 
 def _check_distinct(drawn: Answers) -> Finding:
-    """With one seed for all, pictures of different prompts are the same only if the prompt is not read."""
+    """Check that prompts matter: with one seed, equal pictures for different prompts mean the prompt is ignored."""
     images = [answer.image for answer in drawn if isinstance(answer, Sample)]
     same = len(images) - len(set(images))
     if same:
@@ -417,7 +419,7 @@ def _check_distinct(drawn: Answers) -> Finding:
 
 
 def _check_fit(run: Run, prompts: Sequence[Prompt], drawn: Answers) -> Finding:
-    """Do pictures score better under their own prompts than under each other's? A permutation test of the pairing."""
+    """Check that pictures score better with their own prompts than with others: a permutation test of the pairing."""
     samples = [answer for answer in drawn if isinstance(answer, Sample)]
     asked = {prompt.id: prompt for prompt in prompts}
     own = [asked[sample.prompt_id] for sample in samples]
@@ -432,6 +434,7 @@ def _check_fit(run: Run, prompts: Sequence[Prompt], drawn: Answers) -> Finding:
 
     matched = total(known)
     better = sum(total(rng.sample(known, len(known))) >= matched for _ in range(SHUFFLES))
+    # The true pairing counts as one of the permutations, so the share is never 0.
     chance = (better + 1) / (SHUFFLES + 1)
     seen = f"mean reward {matched / len(known):.2f} under the own prompt; {chance:.1%} of random pairings do as well"
     return Finding("fit", "ok" if chance <= CHANCE else "failed", seen)
@@ -466,7 +469,7 @@ def _check_switch(drawn: Answers) -> Finding:
 
 
 def _check_judge(run: Run) -> Iterator[Finding]:
-    """Let the scorers that ask a judge judge one picture; one whose answers cannot be read fails."""
+    """Check that the scorers can read the judge's answers about one picture."""
     read = False
     for trial in try_judge(run):
         if trial.asked:
@@ -480,12 +483,12 @@ def _check_judge(run: Run) -> Iterator[Finding]:
         seen = f"P(yes) {right:.2f} to {SHOWN!r}, which the picture shows, and {wrong:.2f} to {NOT_SHOWN!r}"
         yield Finding("judge: sees", "ok" if right > wrong else "warning", seen)
     if is_bound(run):
-        hint = "its engine lets it say yes or no alone, so that these always sum to 1; ask it unbound"
+        hint = "its engine allows only yes or no, so their probabilities always sum to 1; remove that restriction"
         yield Finding("judge: bound", "warning", hint)
 
 
 def _tell_answer(evidence: Mapping[str, Any]) -> str:
-    """Return how the first question was answered: the likeliest tokens or words, and what stood before them."""
+    """Return how the first question was answered: the likeliest tokens or words, and the text before them."""
     first = next(iter(evidence.get("questions", ())), None)
     if first is None or not first["tokens"]:
         return ""
@@ -495,7 +498,7 @@ def _tell_answer(evidence: Mapping[str, Any]) -> str:
 
 
 def _check_rewriter(run: Run) -> Iterator[Finding]:
-    """Ask the model that rewrites prompts for a JSON document; one that writes none rewrites nothing."""
+    """Check that the rewriting model writes a JSON document, without which it rewrites nothing."""
     if run.expansion is None or run.expansion.backend is None:
         return
     question = (Message.say("user", f'{_QUESTION} Answer in JSON, such as {{"n": 5}}.'),)
@@ -505,7 +508,7 @@ def _check_rewriter(run: Run) -> Iterator[Finding]:
 
 
 def _check_chat(backend: Any) -> Iterator[Finding]:
-    """Ask an engine that answers chats for what rewriting and judging need."""
+    """Check that a chat engine supports what rewriting and judging need."""
     cases = {
         "chat: schema": Sampling(max_tokens=64, schema=_SCHEMA),
         "chat: choices": Sampling(max_tokens=8, choices=("yes", "no")),
@@ -514,7 +517,7 @@ def _check_chat(backend: Any) -> Iterator[Finding]:
     question = (Message.say("user", _QUESTION),)
     try:
         replies = list(backend.chat([ChatRequest(question, sampling) for sampling in cases.values()]))
-    except BackendError as error:  # a model that only draws
+    except BackendError as error:  # a model that only generates images
         yield Finding("chat", "warning", error.what)
         return
     for name, reply in zip(cases, replies, strict=True):

@@ -1,8 +1,7 @@
-"""Notes of what a dataset, its further forms and a report were made from, and whether the run is still that.
+"""Staleness of datasets, exports and reports: whether the run has changed since they were made.
 
-Each carries a note of hashes: of the weights' policy, of the other settings, of the shards, and datagen's version. A
-dataset and its forms have it in `.made.json`, a report in its head. `datagen status` shows what is stale; what goes on
-from there (push, append, train) refuses it.
+Each carries hashes of the weight policy, the other settings and the shards, and datagen's version: datasets and exports
+in `.made.json`, reports in their HTML head. `datagen status` shows what is stale; push, append and train refuse it.
 
 Not covered: files of a dataset that were changed by hand after the export.
 """
@@ -26,14 +25,14 @@ from datagen.store import Stage
 SHARDS: tuple[Stage, ...] = ("prompts", "samples", "scores")
 _REPORT_NOTE = re.compile(rb'<meta name="datagen-made" content="([^"]*)">')
 Made = dict[str, str]
-"""The hashes of what a thing was made from, by `weights`, `settings`, `shards`, `form` and `datagen` (a version)."""
+"""Hashes of the inputs of an output, by `weights`, `settings`, `shards`, `form` and `datagen` (a version)."""
 
 
 def trace(run: Run) -> Made:
-    """Return what dataset and report of a run would be made from now; reads scores and prompts, and no picture."""
+    """Return the hashes that dataset and report would get now; reads scores and prompts, but no images."""
     recipe = run.recipe.to_dict()
     weights = [recipe.pop("weights"), recipe.pop("aggregate"), run.policy.model_dump(mode="json")]
-    recipe.pop("exports")  # each form has a note of its own
+    recipe.pop("exports")  # each export has its own note
     shards = hashlib.sha256()
     for stage in SHARDS:
         for shard in run.folder.list_shards(stage):
@@ -47,7 +46,7 @@ def trace(run: Run) -> Made:
 
 
 def trace_view(made: Made, plan: ViewPlan) -> Made:
-    """Return what a further form is made from: what its dataset is, and the form itself."""
+    """Return the hashes of an export: those of the dataset, and one of its view and format."""
     sources = {
         label: hashlib.sha256(path.read_bytes()).hexdigest()
         for word in (plan.view, plan.format)
@@ -58,9 +57,9 @@ def trace_view(made: Made, plan: ViewPlan) -> Made:
 
 
 def find_stale(run: Run) -> dict[str, str]:
-    """Return what was derived from a run, by name (`dataset`, `exports/NAME`, `report.html`), and why it is stale.
+    """Return why each output of a run is stale, by name (`dataset`, `exports/NAME`, `report.html`).
 
-    The reason is empty where it is not.
+    The reason is empty for an output that is current.
     """
     views = {f"exports/{plan.name}": plan for plan in run.views}
     there = [f"exports/{name}" for name in run.folder.list_folders("exports")]
@@ -81,7 +80,7 @@ def find_stale(run: Run) -> dict[str, str]:
 
 
 def require_current(run: Run, names: Sequence[str]) -> None:
-    """Raise RunError for the first of some derived things that is there and stale, with the command that mends it."""
+    """Raise RunError for the first of the named outputs that exists and is stale, with the command that renews it."""
     stale = find_stale(run)
     for name in names:
         if why := stale.get(name):
@@ -100,7 +99,7 @@ def _read_note(content: bytes) -> Mapping[str, object]:
 
 
 def _compare(then: Mapping[str, object], now: Made) -> str:
-    """Say in what a thing was made otherwise than it would be now; empty if in nothing."""
+    """Return how an output differs from one made now; empty if it does not."""
     if not then:
         return "it does not say what it was made from"
     words = {

@@ -1,19 +1,11 @@
-"""Hashes of what makes prompts, samples and scores beside the recipe: modules of the user's own and model files.
+"""Hashes of the code and models behind a run: the user's own modules and the model files that the recipe names.
 
-A recipe names them; what they hold is no part of it. So a run notes their hashes, and refuses to go on with others: a
-scorer that gave 0.5 and gives 0.9 now would leave half of a run with either. Of the packages that read pictures and
-run models it notes the versions, and says when they change.
+The recipe names these files but does not contain them. A run notes their hashes and refuses to continue with others: if
+a scorer changes from 0.5 to 0.9, half of the run would have either score. For packages that read pictures and run
+models it notes the versions and reports changes.
 
-Not covered: models behind an address or by a name on a hub, data files that a module reads, modules by computed names.
-Shipped plugins change with the version of datagen.
-
-What a dataset, its further forms and a report were made from, and whether the run is still that.
-
-Each carries a note of hashes: of the weights' policy, of the other settings, of the shards, and datagen's version. A
-dataset and its forms have it in `.made.json`, a report in its head. `datagen status` shows what is stale; what goes on
-from there (push, append, train) refuses it.
-
-Not covered: files of a dataset that were changed by hand after the export.
+Not covered: models behind an address or by a hub name, data files that a module reads, modules imported by computed
+names. Shipped plugins change with the version of datagen.
 """
 
 from __future__ import annotations
@@ -31,24 +23,24 @@ from datagen.plugins import list_sources
 
 READERS = ("rapidocr", "onnxruntime", "opencv-python", "opencv-python-headless")
 PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", *READERS)
-"""Packages whose versions a run notes: what can change pictures, scores or files. `READERS` only read pictures: when
-all is scored again, their last version counts alone."""
+"""Packages whose versions a run notes, since they can change pictures, scores or files. `READERS` only affect scores:
+after a full rescore, only their latest version counts."""
 WHOLE_BYTES = 16 * 2**20
-"""A larger file is hashed by its size and `BLOCKS` evenly spaced blocks, the first and the last among them."""
+"""Larger files are hashed by size and `BLOCKS` evenly spaced blocks, including the first and the last."""
 BLOCKS = 256
 BLOCK_BYTES = 16 * 1024
 FOLDER_KEYS = ("model", "checkpoint", "tokenizer", "processor", "images", "color_model", "weights", "adapter")
-"""Options whose value may be a folder that decides something; another folder may be a cache, which grows."""
+"""Options whose value may be a folder that affects results; any other folder may be a cache, which grows."""
 
 BESIDE = (".yaml", ".yml", ".json", ".txt", ".data", ".onnx_data")
-"""Ends of files that belong to a model file of the same stem, such as the names of its classes."""
+"""Suffixes of files that belong to a model file of the same stem, such as the names of its classes."""
 
 
 def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
     """Return the hash of each module and model file that a recipe names, by stage and by name.
 
-    A module of the user's own goes under the path of its file in its project, and so does each module that it imports
-    from there; a model file or folder under the option that names it.
+    The key of a user's module, and of each module that it imports from its project, is the file's path in the project;
+    that of a model file or folder is the option that names it.
     """
     expand = recipe.to_dict()["expand"] or {}
     expander = expand.get("backend") or (recipe.backend.model_dump() if expand else None)
@@ -66,7 +58,7 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 
 def _choices(recipe: Recipe, *keys: str) -> dict[str, Any]:
-    """Return the plugins under some keys of a recipe as plain values, those of lists and mappings each by its place."""
+    """Return the plugins under some recipe keys as plain values; lists and mappings give one entry per item."""
     found: dict[str, Any] = {}
     for key in keys:
         value = getattr(recipe, key)
@@ -80,7 +72,7 @@ def _choices(recipe: Recipe, *keys: str) -> dict[str, Any]:
 
 
 def _hash_named(words: Sequence[str], choices: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield name and hash of what some words of scorers and some choices of plugins stand for."""
+    """Yield (name, hash) of the files behind scorer words and plugin choices."""
     for key, choice in choices.items():
         words = [*words, *_list_words(choice)]
         yield from ((f"{key}{option}", digest) for option, digest in _hash_options(choice))
@@ -90,7 +82,7 @@ def _hash_named(words: Sequence[str], choices: Mapping[str, Any]) -> Iterator[tu
 
 
 def _list_words(choice: Any) -> Iterator[str]:
-    """Yield the word of a plugin, and of those that its options name in the same form."""
+    """Yield the word of a plugin, and the words of plugins nested in its options."""
     if isinstance(choice, str):
         yield choice
     elif isinstance(choice, Mapping):
@@ -102,9 +94,9 @@ def _list_words(choice: Any) -> Iterator[str]:
 
 
 def _hash_options(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield `.option: value` and the hash of what is there for each option that is a path of a file or a model folder.
+    """Yield (`.option: value`, hash) for each option that is the path of a file or a model folder.
 
-    Files of the same stem beside it count with it.
+    Files with the same stem beside it are part of the hash.
     """
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -123,7 +115,7 @@ def _hash_options(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _list_folder(folder: Path) -> list[Path]:
-    """Return the files of a model folder in order, without hidden ones and what a training leaves to go on."""
+    """Return the files of a model folder in order, without hidden files and the state of a training."""
     found = (path for path in folder.rglob("*") if path.is_file() and os.access(path, os.R_OK))
     kept = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(path for path in kept if path.name not in ("state.pt", "log.jsonl", "loss.svg"))
@@ -138,7 +130,7 @@ def _hash_files(paths: Sequence[Path], folder: Path | None = None) -> str:
 
 
 def _hash_file(path: Path) -> str:
-    """Return a hash of a file's content; of a huge one that of its size and of blocks (see `WHOLE_BYTES`)."""
+    """Return a hash of a file's content, or of size and sampled blocks if it is huge (see `WHOLE_BYTES`)."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size <= WHOLE_BYTES:
@@ -151,10 +143,10 @@ def _hash_file(path: Path) -> str:
 
 
 def find_changes(old: Makers, new: Makers, stages: Sequence[str]) -> list[str]:
-    """Return a few words for each maker of some stages that changed, came or went.
+    """Return a phrase for each maker of some stages that changed, was added or was removed.
 
-    A file in an option that came was not there when the run began and decided nothing: a marker, a cache. Who needs
-    one that went says so by itself.
+    Files named in options are reported only if they changed: an added file did not exist when the run began, so it is a
+    marker or a cache; a missing one makes its plugin fail by itself.
     """
     found = []
     for stage in stages:
@@ -168,7 +160,7 @@ def find_changes(old: Makers, new: Makers, stages: Sequence[str]) -> list[str]:
 
 
 def read_versions() -> dict[str, str]:
-    """Return the versions of the packages that are installed."""
+    """Return the versions of the installed packages of `PACKAGES`."""
     return {name: importlib.metadata.version(name) for name in PACKAGES if _is_installed(name)}
 
 
@@ -181,6 +173,6 @@ def _is_installed(name: str) -> bool:
 
 
 def find_newer(noted: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the packages that a run noted in another version than is here: the one that it noted last, and this."""
+    """Return (last noted version, installed version) of each package that differs."""
     last = {name: versions.rpartition(", ")[2] for name, versions in noted.items()}
     return {name: (last[name], version) for name, version in now.items() if name in last and last[name] != version}

@@ -1,4 +1,4 @@
-"""Checks before anything is spent: the words and options of a recipe, and what its scorers need."""
+"""Checks before a run starts: the words and options of a recipe, and what its scorers need."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ NEEDS = {
         "asks image encoders",
         "add `encoders: [efficientnet_lite0]`, or any vision model of transformers",
     ),
-    "NEEDS_DRAWER": ("drawer", "asks a drawer", "add `drawer:` with a backend that draws"),
+    "NEEDS_DRAWER": ("drawer", "asks a drawer", "add `drawer:` with a backend that generates images"),
 }
-"""What a scorer may need: the key of a recipe that names it, what for, and what to do where it is missing."""
+"""What a scorer may need: the recipe key that names it, how the scorer uses it, and a hint if it is missing."""
 
 
 def check_plugins(run: Run) -> None:
-    """Fail now for what would fail after an hour: unknown words, a file that is not there, a judge that is missing."""
+    """Raise now for what would fail after an hour: unknown words, a missing file, a missing judge."""
     for _, error in find_faults(run):
         raise error
 
 
 def find_faults(run: Run) -> Iterator[tuple[str, DatagenError]]:
-    """Yield the key of the recipe and the error of each thing that stops a run before it begins, once each."""
+    """Yield recipe key and error of everything that would stop a run, each once."""
     said: set[str] = set()
     broken: set[str] = set()
     for key, look in _list_looks(run).items():
@@ -42,7 +42,7 @@ def find_faults(run: Run) -> Iterator[tuple[str, DatagenError]]:
             look()
         except (ConfigError, PluginError) as error:
             broken.add(key)
-            if error.what not in said:  # what rests on a broken thing is broken by the same
+            if error.what not in said:  # keys that depend on a broken one raise the same error
                 said.add(error.what)
                 yield error.where or key, error
     if "backend" not in broken:
@@ -51,7 +51,7 @@ def find_faults(run: Run) -> Iterator[tuple[str, DatagenError]]:
 
 
 def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
-    """Return what is looked at, by the key of the recipe that an error is about where it does not name one itself."""
+    """Return the checks, by the recipe key to which an error belongs if it does not name one itself."""
     recipe = run.recipe
     return {
         "backend": lambda: load_plugin("backends", recipe.backend.name, "build"),
@@ -74,7 +74,7 @@ def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
 def _check_mode(run: Run) -> None:
     backend = load_plugin("backends", run.recipe.backend.name, "build")
     if run.recipe.mode == "reflect" and not getattr(backend, "REFLECTS", False):
-        hint = "`openai` does, and `embedded` with a reader; a backend of your own that does says REFLECTS = True"
+        hint = "use `openai`, or `embedded` with a reader; a backend of your own declares REFLECTS = True"
         raise ConfigError(f"the backend {run.recipe.backend.name!r} does not reflect", where="mode", hint=hint)
 
 
@@ -94,15 +94,15 @@ def _check_scorers(run: Run) -> None:
             raise ConfigError(f"the scorer {name!r} does not say which kinds of claim it judges", hint=hint)
         for needs, (key, does, hint) in NEEDS.items():
             if getattr(module, needs, False) and not getattr(run.recipe, key):
-                raise ConfigError(f"the scorer {name!r} {does}, and the recipe names none", hint=hint)
+                raise ConfigError(f"the scorer {name!r} {does}, but the recipe names none", hint=hint)
 
 
 def _check_models(run: Run) -> None:
-    """Fail for encoders and matchers that are none, stand there twice, are missing, or asked by no scorer."""
+    """Raise for encoders and matchers that do not exist, are listed twice, are missing, or that no scorer uses."""
     names = [name_model(choice) for choice in run.recipe.encoders or ()]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(
-            f"{twice[0]!r} stands there twice", where="encoders", hint="each image is encoded once by each"
+            f"{twice[0]!r} is listed twice", where="encoders", hint="each encoder encodes each image once"
         )
     for choice in run.recipe.encoders or ():
         load_plugin("vision.encoders", choice.name, "build")
@@ -114,17 +114,17 @@ def _check_models(run: Run) -> None:
     for name, choice in matchers.items():
         load_plugin("vision.matchers", choice.name, "build")
         if name not in asked:
-            raise ConfigError(f"no scorer asks a matcher {name!r}", where="matchers", hint=did_you_mean(name, asked))
+            raise ConfigError(f"no scorer uses a matcher {name!r}", where="matchers", hint=did_you_mean(name, asked))
 
 
 def check_views(run: Run) -> None:
-    """Raise PluginError or ConfigError for a view or format that is not there, is wrongly set, or no such run gives."""
+    """Raise PluginError or ConfigError for a view or format that is unknown, misconfigured or impossible here."""
     for _, error in list_view_errors(run):
         raise error
 
 
 def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
-    """Yield the name under `exports` and what is wrong with it. Raises PluginError for a backend that is none."""
+    """Yield name and error of each broken entry under `exports`. Raises PluginError for an unknown backend."""
     recipe, backend = run.recipe, load_plugin("backends", run.recipe.backend.name, "build")
     likelihood = getattr(backend, "NOTES_LIKELIHOOD", False)
     for plan in run.views:
@@ -136,5 +136,5 @@ def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
 
 
 def name_model(choice: Choice) -> str:
-    """Return what an encoder is called in evidence: its model if it has one, else its word."""
+    """Return the name of an encoder in evidence: its model if it has one, else its word."""
     return str(choice.options.get("model", choice.name))

@@ -1,8 +1,8 @@
-"""Probes every level of every skill of a recipe, and reads a diagnosis off any scored run.
+"""Probe runs for every level of every skill, and the diagnosis of any scored run. Try `datagen diagnose`.
 
-A probe is a run like another: the recipe with equal shares for all levels, a seed of its own, no rewriting and no
-scorers but those that make weights. So it resumes after a kill, ends the same whoever makes its shards, and can be
-looked at with `datagen sample` or `report`. See it: `datagen diagnose`.
+A probe is a normal run: the recipe with equal shares for all levels, its own seed, no rewriting, and only the scorers
+that make weights. So it resumes after a kill, does not depend on who makes its shards, and works with `datagen sample`
+and `report`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ FILE = "diagnosis.yaml"
 
 
 def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None) -> Recipe:
-    """Return the recipe that probes another: `prompts` of every level, `candidates` of each, or as many as it has.
+    """Return the probe recipe of a recipe: `prompts` per level, with `candidates` each (default: the recipe's).
 
-    Its seed follows from that of the recipe, so that what is diagnosed is drawn apart from what is trained on. Raises
-    ConfigError for a taxonomy that does not load and for sizes that a run cannot have.
+    Its seed is derived from the recipe's, so that diagnosis and training use different samples. Raises ConfigError for
+    a taxonomy that does not load and for sizes that a run cannot have.
     """
     tries = candidates or recipe.candidates
     if tries < 2:
         hint = "add --candidates 4: pass@n is what n candidates of a prompt reach"
-        raise ConfigError("one candidate a prompt tells nothing about pass@n", where="candidates", hint=hint)
+        raise ConfigError("pass@n needs at least two candidates per prompt", where="candidates", hint=hint)
     changes = {
         "name": f"{recipe.name[:88]}-diagnosis",
-        "prompts": prompts * len(list_levels(Run(recipe, "diagnose").taxonomy)),  # a name alone: nothing is written
+        "prompts": prompts * len(list_levels(Run(recipe, "diagnose").taxonomy)),  # only a name: nothing is written
         "candidates": tries,
         "seed": seed_of(recipe.seed, "diagnose"),
         "shard_prompts": max(1, min(recipe.shard_prompts, MAX_SHARD_SAMPLES // tries)),
@@ -47,7 +47,7 @@ def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None) ->
 def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
     """Return the diagnosis of a scored run. Raises RunError when a shard has no scores or is damaged.
 
-    With `adapt`, only the candidates that every prompt has count: whether there are more depends on how these did.
+    With `adapt`, only the candidates that every prompt has count: the others were made depending on how these did.
     """
     n = run.recipe.least_candidates
     groups: dict[str, list[Group]] = defaultdict(list)

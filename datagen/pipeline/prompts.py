@@ -1,11 +1,9 @@
-"""The prompt stage: draws the plan as a stream and writes it in shards, so memory stays flat.
+"""The prompt stage: samples the plan as a stream and writes it in shards, so memory stays flat.
 
-Asks a language model for rewrites and keeps every answer, so that the same plan comes out after a kill.
-
-The answers to one batch of questions are one file, `rewrites/00003.jsonl`. Batches follow each other in the same order
-each time the plan is drawn; what is there is read back, what is missing or was asked otherwise is asked again. What was
-not answered since the model was not reached is no answer: the plan cannot be drawn without it, so it is asked again
-here as long as that brings anything, and then by the next run.
+Rewrites by a language model are stored, so that the plan is the same after a kill. The answers to one batch of requests
+are one file, `rewrites/00003.jsonl`. Batches come in the same order each time the plan is made: stored answers are read
+back, missing answers and changed requests are asked again. The plan needs every answer, so requests that did not reach
+the model are repeated while any of them succeed, and then by the next run.
 """
 
 from __future__ import annotations
@@ -27,9 +25,9 @@ from datagen.taxonomy.lexicon import load_lexicon
 
 
 def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
-    """Write the prompt shards that are missing or damaged and return the counts: prompts, shards, drawn, refused.
+    """Write the prompt shards that are missing or damaged and return the counts of the plan.
 
-    The plan is drawn again from the start if one shard is missing, and only that shard is written: the same recipe
+    If one shard is missing, the plan is sampled again from the start, and only that shard is written: the same recipe
     gives the same plan. Raises ConfigError when no prompt is left, RunError for a shard of another recipe.
     """
     folder, notes = run.folder, run.folder.read_notes()
@@ -38,7 +36,7 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     for damage in damaged.values():
         if damage.is_foreign:
             raise damage.refuse()
-        watch.say(f"{damage.where} is damaged ({damage.what}): drawn again")
+        watch.say(f"{damage.where} is damaged ({damage.what}): made again")
     finished = set(there) - set(damaged)
     plan = notes.get("plan")
     if isinstance(plan, dict) and finished == set(range(plan["shards"])):
@@ -65,6 +63,7 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     for note in [*explain_skipped(run.taxonomy.skipped), *stats.notes(), *rewrites.notes()]:
         watch.say(note)
     watch.show(Progress("prompts", written, written))
+    # `plan` goes into run.yaml only now: its presence says that all prompt shards are complete.
     expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}
     screened = {"screened": dict(stats.screened.most_common())} if run.screen is not None or stats.screened else {}
     folder.write_notes({**notes, "plan": counts, **expansion, **screened})
@@ -73,7 +72,7 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
 
 
 def _draw(run: Run, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Prompt]:
-    """Yield the plan: prompts from templates, in other words if the recipe has `expand`, at most as many as it asks."""
+    """Yield the plan: prompts from templates, rewritten if the recipe has `expand`, at most as many as it asks for."""
     recipe, options = run.recipe, run.expansion
     if options is None:
         return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats, run.shares, run.screen)
@@ -100,11 +99,11 @@ def _cut(prompts: Iterator[Prompt], size: int) -> Iterator[list[Prompt]]:
 
 
 MOST_CHARACTERS = 20_000
-"""What is kept of one answer; more is cut, and the cut answer is refused like any other that is too long."""
+"""Longest stored answer; longer ones are cut, and later refused as too long."""
 
 
 class Recorder:
-    """An engine's answers by batch: from the run folder where they are, else from the engine, loaded late."""
+    """An engine's answers by batch: from the run folder if stored, else from the engine, loaded on first use."""
 
     def __init__(self, run: Run, choice: Choice) -> None:
         self._run, self._choice, self._batch = run, choice, 0
@@ -117,6 +116,7 @@ class Recorder:
         before = self._read(batch)
         kept = {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
         left, lost = {key: request for key, request in asked.items() if key not in kept}, ""
+        # Ask again for what did not reach the model, as long as each turn brings at least one answer.
         while left:
             answered, lost = self._ask(left)
             kept |= answered
@@ -127,18 +127,18 @@ class Recorder:
         if rewrites != before:
             self._run.folder.write_rewrites(batch, rewrites)
         if left:
-            what = f"the model that rewrites was not reached for {len(left)} of {len(asked)} prompts: {lost}"
-            hint = "what it answered is kept; the same command asks about the rest again"
+            what = f"the rewriting model was not reached for {len(left)} of {len(asked)} prompts: {lost}"
+            hint = "its answers are kept; the same command asks again for the rest"
             raise BackendError(what, where=str(self._run.folder), hint=hint)
         named = (kept[_name(request)] for request in requests)
         return (Reply(rewrite.text, rewrite.finish, error=rewrite.error) for rewrite in named)
 
     def _ask(self, requests: Mapping[str, ChatRequest]) -> tuple[dict[str, Rewrite], str]:
-        """Return what was answered, by its key, and why something was not."""
+        """Return the answers by key, and the error of a request that did not reach the model."""
         self._engine = self._engine or self._run.open_chat(self._choice)
         replies = list(self._engine.chat(list(requests.values())))
         if len(replies) != len(requests):
-            what = f"{self._choice.name!r} gave {len(replies)} answers to {len(requests)} questions"
+            what = f"{self._choice.name!r} gave {len(replies)} answers to {len(requests)} requests"
             raise ConfigError(what, hint="an engine yields one reply for each request")
         answered = {
             key: Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])
@@ -159,7 +159,7 @@ class Recorder:
 
 
 def _name(request: ChatRequest) -> str:
-    """Return the hash of a question and of how it is to be answered."""
+    """Return the hash of a request's messages and sampling."""
     sampling = request.sampling
     words = [[message.role, *(part.text for part in message.parts)] for message in request.messages]
     how = [sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed, sampling.schema]

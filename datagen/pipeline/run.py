@@ -1,4 +1,4 @@
-"""A run: a recipe and its folder, with the model, the scorers and the tools loaded on first use."""
+"""A run: a recipe and its folder; model, scorers and tools are loaded on first use."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_t
 from datagen.vision.ocr import LateReader
 
 OUTPUTS = "outputs"
-"""Folder of runs that are given by name."""
+"""Folder of runs given by name."""
 NOTED = ("plan", "expansion", "screened", "canaries")
-"""What stages note in run.yaml; it stays when the recipe is noted again."""
+"""Keys that stages add to run.yaml; they stay when the recipe is noted again."""
 STAGES = ("prompts", "samples", "scores")
-"""What carries a mark of its own, each made from the one before."""
+"""The stages whose files carry a mark, each made from the one before."""
 
 
 class Backend(Protocol):
-    """A model that writes samples. `lexicon` names the words it can draw."""
+    """A model that generates samples. `lexicon` names the words that it knows."""
 
     name: str
     lexicon: str
@@ -61,10 +61,7 @@ class Backend(Protocol):
 
 
 class Run:
-    """A recipe and its folder, with the marks of its files. Travels to other processes as these three.
-
-    Everything loaded stays where it is.
-    """
+    """A recipe and its folder, with the marks of its files. Pickles as these three: loaded models stay behind."""
 
     def __init__(self, recipe: Recipe, address: str, marks: Marks | None = None) -> None:
         self.recipe, self.folder = recipe, RunFolder(address, marks)
@@ -75,7 +72,7 @@ class Run:
 
     @cached_property
     def makers(self) -> dict[str, dict[str, str]]:
-        """The hashes of the modules and model files that the recipe names, as they are now."""
+        """The current hashes of the modules and model files that the recipe names."""
         return list_makers(self.recipe)
 
     @cached_property
@@ -86,12 +83,12 @@ class Run:
 
     @cached_property
     def scorers(self) -> dict[str, Scorer]:
-        """The scorers by name, in the recipe's order. Raises PluginError, ConfigError for options that are wrong."""
+        """The scorers by name, in the recipe's order. Raises PluginError, or ConfigError for wrong options."""
         return {name: load_scorer(choice) for name, choice in self.recipe.scorers.items()}
 
     @cached_property
     def deciders(self) -> dict[str, Scorer]:
-        """The scorers of `adapt.by`. Raises ConfigError for one that is not by rule: the model's process runs them."""
+        """The scorers of `adapt.by`, run in the model's process. Raises ConfigError for one that is not by rule."""
         names = self.recipe.adapt.by if self.recipe.adapt else ()
         chosen = self.recipe.scorers
         modules = {name: load_scorer(chosen.get(name) or ScorerChoice(name=name)) for name in names}
@@ -103,22 +100,22 @@ class Run:
 
     @property
     def judges(self) -> dict[str, frozenset[str]]:
-        """The kinds of claim that each scorer judges; none for one that judges the sample as such."""
+        """The kinds of claim that each scorer judges; empty for one that judges samples as such."""
         return {name: frozenset(getattr(module, "JUDGES", ())) for name, module in self.scorers.items()}
 
     @cached_property
     def rewarder(self) -> Rewarder:
-        """How the scores of a sample become its rewards. Raises ConfigError for a wrong key under `aggregate`."""
+        """The rules that turn scores into rewards. Raises ConfigError for a wrong key under `aggregate`."""
         targets = {name: self.scorers[name].TARGET for name in self.recipe.selecting}
         aggregate = self.recipe.aggregate
-        skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else no taxonomy has to be there to weigh
+        skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else weighing needs no taxonomy files
         places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))
         modules = {name: self.scorers[name] for name in self.recipe.selecting}
         return make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
 
     @cached_property
     def tools(self) -> Tools:
-        """What the scorers see an image through; words are read by the detector if it can, else by the OCR."""
+        """The scorers' tools for images; text is read by the detector if it can, else by the OCR."""
         recipe = self.recipe
         encoders = {name_model(choice): _build("vision.encoders", choice) for choice in recipe.encoders or ()}
         matchers = {name: _build("vision.matchers", choice) for name, choice in (recipe.matchers or {}).items()}
@@ -133,12 +130,12 @@ class Run:
 
     @cached_property
     def detector(self) -> Any:
-        """What finds things in an image. Raises ConfigError, or BackendError when it cannot be loaded."""
+        """The object detector. Raises ConfigError, or BackendError when it cannot be loaded."""
         return _build("vision.detectors", self.recipe.detector)
 
     @cached_property
     def ocr(self) -> LateReader:
-        """The OCR, from PNG bytes to the lines of text in reading order; it loads when it is first asked."""
+        """The OCR, from PNG bytes to lines of text in reading order; loaded on first use."""
         return LateReader()
 
     def _draw(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
@@ -146,7 +143,7 @@ class Run:
 
     @cached_property
     def drawer(self) -> Backend:
-        """The model that draws descriptions: its own, or the one that makes the samples if both are the same."""
+        """The model that turns descriptions into images: `drawer`, or `backend` itself if they are the same."""
         choice = self.recipe.drawer or self.recipe.backend
         if choice == self.recipe.backend:
             return self.backend
@@ -158,9 +155,9 @@ class Run:
 
     @cached_property
     def judge(self) -> ChatEngine:
-        """The model that answers questions about images: its own, or the one that draws if both are the same.
+        """The model that answers questions about images: `judge`, or `backend` itself if they are the same.
 
-        Raises ConfigError when the recipe names none, or one that does not answer chats.
+        Raises ConfigError when the recipe names none, or one that cannot chat.
         """
         choice = self.recipe.judge
         if choice is None:
@@ -170,7 +167,7 @@ class Run:
         return self.open_chat(choice)
 
     def open_chat(self, choice: Choice) -> ChatEngine:
-        """Return a backend as an engine that answers chats; raises ConfigError when it cannot."""
+        """Return a backend as a chat engine; raises ConfigError when it cannot chat."""
         same = choice == self.recipe.backend
         engine: Any = self.backend if same else _build("backends", choice)
         if not hasattr(engine, "chat"):
@@ -185,7 +182,7 @@ class Run:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The skills to draw prompts from. Raises ConfigError."""
+        """The skills from which prompts are sampled. Raises ConfigError."""
         return load_taxonomy(self.recipe.taxonomy, self.lexicon)
 
     @cached_property
@@ -204,7 +201,7 @@ class Run:
 
     @cached_property
     def allotment(self) -> Allotment | None:
-        """The share of each level of each skill, or None: as the taxonomy says. Raises ConfigError."""
+        """The share of each level of each skill, or None for the taxonomy's own shares. Raises ConfigError."""
         options = self.recipe.allocate
         if options is None:
             return None
@@ -213,12 +210,12 @@ class Run:
 
     @property
     def shares(self) -> dict[str, float] | None:
-        """The shares of `allotment` by path, as `plan_prompts` takes them."""
+        """The shares of `allotment` by path, for `plan_prompts`."""
         return {each.path: each.share for each in self.allotment.shares} if self.allotment else None
 
     @property
     def views(self) -> list[ViewPlan]:
-        """The further forms of the dataset that the recipe asks for."""
+        """The exports that the recipe names."""
         return [
             ViewPlan(name, each.view.name, each.format.name, each.view.options, each.format.options, each.skip)
             for name, each in self.recipe.exports.items()
@@ -226,16 +223,16 @@ class Run:
 
     @cached_property
     def blocked(self) -> Contamination | None:
-        """The benchmark prompts to keep away from, or None. Raises ConfigError."""
+        """The benchmark prompts to avoid, or None. Raises ConfigError."""
         return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
 
     @cached_property
     def screen(self) -> Screen | None:
-        """What refuses personal data and listed words, or None. Raises ConfigError for a list that cannot be read."""
+        """The filter for personal data and listed words, or None. Raises ConfigError for an unreadable list."""
         return Screen.from_options(self.recipe.screen) if self.recipe.screen else None
 
     def require_same(self) -> None:
-        """Raise RunError if the folder was deleted, or became another run's, since this run was opened to make it."""
+        """Raise RunError if the folder was deleted or taken by another run since this run was opened."""
         if self.folder.marks is None:
             return
         content = self.folder.read_head("run.yaml", size=-1)
@@ -249,7 +246,7 @@ class Run:
         self._known_notes = content
 
     def read_plan(self) -> dict[str, int]:
-        """Return the counts of the finished prompt stage; raises RunError when it has not been finished."""
+        """Return the counts of the finished prompt stage; raises RunError if it is not finished."""
         plan = self.folder.read_notes().get("plan")
         if not isinstance(plan, dict) or not isinstance(plan.get("shards"), int):
             raise RunError(
@@ -259,7 +256,7 @@ class Run:
 
 
 def list_levels(taxonomy: Taxonomy) -> dict[str, float]:
-    """Return the paths of all levels of all skills with their shares by the taxonomy, which sum to 1."""
+    """Return the paths of all levels with their shares in the taxonomy, which sum to 1."""
     parts = share_out(taxonomy)
     whole = sum(parts.values())
     return {
@@ -275,12 +272,12 @@ def _build(family: str, choice: Choice) -> Any:
 
 
 def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, keep: bool = False) -> Run:
-    """Open the run of a recipe at an address, new or begun before, after checking all that can be checked for free.
+    """Create or resume the run of a recipe at an address, after all checks that need no model.
 
-    Forms of the dataset that `datagen export --view` added stay as long as their folders are there.
-    Raises RunError when the folder holds the run of another recipe, or shards of one: the message names the changed
-    keys and a command that works, built from `command`; and where modules or model files changed, unless `keep`.
-    Raises ConfigError or PluginError for what the recipe names.
+    Exports that `datagen export --view` added are kept as long as their folders exist. Raises RunError when the folder
+    holds a run or shards of another recipe (the message names the changed keys and a command that works, built from
+    `command`), and when modules or model files changed, unless `keep`. Raises ConfigError or PluginError for errors in
+    the recipe.
     """
     run = Run(recipe, address)
     check_plugins(run)
@@ -314,10 +311,10 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
 
 
 def settle_makers(run: Run, stages: Sequence[str], *, keep: bool = False, command: str = "") -> None:
-    """Make sure that some stages (of `STAGES`) are made by the modules and model files that they were begun with.
+    """Check that some stages (of `STAGES`) still have the modules and model files that they began with.
 
-    `keep` notes those that are here beside the former, so that files of both are the run's. Raises RunError naming what
-    changed, with commands that work; `command` is the one that is being done.
+    `keep` accepts the current ones beside the former, so that files of both belong to the run. Raises RunError naming
+    what changed, with commands that work; `command` is the current command.
     """
     command = command or f"datagen build RECIPE --run {run.folder}"
     notes = run.folder.read_notes()
@@ -332,7 +329,7 @@ def settle_makers(run: Run, stages: Sequence[str], *, keep: bool = False, comman
 
 
 def renew_scores(run: Run) -> None:
-    """Note the recipe as it is, and that all scores are made anew by what is here now: no others are the run's."""
+    """Note the current recipe and makers for scores: from now on, only scores made with them belong to the run."""
     notes = run.folder.read_notes()
     makers = {**notes["makers"], "scores": run.makers["scores"]}
     mark = stage_marks(run.recipe, notes.get("files") or {}, makers)["scores"]
@@ -342,13 +339,13 @@ def renew_scores(run: Run) -> None:
 
 
 def _mark_old(run: Run, marks: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Return the marks of a run from before there were any: what carries none is its own from now on."""
+    """Return the marks of a run that began before marks existed: files without a mark belong to it."""
     run.folder.log("files without a mark of their recipe are this run's: it was begun before there were marks")
     return {stage: ["", *own] for stage, own in marks.items()}
 
 
 def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: bool, command: str) -> dict[str, Any]:
-    """Return the notes under which some stages may be made; see `settle_makers`."""
+    """Return the notes with which some stages may continue; see `settle_makers`."""
     changed = {stage: found for stage in stages if (found := find_changes(notes["makers"], run.makers, [stage]))}
     if not changed:
         return dict(notes)
@@ -357,14 +354,13 @@ def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: boo
         address = str(run.folder)
         again, go_on = f"datagen score {address} --again", command
         if changed.keys() == {"scores"}:
-            hint = f"score it again:  {again}\nor, if it judges as before, keep the scores:  {go_on} --keep"
+            hint = f"rescore:  {again}\nor, if it judges as before, keep the scores:  {go_on} --keep"
         else:
-            hint = (
-                f"start another run with --run {_next_address(address)}\nor go on with parts of both:  {go_on} --keep"
-            )
-        raise RunError(f"what makes its {' and '.join(changed)} has changed: {what}", where=address, hint=hint)
+            hint = f"start another run with --run {_next_address(address)}\nor keep parts of both:  {go_on} --keep"
+        raise RunError(f"code or models of its {' and '.join(changed)} changed: {what}", where=address, hint=hint)
     makers = {**notes["makers"], **{stage: run.makers[stage] for stage in changed}}
     marks = stage_marks(run.recipe, notes.get("files") or {}, makers)
+    # The new mark goes last, where new files take theirs; the former marks stay valid.
     own = {stage: [*(mark for mark in notes["marks"][stage] if mark != new), new] for stage, new in marks.items()}
     run.folder.log(f"kept what was made before this changed: {what}")
     fingerprint = fingerprint_of(run.recipe, notes.get("files") or {}, makers)
@@ -372,7 +368,7 @@ def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: boo
 
 
 def _remember_views(run: Run, old: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with the forms of the dataset that were added to the run and lie in its folder."""
+    """Return the recipe with the exports that were added to the run and still lie in its folder."""
     if not old["recipe"].get("exports"):
         return run.recipe
     noted = make_recipe(old["recipe"], where=f"{run.folder}/run.yaml").exports
@@ -390,7 +386,7 @@ def _refuse_leftovers(run: Run, command: str) -> None:
         for damage in run.folder.find_damage(stage, run.folder.list_shards(stage)):
             if damage.is_foreign:
                 address = str(run.folder)
-                hint = f"move {stage}/ and what lies beside it away, or start another run:  "
+                hint = f"move {stage}/ and the folders beside it away, or start another run:  "
                 raise RunError(damage.what, where=damage.where, hint=f"{hint}{command} --run {_next_address(address)}")
 
 
@@ -400,7 +396,7 @@ def _next_address(address: str) -> str:
 
 
 def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> Run:
-    """Open a run that is there, by address or by name under outputs/; `overrides` may change view and `allowed` keys.
+    """Open an existing run by address or name under outputs/; `overrides` may change view keys and `allowed` keys.
 
     Raises RunError when it is not a run, ConfigError when a key would change the data.
     """
@@ -413,25 +409,27 @@ def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = 
     new = make_recipe(old.to_dict(), overrides, where="--set")
     changed = [key for key in changed_keys(old.to_dict(), new.to_dict()) if key.split(".")[0] not in allowed]
     if changed:
-        hint = f"here can change: {', '.join(sorted({*VIEW_KEYS, *allowed} - {'version', 'name'}))}"
+        hint = f"keys that can change: {', '.join(sorted({*VIEW_KEYS, *allowed} - {'version', 'name'}))}"
         if set(SCORE_KEYS) >= {key.split(".")[0] for key in changed}:
-            hint = "to score with others: datagen score RUN --set …"
-        raise ConfigError(f"{', '.join(changed)} cannot change in a run that is there", where="--set", hint=hint)
+            hint = "to rescore with these: datagen score RUN --set …"
+        raise ConfigError(f"{', '.join(changed)} cannot change in an existing run", where="--set", hint=hint)
     run = Run(new, address, marks)
     check_views(run)
     return run
 
 
 def find_run(word: str) -> str:
-    """Return the address of a run, given as such or by its name under outputs/.
+    """Return the address of a run, given by address or by name under outputs/.
 
-    Raises RunError where there is none, or one at either place.
+    Raises RunError if there is none, or one in both places.
     """
     named = f"{OUTPUTS}/{word}"
     if RunFolder(word).exists():
         if "/" not in word and RunFolder(named).exists():
-            raise RunError("is a run here, and another is in outputs/", where=word, hint=f"say ./{word} or {named}")
+            raise RunError("is a run here and also in outputs/", where=word, hint=f"write ./{word} or {named}")
         return word
+    if "://" in word:
+        raise RunError("no such run", where=word, hint="it has no run.yaml; `datagen build RECIPE --run` makes one")
     if RunFolder(named).exists():
         return named
     known = sorted(path.parent.name for path in Path(OUTPUTS).glob("*/run.yaml"))
@@ -440,12 +438,12 @@ def find_run(word: str) -> str:
 
 
 def list_scorable() -> frozenset[str]:
-    """Return the kinds of claim that some shipped scorer can judge."""
+    """Return the kinds of claim that shipped scorers can judge."""
     return frozenset(kind for word in known_words("rewards") for kind in load_plugin("rewards", word, "JUDGES").JUDGES)
 
 
 def save_recipe(run: Run) -> None:
-    """Note the run's recipe as it is now, with the fingerprint that belongs to it."""
+    """Write the run's current recipe and its fingerprint to run.yaml."""
     notes = run.folder.read_notes()
     fingerprint = fingerprint_of(run.recipe, notes.get("files") or {}, notes.get("makers"))
     notes.update(recipe=run.recipe.to_dict(), fingerprint=fingerprint)
@@ -453,7 +451,7 @@ def save_recipe(run: Run) -> None:
 
 
 def _hash_files(run: Run) -> dict[str, str]:
-    """Return the hash of each file that decides the prompts: taxonomies, lexicon, templates, benchmark lists."""
+    """Return the hash of each file that determines the prompts: taxonomies, lexicon, templates, benchmark lists."""
     recipe = run.recipe
     paths = {str(resolve_taxonomy(word)): word for word in recipe.taxonomy}
     paths |= {str(resolve_lexicon(run.lexicon)): run.lexicon}
@@ -468,16 +466,17 @@ def _hash_files(run: Run) -> dict[str, str]:
 
 
 def _refuse_other(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str) -> None:
-    """Raise RunError if a run's notes belong to other data than a recipe and its files make."""
+    """Raise RunError if a run's notes belong to another recipe or to other files."""
     if old.get("fingerprint") == fingerprint_of(recipe, files, old.get("makers")):
         return
     before, new = old.get("files") or {}, recipe.to_dict()
+    # A path that changed while the files' contents did not, as in a moved project, is no change.
     keys = [key for key in changed_keys(old["recipe"], new) if key not in PATH_KEYS or before != files]
     changes = [f"{key}: {_value(old['recipe'], key)} -> {_value(new, key)}" for key in keys]
     changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
     hint = f"start another run:  {command} --run {_next_address(address)}"
     if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == files:
-        hint = f"score it again:  datagen score {address} --set …\nor {hint}"
+        hint = f"rescore:  datagen score {address} --set …\nor {hint}"
     what = f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
     raise RunError(what, where=address, hint=hint)
 

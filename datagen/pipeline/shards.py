@@ -1,45 +1,57 @@
-"""One shard, from its prompts to its scores: the same files whoever makes it, in whatever order.
+"""One shard, from its prompts to its scores: the same files whatever runs it, in any order.
 
-`generate_shard` asks the model and holds the result in memory; `finish_shard` writes it, scores it and writes the
-scores. A runner may do the two in different processes, so that the model never waits. A plugin's exception is data:
-`_attempt` is the one boundary that catches it."""
+`generate_shard` asks the model and keeps its answers in parts, within seconds of their coming; `finish_shard` joins the
+parts into the file of the shard, scores it and writes the scores. A runner may do the two in different processes, so
+that the model never waits: numbers travel between them, pictures do not. A plugin's exception is data: `_attempt` is
+the one boundary that catches it.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from itertools import chain, groupby
+from pathlib import PurePosixPath
+from typing import Any, Self, TypeVar
 
 from datagen.errors import BackendError, DatagenError
 from datagen.pictures import PictureError, to_png
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
+from datagen.sample_files import to_samples
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
 from datagen.scoring.verdicts import ALONE, list_groups
-from datagen.store import Stage
+from datagen.store import RunFolder, Stage
 
 Answer = TypeVar("Answer")
+PART_SECONDS = 5.0
+PART_BYTES = 32 << 20
+"""Answers are on disk after this time, or as soon as their pictures have this many bytes."""
+BATCH_SAMPLES = 512
+BATCH_BYTES = 64 << 20
+"""Samples that are in memory at a time while they are scored: whole prompts, up to this many or this many bytes."""
 ASKED_TOGETHER = 64
-"""Samples that a judge is asked about in one call: answers to all of it, drawn eight times, are still remembered."""
+"""Samples judged in one call: the tools remember all answers even with eight answers sampled per question."""
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
-"""Why a sample has no value of a scorer; what the model's server said stands with the failures alone."""
+"""Reason of a score without a value; the server's error is stored only in the failures."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-"""Where an object lay in memory, as Python prints it: the one word of a failure that differs between two runs."""
+"""Memory address as Python prints it, removed since it would make failures differ between runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one shard still needs: samples, scores or both; `samples` is how many it is about, or at most will be.
+    """The work left in one shard: samples, scores or both; `samples` is their number, with `adapt` an upper bound.
 
-    Of the stages in `keeps` there is a file, of which all stands but what was not reached: that alone is asked again.
-    If it is drawn again, `kept` answers of the model stand.
+    Stages in `keeps` already have a file: its results stay, and only unreached ones are asked again. If samples are
+    generated again, `kept` answers of the model stay.
     """
 
     shard: int
@@ -51,20 +63,10 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    """What the model made of one shard, in the order of the requests, not yet on disk."""
-
-    shard: int
-    samples: tuple[Sample, ...]
-    failures: tuple[Failure, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ShardResult:
-    """A finished shard in numbers: samples stored, samples with a failed scorer, sum and number of image rewards.
+    """Counts of a finished shard: stored samples, samples with a failed scorer, sum and number of image rewards.
 
-    `asked` counts the samples that were asked for: those stored and those that failed. `notices` are what a process has
-    to tell that works for another.
+    `asked` counts the requested samples, stored or failed. `notices` are messages from a worker process for the user.
     """
 
     shard: int
@@ -78,12 +80,13 @@ class ShardResult:
 
 def run_shard(run: Run, job: Job) -> ShardResult:
     """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
-    drawn = generate_shard(run, job) if job.draw else None
-    return finish_shard(run, job, drawn)
+    if job.draw:
+        generate_shard(run, job)
+    return finish_shard(run, job)
 
 
 def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
-    """Return all requests that some prompts may get; each seed follows from run seed, prompt id and candidate alone."""
+    """Return all requests for some prompts; each seed depends only on run seed, prompt id and candidate."""
     recipe = run.recipe
     return [
         Request(prompt, k, seed_of(recipe.seed, prompt.id, k), recipe.mode)
@@ -92,65 +95,123 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
     ]
 
 
-def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> Generated:
-    """Ask the model for every sample of a shard; `count` is called for each, with whether it failed.
+def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> None:
+    """Generate the samples of a shard into its parts; `count` is called after each one, with whether it failed.
 
-    Where the job keeps samples, only what was not reached is asked for. With `adapt`, the rest of the candidates of a
-    prompt is asked for only if its first ones are judged unlike. A request that got no answer is a failure. Raises
-    BackendError when the model itself breaks down, RunError when the folder is no longer this run's.
+    What is in parts already, and what the job keeps, is not asked for again. With `adapt`, a prompt's other candidates
+    are generated only if its first ones are judged differently. A request without an answer is a failure. Raises
+    BackendError when the model itself breaks down, RunError when the folder no longer belongs to this run; what the
+    model answered before is kept.
     """
     run.require_same()
     prompts = run.folder.read_prompts(job.shard)
-    requests = {(r.prompt.id, r.candidate): r for r in list_requests(run, prompts)}
-    answers: dict[tuple[str, int], Sample | Failure] = {}
-    if "samples" in job.keeps:
-        answers |= _read_answers(run, job.shard)
+    requests = list_requests(run, prompts)
+    rows, failures = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
+    done = {(each.prompt_id, each.candidate) for each in (*failures, *_read_lasting(run, job)) if not each.unreached}
+    rest = [r for r in requests if (r.prompt.id, r.candidate) not in done and r.sample_id not in rows]
     first = run.recipe.least_candidates
-    answers |= _draw(run, [r for key, r in requests.items() if r.candidate < first and key not in answers], count)
-    if run.recipe.adapt is not None:
-        undecided = find_undecided(run, prompts, (answers[key] for key, r in requests.items() if r.candidate < first))
-        rest = [r for key, r in requests.items() if r.prompt.id in undecided and key not in answers]
-        answers |= _draw(run, rest, count)
-    ordered = [answers[key] for key in requests if key in answers]
-    samples = tuple(answer for answer in ordered if isinstance(answer, Sample))
-    return Generated(job.shard, samples, tuple(answer for answer in ordered if isinstance(answer, Failure)))
+    with Parts(run.folder, job.shard) as parts:
+        _generate(run, [r for r in rest if r.candidate < first], parts, count)
+        if run.recipe.adapt is not None:
+            parts.flush()
+            rows, _ = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
+            firsts = rows.group(r.sample_id for r in requests if r.candidate < first)
+            undecided = find_undecided(run, prompts, chain.from_iterable(map(to_samples, firsts)))
+            later = [r for r in rest if r.candidate >= first and r.prompt.id in undecided]
+            _generate(run, later, parts, count)
 
 
-def _read_answers(run: Run, shard: int) -> dict[tuple[str, int], Sample | Failure]:
-    """Return the answers of a shard that stand: all but what was not reached."""
-    faults = [each for each in run.folder.read_failures(shard) if each.stage != "score" and not each.unreached]
-    answers: list[Sample | Failure] = [*run.folder.read_samples(shard), *faults]
-    return {(answer.prompt_id, answer.candidate): answer for answer in answers}
+class Parts:
+    """Answers of a shard on their way to disk: at most a few seconds or megabytes of them are in memory.
+
+    A timer writes what has come when no further answer does. On the way out all is written, after an exception too.
+    """
+
+    def __init__(self, folder: RunFolder, shard: int) -> None:
+        self._folder, self._shard = folder, shard
+        numbers = [int(PurePosixPath(name).stem) for name in folder.list_parts(shard)]
+        self._number = max(numbers, default=-1) + 1
+        self._samples: list[Sample] = []
+        self._failures: list[Failure] = []
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+    def add(self, answer: Sample | Failure) -> None:
+        """Take an answer in. Raises RunError when answers before it could not be written."""
+        if self._error is not None:
+            raise self._error
+        with self._lock:
+            if isinstance(answer, Failure):
+                self._failures.append(answer)
+            else:
+                self._samples.append(answer)
+                self._bytes += sum(len(part.image) for part in answer.segments)
+            if self._timer is None:
+                self._timer = threading.Timer(PART_SECONDS, self._flush_late)
+                self._timer.daemon = True
+                self._timer.start()
+        if self._bytes >= PART_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come since the last time."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._samples or self._failures:
+                self._folder.write_part(self._shard, self._number, self._samples, self._failures)
+                self._number += 1
+                self._samples, self._failures, self._bytes = [], [], 0
+
+    def _flush_late(self) -> None:
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001 - it is raised where the next answer comes, in the thread that asks
+            self._error = error
 
 
-def _draw(run: Run, asked: Sequence[Request], count: Callable[[bool], None]) -> dict[tuple[str, int], Sample | Failure]:
-    """Return one answer for each request, by prompt id and candidate."""
-    requests = {(request.prompt.id, request.candidate): request for request in asked}
-    answers: dict[tuple[str, int], Sample | Failure] = {}
+def _read_lasting(run: Run, job: Job) -> list[Failure]:
+    """Return the failures to generate that a job keeps: those for which the model was reached."""
+    if "samples" not in job.keeps:
+        return []
+    return [each for each in run.folder.read_failures(job.shard) if each.stage != "score" and not each.unreached]
+
+
+def _generate(run: Run, asked: Sequence[Request], parts: Parts, count: Callable[[bool], None]) -> None:
+    """Ask the model and keep one answer for each request."""
+    waiting = {(request.prompt.id, request.candidate): request for request in asked}
     for answer in ask_backend(run, asked) if asked else ():
         key = (answer.prompt_id, answer.candidate)
-        if key not in requests or key in answers:
-            what = f"{run.recipe.backend.name!r} answered what nobody asked, or twice: {key}"
+        if key not in waiting:
+            what = f"{run.recipe.backend.name!r} answered a request that was not made, or one twice: {key}"
             raise BackendError(what, hint="a backend yields one answer for each request")
-        answers[key] = answer if isinstance(answer, Failure) else accept_sample(requests[key], answer)
-        count(isinstance(answers[key], Failure))
-    for key in requests.keys() - answers.keys():
-        answers[key] = Failure("generate", *key, "the backend gave no answer")
+        kept = answer if isinstance(answer, Failure) else accept_sample(waiting.pop(key), answer)
+        waiting.pop(key, None)
+        parts.add(kept)
+        count(isinstance(kept, Failure))
+    for key in waiting:
+        parts.add(Failure("generate", *key, "the backend gave no answer"))
         count(True)
-    return answers
 
 
-def find_undecided(run: Run, prompts: Sequence[Prompt], answers: Iterable[Sample | Failure]) -> set[str]:
-    """Return the ids of those prompts of whose samples some deciding scorer does not say the same.
+def find_undecided(run: Run, prompts: Sequence[Prompt], samples: Iterable[Sample]) -> set[str]:
+    """Return the ids of the prompts whose samples some deciding scorer judges differently.
 
-    Two samples are judged unlike if their values differ, or if one passed strictly and the other did not. What has no
-    value does not count. Follows from prompts, samples and detector alone, never from how scores are joined later.
+    Two samples are judged differently if their values differ, or if one passed strictly and the other did not. Samples
+    without a value do not count. Depends only on prompts, samples and detector, not on how scores are joined later.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     said: dict[tuple[str, str], set[tuple[float, bool | None]]] = {}
-    for sample in answers:
-        if isinstance(sample, Failure):
-            continue
+    for sample in samples:
         for name, module in run.deciders.items():
             verdict = _attempt(partial(_judge, run, module, by_id[sample.prompt_id], sample))
             if isinstance(verdict, Verdict) and verdict.value is not None:
@@ -164,7 +225,7 @@ def _judge(run: Run, module: Scorer, prompt: Prompt, sample: Sample) -> Verdict:
 
 
 def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-    """Yield what the model answers; its own exceptions become a BackendError that names them."""
+    """Yield the model's answers; its exceptions become a BackendError that names them."""
     name = run.recipe.backend.name
     answers = _attempt(lambda: iter(run.backend.generate(requests)))
     while not isinstance(answers, Failed):
@@ -179,60 +240,91 @@ def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Fail
     raise BackendError(f"{name!r} broke down: {answers.text}", hint="finished shards are kept") from answers.error
 
 
-def finish_shard(run: Run, job: Job, drawn: Generated | None) -> ShardResult:
-    """Write what was drawn (None: read it back) and, if the job says so, score it and write the scores.
+def finish_shard(run: Run, job: Job) -> ShardResult:
+    """Join what was generated, if the job says so, into the file of the shard; score it and write the scores.
 
-    Where the job keeps scores, those of a prompt are made anew only if something about it was not reached: scorers may
-    compare its candidates. Order matters for a kill: the file that makes a stage count as done goes last, and where all
-    files are there, the failures, which say what is still to be asked. Raises RunError when the folder is no longer
-    this run's.
+    If the job keeps scores, a prompt is scored again only if a model was not reached for one of its candidates, since
+    scorers may compare candidates. Raises RunError when the folder no longer belongs to this run.
+
+    The order of writes makes a kill harmless: the file that marks a stage as done is written last. If that file exists
+    already, the failures are written last, since they say what is still to be asked. Parts go after both.
     """
     run.require_same()
     folder = run.folder
-    before = folder.read_failures(job.shard) if drawn is None or job.keeps else []
+    before = folder.read_failures(job.shard) if not job.draw or job.keeps else []
     standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
-    if drawn is not None:
+    if job.draw:
         folder.remove_shard("scores", job.shard)
-        _write_generated(run, drawn, again="samples" in job.keeps)
-        samples, failures, noted = drawn.samples, drawn.failures, list(drawn.failures)
+        failures = noted = _join(run, job)
     else:
-        samples = tuple(folder.read_samples(job.shard))
-        failures, noted = tuple(failure for failure in before if failure.stage != "score"), before
-    asked = len(samples) + len(failures)
+        failures, noted = [failure for failure in before if failure.stage != "score"], before
     if not job.score:
-        return ShardResult(job.shard, asked, len(samples), 0, 0.0, 0)
+        stored = folder.count_samples(job.shard)
+        return ShardResult(job.shard, stored + len(failures), stored, 0, 0.0, 0)
     prompts = {prompt.id: prompt for prompt in folder.read_prompts(job.shard)}
-    given = standing | _score_all(run, prompts, [sample for sample in samples if sample.id not in standing])
-    scores = [score for sample in samples for score in given[sample.id][0]]
-    faults = [fault for sample in samples for fault in given[sample.id][1]]
-    is_kept = drawn is None and "scores" in job.keeps
+    scores: list[Score] = []
+    faults: list[Failure] = []
+    rewards: list[float | None] = []
+    run.tools.forget_lost()
+    for batch in batch_samples(folder.iter_samples(job.shard)):
+        given = _score_all(run, prompts, [sample for sample in batch if sample.id not in standing])
+        for sample in batch:
+            said, failed = standing.get(sample.id) or given[sample.id]
+            scores += said
+            faults += failed
+            rewards.append(run.rewarder.reward(prompts[sample.prompt_id], said, "image"))
+    run.require_same()  # scoring can take hours
+    is_kept = not job.draw and "scores" in job.keeps
     if is_kept:
         folder.write_scores(job.shard, scores)
     if [*failures, *faults] != noted:
         folder.write_failures(job.shard, [*failures, *faults])
     if not is_kept:
         folder.write_scores(job.shard, scores)
-    rewards = [run.rewarder.reward(prompts[sample.prompt_id], given[sample.id][0], "image") for sample in samples]
     known = [reward for reward in rewards if reward is not None]
     unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
-    return ShardResult(job.shard, asked, len(samples), unscored, math.fsum(known), len(known))
+    return ShardResult(job.shard, len(rewards) + len(failures), len(rewards), unscored, math.fsum(known), len(known))
 
 
-def _write_generated(run: Run, drawn: Generated, *, again: bool) -> None:
-    write = [
-        partial(run.folder.write_failures, drawn.shard, drawn.failures),
-        partial(run.folder.write_samples, drawn.shard, drawn.samples),
-    ]
-    for each in reversed(write) if again else write:
-        each()
+def _join(run: Run, job: Job) -> list[Failure]:
+    """Write samples and failures of a shard from its parts, in the order of the requests; return the failures."""
+    folder = run.folder
+    rows, failures = folder.read_parts(job.shard, keep="samples" in job.keeps)
+    failed = {(each.prompt_id, each.candidate): each for each in (*_read_lasting(run, job), *failures)}
+    # Backends answer in any order; the files always have the order of the requests.
+    order = list_requests(run, folder.read_prompts(job.shard))
+    keys = ((r.prompt.id, r.candidate) for r in order if r.sample_id not in rows)
+    ordered = [failed[key] for key in keys if key in failed]
+    if "samples" not in job.keeps:
+        folder.write_failures(job.shard, ordered)
+    folder.join_parts(job.shard, rows, (r.sample_id for r in order))
+    if "samples" in job.keeps:
+        folder.write_failures(job.shard, ordered)
+    folder.remove_parts(job.shard)
+    return ordered
+
+
+def batch_samples(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """Yield samples in order, all candidates of a prompt together, as many as are scored and held at a time."""
+    batch: list[Sample] = []
+    size = 0
+    for _, group in groupby(samples, key=lambda sample: sample.prompt_id):
+        for sample in group:
+            batch.append(sample)
+            size += sum(len(part.image) for part in sample.segments)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_SAMPLES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 Given = tuple[list[Score], list[Failure]]
-"""What the scorers said of one sample, and which of them failed."""
+"""The scores of one sample, and the failures of scorers."""
 
 
 def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Given]:
-    """Return the scores and failures of scorers that stand, by sample id; `noted` are the failures of the shard."""
+    """Return the scores and scorer failures that stay, by sample id; `noted` are the shard's failures."""
     stages = ("generate", "score") if job.draw else ("score",)
     lost = {failure.prompt_id for failure in noted if failure.unreached and failure.stage in stages}
     found: dict[str, Given] = {}
@@ -247,12 +339,12 @@ def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Gi
 
 
 def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> dict[str, Given]:
-    """Return what the scorers say of each sample, by its id; all candidates of a prompt are there."""
-    run.tools.forget_lost()
+    """Score samples and return the results by sample id; all candidates of a prompt must be included."""
     look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
     found: dict[str, Given] = {}
     for place, sample in enumerate(samples):
+        # The tools forget old answers, so questions are asked ahead in slices that they can remember.
         if place % ASKED_TOGETHER == 0:
             ask_ahead(run, prompts, samples[place : place + ASKED_TOGETHER])
         given, failed = score_sample(run, prompts[sample.prompt_id], sample)
@@ -261,46 +353,45 @@ def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
                 given[k], failure = compared[sample.id, score.name]
                 failed += [failure] if failure else []
         found[sample.id] = given, failed
-    run.require_same()  # scoring can take hours
     return found
 
 
 def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Let scorers ask their encoders and matchers about all images of a shard at once; the tools remember the answers.
+    """Let scorers run encoders and matchers on all images of a shard at once; the tools remember the answers.
 
-    What goes wrong is no verdict: it shows again at the sample that it belongs to, which is then asked about alone.
+    Errors are ignored here: they come up again when the sample in question is scored by itself.
     """
-    pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
-    for module in run.scorers.values():
-        if hasattr(module, "look_ahead"):
+    if looking := [module for module in run.scorers.values() if hasattr(module, "look_ahead")]:
+        pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
+        for module in looking:
             _attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
 
 
 def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Ask the judge and the drawer, in as few calls as can be, all that scorers will ask about some samples."""
+    """Ask judge and drawer all that the scorers will ask about some samples, in as few calls as possible."""
     asking = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
     waiting = [
         (m, prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample) for m in asking
     ]
     later = Later(run.tools)
-    # Each turn runs the scorers until they meet a question without an answer, and then asks all of those in one call.
-    # A scorer that raises anything else is done here: it is run once more when it is scored, and that is recorded.
+    # Each turn runs the scorers until they meet a question without an answer, then asks all of these in one call.
+    # A scorer that raises anything else drops out here: it raises again when it scores, and that is recorded.
     while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
         if isinstance(_attempt(later.ask), Failed):
             return
 
 
 def _is_unanswered(run: Run, later: Later, module: Scorer, prompt: Prompt, sample: Sample) -> bool:
-    """Run a scorer with models that are asked later; say whether it met something that they have not answered."""
+    """Run a scorer with deferred models; return whether it needs an answer that they have not given yet."""
     said = _attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
     return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
 
 
 def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
-    """Return one score by each scorer of the recipe, and a failure for each that raised or answered nonsense.
+    """Return one score by each scorer of the recipe, and a failure for each that raised or returned no valid verdict.
 
-    Of a sample with several images the last one counts; what each round came to stands in `evidence["rounds"]` of the
-    scores of images.
+    In a sample with several images the last one counts; image scores list the result of each round in
+    `evidence["rounds"]`.
     """
     before = [score_once(run, prompt, part) for part in list_rounds(sample)[:-1]]
     scores, failures = score_once(run, prompt, sample)
@@ -313,7 +404,7 @@ def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score],
 def score_groups(
     run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
 ) -> dict[tuple[str, str], tuple[Score, Failure | None]]:
-    """Return what the scorers that compare candidates say of each sample, by (sample id, scorer), with its failure."""
+    """Return the results of scorers that compare candidates, by (sample id, scorer): score and failure."""
     found: dict[tuple[str, str], tuple[Score, Failure | None]] = {}
     for name, module in run.scorers.items():
         for group in list_groups(samples) if hasattr(module, "score_group") else []:
@@ -325,7 +416,7 @@ def score_groups(
 
 
 def list_rounds(sample: Sample) -> list[Sample]:
-    """Return the sample as it stood after each image: the last is the sample itself."""
+    """Return the sample as it was after each image; the last one is the sample itself."""
     ends = [k for k, segment in enumerate(sample.segments) if segment.kind == "image"]
     return [replace(sample, segments=sample.segments[: end + 1]) for end in ends[:-1]] + [sample]
 
@@ -347,10 +438,10 @@ def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], l
 def score_by(
     run: Run, name: str, prompt: Prompt, sample: Sample, tools: Tools | None = None
 ) -> tuple[Score, Failure | None]:
-    """Return the score of one scorer, and a failure if it raised or answered nonsense.
+    """Return the score of one scorer, and a failure if it raised or returned no valid verdict.
 
-    `tools` are those of `tools_for`; scorers that share them share what is seen. A scorer of groups is not asked: a
-    sample alone has no value.
+    `tools` come from `tools_for`; scorers that share them share detections. A scorer of groups is not run, since it has
+    no value for a single sample.
     """
     module = run.scorers[name]
     if hasattr(module, "score_group"):
@@ -361,7 +452,7 @@ def score_by(
 
 
 def tools_for(run: Run, prompt: Prompt, sample: Sample) -> Tools:
-    """Return the run's tools, told what to look for where the detector has to be told."""
+    """Return the run's tools; a detector that needs a list of names to look for gets it."""
     return run.tools if run.tools.search is None else run.tools.look_for(list_names(prompt, sample))
 
 
@@ -378,7 +469,7 @@ def _make_score(name: str, module: Scorer, sample: Sample, verdict: Verdict | Fa
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What a plugin raised instead of answering: in words, and the place in its code."""
+    """An exception of a plugin: its text, and the place in the plugin's code."""
 
     error: Exception
     text: str
@@ -386,13 +477,14 @@ class Failed:
 
 
 def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
-    """Call plugin code. The one boundary of the pipeline: what it raises comes back as a value."""
+    """Call plugin code and return its exception as a value; the only broad `except` of the pipeline."""
     try:
         return call()
     except DatagenError:
         raise
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and one bad sample must not stop a run
         trace = error.__traceback__
+        # The innermost frame: where in the plugin it happened.
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
@@ -401,27 +493,28 @@ def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
 
 
 def _pick_verdict(said: Sequence[Any], number: int, size: int) -> Verdict:
-    """Return one of the verdicts on a group; raises ValueError where there is not one for each of its samples."""
+    """Return one of the verdicts on a group; raises ValueError unless there is one for each sample."""
     if len(said) != size:
         raise ValueError(f"the scorer answered {len(said)} verdicts on {size} samples")
     return check_verdict(said[number])
 
 
 def check_verdict(verdict: Any) -> Verdict:
-    """Return what a scorer answered; raises TypeError or ValueError if that is no verdict."""
+    """Return a scorer's verdict; raises TypeError or ValueError if it is not valid."""
     if not isinstance(verdict, Verdict):
         raise TypeError(f"the scorer answered a {type(verdict).__name__}, not a Verdict")
     value = verdict.value
     if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
         raise ValueError(f"the scorer answered {value}, which is not in [0, 1]")
+    # Raises for evidence that could not be stored: NaN, other types, lone surrogates.
     json.dumps([verdict.value, verdict.reason, verdict.evidence], allow_nan=False, ensure_ascii=False).encode()
     return verdict
 
 
 def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
-    """Return the sample as it is stored, if it can be and is what was asked for, else the failure that says why not.
+    """Return the sample as it is stored, or a failure if it does not match its request or cannot be stored.
 
-    Here every picture that a backend makes comes in, as a person would see it (`datagen.pictures`).
+    Every picture of a backend passes here and is normalised (`datagen.pictures`).
     """
     problem = ""
     if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
@@ -442,6 +535,6 @@ def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
 
 
 def _see_images(sample: Sample) -> Sample:
-    """Return the sample with each image as a person would see it. Raises PictureError for one that nobody could."""
+    """Return the sample with normalised images. Raises PictureError for a damaged one."""
     seen = (replace(part, image=to_png(part.image)) if part.kind == "image" else part for part in sample.segments)
     return replace(sample, segments=tuple(seen))

@@ -1,9 +1,9 @@
-"""Requests that reached no model: no result, asked again by the next run, and said loudly.
+"""Requests that reached no model: they are reported, and the next run repeats them.
 
-A judge that answers 503 for an hour says nothing about any sample. So a failure of that kind is marked `unreached`: its
-shard counts as not finished, and the next `datagen build`, `generate` or `score` asks about those samples alone. It
-counts against the recipe's `failure_limit` like any other failure, so that an outage stops a run. Everything else that
-goes wrong is a result: a model that refuses, an answer of a wrong form, a scorer that divides by zero.
+A judge that answers 503 for an hour says nothing about any sample. Such a failure is marked `unreached`: its shard
+counts as unfinished, and the next `datagen build`, `generate` or `score` repeats only these samples. It counts towards
+the recipe's `failure_limit` like any other failure, so that an outage stops a run. All other errors are results: a
+model that refuses, an answer in a wrong form, a scorer that divides by zero.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from datagen.pipeline.run import Run
 from datagen.records import Failure
 
 SHOWN = 3
-"""Reasons that are told, the most frequent ones."""
+"""How many of the most frequent reasons are shown."""
 _BUSY = frozenset({408, 409, 429})
 
 
 @dataclass(slots=True)
 class Unreached:
-    """Samples about which a model was not reached: not drawn, or without a value of some scorer, and why."""
+    """Samples for which a model was not reached: not generated, or not scored by some scorer, and why."""
 
     undrawn: int = 0
     unscored: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
-    """Why other samples failed: the model or the scorer was reached, and something is wrong with it."""
+    """Why other samples failed, for which model and scorer were reached."""
 
     def add(self, failures: Iterable[Failure]) -> None:
-        """Count the failures of a shard, each sample once a stage."""
+        """Count the failures of a shard, each sample once per stage."""
         failures = list(failures)
         lost = [failure for failure in failures if failure.unreached]
         places = {(failure.stage == "score", failure.prompt_id, failure.candidate) for failure in lost}
@@ -42,15 +42,15 @@ class Unreached:
         self.faults.update(failure.error for failure in failures if not failure.unreached)
 
     def describe(self) -> str:
-        """Return what is missing and why, `""` if nothing is."""
-        parts = [(self.undrawn, "not drawn"), (self.unscored, "not scored")]
+        """Return what is missing and why, or `""` if nothing is."""
+        parts = [(self.undrawn, "not generated"), (self.unscored, "not scored")]
         counts = " and ".join(f"{count:,} samples {what}" for count, what in parts if count)
         if not counts:
             return ""
         return f"{counts}, since a model was not reached: {_tell_most(self.reasons)}"
 
     def describe_faults(self) -> str:
-        """Return why the other samples failed, the most frequent reasons first, `""` if none did."""
+        """Return why other samples failed, most frequent reasons first, or `""` if none did."""
         return _tell_most(self.faults)
 
 
@@ -59,7 +59,7 @@ def _tell_most(reasons: Counter[str]) -> str:
 
 
 def find_unreached(run: Run) -> Unreached:
-    """Return what is still to be asked again in a run, as far as it went; a damaged file counts as missing."""
+    """Return what a run must ask again; damaged files count as missing."""
     found, folder = Unreached(), run.folder
     there = folder.list_shards("failures")
     damaged = {damage.shard for damage in folder.find_damage("failures", there)}
@@ -70,12 +70,13 @@ def find_unreached(run: Run) -> Unreached:
 
 
 def is_unreached(error: BaseException | None) -> bool:
-    """Tell whether an exception says that a model was not reached, by itself or by what it was raised from.
+    """Return whether an exception, or one in its chain of causes, means that a model was not reached.
 
-    So say Python's ConnectionError and TimeoutError, a host name that is not found, and the status 408, 409, 429 or 5xx
-    that the exceptions of HTTP clients carry.
+    These are ConnectionError, TimeoutError, an unknown host name, and an HTTP client's exception with status 408, 409,
+    429 or 5xx.
     """
     seen: set[int] = set()
+    # A chain of exceptions can be a loop.
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
@@ -88,7 +89,7 @@ def is_unreached(error: BaseException | None) -> bool:
 
 
 def _status_of(error: BaseException) -> int | None:
-    """Return the status of HTTP as requests, httpx and huggingface_hub, openai, or urllib keep it."""
+    """Return the HTTP status in an exception of requests, httpx, huggingface_hub, openai or urllib."""
     for holder, name in ((getattr(error, "response", None), "status_code"), (error, "status_code"), (error, "code")):
         if isinstance(status := getattr(holder, name, None), int):
             return status

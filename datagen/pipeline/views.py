@@ -1,11 +1,11 @@
-"""Views on a scored run: weights, dataset and report. Made from files alone, without a model, as often as one likes."""
+"""Views on a scored run: weights, dataset and report. Made only from files, without a model."""
 
 from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """The rewards and weights of every sample of a run, in the order of its files, and their diagnosis."""
+    """The rewards and weights of every sample of a run, in the order of its files, and their health."""
 
     rows: list[RewardRow]
     weights: list[Weight]
@@ -41,14 +41,14 @@ class Weighed:
 
 
 def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
-    """Weigh all scores by the recipe's policy and note that recipe; reads no image and takes seconds.
+    """Weigh all samples by the recipe's policy and note the recipe; reads no images and takes seconds.
 
-    Raises RunError when a shard has not been scored, a scorer fails the recipe's canaries or falls below its limits, or
-    the weights rest on less than the recipe's `least`; who only wants to `look` is shown such weights.
+    Raises RunError when a shard is not scored, when a scorer fails the recipe's canaries or falls below its limits, and
+    when the weights fall below the recipe's `least`; with `look`, such weights are returned for display.
     """
     require_canaries(run)
     if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
-        again = f"`datagen score {run.folder} --again` makes them anew"
+        again = f"`datagen score {run.folder} --again` renews them"
         watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
     rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
     require_scored(run, list_scored(run))
@@ -64,9 +64,10 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
 
 
 def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
-    """Write dataset/ from the samples and their weights, then every form under `exports`, and note the recipe.
+    """Write dataset/ from the samples and their weights, then every export under `exports`, and note the recipe.
 
-    Raises RunError when samples and weights do not fit each other, or a form cannot hold what its view gives.
+    Of a run on an object store the path of the result is gone: its dataset was copied there.
+    Raises RunError when samples and weights do not match, or a format cannot hold the examples of its view.
     """
     items = (
         ExportItem(
@@ -103,20 +104,20 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
         )
         for plan in run.views:
             view = export_view(out, out.with_name("exports") / plan.name, plan, trace_view(made, plan))
-            watch.say(f"{view.path}: {sum(view.examples.values()):,} examples")
+            where = f"{run.folder}/exports/{plan.name}"
+            watch.say(f"{where}: {sum(view.examples.values()):,} examples")
             if left_out := view.describe_skipped():
-                watch.say(f"{view.path}: {left_out}")
+                watch.say(f"{where}: {left_out}")
             if not run.folder.is_local:
                 run.folder.put_tree(view.path, f"exports/{plan.name}")
         save_recipe(run)
-        if run.folder.is_local:
-            return result
-        run.folder.put_tree(out, "dataset")
-    return replace(result, path=Path(f"{run.folder}/dataset"))
+        if not run.folder.is_local:
+            run.folder.put_tree(out, "dataset")
+    return result
 
 
 def publish_recipe(recipe: Recipe) -> str:
-    """Return a recipe as YAML for the dataset card: files by their names and no server, unless it wants `addresses`."""
+    """Return a recipe as YAML for the dataset card: file names without paths and no servers, unless `addresses`."""
     values = recipe.to_dict()
     if not recipe.addresses:
         values = without_addresses(name_files(values))
@@ -124,7 +125,7 @@ def publish_recipe(recipe: Recipe) -> str:
 
 
 def _list_provenance(run: Run) -> dict[str, Any]:
-    """Return what every row of a run says of where it comes from; what differs by row has columns of its own."""
+    """Return the provenance shared by all rows of a run; what differs by row has its own columns."""
     recipe, notes = run.recipe, run.folder.read_notes()
     model = recipe.backend.model_dump(mode="json")
     return {
@@ -205,28 +206,27 @@ def list_scored(run: Run) -> range:
 
 
 def read_rows(run: Run, shard: int) -> list[RewardRow]:
-    """Return the rewards of a shard's samples; every sample has scores, so no picture is read."""
+    """Return the rewards of a shard's samples; every sample has scores, so no images are read."""
     prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
     rows = []
     for sample_id, scores in group_scores(run.folder.read_scores(shard)).items():
         prompt = prompts.get(sample_id.rpartition("-")[0])
         if prompt is None:
             where = run.folder.where("scores", shard)
-            raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="score it again")
+            raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="rescore the run")
         if (names := [score.name for score in scores]) != list(run.recipe.scorers):
             wanted = ", ".join(run.recipe.scorers)
-            what = f"sample {sample_id} was scored by {', '.join(names)}, and the recipe has {wanted}"
+            what = f"sample {sample_id} was scored by {', '.join(names)}, but the recipe has {wanted}"
             where = run.folder.where("scores", shard)
-            raise RunError(what, where=where, hint=f"score it again: datagen score {run.folder} --again")
+            raise RunError(what, where=where, hint=f"rescore: datagen score {run.folder} --again")
         rows.append(make_row(run, prompt, sample_id, scores))
     return rows
 
 
 def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) -> RewardRow:
-    """Return what the scores of a sample come to: rewards, what is missing for them, and the strict verdict.
+    """Return a sample's rewards, the gaps in them, and the strict verdict.
 
-    A sample of which something was not judged has not passed, whatever else holds; it has failed if something else
-    fails.
+    A sample with an unjudged claim never passes; it fails if another claim fails, else its verdict is None.
     """
     gaps = [run.rewarder.find_gap(prompt, scores, target) for target in TARGETS]
     values = {score.name: score.value for score in scores}
@@ -240,12 +240,12 @@ def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) 
 
 
 def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
-    """Leave out the scorers that only evaluate: what passes is what was selected for."""
+    """Return the scores without those of evaluating scorers, which do not affect passing."""
     return [score for score in scores if score.name in run.recipe.selecting]
 
 
 def group_scores(scores: Iterable[Score]) -> dict[str, list[Score]]:
-    """Return scores by the id of their sample, in order."""
+    """Return scores by sample id, in order."""
     grouped: dict[str, list[Score]] = defaultdict(list)
     for score in scores:
         grouped[score.sample_id].append(score)
@@ -256,7 +256,8 @@ Joined = tuple[Prompt, Sample, list[Score], RewardRow, Weight]
 
 
 def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
-    """Yield every sample with all that is known of it, one shard in memory at a time."""
+    """Yield every sample with its prompt, scores, rewards and weight; holds one shard in memory."""
+    # Rows and weights come in the order of the files; a mismatch below means that files changed since.
     rest = zip(weighed.rows, weighed.weights, strict=True)
     for shard in list_scored(run):
         prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
@@ -264,13 +265,13 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
         for sample in run.folder.read_samples(shard):
             row, weight = next(rest, (None, None))
             if sample.seed != seed_of(run.recipe.seed, sample.prompt_id, sample.candidate):
-                what = f"sample {sample.id} was drawn with another seed than the recipe's"
-                hint = "move that file away and build again: that shard alone is made again"
+                what = f"sample {sample.id} has another seed than the recipe gives it"
+                hint = "move that file away and build again: only that shard is made again"
                 raise RunError(what, where=run.folder.where("samples", shard), hint=hint)
             if row is None or weight is None or row.sample_id != sample.id or sample.prompt_id not in prompts:
                 where = run.folder.where("samples", shard)
                 raise RunError(
-                    f"sample {sample.id} and the scores do not fit",
+                    f"sample {sample.id} and the scores do not match",
                     where=where,
                     hint="datagen score RUN --again",
                 )

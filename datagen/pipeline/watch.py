@@ -1,4 +1,4 @@
-"""Progress and plain sentences that the pipeline tells whoever looks on. Printing is not its business."""
+"""Progress and messages of the pipeline for its caller, who prints them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one stage is; `before` of the `done` were there already and say nothing about speed.
+    """The progress of one stage; `before` of the `done` existed already and do not count for speed.
 
-    `failed` counts the samples that this stage could not make or score; `reward` is the mean image reward so
-    far, in [0, 1].
+    `failed` counts the samples that this stage could not generate or score; `reward` is the mean image reward so far,
+    in [0, 1].
     """
 
     stage: str
@@ -23,7 +23,7 @@ class Progress:
 
 
 class Watch(Protocol):
-    """Looks on at a run. Called from the main thread, often: must return at once."""
+    """Receives the progress of a run. Called often and from the main thread, so it must return at once."""
 
     def show(self, progress: Progress) -> None:
         """Take how far a stage is."""
@@ -33,7 +33,7 @@ class Watch(Protocol):
 
 
 class Silent:
-    """Looks on and says nothing."""
+    """A watch that ignores everything."""
 
     def show(self, progress: Progress) -> None:
         """Take how far a stage is."""

@@ -1,6 +1,6 @@
-"""Finds what is left to do in a run, and keeps count while a runner does it: progress, and the limit on failures.
+"""The work left in a run, and its counts while a runner does it: progress, and the limit on failures.
 
-`build_run` goes through all stages in order, each doing only what is missing.
+`build_run` goes through all stages in order; each does only what is missing.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from datagen.pipeline.shards import Job, ShardResult
 from datagen.pipeline.unreached import find_unreached
 from datagen.pipeline.views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Watch
-from datagen.store import Stage
+from datagen.records import Failure
+from datagen.store import RunFolder, Stage
 
-ASKED_AGAIN = "these are no results: when the model answers again, the same command asks about them again"
+ASKED_AGAIN = "these are not results: when the model answers again, the same command repeats them"
 LEAST_SAMPLES = 100
-"""A failure share over fewer samples than this says too little to stop a run (all of a smaller run is enough)."""
+"""Fewer samples than this say too little about the share of failures to stop a run; in a smaller run, all do."""
 
 
 class Ledger:
-    """Keeps count of a run while shards are made; stops it when too many samples fail.
+    """Counts the progress of a run and stops it when too many samples fail.
 
-    A runner calls `count_sample` for each sample drawn and `count_shard` for each shard finished, from one thread.
+    A runner calls `count_sample` for each generated sample and `count_shard` for each finished shard, from one thread.
     """
 
     def __init__(self, run: Run, jobs: Sequence[Job], before: Counts, watch: Watch) -> None:
@@ -49,19 +50,19 @@ class Ledger:
         self._sizes = {job.shard: job for job in jobs}
 
     def count_sample(self, failed: bool) -> None:
-        """Take one answer of the model in."""
+        """Count one answer of the model."""
         self.drawn += 1
         self.tried += 1
         self.undrawn += failed
         self._show_generated()
 
     def count_shard(self, result: ShardResult) -> None:
-        """Take one finished shard in. Raises TooManyFailures."""
+        """Count one finished shard. Raises TooManyFailures."""
         self.tell(result.notices)
         job = self._sizes[result.shard]
         if not job.draw:
             self.tried += job.samples
-        if spared := job.samples - result.asked:  # with `adapt`, fewer than there might have been
+        if spared := job.samples - result.asked:  # with `adapt`, fewer than the upper bound
             self.total -= spared
             self._show_generated()
         if job.score:
@@ -71,17 +72,17 @@ class Ledger:
             self._rewarded += result.rewarded
             self._show_scored()
         mean = f", mean image reward {result.reward_sum / result.rewarded:.3f}" if result.rewarded else ""
-        done = " and ".join(word for word, yes in (("drawn", job.draw), ("scored", job.score)) if yes)
+        done = " and ".join(word for word, yes in (("generated", job.draw), ("scored", job.score)) if yes)
         self.run.folder.log(f"shard {result.shard:05d}: {result.samples} of {result.asked} samples {done}{mean}")
         self.check_failures()
 
     def check_failures(self) -> None:
-        """Raise TooManyFailures when the share of failed samples is over the recipe's limit."""
+        """Raise TooManyFailures when the share of failed samples exceeds the recipe's limit."""
         limit, failed = self.run.recipe.failure_limit, self.undrawn + self.unscored
         if self.tried < min(LEAST_SAMPLES, self.total) or failed <= limit * self.tried:
             return
         what = f"{failed:,} of {self.tried:,} samples failed ({failed / self.tried:.1%}); the recipe allows {limit:.1%}"
-        hint = "see failures/ there; finished shards are kept, and `--set failure_limit=1` goes on all the same"
+        hint = "see failures/ there; finished shards are kept, and `--set failure_limit=1` continues anyway"
         found = find_unreached(self.run)
         if lost := found.describe():
             what, hint = f"{what}. Of these {lost}", f"{ASKED_AGAIN}; {hint}"
@@ -90,12 +91,12 @@ class Ledger:
         raise TooManyFailures(what, where=str(self.run.folder), hint=hint)
 
     def tell(self, notices: Iterable[str]) -> None:
-        """Tell what a process that works for this one has to tell, once."""
+        """Show the notices of a worker process, each once."""
         for notice in notices:
             tell_once(notice)
 
     def show_start(self) -> None:
-        """Show the lines of both stages before anything is done."""
+        """Show the progress of both stages before any work is done."""
         if self.to_draw:
             self._show_generated()
         if self.to_score:
@@ -111,9 +112,9 @@ class Ledger:
 
 @dataclass(slots=True)
 class Counts:
-    """What a run came to before: samples in its plan, tried so far, and of these not drawn, or drawn and not scored.
+    """Counts of a run before this call: planned samples, tried ones, and of these not generated or not scored.
 
-    With `adapt`, a shard that is not drawn yet counts with the most that it may get.
+    With `adapt`, a shard that is not generated yet counts with its upper bound.
     """
 
     samples: int
@@ -124,28 +125,28 @@ class Counts:
 
 @dataclass(slots=True)
 class Work:
-    """The jobs that are left, and what was there before."""
+    """The jobs that are left, and the counts of earlier work."""
 
     jobs: list[Job] = field(default_factory=list)
     before: Counts = field(default_factory=lambda: Counts(0))
 
 
 Execute = Callable[[Run, Sequence[Job], Ledger], None]
-"""A runner: makes every job of a run, in any order and anywhere, and tells the ledger."""
+"""A runner: does every job of a run, in any order and process, and reports to the ledger."""
 Stages = Literal["generate", "score", "both"]
 MAKES: dict[Stages, tuple[str, ...]] = {"generate": ("samples",), "score": ("scores",), "both": STAGES}
-"""What carries a mark and is made by some stages."""
+"""The marked stages that each command makes."""
 
 
 def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
-    """Compare the plan with the files that are there, and return what is missing.
+    """Compare the plan with the existing files and return what is missing.
 
-    Damaged files count as missing; of a file in which something was not reached, that alone is missing.
+    Damaged files count as missing; in a file with unreached results, only those are missing.
     """
     plan, folder = run.read_plan(), run.folder
     drawn = _find_sound(run, "samples", watch) & _find_sound(run, "failures", watch)
     scored = _find_sound(run, "scores", watch) & drawn
-    work = Work()
+    work, opened = Work(), set(folder.list_open())
     for shard in range(plan["shards"]):
         noted = folder.read_failures(shard) if shard in drawn else []
         undrawn = [fault for fault in noted if fault.stage != "score"]
@@ -156,12 +157,11 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
         draw = (shard not in drawn or redraw) and stages != "score"
         score = (shard not in scored or rescore) and stages != "generate" and (shard in drawn or stages == "both")
         samples = count_planned(run, plan, shard, is_drawn=shard in drawn and not redraw)
-        lasting = sum(not fault.unreached for fault in undrawn)
-        kept = folder.count_samples(shard) + lasting if redraw else 0
+        kept, lasting = _count_kept(folder, shard, keeps, undrawn) if draw and (redraw or shard in opened) else (0, 0)
         if draw or score:
             work.jobs.append(Job(shard, draw, score, samples, keeps, kept))
         work.before.samples += samples
-        if redraw:
+        if redraw or kept:
             work.before.tried += kept
             work.before.undrawn += lasting
         elif shard in drawn and not score:
@@ -171,8 +171,15 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
     return work
 
 
+def _count_kept(folder: RunFolder, shard: int, keeps: frozenset[Stage], undrawn: Sequence[Failure]) -> tuple[int, int]:
+    """Return how many answers of a shard stand that is still to be generated, and how many of them are failures."""
+    rows, failures = folder.read_parts(shard, keep="samples" in keeps)
+    lasting = {(each.prompt_id, each.candidate) for each in (*failures, *undrawn) if not each.unreached}
+    return len(rows) + len(lasting), len(lasting)
+
+
 def count_planned(run: Run, plan: Mapping[str, int], shard: int, *, is_drawn: bool) -> int:
-    """Return how many samples a shard is about; with `adapt`, the most that it may get until it is drawn."""
+    """Return the number of samples of a shard; with `adapt`, an upper bound until the shard is generated."""
     if run.recipe.adapt is not None and is_drawn:
         faults = run.folder.read_failures(shard)
         return run.folder.count_samples(shard) + sum(fault.stage != "score" for fault in faults)
@@ -191,11 +198,10 @@ def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch
 
 
 def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
-    """Do all that is missing of a stage. Raises TooManyFailures, RunError, and whatever stops the runner.
+    """Do all missing work of a stage. Raises TooManyFailures, RunError, and errors of the runner.
 
-    Shards of another recipe, and modules or model files that changed since the run was begun, stop it first.
-
-    What scores is asked about the recipe's canaries first, and the judge about one picture: what fails costs no night.
+    Raises before any work if shards belong to another recipe or modules or model files have changed. Before scoring,
+    the scorers judge the recipe's canaries and the judge one picture, so that a broken scorer does not cost a night.
     """
     settle_makers(run, MAKES[stages], command="" if stages == "both" else f"datagen {stages} {run.folder}")
     work = find_jobs(run, stages, watch)
@@ -205,6 +211,10 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
         check_canaries(run, watch, again=bool(work.jobs))
         if any(job.score for job in work.jobs):
             check_judge(run)
+    if stages != "score":
+        # A kill between the join of a shard and the end of its parts leaves them: all is in its file.
+        for shard in set(run.folder.list_open()) - {job.shard for job in work.jobs if job.draw}:
+            run.folder.remove_parts(shard)
     ledger = Ledger(run, work.jobs, work.before, watch)
     ledger.check_failures()
     if work.jobs:
@@ -219,9 +229,9 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
 
 
 def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
-    """Say which packages have another version than the run noted last, and note both: parts of it are made by either.
+    """Report packages whose version changed since the run noted it, and note both: parts are made by either.
 
-    With `again`, all scores are made anew, so that of the packages that only read pictures the new one counts alone.
+    With `again`, everything is rescored, so of packages that only affect scores, only the new version is noted.
     """
     notes = run.folder.read_notes()
     noted = dict(notes.get("versions") or {})
@@ -231,8 +241,8 @@ def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
     for name, (last, now) in find_newer(noted, here).items():
         noted[name] = f"{noted[name]}, {now}"
         if not again:
-            hint = f"`datagen score {run.folder} --again` scores all with one"
-            watch.say(f"{name} {last} made what is there, and {now} is here now; {hint}")
+            hint = f"`datagen score {run.folder} --again` scores all with one version"
+            watch.say(f"parts of the run were made with {name} {last}, but {now} is installed now; {hint}")
     if noted != notes.get("versions"):
         run.folder.write_notes({**notes, "versions": noted})
 
@@ -240,20 +250,21 @@ def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
 def rescore_run(
     word: str, changes: Sequence[str], again: bool, execute: Execute, watch: Watch, *, keep: bool = False
 ) -> Run:
-    """Score what has no scores; all of it if `again` or if `changes` name other rewards or another detector.
+    """Score unscored samples; rescore all if `again`, or if `changes` name other rewards or another detector.
 
-    Without either, a scorer's module that changed since is refused unless `keep`: half of the scores would be of each.
-    Old scores go before the new recipe is noted: a kill in between leaves shards to score, never a mixture.
+    Otherwise a scorer whose module changed is refused unless `keep`, since half of the scores would come from each
+    version. Old scores are deleted before the new recipe is noted: a kill in between leaves shards to score, never a
+    mixture.
     """
     run = open_run(word, changes, allowed=SCORE_KEYS)
     check_plugins(run)
     if changes and run.recipe.adapt is not None and any(job.draw for job in find_jobs(run, "generate", watch).jobs):
-        hint = f"draw them first: datagen generate {run.folder}"
-        raise RunError("with `adapt`, what scorers see decides what is still to be drawn", where=word, hint=hint)
+        hint = f"generate them first: datagen generate {run.folder}"
+        raise RunError("with `adapt`, missing samples depend on the current scorers", where=word, hint=hint)
     with run.folder.hold():
         if again or changes:
             settle_makers(run, ())
-            _find_sound(run, "samples", watch)  # those of another recipe cost no score
+            _find_sound(run, "samples", watch)  # raises for foreign samples, before any score is deleted
             for shard in run.folder.list_shards("scores"):
                 run.folder.remove_shard("scores", shard)
             renew_scores(run)
@@ -266,9 +277,9 @@ def rescore_run(
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """A finished run: its weights, its dataset, the address of its report, and what a model was not reached for.
+    """A finished run: its weights, its dataset, and the address of its report.
 
-    `unreached` is a sentence, `""` if nothing is left to be asked again.
+    `unreached` is a sentence about samples for which a model was not reached, `""` if there are none.
     """
 
     weighed: Weighed
@@ -278,10 +289,9 @@ class BuildResult:
 
 
 def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
-    """Bring a run to its end from wherever it stands; `execute` is the runner that makes the shards.
+    """Finish a run from any state; `execute` is the runner that makes the shards.
 
-    Called again on a finished run it makes the views again and nothing else. Raises DatagenError; every finished shard
-    is kept.
+    On a finished run it only makes the views again. Raises DatagenError; every finished shard is kept.
     """
     for _, what in list_warnings(run, load=not _is_scored(run)):
         watch.say(f"warning: {what}")
@@ -295,6 +305,6 @@ def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
 
 
 def _is_scored(run: Run) -> bool:
-    """Say whether every shard has its scores, so that no detector is loaded any more."""
+    """Return whether every shard has scores, so that no detector needs to be loaded."""
     plan = run.folder.read_notes().get("plan")
     return isinstance(plan, dict) and len(run.folder.list_shards("scores")) >= plan["shards"]

@@ -1,1 +1,1 @@
-"""Prompts: drawn from a taxonomy together with their claims, each once, and none that stands in a benchmark."""
+"""Prompts with their claims, sampled from a taxonomy: without duplicates, and without prompts of benchmarks."""

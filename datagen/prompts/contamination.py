@@ -1,21 +1,21 @@
-"""Refuses prompts that stand in a benchmark, so that a model is never trained on what it will be measured by.
+"""Contamination and near-duplicates: prompts of benchmarks are refused, and texts that nearly repeat earlier ones.
 
-Two rules, on normalised text (Unicode NFKC, casefold, everything but letters and digits is a space; articles stay):
+A model must not be trained on the prompts that will measure it. Two rules on normalised text (Unicode NFKC, casefold,
+everything but letters and digits becomes a space; articles stay) refuse a prompt that
 
-1. the same words as a benchmark prompt: refused;
-2. a run of `ngram` words (default 8) that stands in a benchmark prompt too: refused.
+1. has the same words as a benchmark prompt, or
+2. shares a run of `ngram` words (default 8) with a benchmark prompt.
 
-A prompt of fewer words than `ngram`, on either side, is judged by rule 1 alone: shorter runs are mostly the frame ("a
-photo of a"), and would refuse everything. The default 8 is this project's choice: the frame plus four words of
-content; a smaller number refuses more. Benchmark files are the user's own, none is shipped. Text without spaces
-between words (Chinese) is one word, so only rule 1 judges it. Try it: `contamination: [geneval.jsonl]` in a recipe.
+If either prompt is shorter than `ngram` words, only rule 1 applies: shorter runs are mostly the frame ("a photo of a")
+and would refuse everything. The default 8 is this project's choice: the frame plus four words of content; a smaller
+number refuses more. Users supply benchmark files; none are shipped. Text without spaces between words (Chinese) counts
+as one word, so only rule 1 applies. Try `contamination: [geneval.jsonl]` in a recipe.
 
-Finds near-duplicates in a stream of texts: MinHash signatures of word 3-grams, looked up by bands (LSH).
-
+Near-duplicates in a stream of texts are found by MinHash signatures of word 3-grams, looked up by bands (LSH).
 Signatures: Broder, 1997; bands: Leskovec, Rajaraman, Ullman, Mining of Massive Datasets, chapter 3. The similarity is
-the Jaccard index of the sets of word 3-grams, estimated from 128 hashes: a standard error of at most 0.045. A text
-costs 512 bytes for its signature and about 200 for its bands, however long it is. Measured in
-`tests/prompts/test_minhash.py`. Not covered: paraphrases that share few words.
+the Jaccard index of the sets of word 3-grams, estimated from 128 hashes with a standard error of at most 0.045
+(measured in `tests/prompts/test_minhash.py`). A text of any length costs 512 bytes for its signature and about 200 for
+its bands. Not covered: paraphrases that share few words.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Entry = tuple[int, str]
 
 
 def normalize(text: str) -> str:
-    """Return the words of a text in one form: NFKC, casefold, single spaces, no punctuation."""
+    """Return the words of a text in normal form: NFKC, casefold, single spaces, no punctuation."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     return " ".join(_WORDS.findall(text.casefold()))
@@ -54,7 +54,7 @@ def normalize(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """Benchmark prompts to keep away from; `exact` and `runs` map normalised words to where they were found."""
+    """Benchmark prompts to avoid; `exact` and `runs` map normalised words to the file and line that have them."""
 
     exact: dict[str, str]
     runs: dict[str, str]
@@ -62,7 +62,7 @@ class Contamination:
 
     @classmethod
     def from_prompts(cls, prompts: Iterable[tuple[str, str]], ngram: int = NGRAM) -> Self:
-        """Build from (where, prompt) pairs. Raises ConfigError when `ngram` is under 2."""
+        """Build from (where, prompt) pairs. Raises ConfigError when `ngram` is below 2."""
         if ngram < 2:
             raise ConfigError(f"n-grams of {ngram} words would refuse nearly every prompt", hint="use 2 or more, or 8")
         exact: dict[str, str] = {}
@@ -78,9 +78,9 @@ class Contamination:
 
     @classmethod
     def from_files(cls, paths: Sequence[str | Path], ngram: int = NGRAM) -> Self:
-        """Read benchmark lists: `.txt` (a prompt a line), `.jsonl` or `.csv` (key or column `prompt`).
+        """Read benchmark lists: `.txt` (one prompt per line), `.jsonl` or `.csv` (key or column `prompt`).
 
-        Raises ConfigError that names file and line of every bad line (the first ten), or a file that cannot be read.
+        Raises ConfigError naming the first ten bad lines, or a file that cannot be read.
         """
         bad: list[str] = []
         prompts = [found for path in paths for found in _read(Path(path), bad)]
@@ -92,7 +92,7 @@ class Contamination:
         return cls.from_prompts(prompts, ngram)
 
     def match(self, text: str) -> str | None:
-        """Return why a prompt is refused, with the place of the benchmark prompt, or None if it may stay."""
+        """Return why a prompt is refused, with the place of the benchmark prompt, or None if it is accepted."""
         words = normalize(text)
         where = self.exact.get(words)
         if where is not None:
@@ -118,7 +118,7 @@ def _read(path: Path, bad: list[str]) -> Iterator[tuple[str, str]]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         hint = f"known: {', '.join(readers)}"
-        raise ConfigError(f"cannot tell the form of a benchmark list by its name, {path.name!r}", hint=hint)
+        raise ConfigError(f"unknown file type of a benchmark list: {path.name!r}", hint=hint)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -176,7 +176,7 @@ def _read_csv(path: Path, text: str, bad: list[str]) -> Iterator[Entry]:
 HASHES = 128
 SHINGLE_WORDS = 3
 RECALL = 0.99
-"""The least probability that two texts exactly at the threshold meet in a band."""
+"""Least probability that two texts exactly at the threshold share a band."""
 _GROWTH = 1024
 
 
@@ -188,27 +188,28 @@ def shingles_of(text: str) -> frozenset[str]:
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """Return the share of shingles that two sets have in common, in [0, 1]."""
+    """Return the Jaccard index of two sets of shingles, in [0, 1]."""
     return len(one & other) / max(1, len(one | other))
 
 
 def band_rows(threshold: float) -> int:
-    """Return how many hashes a band may have at most for texts at the threshold to be found with `RECALL`."""
+    """Return the greatest number of hashes per band that finds texts at the threshold with `RECALL`."""
     fits = [rows for rows in (1, 2, 4, 8, 16, 32) if 1 - (1 - threshold**rows) ** (HASHES // rows) >= RECALL]
     return max(fits, default=1)
 
 
 class NearDuplicates:
-    """The texts that came before; `add` says whether a text is new, at a similarity of `threshold` in (0, 1]."""
+    """A set of texts; `add` tells whether a text is new, up to a similarity of `threshold` in (0, 1]."""
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self._rows = band_rows(threshold)
+        # Seeded, so that every run refuses the same texts; odd factors make the multiplication a bijection.
         numbers = np.random.Generator(np.random.PCG64(0)).integers(0, 2**63, (2, HASHES), dtype=np.uint64)
         self._factors, self._offsets = numbers[0] | np.uint64(1), numbers[1]
         self._signatures = np.zeros((_GROWTH, HASHES), dtype=np.uint32)
         self._count = 0
-        # Chains of entries (text x band) that fall into the same place of `heads`; 0 ends a chain.
+        # A hash table of (text, band) entries: `heads` starts a chain for each bucket, `next` links it, 0 ends it.
         self._heads = array("L", bytes(array("L").itemsize * 16 * _GROWTH))
         self._next = array("L", [0])
 
@@ -216,7 +217,7 @@ class NearDuplicates:
         return self._count
 
     def add(self, text: str) -> bool:
-        """Add a text; return False, and add nothing, if one like it came before."""
+        """Add a text and return True, or return False and add nothing if a similar one was added before."""
         signature = self._sign(text)
         places = self._hash_bands(signature)
         near = sorted(set(self._neighbours(places)))
@@ -228,10 +229,10 @@ class NearDuplicates:
         return True
 
     def _sign(self, text: str) -> NDArray[np.uint32]:
-        """Return the 128 least hashes of the shingles."""
+        """Return the minimum of each of the 128 hash functions over the shingles."""
         digests = b"".join(blake2b(each.encode(), digest_size=8).digest() for each in shingles_of(text))
         keys = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-        # Multiply-shift on 64 bits that wrap round: 2-universal, and the high half is well mixed.
+        # Multiply-shift with 64-bit wrap-around: 2-universal, and the high half is well mixed.
         mixed = (keys[:, None] * self._factors + self._offsets) >> np.uint64(32)
         least: NDArray[np.uint32] = mixed.min(axis=0).astype(np.uint32)
         return least
@@ -260,6 +261,7 @@ class NearDuplicates:
         self._signatures[self._count] = signature
         self._count += 1
         self._link(places)
+        # At most half full: rebuild the chains for a table of twice the size.
         if 2 * len(self._next) > len(self._heads):
             self._heads = array("L", bytes(2 * self._heads.itemsize * len(self._heads)))
             self._next = array("L", [0])

@@ -1,32 +1,24 @@
-"""Prompts in other words, by a language model: each rewrite is checked, and the template text stands where none holds.
+"""Prompts rewritten by a language model: each rewrite is checked, and without a valid one the template's text is kept.
 
     expand:
       styles: [short caption, question]
       per_prompt: 2
       personas: [a teacher who prepares a lesson]
 
-in a recipe asks for it. Style, persona, scene and seed of a request are a pure function of (seed, prompt id, k). What
-is refused is counted by its reason in `ExpandStats`, and why is `datagen.prompts.keeps`. A model's answer is never
-stored but as a rewrite that was kept, or cut to 200 characters as an example of a refusal. Not covered: which engine
-answers (`ask` is handed in), and keeping its answers for a second run.
+turns it on in a recipe. Style, persona, scene and seed of a request depend only on (seed, prompt id, k). Refused
+rewrites are counted by reason in `ExpandStats`; `datagen.prompts.keeps` decides. A model's answer is stored only as an
+accepted rewrite, or cut to 200 characters as an example of a refusal. Not covered: which engine answers (`ask` is
+passed in), and storing its answers for a second run.
 
-What a rewriter is told: the instruction templates of `templates/expansion/`.
+The instructions are templates in `templates/expansion/`: `instruct.j2` for any model that follows instructions,
+`pictograms.j2` is the short form that the embedded model learned. A user's own file replaces them. It may use
+`{{ style }}`, `{{ prompt }}`, `{{ persona }}` and `{{ scene }}`; the last two may be empty.
 
-`instruct.j2` says it all, for any model that follows instructions; `pictograms.j2` is the short form that the
-embedded model learned. A user's own file takes their place. It may use `{{ style }}`, `{{ prompt }}`, `{{ persona }}`
-and `{{ scene }}`; the last two are empty where none is asked for.
-
-What became of an expansion: how many rewrites were kept, why the others were refused, and how varied the rest is.
-
-Filled by `datagen.prompts.expanded.expand`, written into the notes of a run. Flat memory: counts, three examples for
-each reason, and two samples of 500 texts.
-
-How varied a stream of texts is, measured on a bounded sample of it: distinct n-grams and likeness to each other.
-
-`distinct-n` is the number of different word n-grams over all n-grams (Li et al., arXiv 1510.03055). It falls as texts
-are added, so both sides of a comparison are samples of at most the same size. `self-similarity` is the mean, over
-texts, of the greatest Jaccard index of word 3-grams with another text of the sample. Used by
-`datagen.prompts.expanded`. Not covered: variety of meaning.
+`ExpandStats` counts accepted and refused rewrites and measures variety, for the notes of a run. Its memory is bounded:
+counts, three examples per reason, and two samples of 500 texts. `distinct-n` is the number of different word n-grams
+over all n-grams (Li et al., arXiv 1510.03055). It falls as texts are added, so both sides of a comparison are samples
+of at most the same size. `self-similarity` is the mean, over texts, of the greatest Jaccard index of word 3-grams with
+another text of the sample. Not covered: variety of meaning.
 """
 
 from __future__ import annotations
@@ -59,14 +51,14 @@ SAMPLE = 500
 
 
 class Diversity:
-    """A sample of a stream of any length, at random but the same each time, and its measures."""
+    """A random but reproducible sample of a stream of texts, and its variety."""
 
     def __init__(self, size: int = SAMPLE) -> None:
         self._size, self._rng, self._seen = size, Random(0), 0
         self.texts: list[str] = []
 
     def add(self, text: str) -> None:
-        """Let a text be drawn into the sample (reservoir sampling, Vitter's algorithm R)."""
+        """Consider a text for the sample (reservoir sampling, Vitter's algorithm R)."""
         self._seen += 1
         if len(self.texts) < self._size:
             self.texts.append(text)
@@ -100,7 +92,7 @@ def _likeness(texts: list[str]) -> float:
 
 
 BATCH_PROMPTS = 64
-"""Prompts whose rewrites are asked for together; memory and an engine's batches are bounded by it."""
+"""Prompts rewritten in one call; bounds memory and an engine's batches."""
 MAX_REPLY_CHARACTERS = 20_000
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -108,14 +100,14 @@ SCHEMA: Mapping[str, Any] = {
     "required": ["prompt"],
     "additionalProperties": False,
 }
-"""JSON Schema of an answer in every style but the brief, which has its own."""
+"""JSON Schema of an answer in all styles except the brief, which has its own."""
 
 Ask = Callable[[Sequence[ChatRequest]], Iterator[Reply]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One question: which prompt, in which style, and what an engine is asked."""
+    """One request for a rewrite: the prompt, the style, and the chat request."""
 
     prompt: Prompt
     style: Style
@@ -134,13 +126,12 @@ def expand(
     stats: ExpandStats | None = None,
     screen: Screening | None = None,
 ) -> Iterator[Prompt]:
-    """Yield the rewrites that hold for each prompt, or the prompt itself, in the order of the prompts.
+    """Yield the accepted rewrites of each prompt, or the prompt itself, in the order of the prompts.
 
-    `ask` answers a batch of requests in order; an answer that is missing counts as an engine error. `form` is the
-    instruction's form unless `options.instruction` names a file. A text that was yielded before is not yielded again,
-    so a source is dropped when a rewrite of another has taken its very words. No rewrite is asked for a prompt whose
-    claims cannot be checked by words: it stands, and is counted as `unchecked`. Raises ConfigError when the instruction
-    template fails, and what `ask` raises.
+    `ask` answers a batch of requests in order; a missing answer counts as an engine error. `form` is the instruction's
+    form unless `options.instruction` names a file. No text is yielded twice, so a prompt is dropped when a rewrite of
+    another one has the same words. Prompts whose claims cannot be checked by words are not rewritten and are counted as
+    `unchecked`. Raises ConfigError when the instruction template fails, and what `ask` raises.
     """
     form = Path(options.instruction) if options.instruction else form
     sieve = _Sieve(options.similarity, lexicon, blocked, stats if stats is not None else ExpandStats(), screen)
@@ -162,9 +153,10 @@ _NO_ANSWER = Reply("", "error", error="the engine gave no answer")
 
 def _question(prompt: Prompt, k: int, options: ExpandOptions, seed: int, form: str | Path) -> _Asked:
     styles = list(options.styles)
-    # One order of styles for each prompt, so that its rewrites differ in style while there are styles left.
+    # Each prompt has its own order of styles, so that its rewrites differ in style as long as styles are left.
     Random(seed_of(seed, prompt.id, "styles")).shuffle(styles)
     style = styles[k % len(styles)]
+    # A stream of its own for each rewrite: more rewrites per prompt leave the first ones as they are.
     rng = Random(seed_of(seed, prompt.id, k))
     persona = rng.choice(options.personas) if options.personas else ""
     scene = rng.choice(options.scenes) if options.scenes else ""
@@ -181,7 +173,7 @@ def _question(prompt: Prompt, k: int, options: ExpandOptions, seed: int, form: s
 def read_reply(reply: Reply, style: str) -> str | Breach:
     """Return the rewritten prompt of an answer, on one line, or why there is none.
 
-    A thought before the JSON document, and a fence or words around it, are set aside.
+    A thought before the JSON document and a fence or words around it are ignored.
     """
     reply = set_thought_aside(reply)
     if len(reply.text) > MAX_REPLY_CHARACTERS:
@@ -208,7 +200,7 @@ def _write_line(brief: Mapping[str, Any]) -> str:
 
 
 class _Sieve:
-    """Lets through what keeps its claims and is new; counts the rest by reason."""
+    """Passes rewrites that keep their claims and are new; counts the others by reason."""
 
     def __init__(
         self,
@@ -223,7 +215,7 @@ class _Sieve:
         self._said, self._near = SeenTexts(), NearDuplicates(similarity)
 
     def sift(self, prompt: Prompt, answered: Sequence[tuple[_Asked, Reply]], *, keep_source: bool) -> Iterator[Prompt]:
-        """Yield the rewrites of a prompt that hold; the prompt itself if none does, or if it is wanted too."""
+        """Yield the accepted rewrites of a prompt, and the prompt itself if there are none or `keep_source`."""
         self._stats.count_source(prompt.text, unchecked=not answered)
         kept = 0
         for asked, reply in answered:
@@ -235,6 +227,7 @@ class _Sieve:
                 yield _rewritten(prompt, str(text), asked.style)
             else:
                 shown = reply.text if text is breach else str(text)
+                # The notes show examples of refused texts, but never personal data or rude words.
                 self._stats.refuse(breach.kind, breach.reason, "" if breach.kind == "screened" else shown)
         if kept and not keep_source:
             return
@@ -245,7 +238,7 @@ class _Sieve:
             self._stats.repeated += 1
 
     def _find_breach(self, text: str, prompt: Prompt) -> Breach | None:
-        """Return why a rewrite is refused, or None; it is then known to the sieve."""
+        """Return why a rewrite is refused; None accepts and remembers it."""
         screened = self._screen.find(text) if self._screen is not None else None
         if screened is not None:
             return Breach("screened", screened.reason)
@@ -272,7 +265,7 @@ def _rewritten(prompt: Prompt, text: str, style: str) -> Prompt:
     return Prompt.make(text, prompt.claims, **where, source=f"rewrite: {style}")
 
 
-# A misspelt name must be an error: as an empty word it would go to the model unseen.
+# A misspelt variable must raise: else the model would silently get an empty word.
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     keep_trailing_newline=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
@@ -280,9 +273,9 @@ _HINT = "it may use {{ style }}, {{ prompt }}, {{ persona }} and {{ scene }}, an
 
 
 def instruct(style: str, prompt: str, *, form: str | Path, persona: str = "", scene: str = "") -> str:
-    """Return the instruction to rewrite a prompt in a style; `form` names a shipped template or is a path to one.
+    """Return the instruction to rewrite a prompt in a style; `form` is the name of a shipped template or a path.
 
-    Raises ConfigError at the template's file when it cannot be read, fails, or leaves out the prompt.
+    Raises ConfigError when the template cannot be read, fails, or leaves out the prompt.
     """
     path = shipped_path("templates", "expansion", f"{form}.j2") if isinstance(form, str) else form
     try:
@@ -305,10 +298,10 @@ MAX_SHOWN = 200
 
 @dataclass(slots=True)
 class ExpandStats:
-    """Counts of an expansion: `asked` = `kept` + the sum of `refused`; `standing` sources had no rewrite that held.
+    """Counts of an expansion: `asked` = `kept` + the sum of `refused`; `standing` prompts have no accepted rewrite.
 
-    `sources` counts the prompts that came in, `repeated` those whose very words had been yielded before as a rewrite,
-    `unchecked` those for which no rewrite was asked, since none could be checked.
+    `sources` counts incoming prompts, `repeated` those whose words had been yielded before as a rewrite, `unchecked`
+    those that were not rewritten since no rewrite could be checked.
     """
 
     sources: int = 0
@@ -324,25 +317,25 @@ class ExpandStats:
     after: Diversity = field(default_factory=Diversity)
 
     def count_source(self, text: str, *, unchecked: bool = False) -> None:
-        """Count a prompt that came in."""
+        """Count an incoming prompt."""
         self.sources += 1
         self.unchecked += unchecked
         self.before.add(text)
 
     def keep(self, text: str, style: str) -> None:
-        """Count a rewrite that was kept."""
+        """Count an accepted rewrite."""
         self.asked += 1
         self.kept += 1
         self.styles[style] += 1
         self.after.add(text)
 
     def stand(self, text: str, *, alone: bool) -> None:
-        """Count a source that is yielded itself; `alone` when it has no rewrite."""
+        """Count a prompt that is yielded itself; `alone` if it has no rewrite."""
         self.standing += alone
         self.after.add(text)
 
     def refuse(self, kind: str, reason: str, text: str) -> None:
-        """Count a rewrite that was refused; the first three of a kind are shown, cut to 200 characters."""
+        """Count a refused rewrite; the first three of a kind become examples, cut to 200 characters."""
         self.asked += 1
         self.refused[kind] += 1
         shown = self.examples.setdefault(kind, [])
@@ -350,14 +343,14 @@ class ExpandStats:
             shown.append({"text": text[:MAX_SHOWN], "reason": reason[:MAX_SHOWN]})
 
     def notes(self) -> list[str]:
-        """Return a few lines for people: what was kept, why the rest was not, how varied the prompts became."""
-        left = f"left as they are, since no words can check their claims: {self.unchecked:,} of {self.sources:,}"
+        """Return a summary in a few lines: accepted rewrites, reasons for refusals, and the change in variety."""
+        left = f"not rewritten, since their claims cannot be checked in words: {self.unchecked:,} of {self.sources:,}"
         if not self.asked:
             return [left] if self.unchecked else []
         reasons = ", ".join(f"{kind} {count}" for kind, count in self.refused.most_common())
         lines = [
-            f"{self.kept:,} of {self.asked:,} rewrites hold their claims and are new; "
-            f"{self.standing:,} of {self.sources:,} prompts stand as the template wrote them"
+            f"{self.kept:,} of {self.asked:,} rewrites keep their claims and are new; "
+            f"{self.standing:,} of {self.sources:,} prompts keep the template's text"
         ]
         lines += [f"refused: {reasons}"] if reasons else []
         lines += [left] if self.unchecked else []

@@ -1,8 +1,8 @@
-"""Prompts in the six forms of GenEval, made from a lexicon, with the metadata line that its evaluator reads.
+"""Prompts in the six forms of GenEval, with words of a lexicon and the metadata lines that its evaluator reads.
 
-Source: GenEval (arXiv 2310.11513; code djghosh13/geneval, MIT): the tasks and how many prompts each has (553 in all).
-The words come from the lexicon and the seed, never from the benchmark's own file, so the prompts measure the same
-abilities on other things. The metadata line is made from the claims (`datagen.documents.geneval_lines`).
+Source: GenEval (arXiv 2310.11513; code djghosh13/geneval, MIT): the tasks and their numbers of prompts (553 in all).
+The words depend on lexicon and seed and never come from the benchmark's file, so the prompts measure the same abilities
+on other objects. The metadata line is made from the claims (`datagen.documents.geneval_lines`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ FORM_COUNTS: Mapping[Task, int] = {
     "position": 100,
     "color_attr": 100,
 }
-"""How many prompts of each task GenEval has."""
+"""The number of GenEval's prompts for each task."""
 NUMBERS = (2, 3, 4)
-"""What GenEval counts to."""
+"""The numbers that GenEval counts."""
 
 Metadata = dict[str, Any]
 _Made = tuple[str, tuple[Claim, ...]]
@@ -36,9 +36,9 @@ _Made = tuple[str, tuple[Claim, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """One task: the lists it chooses from, in order (`numbers` is ours), and how it says what was chosen.
+    """One task: the lists of words to sample from (`numbers` is ours), and a function that makes text and claims.
 
-    A list that stands twice is chosen from without putting back.
+    A list that is named twice is sampled without replacement.
     """
 
     lists: tuple[str, ...]
@@ -48,10 +48,10 @@ class _Form:
 def geneval_forms(
     lexicon: Lexicon, seed: int, counts: Mapping[Task, int] = FORM_COUNTS
 ) -> Iterator[tuple[Prompt, Metadata]]:
-    """Yield prompts task by task, each once, with GenEval's metadata line (`tag`, `include`, `exclude`, `prompt`).
+    """Yield distinct prompts, task by task, with GenEval's metadata line (`tag`, `include`, `exclude`, `prompt`).
 
-    A small lexicon yields all it has where that is less than asked for. Raises ConfigError for a task that is unknown
-    or needs a list that the lexicon lacks, and for a word that the evaluator does not know (a colour beyond ten).
+    A small lexicon may yield fewer than asked for. Raises ConfigError for a task that is unknown or needs a list that
+    the lexicon lacks, and for a word that the evaluator does not know (a colour beyond its ten).
     """
     for tag, count in counts.items():
         if tag not in _FORMS:
@@ -81,7 +81,7 @@ def _write_line(prompt: Prompt, tag: Task) -> Metadata:
     try:
         return line_of(prompt.claims, tag, prompt.text).to_dict()
     except ValueError as error:
-        raise ConfigError(str(error), hint="take the word out of the lexicon") from error
+        raise ConfigError(str(error), hint="remove the word from the lexicon") from error
 
 
 def _list_of(lexicon: Lexicon, name: str, tag: str) -> Sequence[Word]:
@@ -98,7 +98,7 @@ def _product(sizes: Sequence[int]) -> int:
 
 
 def _choose(names: Sequence[str], lists: Sequence[Sequence[Any]], sizes: Sequence[int], place: int) -> list[Any]:
-    """Return combination number `place`: one item of each list, different ones where a list stands twice."""
+    """Return combination number `place`: one item of each list, different items from a list that is named twice."""
     chosen: list[Any] = []
     for turn, (name, items, size) in enumerate(zip(names, lists, sizes, strict=True)):
         place, position = divmod(place, size)

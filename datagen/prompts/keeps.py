@@ -1,15 +1,14 @@
-"""Does a rewritten prompt still say what was claimed, all of it and nothing against it? When in doubt: no.
+"""Checks of rewritten prompts: a rewrite must make every claim of its prompt and none against them. Doubts refuse it.
 
-`find_breach` answers in words for people, `judge_rewrite` with the class that counts are kept by. Numbers, things,
-colours, materials, relations with their direction, depth, absent things, comparisons and quoted words are checked; so
-is what a rewriter added. Read by `datagen.prompts.expanded`; measured in `tests/prompts/test_keeps.py`. Not covered:
-synonyms of things (a rewrite that says "kitten" for a cat is refused), things that stand in no lexicon, languages but
-English, and the claims that `find_unchecked` names, whose prompts are not rewritten.
+`judge_rewrite` returns the first breach with its class, `find_breach` only the reason in words. They check numbers,
+objects, colours, materials, relations with their direction, depth, absent objects, comparisons and quoted words, and
+anything that the rewriter added. Measured in `tests/prompts/test_keeps.py`. Not covered: synonyms of objects ("kitten"
+for a cat is refused), objects outside the lexicon, languages other than English, and the claims that `find_unchecked`
+names, whose prompts are not rewritten.
 
-The JSON brief: the claims of a prompt as data, `{"objects": […], "relations": […], "text": […]}`.
-
-`SCHEMA` is what a rewriter is bound to, `read_brief` says what a brief claims. A recipe asks for it with
-`expand: {styles: [JSON brief]}`. Not covered: places in a layout, sizes.
+A JSON brief states the claims of a prompt as data, `{"objects": […], "relations": […], "text": […]}`: `SCHEMA`
+constrains the rewriter, `read_brief` returns the claims. A recipe asks for it with `expand: {styles: [JSON brief]}`.
+Not covered: places in a layout, sizes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from datagen.taxonomy.models import RelationName
 from datagen.taxonomy.vocabulary import VAGUE, Phrases, compile_words, listed, read_items, split_quoted, tokenize
 
 MAX_CHARACTERS = 2000
-"""The longest rewrite, as the longest prompt of a template."""
+"""Most characters of a rewrite, as for a prompt of a template."""
 
 _CAPITALS = re.compile(r"\b[A-Z](?:[-. ]?[A-Z])+\b")
 _ECHO = re.compile(
@@ -49,29 +48,29 @@ _FOREIGN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """Why a rewrite is refused: the class (`count`, `object`, `colour`, …) and the reason for people."""
+    """Why a rewrite is refused: the class (`count`, `object`, `colour`, …) and a readable reason."""
 
     kind: str
     reason: str
 
 
 def find_breach(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> str:
-    """Return `""` if a text keeps every claim and adds nothing against them, else the first reason it does not."""
+    """Return `""` if a text keeps every claim and adds none against them, else the first reason against it."""
     breach = judge_rewrite(text, claims, lexicon)
     return breach.reason if breach else ""
 
 
 def find_unchecked(claims: Sequence[Claim]) -> str:
-    """Name the claims that no reading of words can vouch for, or `""`: facts, parts, and what covers what.
+    """Return the claims that cannot be checked in words, or `""`: facts, parts, and one object hiding another.
 
-    A fact may be said in a thousand ways, and which of several things has a colour is said across clauses.
+    A fact can be expressed in countless ways, and the colour of some of several objects is said across clauses.
     """
     hidden = ("partly hides", "partly hidden by")
     return ", ".join(str(claim) for claim in claims if claim.kind in ("fact", "part") or claim.name in hidden)
 
 
 def judge_rewrite(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Breach | None:
-    """Return the first breach of a text or of a JSON brief, or None. The text is read up to 2,000 characters only."""
+    """Return the first breach of a text or a JSON brief, or None. A text of more than 2,000 characters is refused."""
     if len(text) > MAX_CHARACTERS:
         return Breach("too long", f"is {len(text):,} characters long; {MAX_CHARACTERS:,} are allowed")
     if not text.strip():
@@ -96,6 +95,7 @@ def _find_in_brief(text: str, claims: Sequence[Claim], lexicon: Lexicon) -> Iter
         if item.kind == "object"
         for form in (" ".join(words), item.text)
     }
+    # "a pair of scissors" is one object in a brief, so this form of the name counts as well.
     in_pairs = [(form, thing) for form, thing in singulars.items() if is_pair(thing)]
     singulars |= {f"{unit} of {form}": thing for form, thing in in_pairs for unit in ("pair", "pairs")}
     said = read_brief(brief, singulars)
@@ -139,6 +139,7 @@ def _find_in_form(plain: str) -> Iterator[Breach]:
         yield Breach("echo", f"answers about its task: {echo.group()!r}")
     letters = [letter for letter in plain if letter.isalpha()]
     foreign = _FOREIGN & set(tokenize(plain))
+    # A few accents are English too (café); more than a fifth of such letters is another language.
     if foreign or 5 * sum(not letter.isascii() for letter in letters) > len(letters):
         yield Breach("language", "is not English" + (f": {min(foreign)!r}" if foreign else ""))
 
@@ -216,6 +217,7 @@ def _find_in_count(thing: str, plural: str, wanted: int, ours: Sequence[Mention]
 def _find_in_numbers(numbers: Sequence[int], claims: Sequence[Claim]) -> Iterator[Breach]:
     counts = [int(claim.value) for claim in claims if claim.kind == "count"]
     for number in numbers:
+        # "Five things: two stars and three moons" and "two kinds of things" count nothing new.
         if number not in {*counts, sum(counts), len(counts)}:
             what = "one more" if number < 0 else number_word(number)
             yield Breach("count", f"says {what} where nothing claimed is counted")
@@ -293,7 +295,7 @@ def parse_brief(text: str) -> dict[str, Any] | None:
 def read_brief(brief: Mapping[str, Any], singulars: Mapping[str, str]) -> list[Claim]:
     """Return what a brief claims; `singulars` maps each form of an object to its singular.
 
-    A relation that cannot be read is a relation of unknown things, so it is never one that was claimed.
+    An unreadable relation becomes a relation of unknown objects, which no prompt claims.
     """
     found: list[Claim] = []
     for item in brief.get("objects", ()):
@@ -313,5 +315,5 @@ def _read_relation(written: str, singulars: Mapping[str, str]) -> Claim:
 
 
 def normalize_claims(claims: Sequence[Claim]) -> set[Claim]:
-    """Return claims as a set in which "right of" and "below" are turned round, so that converses are equal."""
+    """Return claims as a set with "right of" and "below" turned into their converses, so that equal relations match."""
     return {turn(claim) for claim in claims}

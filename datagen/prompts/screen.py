@@ -1,13 +1,13 @@
-"""Refuses prompts with personal data or rude words, in what is to be rendered and in what a language model rewrote.
+"""Screen for personal data and rude words in prompts and rewrites.
 
     screen: {pii: true, words: [shipped, my_words.txt]}
 
-in a recipe turns it on; `screen: {}` is both checks with the short list that ships. A prompt or rewrite that is hit is
-refused and counted by its kind, as a contaminated one is. Words are compared whole, in Unicode NFKC without letter
-case; an entry of several words is a run of them. Card numbers must pass the check digit of Luhn (ISO/IEC 7812).
+turns it on in a recipe; `screen: {}` runs both checks with the short list in the package. Prompts and rewrites that
+match are refused and counted by kind, like contaminated ones. Whole words are compared, in Unicode NFKC and without
+case; an entry of several words matches them in sequence. Card numbers must pass Luhn's check digit (ISO/IEC 7812).
 
 Not covered: names and addresses, letters written as digits or spaced out, rude meanings of plain words, languages
-beyond the list, and what a model writes while it reasons or draws. It is a net with wide meshes, not a guarantee.
+beyond the list, and a model's reasoning and images. The screen reduces the risk; it is no guarantee.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RUDE = (
     "dickhead dickheads fuck fucked fucker fuckers fucking fucks goddamn motherfucker motherfuckers motherfucking piss "
     "pissed shit shits shitty slut sluts twat twats wank wanker wankers whore whores"
 )
-"""Common English profanity without a second meaning; insults of groups belong in a list of the user's own."""
+"""Common English profanity without a second meaning; insults of groups belong in the user's own list."""
 PII = {
     "e-mail address": r"[^\s@<>\"“”]+@[^\s@<>\"“”]+\.[^\W\d_]{2,}",
     "phone number": (
@@ -39,7 +39,7 @@ PII = {
     ),
     "card number": r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)",
 }
-"""Patterns of personal data by kind; a card number needs its check digit besides."""
+"""Patterns of personal data by kind; a card number must also have a valid check digit."""
 _PATTERNS = {kind: re.compile(pattern) for kind, pattern in PII.items()}
 _WORDS = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -53,12 +53,12 @@ class Screen:
 
     @classmethod
     def from_options(cls, options: ScreenOptions) -> Self:
-        """Read the lists. Raises ConfigError for a file that cannot be read or holds no word."""
+        """Load the word lists. Raises ConfigError for a file that cannot be read or has no words."""
         phrases = {phrase for word in options.words for phrase in _read(word)}
         return cls(options.pii, frozenset(phrases))
 
     def find(self, text: str) -> Breach | None:
-        """Return why a text is refused, or None; what was found of personal data is not repeated."""
+        """Return why a text is refused, or None; the reason never repeats personal data."""
         text = unicodedata.normalize("NFKC", text)
         kind = next(_find_pii(text), None) if self.pii else None
         if kind is not None:
@@ -80,8 +80,9 @@ def _find_pii(text: str) -> Iterator[str]:
 
 
 def _passes_luhn(digits: list[int]) -> bool:
-    """Tell whether the last digit is the check digit of the others: every second from the right counts double."""
+    """Return whether the last digit is the check digit of the others: every second digit from the right is doubled."""
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    # Sixteen zeros pass Luhn's test, but are no card number.
     return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
@@ -97,9 +98,9 @@ def _read(word: str) -> Iterable[tuple[str, ...]]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         what = f"the word list cannot be read: {why}"
-        raise ConfigError(what, where=word, hint="`screen: {words: [shipped]}` is the short list that ships") from error
+        raise ConfigError(what, where=word, hint="`screen: {words: [shipped]}` uses the list in the package") from error
     found = [_split(unicodedata.normalize("NFKC", line)) for line in lines if not line.lstrip().startswith("#")]
     phrases = [phrase for phrase in found if phrase]
     if not phrases:
-        raise ConfigError("the word list holds no word", where=word, hint="one word or phrase a line")
+        raise ConfigError("the word list has no words", where=word, hint="write one word or phrase per line")
     return phrases

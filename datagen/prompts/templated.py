@@ -1,8 +1,8 @@
-"""Prompts from templates: item i of a skill is a pure function of (seed, skill path, i), a plan is a stream of them.
+"""Prompts from templates: item i of a skill depends only on (seed, skill path, i), and a plan is a stream of them.
 
-`sample_prompt` makes one prompt; `plan_prompts` deals them out by share, drops what was said before or stands in a
-benchmark, and draws the next index in its place. Memory is flat but for 16 to 32 bytes for each prompt that was seen.
-See it: `datagen preview`; measure it: `python benchmarks/prompts.py`. Not covered: rewriting by a language model."""
+`sample_prompt` makes one prompt; `plan_prompts` divides a plan among skills by share and replaces duplicates and
+refused prompts by the next index. Memory is 16 to 32 bytes for each prompt seen. Try `datagen preview`; measured by
+`python benchmarks/prompts.py`. Not covered: rewriting by a language model."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from datagen.taxonomy.load import Taxonomy
 from datagen.taxonomy.space import Skill, deal_point
 
 PATIENCE = 2000
-"""Draws in a row without a new prompt after which a skill counts as exhausted, if all its space has not come before."""
+"""A skill counts as exhausted after this many prompts in a row that are not new, or at the end of its space."""
 
 
 class Screening(Protocol):
-    """Says why a text must not be used, with its kind, or None; `datagen.prompts.screen.Screen` does."""
+    """A filter that refuses texts with a kind and a reason, such as `datagen.prompts.screen.Screen`."""
 
     def find(self, text: str) -> Breach | None:
         """Return why the text is refused, or None if it may stay."""
 
 
 class Blocked(Protocol):
-    """Says why a prompt must not be used, or None; `datagen.prompts.contamination.Contamination` does."""
+    """A filter that refuses prompts with a reason, such as `datagen.prompts.contamination.Contamination`."""
 
     def match(self, text: str) -> str | None:
         """Return why the text is refused, or None if it may stay."""
@@ -43,9 +43,9 @@ class Blocked(Protocol):
 
 @dataclass(slots=True)
 class SkillStats:
-    """What became of one skill: `drawn` = `kept` + all that was refused; `kept` < `asked` when exhausted.
+    """Counts of one skill: `drawn` (sampled) = `kept` + all refused prompts; `kept` < `asked` when exhausted.
 
-    `screened` counts what was refused for its words, by kind: control tokens always, the rest where it is asked for.
+    `screened` counts prompts refused for their words, by kind: control tokens always, others if the recipe screens.
     """
 
     asked: int = 0
@@ -57,13 +57,13 @@ class SkillStats:
 
     @property
     def short(self) -> int:
-        """How many prompts are missing."""
+        """The number of missing prompts."""
         return self.asked - self.kept
 
 
 @dataclass(slots=True)
 class PromptStats:
-    """Counts of a plan, filled while it is drawn; `skills` are by taxonomy path."""
+    """Counts of a plan, updated while it is sampled; `skills` are by taxonomy path."""
 
     skills: dict[str, SkillStats] = field(default_factory=dict)
 
@@ -73,33 +73,33 @@ class PromptStats:
 
     @property
     def drawn(self) -> int:
-        """How many prompts were drawn, kept or not."""
+        """The number of sampled prompts, kept or not."""
         return self.total("drawn")
 
     @property
     def kept(self) -> int:
-        """How many prompts the plan has."""
+        """The number of prompts in the plan."""
         return self.total("kept")
 
     @property
     def duplicates(self) -> int:
-        """How many were dropped because the same words had come before, but for case, spaces and punctuation."""
+        """The number of prompts dropped as duplicates, regardless of case, spaces and punctuation."""
         return self.total("duplicates")
 
     @property
     def contaminated(self) -> int:
-        """How many were refused because they stand in a benchmark."""
+        """The number of prompts refused because a benchmark has them."""
         return self.total("contaminated")
 
     @property
     def screened(self) -> Counter[str]:
-        """How many were refused for personal data or listed words, by kind."""
+        """The number of prompts refused for control tokens, personal data or listed words, by kind."""
         return sum((stats.screened for stats in self.skills.values()), Counter[str]())
 
     def notes(self) -> list[str]:
-        """Return one line for each skill that could not give all it was asked for, and one for what was screened."""
+        """Return one line for each skill with too few prompts, and one for screened prompts."""
         lines = [
-            f"{path}: {stats.kept} of {stats.asked} prompts, it has no more that are new "
+            f"{path}: {stats.kept} of {stats.asked} prompts, it has no more new ones "
             f"({stats.duplicates} duplicates, {stats.contaminated} contaminated); add words or wordings"
             for path, stats in self.skills.items()
             if stats.short
@@ -109,9 +109,9 @@ class PromptStats:
 
 
 def sample_prompt(skill: Skill, index: int, seed: int) -> Prompt:
-    """Draw prompt number `index` of a skill: the same for the same seed, whatever else is drawn.
+    """Return prompt number `index` of a skill; it depends on the seed, but on no other prompt.
 
-    Levels take turns, so that each gets its part. Raises ConfigError when a template or a constraint fails.
+    Levels take turns. Raises ConfigError when a template or a constraint fails.
     """
     level, point, wording = deal_point(skill, index, seed)
     return Prompt.make(
@@ -136,12 +136,12 @@ def plan_prompts(
     shares: Mapping[str, float] | None = None,
     screen: Screening | None = None,
 ) -> Iterator[Prompt]:
-    """Yield `count` prompts, each once, dealt out so that any beginning of the plan keeps the shares.
+    """Yield `count` distinct prompts, ordered so that every beginning of the plan keeps the shares.
 
-    Weaknesses have equal parts, skills their `share` within their weakness, and levels take turns; or each level of a
-    skill, by its path such as `counting/one_kind/hard`, has its part of `shares`. A skill or level that has no new
-    prompts left leaves its places empty: the plan is then shorter, and `stats` (filled along the way) says which and by
-    how many. Raises ConfigError when a template or a constraint fails.
+    Weaknesses have equal parts, skills their `share` within their weakness, and levels take turns; with `shares`, each
+    level has its own part, by a path such as `counting/one_kind/hard`. A skill or level without new prompts leaves its
+    places empty: the plan is then shorter, and `stats` (updated on the way) says where and by how many. Raises
+    ConfigError when a template or a constraint fails.
     """
     stats = stats if stats is not None else PromptStats()
     seen = SeenTexts()
@@ -151,7 +151,9 @@ def plan_prompts(
         indexes = {skill.path: range(skill.size)}
         if shares is not None:
             indexes = {
-                f"{skill.path}/{level.name}": range(k, skill.size, every) for k, level in enumerate(skill.levels)
+                # Index i of a skill has level i mod the number of levels: one level is every n-th index.
+                f"{skill.path}/{level.name}": range(k, skill.size, every)
+                for k, level in enumerate(skill.levels)
             }
         for path, some in indexes.items():
             counts = stats.skills[path] = SkillStats()
@@ -164,7 +166,7 @@ def plan_prompts(
 
 
 def preview(taxonomy: Taxonomy, per_skill: int, seed: int) -> list[Prompt]:
-    """Return the first `per_skill` distinct prompts of every skill, fewer where it has no more."""
+    """Return the first `per_skill` distinct prompts of every skill, or all if it has fewer."""
     found: list[Prompt] = []
     for skill in taxonomy.skills:
         fresh = _fresh_prompts(skill, range(skill.size), seed, None, SeenTexts(), SkillStats())
@@ -181,7 +183,7 @@ def _fresh_prompts(
     stats: SkillStats,
     screen: Screening | None = None,
 ) -> Iterator[Prompt]:
-    """Yield the prompts of a skill in the order of `indexes`, without what is refused, until exhausted."""
+    """Yield the prompts of a skill in the order of `indexes`, without refused ones, until it is exhausted."""
     misses = 0
     for index in indexes:
         prompt = sample_prompt(skill, index, seed)
@@ -204,13 +206,13 @@ def _fresh_prompts(
 
 
 def holds_token(prompt: Prompt) -> bool:
-    """Tell whether the words or the claims of a prompt hold a control token, which words can make together."""
+    """Return whether the text or the claims of a prompt contain a control token, possibly made of several words."""
     claimed = (text for claim in prompt.claims for text in (claim.subject, str(claim.value)))
     return any(find_token(text) for text in (prompt.text, *claimed))
 
 
 def share_out(taxonomy: Taxonomy) -> dict[str, float]:
-    """Return what the taxonomy itself gives each skill, by path: weaknesses 1 each, skills their part of that."""
+    """Return the taxonomy's own part for each skill, by path: each weakness has 1, divided among its skills."""
     totals: dict[str, float] = {}
     for skill in taxonomy.skills:
         totals[skill.weakness] = totals.get(skill.weakness, 0.0) + skill.share
@@ -218,10 +220,10 @@ def share_out(taxonomy: Taxonomy) -> dict[str, float]:
 
 
 def _deal(shares: Mapping[str, float]) -> Iterator[str]:
-    """Yield paths for ever, each as often as its share says, spread as evenly as can be; a share of 0 never."""
+    """Yield paths endlessly, as often as their shares say and evenly spread; a share of 0 never."""
     paths = [path for path, share in shares.items() if share]
     parts = [shares[path] for path in paths]
-    # The j-th prompt of a path is due at (j + 1/2) / share: a fair order, and at any moment off by less than one.
+    # The j-th prompt of a path is due at (j + 1/2) / share: every count is always within one of its exact share.
     due = [(0.5 / part, place) for place, part in enumerate(parts)]
     turns = [0] * len(parts)
     heapq.heapify(due)
@@ -235,7 +237,7 @@ def _deal(shares: Mapping[str, float]) -> Iterator[str]:
 class SeenTexts:
     """A set of normalised texts as 64-bit hashes in one flat table (open addressing, at most half full).
 
-    Two different texts share a hash once in about 2^64 / n^2 sets of n: 4e-8 at a million.
+    The probability that any two of n different texts share a hash is about n^2 / 2^65: 3e-8 for a million.
     """
 
     def __init__(self) -> None:
@@ -246,9 +248,9 @@ class SeenTexts:
         return self._count
 
     def add(self, text: str) -> bool:
-        """Add a text; return whether it is new, whatever its case, spaces and punctuation."""
+        """Add a text and return whether it is new, regardless of case, spaces and punctuation."""
         digest = blake2b(normalize(text).encode(), digest_size=8).digest()
-        # 0 marks an empty place.
+        # 0 marks an empty slot.
         if not self._put(self._table, int.from_bytes(digest, "little") or 1):
             return False
         self._count += 1

@@ -1,12 +1,12 @@
-"""A finished run on a hub or in a bucket, and back: resumable, verified, never half-visible.
+"""Push a finished run to a hub or a bucket, and pull it back: resumable, verified, never half-visible.
 
     datagen push RUN hf://datasets/me/counting     datagen append OTHER_RUN hf://datasets/me/counting
     datagen pull hf://datasets/me/counting FOLDER
 
-Everything goes by content hash: what is there is not sent again, whoever sent it and however that ended, and what
-arrived is compared with what was sent before the run notes it. See docs/push.md.
+Files are compared by content hash: a file that is already there is not sent again, whoever sent it, and every file is
+verified at the destination before the run records the push. See docs/push.md.
 
-Not covered: streaming a run that is still being built, and runs that are themselves on an object store.
+Not covered: streaming a run that is still being built, and runs on an object store.
 """
 
 from __future__ import annotations

@@ -2,14 +2,12 @@
 
     DEST/data/train-00000-of-00002-4fa81c….parquet    DEST/README.md    DEST/datagen.json
 
-A bucket has no commit, so no file is ever changed: each is stored under a name that holds its hash, and no reader
-knows it until the card and the manifest name it. These two are put last, after every file was read back and its hash
-compared; what they no longer name is deleted after that. A reader that goes by either never sees half a dataset.
+A bucket has no commits, so files are never changed: each is stored under a name with its hash, and readers do not know
+it until the card and the manifest name it. These two are written last, after every file was read back and its hash
+compared; files that they no longer name are deleted afterwards. A reader of either never sees half a dataset.
 
-Credentials come from where the client of each looks: AWS_… and ~/.aws, Google's application default. Another S3
-server is `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, an emulator of Google's, which asks for no credentials,
-`STORAGE_EMULATOR_HOST` (`http://HOST:PORT`). Not covered: two pushes to one folder at the same time, and what
-a killed upload leaves inside a bucket (a lifecycle rule for unfinished uploads removes it).
+Credentials and other servers: see `datagen.filesystems`. Not covered: two pushes to one folder at the same time;
+remains of a killed upload inside a bucket (a lifecycle rule for unfinished uploads removes them).
 """
 
 from __future__ import annotations
@@ -24,21 +22,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
-from urllib.parse import urlsplit
 
 from datagen.errors import PushError, first_line
+from datagen.filesystems import open_bucket
 from datagen.pipeline import Progress, Watch
 from datagen.push.destination import GO_ON, Again, Remote, keep_trying
 from datagen.push.files import CARD, MANIFEST, File, Manifest
 
-ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
-"""Where each client is told of another server than that of Amazon or Google."""
-GCS_SECONDS = 60
-"""How long Google's client goes on with one request by itself, or without credentials; 15 minutes if it is not told."""
 THREADS = 8
 PIECE_BYTES = 4 << 20
 ROUNDS = 3
-"""Times that a file is sent before one that does not arrive as it was sent is given up."""
+"""Number of times that a file is sent before a push gives up on it."""
 DENIED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|EXPIRED|ExpiredToken|INVALID_CLIENT_TOKEN|HTTP status 40[13]", re.I
 )
@@ -61,47 +55,27 @@ class Bucket:
     @cached_property
     def _place(self) -> tuple[Any, str]:
         """The file system, and the folder in it."""
-        import pyarrow as pa
-        import pyarrow.fs as fs
-
-        scheme, folder = self.address.split("://", 1)
-        endpoint = next((os.environ[name] for name in ENDPOINTS.get(scheme, ()) if os.environ.get(name)), "")
-        url = urlsplit(endpoint)  # pyarrow itself does not read these variables
         try:
-            if endpoint and scheme == "s3":
-                return fs.S3FileSystem(endpoint_override=url.netloc + url.path.rstrip("/"), scheme=url.scheme), folder
-            if endpoint:
-                return fs.GcsFileSystem(anonymous=True, endpoint_override=url.netloc, scheme=url.scheme), folder
-            if self.is_local:  # as it is written: in an URI a space would have to be encoded
-                return fs.LocalFileSystem(), self._local_folder()
-            patience = f"?retry_limit_seconds={GCS_SECONDS}" if scheme == "gs" else ""
-            system, folder = fs.FileSystem.from_uri(self.address + patience)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise self._fail(f"cannot be used: {first_line(error)}", "check the address and the credentials") from error
-        return system, folder
-
-    def _local_folder(self) -> str:
-        folder = self.address.removeprefix("file://")
-        if not folder.startswith("/"):
-            raise ValueError("a folder of this machine is named from its root")
-        return folder
+            return open_bucket(self.address)
+        except ValueError as error:
+            raise self._fail(f"cannot be used: {error}", "check the address and the credentials") from error
 
     @property
     def loading(self) -> str:
-        """How to load the dataset, which has to be fetched first."""
+        """The Python line that loads the dataset after a pull."""
         folder = self.address.rsplit("/", 1)[-1]
         fetch = shlex.join(["datagen", "pull", self.address, folder])
         return f"load_dataset({json.dumps(folder, ensure_ascii=False)})  # after: {fetch}"
 
     def look(self) -> Remote:
-        """Return what is there, by name and size, card and manifest by hash; a folder that does not exist is empty."""
+        """Return the files by name and size, card and manifest by hash; a folder that does not exist is empty."""
         import pyarrow.fs as fs
 
         system, folder = self._place
 
         def ask() -> list[Any]:
             if not self.is_local and system.get_file_info(folder.split("/")[0]).type == fs.FileType.NotFound:
-                raise self._fail("there is no such bucket", "make it first")
+                raise self._fail("there is no such bucket", "create it first")
             return list(system.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True)))
 
         found = self._try(ask)
@@ -123,18 +97,19 @@ class Bucket:
         )
 
     def stage(self, files: Sequence[File], public: bool) -> None:
-        """Send contents under names that nothing refers to yet."""
+        """Send files under names that nothing refers to yet."""
         for done, _ in enumerate(self._each(self._send, files), 1):
             self._watch.show(Progress("send", done, len(files)))
 
     def publish(self, files: Sequence[File], removed: Sequence[str], seen: Remote, message: str) -> str:
-        """Read all files back, then put the card, then the manifest, then delete what neither names."""
+        """Verify all files, then write the card, then the manifest, then delete files that neither names."""
         last = {file.path: file for file in files if file.path in (CARD, MANIFEST)}
         rest = [file for file in files if file.path not in last]
         self._verify(rest)
         now = self.look()
         if now.revision != seen.revision:
             raise self._fail("was changed by somebody else during this push", "look at it, then push again")
+        # The card first: until the manifest is there, the next push sees the old dataset and completes this one.
         for file in (last[CARD], last[MANIFEST]):
             if not now.holds(file):
                 self._send(file)
@@ -148,15 +123,15 @@ class Bucket:
             self._watch.show(Progress("verify", done, len(files)))
 
     def _mend(self, file: File) -> None:
-        """Read a file back and send it again while its hash is another."""
+        """Read a file back, and send it again as long as its hash differs."""
         for _ in range(ROUNDS):
             if self._try(partial(self._hash, file.path)) == file.sha256:
                 return
             if file.source is None:
-                raise self._fail(f"{file.path} is no longer what was pushed there", "push its run to another name")
-            self._watch.say(f"{file.path} did not arrive as it was sent: sent again")
+                raise self._fail(f"{file.path} has changed since it was pushed", "push its run to another name")
+            self._watch.say(f"{file.path} arrived damaged: sent again")
             self._send(file)
-        raise self._fail(f"{file.path} does not arrive as it was sent, {ROUNDS} times in a row", GO_ON)
+        raise self._fail(f"{file.path} arrived damaged {ROUNDS} times in a row", GO_ON)
 
     def fetch(self, file: File, seen: Remote, folder: Path) -> None:
         """Copy a file into a local folder."""
@@ -171,7 +146,7 @@ class Bucket:
         self._try(copy)
 
     def read(self, path: str, seen: Remote, use: Callable[[IO[bytes]], T]) -> T:
-        """Return what `use` makes of a file, which it may read at any place."""
+        """Return the result of `use` on an open file, which it may read at any position."""
         system, folder = self._place
 
         def attempt() -> T:
@@ -185,14 +160,14 @@ class Bucket:
         self._try(partial(write, file))
 
     def _write_object(self, file: File) -> None:
-        """Write an object; one that is cut has the wrong size or hash, and is sent again."""
+        """Write an object; an incomplete one has the wrong size or hash, and is sent again."""
         system, folder = self._place
         with system.open_output_stream(f"{folder}/{file.path}") as out:
             for piece in _read_pieces(file):
                 out.write(piece)
 
     def _write_local(self, file: File) -> None:
-        """Write a local file whole: beside its place, flushed to disk, then renamed."""
+        """Write a local file atomically: to a temporary file beside it, flushed to disk, then renamed."""
         path = Path(self._place[1]) / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
@@ -236,14 +211,14 @@ class Bucket:
         try:
             yield from pool.map(call, items)
         finally:
-            pool.shutdown(cancel_futures=True)  # after an error, what has not begun is left
+            pool.shutdown(cancel_futures=True)  # after an error, calls that have not begun are dropped
 
     def _try(self, call: Callable[[], T]) -> T:
         return keep_trying(call, (OSError,), self._judge, self.address, self._watch.say)
 
     def _judge(self, error: Exception) -> Again | PushError:
-        """Say of an error of the file system whether it may work later; those of pyarrow's buckets have no errno."""
-        assert isinstance(error, OSError)
+        """Return whether a call may be retried after a file system error, or the final error."""
+        assert isinstance(error, OSError)  # an errno means a local file: errors of pyarrow's buckets have none
         if error.errno is not None:
             hint = f"free some space or check permissions, then {GO_ON}"
             return self._fail(f"cannot be read or written: {error.strerror}", hint)

@@ -1,9 +1,7 @@
-"""A finished export as a push sees it: its files by hash, its card, and further configs beside the default one.
+"""A finished export for a push: its files by hash, and its dataset card, rewritten for other names or more rows.
 
-The dataset card as a push needs it: its header read, and rewritten where files have other names or more rows.
-
-A header is the YAML that the hub's own expression finds; the hub client's class of cards would drop keys that are null
-and move others. `datasets` loads what its `configs` name, all with the reader of the first config: so a view becomes a
+The card's header is the YAML that the hub's own regular expression finds; the hub client's card class would drop null
+keys and reorder others. `datasets` loads all `configs` of a header with the reader of the first, so a view becomes a
 config of its own only if it is parquet like the default.
 """
 
@@ -24,7 +22,7 @@ from datagen.pictures import PictureError, hash_image, to_png
 from datagen.pipeline import MADE
 from datagen.push.files import CARD, File, RunNote
 
-AGAIN = "`datagen export RUN` makes it anew"
+AGAIN = "`datagen export RUN` makes it again"
 HASHES = "image_sha256"
 BATCH_ROWS = 64
 _NAMED = re.compile(r"/images/[0-9a-f]{2}/([0-9a-f]{32})\.png$")
@@ -32,20 +30,20 @@ _NAMED = re.compile(r"/images/[0-9a-f]{2}/([0-9a-f]{32})\.png$")
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Files under the paths that they get, and the card, which is no part of `files`."""
+    """The files under their paths at the destination, and the card, which is not in `files`."""
 
     files: tuple[File, ...]
     card: Card
     card_text: str
 
     def named_by_content(self) -> Dataset:
-        """Return the dataset under names that hold each file's hash, its card with them."""
+        """Return the dataset with each file's hash in its name, and a card with these names."""
         new = {file.path: file.named_by_content() for file in self.files}
         card = rename(self.card, {path: file.path for path, file in new.items()})
         return Dataset(tuple(new.values()), card, card.text)
 
     def loaded_by(self, loading: str) -> Dataset:
-        """Return the dataset with a card that says how to load it from where it goes."""
+        """Return the dataset with a card that says how to load it from the destination."""
         card, text = (LOADING.sub(lambda _: loading, part) for part in (self.card.body, self.card_text))
         return replace(self, card=replace(self.card, body=card), card_text=text)
 
@@ -56,18 +54,17 @@ class Dataset:
 
     @property
     def contents(self) -> tuple[File, ...]:
-        """All files, the card among them."""
+        """All files including the card."""
         return (*self.files, self.card_file)
 
 
 def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Dataset:
-    """Hash a finished export; each of `views` is a further folder, which goes under its name.
+    """Hash a finished export; `views` maps names to further folders, which are stored under these names.
 
-    A view of parquet files, by split, becomes a config that `load_dataset(…, NAME)` knows; another form travels as
-    files alone.
-    Raises RunError where a folder is not there, holds no dataset, or holds one that was cut, has lost a file or has
-    rotted: every page of parquet is read against its check sum, every picture against its hash. What is not noticed:
-    other values inside the files of a view that are neither parquet nor named by their content.
+    A view of parquet files by split becomes a config for `load_dataset(…, NAME)`; other formats are stored as plain
+    files. Raises RunError if a folder is missing or holds no dataset, or if a dataset is incomplete or damaged: every
+    page of parquet is checked by its check sum, every picture by its hash. Damage in files of a view that are neither
+    parquet nor named by content is not noticed.
     """
     try:
         text = (folder / CARD).read_text(encoding="utf-8")
@@ -97,17 +94,17 @@ def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Datas
 
 
 def _check_rows(card: Card, files: Sequence[File], folder: Path) -> None:
-    """Refuse shards that cannot be opened, and splits that have other rows than the card says."""
+    """Raise RunError for shards that cannot be opened, and splits whose number of rows differs from the card."""
     for split, rows in card.rows.items():
         patterns = card.patterns("default", split)
         found = sum(each.num_rows for each in _read_footers(file for file in files if matches(file.path, patterns)))
         if found != rows:
-            what = f"has {found:,} rows in {split!r}, and its card says {rows:,}"
+            what = f"has {found:,} rows in {split!r}, but its card says {rows:,}"
             raise RunError(what, where=str(folder), hint=AGAIN)
 
 
 def _prove(files: Iterable[File], *, has_hashes: bool) -> None:
-    """Read all of some parquet files. Raises RunError where a page or, in the dataset itself, a picture is not itself.
+    """Read parquet files completely. Raises RunError for a damaged page or, in the dataset itself, a changed picture.
 
     A dataset without hashes was exported by an older datagen.
     """
@@ -122,7 +119,7 @@ def _prove(files: Iterable[File], *, has_hashes: bool) -> None:
                     raise RunError(
                         "has no hashes of its pictures: an older datagen exported it", where=where, hint=AGAIN
                     )
-                for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):
+                for batch in parquet.iter_batches(BATCH_ROWS, use_threads=False):  # reading verifies the check sums
                     if has_hashes:
                         _compare(batch, where)
         except (pa.ArrowException, OSError) as error:
@@ -138,7 +135,7 @@ def _compare(batch: Any, where: str) -> None:
 
 
 def _check_pictures(files: Iterable[File]) -> None:
-    """Raise RunError for a picture of the card that cannot be read to its last byte."""
+    """Raise RunError for a picture of the card that cannot be decoded completely."""
     for file in files:
         try:
             to_png(file.content())
@@ -147,10 +144,10 @@ def _check_pictures(files: Iterable[File]) -> None:
 
 
 def _check_names(files: Iterable[File]) -> None:
-    """Raise RunError for an image of a view that no longer has the content by which it is named."""
+    """Raise RunError for an image of a view whose content no longer matches its name."""
     for file in files:
         if (named := _NAMED.search(file.path)) and not file.sha256.startswith(named[1]):
-            raise RunError("is damaged: it is named by other bytes", where=str(file.source), hint=AGAIN)
+            raise RunError("is damaged: its content does not match its name", where=str(file.source), hint=AGAIN)
 
 
 def _read_footers(files: Iterable[File]) -> Iterator[Any]:
@@ -165,7 +162,7 @@ def _read_footers(files: Iterable[File]) -> Iterator[Any]:
 
 
 def _sort_by_split(files: Sequence[File]) -> dict[str, list[File]]:
-    """Return the data files of a view by split; none if some are not parquet, or of no split that has a name."""
+    """Return the data files of a view by split; none if some are not parquet or belong to no known split."""
     data = [file for file in files if not file.path.endswith("/" + CARD)]
     names = [PurePosixPath(file.path).name for file in data]
     if not all(name.endswith(".parquet") and name.startswith(SPLITS) for name in names):
@@ -175,7 +172,7 @@ def _sort_by_split(files: Sequence[File]) -> dict[str, list[File]]:
 
 
 def _describe(splits: Mapping[str, Sequence[File]]) -> dict[str, Any]:
-    """Return what `datasets` writes into a card about a config; bytes are those of the columns before compression."""
+    """Return the entry of a config in a card, as `datasets` writes it; bytes are those before compression."""
     import pyarrow.parquet as pq
     from datasets import DatasetInfo, Features, SplitDict, SplitInfo
     from datasets.info import DatasetInfosDict
@@ -205,7 +202,7 @@ def _hash_all(folder: Path, prefix: str = "") -> list[File]:
 SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
 SIZES += [(10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")]
 LOADING = re.compile(r'load_dataset\("path/to/this/folder"\).*')
-"""How the card of a folder loads it: the line that a push makes true of the place it goes to."""
+"""The line of a card that loads its folder; a push replaces it by one for the destination."""
 RUNS_TITLE = "\n## Runs in this dataset\n"
 SPLITS = ("train", "validation")
 
@@ -219,7 +216,7 @@ class Card:
 
     @classmethod
     def parse(cls, text: str, where: str) -> Card:
-        """Read a card. Raises RunError naming `where` if it has no header that names configs."""
+        """Read a card. Raises RunError naming `where` if its header has no configs."""
         from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
         text = text.replace("\r\n", "\n")
@@ -241,7 +238,7 @@ class Card:
 
     @property
     def infos(self) -> dict[str, dict[str, Any]]:
-        """What the header says of each config's columns and splits; a config without has no entry."""
+        """Columns and splits of each config in the header; a config without them has no entry."""
         infos = self.header.get("dataset_info") or []
         infos = [infos] if isinstance(infos, dict) else infos
         return {info.get("config_name", "default"): info for info in infos}
@@ -253,7 +250,7 @@ class Card:
         return {split["name"]: split["num_examples"] for split in splits}
 
     def patterns(self, config: str, split: str) -> list[str]:
-        """Return the paths, with * in them, of a split; none if the config or the split is not there."""
+        """Return the paths of a split, which may contain *; none if the config or the split is missing."""
         for entry in self.header["configs"]:
             for files in entry["data_files"] if entry["config_name"] == config else ():
                 if files["split"] == split:
@@ -262,12 +259,12 @@ class Card:
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Say whether a file belongs to a split of these patterns."""
+    """Tell whether a file belongs to a split of these patterns."""
     return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def rename(card: Card, names: Mapping[str, str]) -> Card:
-    """Return the card of files that have other names: patterns become lists of names, links of pictures follow."""
+    """Return the card for renamed files: patterns become lists of names, and links of pictures are adapted."""
     header, body = copy.deepcopy(card.header), card.body
     for entry in header["configs"]:
         for files in entry["data_files"]:
@@ -279,9 +276,9 @@ def rename(card: Card, names: Mapping[str, str]) -> Card:
 
 
 def add_view(card: Card, name: str, splits: Mapping[str, Sequence[str]], info: Mapping[str, Any]) -> Card:
-    """Return the card with a view as one more config, where and in which form `datasets` itself would write it.
+    """Return the card with a view as a further config, in the place and form that `datasets` itself would write.
 
-    `splits` are the paths of its files, `info` is what the header says of its columns and sizes.
+    `splits` are the paths of its files, `info` is the header's entry about its columns and sizes.
     """
     header = copy.deepcopy(card.header)
     data_files = [{"split": split, "path": _fold(paths)} for split, paths in splits.items()]
@@ -297,17 +294,17 @@ def _fold(paths: Sequence[str]) -> str | list[str]:
 
 
 def join(old: Card, new: Card, runs: Sequence[RunNote], where: str) -> Card:
-    """Return the card of a dataset after a run was added: `new` has the names that its files have there.
+    """Return the card of a dataset after adding a run: `new` is the run's card, with its names at the destination.
 
-    `runs` are all runs in the dataset then. Raises RunError where configs, columns or licences differ.
+    `runs` are all runs of the new dataset. Raises RunError if configs, columns or licences differ.
     """
     ours, theirs = ([entry["config_name"] for entry in card.header["configs"]] for card in (new, old))
     if sorted(ours) != sorted(theirs):
-        what = f"has the configs {', '.join(theirs)}, and this run {', '.join(ours)}"
+        what = f"has the configs {', '.join(theirs)}, but this run has {', '.join(ours)}"
         raise RunError(what, where=where, hint="append with the same --view options")
     terms, more = (card.header.get("license", "none") for card in (old, new))
     if terms != more:
-        what = f"has the licence {terms}, and this run {more}"
+        what = f"has the licence {terms}, but this run has {more}"
         raise RunError(what, where=where, hint="push the run to another name: one card cannot state both")
     header = copy.deepcopy(old.header)
     for entry in header["configs"]:
@@ -320,7 +317,7 @@ def join(old: Card, new: Card, runs: Sequence[RunNote], where: str) -> Card:
 
 
 def _join_files(entry: dict[str, Any], old: Card, new: Card) -> None:
-    """Add the new files to a config; a pattern that matches them already stays as it is."""
+    """Add the new files to a config, unless its patterns match them already."""
     name = entry["config_name"]
     joined = []
     for split in SPLITS:
@@ -332,7 +329,7 @@ def _join_files(entry: dict[str, Any], old: Card, new: Card) -> None:
 
 
 def _join_info(info: dict[str, Any], added: Mapping[str, Any], where: str) -> None:
-    """Add the rows and bytes of one config to those of another, in place."""
+    """Add the rows and bytes of `added` to `info`, in place."""
     if info.get("features") != added.get("features"):
         names = [{each["name"] for each in part.get("features", [])} for part in (info, added)]
         what = f"has other columns; they differ in {', '.join(sorted(names[0] ^ names[1])) or 'their types'}"

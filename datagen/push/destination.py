@@ -1,8 +1,9 @@
-"""Destinations of a push: what each offers, and how it is tried again.
+"""Destinations of a push: their interface, and retries.
 
-What may work later is tried again, and what no waiting mends is one clear error. The wait doubles from one second to a
-minute, and is what the server asks for where it says so (`Retry-After`). A destination tells by its own `judge` which
-is which, since every client has exceptions of its own."""
+A temporary failure is retried; a permanent one is a single clear error. The wait doubles from one second to a minute,
+or follows the server (`Retry-After`). Each destination classifies failures by its own `judge`, since every client has
+its own exceptions.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +27,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What is at a destination now.
+    """The current state of a destination.
 
-    `address` is that of the destination in full; `revision` names what is there, empty where nothing is; `holds` says
-    whether a file is there with its content, as far as that can be known without reading shards back; `paths` are all
-    files; `public` is None where the destination cannot tell.
+    `address` is the full address; `revision` identifies the content, empty if there is none; `holds` tells whether a
+    file is there with its content, as far as that is known without reading shards back; `paths` are all files; `public`
+    is None if the destination cannot tell.
     """
 
     address: str
@@ -42,11 +43,11 @@ class Remote:
 
 
 class Destination(Protocol):
-    """A place that holds one dataset. Every method retries what may work later, raises PushError for the rest.
+    """A place for one dataset. Every method retries temporary failures and raises PushError for others.
 
-    `by_content` says that files are stored under names that hold their hash, as where no commit makes many files
-    visible at once; `commits` is how many commits a push makes, `limits` the most files in a folder and in all.
-    `loading` is the Python by which a reader loads what lies here.
+    `by_content` means that files have their hash in their names, for a destination without commits that make many files
+    visible at once; `commits` is the number of commits of a push, `limits` the most files in a folder and in all.
+    `loading` is the Python line that loads the dataset.
     """
 
     address: str
@@ -56,30 +57,30 @@ class Destination(Protocol):
 
     @property
     def loading(self) -> str:
-        """How to load the dataset, for its card; raises PushError like the rest where the place has to be asked."""
+        """The Python line that loads the dataset, for its card. May ask the destination, and so raise PushError."""
 
     def look(self) -> Remote:
-        """Return what is there; changes nothing."""
+        """Return the current state; changes nothing."""
 
     def stage(self, files: Sequence[File], public: bool) -> None:
-        """Bring contents there so that no reader sees them yet."""
+        """Send files so that no reader sees them yet."""
 
     def publish(self, files: Sequence[File], removed: Sequence[str], seen: Remote, message: str) -> str:
-        """Make exactly `files` the visible dataset and return its revision, after all of them were verified.
+        """Verify `files`, make exactly them the visible dataset, and return its revision.
 
-        `removed` are paths that an earlier push made and this one does not. Raises PushError when something else
-        changed the destination since `seen`, or a file does not arrive as it was sent.
+        `removed` are paths of earlier pushes that this one drops. Raises PushError if the destination was changed since
+        `seen`, or a file arrives damaged.
         """
 
     def fetch(self, file: File, seen: Remote, folder: Path) -> None:
-        """Write a file of the dataset into a local folder, under its path; it is not verified."""
+        """Write a file of the dataset into a local folder, under its path, without verifying it."""
 
     def read(self, path: str, seen: Remote, use: Callable[[IO[bytes]], T]) -> T:
-        """Return what `use` makes of a file of the dataset, which it may read at any place, and again after a fault."""
+        """Return the result of `use` on an open, seekable file of the dataset; after a failure it is called again."""
 
 
 def count_folders(paths: Sequence[str]) -> Mapping[str, int]:
-    """Return how many entries each folder has, sub-folders included; the root is the empty string."""
+    """Return the number of entries of each folder, sub-folders included; the root is the empty string."""
     children: dict[str, set[str]] = {}
     for path in paths:
         parts = path.split("/")
@@ -91,12 +92,12 @@ def count_folders(paths: Sequence[str]) -> Mapping[str, int]:
 ATTEMPTS = 8
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 60.0
-GO_ON = "run the same command again: what has arrived is kept"
+GO_ON = "run the same command again: files that have arrived are kept"
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Something that may work later: why it did not, and how long the server asks to wait, in seconds, if it does."""
+    """A temporary failure: the reason, and the wait in seconds that the server asks for, if any."""
 
     why: str
     wait_seconds: float | None = None
@@ -109,9 +110,9 @@ def keep_trying(
     where: str,
     say: Callable[[str], None],
 ) -> T:
-    """Return what `call` returns, trying up to ATTEMPTS times on `errors` that `judge` calls `Again`.
+    """Return the result of `call`, with up to ATTEMPTS tries for `errors` that `judge` classifies as `Again`.
 
-    Raises the PushError of `judge`, or one that says what went wrong last.
+    Raises the PushError of `judge`, or one with the last reason.
     """
     for attempt in range(1, ATTEMPTS + 1):
         try:

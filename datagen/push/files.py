@@ -1,8 +1,8 @@
 """Files of a dataset by content: their size and SHA-256, and the manifest that lists them.
 
-The manifest is the file `datagen.json` of a pushed dataset. It names the runs in it and every other file with its
-hash, so that the next push knows what is there, `datagen pull` can prove what it fetched, and nothing depends on
-what this machine remembers. It holds no dates: the same files give the same bytes.
+The manifest is the file `datagen.json` of a pushed dataset. It names its runs and every other file with its hash, so
+that the next push knows what is there, `datagen pull` can verify what it fetched, and nothing depends on local records.
+It has no dates: the same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ CARD = "README.md"
 MANIFEST = "datagen.json"
 VERSION = 1
 NAME_DIGITS = 16
-"""Hexadecimal digits of the hash in the name of a file that is named by its content."""
+"""Hexadecimal digits of the hash in the name of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a dataset: its path there (with /), size in bytes, SHA-256 in hexadecimal, and where its bytes are.
+    """One file of a dataset: its path there (with /), size in bytes, SHA-256 in hexadecimal, and source.
 
-    `source` is a local path or the bytes themselves; None for a file that is at the destination already.
+    `source` is a local path or the bytes; None for a file that is at the destination only.
     """
 
     path: str
@@ -37,25 +37,25 @@ class File:
 
     @classmethod
     def read(cls, path: str, source: Path) -> Self:
-        """Hash a local file; memory stays flat."""
+        """Hash a local file in constant memory."""
         with source.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
             return cls(path, file.tell(), digest.hexdigest(), source)
 
     @classmethod
     def make(cls, path: str, content: bytes) -> Self:
-        """Return a file that exists in memory alone."""
+        """Return a file that exists only in memory."""
         return cls(path, len(content), hashlib.sha256(content).hexdigest(), content)
 
     def content(self) -> bytes:
-        """Return all bytes; only for small files that are here."""
+        """Return all bytes; for small files with a source."""
         if isinstance(self.source, Path):
             return self.source.read_bytes()
         assert self.source is not None, self.path
         return self.source
 
     def named_by_content(self) -> File:
-        """Return the file under a name that no other content can have: `data/train-00000-of-00001-<hash>.parquet`."""
+        """Return the file with its hash in its name: `data/train-00000-of-00001-<hash>.parquet`."""
         path = PurePosixPath(self.path)
         name = f"{path.stem}-{self.sha256[:NAME_DIGITS]}{path.suffix}"
         return replace(self, path=str(path.with_name(name)))
@@ -80,14 +80,14 @@ class RunNote:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The runs of a dataset, first pushed first, and all its files but the manifest itself, in order of their paths."""
+    """The runs of a dataset in order of their pushes, and all its files except the manifest, sorted by path."""
 
     runs: tuple[RunNote, ...]
     files: tuple[File, ...]
 
     @classmethod
     def of(cls, runs: Iterable[RunNote], files: Iterable[File]) -> Self:
-        """Return the manifest of some runs and files."""
+        """Return the manifest of runs and files."""
         return cls(tuple(runs), tuple(sorted(files, key=lambda file: file.path)))
 
     @property
@@ -110,13 +110,13 @@ class Manifest:
             runs = [RunNote(str(run["name"]), str(run["fingerprint"]), dict(run["rows"])) for run in values["runs"]]
             files = [File(_inside(each["path"]), int(each["size"]), str(each["sha256"])) for each in values["files"]]
         except (ValueError, KeyError, TypeError) as error:
-            hint = "it was written by something else, or by a newer datagen"
+            hint = "it was written by another program or a newer datagen"
             raise PushError(f"{MANIFEST} is no manifest of datagen: {error}", where=where, hint=hint) from error
         return cls.of(runs, files)
 
 
 def _inside(path: str) -> str:
-    """Return a path that stays in its folder; a manifest comes from a stranger and names where to write."""
+    """Return a path that stays in its folder. A manifest is not trusted: it decides where `pull` writes."""
     parts = PurePosixPath(path)
     if not path or parts.is_absolute() or ".." in parts.parts or "\\" in path:
         raise ValueError(f"the path {path!r}")

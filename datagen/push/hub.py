@@ -1,12 +1,12 @@
 """A dataset on a Hugging Face hub, through the official client: contents first, then one commit that shows them all.
 
-Large files go up ahead of any commit and are stored by their hash, so no reader sees them, and a push that is started
-again sends only what the hub does not hold. The commit names its parent: what somebody else changed meanwhile is never
-overwritten. Before and after it, the hub's own listing (size, SHA-256 or git hash of each file) is compared with what
-was to be there; a commit whose answer was lost is thereby found, and not made twice. The token is the client's own
-business: it is read here only to keep it out of messages.
+Large files are uploaded before the commit and stored by their hash, so readers do not see them, and a repeated push
+sends only what the hub lacks. The commit names its parent, so changes by others are never overwritten. Before and after
+it, the hub's listing (size, SHA-256 or git hash of each file) is compared with the expected one; so a commit whose
+answer was lost is found and not made twice. The client manages the token; it is read here only to keep it out of
+messages.
 
-Not covered: more than one commit a push (one takes 25,000 files), models and spaces, and branches as destinations.
+Not covered: several commits for one push (one takes 25,000 files), models and spaces, branches as destinations.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 FOLDER_ENTRIES, COMMIT_FILES = 10_000, 25_000
-"""Most entries of a folder, as the hub's storage limits ask, and most files of a commit, as its client says."""
+"""Most entries of a folder, by the hub's storage limits, and most files of a commit, by its client."""
 BATCH_FILES, BATCH_BYTES = 50, 1 << 30
-"""Contents are sent in batches of at most this; each is one step of the progress line."""
+"""Most files and bytes of a batch of uploads, which is one step of the progress line."""
 ROUNDS = 3
-"""Commits before a file that does not arrive as it was sent is given up."""
+"""Number of commits before a push gives up on a file."""
 LOGIN = f"`hf auth login`, then {GO_ON}"
 
 T = TypeVar("T")
@@ -45,26 +45,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file as the hub lists it: size, SHA-256 if it is stored by it (else empty), and its git hash."""
+    """A file in the hub's listing: its size, its SHA-256 if it is stored by it (else empty), and its git hash."""
 
     size: int
     sha256: str
     blob: str
 
     def is_same(self, file: File) -> bool:
-        """Say whether this is that file; one that is not here (`source` is None) can be told by its size alone."""
+        """Tell whether this entry is the file; without a local source only sizes (and any SHA-256) are compared."""
         if self.size != file.size:
             return False
         if self.sha256:
             return self.sha256 == file.sha256
         if file.source is None:
             return True
-        header = f"blob {file.size}\0".encode()
+        header = f"blob {file.size}\0".encode()  # small files are plain git blobs, listed by git's hash
         return self.blob == hashlib.sha1(header + file.content(), usedforsecurity=False).hexdigest()
 
 
 class Hub:
-    """One dataset of a hub; `revision` is what is read, `main` if empty, and only that can be pushed to."""
+    """One dataset of a hub; `revision` is the one to read, `main` if empty; a push goes to `main` only."""
 
     by_content = False
     commits = 1
@@ -83,32 +83,32 @@ class Hub:
 
     @cached_property
     def _repo(self) -> str:
-        """The full name; a name without an owner is one of whoever is logged in."""
+        """The full name; a name without an owner belongs to the user who is logged in."""
         if "/" in self.name:
             return self.name
         return f"{self._try(self._api.whoami)['name']}/{self.name}"
 
     @property
     def loading(self) -> str:
-        """How to load the dataset, under its full name."""
+        """The Python line that loads the dataset by its full name."""
         return f"load_dataset({json.dumps(self._repo)})  # or streaming=True"
 
     def look(self) -> Remote:
-        """Return what is there; a dataset that does not exist is an empty Remote."""
+        """Return the current state; a dataset that does not exist is an empty Remote."""
         seen = self._list()
         if MANIFEST not in seen.paths:
             return seen
         return replace(seen, manifest=self._read_manifest(seen.revision))
 
     def _list(self) -> Remote:
-        """Return what is there, without its manifest: two requests, and one more for each further 1,000 files."""
+        """Return the current state without the manifest, in two requests and one more for each further 1,000 files."""
         from huggingface_hub import RepoFile
 
         address = HUB + self._repo
         info = self._try(self._ask_info)
         if info is None:
             return Remote(address)
-        if info.id != self._repo:  # the hub leads on from an old name, which would be a new dataset's in a push
+        if info.id != self._repo:  # the hub redirects old names, but a push would create a new dataset
             raise self._fail(f"is called {HUB}{info.id} now", "use that address")
         listing = self._try(
             lambda: list(self._api.list_repo_tree(self._repo, recursive=True, revision=info.sha, repo_type="dataset"))
@@ -142,7 +142,7 @@ class Hub:
             return Manifest.parse((Path(away) / MANIFEST).read_bytes(), self.address)
 
     def stage(self, files: Sequence[File], public: bool) -> None:
-        """Make the dataset if it is not there, and send large contents; small ones travel in the commit."""
+        """Create the dataset if it is missing, and upload large files; small ones are part of the commit."""
         from huggingface_hub import CommitOperationAdd
 
         self._try(lambda: self._api.create_repo(self._repo, repo_type="dataset", private=not public, exist_ok=True))
@@ -150,7 +150,7 @@ class Hub:
         for batch in cut_batches(files):
             additions = {file: CommitOperationAdd(file.path, cast(Any, file.source)) for file in batch}
             for file, addition in additions.items():
-                addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # or the client would read it all once more
+                addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # or the client would hash the file again
             self._try(
                 lambda additions=additions: self._api.preupload_lfs_files(  # type: ignore[misc]
                     self._repo, list(additions.values()), repo_type="dataset", free_memory=False
@@ -161,7 +161,7 @@ class Hub:
             self._watch.show(Progress("send", done, len(files)))
 
     def publish(self, files: Sequence[File], removed: Sequence[str], seen: Remote, message: str) -> str:
-        """Commit what differs, compare the hub's listing with `files`, and return the commit that holds them all."""
+        """Commit the differences, compare the hub's listing with `files`, and return the commit that has them all."""
         base = seen.revision
         rounds = 0
 
@@ -172,11 +172,12 @@ class Hub:
             stale = [path for path in removed if path in now.paths]
             if not wrong and not stale:
                 return now.revision
+            # Checked after the files: a commit of ours whose answer was lost also changes the revision.
             if base and now.revision != base:
                 raise self._fail("was changed by somebody else during this push", "look at it, then push again")
             if rounds == ROUNDS:
                 path = (*(file.path for file in wrong), *stale)[0]
-                raise self._fail(f"{path} does not arrive as it was sent, {ROUNDS} times in a row", GO_ON)
+                raise self._fail(f"{path} arrived damaged {ROUNDS} times in a row", GO_ON)
             rounds += 1
             base = self._commit(wrong, stale, now.revision, message)
             return None
@@ -190,7 +191,7 @@ class Hub:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         if gone := [file.path for file in files if file.source is None]:
-            raise self._fail(f"{gone[0]} is no longer what was pushed there", "push its run again to another name")
+            raise self._fail(f"{gone[0]} has changed since it was pushed", "push its run again to another name")
         operations: list[Any] = [
             self._staged.get(file) or CommitOperationAdd(file.path, cast(Any, file.source)) for file in files
         ]
@@ -198,11 +199,11 @@ class Hub:
         done = self._api.create_commit(
             self._repo, operations, commit_message=message, repo_type="dataset", parent_commit=parent
         )
-        self._staged.clear()  # what is committed cannot be committed again
+        self._staged.clear()  # an operation cannot be committed twice
         return done.oid
 
     def fetch(self, file: File, seen: Remote, folder: Path) -> None:
-        """Download a file of the revision that was seen; one that was cut goes on where it stopped."""
+        """Download a file of the revision in `seen`; an interrupted download continues where it stopped."""
         self._download(file.path, seen.revision, folder)
 
     def _download(self, path: str, revision: str, folder: Path) -> None:
@@ -213,7 +214,7 @@ class Hub:
         )
 
     def read(self, path: str, seen: Remote, use: Callable[[IO[bytes]], T]) -> T:
-        """Return what `use` makes of a file of the revision that was seen; only the ranges that it reads travel."""
+        """Return the result of `use` on an open file of the revision in `seen`; only the ranges it reads are sent."""
         from huggingface_hub import HfFileSystem
 
         def attempt() -> T:
@@ -225,18 +226,18 @@ class Hub:
     def _try(self, call: Callable[[], T]) -> T:
         from huggingface_hub.errors import HfHubHTTPError
 
-        http_error = HfHubHTTPError.__mro__[1]  # of httpx or httpx2, whichever this version of the client uses
+        http_error = HfHubHTTPError.__mro__[1]  # the HTTPError of httpx or httpx2, whichever this client uses
         errors = cast(tuple[type[Exception], ...], (http_error, OSError, RuntimeError, ValueError))
         with _forward_log(lambda text: self._watch.say(self._redact(text))):
             try:
                 return keep_trying(call, errors, self._judge, self.address, self._watch.say)
             except PushError as error:
                 if _names_token(error):
-                    raise error from None  # a traceback would show what the server repeated
+                    raise error from None  # a traceback would show the token that the server echoed
                 raise
 
     def _judge(self, error: Exception) -> Again | PushError:
-        """Say of what the client raised whether it may work later."""
+        """Return whether a call may be retried after an exception of the client, or the final error."""
         from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
 
         cause: BaseException = error
@@ -250,7 +251,7 @@ class Hub:
         if isinstance(cause, LocalTokenNotFoundError):
             return self._fail("nobody is logged in", LOGIN)
         if isinstance(cause, json.JSONDecodeError):
-            return Again("the hub answers with something that is not JSON")
+            return Again("the hub's answer is not JSON")
         if isinstance(cause, ValueError) or (isinstance(cause, OSError) and cause.errno is not None):
             return self._fail(why, GO_ON)
         return Again(f"no answer: {why}")
@@ -264,7 +265,7 @@ class Hub:
         if status == 401:
             what = "the hub does not accept the token (any more)" if _read_token() else "nobody is logged in"
             return self._fail(f"{what}: {words}", LOGIN)
-        if response.request.method == "PUT":  # to the store behind the hub: damaged on the way, or the address expired
+        if response.request.method == "PUT":  # upload to the hub's store: damaged, or the signed address expired
             return Again(f"the store answers {status}: {words}")
         if status == 403:
             return self._fail(f"no permission: {words}", "a token that may do this, or another name, is needed")
@@ -277,7 +278,7 @@ class Hub:
         return self._redact(words) or str(response.reason_phrase)
 
     def _redact(self, text: str) -> str:
-        """Take the token and what follows a ? in addresses out of a text: signatures of stores stand there."""
+        """Remove the token from a text, and queries from its addresses, which hold signatures of stores."""
         if token := _read_token():
             text = text.replace(token, "<token>")
         return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)
@@ -293,13 +294,13 @@ def _read_token() -> str | None:
 
 
 def _names_token(error: BaseException) -> bool:
-    """Say whether the token stands in an exception or in one that led to it."""
+    """Tell whether the token is in the message of a cause of an exception."""
     token, cause = _read_token(), error.__cause__
     return token is not None and cause is not None and (token in str(cause) or _names_token(cause))
 
 
 def read_wait(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a server asks to wait: `Retry-After`, or the reset of the hub's rate limit."""
+    """Return the seconds that a server asks to wait, by `Retry-After` or the reset of the hub's rate limit."""
     if (after := headers.get("retry-after", "").strip()).isdigit():
         return float(after)
     limit = re.search(r"r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("ratelimit", ""))
@@ -307,7 +308,7 @@ def read_wait(headers: Mapping[str, str]) -> float | None:
 
 
 def cut_batches(files: Sequence[File]) -> Iterator[list[File]]:
-    """Yield files in batches that one commit may hold, by their number and their size."""
+    """Yield files in batches of bounded number and size."""
     batch: list[File] = []
     size = 0
     for file in files:
@@ -322,7 +323,7 @@ def cut_batches(files: Sequence[File]) -> Iterator[list[File]]:
 
 @contextmanager
 def _forward_log(say: Callable[[str], None]) -> Iterator[None]:
-    """Hand the client's warnings (it retries by itself, and says so) to `say`, and keep its progress bars away."""
+    """Pass the client's warnings, such as those of its own retries, to `say`, and hide its progress bars."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     logger, handler, were_off = logging.getLogger("huggingface_hub"), _Forward(say), are_progress_bars_disabled()

@@ -1,9 +1,9 @@
-"""Pushes a run to a destination: what must be finished first, what a person sees before, what is noted.
+"""Push a run to a destination: check it, plan and show the push, carry it out, record it; and pull a dataset back.
 
-`push.json` in the run folder holds, for each destination, the revision and the manifest that was verified there.
-
-An address is `hf://datasets/me/set`, `s3://`, `gs://` or `file://`. A pushed dataset is fetched into a folder, every
-file proved by its hash; the folder appears whole or not at all."""
+`push.json` in the run folder holds, for each destination, the revision and the manifest that were verified there. An
+address is `hf://datasets/me/set`, `s3://`, `gs://` or `file://`. A pull verifies every file by its hash; its folder
+appears complete or not at all.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Way = Literal["push", "append"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A push or an append that is planned: nothing has moved yet."""
+    """A planned push or append; nothing has been sent yet."""
 
     run: Run
     destination: Destination
@@ -49,15 +49,15 @@ def prepare_push(
     replace: bool = False,
     views: Sequence[str] = (),
 ) -> Order:
-    """Plan a push (or an append) of a run and its `views` (folders under exports/); changes nothing anywhere.
+    """Plan a push or append of a run and its `views` (folders under exports/); changes nothing.
 
-    Raises ConfigError for an address that is none, RunError for a run that is not finished or an export that is not
-    made from the run as it is, PushError for what the destination is or holds.
+    Raises ConfigError for an invalid address, RunError for an unfinished run or an outdated export, PushError if the
+    state of the destination forbids it.
     """
     destination = open_destination(address, watch)
     if "@" in destination.address:
-        hint = "push without @…; a pull can name one"
-        raise ConfigError("names a revision, and a push makes a new one", where=address, hint=hint)
+        hint = "push without @…; only a pull can name a revision"
+        raise ConfigError("names a revision, but a push makes a new one", where=address, hint=hint)
     _check_finished(run, watch)
     require_current(run, ["dataset", *(f"exports/{name}" for name in views)])
     folder = run.folder.local_path
@@ -73,7 +73,7 @@ def prepare_push(
 
 
 def complete_push(order: Order) -> Pushed:
-    """Carry out what was planned, and note in the run what was verified. Raises PushError."""
+    """Carry out a plan, and record the verified push in the run. Raises PushError."""
     note = order.plan.manifest.runs[-1]
     message = f"datagen: {note.name} ({note.fingerprint})"
     pushed = carry_out(order.plan, order.destination, public=order.public, message=message)
@@ -89,20 +89,20 @@ def _check_finished(run: Run, watch: Watch) -> None:
     if not run.folder.is_local:
         raise RunError("is not on this machine", where=where, hint="copy the run here, then push it")
     if jobs := find_jobs(run, "both", watch).jobs:
-        hint = f"`datagen build` goes on with it; `datagen status {where}` shows how far it is"
+        hint = f"`datagen build` continues it; `datagen status {where}` shows its progress"
         raise RunError(f"is not finished: {len(jobs)} of its shards lack samples or scores", where=where, hint=hint)
     for shard in run.folder.list_shards("samples"):
         run.folder.prove_samples(shard)
 
 
 def _check_addresses(run: Run, views: Sequence[str]) -> None:
-    """Refuse a view whose files name a place of this machine, such as `root`, unless the recipe wants `addresses`."""
+    """Raise RunError for a view whose files contain a local path, such as `root`, unless the recipe allows it."""
     for name in views:
         options = run.recipe.exports[name].format.options if name in run.recipe.exports else {}
         told = [key for key, value in options.items() if without_addresses({key: value}) != {key: value}]
         if told and not run.recipe.addresses:
-            what = f"its files name a place of this machine: {told[0]} is {options[told[0]]!r}"
-            hint = f"export it with a relative {told[0]}, or say `addresses: true` in the recipe"
+            what = f"its files contain a path of this machine: {told[0]} is {options[told[0]]!r}"
+            hint = f"export it with a relative {told[0]}, or set `addresses: true` in the recipe"
             raise RunError(what, where=f"{run.folder}/exports/{name}", hint=hint)
 
 
@@ -113,12 +113,12 @@ def _read_record(run: Run) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RunError("is no note of pushes", where=str(path), hint="delete it: the next push writes it") from error
+        raise RunError("is no record of pushes", where=str(path), hint="delete it: the next push writes it") from error
     return dict(record)
 
 
 def _list_facts(run: Run, dataset: Dataset, destination: Destination, plan: Plan, public: bool) -> dict[str, Any]:
-    """Return what a person sees before anything moves; amounts are pairs of files and bytes."""
+    """Return the facts to show before anything is sent; amounts are pairs of files and bytes."""
 
     def amount(files: Sequence[File]) -> tuple[int, int]:
         return len(files), sum(file.size for file in files)
@@ -156,16 +156,17 @@ TRIES = 3
 def pull_dataset(address: str, folder: Path, watch: Watch) -> Pushed:
     """Fetch the dataset of an address (`hf://datasets/NAME@REVISION` for an older one) into a new folder.
 
-    What an earlier, killed pull fetched is kept. Raises ConfigError for an address that is none, RunError when the
-    folder is in the way or cannot be written, PushError when there is no dataset or a file is not what it should be.
+    Files of an earlier, killed pull are kept. Raises ConfigError for an invalid address, RunError if the folder exists
+    or cannot be written, PushError if there is no dataset or a file is damaged.
     """
     source = open_destination(address, watch)
     if folder.exists():
-        raise RunError("is in the way", where=str(folder), hint="name a folder that is not there yet")
+        raise RunError("exists already", where=str(folder), hint="name a new folder")
     seen = source.look()
     if seen.manifest is None:
         hint = "plain `load_dataset` reads datasets that datagen did not push"
-        raise PushError("holds no dataset that datagen pushed", where=address, hint=hint)
+        raise PushError("has no dataset pushed by datagen", where=address, hint=hint)
+    # Fetched beside its place and renamed at the end, so that the folder is never incomplete.
     partial = folder.with_name(f".{folder.name}.partial")
     files = (*seen.manifest.files, seen.manifest.file)
     try:
@@ -176,14 +177,14 @@ def pull_dataset(address: str, folder: Path, watch: Watch) -> Pushed:
         _drop_others(partial, files)
         os.rename(partial, folder)
     except OSError as error:
-        hint = "free some space or choose another folder; what was fetched is kept"
+        hint = "free some space or choose another folder; fetched files are kept"
         raise RunError(f"cannot be written: {error.strerror or error}", where=str(folder), hint=hint) from error
     return Pushed(source.address, seen.revision, seen.manifest)
 
 
 def _drop_others(folder: Path, files: Sequence[File]) -> None:
-    """Remove what is no file of the dataset: of another revision, whose pull was killed, or of the hub's client."""
-    shutil.rmtree(folder / ".cache", ignore_errors=True)  # where the hub's client keeps what it fetched in part
+    """Remove files that are not of the dataset: of a killed pull of another revision, or of the hub's client."""
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # partial downloads of the hub's client
     wanted = {folder / file.path for file in files}
     for path in list(folder.rglob("*")):
         if path.is_file() and path not in wanted:
@@ -200,9 +201,9 @@ def _fetch(source: Destination, file: File, seen: Remote, folder: Path, watch: W
     if File.read(file.path, path) == file:
         return
     if file.path == CARD:
-        watch.say(f"{CARD} was edited there since the last push: taken as it is")
+        watch.say(f"{CARD} was edited there since the last push: kept as it is")
     else:
-        what = f"{file.path} is not what the manifest says, {TRIES} times in a row"
+        what = f"{file.path} differs from the manifest, {TRIES} times in a row"
         raise PushError(what, where=source.address, hint=GO_ON)
 
 
@@ -210,20 +211,20 @@ FORMS = "hf://datasets/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or file:///F
 
 
 def open_destination(address: str, watch: Watch) -> Destination:
-    """Return the destination of an address, which tells `watch` how far it is and what it waits for.
+    """Return the destination of an address, which reports progress and waits to `watch`.
 
-    Raises ConfigError for a form that is none, or one that holds a secret.
+    Raises ConfigError for an unknown form, or an address with credentials.
     """
     scheme, found, rest = address.partition("://")
     if not found:
         raise ConfigError("is no destination", where=address, hint=f"it has the form {FORMS}")
     if "@" in rest.split("/")[0]:
-        hint = "the client finds them in its own place: environment, ~/.aws, or `hf auth login`"
+        hint = "the client reads them from its usual places: environment, ~/.aws, or `hf auth login`"
         raise ConfigError("an address must not hold credentials", where=f"{scheme}://…", hint=hint)
     if scheme == "hf":
         return _open_hub(address, watch)
     if not rest.strip("/") or (scheme != "file" and rest.startswith("/")):
-        raise ConfigError("names no bucket and no folder", where=address, hint=f"it has the form {FORMS}")
+        raise ConfigError("names no bucket or folder", where=address, hint=f"it has the form {FORMS}")
     if scheme in ("s3", "gs", "file"):
         from datagen.push.bucket import Bucket
 

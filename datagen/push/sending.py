@@ -1,4 +1,4 @@
-"""Push and append on plain folders and any destination: plan, show, send, make visible, verify."""
+"""Plan a push or an append to any destination, and carry it out."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ KEYS = ["prompt", "seed"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a push will leave at a destination, and what of it has to travel.
+    """The result of a push at a destination, and the files to send.
 
-    `files` are all files with card and manifest; `missing` are those that are not there, by name and content;
-    `removed` are paths of earlier pushes that no longer belong to the dataset.
+    `files` are all files with card and manifest; `missing` are those that are not there, by name and content; `removed`
+    are paths of earlier pushes that no longer belong to the dataset.
     """
 
     seen: Remote
@@ -35,7 +35,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push came to: the destination, its revision, and the manifest that was verified there."""
+    """A completed push: the destination, its revision, and the manifest that was verified there."""
 
     destination: str
     revision: str
@@ -43,9 +43,9 @@ class Pushed:
 
 
 def plan_push(dataset: Dataset, note: RunNote, destination: Destination, *, public: bool, replace: bool) -> Plan:
-    """Compare a dataset with what is there. Raises PushError where it must not go there as it is.
+    """Compare a dataset with the destination. Raises PushError if it must not be pushed there.
 
-    Words that somebody put into the card there stay as long as the dataset does; they are not written over.
+    Edits of the card at the destination are never overwritten: they stay if the dataset is unchanged.
     """
     seen = destination.look()
     _check_visibility(seen, destination, public)
@@ -56,22 +56,22 @@ def plan_push(dataset: Dataset, note: RunNote, destination: Destination, *, publ
         if (edited := _find_edit(seen, named.card_file, destination)) is not None:
             if manifest == seen.manifest:
                 return _make_plan(seen, manifest, (*named.files, edited), destination)
-            hint = "keep a copy of your words, then say --replace: the card of this run takes its place"
+            hint = "keep a copy of your edits, then push with --replace, which writes the card of this run"
             raise PushError(f"{CARD} was edited there since the last push", where=destination.address, hint=hint)
     return _make_plan(seen, manifest, named.contents, destination)
 
 
 def plan_append(dataset: Dataset, note: RunNote, destination: Destination, *, public: bool) -> Plan:
-    """Compare a run with the dataset that it is to be added to.
+    """Compare a run with the dataset to append it to; a run whose files are all there needs nothing.
 
-    Raises PushError where there is none, or where a prompt with its seed is there already, or stands in the other
-    split; RunError where configs or columns differ. A run that is in the dataset with every file needs nothing.
+    Raises PushError if there is no dataset, if a prompt with its seed is there already, or if a prompt is in the other
+    split; RunError if configs or columns differ.
     """
     seen = destination.look()
     _check_visibility(seen, destination, public)
     if seen.manifest is None:
         hint = "`datagen push` makes one"
-        raise PushError("there is no dataset that a run can be added to", where=destination.address, hint=hint)
+        raise PushError("there is no dataset to append to", where=destination.address, hint=hint)
     named = dataset.named_by_content()
     data = [file for file in named.files if not file.path.startswith("pictures/")]
     there = {file.path: file for file in seen.manifest.files}
@@ -88,7 +88,7 @@ def plan_append(dataset: Dataset, note: RunNote, destination: Destination, *, pu
 
 
 def carry_out(plan: Plan, destination: Destination, *, public: bool, message: str) -> Pushed:
-    """Send what is missing, make it visible at once, and return what was verified there."""
+    """Send the missing files, make all visible at once, and return the verified push."""
     large = [file for file in plan.missing if file.path not in (CARD, MANIFEST)]
     if plan.missing:
         destination.stage(large, public)
@@ -104,40 +104,40 @@ def _make_plan(seen: Remote, manifest: Manifest, files: Sequence[File], destinat
     _check_limits(sorted(paths), destination)
     missing = tuple(file for file in every if not seen.holds(file))
     gone = {file.path for file in seen.manifest.files} if seen.manifest else set()
-    if destination.by_content:  # what a killed push left behind has such a name too
+    if destination.by_content:  # also files that a killed push left, which no manifest names
         gone |= {path for path in seen.paths if OWN_NAME.search(path)}
     return Plan(seen, manifest, every, missing, tuple(sorted((gone - paths) & seen.paths)))
 
 
 def _check_visibility(seen: Remote, destination: Destination, public: bool) -> None:
     if destination.by_content and public:
-        hint = "who may read a bucket or a folder is set there; push without --public"
+        hint = "set the permissions at the bucket or folder itself; push without --public"
         raise PushError("cannot be made public from here", where=destination.address, hint=hint)
     if seen.public is True and not public:
-        hint = "say --public if everybody may see this data, or push to another name"
-        raise PushError("is there and is public", where=destination.address, hint=hint)
+        hint = "push with --public if everybody may see this data, or push to another name"
+        raise PushError("exists and is public", where=destination.address, hint=hint)
     if seen.public is False and public:
-        hint = "push without --public; its settings on the hub make it public"
-        raise PushError("is there and is private", where=destination.address, hint=hint)
+        hint = "push without --public; to make it public, change its settings on the hub"
+        raise PushError("exists and is private", where=destination.address, hint=hint)
 
 
 def _check_owner(seen: Remote, note: RunNote, destination: Destination) -> None:
-    """Refuse to put a dataset in place of another: of another recipe, of several runs, or of somebody's own files."""
-    hint = "push to another name, add to it with `datagen append`, or say --replace to put this one in its place"
+    """Raise PushError if a push would replace a dataset of another recipe, of several runs, or foreign files."""
+    hint = "push to another name, add to it with `datagen append`, or replace it with --replace"
     if seen.manifest is None:
         data = sorted(path for path in seen.paths if path not in (CARD, ".gitattributes") and not OWN_NAME.search(path))
         if data or CARD in seen.paths:
-            what = f"holds files that no push of datagen made: {(data or [CARD])[0]}"
+            what = f"has files that datagen did not push: {(data or [CARD])[0]}"
             raise PushError(what, where=destination.address, hint=hint)
         return
     others = [run for run in seen.manifest.runs if run.fingerprint != note.fingerprint]
     if others:
-        what = f"holds the run {others[0].name!r} of another recipe ({others[0].fingerprint}; here {note.fingerprint})"
+        what = f"has the run {others[0].name!r} of another recipe ({others[0].fingerprint}; here {note.fingerprint})"
         raise PushError(what, where=destination.address, hint=hint)
 
 
 def _find_edit(seen: Remote, card: File, destination: Destination) -> File | None:
-    """Return the card there if it is neither that of the last push nor `card`, which a killed push may leave."""
+    """Return the card there if somebody edited it: it is neither of the last push nor `card`, left by a killed push."""
     if seen.manifest is None or CARD not in seen.paths or seen.holds(card):
         return None
     there = _read_card(seen, destination)
@@ -159,7 +159,7 @@ def _check_limits(paths: Sequence[str], destination: Destination) -> None:
 
 
 def _check_rows(dataset: Dataset, seen: Remote, old: Card, destination: Destination) -> None:
-    """Refuse rows that are there (same prompt, same seed), and prompts that would stand in both splits."""
+    """Raise PushError for rows that are there already (same prompt and seed), and prompts that get into both splits."""
     assert seen.manifest is not None
     splits: dict[str, str] = {}
     rows: set[str] = set()
@@ -182,7 +182,7 @@ def _check_rows(dataset: Dataset, seen: Remote, old: Card, destination: Destinat
         hint = "append a run with another seed: `datagen build RECIPE --set seed=…`"
         raise PushError(f"{twice:,} rows are there already, such as {example}", where=where, hint=hint)
     if torn:
-        what = f"{torn:,} rows have a prompt that stands in the other split there, such as {example}"
+        what = f"{torn:,} rows have a prompt that is in the other split there, such as {example}"
         raise PushError(what, where=where, hint="build with the same validation_share as the dataset there")
 
 
@@ -195,6 +195,6 @@ def _read_keys(where: str, source: Any) -> list[tuple[str, int]]:
         with pq.ParquetFile(source) as file:
             keys = file.read(columns=KEYS)
     except pa.ArrowInvalid as error:
-        hint = "push its run again: what differs is sent"
+        hint = "push its run again, which repairs it"
         raise PushError(f"cannot be read as parquet: {error}", where=where, hint=hint) from error
     return list(zip(*(keys[key].to_pylist() for key in KEYS), strict=True))

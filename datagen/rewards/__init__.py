@@ -1,25 +1,25 @@
-"""Scorers, in folders by what they look at: each file whose name has no leading `_` is one, and its name is the word.
+"""Scorers, in folders by what they look at; a recipe names a scorer by its file's name without the ending.
 
 A scorer is a module with `TARGET` (the modality it judges), `JUDGES` (the kinds of claim it can judge) and
-`score(prompt, sample, tools) -> Verdict`. It reads claims, never the prose of a prompt. What it cannot judge is
-`Verdict(None, reason)`; what it raises is recorded by the pipeline as a failure of that one sample. One that takes
-options has a class `Options` besides, and `describe(options)` for what depends on them (`scoring.scorers`).
+`score(prompt, sample, tools) -> Verdict`. It reads claims, never the prose of a prompt. If it cannot judge, it returns
+`Verdict(None, reason)`; an exception is recorded as a failure of that one sample. A scorer with options also has a
+class `Options`, and `describe(options)` for attributes that depend on them (`scoring.scorers`).
 
-A sample's last image is `sample.image`, PNG bytes; `datagen.pictures.read_image` opens them. All that a prompt, a
-sample and a verdict hold stands in `datagen.records`.
+A sample's last image is `sample.image`, PNG bytes; `datagen.pictures.read_image` opens them. `datagen.records` defines
+prompts, samples and verdicts.
 
-A scorer whose rule does not fit all claims of its kinds says which are its own with `own_claims(claims)`: where a
-prompt has some, it must have a value, or the sample has no reward. One that sees through the detector or the reader
-says of which kinds with `SEES`, so that what these have no name for is told before a run (`scoring.unseen`).
+A scorer whose rule does not fit all claims of its kinds selects its own with `own_claims(claims)`: if a prompt has
+some, the scorer must have a value, or the sample has no reward. A scorer that uses the detector or the reader may list
+the kinds of claim in `SEES`, so that names they do not know are reported before a run (`scoring.unseen`).
 
-A scorer that asks a model about the image says `NEEDS_JUDGE = True`, and its recipe names one under `judge:`. It is run
-on each sample until all that it asks is known (`scoring.tools.Later`), so that the judge is asked about many at once:
-`score` must do nothing but answer.
+A scorer that asks a model about the image sets `NEEDS_JUDGE = True`, and its recipe has `judge:`. It runs on each
+sample until all its questions are answered (`scoring.tools.Later`), so that the judge can be asked in batches. `score`
+may therefore run several times and must have no side effects.
 
-A scorer that asks encoders or matchers has `look_ahead(pairs, tools)` besides, which is called with every prompt and
-sample of a shard before any of them is scored: it asks about all of them in one batch, and the tools remember. One that
+A scorer that uses encoders or matchers also has `look_ahead(pairs, tools)`, which is called with every prompt and
+sample of a shard before scoring: it requests all of them in one batch, and the tools cache the results. A scorer that
 compares the candidates of a prompt has `score_group` (`scoring.verdicts`).
 
-A verdict whose evidence has `passed` (bool) also says whether what it judges holds outright; `scoring.verdicts.passed`
-joins these for pass@k.
+A verdict whose evidence has `passed` (bool) also tells whether its claims hold without reserve;
+`scoring.verdicts.passed` combines these for pass@k.
 """

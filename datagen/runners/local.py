@@ -1,6 +1,6 @@
-"""Makes shards on this machine: the model in this process, writing and scoring in others, so that neither waits.
+"""Makes shards on this machine: the model in this process, joining and scoring in others, so that neither waits.
 
-The model draws shard k + 1 while a worker writes and scores shard k. At most a few drawn shards wait in memory; then
+The model generates shard k + 1 while a worker joins the parts of shard k and scores it. At most a few shards wait; then
 the model waits too. On a machine with several GPUs, each has a process with a model of its own. What a file holds does
 not depend on any of this. Ctrl-C ends after the shard in flight, a second one at once. Workers die with this process,
 however it dies. See it: `datagen build --workers 2 --models 2`.
@@ -23,7 +23,7 @@ from types import FrameType
 
 from datagen import notices
 from datagen.errors import RunError
-from datagen.pipeline import Execute, Generated, Job, Ledger, Run, ShardResult, finish_shard, generate_shard
+from datagen.pipeline import Execute, Job, Ledger, Run, ShardResult, finish_shard, generate_shard
 
 MOST_WORKERS = 8
 WAITING_SHARDS = 2
@@ -82,20 +82,22 @@ def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threadi
     for job in jobs:
         if stopped.is_set():
             return
-        drawn = generate_shard(run, job, ledger.count_sample) if job.draw else None
-        ledger.count_shard(finish_shard(run, job, drawn))
+        if job.draw:
+            generate_shard(run, job, ledger.count_sample)
+        ledger.count_shard(finish_shard(run, job))
 
 
 def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
-    """Draw here, finish in workers; results are taken in as they come, in this thread."""
+    """Generate here, finish in workers; results are taken in as they come, in this thread."""
     waiting: set[Future[ShardResult]] = set()
     with open_pool(run, workers) as pool:
         warm = pool.submit(_warm_up) if any(job.score for job in jobs) else None
         for job in jobs:
             if stopped.is_set():
                 break
-            drawn = generate_shard(run, job, ledger.count_sample) if job.draw else None
-            waiting.add(pool.submit(_finish, job, drawn))
+            if job.draw:
+                generate_shard(run, job, ledger.count_sample)
+            waiting.add(pool.submit(_finish, job))
             # A worker that cannot even load the scorers says so now, and not after the last shard.
             if warm is not None and warm.done():
                 warm.result()
@@ -106,38 +108,38 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
 def _run_spread(
     run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int, devices: Sequence[str]
 ) -> None:
-    """Draw in one process a device, finish in workers; what a model drew passes through here."""
-    drawing: dict[Future[_Told], Job] = {}
+    """Generate in one process a device, finish in workers; pictures pass from one to the other on disk alone."""
+    generating: dict[Future[_Told], Job] = {}
     waiting: set[Future[ShardResult]] = set()
     rest = iter(jobs)
     with open_pool(run, len(devices), devices) as models, open_pool(run, workers) as pool:
         while True:
-            while not stopped.is_set() and len(drawing) < 2 * len(devices) and (job := next(rest, None)):
+            while not stopped.is_set() and len(generating) < 2 * len(devices) and (job := next(rest, None)):
                 if job.draw:
-                    drawing[models.submit(_draw, job)] = job
+                    generating[models.submit(_generate, job)] = job
                 else:
-                    waiting.add(pool.submit(_finish, job, None))
+                    waiting.add(pool.submit(_finish, job))
             if stopped.is_set():
-                drawing = {future: job for future, job in drawing.items() if not future.cancel()}
-            if not drawing:
+                generating = {future: job for future, job in generating.items() if not future.cancel()}
+            if not generating:
                 break
-            for future in wait(drawing, return_when=FIRST_COMPLETED).done:
-                waiting.add(pool.submit(_finish, drawing.pop(future), _take_in(future, ledger)))
+            for future in wait(generating, return_when=FIRST_COMPLETED).done:
+                _take_in(future, ledger)
+                waiting.add(pool.submit(_finish, generating.pop(future)))
             waiting = _collect(waiting, ledger, workers + WAITING_SHARDS)
         _collect(waiting, ledger, 0)
 
 
-def _take_in(future: Future[_Told], ledger: Ledger) -> Generated:
-    """Return what a model process drew, and count it; raises RunError if that process died."""
+def _take_in(future: Future[_Told], ledger: Ledger) -> None:
+    """Count what a model process generated; raises RunError if that process died."""
     try:
-        drawn, failed, told = future.result()
+        failed, told = future.result()
     except BrokenProcessPool as error:
         hint = "out of memory? see the log of the engine; finished shards are kept"
         raise RunError("a model process was killed", where=str(ledger.run.folder), hint=hint) from error
     ledger.tell(told)
     for each in failed:
         ledger.count_sample(each)
-    return drawn
 
 
 def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> set[Future[ShardResult]]:
@@ -229,15 +231,15 @@ def _warm_up() -> None:
     _ = _worker_run().tools, _worker_run().scorers
 
 
-_Told = tuple[Generated, list[bool], tuple[str, ...]]
-"""What a model process drew, whether each answer failed that it asked for, and what it has to tell."""
+_Told = tuple[list[bool], tuple[str, ...]]
+"""Whether each answer failed that a model process asked for, and what it has to tell."""
 
 
-def _draw(job: Job) -> _Told:
+def _generate(job: Job) -> _Told:
     failed: list[bool] = []
-    drawn = generate_shard(_worker_run(), job, failed.append)
-    return drawn, failed, notices.take()
+    generate_shard(_worker_run(), job, failed.append)
+    return failed, notices.take()
 
 
-def _finish(job: Job, drawn: Generated | None) -> ShardResult:
-    return replace(finish_shard(_worker_run(), job, drawn), notices=notices.take())
+def _finish(job: Job) -> ShardResult:
+    return replace(finish_shard(_worker_run(), job), notices=notices.take())

@@ -1,1 +1,1 @@
-"""Parts that scorers share: tools, verdicts, layouts, questions, and how scores become rewards."""
+"""Shared parts of scorers: tools, verdicts, layouts, questions, and the step from scores to rewards."""

@@ -1,33 +1,29 @@
-"""Asks a judge about an image: one greedy token and its log-probabilities, or more where that does not settle it.
+"""Ask a judge about an image and read P, the probability of the accepted answers, from its tokens.
 
-A judge answers the questions of `scoring.questions`; what an answer is worth stands in docs/judges.md. A judge that
-answers at once is asked once, for one token. One that begins with something else (marks, JSON, a thought) is asked
-again with room for it, and P is read where its answer stands. Where the engine gives no log-probabilities, where the
-vocabulary splits the answer so that a token does not tell, or where the answer is prose, `SAMPLES` answers are drawn
-and P is the share of the accepted ones among those that were understood. A judge that fails, or that answers something
-else, is a problem in words and never P = 0.
+A judge answers the questions of `scoring.questions`; docs/judges.md says how far to trust it. A judge that answers at
+once is asked for one greedy token with log-probabilities. One that begins with something else (marks, JSON, a thought)
+is asked again with more room, and P is read at the position of the answer. If the engine gives no log-probabilities,
+the vocabulary splits the answer so that one token does not decide it, or the answer is prose, `SAMPLES` answers are
+sampled, and P is the share of accepted ones among those understood. A judge that fails or answers something else gives
+a `problem`, never P = 0.
 
-Says where a judge's answer stands, and reads the probability of the accepted answers from the tokens there.
+P is the softmax mass of the tokens that begin an accepted answer, as in VQAScore, GenEval 2 and Soft-TIFA, but tokens
+are compared by text, since an engine behind HTTP shows no token ids. White space, quotes and other marks around a
+token, the space markers of BPE vocabularies, and letter case are ignored. Each distinct token counts once, and the sum
+is at most 1.
 
-P is the softmax mass of the tokens that begin an accepted answer, as VQAScore, GenEval 2 and Soft-TIFA define it, but
-told by the text of tokens, since an engine behind HTTP shows no token ids. A token is compared without the white space,
-quotes and other marks around it, without the space markers of BPE vocabularies, and in any case of letters. A token in
-its own right counts once, the sum at most 1.
+A judge may write marks, a JSON key, a box or `Answer:` before its answer; `find_answer` locates it. In prose ("It does,
+yes.") an answer counts only if it is unambiguous: the `no` of "no cup" is not one.
 
-A judge may write marks, a JSON key, a box or `Answer:` before its answer: `find_answer` says where it stands. In prose
-("It does, yes.") an answer is found only where nothing else can be meant: `no` as in "no cup" is none.
+A vocabulary may split an answer: `twelve` into `t`, `w`, …, or `12` into `1`, `2`. A first part counts if it begins no
+other answer to such a question (`thr` can only be three); otherwise its mass is `unclear` and must not be read as a no.
 
-A vocabulary may split an answer: `twelve` is `t`, `w`, … in one, `12` is `1`, `2` in most. A proper part counts if it
-begins no other answer to such a question (`thr` can only be three); else its mass is `unclear`, and whoever reads it
-must not take it for a no.
+Captions are written by a judge too, and two captions of one image are compared by a judge that sees both orders. The
+comparison is the second protocol of Unified-Bench (UAE, arXiv 2509.09666): the judge chooses the better caption, then
+again with the captions swapped, since judges favour a position. The authors' wording is not published; this one is
+ours.
 
-Not covered: answers in other languages, `true` and `false`, an answer that takes itself back ("No. Wait, yes.").
-
-Captions of images: written by a judge, and two of one image compared by a judge that sees both orders.
-
-The comparison is the second protocol of Unified-Bench (UAE, arXiv 2509.09666): a judge says which of two captions
-describes an image better, then again with the captions swapped, since judges favour a place. Which words the authors
-ask with is not known; those here are ours.
+Not covered: answers in other languages, `true` and `false`, an answer that corrects itself ("No. Wait, yes.").
 """
 
 from __future__ import annotations
@@ -46,33 +42,33 @@ from datagen.scoring.tools import Ask
 from datagen.taxonomy.english import number_word
 
 SAMPLES = 8
-"""Answers drawn for a question that no token settles."""
+"""Answers sampled for a question that one token does not decide."""
 LEAST_UNDERSTOOD = 0.5
-"""Least share of drawn answers that must be understood."""
+"""Least share of sampled answers that must be understood."""
 SHORT, ROOM = 8, 1024
-"""Tokens of a drawn answer, and of one that began with something else: a thought and the answer behind it."""
+"""Tokens of a short sampled answer, and of one with room for a thought before the answer."""
 LEAST_AT_ONCE = 0.5
-"""Least share of a yes, no or number among the first tokens; with less the judge writes something else first."""
+"""Least share of yes, no or numbers among the first tokens; below it the judge writes something else first."""
 LEAST_ANSWER = 0.01
 """Least probability of yes and no at a token, for scores defined by one token of each or by their odds."""
 MOST_UNCLEAR = 0.5
-"""Most probability of tokens that may begin an accepted answer or another."""
+"""Most probability of tokens that may begin an accepted answer or another one."""
 _LISTED_TOKENS = 5
 _NO_LOGPROBS = re.compile(r"log-?_?prob", re.IGNORECASE)
 _SILENT = "the judge gives no log-probabilities"
 _SPLIT = "the first token of the judge does not tell one number from another"
 _PROSE = "the judge answers in prose"
 MORE_ROOM = "say `thinking: 4096` under `judge:` for more room, or `thinking: false`"
-"""What to do about a judge that is cut before it answers."""
+"""Hint for a judge that is cut off before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question about one image (PNG bytes), the answers that hold, and the seed of sampled answers.
+    """A question about one image (PNG bytes), the accepted answers, and the seed of sampled answers.
 
-    `one_token` holds a yes and a no that count as one token each, spelt just so (VQAScore); in place of all spellings.
-    `odds` says that the score divides yes by yes and no (T2I-CompBench), so that the first token tells even where prose
-    is likelier there.
+    `one_token` holds the exact spelling of a yes and a no that count, one token each (VQAScore), instead of all
+    spellings. `odds` means that the score is yes / (yes + no) (T2I-CompBench), for which the first token is enough even
+    if prose is likelier there.
     """
 
     image: bytes
@@ -89,11 +85,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """P in [0, 1] that the answer is an accepted one, or None and the `problem`.
+    """P in [0, 1] of the accepted answers, or None and the `problem`.
 
-    `rivals` is P of the answers that are not: the other of yes and no, or the other numbers. `said` holds the likeliest
-    tokens with their probabilities, or the sampled first words with their shares; `why_drawn` is why answers were
-    sampled, `""` if they were not. `behind` is what the judge wrote before the token that P was read from; `mass` is P
+    `rivals` is P of the other answers to the question: the other of yes and no, or the other numbers. `said` holds the
+    likeliest tokens with their probabilities, or the sampled first words with their shares. `why_drawn` says why
+    answers were sampled, `""` if they were not. `behind` is the text before the token that P was read from. `mass` is P
     of any answer at that token, or the share of sampled answers that were understood.
     """
 
@@ -109,10 +105,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """What is to be asked next: one answer with room, or several drawn ones of some length, and why those.
+    """The next request for a question: one greedy answer with more room, or sampled answers and the reason for them.
 
-    `drawn` holds drawn answers that are there already; those that were cut are drawn again. `first` is what was read at
-    the first token.
+    `drawn` holds the answers sampled so far; those that were cut off are sampled again. `first` is the reading of the
+    first token.
     """
 
     most_tokens: int
@@ -124,12 +120,13 @@ class _Again:
 def ask_all(ask: Ask, asked: Sequence[Asked]) -> list[Answer]:
     """Return one answer for each question, in order, asking the judge about all at once.
 
-    It is asked once, a second time about what one token does not settle, and a third and fourth time about what it
-    thinks long about and cannot be read from a token.
+    A second call follows for questions that one token does not decide; a third and a fourth for long thoughts and
+    answers that cannot be read from a token.
     """
-    greedy = Sampling(temperature=0.0, max_tokens=1, top_logprobs=20)
+    greedy = Sampling(temperature=0.0, max_tokens=1, top_logprobs=20)  # 20 is the most of OpenAI's API
     replies = ask([each.request(greedy) for each in asked])
     found = [_read_token(each, reply) for each, reply in zip(asked, replies, strict=True)]
+    # Every round is one call for all open questions, so that the engine can batch them.
     while again := {k: step for k, step in enumerate(found) if isinstance(step, _Again)}:
         requests = {k: _list_requests(asked[k], step) for k, step in again.items()}
         answers = iter(_ask_whole(ask, [request for group in requests.values() for request in group]))
@@ -161,7 +158,7 @@ def _list_requests(asked: Asked, step: _Again) -> list[ChatRequest]:
 
 
 def _read_token(asked: Asked, reply: Reply) -> Answer | _Again:
-    """Read a reply of one token, or say what to ask after it."""
+    """Read a reply of one token, or return the next request."""
     reply = set_thought_aside(reply)
     if reply.is_cut:
         return _Again(ROOM)
@@ -169,7 +166,7 @@ def _read_token(asked: Asked, reply: Reply) -> Answer | _Again:
         return _Again(SHORT, _SILENT)
     if reply.error or not reply.first_logprobs:
         return Answer(asked, None, problem=f"the judge did not answer: {reply.error}")
-    if reply.thought or len(reply.tokens) > 1:  # a judge with a budget to think wrote all of its answer
+    if reply.thought or len(reply.tokens) > 1:  # `thinking:` gave it room, so the whole answer is here
         return _read_whole(asked, reply)
     first = read_first_token(reply.first_logprobs, asked.accepted)
     listed = sum(first.tokens.values())
@@ -177,7 +174,7 @@ def _read_token(asked: Asked, reply: Reply) -> Answer | _Again:
 
 
 def _read_whole(asked: Asked, reply: Reply, first: FirstToken | None = None) -> Answer | _Again:
-    """Read a greedy answer where it answers, or say that answers are to be drawn."""
+    """Read a greedy answer at the position of its answer, or return a request for sampled ones."""
     reply = set_thought_aside(reply)
     if not _is_said(reply) and not _NO_LOGPROBS.search(reply.error):
         return Answer(asked, None, problem=f"the judge did not answer: {reply.error}")
@@ -185,7 +182,7 @@ def _read_whole(asked: Asked, reply: Reply, first: FirstToken | None = None) -> 
     if found is None:
         is_prose = reply.finish != "length" and not reply.thought
         if asked.odds and is_prose and first is not None and first.answer >= LEAST_ANSWER:
-            return _read_place(asked, first)
+            return _read_place(asked, first)  # the ratio is defined at the first token, however unlikely an answer is
         return Answer(asked, None, problem=_explain_unread(reply))
     place = None if found.in_prose else _find_token(reply, found.begin)
     if place is None or not place.logprobs:
@@ -195,24 +192,25 @@ def _read_whole(asked: Asked, reply: Reply, first: FirstToken | None = None) -> 
 
 
 def _find_token(reply: Reply, begin: int) -> Token | None:
-    """Return the token that holds the character `begin` of a reply's text, if the engine told of it."""
-    if not reply.tokens:
+    """Return the token that contains the character `begin` of a reply's text, if the engine returned it."""
+    if not reply.tokens:  # only the first token is known, which is enough if nothing stands before the answer
         return None if reply.text[:begin].strip() else Token(reply.text, reply.first_logprobs or {})
     spelt = "".join(token.text for token in reply.tokens)
     bare = reply.text.lstrip()
+    # The tokens may spell a thought before the text, so the text is searched among them and `begin` shifted.
     place = spelt.find(bare.rstrip()) + begin - (len(reply.text) - len(bare))
     ends = accumulate(len(token.text) for token in reply.tokens)
     return next((token for token, end in zip(reply.tokens, ends, strict=True) if end > place), None)
 
 
 def _read_place(asked: Asked, first: FirstToken, behind: str = "") -> Answer | _Again:
-    """Read P from the likeliest tokens at the place of the answer; `behind` is what stands before it."""
+    """Read P from the likeliest tokens at the position of the answer; `behind` is the text before it."""
     if asked.one_token is None and first.unclear > MOST_UNCLEAR:
         return _Again(ROOM if behind else SHORT, _SPLIT)
     likeliest = sorted(first.tokens.items(), key=lambda item: (-item[1], item[0]))
     said = {token: round(p, 6) for token, p in likeliest[:_LISTED_TOKENS]}
     if asked.one_token is not None:
-        for space in ("", " "):  # a vocabulary may know the word only with the space before it
+        for space in ("", " "):  # some vocabularies have the word only with a space before it
             yes, no = (first.tokens.get(space + form, 0.0) for form in asked.one_token)
             if yes + no >= LEAST_ANSWER:
                 return Answer(asked, yes, said, rivals=no, mass=min(1.0, yes + no), behind=behind)
@@ -224,7 +222,8 @@ def _read_place(asked: Asked, first: FirstToken, behind: str = "") -> Answer | _
 
 
 def _read_drawn(asked: Asked, replies: Sequence[Reply], step: _Again) -> Answer | _Again:
-    """Return the share of accepted answers among those that were understood, or ask for more of those that were cut."""
+    """Return the share of accepted answers among those understood, or a request that repeats answers cut off."""
+    # Answers that were complete are kept; the fresh ones replace those that were cut off, in order.
     fresh = (set_thought_aside(reply) for reply in replies)
     drawn = [next(fresh) if not step.drawn or _is_cut_off(old, asked) else old for old in step.drawn or replies]
     why = step.why_drawn
@@ -247,12 +246,12 @@ def _read_drawn(asked: Asked, replies: Sequence[Reply], step: _Again) -> Answer 
 
 
 def _is_said(reply: Reply) -> bool:
-    """Say whether a model answered at all, if only a thought: an error is then about what it said."""
+    """Tell whether a model answered at all, if only with a thought; an error is then about its answer."""
     return not reply.error or reply.is_cut or bool(reply.thought)
 
 
 def _is_cut_off(reply: Reply, asked: Asked) -> bool:
-    """Say whether an answer was cut off where its words may still be a thought that nothing marks."""
+    """Tell whether an answer was cut off while it may still be an unmarked thought."""
     if reply.finish != "length" or reply.error:
         return reply.is_cut
     if reply.thought and reply.text.strip():
@@ -278,14 +277,14 @@ _AROUND = re.compile(r"^[\W_]+|[\W_]+$")
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 _KEY = r'"[^"\n]{1,40}"\s*:'
 _LEAD = re.compile(rf"(?:{_KEY}|```\w*\s|\\text\s*\{{|<\|?/?\w+\|?>|[\W_])*")
-"""Everything that may stand before an answer and is none: marks, quotes, brackets, a JSON key, a fence, a tag."""
+"""Text that may precede an answer: marks, quotes, brackets, a JSON key, a fence, a tag."""
 _SIGN = re.compile(
     r"<answer>|<\|begin_of_box\|>|\\boxed\s*\{|\"(?:final[ _])?(?:answer|verdict|result|response)\"\s*:"
     r"|\banswer[\s*_]*(?:is\b|[:=])",
     re.IGNORECASE,
 )
-"""What says that the answer follows; the last one in a text counts."""
-_BEFORE = r"(?:^\s*|\n\s*|[^\w\s\"'“‘]\s*|\b(?:say|think|so|therefore|answer)\s+)\**"  # a quoted word is written there
+"""Signs that the answer follows; the last one in a text counts."""
+_BEFORE = r"(?:^\s*|\n\s*|[^\w\s\"'“‘]\s*|\b(?:say|think|so|therefore|answer)\s+)\**"  # not in quotes
 _SAID_YES = re.compile(rf"{_BEFORE}(yes)\b(?!\s*(?:or|and|/)\s*no\b)", re.IGNORECASE)
 _SAID_NO = re.compile(rf"{_BEFORE}(no)\**\s*(?=$|[.,;:!)\n])", re.IGNORECASE)
 _ENDS = re.compile(r"\s*(?:$|[^\w\s])")
@@ -296,10 +295,10 @@ _SAID_ONE = re.compile(r"\b(?:is|are|only|just|exactly|see|shows?|has|have|conta
 
 @dataclass(frozen=True, slots=True)
 class FirstToken:
-    """Probabilities in [0, 1]: of an accepted answer, of one that is not, of a part that tells nothing; of each token.
+    """Probabilities in [0, 1] of accepted answers, of other answers, of unclear parts, and of each token.
 
-    `rivals` are the other of yes and no, or the other numbers; `answer` is the probability of any yes or no, or of
-    any number: less than 1 where the judge might have said something else, unless its engine binds it.
+    `rivals` are the other of yes and no, or the other numbers. `answer` is the probability of any yes or no, or of any
+    number: less than 1 if the judge might say something else and its engine does not constrain it.
     """
 
     accepted: float
@@ -311,7 +310,7 @@ class FirstToken:
 
 @dataclass(frozen=True, slots=True)
 class FoundAnswer:
-    """An answer in a text: its first character, its word, and whether it stands where answers stand, or in prose."""
+    """An answer in a text: the index of its first character, its word, and whether it is part of prose."""
 
     begin: int
     word: str
@@ -319,12 +318,12 @@ class FoundAnswer:
 
 
 def read_first_token(logprobs: Mapping[str, float], accepted: Collection[str]) -> FirstToken:
-    """Sum natural log-probabilities by what each token begins; raises ValueError for NaN."""
+    """Sum the probabilities of tokens by the answer that each begins. Raises ValueError for NaN."""
     tokens: dict[str, float] = {}
     for raw, value in logprobs.items():
         if math.isnan(value):
             raise ValueError(f"the log-probability of {raw!r} is not a number")
-        token = raw.translate(MARKERS)
+        token = raw.translate(MARKERS)  # `▁Yes` and ` Yes` are one token in two notations: the larger counts
         tokens[token] = max(tokens.get(token, 0.0), math.exp(min(value, 0.0)))
     ours, rivals = _fold(accepted), rivals_of(accepted)
     bare = {token: _strip(token) for token in tokens}
@@ -339,27 +338,27 @@ def read_first_token(logprobs: Mapping[str, float], accepted: Collection[str]) -
 
 
 def rivals_of(accepted: Collection[str]) -> frozenset[str]:
-    """Return the other answers to the same question, in lower case: the other of yes and no, or the other numbers."""
+    """Return the other answers to the question in lower case: the other of yes and no, or the other numbers."""
     return (YES_NO if asks_yes_no(accepted) else NUMBERS) - _fold(accepted)
 
 
 def asks_yes_no(accepted: Collection[str]) -> bool:
-    """Say whether the question is one of yes or no; the others ask for a number."""
+    """Tell whether a question is answered by yes or no; all others ask for a number."""
     return YES_NO.issuperset(_fold(accepted))
 
 
 def holds(word: str, accepted: Collection[str]) -> bool:
-    """Say whether an answer's word is an accepted one, letter case aside, `12` as good as `twelve`."""
+    """Tell whether an answer's word is accepted, ignoring letter case; `12` equals `twelve`."""
     return word.casefold() in _fold(accepted) or (
         not asks_yes_no(accepted) and _value_of(word) in map(_value_of, accepted)
     )
 
 
 def find_answer(text: str, accepted: Collection[str]) -> FoundAnswer | None:
-    """Return where a text answers a question that these answers are accepted to, or None where it does not.
+    """Return the answer of a text to a question with these accepted answers, or None.
 
-    Behind the last `Answer:`, `\\boxed{`, `"answer":` or `<answer>` if there is one, else at the beginning, else in
-    prose that says one answer and no other.
+    Looks after the last `Answer:`, `\\boxed{`, `"answer":` or `<answer>`, then at the beginning, then in prose that
+    gives exactly one answer.
     """
     *_, sign = (0, *(found.end() for found in _SIGN.finditer(text)))
     for start in dict.fromkeys((sign, 0)):
@@ -368,11 +367,11 @@ def find_answer(text: str, accepted: Collection[str]) -> FoundAnswer | None:
             continue
         word = found.group()
         behind = text[found.end() :]
-        if _is_answer(word, accepted) and not behind.startswith(" of "):  # one of them, two of the three
+        if _is_answer(word, accepted) and not behind.startswith(" of "):  # "one of them" is no number of things
             others = _find_in_prose(behind, accepted) if asks_yes_no(accepted) else {}
             return FoundAnswer(found.start(), word, False) if others.keys() <= {_name(word)} else None
         if word.casefold() in YES_NO and is_only(text[found.start() :], word):
-            return FoundAnswer(found.start(), word, False)  # to how many there are: an answer, and no number
+            return FoundAnswer(found.start(), word, False)  # a bare yes or no to "how many": wrong, but an answer
     said = _find_in_prose(text, accepted)
     if len(said) != 1:
         return None
@@ -381,7 +380,7 @@ def find_answer(text: str, accepted: Collection[str]) -> FoundAnswer | None:
 
 
 def find_letter(text: str, letters: str) -> str:
-    """Return the one letter, of some capital ones, that a text answers with, or `""`: "A better one" is no A."""
+    """Return the letter of `letters` that a text answers with, or `""`; the article of "A better one" is no answer."""
     *_, sign = (0, *(found.end() for found in _SIGN.finditer(text)))
     for start in dict.fromkeys((sign, 0)):
         found = _WORD.match(text, _LEAD.match(text, start).end())  # type: ignore[union-attr]
@@ -398,12 +397,12 @@ def read_first_word(text: str) -> str:
 
 
 def is_only(text: str, word: str) -> bool:
-    """Say whether a text is nothing but this word, once or again and again."""
+    """Tell whether a text consists of this word alone, once or repeated."""
     return {found.casefold() for found in _WORD.findall(text)} == {word.casefold()}
 
 
 def _find_in_prose(text: str, accepted: Collection[str]) -> dict[str, tuple[int, str]]:
-    """Return each answer that a text says for sure, with the place and the word of the last time it does."""
+    """Return each unambiguous answer of a text, with the position and the word of its last occurrence."""
     if asks_yes_no(accepted):
         found = [each for form in (_SAID_YES, _SAID_NO) for each in form.finditer(text)]
         return {
@@ -424,7 +423,7 @@ def _is_answer(word: str, accepted: Collection[str]) -> bool:
 
 
 def _name(word: str) -> str:
-    """Return a word as the answer that it is: yes, no, or a number in digits."""
+    """Return a word as its answer: yes, no, or a number in digits."""
     value = _value_of(word)
     return word.casefold() if value is None else str(value)
 
@@ -435,17 +434,18 @@ def _value_of(word: str) -> int | None:
 
 
 def _classify(token: str, accepted: Collection[str], rivals: Collection[str]) -> str:
-    """Return `accepted`, `unclear` (it begins an accepted answer and may begin another), or `other`."""
+    """Return `accepted`, `unclear` (begins an accepted answer and perhaps another), or `other`."""
     if token in accepted:
         return "accepted"
     if not token or not any(form.startswith(token) for form in accepted):
         return "other"
+    # Any digit may go on to another number: `1` begins `1`, `12` and `100`.
     shared = token.isdigit() or any(rival.startswith(token) for rival in rivals)
     return "unclear" if shared else "accepted"
 
 
 def _begins(token: str, accepted: Collection[str]) -> bool:
-    """Say whether a token can begin any answer to a question: a yes or a no, or a number."""
+    """Tell whether a token can begin any answer to a question: a yes or no, or a number."""
     forms = YES_NO if asks_yes_no(accepted) else NUMBERS
     return bool(token) and ((forms is NUMBERS and token.isdigit()) or any(form.startswith(token) for form in forms))
 
@@ -471,14 +471,14 @@ COMPARE = (
     "Which caption describes the image more completely and more correctly? Answer with A or B."
 )
 MOST_TOKENS = 512
-"""Tokens of a caption."""
+"""Most tokens of a caption."""
 ROOM = 1024
-"""Tokens of a comparison: a judge that says only A or B writes two, one that thinks many."""
+"""Most tokens of a comparison: a bare A or B takes two, a thought many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two captions of one image (PNG bytes): ours, and the one it is compared with."""
+    """Two captions of one image (PNG bytes): ours, and the other."""
 
     image: bytes
     ours: str
@@ -487,9 +487,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What ours came to: 1 won in both orders, 0 lost in both, 0.5 the judge named a place and not a caption.
+    """Result of ours: 1 won in both orders, 0 lost in both, 0.5 if the judge chose by position.
 
-    None, with the `problem`, where an answer is neither A nor B. `said` holds the answers, ours as A and ours as B.
+    None, with the `problem`, if an answer is neither A nor B. `said` holds the answers with ours as A, then as B.
     """
 
     value: float | None
@@ -499,8 +499,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WinRate:
-    """The mean of the outcomes that are known (a tie is half), how many those are, how many of them were the same in
-    both orders, and how many are not known."""
+    """Mean of the known outcomes (a tie is half), their number, how many of them agree in both orders, and the number
+    of unknown ones."""
 
     rate: float | None
     known: int
@@ -509,7 +509,7 @@ class WinRate:
 
 
 def ask_captions(images: Sequence[bytes], seeds: Sequence[int], ask: Ask) -> list[Reply]:
-    """Return the judge's caption of each image; a reply with an error has none."""
+    """Return a reply with the judge's caption of each image, or with an error."""
     requests = [
         ChatRequest(
             (Message("user", (Part(image=image), Part(text=DESCRIBE))),), Sampling(max_tokens=MOST_TOKENS, seed=seed)
@@ -523,7 +523,7 @@ def ask_captions(images: Sequence[bytes], seeds: Sequence[int], ask: Ask) -> lis
 
 
 def _check_caption(reply: Reply) -> Reply:
-    """Return the reply, with an error where it is no whole caption: half a description is judged as half the image."""
+    """Return the reply, with an error if its caption is incomplete: half a caption would score as half the image."""
     if reply.error:
         return reply
     if reply.finish == "length":
@@ -532,7 +532,7 @@ def _check_caption(reply: Reply) -> Reply:
 
 
 def compare_captions(pairs: Sequence[Pair], ask: Ask) -> list[Outcome]:
-    """Return one outcome for each pair, in order; the judge is asked once for all, two questions a pair."""
+    """Return one outcome for each pair, in order, in one call of the judge with two questions for each pair."""
     requests = [
         _ask_which(pair.image, *order)
         for pair in pairs
@@ -545,7 +545,7 @@ def compare_captions(pairs: Sequence[Pair], ask: Ask) -> list[Outcome]:
 
 
 def count_wins(outcomes: Sequence[Outcome]) -> WinRate:
-    """Return the win rate of ours; its rate is None where no outcome is known."""
+    """Return the win rate of ours; its rate is None if no outcome is known."""
     values = [outcome.value for outcome in outcomes if outcome.value is not None]
     rate = sum(values) / len(values) if values else None
     return WinRate(rate, len(values), sum(value != 0.5 for value in values), len(outcomes) - len(values))
@@ -557,7 +557,7 @@ def _ask_which(image: bytes, first: str, second: str) -> ChatRequest:
 
 
 def _read(straight: Reply, swapped: Reply) -> Outcome:
-    """Join the answers to both orders: ours is A in the first, B in the second."""
+    """Combine the answers to both orders: ours is A in the first, B in the second."""
     said = (straight.text.strip(), swapped.text.strip())
     for reply in (straight, swapped):
         if reply.error:

@@ -1,7 +1,7 @@
-"""Makes verdicts of a judge's answers: about the whole prompt, each atom, a graph of questions, noun phrases, a layout.
+"""Turn a judge's answers into verdicts: on the whole prompt, atoms, a graph of questions, noun phrases, a layout.
 
-The evidence says `holds`, not `passed`: `verdicts.passed` is the strict verdict of arithmetic, and pass@k must not move
-because a recipe selects by a judge. The judge that selects is never the judge that evaluates.
+The evidence has `holds`, not `passed`: `verdicts.passed` rests on arithmetic alone, so that pass@k does not change when
+a recipe selects by a judge. The judge that selects is never the judge that evaluates.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from datagen.scoring.tools import Tools
 from datagen.scoring.verdicts import NO_IMAGE
 
 NO_JUDGE = "no judge: add `judge:` to the recipe, with a backend that answers chats"
-"""Why a scorer that asks does not judge where there is nobody to ask."""
+"""Reason of a scorer that needs a judge when the recipe has none."""
 HOLDS = 0.5
-"""Least P of an answer that holds."""
+"""Least P at which an answer counts as yes."""
 
 
 def judge_whole(name: str, prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Return P(yes) to the question `WHOLE[name]` about the prompt's text; `vqascore` is defined by one token."""
+    """Return P(yes) to the question `WHOLE[name]` about the prompt's text; `vqascore` counts one spelling alone."""
     one_token = (YES[0], NO[0]) if name == "vqascore" else None
     return _judge_yes(WHOLE[name].format(prompt.text), sample.image, sample.seed, tools, one_token)
 
 
 def judge_layout(prompt: Prompt, sample: Sample, tools: Tools, canvas: bytes) -> Verdict:
-    """Return P(yes) to the question whether a layout, drawn as boxes on a canvas (PNG), fits the prompt's text."""
+    """Return P(yes) to the question whether a layout, rendered as boxes on a canvas (PNG), fits the prompt's text."""
     return _judge_yes(LAYOUT.format(prompt.text), canvas, sample.seed, tools)
 
 
@@ -63,7 +63,7 @@ def judge_phrases(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def judge_atoms(prompt: Prompt, sample: Sample, tools: Tools, join: Callable[[Sequence[float]], float]) -> Verdict:
-    """Return the joined P of the accepted answers to each atom (Soft-TIFA)."""
+    """Return the combined P of the accepted answers to all atoms (Soft-TIFA); `join` combines."""
     atoms = [question for question in ask_claims(prompt.claims) if question.atom]
     if not atoms:
         return Verdict(None, "no claim")
@@ -77,7 +77,7 @@ def judge_atoms(prompt: Prompt, sample: Sample, tools: Tools, join: Callable[[Se
 
 
 def judge_graph(prompt: Prompt, sample: Sample, tools: Tools, *, cascade: bool) -> Verdict:
-    """Return the share of questions that hold and whose parents hold, each answer yes or no at P 0.5."""
+    """Return the share of questions that hold together with their parents; an answer holds from P 0.5."""
     questions = ask_claims(prompt.claims)
     if not questions:
         return Verdict(None, "no claim")
@@ -99,10 +99,10 @@ def judge_graph(prompt: Prompt, sample: Sample, tools: Tools, *, cascade: bool) 
 
 
 def settle(raw: Sequence[bool], parents: Sequence[Sequence[int]], *, cascade: bool) -> list[bool]:
-    """Return which questions hold once each needs all its parents; a parent stands before its children.
+    """Return which questions hold if each also needs all its parents; parents come before their children.
 
-    With `cascade` a parent counts as settled, so that a failure reaches all below it (DPG-Bench, arXiv 2403.05135);
-    without, as it was answered, so that it reaches its children alone (OneIG-Bench, arXiv 2506.07977).
+    With `cascade` a parent's own result depends on its parents, so a failure reaches all descendants (DPG-Bench, arXiv
+    2403.05135); without, its raw answer counts, so a failure reaches children alone (OneIG-Bench, arXiv 2506.07977).
     """
     settled: list[bool] = []
     for own, above in zip(raw, parents, strict=True):
@@ -119,7 +119,7 @@ def _ask(
     *,
     odds: bool = False,
 ) -> list[Answer] | Verdict:
-    """Return the answers of all questions about an image, or the verdict None if one has no answer."""
+    """Return the answers to all questions about an image, or a verdict without value if one has no answer."""
     if image is None:
         return Verdict(None, NO_IMAGE)
     if tools.ask is None:
@@ -133,7 +133,7 @@ def _ask(
 
 
 def _list_answers(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Return the evidence: how P was had, and each question with its P, its mass and what was said."""
+    """Return the evidence: how P was measured, and each question with its P, its mass and the judge's tokens."""
     listed = [
         {
             "question": answer.asked.text,

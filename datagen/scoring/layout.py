@@ -1,16 +1,16 @@
-"""Reads the layout that a reasoning text carries, in the form of GoT-R1 (`datagen.markup`).
+"""Read the layout in a reasoning text, in the form of GoT-R1 (`datagen.markup`), and compare it with claims.
 
-A phrase is a colour and an object, in any order of other words; a written word is `black text "OPEN"`. What does not
-have this form is a fault with a reason, never an error. Boxes that overlap are listed apart from the faults: tulips
-stand in their vase, but nothing of the embedded world does.
+A phrase is a colour and an object among other words; rendered text is `black text "OPEN"`. Malformed parts become
+faults with a reason, never errors. Overlapping boxes are listed separately: tulips stand in their vase, although
+nothing in the embedded world overlaps.
+
+The scorer `plan` checks every claim (number, colour, position), `got_layout` those that boxes alone decide. Positions
+follow GenEval's rule (`vision/geometry.py`); GoT-R1 (arXiv 2505.17022) leaves both to a judge, as `got_layout` with
+`judge: true` does.
+
+`list_names` lists the objects that a detector with an open vocabulary has to search for in a sample.
+
 Not covered: a phrase whose object does not come last (`bouquet of red tulips` is no `tulip`), and plurals.
-
-Says how a planned layout misses a claim: as many of a thing as claimed, in the claimed colour, in the claimed place.
-
-`plan` holds every claim against a plan, `got_layout` those that boxes alone decide. Places follow GenEval's rule
-(`vision/geometry.py`); GoT-R1 (arXiv 2505.17022) leaves both to a judge, for which see `got_layout` with `judge: true`.
-
-The names of things that matter for one sample: what a detector with an open vocabulary is told to look for.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from datagen.vision.geometry import Sides, find_relations, shared_area
 from datagen.vision.ocr import unify
 
 TEXT = "text"
-"""Label of a planned word."""
+"""Label of a planned text."""
 _WORD = re.compile(r'"([^"]*)"')
 _ARTICLES = {"a", "an", "the", "one"}
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One thing in a plan: label without colour and article, colour or `""`, box, and the word if it is text."""
+    """One object of a plan: label without colour and article, colour or `""`, box, and the words if it is text."""
 
     phrase: str
     label: str
@@ -51,28 +51,28 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A plan as read: its things in the order of the text, and what is wrong with its form."""
+    """A plan: its objects in the order of the text, and the faults of its form."""
 
     things: tuple[Planned, ...]
     faults: tuple[str, ...]
 
     @property
     def overlaps(self) -> tuple[str, ...]:
-        """Which things lie over which."""
+        """Descriptions of all pairs of objects that overlap."""
         pairs = combinations(self.things, 2)
         return tuple(f"{one} and {other} overlap" for one, other in pairs if shared_area(one.box, other.box) > 0)
 
     @property
     def placed(self) -> tuple[Planned, ...]:
-        """The things whose box is one: corners in order and inside the picture."""
+        """The objects with a valid box: corners in order and inside the picture."""
         return tuple(thing for thing in self.things if not find_box_fault(thing.box))
 
 
 @lru_cache(maxsize=16)
 def read_layout(text: str) -> Layout:
-    """Read every object with its box from a reasoning text, and list all that is malformed or outside.
+    """Read every object with its box from a reasoning text, and list malformed parts and boxes outside the picture.
 
-    Remembered, since several scorers read one sample after the other.
+    Cached, since several scorers read the same sample in turn.
     """
     pieces = read_markup(compose(text))
     words = "".join(piece for piece in pieces if isinstance(piece, str))
@@ -91,12 +91,12 @@ def _read_thing(phrase: str, box: Box) -> Planned:
 
 
 def is_named(thing: Planned, name: str) -> bool:
-    """Say whether a planned thing is the named object: `wooden chair` is a `chair`."""
+    """Tell whether a planned object has this name: a `wooden chair` is a `chair`."""
     return thing.label == name or (thing.label != TEXT and thing.label.endswith(f" {name}"))
 
 
 def find_box_fault(box: Box) -> str:
-    """Say what is wrong with a box, or `""`: corners in order and inside 0..1000."""
+    """Return the fault of a box, or `""`; corners must be in order and inside 0..1000."""
     x1, y1, x2, y2 = box
     if 0 <= x1 < x2 <= 1000 and 0 <= y1 < y2 <= 1000:
         return ""
@@ -105,7 +105,7 @@ def find_box_fault(box: Box) -> str:
 
 @lru_cache(maxsize=4096)
 def _read_phrase(phrase: str) -> tuple[str, str, str]:
-    """Return the label, the colour and the word of a phrase."""
+    """Return the label, the colour and the quoted text of a phrase."""
     quoted = _WORD.search(phrase)
     words = [word for word in _WORD.sub(" ", phrase).split() if word.lower() not in _ARTICLES]
     color = next((word for word in words if word in COLORS), "")
@@ -117,7 +117,7 @@ def _read_phrase(phrase: str) -> tuple[str, str, str]:
 
 
 def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Planned], sides: Sides) -> str:
-    """Say how a plan for a picture with these sides misses a claim, or `""` if it holds it."""
+    """Return how a plan for a picture with these sides violates a claim, or `""`."""
     if claim.kind == "text":
         words = [unify(thing.word) for thing in things if thing.label == TEXT]
         return (
@@ -141,14 +141,14 @@ def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Pla
 
 
 def _find_miscounted(claim: Claim, ours: Sequence[Planned]) -> str:
-    """Say how many of a thing, or of those in one colour, are missing or too many."""
+    """Return the fault if the number of an object, or of those in one colour, differs from the claim, else `""`."""
     wanted, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
     found = sum(not claim.name or _is_called(thing, claim.name) for thing in ours)
     return "" if found == wanted else f"expected {name_many(wanted, what)} in the plan, found {found}"
 
 
 def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:
-    """Say which planned things lack an attribute: one with it is enough if others are claimed to be different."""
+    """Return the planned objects that lack an attribute; if the claims name several values, one object is enough."""
     wrong = [thing.phrase for thing in ours if not _is_called(thing, str(claim.value))]
     about = (claim.kind, claim.subject, claim.name)
     same = [other for other in claims if (other.kind, other.subject, other.name) == about]
@@ -158,13 +158,13 @@ def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) 
 
 
 def _is_called(thing: Planned, value: str) -> bool:
-    """Say whether the phrase of a planned thing has an attribute's words, one after the other, or its other name."""
+    """Tell whether a phrase contains an attribute's words in a row, or the attribute's other name."""
     phrase = f" {' '.join(thing.phrase.split())} "
     return f" {value} " in phrase or f" {SAME.get(value, value)} " in phrase
 
 
 def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Planned], sides: Sides) -> str:
-    """Say how a relation fails, or `""`: all pairs must hold; of two of one kind, one pair in one order."""
+    """Return how a relation fails, or `""`: every pair must satisfy it; within one kind, one pair in one order."""
     pairs = [(one, other) for one in ours for other in theirs if one is not other]
     if not pairs:
         return f"the plan has no {'other ' if theirs else ''}{claim.value}"
@@ -175,9 +175,9 @@ def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Plan
 
 
 def list_names(prompt: Prompt, sample: Sample) -> frozenset[str]:
-    """Return every object that the prompt claims something about, or that the sample's reasoning plans.
+    """Return every object in the prompt's claims or in the plan of the sample's reasoning.
 
-    Written words are not among them: an OCR reads those.
+    Rendered text is left to the OCR.
     """
     claimed = {name for claim in prompt.claims for name in claim.things}
     planned = {thing.label for thing in read_layout(sample.text).things}

@@ -1,4 +1,4 @@
-"""Asks a text-image model about samples, and says in words why it has no number."""
+"""Match texts with images of samples by a text-image model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from datagen.vision.loading import explain_blind
 
 
 def match_images(name: str, text: str, samples: Sequence[Sample], tools: Tools) -> dict[int, Match | Verdict]:
-    """Return the match of a text with each last image, by the sample's number, or the verdict that there is none.
+    """Return the match of a text with each sample's last image, or a verdict without value, by the sample's index.
 
-    `name` is the scorer whose matcher is asked, once for all images.
+    The matcher of the scorer `name` is called once for all images.
     """
     seen = with_images(samples)
     matcher = tools.matchers.get(name)
@@ -30,13 +30,13 @@ def match_images(name: str, text: str, samples: Sequence[Sample], tools: Tools) 
 
 
 def match_ahead(name: str, word: Callable[[Prompt], str], pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
-    """Ask a scorer's matcher about the last images of many samples at once, each with the text that `word` makes."""
+    """Match the last images of many samples with `word(prompt)` in one call; later calls find them in the cache."""
     asked = [(word(prompt), sample.image) for prompt, sample in pairs]
     if name in tools.matchers:
         tools.matchers[name]([(text, image) for text, image in asked if image is not None])
 
 
 def describe_match(match: Match) -> dict[str, float | bool]:
-    """Return a match as evidence; `cut` stands there only where the text was cut."""
+    """Return a match as evidence; `cut` is present only if the text was cut."""
     facts: dict[str, float | bool] = {"cosine": round(match.cosine, 6), "logit": round(match.logit, 6)}
     return {**facts, "cut": True} if match.cut else facts

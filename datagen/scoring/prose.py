@@ -1,9 +1,10 @@
-"""Reads what a reasoning text says in words: how many of what, in which colour, how placed, and what is in quotes.
+"""Read facts from the prose of a reasoning text: numbers, colours, positions, and quoted text.
 
-The reader is `datagen.taxonomy.mentions`; it knows the things that the claims (or a layout, or a detector) name, the
-ten colours of GenEval and those that no lexicon has. Layouts are taken out first: `plan` and `plan_image` judge them.
-Not covered: things that nobody names beforehand, synonyms, denials ("no star"), languages but English. What the reader
-is in doubt about is not taken as said.
+`datagen.taxonomy.mentions` does the reading; it knows the objects named by the claims (or a layout, or a detector), the
+ten colours of GenEval and colours that no lexicon has. Layouts are removed first: `plan` and `plan_image` judge them.
+Doubtful readings are not counted as said.
+
+Not covered: objects that are not named beforehand, synonyms, denials ("no star"), languages other than English.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from datagen.vision.geometry import Sides, find_relations
 from datagen.vision.ocr import unify
 
 MOST_CHARACTERS = 8000
-"""How much of a text is read, as much as a reflection may have: the reader's work grows faster than the text."""
+"""Most characters that are read, enough for any reflection; the cost of reading grows faster than the text."""
 
 _LETTER = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is said: `numbers` and whether a thing is named by thing, attribute values by (thing, name), and so on.
+    """Facts of a text: numbers by object, attribute values by (object, attribute), relations, and quoted text.
 
-    A thing that is named without a number has an empty set. Relations are turned to `left of` and `above`; quoted words
-    are in the one form of Unicode that `unify` makes.
+    An object named without a number has an empty set. Relations are turned to `left of` and `above`; quoted text is in
+    the Unicode form of `unify`.
     """
 
     numbers: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -47,7 +48,7 @@ class Facts:
 
 
 def find_parts(sample: Sample) -> dict[str, str]:
-    """Return the texts that plan an image: `thought`, and `final prompt` and `guidance` of the last reflection."""
+    """Return the texts that plan an image: `thought`, and the `final prompt` and `guidance` of the last reflection."""
     thoughts = [s.text for s in sample.segments if s.kind == "text" and s.role == "think"]
     reflections = [s.text for s in sample.segments if s.kind == "text" and s.role == "reflect"]
     parts = {"thought": "\n".join(thoughts)} if thoughts else {}
@@ -58,9 +59,9 @@ def find_parts(sample: Sample) -> dict[str, str]:
 
 
 def find_prose(sample: Sample) -> tuple[str, str]:
-    """Return the words that the last image was to follow, or `""` and why there are none.
+    """Return the prose that the last image should follow, or `""` and the reason why there is none.
 
-    They are the final prompt of the last reflection, else the thought; layouts are taken out.
+    That is the final prompt of the last reflection, else the thought, without layouts.
     """
     parts = find_parts(sample)
     if not parts:
@@ -70,19 +71,19 @@ def find_prose(sample: Sample) -> tuple[str, str]:
 
 
 def strip_layout(text: str) -> str:
-    """Return the words of a text without its layout, cut at the bound; `""` if no letter is left."""
+    """Return the prose of a text without its layout, cut at `MOST_CHARACTERS`; `""` if no letter is left."""
     prose = strip_markup(text[:MOST_CHARACTERS]).strip()
     return prose if _LETTER.search(prose) else ""
 
 
 def read_facts(prose: str, claims: Iterable[Claim], things: Iterable[str] = ()) -> Facts:
-    """Read what a text says of the things that claims name and of `things` (singulars)."""
+    """Read the facts of a text about the objects of claims and about `things` (singulars)."""
     return _read_facts(prose, tuple(claims), frozenset(things))
 
 
 @lru_cache(maxsize=16)
 def _read_facts(prose: str, claims: tuple[Claim, ...], things: frozenset[str]) -> Facts:
-    """Read a text once for the scorers that look at one sample after each other."""
+    """Read a text once for all scorers of a sample."""
     quoted, plain = split_quoted(prose)
     reading = read_text(plain, _compile(claims, things))
     groups: dict[str, list[Mention]] = {}
@@ -101,14 +102,14 @@ def _read_facts(prose: str, claims: tuple[Claim, ...], things: frozenset[str]) -
 
 @lru_cache(maxsize=64)
 def _compile(claims: tuple[Claim, ...], things: frozenset[str]) -> Phrases:
-    """Return the words to read with; the candidates of a prompt share them."""
+    """Return the compiled vocabulary, which all candidates of a prompt share."""
     colors = tuple(Word(color) for color in COLORS)
     lexicon = Lexicon("", "", {"objects": tuple(Word(thing) for thing in sorted(things)), "colors": colors})
     return compile_words(lexicon, claims)
 
 
 def _read_numbers(mentions: Sequence[Mention]) -> frozenset[int]:
-    """Return the numbers said of a thing; kinds that differ ("a red star and two blue stars") also add up."""
+    """Return the numbers said of an object; distinct kinds ("a red star and two blue stars") also give their sum."""
     said = [mention for mention in mentions if mention.number]
     kinds = [frozenset((item.name, item.value) for item in mention.attributes) for mention in said if mention.new]
     numbers = {mention.number for mention in said if mention.number}
@@ -118,9 +119,9 @@ def _read_numbers(mentions: Sequence[Mention]) -> frozenset[int]:
 
 
 def facts_of_layout(layout: Layout, sides: Sides) -> Facts:
-    """Return what a layout says of the same: how many of each label, their colours, and how all pairs stand.
+    """Return the same facts of a layout: the number of each label, their colours, and the relations of all pairs.
 
-    `sides` are those of the picture that it plans.
+    `sides` are those of the planned picture.
     """
     things = [thing for thing in layout.things if thing.label != TEXT]
     colors: dict[tuple[str, str], set[str]] = {}
@@ -136,7 +137,7 @@ def facts_of_layout(layout: Layout, sides: Sides) -> Facts:
 
 
 def _relate(things: Sequence[Planned], sides: Sides) -> set[Claim]:
-    """Return the relations that hold for every pair of two labels."""
+    """Return the relations that hold between all objects of one label and all of another."""
     pairs: dict[tuple[str, str], list[frozenset[str]]] = {}
     for one in things:
         for other in things:
@@ -150,12 +151,12 @@ def _relate(things: Sequence[Planned], sides: Sides) -> set[Claim]:
 
 
 def turn_around(relation: Claim) -> Claim:
-    """Return the opposite of a turned relation: the other thing on that side."""
+    """Return the opposite of a turned relation, with both objects swapped."""
     return Claim("relation", str(relation.value), relation.name, relation.subject)
 
 
 def says(facts: Facts, claim: Claim) -> bool:
-    """Tell whether a text says what a claim says; a single thing may go without its number."""
+    """Tell whether a text states a claim; a single object needs no number."""
     if claim.kind == "count":
         numbers = facts.numbers.get(claim.subject)
         return numbers is not None and (claim.value in numbers or (claim.value == 1 and not numbers))
@@ -167,7 +168,7 @@ def says(facts: Facts, claim: Claim) -> bool:
 
 
 def find_contradiction(facts: Facts, claim: Claim, claims: Sequence[Claim]) -> str:
-    """Return what a text says against a claim, or `""`; `claims` are all that it may say."""
+    """Return how a text contradicts a claim, or `""`; `claims` are all claims, none of which is a contradiction."""
     if claim.kind == "attribute":
         key = (claim.subject, claim.name)
         right = {str(c.value) for c in claims if c.kind == "attribute" and (c.subject, c.name) == key}

@@ -1,8 +1,8 @@
 """Questions about an image, made from its prompt's claims: the atoms of Soft-TIFA and the nodes of a question graph.
 
-The two questions about a whole prompt are those of VQAScore (github.com/linzhiqiu/t2v_metrics at 6ecb74f) and of
-GenEval 2 (github.com/facebookresearch/GenEval2 at a6e82d2), as their definitions state them; the atoms are our own
-words. Nothing here looks at an image: `scoring.asking` asks.
+The two questions about a whole prompt are those of VQAScore (github.com/linzhiqiu/t2v_metrics at 6ecb74f) and GenEval 2
+(github.com/facebookresearch/GenEval2 at a6e82d2), as their definitions state them; the wording of the atoms is ours.
+`scoring.asking` asks them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from datagen.records import Claim, ClaimKind
 from datagen.taxonomy.english import is_pair, name_many, name_one, number_word, plural_of, say_order
 
 ASKED: frozenset[str] = frozenset(get_args(ClaimKind))
-"""Kinds of claim that questions are made of: all."""
+"""Kinds of claim that have questions: all."""
 SAID = ASKED - {"fact"}
-"""Kinds of claim that the words of a prompt state: a fact may only follow from them."""
+"""Kinds of claim that the words of a prompt state; a fact may only follow from them."""
 WHOLE = {
     "vqascore": 'Does this figure show "{}"? Please answer Yes or No.',
     "qwenvqascore": 'Does this image show "{}"? Answer the question with Yes or No.',
@@ -28,18 +28,18 @@ LAYOUT = (
     "The image shows a layout: each box is where the thing written in it will be drawn. "
     'Does this layout fit the prompt "{}"? Answer the question with Yes or No.'
 )
-"""Question about a layout drawn as boxes, after the idea of GoT-R1 (arXiv 2505.17022); the words are ours."""
+"""Question about a layout rendered as boxes, after the idea of GoT-R1 (arXiv 2505.17022); the wording is ours."""
 ONE_WORD = " Answer in one word."
-"""What follows an atom's question (Soft-TIFA)."""
+"""Suffix of an atom's question (Soft-TIFA)."""
 YES = ("Yes", "yes")
 NO = ("No", "no")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question, the answers that hold its claim, and the questions (by index) that must hold before it matters.
+    """One question, the answers that confirm its claim, and its parents: the questions (by index) it depends on.
 
-    `accepted` are words without spaces around them; `atom` is False for a question that only a graph asks.
+    `accepted` are words without surrounding spaces; `atom` is False for a question that only a graph asks.
     """
 
     text: str
@@ -50,7 +50,7 @@ class Question:
 
 
 def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
-    """Return the questions of a prompt: first whether each thing is there, then numbers, attributes and relations."""
+    """Return the questions of a prompt: first the presence of each object, then numbers, attributes and relations."""
     counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
     asked: list[Question] = []
     exists: dict[str, int] = {}
@@ -62,7 +62,7 @@ def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
                 asked.append(_ask_presence(thing, known, atom=counts.get(thing) in (0, 1)))
     for claim in claims:
         parents = tuple(exists[thing] for thing in claim.things)
-        # Whether there is one, or none, was asked above.
+        # Presence and absence were asked above, so only numbers above 1 remain.
         if claim.kind == "part" or (claim.kind == "count" and int(claim.value) > 1):
             asked.append(_ask_number(claim, parents))
         elif claim.kind != "count":
@@ -71,7 +71,7 @@ def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
 
 
 def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:
-    accepted = YES if claim.value else NO  # where none is claimed, "No" is right
+    accepted = YES if claim.value else NO  # "No" is right if the claim is that there is none
     return Question(f"{_ask_any(thing)} in the image?", accepted, claim, atom=atom)
 
 
@@ -109,9 +109,9 @@ def _phrase(claim: Claim, counts: dict[str, int]) -> str:
 
 
 def name_phrases(claims: Sequence[Claim]) -> list[str]:
-    """Return a noun phrase for each thing claimed, with its number and attributes: `a red wood chair`, `two cups`.
+    """Return a noun phrase for each claimed object, with its number and attributes: `a red wood chair`, `two cups`.
 
-    A thing that is claimed both red and blue gets a phrase for each; one of which none is claimed gets none.
+    An object claimed both red and blue gets a phrase for each; an object claimed to be absent gets none.
     """
     counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
     said: dict[str, dict[str, list[str]]] = {}

@@ -1,20 +1,18 @@
-"""The arithmetic of rendered text: what was asked for against what was read, as six published evaluators define it.
+"""Metrics of rendered text: claimed text against text read in the image, as six published evaluators define them.
 
-Pure functions over strings: the metrics of the scorer `text` are thin skins over them, and a corpus can be measured
-with them directly.
+These are pure functions over strings. The scorer `text` wraps them, and they also measure a corpus directly. On plain
+text each returns what its authors' code returns; `tests/rewards/authors/` compares them. If a text has several
+spellings in Unicode, `unify` makes them one on both sides first.
 
-On plain text each is what its authors' code answers, held against it in `tests/rewards/authors/`. Where one text has
-several spellings in Unicode, `unify` makes them one on both sides before anything is compared.
+Two faults of the published cleaning (OneIG, LongText) are not repeated. It keeps only the Latin letters of French and
+Chinese characters, so that Cyrillic or Hindi text disappears and scores as correct; and it detects the language of each
+side separately, so that a Chinese text read as Latin is split unlike the claim. Here all letters, marks and digits of
+Unicode stay, composed (NFC), and the claim decides the language. Replacements for known hallucinations of one reader
+("addCriterion") are omitted. CVTG and TIIF clean nothing: they ignore letter case and split at spaces, so `5,` differs
+from `5`, and Chinese without spaces is one word.
 
-Two faults of the published cleaning (OneIG, LongText) are not repeated: it keeps Latin letters of French and Chinese
-characters alone, so that Cyrillic or Hindi text vanishes and scores as right, and it takes each side's language from
-that side, so that a Chinese text read as Latin is split otherwise than the claim. Here every letter, mark and digit of
-Unicode stays, composed (NFC), and the claim says which language it is. The substitutions of one reader's known
-hallucinations ("addCriterion") are left out: they belong to that reader. CVTG and TIIF clean nothing: they ignore
-letter case and split at spaces, so that `5,` is another word than `5` and Chinese without spaces is one word.
-
-The work is bounded, whatever is read: a text counts up to `MOST_CHARACTERS`, and where words are compared with words
-each side up to `MOST_WORDS`. What lies beyond is compared with nothing and counts as wrong.
+The work is bounded: a text counts up to `MOST_CHARACTERS`, and comparisons of words with words use `MOST_WORDS` of each
+side. The rest is not compared and counts as wrong.
 """
 
 from __future__ import annotations
@@ -37,24 +35,24 @@ from datagen.scoring.verdicts import NO_IMAGE
 from datagen.vision.ocr import unify
 
 MOST_CHARACTERS = 20_000
-"""How much of a text is compared letter by letter (at most 0.03 s); no picture holds more."""
+"""Most characters of a text that are compared (at most 0.03 s); no picture holds more."""
 MOST_WORDS = 100
-"""How many words of each side are compared with each other (at most 10,000 pairs)."""
+"""Most words of each side that are compared with each other (at most 10,000 pairs)."""
 MOST_LINES = 100
-"""How many lines are tried on the claimed regions; later ones belong to none."""
+"""Most lines that are matched with claimed texts; later ones belong to none."""
 LONGEST_WORD = 100
-"""How many letters of a word CVTG looks for the nearest read word with."""
+"""Most letters of a word when CVTG searches the nearest read word."""
 CLOSE = 0.3
 """Greatest normalised edit distance of a word that TIIF counts as recalled."""
 CVTG_GUARD = 1e-5
-"""What CVTG's code adds to the length it divides by."""
+"""Addend of CVTG's code to the length that it divides by."""
 ONEIG_MOST = {False: 100, True: 50}
-"""The edit distance at which OneIG gives up, for texts in letters and for Chinese."""
+"""Edit distance at which OneIG's score saturates, for alphabetic texts and for Chinese."""
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 _SPACELESS = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
 _LIKE_SHAPED = frozenset("cosvwxz")
-"""Letters whose two cases differ in size alone: where no other letter stands beside them, nobody can tell which."""
+"""Letters whose two cases differ in size alone, so that the case is unknowable without other letters beside them."""
 _NOT_PLAIN = re.compile(r"[^a-zA-Z0-9\s]")
 
 
@@ -76,9 +74,9 @@ def normalized_distance(a: str, b: str) -> float:
 
 
 def spell(text: str) -> str:
-    """Return the letters of a text with the spaces that count: those between two letters or digits.
+    """Return a text with only the spaces between two letters or digits.
 
-    A space beside a mark (`No. 1`, `A & B`) or a Chinese or Japanese character is not seen for sure, and is left out.
+    A space beside a mark (`No. 1`, `A & B`) or a Chinese or Japanese character cannot be read reliably and is dropped.
     """
     words = text[:MOST_CHARACTERS].split()
     if len(words) < 2:
@@ -96,17 +94,17 @@ def _is_loose(letter: str) -> bool:
 
 
 def has_case(text: str) -> bool:
-    """Tell whether letter case can be told in a text: it has a letter whose two cases differ in more than size."""
+    """Tell whether the letter case of a text is visible: it has a letter whose two cases differ in more than size."""
     return any(letter.lower() != letter.upper() and letter.lower() not in _LIKE_SHAPED for letter in text)
 
 
 def is_chinese(text: str) -> bool:
-    """Tell whether a text holds a Chinese character (U+4E00 to U+9FFF), as OneIG decides it."""
+    """Tell whether a text contains a Chinese character (U+4E00 to U+9FFF), the rule of OneIG."""
     return bool(_CHINESE.search(text))
 
 
 def clean(text: str, *, chinese: bool, lower: bool = False) -> str:
-    """Return letters and digits with single spaces between words; of Chinese, without spaces. Cut at the bound."""
+    """Return letters and digits with single spaces between words, without spaces in Chinese, cut at the bound."""
     text = unicodedata.normalize("NFC", text[:MOST_CHARACTERS])
     text = _NOT_PLAIN.sub("", text) if text.isascii() else "".join(filter(_stays, text))
     text = ("" if chinese else " ").join(text.split())
@@ -118,17 +116,17 @@ def _stays(letter: str) -> bool:
 
 
 def part(text: str, *, chinese: bool) -> list[str]:
-    """Return the words of a cleaned text; of Chinese, its characters."""
+    """Return the words of a cleaned text, or the characters of a Chinese one."""
     return list(text) if chinese else text.split()
 
 
 def compare_words(claimed: Sequence[str], seen: Sequence[str]) -> dict[str, Any]:
     """Return `passed` (exact), `precision`, `recall` and `f1`, each in [0, 1], of two lists of words.
 
-    Exact, precision, recall and F1 are those of MARIO-Eval (arXiv 2305.10855; LenCom-Eval, arXiv 2403.16422): letter
-    case ignored, a greedy multiset match, precision = matched / read, recall = matched / claimed. Their accuracy joins
-    the sorted words before it compares, so "ab c" equals "a bc" there; here the words must be the same. No word
-    read: precision, recall and F1 are 0. What their code adds to its divisors (1e-8) is left out: a right text is at 1.
+    These are the metrics of MARIO-Eval (arXiv 2305.10855; LenCom-Eval, arXiv 2403.16422): letter case ignored, a greedy
+    multiset match, precision = matched / read, recall = matched / claimed. MARIO-Eval's accuracy joins the sorted words
+    before comparing, so "ab c" equals "a bc" there; here the words must be equal. If no word was read, precision,
+    recall and F1 are 0. The 1e-8 in the divisors of their code is omitted, so that a correct text scores 1.
     """
     truth, words = [word.lower() for word in claimed], [word.lower() for word in seen]
     matched = (Counter(truth) & Counter(words)).total()
@@ -139,9 +137,9 @@ def compare_words(claimed: Sequence[str], seen: Sequence[str]) -> dict[str, Any]
 
 
 def score_mario(samples: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Return `accuracy`, `precision`, `recall` and `F` of many texts from what `compare_words` says of each.
+    """Return `accuracy`, `precision`, `recall` and `F` of many texts from the results of `compare_words`.
 
-    As MARIO-Eval counts: F is that of the mean precision and the mean recall, not the mean of F. All 0 for no text.
+    As in MARIO-Eval, F combines the mean precision and the mean recall; it is not the mean of F. All are 0 for no text.
     """
     measured = list(samples)
     if not measured:
@@ -154,7 +152,7 @@ def score_mario(samples: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class OneIG(Record):
-    """What OneIG measures of one picture: the edit distance, matched words, claimed words, and the language."""
+    """OneIG's measures of one picture: edit distance, matched words, claimed words, and the language."""
 
     distance: int
     matched: int
@@ -176,7 +174,7 @@ def score_oneig(samples: Iterable[OneIG]) -> dict[str, float]:
 
     ED is the mean distance, CR the share with distance 0, WAC all matched words over all claimed ones;
     score = 1 - min(ED, M) * (1 - CR) * (1 - WAC) / M with M = 100, for Chinese 50. Raises ValueError for no text and
-    for two languages, which OneIG scores apart.
+    for two languages, which OneIG scores separately.
     """
     measured = list(samples)
     if len({sample.chinese for sample in measured}) != 1:
@@ -201,7 +199,7 @@ def measure_longtext(truth: str, read: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class CVTG(Record):
-    """What CVTG measures of one picture: claimed words, those read to the letter, and the sum of all nearnesses."""
+    """CVTG's measures of one picture: claimed words, words read exactly, and the sum of all similarities."""
 
     words: int
     right: int
@@ -211,9 +209,9 @@ class CVTG(Record):
 def measure_cvtg(truth: str, read: str) -> CVTG:
     """Measure one text by CVTG-2K (arXiv 2503.23461): letter case ignored, words split at spaces, marks kept.
 
-    A claimed word is right if it stands somewhere among the read ones: one read word answers for all its claimed
-    copies, and what is read beside them costs nothing. Its nearness, in [0, 1], is 1 - edit distance / longer length to
-    the read word that `difflib` finds most alike, which is not always the one at the least distance.
+    A claimed word is right if it is among the read ones: one read word serves all its claimed copies, and extra words
+    cost nothing. Its similarity, in [0, 1], is 1 - edit distance / longer length to the read word that `difflib` finds
+    most alike, which is not always the one at the least distance.
     """
     wanted, seen = truth[:MOST_CHARACTERS].lower().split(), read[:MOST_CHARACTERS].lower().split()
     there = set(seen)
@@ -226,7 +224,7 @@ def measure_cvtg(truth: str, read: str) -> CVTG:
 
 
 def _find_alike(word: str, tried: Sequence[str]) -> str:
-    """Return the word most like another by `difflib`, of two equally alike the later in the alphabet."""
+    """Return the word most similar by `difflib`; of two equally similar the later in the alphabet."""
     if len(tried) == 1:
         return tried[0]
     matcher = difflib.SequenceMatcher()
@@ -234,7 +232,7 @@ def _find_alike(word: str, tried: Sequence[str]) -> str:
     best, most = "", -1.0
     for other in tried:
         matcher.set_seq1(other[:LONGEST_WORD])
-        if matcher.real_quick_ratio() < most or matcher.quick_ratio() < most:
+        if matcher.real_quick_ratio() < most or matcher.quick_ratio() < most:  # upper bounds of `ratio`, and cheap
             continue
         if (ratio := matcher.ratio(), other) > (most, best):
             most, best = ratio, other
@@ -242,7 +240,7 @@ def _find_alike(word: str, tried: Sequence[str]) -> str:
 
 
 def score_cvtg(samples: Iterable[CVTG]) -> dict[str, float]:
-    """Return `word_accuracy` and `NED` of many texts, in [0, 1] and better higher: means over words, not over texts."""
+    """Return `word_accuracy` and `NED` of many texts, in [0, 1], higher is better: means over words, not over texts."""
     measured = list(samples)
     words = max(1, sum(sample.words for sample in measured))
     return {
@@ -252,12 +250,12 @@ def score_cvtg(samples: Iterable[CVTG]) -> dict[str, float]:
 
 
 def measure_tiif(truth: str, read: str) -> tuple[float, float]:
-    """Return (GNED, recall) by TIIF-Bench (arXiv 2506.02161): GNED in [0, 1] is better lower, recall higher.
+    """Return (GNED, recall) by TIIF-Bench (arXiv 2506.02161), both in [0, 1]; for GNED lower is better.
 
     Letter case is ignored, words are split at single spaces, marks are kept. Claimed and read words are paired one to
-    one for the least sum of normalised edit distances (Hungarian); GNED adds the difference of the numbers of words
-    and divides by the larger number. Recall is the share of claimed words that find, one after the other, a read word
-    of their own at most `CLOSE` away. Nothing read is one empty word; of no claimed word, recall is 0.
+    one for the least sum of normalised edit distances (Hungarian); GNED adds the difference of the numbers of words and
+    divides by the larger number. Recall is the share of claimed words that find, in order, a read word of their own at
+    most `CLOSE` away. If nothing was read, the read text is one empty word; recall of no claimed word is 0.
     """
     wanted = truth[:MOST_CHARACTERS].lower().split()
     seen = read[:MOST_CHARACTERS].lower().split(" ")
@@ -271,7 +269,7 @@ def measure_tiif(truth: str, read: str) -> tuple[float, float]:
 
 
 def _count_close(costs: Sequence[Sequence[float]]) -> int:
-    """Count the rows that take, in order, the first column that is near enough and still free."""
+    """Count the rows that find, in order, a free column at most `CLOSE` away; each takes the first one."""
     free = dict.fromkeys(range(len(costs[0])))
     for row in costs:
         if (column := next((k for k in free if row[k] <= CLOSE), None)) is not None:
@@ -280,8 +278,8 @@ def _count_close(costs: Sequence[Sequence[float]]) -> int:
 
 
 def _pair_least(costs: list[list[float]]) -> list[float]:
-    """Return the costs of the pairs of rows and columns, one to one, that sum to the least."""
-    if len(costs) == 1 or len(costs[0]) == 1:  # one word on a side takes the closest
+    """Return the costs of the one-to-one pairs of rows and columns with the least sum."""
+    if len(costs) == 1 or len(costs[0]) == 1:  # a single word takes the closest: no need for scipy
         return [min(min(row) for row in costs)]
     from scipy.optimize import linear_sum_assignment
 
@@ -298,9 +296,9 @@ def _words_of(truth: str, read: str) -> tuple[list[str], list[str]]:
 def reward_flow_grpo(target: str, read: str, everything: str = "") -> float:
     """Return the OCR reward of Flow-GRPO (arXiv 2505.05470), in [0, 1]: spaces out, letter case ignored.
 
-    1 if the target stands in what was read, else 1 - min(edit distance, length of the target) / that length.
-    `everything` is searched for the target in place of `read` if given. A target without a letter is 0: the published
-    one divides by zero.
+    1 if the read text contains the target, else 1 - min(edit distance, length of the target) / that length.
+    `everything`, if given, is searched for the target instead of `read`. An empty target scores 0; the published code
+    divides by zero.
     """
     wanted, seen, whole = (_squeeze(text) for text in (target, read, everything or read))
     if not wanted:
@@ -315,9 +313,9 @@ def _squeeze(text: str) -> str:
 def match_regions(claimed: Sequence[str], lines: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     """Return the read lines of each claimed text, in reading order, and the lines that belong to none.
 
-    Texts may stand anywhere in a picture, in any order, each on one line or several. First each text is paired with at
-    most one line, for the largest sum of similarities; then each line that is left joins the text that it brings
-    closer to what was claimed, if there is one. One claimed text takes every line: all that is read answers for it.
+    Texts may be anywhere in a picture, in any order, each on one or several lines. First each text is paired with at
+    most one line, for the largest sum of similarities; then each remaining line joins the text whose similarity it
+    raises most, if any. A single claimed text takes every line.
     """
     if len(claimed) < 2:
         return [list(lines)] * len(claimed), [] if claimed else list(lines)
@@ -349,16 +347,16 @@ def _pair_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[list[int]]
 
 
 def _near(claimed: Sequence[str], lines: Sequence[str], text: int, group: Sequence[int]) -> float:
-    """Return how near some lines are to a claimed text, by their first 200 letters: in [0, 1], a hair more if equal."""
+    """Return the similarity of lines and a claimed text, by their first 200 letters: in [0, 1], plus 0.001 if equal."""
     if not group:
         return 0.0
     wanted, read = claimed[text], " ".join(lines[k] for k in sorted(group))
-    # A thousandth is less than one letter of 200 makes: it decides between texts that differ in case alone.
+    # 0.001 is less than one letter of 200: it decides only between texts that differ in case alone.
     return 1 - normalized_distance(wanted[:200].lower(), read[:200].lower()) + 0.001 * (wanted == read)
 
 
 def cut_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[str]:
-    """Return the lines, those that hold several claimed texts beside each other cut where one of these stands whole."""
+    """Return the lines, splitting those that contain several claimed texts side by side."""
     if len(claimed) < 2:
         return list(lines)
     whole = {spell(text).lower() for text in claimed} - {""}
@@ -373,6 +371,7 @@ def _cut_line(line: str, whole: Collection[str], most_words: int) -> list[str]:
     pieces: list[list[str]] = [[]]
     place = 0
     while place < len(words):
+        # The longest claimed text first, or "OPEN" would be cut out of "OPEN NOW".
         runs = range(min(most_words, len(words) - place), 0, -1)
         run = next((n for n in runs if spell(" ".join(words[place : place + n])).lower() in whole), 0)
         if run:
@@ -385,7 +384,7 @@ def _cut_line(line: str, whole: Collection[str], most_words: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of claimed texts: whether each stands there to the letter, what stands beside, how near it all is."""
+    """Comparison of claimed and read texts: whether each was read exactly, what else was read, and the similarity."""
 
     right: tuple[bool, ...]
     others: tuple[str, ...]
@@ -393,11 +392,11 @@ class Written:
 
 
 def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
-    """Hold claimed texts against read lines, each text on its own lines, to the letter.
+    """Compare claimed texts with read lines, letter by letter, each text with its own lines.
 
-    The order of words counts within a text, not among texts. Letter case counts where a text has letters that tell it
-    (`has_case`), spaces count between letters (`spell`). `similarity` in [0, 1] is 1 - edit distance / longer length,
-    summed over the texts, and a line that belongs to none is all distance; a letter in the wrong case is half wrong.
+    The order of words counts within a text, not among texts. Letter case counts if it is visible (`has_case`), spaces
+    count between letters (`spell`). `similarity` in [0, 1] is 1 - edit distance / longer length, summed over the texts;
+    a line that belongs to none counts as distance in full, a letter in the wrong case as half.
     """
     groups, others = match_regions(claimed, cut_lines(claimed, lines))
     right: list[bool] = []
@@ -418,9 +417,9 @@ def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
 
 
 def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str], list[str]] | Verdict:
-    """Return the texts that a prompt claims and the lines read in the sample's last image, or why there are none.
+    """Return the claimed texts of a prompt and the lines read in the sample's last image, or a verdict without value.
 
-    Both are in one form of Unicode (`unify`), whatever the reader gives and however the claim was typed.
+    Both are in the same form of Unicode (`unify`), whatever the reader returns and however the claim was typed.
     """
     claims = [claim for claim in prompt.claims if claim.kind == "text"]
     claimed = [unify(str(claim.value)) for claim in claims]
@@ -436,6 +435,6 @@ def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str
 
 
 def explain(claimed: list[str], lines: list[str], *, right: bool) -> str:
-    """Say for a person what was asked and what was read."""
+    """Return the reason of a verdict: the claimed and the read text."""
     seen = f'"{" ".join(lines)}"' if lines else "nothing"
     return f"read {seen} as asked" if right else f'expected "{" ".join(claimed)}", read {seen}'

@@ -1,16 +1,17 @@
-"""Joins the scores of a sample into its text reward and its image reward, as a recipe's `aggregate:` says.
+"""Combine the scores of a sample into its text reward and its image reward, as a recipe's `aggregate:` says.
 
     aggregate:
       text: mean                                      # over all scorers of the text
       image: 0.5*genmean(counting, attribute) + 0.5*vqa
       by_weakness: {text_rendering: {image: text}}    # or weakness/skill
 
-A scorer that no expression names is scored and reported, and weighs nothing. A sample has no reward where one of those
-that it rests on should have judged it and could not (`unseen.Duties`): what is left would be the reward of another
-question. With `weights: {unjudged: keep}` what is left counts.
+A scorer that no expression names is scored and reported, but does not count. A sample has no reward if a scorer of the
+expression should have judged it and could not (`unseen.Duties`): the remaining scores would answer another question.
+With `weights: {unjudged: keep}` the remaining scores count.
 
 Rewards and verdicts by round of a reflection come from `evidence["rounds"]` of the scores. A sample with one image has
-one round. Round 0 is the first image; the gain is the last reward minus the first."""
+one round. Round 0 is the first image; the gain is the last reward minus the first.
+"""
 
 from __future__ import annotations
 
@@ -32,31 +33,31 @@ _TARGETS: tuple[Modality, ...] = ("text", "image")
 class Rewarder:
     """The expressions of a recipe by place (`""`, a weakness or `weakness/skill`) and modality.
 
-    `modules` are the scorers whose duties are heeded; without them what was judged counts, whatever was not.
+    `modules` are the scorers whose duties are checked; without them gaps are ignored.
     """
 
     joins: Mapping[tuple[str, Modality], Expression]
     modules: Mapping[str, Scorer] = field(default_factory=dict)
 
     def find_join(self, prompt: Prompt, target: Modality) -> Expression:
-        """Return the expression that holds for a prompt: that of its skill, of its weakness, or the common one."""
+        """Return the expression for a prompt: that of its skill, of its weakness, or the common one."""
         for place in (prompt.path, prompt.weakness):
             if (place, target) in self.joins:
                 return self.joins[place, target]
         return self.joins["", target]
 
     def reward(self, prompt: Prompt, scores: Sequence[Score], target: Modality) -> float | None:
-        """Return a sample's reward in [0, 1]; None where nothing that counts could be scored, or there is a gap."""
+        """Return a sample's reward in [0, 1]; None if no score that counts has a value, or there is a gap."""
         if self.find_gap(prompt, scores, target):
             return None
         return self.find_join(prompt, target)({score.name: score.value for score in scores})
 
     def find_gap(self, prompt: Prompt, scores: Sequence[Score], target: Modality) -> str:
-        """Say what should have been judged of a sample for this reward and was not, or `""`."""
+        """Return what this reward needs and no scorer judged, or `""`."""
         return self.find_duties(prompt, target).find_gap({score.name: score for score in scores})
 
     def find_duties(self, prompt: Prompt, target: Modality) -> Duties:
-        """Return who must judge the samples of a prompt before they have this reward."""
+        """Return the scorers that must judge the samples of a prompt before they have this reward."""
         names = self.find_join(prompt, target).names
         return find_duties(tuple(each for each in self.modules.items() if each[0] in names), prompt.claims)
 
@@ -67,9 +68,9 @@ def make_rewarder(
     places: frozenset[str],
     modules: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> Rewarder:
-    """Return the rewarder of a recipe; `targets` says what each of its scorers judges, `places` what a prompt may be.
+    """Return the rewarder of a recipe; `targets` maps scorers to modalities, `places` are the recipe's places.
 
-    Raises ConfigError naming the key for an expression that does not hold, or a place that the recipe does not draw.
+    Raises ConfigError naming the key for an invalid expression, or for a place of which the recipe samples no prompts.
     """
     joins: dict[tuple[str, Modality], Expression] = {}
     for place, each in {"": aggregate, **aggregate.by_weakness}.items():
@@ -94,7 +95,7 @@ def _read(text: str, target: Modality, targets: Mapping[str, Modality], where: s
 def reward_rounds(scores: Sequence[Score], join: Expression) -> list[float | None]:
     """Return the image reward after each round; empty if no scorer saw more than one image.
 
-    Where an expression names a scorer of the text, its one value counts in every round.
+    If an expression names a scorer of the text, its one value counts in every round.
     """
     judged = {score.name: score.evidence["rounds"] for score in scores if "rounds" in score.evidence}
     count = min(map(len, judged.values()), default=0)
@@ -115,7 +116,7 @@ def passed_rounds(scores: Sequence[Score]) -> list[bool | None]:
 
 
 def gain_of(scores: Sequence[Score], join: Expression) -> float | None:
-    """Return the last image reward minus the first, in [-1, 1]; None for one image, or where one has no reward."""
+    """Return the last image reward minus the first, in [-1, 1]; None for one image, or if one has no reward."""
     rounds = reward_rounds(scores, join)
     if len(rounds) < 2 or rounds[0] is None or rounds[-1] is None:
         return None

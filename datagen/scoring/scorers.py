@@ -1,11 +1,11 @@
-"""A scorer as a run uses it: the module that a word names, with the options that a recipe gives it.
+"""A scorer in a run: the module that a recipe names, with the recipe's options.
 
     rewards: [counting, {name: text, metric: mario}, {name: geneval, strict: true, as: exact}]
 
 A scorer's module has `TARGET`, `JUDGES` and `score(prompt, sample, tools)`. One that takes options also has a class
 `Options` (pydantic), and its functions take the options last: `score(prompt, sample, tools, options)`, and likewise
-`score_group` and `look_ahead`. What else depends on them it says in `describe(options)`, a mapping of the names of
-its attributes to their values: `{"JUDGES": frozenset({"count"})}`.
+`score_group` and `look_ahead`. `describe(options)` returns the attributes that depend on the options, by name:
+`{"JUDGES": frozenset({"count"})}`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ScorerOptions(BaseModel):
 
 
 class Scorer:
-    """A scorer's module with its options settled: an attribute is that of the module, unless the options change it."""
+    """A scorer's module with bound options; it has the module's attributes, some of them changed by the options."""
 
     def __init__(self, module: ModuleType, options: BaseModel | None) -> None:
         self._module = module
@@ -39,7 +39,7 @@ class Scorer:
         if options is not None:
             own |= {name: partial(own[name], options=options) for name in _BOUND if name in own}
             own |= module.describe(options) if hasattr(module, "describe") else {}
-        # What is asked of every sample is found at once; the way over `__getattr__` takes as long as a small scorer.
+        # Attributes used for every sample are stored here: `__getattr__` takes as long as a small scorer.
         self.__dict__.update(own)
 
     def __getattr__(self, name: str) -> Any:

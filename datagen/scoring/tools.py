@@ -1,16 +1,18 @@
-"""Tools that scorers see through: a detector, an OCR, a judge and other models, handed in as plain callables.
+"""Tools of scorers: a detector, an OCR, a judge and other models, as plain callables.
 
-Several scorers look at the same image one after the other, so `make_tools` remembers what was last seen and read, and
-what models answered: two scorers that ask the same question have it answered once.
+Several scorers look at the same image in turn, so `make_tools` caches the last detections and the last text, and the
+answers of models: a question that two scorers ask is answered once.
 
-A detector with an open vocabulary has to be told what to look for. `Tools.look_for` binds it to the names that matter
-for one sample; until then it knows no name, and claims are not judged.
+A detector with an open vocabulary needs names to search for. `Tools.look_for` binds it to those of one sample; until
+then it knows no name, and claims are not judged.
 
-`Later` lets a judge and a drawer answer for many samples at once, which takes an engine a fraction of the time. A
-scorer asks about one sample and goes on with the answer. Here it is run with models that answer only what they were
-asked before, note everything else and give up; then all that was noted is asked together, and the scorer is run again.
-The true models must remember their answers, as those of `make_tools` do. `make_draw` makes a `Draw` of a backend, so
-that a scorer can have a text drawn without knowing what a backend is."""
+`Later` batches the judge and the drawer over many samples, which takes an engine a fraction of the time. A scorer asks
+about one sample and needs the answer to go on. So it first runs with models that know only earlier answers: they record
+a new question and raise. Then all recorded questions are asked together, and the scorer runs again. The real models
+must cache their answers, as those of `make_tools` do.
+
+`make_draw` turns a backend into a `Draw`, so that a scorer can have images generated without knowing backends.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,14 @@ Answer = TypeVar("Answer")
 Ask: TypeAlias = Callable[[Sequence[ChatRequest]], Sequence[Reply]]
 """A judge: one reply for each request, in order."""
 REMEMBERED = 16_384
-"""Answers of a judge, an encoder or a matcher that are kept: a whole shard."""
+"""Cached answers of a judge, an encoder or a matcher: enough for a shard."""
 REMEMBERED_DRAWINGS = 1024
-"""Drawings that are kept: those of a shard, unless it is a large one."""
+"""Cached pictures of the drawer: enough for a shard, unless it is large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """A text to draw, and the seed that decides the picture."""
+    """A text to generate a picture of, and the seed that decides the picture."""
 
     text: str
     seed: int
@@ -52,7 +54,7 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A picture as PNG bytes, or the error that says why there is none; `unreached` as in `Failure`."""
+    """A generated picture as PNG bytes, or the error that prevented it; `unreached` as in `Failure`."""
 
     image: bytes = b""
     error: str = ""
@@ -60,18 +62,18 @@ class Drawing:
 
 
 Draw: TypeAlias = Callable[[Sequence[Sketch]], Sequence[Drawing]]
-"""A model that draws: one drawing for each sketch, in order."""
+"""A model that generates pictures: one drawing for each sketch, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Callables from PNG bytes to what is seen: things, and words in reading order.
+    """Callables that look at PNG bytes: a detector of objects, a reader of text in reading order, and other models.
 
-    `labels` holds every object name the detector can give, or None if it can name anything; `colors` and `characters`
-    likewise what it calls colours and what the reader can write, None where neither says; `most` is how many of one
-    name it gives at most, None for any number. `ask` answers questions about images, one reply for each request in
-    order; None where the recipe names no judge. `encoders` and `matchers` are models by the names that the recipe
-    gives them, `draw` draws a text; none where the recipe names none.
+    `labels` holds the object names that the detector knows, None for any name; `colors` and `characters` likewise its
+    colours and the reader's characters, None if unknown; `most` is the largest number of one name that it detects, None
+    for no bound. `ask` answers questions about images, one reply for each request in order. `encoders` and `matchers`
+    are models by their names in the recipe; `draw` generates a picture of a text. What the recipe does not name is None
+    or empty.
     """
 
     detect: Callable[[bytes], list[Detection]]
@@ -91,21 +93,21 @@ class Tools:
         return [] if self.labels is None else sorted(names - self.labels)
 
     def name_color(self, color: str) -> str | None:
-        """Return what the detector calls a claimed colour, None if it has no name for it; as claimed if any may be."""
+        """Return the detector's name of a claimed colour, or None; the claimed name if its colours are unknown."""
         if self.colors is None or color in self.colors:
             return color
         other = SAME.get(color)
         return other if other in self.colors else None
 
     def find_unnamed(self, colors: Iterable[str]) -> list[str]:
-        """Return those colours, sorted, that the detector has no name for."""
+        """Return the colours, sorted, that the detector has no name for."""
         return sorted(color for color in set(colors) if self.name_color(color) is None)
 
     def find_unread(self, texts: Iterable[str]) -> list[str]:
-        """Return the characters of some texts that the reader cannot write, sorted.
+        """Return the characters of texts that the reader does not know, sorted.
 
-        White space and what no eye sees are set aside. A letter counts as one with its accent, and as known if its
-        plain forms are (Unicode's NFC and NFKC).
+        White space and invisible characters are ignored. A letter and its accent are one character (NFC), which is
+        known if its plain forms are (NFKC).
         """
         if self.characters is None:
             return []
@@ -113,14 +115,14 @@ class Tools:
         return sorted(letter for letter in letters if not _is_read(letter, self.characters))
 
     def look_for(self, names: Iterable[str]) -> Tools:
-        """Return tools whose detector looks for these names and knows no other; itself for a closed vocabulary."""
+        """Return tools whose detector searches for these names alone; the same tools for a closed vocabulary."""
         if self.search is None:
             return self
         search, known = self.search, frozenset(names)
         return replace(self, detect=_LastImage(lambda image: search(image, known)), labels=known)
 
     def forget_lost(self) -> None:
-        """Let the judge and the drawer be asked again about what they were not reached for."""
+        """Forget requests for which the judge or the drawer was not reached, so that they are sent again."""
         for model in (self.ask, self.draw):
             if isinstance(model, Remembered):
                 model.forget_lost()
@@ -128,14 +130,14 @@ class Tools:
 
 def _is_read(letter: str, characters: Container[str]) -> bool:
     if letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") or "\ufe00" <= letter <= "\ufe0f":
-        return True  # nothing of it is drawn: joiners, marks of direction, variants
+        return True  # invisible: joiners, direction marks, variation selectors
     return letter in characters or all(
         plain in characters or plain.isspace() for plain in unicodedata.normalize("NFKC", letter)
     )
 
 
 class _LastImage(Generic[Answer]):
-    """Calls a function once per image as long as the image stays the same; an exception is not remembered."""
+    """Caches the result of a function for the last image; an exception is not cached."""
 
     def __init__(self, call: Callable[[bytes], list[Answer]]) -> None:
         self._call = call
@@ -144,18 +146,18 @@ class _LastImage(Generic[Answer]):
 
     def __call__(self, image: bytes) -> list[Answer]:
         if image != self._image:
-            self._image = None
+            self._image = None  # so that an exception does not leave the new image with the old answer
             self._answer = self._call(image)
             self._image = image
         return list(self._answer)
 
 
 class Remembered(Generic[Asked, Answer]):
-    """Asks a model about each thing once, all new ones of a call in one batch, and keeps the last `most` answers.
+    """Caches the answers of a model: asks about new things in one batch and keeps the last `most` answers.
 
-    `name` makes of a thing what it is known by. `find_loss` says why an answer is none, since the model was not
-    reached; such answers raise ConnectionError where they are wanted, so that no scorer takes them for what the model
-    said. They are kept too, until `forget_lost`: a model that is down is not asked again and again.
+    `name` returns the key of a thing. `find_loss` returns why an answer is missing if the model was not reached. Such
+    an answer raises ConnectionError on use, so that no scorer takes it for an answer of the model. It is cached too,
+    until `forget_lost`, so that a model that is down is not asked again and again.
     """
 
     def __init__(
@@ -170,8 +172,9 @@ class Remembered(Generic[Asked, Answer]):
         self._known: dict[Hashable, Answer] = {}
 
     def __call__(self, things: Sequence[Asked]) -> list[Answer]:
-        """Return one answer for each thing; raises ConnectionError where the model was not reached for one."""
+        """Return one answer for each thing. Raises ConnectionError if the model was not reached for one."""
         answers = [self._known[name] for name in self.learn(things)]
+        # Trimmed only after the answers are read: one call may ask about more things than the cache keeps.
         for name in list(islice(self._known, max(0, len(self._known) - self._most))):
             del self._known[name]
         if lost := next(filter(None, map(self._find_loss, answers)), ""):
@@ -179,9 +182,9 @@ class Remembered(Generic[Asked, Answer]):
         return answers
 
     def learn(self, things: Sequence[Asked]) -> list[Hashable]:
-        """Ask about those things that are not known yet, and return what each is known by.
+        """Ask about the things that are not cached, and return the keys of all.
 
-        Raises what the model raises, and ValueError where it gives too few answers or too many.
+        Raises what the model raises, and ValueError if it returns too few or too many answers.
         """
         names = [self.name(thing) for thing in things]
         new = {name: thing for name, thing in zip(names, things, strict=True) if name not in self._known}
@@ -192,7 +195,7 @@ class Remembered(Generic[Asked, Answer]):
         return names
 
     def forget_lost(self) -> None:
-        """Forget what was not answered, so that it is asked again."""
+        """Forget requests that were never answered, so that they are sent again."""
         self._known = {name: answer for name, answer in self._known.items() if not self._find_loss(answer)}
 
 
@@ -203,7 +206,7 @@ def _remember_rows(encode: Encode) -> Encode:
         import numpy as np
 
         rows = known(images)
-        width = max(map(len, rows), default=1)  # nothing but unreadable images: the encoder cannot tell its width
+        width = max(map(len, rows), default=1)  # without one readable image the width is unknown
         return np.array([row if len(row) == width else np.full(width, np.nan) for row in rows], np.float32).reshape(
             len(rows), width
         )
@@ -237,10 +240,10 @@ def make_tools(
     matchers: Mapping[str, Matcher] | None = None,
     draw: Draw | None = None,
 ) -> Tools:
-    """Return tools that look at the current image once, and know what detector and reader say of themselves (`Sight`).
+    """Return tools that look at each image once, with the vocabulary of detector and reader (`Sight`).
 
-    A detector that reads has a `read_text` of its own, which is asked in place of the one given. A detector that says
-    `open_vocabulary = True` is a `Search`: it sees nothing until `look_for` names things.
+    A detector with its own `read_text` replaces the given one. A detector with `open_vocabulary = True` is a `Search`:
+    it detects nothing until `look_for` names objects.
     """
     rows = {name: _remember_rows(encode) for name, encode in (encoders or {}).items()}
     matches = {name: Remembered(match, _name_pair, REMEMBERED) for name, match in (matchers or {}).items()}
@@ -271,24 +274,24 @@ def make_tools(
 
 
 class UnansweredError(Exception):
-    """What a scorer asked is not known yet: it is to be run again."""
+    """A scorer asked a question that has no answer yet; it must run again."""
 
 
 class Later:
-    """The judge and the drawer of `tools`, asked later: `bind` them to the tools of a scorer, then `ask`."""
+    """Postpones the judge and the drawer of `tools`: `bind` them to the tools of a scorer, run it, then `ask`."""
 
     def __init__(self, tools: Tools) -> None:
         self._judge = _Postponed(tools.ask) if isinstance(tools.ask, Remembered) else None
         self._drawer = _Postponed(tools.draw) if isinstance(tools.draw, Remembered) else None
 
     def bind(self, tools: Tools) -> Tools:
-        """Return tools whose models raise UnansweredError at what they were not asked before."""
+        """Return tools whose models raise UnansweredError for new requests."""
         return replace(tools, ask=self._judge, draw=self._drawer)
 
     def ask(self) -> None:
-        """Ask each model, in one call, all that was noted since the last time. What it raises is raised.
+        """Send each model all requests recorded since the last time, in one call. Its exceptions are passed on.
 
-        What it was not reached for raises where a scorer wants it.
+        A request for which the model was not reached raises when a scorer uses its answer.
         """
         for postponed in (self._judge, self._drawer):
             if postponed is not None:
@@ -302,7 +305,7 @@ class _Postponed(Generic[Asked, Answer]):
         self._noted: list[Asked] = []
 
     def __call__(self, things: Sequence[Asked]) -> list[Answer]:
-        # A scorer may ask again with what it learned: each pass gets one question further, until nothing is new.
+        # A scorer may ask a second question that depends on the first answer: each pass gets one question further.
         if self._asked.issuperset(map(self._model.name, things)):
             return self._model(things)
         self._noted += things
@@ -311,7 +314,7 @@ class _Postponed(Generic[Asked, Answer]):
     def ask(self) -> None:
         noted, self._noted = self._noted, []
         if noted:
-            self._model.learn(noted)
+            self._model.learn(noted)  # not a call: an answer that was lost must raise in the scorer, not here
             self._asked.update(map(self._model.name, noted))
 
 
@@ -320,9 +323,9 @@ Generate = Callable[[Sequence[Request]], Iterable[Sample | Failure]]
 
 
 def make_draw(generate: Generate) -> Draw:
-    """Return a function from sketches to drawings; each text is asked for directly, without reasoning before it.
+    """Return a function from sketches to drawings, which generates each text in mode `direct`, without reasoning.
 
-    A text that is asked for twice in a call keeps its two seeds. What the backend raises is raised.
+    A text that occurs twice in a call keeps its two seeds. Exceptions of the backend are passed on.
     """
 
     def draw(sketches: Sequence[Sketch]) -> list[Drawing]:
@@ -335,7 +338,7 @@ def make_draw(generate: Generate) -> Draw:
 
 
 def _request(sketch: Sketch, number: int) -> Request:
-    """Return the request for one picture; the number keeps apart what is asked for twice."""
+    """Return the request for one picture; the number distinguishes equal texts of one call."""
     prompt = Prompt.make(
         sketch.text, (), weakness="drawn", skill="caption", level="easy", index=0, seed=sketch.seed, template="caption"
     )

@@ -1,17 +1,16 @@
-"""Claims that a scorer cannot judge, whatever is drawn: things, numbers, colours and letters without a name.
+"""Claims that a scorer cannot judge on any image: objects, numbers, colours and letters that its tools do not know.
 
-What cannot be seen is not wrong. A scorer by rule looks at its claims before it looks at the image, and where its
-detector knows no hammer, its namer no turquoise or its reader no Hebrew, or where it gives sixteen things at most and
-twenty are claimed, it has no value and says why; the evidence lists the names under `unseen`. One claim that cannot be
-seen leaves the whole prompt without a value: a scorer that judged the rest alone would give full marks for half of what
-was asked.
+A claim that cannot be seen is not wrong. A scorer by rule checks its claims before the image. If its detector knows no
+hammer, its colour namer no turquoise or its reader no Hebrew, or if it detects at most sixteen objects and twenty are
+claimed, its verdict has no value and gives the reason; the evidence lists the names under `unseen`. One such claim
+leaves the whole prompt without a value: judging the rest alone would give full marks for half of the prompt.
 
-Two more things are for all scorers. `own_claims` says which claims of a prompt are a scorer's to judge: all those of a
-kind in its `JUDGES`, unless its module has a function of this name that says less, since its rule does not fit the
-others (`attribute` knows colours alone). `Duties` says which scorers must have a value before a sample has a reward.
+Two more functions serve all scorers. `own_claims` returns the claims that a scorer judges: those of a kind in its
+`JUDGES`, or fewer if its module has a function of this name (`attribute` knows colours alone). `Duties` lists the
+scorers that must have a value before a sample has a reward.
 
-Not covered: what a detector, a namer or a reader of the user's does not say of itself (`labels`, `colors`, `most`,
-`characters`), and a thing that is known and overlooked.
+Not covered: limits that a user's detector, namer or reader does not declare (`labels`, `colors`, `most`, `characters`),
+and known objects that it overlooks.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ NO_THING, NO_NUMBER, NO_COLOR, NO_LETTER = (
     "the reader cannot read",
 )
 MOST_NAMED = 8
-"""Names that one reason lists: a text in another script may have more letters than anyone reads."""
+"""Most names in one reason; a text in another script may have many unknown letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """One name that tools do not have: `what` is how a reason begins, `name` the thing, the colour or the letter."""
+    """One name that the tools do not know: `what` begins the reason, `name` is the object, number, colour or letter."""
 
     what: str
     name: str
 
 
 def find_unseen(claims: Sequence[Claim], tools: Tools) -> list[Unseen]:
-    """Return what some claims name and the tools cannot: things, numbers, colours and letters, each sorted."""
+    """Return the names in claims that the tools do not know: objects, numbers, colours and letters, each sorted."""
     if tools.labels is None and tools.colors is None and tools.characters is None and tools.most is None:
         return []
     things: set[str] = set()
@@ -58,6 +57,7 @@ def find_unseen(claims: Sequence[Claim], tools: Tools) -> list[Unseen]:
             texts.append(unify(str(claim.value)))
             continue
         things.update(claim.things)
+        # `>=`: a detector that stops at sixteen finds sixteen in twenty, too.
         if claim.is_counted and tools.most is not None and int(claim.value) >= tools.most:
             numbers.add(name_many(int(claim.value), claim.subject))
         if claim.kind == "part":
@@ -71,7 +71,7 @@ def find_unseen(claims: Sequence[Claim], tools: Tools) -> list[Unseen]:
 
 
 def refuse(unseen: Sequence[Unseen]) -> Verdict:
-    """Return the verdict on what cannot be seen: no value, the names in the reason and under `unseen`."""
+    """Return a verdict without value, with the names in its reason and under `unseen`."""
     named: dict[str, list[str]] = {}
     for each in unseen:
         named.setdefault(each.what, []).append(each.name)
@@ -80,7 +80,7 @@ def refuse(unseen: Sequence[Unseen]) -> Verdict:
 
 
 def detect_claimed(claims: Sequence[Claim], sample: Sample, tools: Tools) -> Sequence[Detection] | Verdict:
-    """Return what the detector finds in a sample's last image, or why these claims cannot be judged on it."""
+    """Return the detections in a sample's last image, or a verdict without value if these claims cannot be judged."""
     if sample.image is None:
         return Verdict(None, NO_IMAGE)
     if unseen := find_unseen(claims, tools):
@@ -93,7 +93,7 @@ def _tell_more(names: Sequence[str]) -> str:
 
 
 def own_claims(module: Scorer, claims: Sequence[Claim]) -> list[Claim]:
-    """Return the claims of a prompt that a scorer is to judge; none where it judges no claims at all."""
+    """Return the claims of a prompt that a scorer judges; none for a scorer that judges no claims."""
     if hasattr(module, "own_claims"):
         return list(module.own_claims(claims))
     kinds = getattr(module, "JUDGES", ())
@@ -103,7 +103,7 @@ def own_claims(module: Scorer, claims: Sequence[Claim]) -> list[Claim]:
 def seen_kinds(module: Scorer) -> frozenset[str]:
     """Return the kinds of claim that a scorer judges through the detector or the reader.
 
-    A module may say so with `SEES`; else they are all that a shipped scorer of images judges which asks no judge.
+    A module may list them in `SEES`. Otherwise they are all kinds of a shipped image scorer that uses no judge.
     """
     if hasattr(module, "SEES"):
         return frozenset(module.SEES)
@@ -113,10 +113,10 @@ def seen_kinds(module: Scorer) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Duties:
-    """Who must have judged a prompt's samples before they have a reward.
+    """The scorers that must judge a prompt's samples before they have a reward.
 
     `must` are the scorers with claims of their own in the prompt, `free` those that judge no claims. `orphans` are
-    claims of a kind that some scorer judges and that are no scorer's own.
+    claims of a kind that some scorer judges, but that no scorer owns.
     """
 
     must: tuple[str, ...]
@@ -124,10 +124,10 @@ class Duties:
     orphans: tuple[Claim, ...]
 
     def find_gap(self, scores: Mapping[str, Score]) -> str:
-        """Say what was not judged of a sample and should have been, or `""`; `scores` are by the scorer's name.
+        """Return what should have been judged of a sample and was not, or `""`; `scores` are by the scorer's name.
 
-        That is a scorer with claims of its own and no value; a claim that is nobody's own; and a scorer of no claims
-        that failed, or says that it could not see. One that found nothing to judge has no part in it.
+        A gap is a scorer with claims of its own and no value, an orphan claim, or a scorer without claims that failed
+        or could not see. A scorer without claims that found nothing to judge is no gap.
         """
         for name in self.must:
             score = scores.get(name)
@@ -144,7 +144,7 @@ class Duties:
 
 @lru_cache(maxsize=1024)
 def find_duties(modules: tuple[tuple[str, Scorer], ...], claims: tuple[Claim, ...]) -> Duties:
-    """Return the duties of some scorers, by name and module, towards the claims of a prompt."""
+    """Return the duties of scorers (name, module) for the claims of a prompt."""
     own = {name: own_claims(module, claims) for name, module in modules}
     kinds = frozenset[str]().union(*(getattr(module, "JUDGES", ()) for _, module in modules))
     owned = {claim for mine in own.values() for claim in mine}

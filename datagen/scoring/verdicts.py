@@ -1,18 +1,18 @@
-"""The strict verdict on a sample, behind pass@1 and pass@k: do all claims hold in the image?
+"""Verdicts on samples: the strict one of pass@1 and pass@k, those on groups, and disputes between scorers.
 
-Groups of samples: what a scorer says of all candidates of one prompt together.
+The strict verdict says whether all claims hold in the image.
 
-A scorer of groups is a module with `score_group(prompt, samples, tools) -> list[Verdict]`, one verdict for each sample
-in order, beside the usual `TARGET` and `JUDGES`. It also has `score`, the verdict on a sample alone, which is None with
-its reason: a group of one has nothing to compare. A shard holds all candidates of its prompts, so whoever scores a
-shard calls `list_groups` on its samples.
+A scorer of groups judges all candidates of one prompt together: its module has `score_group(prompt, samples, tools) ->
+list[Verdict]`, one verdict for each sample in order, beside the usual `TARGET` and `JUDGES`. Its `score`, for a sample
+alone, returns None with a reason, since a group of one has nothing to compare. A shard holds all candidates of its
+prompts, so `list_groups` finds them there.
 
-Where scorers contradict each other about one image: the samples that a person should look at first.
+A dispute is a contradiction between scorers about one image, which a person should look at first. Scorers of different
+claims may differ. A no is disputed only if those that say yes judge, together, every kind of claim that it is about:
+`vqa` says yes and `counting` no, or `counting` and `attribute` both say yes and a judge of counts and attributes says
+no. One side is wrong. Scorers that judge no claims, such as `sharpness`, take no part.
 
-Two scorers that judge different claims may well differ. A no is disputed only if those who say yes judge, between them,
-every kind of claim that it is about: `vqa` says yes and `counting` no, or `counting` and `attribute` both say yes and a
-judge of counts and attributes says no. One side is wrong. Scorers that judge no claims, such as `sharpness`, take no
-part. Not covered: two scorers that share a fault agree.
+Not covered: two scorers with the same fault agree.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from datagen.records import UNNAMED, Detection, Prompt, Sample, Score, Verdict
 from datagen.scoring.tools import Tools
 
 NO_IMAGE = "the sample has no image"
-"""Why a scorer of images has no value."""
+"""Reason of an image scorer for a sample without an image."""
 
 
 def passed(scores: Iterable[Score]) -> bool | None:
-    """Say whether every image score of one sample passed; None if none of them judged, or if one left it open.
+    """Tell whether every image score of one sample passed; None if none of them judged, or if one is open.
 
-    Scores of the text, those without a value, and those that do not say `passed` (a graded quality, such as
-    sharpness) have no part in it. One that would have passed but for something that nobody can name leaves it open.
+    Ignores scores of the text, scores without a value, and scores without `passed` (a graded quality, such as
+    sharpness). A score that would have passed but for an object without a name is open.
     """
     scores = list(scores)
     verdicts = [
@@ -39,7 +39,7 @@ def passed(scores: Iterable[Score]) -> bool | None:
         for score in scores
         if score.target == "image" and score.value is not None and "passed" in score.evidence
     ]
-    if not all(verdicts):
+    if not all(verdicts):  # one failure decides, whatever else is open
         return False
     if not verdicts or any(score.target == "image" and is_open(score) for score in scores):
         return None
@@ -47,20 +47,20 @@ def passed(scores: Iterable[Score]) -> bool | None:
 
 
 def is_open(score: Score | Verdict) -> bool:
-    """Say whether a scorer left open what it judges, since it saw something that it could not name."""
+    """Tell whether a scorer left its verdict open because it saw an object that it could not name."""
     return score.value is None and bool(score.evidence.get("unnamed"))
 
 
 def find_unnamed(things: Iterable[Detection]) -> list[list[int]]:
-    """Return the boxes of what a detector saw and could not name."""
+    """Return the boxes of objects that a detector saw and could not name."""
     return [list(thing.box) for thing in things if thing.label == UNNAMED]
 
 
 def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool | None]) -> Verdict:
-    """Return a verdict as it stands beside things without a name, whose boxes are `unnamed`.
+    """Return a verdict in the light of objects without a name, whose boxes are `unnamed`.
 
-    `known` has for each claim whether it holds or not, whatever those may be, or None if it depends on them: there may
-    be more of anything, never less. A verdict has no value if a claim is open and none is known to be wrong.
+    `known` tells for each claim whether it holds whatever these objects are, or None if it depends on them: they can
+    only add to a count. The verdict loses its value if a claim is open and none is certainly wrong.
     """
     states = list(known) if unnamed else []
     if None not in states or False in states:
@@ -71,9 +71,9 @@ def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool |
 
 
 def says_yes(score: Score) -> bool | None:
-    """Say whether a scorer says that what it judges holds: its strict verdict, else a value of at least 0.5.
+    """Tell whether a scorer affirms its claims: by its strict verdict, else by a value of at least 0.5.
 
-    None where it has no value. A judge's verdict is `holds` in its evidence, that of arithmetic `passed`.
+    None if it has no value. The strict verdict is `passed` in the evidence of arithmetic, `holds` in that of a judge.
     """
     if score.value is None:
         return None
@@ -89,9 +89,9 @@ def mean_of_claims(verdicts: dict[str, bool], reasons: list[str], **evidence: ob
 
 
 def list_detections(found: Iterable[Detection]) -> list[dict[str, object]]:
-    """Return detections as the plain `evidence["detections"]` that the gallery draws over the image.
+    """Return detections as plain `evidence["detections"]`, which the gallery shows over the image.
 
-    Confidence is in whole thousandths, worked out by hand: `round` to three digits takes four times as long.
+    Confidence is in whole thousandths, rounded by hand: `round` to three digits takes four times as long.
     """
     return [
         {
@@ -109,7 +109,7 @@ ALONE = "a sample alone has no other candidate to be compared with"
 
 
 def list_groups(samples: Sequence[Sample]) -> list[list[Sample]]:
-    """Return the samples by prompt: prompts in the order of their first sample, samples in theirs."""
+    """Return the samples grouped by prompt, in the order of each prompt's first sample."""
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample.prompt_id, []).append(sample)
@@ -117,18 +117,18 @@ def list_groups(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def with_images(samples: Sequence[Sample]) -> list[tuple[int, bytes]]:
-    """Return the numbers and last images of those samples that have one."""
+    """Return the index and last image of each sample that has one."""
     return [(k, sample.image) for k, sample in enumerate(samples) if sample.image is not None]
 
 
 def spread_verdicts(samples: Sequence[Sample], judged: dict[int, Verdict]) -> list[Verdict]:
-    """Return one verdict a sample: the judged ones by number; the others have no image to judge."""
+    """Return one verdict for each sample: `judged` holds them by index, the others have no image."""
     return [judged.get(k, Verdict(None, NO_IMAGE)) for k in range(len(samples))]
 
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """One scorer denies what others affirm; `gap` is the least value of these minus its own, in [-1, 1]."""
+    """A contradiction: one scorer denies what others affirm; `gap` is their least value minus its own, in [-1, 1]."""
 
     no: Score
     yes: tuple[Score, ...]
@@ -136,7 +136,7 @@ class Dispute:
 
 
 def find_dispute(prompt: Prompt, scores: Sequence[Score], judges: Mapping[str, Collection[str]]) -> Dispute | None:
-    """Return the widest dispute about the image of a sample, or None; `judges` maps scorers to their kinds of claim."""
+    """Return the dispute with the widest gap about a sample's image, or None; `judges` maps scorers to claim kinds."""
     kinds = {claim.kind for claim in prompt.claims}
     voices = [(score, kinds & set(judges.get(score.name, ())), says_yes(score)) for score in scores]
     heard = [(score, mine, says) for score, mine, says in voices if score.target == "image" and mine]

@@ -1,4 +1,4 @@
-"""Taxonomies: what models are bad at, as skills that prompts with claims can be drawn from. See `datagen preview`."""
+"""Taxonomies of model weaknesses: skills from which prompts with claims are sampled. Try `datagen preview`."""
 
 from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon
 from datagen.taxonomy.load import (

@@ -1,32 +1,23 @@
-"""Finds every problem of every file in one pass: taxonomies, the templates they name, lexicons, and other models.
+"""Checks of taxonomies, their templates, lexicons and recipes that report every problem of every file in one pass.
 
     taxonomies/mine.yaml:12:7  unknown key 'shar' in skills[0]; did you mean 'share'?
 
-Which kind a file is shows by its keys. Without paths, everything that ships is checked. See it: `datagen check`.
-Not covered: whether the words are true of the world, and what a scorer can see in a picture.
+The keys of a file show its kind. Without paths, all shipped files are checked. Try `datagen check`. Not covered:
+whether the words are true of the world, and what a scorer can see in a picture.
 
-Checks what a schema cannot say of one skill: slots, levels, constraints and claims that must fit each other.
+1. The schema (`datagen.documents.checking`).
+2. Slots, levels, constraints and claims that must fit each other. This works on the file's plain values, so that one
+   broken slot does not hide other problems.
+3. Each line of a template. Wordings are compiled exactly as for prompts; what is refused gets a better hint.
+4. Prompts: each skill is built and sampled with every lexicon that can fill it, to find wordings that cannot be
+   rendered and skills with too few prompts.
 
-Works on the plain values of the file, so that one broken slot does not hide what is wrong with the rest. What the
-schema already reports (`datagen.documents.checking`) is not reported again.
-
-Checks a template file, a wording a line, against the skill that uses it.
-
-Every wording is compiled as it will be when prompts are drawn, so what is refused here is refused there; what is
-refused is then looked at again for a better hint. What only shows when a wording is rendered is found by
-`datagen.taxonomy.check`.
-
-Checks what only drawing shows: wordings that fail when they are rendered, and skills with too few prompts.
-
-Each skill is built and drawn from with every lexicon that can fill it; a lexicon that lacks a list is passed over, as
-it is when prompts are made.
-
-Writes JSON Schema files, so that an editor completes keys and marks mistakes while a YAML file is written.
+`write_schemas` writes JSON Schema files, with which editors complete keys and mark mistakes. The YAML plugins of most
+editors read the first line of a file:
 
     # yaml-language-server: $schema=../schemas/taxonomy.schema.json
 
-as the first line of a file is what the YAML plugins of most editors read. See it: `datagen schema`. A schema cannot
-say how slots, claims and templates fit together: that is `datagen check`.
+Try `datagen schema`. A schema covers only step 1.
 """
 
 from __future__ import annotations
@@ -76,11 +67,11 @@ from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX
 from datagen.taxonomy.space import Skill, choose_point, count_distinct
 
 MIN_DISTINCT = 20
-"""How many distinct prompts a skill must have, unless told otherwise."""
+"""Default for the least number of distinct prompts of a skill."""
 
 Examine: TypeAlias = Callable[[Path], Iterable[tuple[str, str, str, Severity]]]
-"""From the file of a recipe to what is wrong with it: the key that each is about, such as `aggregate.image`, or another
-file; a sentence; what to do; how bad it is."""
+"""Takes a recipe file and returns its problems: key, such as `aggregate.image`, or another file; what is wrong; what to
+do; severity."""
 
 _RECIPE_KEYS = {"taxonomy", "backend", "prompts", "candidates", "rewards", "weights", "detector"}
 _TEXTS_FOR_PEOPLE = {"why", "about", "title"}
@@ -89,7 +80,7 @@ _LEXICON_KEYS = {"lexicon", *get_args(ListName)}
 
 @dataclass(slots=True)
 class _Pass:
-    """What one pass knows: the files as read, the lexicons that taxonomies may use, and what was found."""
+    """The state of one pass: the files as read, the lexicons that taxonomies may use, and the problems found."""
 
     scorable: frozenset[str]
     min_distinct: int
@@ -110,12 +101,12 @@ def check_paths(
     models: Mapping[str, type[BaseModel]] | None = None,
     examine: Examine = lambda file: (),
 ) -> list[Problem]:
-    """Return every problem of the files, sorted by place; an empty list means that all can be used.
+    """Return every problem of the files, sorted by place; an empty list means that all files are valid.
 
-    `paths` are files, folders, or names of shipped taxonomies; none means all that ships. `scorable` holds the claim
-    kinds that scorers can judge. Taxonomies are tried with `lexicons`, else with those among the paths, in a folder
-    `lexicons` beside them, and the shipped ones. `models` maps `recipe` to its model, and `examine` knows what the
-    keys of a recipe mean together. Raises nothing: what cannot be read is a problem too.
+    `paths` are files, folders, or names of shipped taxonomies; none means all shipped files. `scorable` holds the claim
+    kinds that scorers can judge. Taxonomies are tried with `lexicons`, else with the lexicons among the paths, in a
+    folder `lexicons` beside them, and the shipped ones. `models` maps `recipe` to its model, and `examine` checks how
+    the keys of a recipe fit together. Raises nothing: an unreadable file is a problem too.
     """
     work = _Pass(scorable, min_distinct, models or {}, examine)
     files = list(_expand(paths, work.found))
@@ -135,13 +126,13 @@ def check_paths(
 
 
 def _shown(file: str) -> str:
-    # GitHub wants paths from the repository's root, where CI stands; terminals like them short.
+    # GitHub wants paths relative to the repository's root, where CI runs; in a terminal they are short.
     here, full = Path.cwd(), Path(file).absolute()
     return str(full.relative_to(here)) if full.is_relative_to(here) else file
 
 
 def kind_of(data: Any) -> str:
-    """Return `taxonomy`, `lexicon`, `recipe`, or `unknown`, by the keys of a file."""
+    """Return `taxonomy`, `lexicon`, `recipe` or `unknown`, according to the keys of a file."""
     keys = set(data) if isinstance(data, dict) else set()
     if keys & {"weakness", "skills"}:
         return "taxonomy"
@@ -164,7 +155,7 @@ def _expand(paths: Sequence[str | Path], found: set[Problem]) -> Iterable[Path]:
             )
             files.update(dict.fromkeys(inside))
             if not inside:
-                found.add(Problem(str(file), 1, 1, "the folder has no YAML file", "name one that has"))
+                found.add(Problem(str(file), 1, 1, "the folder has no YAML file", "name a folder with YAML files"))
         else:
             files[file] = None
     return files
@@ -189,7 +180,7 @@ def _gather_lexicons(work: _Pass, given: Sequence[str | Path]) -> list[Lexicon]:
         try:
             loaded.setdefault(file.resolve(), load_lexicon(file))
         except ConfigError as error:
-            # One that is checked anyway shows all its problems there.
+            # A lexicon among the checked files reports its problems itself.
             if given:
                 work.found.add(problem_of(error, str(file)))
     return list(loaded.values())
@@ -197,7 +188,7 @@ def _gather_lexicons(work: _Pass, given: Sequence[str | Path]) -> list[Lexicon]:
 
 def _check_taxonomy(work: _Pass, document: Document) -> None:
     model, problems = check_model(document, TaxonomyFile)
-    # Names that stand twice are found below, each at its place, also where the schema stops earlier.
+    # Duplicate names are reported below at their place, even where the schema stops earlier.
     work.found.update(problem for problem in problems if "two skills have the name" not in problem.what)
     if model is None and any("a newer one" in problem.what for problem in problems):
         return
@@ -238,16 +229,16 @@ def _check_lexicon(work: _Pass, document: Document) -> None:
                 continue
             if seen.setdefault(word, place) != place:
                 line = document.spot((name, seen[word]))[0]
-                hint = f"it is at line {line} already: keep one"
-                work.found.add(document.problem((name, place), f"{show(word)} stands twice in {name}", hint))
+                hint = f"it is also at line {line}: keep one"
+                work.found.add(document.problem((name, place), f"{show(word)} is listed twice in {name}", hint))
             article = item.get("article") if isinstance(item, dict) else None
             if article in ("a", "an") and article != article_of(word):
-                what, hint = f"{article} {word!r} sounds wrong", f"is it {article_of(word)!r}? else leave it as it is"
+                what, hint = f"{article} {word!r} sounds wrong", f"is it {article_of(word)!r}? if not, ignore this"
                 work.found.add(document.problem((name, place, "article"), what, hint, severity="warning"))
 
 
 def _find_tags(document: Document, value: Any, path: tuple[str | int, ...]) -> Iterable[Problem]:
-    """Yield a warning for each text that prompts are made of and that some trainers would take for a picture."""
+    """Yield a warning for each text of prompts that some trainers would read as a picture."""
     if isinstance(value, str) and (tag := find_tag(value)):
         what, hint = explain_tag(tag)
         yield document.problem(path, f"{show(value)} {what}", hint, severity="warning")
@@ -268,7 +259,7 @@ def _check_recipe(work: _Pass, document: Document) -> None:
         problems += _check_word(document, path, word, resolve_taxonomy)
     problems += _check_word(document, ("lexicon",), document.data.get("lexicon"), resolve_lexicon)
     work.found.update(problems)
-    # Words that name nothing hide nothing else: what the keys mean together can be said all the same.
+    # Unknown plugin words do not prevent the check of how keys fit together.
     can_be_read = found is not None or check_model(document, model)[0] is not None
     told = {(problem.line, problem.column) for problem in problems}
     for where, what, hint, severity in work.examine(Path(document.file)) if can_be_read else ():
@@ -278,7 +269,7 @@ def _check_recipe(work: _Pass, document: Document) -> None:
         if key[0] in model.model_fields:
             if not told & document.spots_in(key):
                 work.found.add(document.problem(key, what, hint, severity=severity))
-        elif not where.startswith(tuple(work.files)):  # else it is said there
+        elif not where.startswith(tuple(work.files)):  # else that file reports it
             work.found.add(document.problem((), f"{where}: {what}" if where else what, hint, severity=severity))
 
 
@@ -289,9 +280,9 @@ def _check_word(document: Document, path: tuple[str | int, ...], word: Any, reso
         file = resolve(word)
     except ConfigError as error:
         return [document.problem(path, error.what, error.hint)]
-    # As when it is built: a path is looked for beside the recipe first, then from here.
+    # As in a build: paths are relative to the recipe, else to the working directory.
     if not (Path(document.file).parent / file).is_file() and not file.is_file():
-        what, hint = f"there is no file {word!r}", "a path counts from the recipe, or from where the command runs"
+        what, hint = f"there is no file {word!r}", "paths are relative to the recipe, or to the working directory"
         return [document.problem(path, what, hint)]
     return []
 
@@ -300,7 +291,7 @@ def _check_unknown(work: _Pass, document: Document) -> None:
     work.found.update(document.problems)
     keys = list(document.data) if isinstance(document.data, dict) else []
     near = did_you_mean(keys[0], {"weakness", "skills", "lexicon", "taxonomy"}) if keys else ""
-    what = f"the file is no taxonomy, lexicon or recipe: its keys are {show(keys)}" if keys else "the file is empty"
+    what = f"the file is not a taxonomy, lexicon or recipe: its keys are {show(keys)}" if keys else "the file is empty"
     if document.data is not None and not keys:
         what = f"the file is a {type(document.data).__name__}, not keys with values"
     hint = near if near.startswith("did") else "a taxonomy has `weakness:` and `skills:`, a lexicon `lexicon:`"
@@ -312,8 +303,8 @@ def _check_weaknesses(work: _Pass) -> None:
     for kind, document in work.documents:
         name = document.data.get("weakness") if kind == "taxonomy" else None
         if isinstance(name, str) and first.setdefault(name, document) is not document:
-            hint = f"{first[name].file} has it too: one recipe cannot use both"
-            what = f"the weakness {name!r} comes twice"
+            hint = f"{first[name].file} defines it too: a recipe cannot use both"
+            what = f"the weakness {name!r} is defined twice"
             work.found.add(document.problem(("weakness",), what, hint, severity="warning"))
 
 
@@ -331,10 +322,10 @@ _POINTS, _TRIES = 4, 200
 
 @dataclass(slots=True)
 class SkillCheck:
-    """One skill under examination.
+    """The check of one skill.
 
-    `lists` are the words of each list over all lexicons in question, `values` what each slot may hold, or None where
-    the slot itself is broken.
+    `lists` are the words of each list over all possible lexicons, `values` the possible values of each slot, or None if
+    the slot is broken.
     """
 
     document: Document
@@ -375,7 +366,7 @@ class SkillCheck:
         except ValidationError:
             return None
         if 0 < sum(isinstance(value, int) for value in values) < len(values):
-            hint = "make it all numbers, or put them all in quotes"
+            hint = "use only numbers, or put all values in quotes"
             self.report(("slots", name, "values"), f"the slot {name!r} mixes words and numbers", hint)
             return None
         return values
@@ -441,11 +432,11 @@ class SkillCheck:
         return compiled
 
     def _points(self, constraints: list[tuple[int, Constraint]]) -> list[dict[str, Value]]:
-        """Return a few points to try the wordings at, none when a slot is broken or a constraint cannot be asked."""
+        """Return a few points at which to render the wordings; none if a slot or a constraint is broken."""
         choices = {name: values for name, values in self.values.items() if values}
         if len(choices) < len(self.values):
             return []
-        # The same points in every run, so that a check is as good as the one before.
+        # Seeded, so that a check always gives the same result.
         dice, points = Random(0), []
         for _ in range(_TRIES):
             point = {name: dice.choice(values) for name, values in choices.items()}
@@ -506,7 +497,7 @@ class SkillCheck:
         facts = check_template(file, str(self.skill.get("name")), self.values.keys(), claimed, points)
         self.found += facts.problems
         for slot in self.values.keys() - facts.used - claimed:
-            hint = "say it in the template or in a claim, or take it out"
+            hint = "use it in the template or in a claim, or remove it"
             self.report(("slots", slot), f"the slot {slot!r} is never used", hint, key=True, severity="warning")
 
 
@@ -526,7 +517,7 @@ def _holds_numbers(values: Values | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TemplateFacts:
-    """What a template file says: its problems and the slots that its wordings use."""
+    """The problems of a template file, and the slots that its wordings use."""
 
     problems: list[Problem]
     used: frozenset[str]
@@ -537,7 +528,7 @@ def check_template(
 ) -> TemplateFacts:
     """Check every wording of a file.
 
-    `claimed` are the slots that the skill's claims speak of; each wording is rendered at the `points`.
+    `claimed` are the slots of the skill's claims; each wording is rendered at the `points`.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
@@ -550,8 +541,8 @@ def check_template(
     for number, wording in source_lines(text):
         twice = first_line.setdefault(wording, number)
         if twice != number:
-            what = f"the wording {show(wording)} stands twice"
-            problems.append(Problem(str(path), number, 1, what, f"it is at line {twice} already", "warning"))
+            what = f"the wording {show(wording)} is listed twice"
+            problems.append(Problem(str(path), number, 1, what, f"it is also at line {twice}", "warning"))
         if tag := find_tag(wording):
             what, hint = explain_tag(tag)
             problems.append(Problem(str(path), number, 1, f"the wording {show(wording)} {what}", hint, "warning"))
@@ -561,7 +552,7 @@ def check_template(
         if not found:
             problems += _left_out(path, number, wording, skill, claimed - names)
     if not first_line:
-        problems.append(Problem(str(path), 1, 1, "the template has no wording", "write one wording a line"))
+        problems.append(Problem(str(path), 1, 1, "the template has no wording", "write one wording per line"))
         used |= slots
     return TemplateFacts(problems, frozenset(used))
 
@@ -569,7 +560,7 @@ def check_template(
 def _check_wording(
     path: Path, number: int, wording: str, line: str, slots: Set[str], points: Sequence[Mapping[str, Value]]
 ) -> tuple[frozenset[str], list[Problem]]:
-    """Return the slots of a wording and what is wrong with it."""
+    """Return the slots of a wording and its problems."""
 
     def at(word: str, what: str, hint: str) -> Problem:
         return Problem(str(path), number, max(line.find(word), 0) + 1, what, hint)
@@ -592,7 +583,7 @@ def _check_wording(
 
 
 def _explain(wording: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (word, what, hint) for what the sandbox refused, where it can be told better than it does."""
+    """Yield (word, what, hint) for refused parts of a wording that have a better message than the sandbox's."""
     try:
         tree = SANDBOX.parse(wording)
     except (TemplateSyntaxError, RecursionError):
@@ -602,8 +593,8 @@ def _explain(wording: str) -> Iterator[tuple[str, str, str]]:
             name = call.node.name
             yield name, f"unknown function {name!r}", did_you_mean(name, FUNCTIONS)
     for reached in _reached_for(tree):
-        hint = "a template sees slots and functions, never Python: remove it"
-        yield reached, f"the template reaches for Python with {reached!r}", hint
+        hint = "a template can use slots and functions, but not Python: remove it"
+        yield reached, f"the template tries to access Python with {reached!r}", hint
 
 
 def _reached_for(tree: nodes.Template) -> Iterator[str]:
@@ -618,21 +609,21 @@ def _reached_for(tree: nodes.Template) -> Iterator[str]:
 
 
 def _left_out(path: Path, number: int, wording: str, skill: str, slots: Set[str]) -> Iterator[Problem]:
-    hint = "a claim speaks of it: say it in the words too, or take it out of the claim"
+    hint = "a claim uses it: add it to the wording, or remove it from the claim"
     for slot in sorted(slots):
         what = f"the wording {show(wording)} of the skill {skill!r} leaves out the slot {slot!r}"
         yield Problem(str(path), number, 1, what, hint)
 
 
 DRAWS = 12
-"""Points a level at which every wording is tried."""
+"""Points per level at which every wording is rendered."""
 _COUNT_STEPS = (300, 50_000)
 
 
 def check_sampling(
     document: Document, place: int, weakness: str, lexicons: Sequence[Lexicon], min_distinct: int
 ) -> list[Problem]:
-    """Draw from one skill that is right by itself, and return what goes wrong."""
+    """Sample prompts from one skill that is otherwise valid, and return the problems."""
     try:
         written = SkillFile.model_validate(document.data["skills"][place])
     except ValidationError:
@@ -673,7 +664,7 @@ def _render_all(skill: Skill, file: str) -> Iterator[Problem]:
 def _check_distinct(
     document: Document, place: int, skills: Sequence[tuple[Skill, Lexicon]], wanted: int
 ) -> list[Problem]:
-    """Report a skill that makes fewer distinct prompts than `wanted` with every lexicon, by its best one."""
+    """Report a skill with fewer distinct prompts than `wanted` in every lexicon; the message names the best lexicon."""
     best, best_lexicon = -1, ""
     for skill, lexicon in skills:
         try:
@@ -685,12 +676,12 @@ def _check_distinct(
         if total > best:
             best, best_lexicon = total, lexicon.name
     what = f"the skill {skills[0][0].name!r} has {best} distinct prompts with the lexicon {best_lexicon!r}"
-    hint = f"{wanted} are asked for: add words, values or wordings, or loosen the constraints"
+    hint = f"it needs {wanted}: add words, values or wordings, or loosen the constraints"
     return [document.problem(("skills", place, "name"), what, hint)]
 
 
 def _count_prompts(skill: Skill, wanted: int) -> int:
-    """Return how many distinct prompts a skill has, at least `wanted` if that many are found: few steps first."""
+    """Return a skill's number of distinct prompts, or a lower bound of at least `wanted`; tries few steps first."""
     total = 0
     for steps in _COUNT_STEPS:
         points = count_distinct(skill, max(steps, wanted))
@@ -705,7 +696,7 @@ SHIPPED: Mapping[str, type[BaseModel]] = {"taxonomy": TaxonomyFile, "lexicon": L
 
 
 def schema_of(name: str, model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON Schema of what a person may write, under the title `datagen <name>`."""
+    """Return the JSON Schema of a kind of file, with the title `datagen <name>`."""
     return {"$schema": DIALECT, **model.model_json_schema(), "title": f"datagen {name}"}
 
 

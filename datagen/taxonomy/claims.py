@@ -1,15 +1,15 @@
-"""Claim forms: what a skill asserts, written over its slots, such as `count(object, n)`.
+"""Claim forms: the claims of a skill, written over its slots, such as `count(object, n)`.
 
 | form | arguments |
 |---|---|
-| `count(object, n)` | what, and how many |
-| `attribute(object, color, shade)` | what, which attribute (its literal name), and its value |
-| `part(object, color, k)` | of what, which colour, and how many of them have it |
-| `relation(first, relation, second)` | what, how it stands, to what |
-| `depth(first, plane, second)` | what, whether nearer or farther, than what |
-| `comparison(object, order, other)` | what, more, fewer or as many, than what |
-| `text(word)` | the words to be seen |
-| `fact(sentence)`, `fact(object, predicate)` | what must be visibly true, of the whole or of an object |
+| `count(object, n)` | object, number |
+| `attribute(object, color, shade)` | object, name of the attribute (literal), value |
+| `part(object, color, k)` | object, colour, how many of the objects have it |
+| `relation(first, relation, second)` | object, relation, other object |
+| `depth(first, plane, second)` | object, nearer or farther, other object |
+| `comparison(object, order, other)` | object, more, fewer or as many, other object |
+| `text(word)` | the words in the picture |
+| `fact(sentence)`, `fact(object, predicate)` | what must be visibly true, of the picture or of an object |
 
 An argument is the name of a slot, a whole number, a word of the lexicon, or any text in double quotes.
 """
@@ -40,20 +40,20 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "comparison": ("subject", "name", "value"),
     "fact": ("subject", "value"),
 }
-"""The fields of a claim that the arguments of each kind fill, in order; the subject of a fact may be left out."""
+"""The fields of a claim that the arguments of each kind fill, in order; a fact may omit its subject."""
 _COUNTED = ("count", "part")
 """Kinds whose value is a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """What stands in one place of a claim form: the slot of that name, or a literal."""
+    """One argument of a claim form: the name of a slot, or a literal."""
 
     slot: str = ""
     literal: str | int = ""
 
     def value(self, values: Mapping[str, Value]) -> str | int:
-        """Return what it stands for, as plain text or a whole number."""
+        """Return its value, as plain text or a whole number."""
         if not self.slot:
             return self.literal
         found = values[self.slot]
@@ -62,7 +62,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class ClaimForm:
-    """A claim with slots in it; `arguments` are by field of `Claim`."""
+    """A claim over slots; `arguments` are by field of `Claim`."""
 
     source: str
     kind: ClaimKind
@@ -71,7 +71,7 @@ class ClaimForm:
 
     @property
     def slots(self) -> tuple[str, ...]:
-        """The slots that it uses, sorted."""
+        """The names of its slots, sorted."""
         return self.filled.names
 
     def fill(self, values: Mapping[str, Value]) -> Claim:
@@ -80,14 +80,14 @@ class ClaimForm:
 
 
 def parse_claim(source: str, slots: Mapping[str, bool], words: Collection[str], where: str = "") -> ClaimForm:
-    """Parse a claim form. `slots` maps each slot to whether it holds numbers; `words` are the lexicon's.
+    """Parse a claim form. `slots` maps each slot to whether it holds numbers; `words` are those of the lexicon.
 
-    Raises ConfigError, at `where`, for an unknown kind, a wrong number of arguments, an argument that is nothing
-    known, or a number where a word belongs.
+    Raises ConfigError, at `where`, for an unknown kind, a wrong number of arguments, an unknown argument, or a number
+    in place of a word.
     """
     form = _FORM.fullmatch(source)
     if form is None:
-        raise ConfigError(f"{show(source)} is no claim", where=where, hint="write it like count(object, n)")
+        raise ConfigError(f"{show(source)} is not a claim", where=where, hint="write it like count(object, n)")
     kind, inside = form.groups()
     if kind not in ARGUMENTS:
         raise ConfigError(f"unknown claim {kind!r}", where=where, hint=did_you_mean(kind, ARGUMENTS))
@@ -128,7 +128,7 @@ def _argument(text: str, slots: Collection[str], words: Collection[str], source:
         return Argument(literal=int(text))
     if text in words or any(text in names for names in NAMES.values()):
         return Argument(literal=text)
-    hint = did_you_mean(text, slots) + '; a literal that is not in the lexicon stands in quotes: "…"'
+    hint = did_you_mean(text, slots) + '; put a literal that is not in the lexicon in quotes: "…"'
     raise ConfigError(f"{text!r} in {show(source)} is neither a slot nor a word", where=where, hint=hint)
 
 
@@ -136,13 +136,13 @@ def _check_kind(kind: str, place: str, argument: Argument, slots: Mapping[str, b
     is_number = slots[argument.slot] if argument.slot else isinstance(argument.literal, int)
     named = argument.slot or argument.literal
     if kind in _COUNTED and place == "value" and not is_number:
-        raise ConfigError(f"{named!r} in {show(source)} is no number", where=where, hint="use a slot with a range")
+        raise ConfigError(f"{named!r} in {show(source)} is not a number", where=where, hint="use a slot with a range")
     if is_number and not (kind in _COUNTED and place == "value"):
-        raise ConfigError(f"{named!r} in {show(source)} is a number", where=where, hint="a word belongs there")
+        raise ConfigError(f"{named!r} in {show(source)} is a number", where=where, hint="use a word")
 
 
 def turn(claim: Claim) -> Claim:
-    """Return a relation to the right or below as its converse, and any other claim as it is."""
+    """Return the converse of a relation "right of" or "below", and any other claim unchanged."""
     converse = {"right of": "left of", "below": "above"}.get(claim.name)
     if claim.kind != "relation" or converse is None:
         return claim

@@ -1,6 +1,6 @@
-"""Constraints: what must hold between the slots of a skill, written as a Jinja expression such as `object != other`.
+"""Constraints between the slots of a skill, written as Jinja expressions such as `object != other`.
 
-Objects compare by their singular, relations by their name. Compiled in the same sandbox as templates.
+Objects are compared by their singular, relations by their name. Compiled in the same sandbox as templates.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Constraint:
     answer: Callable[[Mapping[str, Value]], bool]
 
     def holds(self, values: Mapping[str, Value]) -> bool:
-        """Say whether the condition is met. Raises ConfigError when it cannot be evaluated."""
+        """Return whether the condition holds. Raises ConfigError when it cannot be evaluated."""
         try:
             return self.answer(values)
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
@@ -37,7 +37,7 @@ class Constraint:
 
 
 def compile_constraint(source: str, where: str = "") -> Constraint:
-    """Compile a condition. Raises ConfigError, at `where`, for bad syntax and what the sandbox refuses."""
+    """Compile a condition. Raises ConfigError, at `where`, for bad syntax and anything that the sandbox refuses."""
     try:
         tree = parse("{{ " + source + " }}")
         first = tree.body[0]
@@ -55,7 +55,7 @@ def compile_constraint(source: str, where: str = "") -> Constraint:
 def _compare_directly(node: nodes.Node) -> Callable[[Mapping[str, Value]], bool] | None:
     """Return plain Python for `slot != slot` and `slot == slot`, else None.
 
-    These are the most common, and have the most pairs: too many to remember, and the sandbox takes 50 times as long.
+    They are the most common, have too many pairs to remember, and take 50 times as long in the sandbox.
     """
     if not isinstance(node, nodes.Compare) or not isinstance(node.expr, nodes.Name) or len(node.ops) != 1:
         return None

@@ -1,19 +1,17 @@
-"""The little English that prompts, reasons and questions need: articles, plurals, pairs and number words.
+"""English for prompts, reasons and questions: articles, plurals, pairs, number words, misspellings and comparisons.
 
-A lexicon may state the plural and the article of each word; these rules fill in what it leaves out, and serve the
-words that a template writes itself. Things that come in two halves are counted in pairs: "two pairs of scissors".
-Measured on words that were written down apart from the rules (`tests/taxonomy/data/`), beside the library `inflect`.
-Not covered: foreign plurals beyond the lists, names whose letters are silent, names in the plural that are no pairs
-("noodles"), "an herb" of American English.
+A lexicon may state the plural and the article of each word; the rules here supply missing ones, and those for words in
+templates. Objects with two halves are counted in pairs: "two pairs of scissors". Measured on words that were collected
+independently of the rules (`tests/taxonomy/data/`), next to the library `inflect`. Not covered: foreign plurals beyond
+the lists, names with silent letters, plural names that are no pairs ("noodles"), American "an herb".
 
-Texts spelt wrong on purpose, each in one word, always the same way: what a picture must copy to the letter.
+`spell_wrong` misspells one word of a text that a picture must copy exactly. The kinds are those of LenCom's
+Aug-MARIO-Hard (arXiv 2403.16422): misspellings of people, slips on a keyboard, words split in two. A model that reads
+for meaning writes the correct word, which is the weakness to train. The result depends only on the text, so the same
+taxonomy always gives the same prompts; case and punctuation stay. Not covered: texts in other than Latin letters, which
+stay as they are.
 
-The kinds are those of LenCom's Aug-MARIO-Hard (arXiv 2403.16422): misspelt as people do, slips on a keyboard, words
-split in two. A model that reads for meaning writes the right word instead, and that is the fault to be trained away.
-A text is changed by a pure function of itself, so the same taxonomy always gives the same prompts; letter case and
-punctuation stay. Not covered: languages in other than Latin letters, whose texts are left as they are.
-
-How the numbers of two kinds of thing compare: what `comparison(star, more than, moon)` asks, and how it is said.
+`holds_order` and `say_order` evaluate and phrase a comparison such as `comparison(star, more than, moon)`.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Articles: the sound of the first letters, of a number, or of the name of a letter.
+# Articles: they follow the sound of the first letters, of a number, or of the name of a letter.
 
 _AN_ANYWAY = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
 _A_ANYWAY = re.compile(
@@ -52,7 +50,7 @@ _ACRONYM = re.compile(r"[A-Z][A-Z0-9&.]*[A-Z0-9](?:s|c|[’']s)?")
 _SAID_AS_A_WORD = _words("FAQ HUB LAN MAC NIB RAM ROM SAM SIM SUM")
 _BEGINS_LIKE_A_WORD = re.compile(r"(?:[FHLMNRS]|FL|FR|RH|S[CHKLMNPTW]|S[CPT]R|SCH|SHR|SPL)[AEIOUY]")
 
-# Plurals: words of their own, endings of their own, then the rules.
+# Plurals: irregular words, irregular endings, then the rules.
 
 _SAME = _words(
     "aircraft barracks bison chassis cod corps crossroads deer elk gallows grouse headquarters hovercraft "
@@ -133,7 +131,7 @@ _HEAD_FIRST = re.compile(
     r"(.+?)((?: (?:of|with|without|from|for) | (?:in|on|at|under|behind) (?:a|an|the) |-(?:in-law|at-arms)\b|-of-).*)"
 )
 
-# Pairs: what has two halves and no singular, and what is named in the plural because it comes in twos.
+# Pairs: nouns with two halves and no singular, and nouns in the plural because the objects come in twos.
 
 _PAIRS = _words(
     "binoculars boots bottoms breeches briefs chopsticks clippers culottes cutters dungarees earbuds earphones "
@@ -146,7 +144,7 @@ _PAIRS = _words(
 
 @lru_cache(maxsize=4096)
 def article_of(word: str) -> str:
-    """Return `a` or `an`, by the sound that the first letters suggest: an hourglass, a unicycle, a USB stick."""
+    """Return `a` or `an` according to the sound of the first letters: an hourglass, a unicycle, a USB stick."""
     word = word.strip()
     first = re.split(r"[\s-]", word, maxsplit=1)[0]
     if first[:1].isdigit():
@@ -161,7 +159,7 @@ def article_of(word: str) -> str:
 
 
 def _is_spelled(acronym: str) -> bool:
-    """Tell whether capitals are said letter by letter: short ones, and those that begin like no word."""
+    """Return whether an acronym is said letter by letter: short ones, and those that no word could begin like."""
     letters = re.sub(r"[^A-Z]", "", acronym)
     if letters in _SAID_AS_A_WORD:
         return False
@@ -172,7 +170,7 @@ def _is_spelled(acronym: str) -> bool:
 def plural_of(word: str) -> str:
     """Return the plural of a noun: of its head in `loaf of bread`, of the last word in `wine glass`.
 
-    What is in the plural already, as pairs are, stays as it is.
+    A noun that is already plural, such as a pair, is returned unchanged.
     """
     if word.lower() in _IRREGULAR:
         return _like(word, _IRREGULAR[word.lower()])
@@ -205,20 +203,20 @@ def _plural_of_one(word: str) -> str:
 
 
 def _like(word: str, plural: str) -> str:
-    """Return a plural with a capital where the word has one."""
+    """Return a plural with a capital if the word has one."""
     return plural[:1].upper() + plural[1:] if word[:1].isupper() else plural
 
 
 @lru_cache(maxsize=4096)
 def is_pair(noun: str) -> bool:
-    """Tell whether a noun is counted in pairs: scissors, garden shears; not `pair of scissors`, which counts itself."""
+    """Return whether a noun is counted in pairs: scissors, garden shears, but not `pair of scissors`."""
     return noun.lower().rsplit(" ", 1)[-1] in _PAIRS and not _HEAD_FIRST.fullmatch(noun)
 
 
 def name_one(noun: str, *before: str, article: str = "") -> str:
     """Return a noun with its article and the words before it: `an orange bench`, `a pair of red scissors`.
 
-    `article` is that of the first word; what is not given follows the rules of English.
+    `article` is that of the first word; the default follows the rules of English.
     """
     words = " ".join((*before, noun))
     return f"a pair of {words}" if is_pair(noun) else f"{article or article_of(words)} {words}"
@@ -238,7 +236,7 @@ def number_word(n: int) -> str:
 
 
 Spelling = Literal["misspelt", "typo", "split"]
-"""The ways to spell wrong: `misspelt` (brekfast), `typo` (breskfast), `split` (brea kfast)."""
+"""Kinds of misspelling: `misspelt` (brekfast), `typo` (breskfast), `split` (brea kfast)."""
 
 _Item = TypeVar("_Item")
 
@@ -251,14 +249,15 @@ _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def spell_wrong(text: str, how: Spelling) -> str:
-    """Return a text with one word of four or more letters spelt wrong, or as it is if it has none.
+    """Return a text with one word of four or more letters misspelt, or unchanged if it has no such word.
 
-    Raises KeyError for an unknown way.
+    Raises KeyError for an unknown kind.
     """
     ways = _WAYS[how]
     words = list(_WORD.finditer(text))
     if not words:
         return text
+    # A hash of the text instead of a random stream: the choice must not depend on order or seed.
     bits = int.from_bytes(blake2b(f"{how}/{text}".encode(), digest_size=16).digest(), "little")
     bits, word = _choose(bits, words)
     _, wrong = _choose(bits, [each for each in ways(word.group()) if each != word.group()])
@@ -271,7 +270,7 @@ def _choose(bits: int, items: Sequence[_Item]) -> tuple[int, _Item]:
 
 
 def _misspell(word: str) -> Iterator[str]:
-    """Yield a word with a doubled letter single, a sound written otherwise, or two inner letters exchanged."""
+    """Yield a word with a double letter made single, a sound spelt another way, or two inner letters swapped."""
     yield from (word[:k] + word[k + 1 :] for k in range(1, len(word)) if word[k].lower() == word[k - 1].lower())
     for right, wrong in _SOUNDS:
         for match in re.finditer(right, word, re.IGNORECASE):
@@ -282,7 +281,7 @@ def _misspell(word: str) -> Iterator[str]:
 
 
 def _mistype(word: str) -> Iterator[str]:
-    """Yield a word with one letter taken for, or struck together with, its neighbour in the same row of keys."""
+    """Yield a word with one letter replaced by, or struck together with, its neighbour on the keyboard row."""
     for k, letter in enumerate(word):
         row = next(row for row in _KEYS if letter.lower() in row)
         at = row.index(letter.lower())
@@ -307,19 +306,19 @@ ORDERS: Mapping[str, Callable[[int, int], bool]] = {
     "fewer than": operator.lt,
     "as many as": operator.eq,
 }
-"""What the name of a comparison asks of the two numbers."""
+"""The operator of each comparison, by its name."""
 
 
 def holds_order(name: str, ours: int, theirs: int) -> bool:
-    """Say whether two numbers of things compare as named; where either kind is missing nothing is compared.
+    """Return whether two numbers of objects compare as named; False if either number is 0.
 
-    Raises KeyError for a name that is none of `ORDERS`.
+    Raises KeyError for a name that is not in `ORDERS`.
     """
     return min(ours, theirs) > 0 and ORDERS[name](ours, theirs)
 
 
 def say_order(claim: Claim) -> str:
-    """Say a comparison in words: `more stars than moons`, `as many stars as moons`."""
+    """Return a comparison in words: `more stars than moons`, `as many stars as moons`."""
     order, link = claim.name.rsplit(" ", 1)
     ours, theirs = (f"pairs of {name}" if is_pair(name) else plural_of(name) for name in claim.things)
     return f"{order} {ours} {link} {theirs}"

@@ -1,7 +1,7 @@
-"""Words that know their English, and the lexicon that holds them in lists.
+"""Lexicons: lists of words with their plurals, articles and phrases.
 
-A lexicon says what a model can be asked to draw: `everyday` is meant for large models, `pictograms` is what the
-embedded one can draw. The same taxonomy runs with either. See them: `taxonomies/lexicons/`.
+A lexicon holds the words that a model knows: `everyday` is for large models, `pictograms` for the embedded model. The
+same taxonomy works with both. The files are in `taxonomies/lexicons/`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from datagen.taxonomy.models import Entry, LexiconFile, ListName, Relation, Sayi
 
 
 class Word(str):
-    """A word as claims and constraints know it: text equal to its singular or name, which prints as its phrase.
+    """A word of a lexicon: a string equal to its name (singular), which `str()` turns into its phrase.
 
-    `name` is the bare text, as records hold it; `plural` and `article` are what prompts say of it; `phrase` differs
-    from the name for relations ("to the left of") and for what a prompt says otherwise than its claim.
+    `name` is the bare text for records; `plural` and `article` are for prompts; `phrase` differs from the name for
+    relations ("to the left of") and for values that a prompt words differently from its claim.
     """
 
     __slots__ = ("article", "name", "phrase", "plural")
@@ -32,7 +32,7 @@ class Word(str):
     plural: str
 
     def __new__(cls, name: str, *, plural: str | None = None, article: str | None = None, phrase: str = "") -> Self:
-        """Make a word, its letters composed; what is not given follows the rules of English."""
+        """Make a word in NFC; missing forms follow the rules of English."""
         name, phrase = compose(name), compose(phrase)
         word = super().__new__(cls, name)
         word.name = str.__str__(word)
@@ -47,7 +47,7 @@ class Word(str):
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Lists of words by name (`objects`, `colors`, …); a list that is absent cannot be drawn."""
+    """Lists of words by name (`objects`, `colors`, …); skills that need a missing list are skipped."""
 
     name: str
     about: str
@@ -55,7 +55,7 @@ class Lexicon:
 
 
 def word_of(entry: str | Entry | Relation | Saying) -> Word:
-    """Turn an item of a list, as it is written, into a word."""
+    """Convert an item of a list, as written in the file, to a word."""
     if isinstance(entry, str):
         return Word(entry)
     if isinstance(entry, Relation):
@@ -66,7 +66,7 @@ def word_of(entry: str | Entry | Relation | Saying) -> Word:
 
 
 def load_lexicon(path: str | Path) -> Lexicon:
-    """Read a lexicon file. Raises ConfigError that shows each problem at its line."""
+    """Load a lexicon file. Raises ConfigError that lists each problem with its line."""
     written = load_model(read_yaml(path), LexiconFile)
     lists = {name: getattr(written, name) for name in get_args(ListName)}
     words = {name: tuple(word_of(entry) for entry in entries) for name, entries in lists.items() if entries}

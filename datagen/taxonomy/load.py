@@ -1,7 +1,7 @@
-"""Loads files into skills: reads taxonomies with a lexicon, and ties slots, levels, claims and wordings together.
+"""Loader of taxonomies: builds skills from taxonomy files, templates and a lexicon.
 
-A skill that needs a list which the lexicon lacks is left out, and `Taxonomy.skipped` says so: the same taxonomy runs
-with a large lexicon and a small one. The first fault of each skill is raised; `datagen check` shows all of all files.
+A skill that needs a list missing from the lexicon is skipped and listed in `Taxonomy.skipped`, so the same taxonomy
+works with large and small lexicons. The first error is raised; `datagen check` shows all errors of all files.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from datagen.taxonomy.sandbox import FUNCTIONS
 from datagen.taxonomy.space import Level, Skill
 
 DEFAULT_LEVEL = "medium"
-"""The level of a skill that names none."""
+"""The level of a skill without levels."""
 MOST_TEXTS = 50_000
-"""How many joined texts a slot holds at most, the first ones of its lists: each is made when the skill is loaded."""
+"""Most joined texts of a slot, the first ones of its lists: all are made when the skill is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weakness:
-    """What models are bad at, and why."""
+    """A weakness of models, and why it exists."""
 
     name: str
     title: str
@@ -42,7 +42,7 @@ class Weakness:
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
-    """Weaknesses and the skills to draw from; `skipped` holds (path, reason) of skills that the lexicon cannot fill."""
+    """Weaknesses and their skills; `skipped` holds (path, reason) of skills that the lexicon cannot fill."""
 
     lexicon: str
     weaknesses: tuple[Weakness, ...]
@@ -51,20 +51,20 @@ class Taxonomy:
 
 
 def explain_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
-    """Return one sentence for each reason, naming every skill that is left out for it."""
+    """Return one sentence per reason, naming the skills that are skipped for it."""
     reasons: dict[str, list[str]] = {}
     for path, reason in skipped:
         reasons.setdefault(reason, []).append(path)
-    return [f"left out, as {reason}: {', '.join(paths)}" for reason, paths in reasons.items()]
+    return [f"left out, since {reason}: {', '.join(paths)}" for reason, paths in reasons.items()]
 
 
 def resolve_taxonomy(word: str | Path) -> Path:
-    """Return the file of a taxonomy: a path as it is, a bare name such as `counting` among the shipped ones."""
+    """Return the file of a taxonomy, given a path or the name of a shipped one such as `counting`."""
     return _resolve(word, shipped_path("taxonomies"), "taxonomy")
 
 
 def resolve_lexicon(word: str | Path) -> Path:
-    """Return the file of a lexicon: a path as it is, a bare name such as `everyday` among the shipped ones."""
+    """Return the file of a lexicon, given a path or the name of a shipped one such as `everyday`."""
     return _resolve(word, shipped_path("taxonomies", "lexicons"), "lexicon")
 
 
@@ -74,9 +74,7 @@ def _resolve(word: str | Path, folder: Path, what: str) -> Path:
         return Path(word)
     found = folder / f"{written}.yaml"
     if not found.is_file():
-        hint = (
-            did_you_mean(written, (path.stem for path in folder.glob("*.yaml"))) + "; a file is written with its path"
-        )
+        hint = did_you_mean(written, (path.stem for path in folder.glob("*.yaml"))) + "; give a file with its path"
         raise ConfigError(f"no {what} named {written!r}", hint=hint)
     return found
 
@@ -84,8 +82,8 @@ def _resolve(word: str | Path, folder: Path, what: str) -> Path:
 def find_template(taxonomy_file: Path, name: str) -> Path:
     """Return the template file that a skill names.
 
-    Looked for in `templates/` beside the taxonomy file, then beside its folder, then among the shipped ones. Raises
-    ConfigError when it is in none of them.
+    Searches `templates/` beside the taxonomy file, then beside its folder, then the shipped templates. Raises
+    ConfigError when it is not found.
     """
     home = taxonomy_file.absolute().parent
     folders = (home / "templates", home.parent / "templates", shipped_path("templates"))
@@ -97,10 +95,10 @@ def find_template(taxonomy_file: Path, name: str) -> Path:
 
 
 def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
-    """Read taxonomy files and a lexicon, each a path or the bare name of a shipped one.
+    """Load taxonomy files and a lexicon, each given as a path or the name of a shipped one.
 
-    Raises ConfigError, with file and line, for anything in them that cannot be used, for two files of one weakness,
-    and when the lexicon fills no skill at all.
+    Raises ConfigError, with file and line, for errors in the files, for two files with the same weakness, and when the
+    lexicon fills no skill.
     """
     if not paths:
         raise ConfigError("no taxonomy was given", hint="name one, such as `counting`, or a YAML file")
@@ -114,8 +112,8 @@ def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
         if written.weakness in weaknesses:
             other = weaknesses[written.weakness].file
             where = document.problem(("weakness",), "").where
-            hint = f"{other} has it already: name this one differently, or leave one file out"
-            raise ConfigError(f"the weakness {written.weakness!r} comes twice", where=where, hint=hint)
+            hint = f"{other} defines it too: rename this one, or leave out one of the files"
+            raise ConfigError(f"the weakness {written.weakness!r} is defined twice", where=where, hint=hint)
         weaknesses[written.weakness] = Weakness(written.weakness, written.title, written.why, str(path))
         for place, skill in enumerate(written.skills):
             reason = missing_list(skill, words)
@@ -130,7 +128,7 @@ def load_taxonomy(paths: Sequence[str | Path], lexicon: str | Path) -> Taxonomy:
 
 
 def missing_list(skill: SkillFile, lexicon: Lexicon) -> str:
-    """Return why a skill cannot be filled from a lexicon, or an empty string when it can."""
+    """Return why a lexicon cannot fill a skill, or an empty string if it can."""
     if lexicon.name in skill.not_in:
         return f"the world of the lexicon {lexicon.name!r} cannot show it"
     needed = {name for slot in skill.slots.values() for name in lists_of(slot)}
@@ -139,16 +137,16 @@ def missing_list(skill: SkillFile, lexicon: Lexicon) -> str:
 
 
 def lists_of(slot: Slot) -> list[ListName]:
-    """Return the lists of a lexicon that a slot is filled from."""
+    """Return the lexicon lists from which a slot is filled."""
     if isinstance(slot, JoinSlot):
         return slot.join
     return [slot.from_] if isinstance(slot, ListSlot) else []
 
 
 def slot_values(slot: Slot, lexicon: Lexicon) -> tuple[Value, ...]:
-    """Return all that a slot may hold. Raises KeyError for a list that the lexicon lacks.
+    """Return all possible values of a slot. Raises KeyError for a list that the lexicon lacks.
 
-    Joined texts that cannot be spelt wrong are left out; at most `MOST_TEXTS` are made.
+    Joined texts that cannot be misspelt are left out; at most `MOST_TEXTS` are made.
     """
     if isinstance(slot, JoinSlot):
         items = itertools.product(*(lexicon.lists[name] for name in slot.join))
@@ -165,7 +163,7 @@ def slot_values(slot: Slot, lexicon: Lexicon) -> tuple[Value, ...]:
 
 
 class SkillBuilder:
-    """Builds one skill; knows where in its file each part stands."""
+    """Builds one skill, with the position of each part in its file."""
 
     def __init__(self, document: Document, place: int, weakness: str, lexicon: Lexicon) -> None:
         self.document, self.place, self.weakness, self.lexicon = document, place, weakness, lexicon
@@ -175,11 +173,11 @@ class SkillBuilder:
         return self.document.problem(("skills", self.place, *path), what, hint)
 
     def build(self, skill: SkillFile) -> Skill:
-        """Return the skill. Raises ConfigError at the first part of it that cannot be used."""
+        """Return the skill. Raises ConfigError at its first wrong part."""
         for name in sorted(FUNCTIONS.keys() & skill.slots.keys()):
-            hint = "templates could not tell them apart: rename the slot"
+            hint = "templates cannot tell them apart: rename the slot"
             raise problems_error(
-                [self.at("slots", name, what=f"the slot {name!r} is named like a function", hint=hint)]
+                [self.at("slots", name, what=f"the slot {name!r} has the name of a function", hint=hint)]
             )
         full = {name: slot_values(slot, self.lexicon) for name, slot in skill.slots.items()}
         is_number = {name: self._is_number(name, values) for name, values in full.items()}
@@ -203,7 +201,7 @@ class SkillBuilder:
     def _is_number(self, slot: str, values: Sequence[Value]) -> bool:
         numbers = sum(isinstance(value, int) for value in values)
         if 0 < numbers < len(values):
-            what, hint = f"the slot {slot!r} mixes words and numbers", "make it all numbers, or quote them all"
+            what, hint = f"the slot {slot!r} mixes words and numbers", "use only numbers, or quote all values"
             raise problems_error([self.at("slots", slot, what=what, hint=hint)])
         return numbers > 0
 
@@ -238,7 +236,7 @@ class SkillBuilder:
     def _narrow(
         self, level: str, slot: str, wanted: Sequence[str | int], full: Sequence[Value], *, is_range: bool
     ) -> tuple[Value, ...]:
-        """Return what a level leaves of a slot: `[lowest, highest]` or `[only]` of a range, else the listed values."""
+        """Return a slot's values at a level: `[lowest, highest]` or `[only]` of a range, else the listed values."""
         if is_range and (len(wanted) > 2 or not all(isinstance(each, int) for each in wanted)):
             what = f"{show(list(wanted))} is no part of a range"
             raise problems_error([self.at("levels", level, slot, what=what, hint="write [lowest, highest] or [only]")])

@@ -1,16 +1,14 @@
-"""Mentions of things in a text: which are named, how many of each, in which colour, how they stand to each other.
+"""Mentions of objects in a text: their names, numbers, colours and relations.
 
-`read_text` is no parser of English. It reads noun phrases backwards from each object of the lexicon, binds the
-attributes that follow a thing to it, and pairs things around words such as "to the left of". Whatever it cannot read
-for sure it lists as a doubt, and a rewrite with a doubt is refused. Not covered: absolute places ("a cup on the
-left"), pronouns over more than two things, "the former", "respectively".
+`read_text` is not a parser of English. It reads noun phrases backwards from each object of the lexicon, assigns the
+attributes after an object to it, and pairs objects around words such as "to the left of". What it cannot read reliably
+becomes a doubt, and a rewrite with a doubt is refused. Not covered: absolute places ("a cup on the left"), pronouns for
+more than two objects, "the former", "respectively".
 
-What a text says is not there, and which numbers it compares: read first, and taken out before the rest is read.
-
-"Three stars and no moons" denies moons, "more stars than moons" compares. The reader of things
-(`datagen.taxonomy.mentions`) doubts every "no" and every "more", and rightly so where nothing of the kind was claimed:
-only prompts with such claims come here. The plainest forms alone are taken, and what is left is doubted as ever. Not
-covered: "none of them red", "twice as many", "no star is missing".
+`take_out` reads denials ("three stars and no moons") and comparisons ("more stars than moons") and removes them before
+the rest is read, since the reader doubts every "no" and every "more". It is called only for prompts with such claims,
+and takes only the simplest forms; other forms remain doubts. Not covered: "none of them red", "twice as many", "no star
+is missing".
 """
 
 from __future__ import annotations
@@ -33,11 +31,11 @@ from datagen.taxonomy.vocabulary import (
 )
 
 MOST_ADJECTIVES = 4
-"""Words between a number and its noun that are neither colour nor material."""
+"""Most words between a number and its noun that are neither colour nor material."""
 SCENERY = frozenset(
     listed("background backgrounds backdrop sky wall walls floor canvas surface page ground grass lawn field space")
 )
-"""Nouns whose colour is nobody's claim."""
+"""Nouns whose colour no claim is about."""
 _SHADES = frozenset(listed("color colour colored coloured hue shade tone tint tinted painted"))
 _COPULAS = frozenset(listed("is are was were be being 's looks appears"))
 _RELATIVES = frozenset({"that", "which", "who"})
@@ -51,9 +49,10 @@ _NOUN_ENDINGS_THAT_ARE_NOT = ("ss", "ous", "us", "is")
 
 @dataclass(slots=True)
 class Mention:
-    """One noun phrase, items `start` to `end` inclusive, about one kind of thing.
+    """One noun phrase, items `start` to `end` inclusive, about one kind of object.
 
-    `number` is what it says, None if nothing and 0 if vaguely; `new` tells "a star" from "the star" and from "star".
+    `number` is None if the phrase names no number and 0 if it is vague; `new` is true for "a star", but not for "the
+    star" or "star".
     """
 
     thing: str
@@ -69,7 +68,7 @@ class Mention:
 
 @dataclass(slots=True)
 class Reading:
-    """What a text says; a `doubt` is a pair of what it is about (`count`, `colour`, …) and a reason for people."""
+    """The content of a text; a `doubt` is a pair of its class (`count`, `colour`, …) and a readable reason."""
 
     mentions: list[Mention] = field(default_factory=list)
     relations: list[tuple[str, str, str]] = field(default_factory=list)
@@ -89,7 +88,7 @@ def read_mentions(items: Sequence[Item]) -> Reading:
 
 
 class _Reader:
-    """Goes over the items of a text four times: things, loose words, attributes, relations."""
+    """Reads the items of a text in passes: objects, loose words, then attributes and relations."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self._items = items
@@ -120,7 +119,7 @@ class _Reader:
     def _near(self, place: int) -> str:
         return " ".join(item.text for item in self._items[max(0, place - 2) : place + 4])
 
-    # Things: "the three small red stars", read from the noun to the left.
+    # Objects: "the three small red stars", read from the noun to the left.
 
     def _read_mention(self, noun: int, item: Item) -> None:
         mention = Mention(item.value, noun, noun, item.forms)
@@ -155,12 +154,12 @@ class _Reader:
         self._reading.mentions.append(mention)
 
     def _describes(self, place: int, mention: Mention) -> bool:
-        """Tell whether an item belongs to the noun phrase that begins right after it."""
+        """Return whether an item belongs to the noun phrase that begins right after it."""
         item = self._items[place]
         if mention.definite:
             return item.text == "all"
         if mention.number is not None:
-            # "a large pair of stars" has its article first, and "the three stars" its determiner.
+            # Before a number, an article ("a large pair of stars") or a determiner ("the three stars") may follow.
             return item.kind in ("definite", "more") or (item.text in ARTICLES and mention.number != 1)
         if item.kind == "comma" and item.text == ",":
             before = [each.kind for each in self._items[max(0, place - 3) : place]]
@@ -236,7 +235,7 @@ class _Reader:
             speaks_back = {"it", "they", "all", "each", "both", "them"} & set(texts)
             return before if speaks_back and len({mention.thing for mention in before}) == 1 else []
         if {"all", "both", "each", "they", "every"} & set(texts):
-            # "two stars, all red and three moons, all blue": a thing that has its colour already is not meant again.
+            # "two stars, all red and three moons, all blue": an object that has a colour already gets no second one.
             name = self._items[place].name
             return [m for m in here if not any(each.name == name for each in m.attributes)] or here
         if _speaks_of_another(between):
@@ -250,6 +249,7 @@ class _Reader:
         if before in ("relation", "place") and not _RELATIVES & set(between) and (copula or between[:1] == [","]):
             return []
         joined = nearest.start > 0 and self._items[nearest.start - 1].text == "and"
+        # "a star and a moon are red": the plural verb means both.
         if joined and len(here) > 1 and {"are", "were"} & set(between):
             return here[-2:]
         return [nearest]
@@ -291,7 +291,7 @@ class _Reader:
 
 
 def _speaks_of_another(between: Sequence[Item]) -> bool:
-    """Tell whether a noun that is no claimed thing is what has the attribute: "a moon; the sky is blue"."""
+    """Return whether the attribute belongs to a noun that is no claimed object: "a moon; the sky is blue"."""
     nouns = [k for k, item in enumerate(between) if item.kind == "definite" or item.text in ARTICLES]
     return bool(nouns) and any(item.text in _COPULAS for item in between[nouns[0] :])
 
@@ -307,15 +307,15 @@ def _is_plural_noun(word: str) -> bool:
 _DENIALS = frozenset({"no", "without", "neither", "nor"})
 _EXCEPTIONS = frozenset({"but", "except", "excluding", "besides", "save"})
 _LEADS = frozenset({"exactly", "just", "clearly", "far", "there", "again"})
-"""Words that may stand before a comparison; "twice" or "times" would change what it says."""
+"""Words allowed before a comparison; "twice" or "times" would change its meaning."""
 _REACH = 3
-"""Items before a denial or a comparison in which a denial that was not taken turns it round."""
+"""How many items before a denial or comparison are searched for another denial, which would reverse it."""
 _COMMA = Item("comma", ",")
 
 
 @dataclass(slots=True)
 class Denied:
-    """Things that are said to be absent, comparisons as normal claims, and the items that are left to read."""
+    """Objects said to be absent, comparisons as normalised claims, and the remaining items."""
 
     absent: set[str] = field(default_factory=set)
     comparisons: set[Claim] = field(default_factory=set)
@@ -323,7 +323,7 @@ class Denied:
 
 
 def take_out(items: Sequence[Item]) -> Denied:
-    """Read denials and comparisons from left to right; a comma stands where one was."""
+    """Read denials and comparisons from left to right and replace each by a comma."""
     said, place, after_denial = Denied(), 0, False
     while place < len(items):
         turned = any(item.kind == "negation" for item in said.rest[-_REACH:])
@@ -338,7 +338,7 @@ def take_out(items: Sequence[Item]) -> Denied:
 
 
 def normalize(claim: Claim) -> Claim:
-    """Return a claim of depth or of a comparison in one of its two directions, any other as it is."""
+    """Return a depth or comparison claim in one fixed direction of the two, and any other claim unchanged."""
     converse = {"fewer than": "more than", "behind": "in front of"}.get(claim.name)
     if claim.kind in ("comparison", "depth") and converse:
         return Claim(claim.kind, str(claim.value), converse, claim.subject)
@@ -349,7 +349,7 @@ def normalize(claim: Claim) -> Claim:
 
 
 def _measure_denial(items: Sequence[Item], place: int) -> int:
-    """Return how many items say that things are absent from here: "without any moons or bells"; 0 if none do."""
+    """Return the length in items of a denial that begins here, such as "without any moons or bells"; 0 if none."""
     if items[place].text not in _DENIALS:
         return 0
     end = _skip_object(items, place + 1)
@@ -367,14 +367,14 @@ def _skip_object(items: Sequence[Item], place: int) -> int:
 
 
 def _skip_unit(items: Sequence[Item], place: int) -> int:
-    """Return the place after "pairs of" before a thing that is counted in pairs, else the place itself."""
+    """Return the place after "pairs of" before an object counted in pairs, else the place itself."""
     following = items[place + 1 : place + 2]
     counted = following and following[0].kind == "object" and is_pair(following[0].value)
     return place + 1 if counted and _text(items, place) in PAIRS_OF else place
 
 
 def _measure_comparison(items: Sequence[Item], place: int, said: Denied) -> int:
-    """Return how many items compare two things from here, and note what they say; 0 if none do."""
+    """Return the length in items of a comparison that begins here, and note it; 0 if there is none."""
     texts = [item.text for item in items[place : place + 12]]
     first = items[place]
     if first.kind == "object" and texts[1:2] in (["outnumber"], ["outnumbers"]):
@@ -400,7 +400,7 @@ def _measure_comparison(items: Sequence[Item], place: int, said: Denied) -> int:
 
 
 def _note(items: Sequence[Item], place: int, name: str, one: int, other: int, said: Denied) -> int:
-    """Note a comparison of the objects at two places and return its length; 0 if one of them is no object."""
+    """Note a comparison of the objects at two places and return its length; 0 if either place has no object."""
     if _kind(items, one) != "object" or _kind(items, other) != "object":
         return 0
     said.comparisons.add(normalize(Claim("comparison", items[one].value, name, items[other].value)))
@@ -408,7 +408,7 @@ def _note(items: Sequence[Item], place: int, name: str, one: int, other: int, sa
 
 
 def _skip_words(items: Sequence[Item], place: int) -> int:
-    """Return the place of what follows at most two adjectives that name no colour or material."""
+    """Return the place after at most two adjectives that are neither colour nor material."""
     end = place
     while end < place + 2 and _kind(items, end) == "word":
         end += 1

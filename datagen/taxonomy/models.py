@@ -1,7 +1,7 @@
-"""Models of what a person may write in a taxonomy file and in a lexicon; unknown keys are refused.
+"""Models of taxonomy and lexicon files as people write them; unknown keys are refused.
 
-They hold the file as it is written; `datagen.taxonomy.load` turns it into skills that can be drawn from. See one:
-`taxonomies/counting.yaml`; the JSON Schema for editors: `datagen schema`.
+`datagen.taxonomy.load` turns them into skills. For an example see `taxonomies/counting.yaml`; `datagen schema` writes
+the JSON Schemas for editors.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ RelationName = Literal["left of", "right of", "above", "below"]
 _Item = TypeVar("_Item")
 
 DepthName = Literal["in front of", "behind", "partly hides", "partly hidden by"]
-"""Which of two things is nearer; a picture shows it by what covers what, which boxes do not tell."""
+"""Which of two objects is nearer; a picture shows this by occlusion, which boxes do not contain."""
 ComparisonName = Literal["more than", "fewer than", "as many as"]
-"""How the numbers of two things compare."""
+"""How the numbers of two objects compare."""
 NAMES: dict[str, tuple[str, ...]] = {
     "relation": get_args(RelationName),
     "depth": get_args(DepthName),
     "comparison": get_args(ComparisonName),
 }
-"""What a claim of these kinds may be named."""
+"""The possible names of claims of these kinds."""
 
 MAX_COUNT = 1000
-"""The largest whole number that a slot may hold: more things than that cannot be drawn, let alone counted."""
+"""The largest number in a slot: no picture shows more objects that could be counted."""
 
 
 def _one_line(text: str) -> str:
@@ -61,7 +61,7 @@ def _inside(path: str) -> str:
 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-"""A name of a weakness, skill, slot or level: small letters, digits and underscores."""
+"""A name of a weakness, skill, slot or level: lower-case letters, digits and underscores."""
 Words = Annotated[str, StringConstraints(max_length=200), AfterValidator(_one_line), AfterValidator(refuse_tokens)]
 Number = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
 Plain = Words | Number
@@ -74,7 +74,7 @@ class _Strict(BaseModel):
 
 
 class Entry(_Strict):
-    """A word of a list with its English: what is left out follows the rules of `datagen.taxonomy.english`."""
+    """A word of a list with its forms; missing forms follow the rules of `datagen.taxonomy.english`."""
 
     singular: Words
     plural: Words | None = None
@@ -82,21 +82,21 @@ class Entry(_Strict):
 
 
 class Relation(_Strict):
-    """A relation: its name in claims, and the phrase that a prompt says."""
+    """A relation: its name in claims, and its phrase in prompts."""
 
     name: RelationName
     phrase: Words
 
 
 class Saying(_Strict):
-    """A value that a prompt says in one way and a claim in another: "a lake at minus 20 degrees", "ice covers it"."""
+    """A value worded differently in prompt and claim: "a lake at minus 20 degrees", "ice covers it"."""
 
     says: Words
     shows: Words
 
 
 def name_of(entry: object) -> str:
-    """Return what claims call an item of a list, however it is written."""
+    """Return the name of a list item in claims, whatever its form."""
     named = (getattr(entry, key, None) for key in ("singular", "name", "shows"))
     return next((str(name) for name in named if name is not None), str(entry))
 
@@ -105,7 +105,7 @@ def _differ(entries: list[_Item]) -> list[_Item]:
     names = [name_of(entry) for entry in entries]
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise ValueError(f"{twice!r} stands twice in the list: remove one")
+        raise ValueError(f"{twice!r} is listed twice: remove one")
     return entries
 
 
@@ -113,7 +113,7 @@ Entries = Annotated[list[Words | Entry], Field(min_length=1), AfterValidator(_di
 
 
 class LexiconFile(_Strict):
-    """A lexicon as it is written. A list that is left out is one that the reader of its prompts cannot draw."""
+    """A lexicon file. Leave out lists whose words the model does not know."""
 
     version: Literal[1]
     lexicon: Name
@@ -143,14 +143,14 @@ class ListSlot(_Strict):
 
 
 class JoinSlot(_Strict):
-    """A slot filled with texts: an item of each list, joined by a space, and spelt wrong if `spelled` says how."""
+    """A slot filled with texts: one item of each list, joined by spaces, and misspelt if `spelled` says how."""
 
     join: Annotated[list[ListName], Field(min_length=1, max_length=3)]
     spelled: Spelling | None = None
 
 
 class RangeSlot(_Strict):
-    """A slot filled with a whole number from `range: [lowest, highest]`, both included."""
+    """A slot filled with a whole number from `range: [lowest, highest]`, inclusive."""
 
     range: Annotated[list[Number], Field(min_length=2, max_length=2)]
 
@@ -162,7 +162,7 @@ class RangeSlot(_Strict):
 
 
 class ValuesSlot(_Strict):
-    """A slot filled from values that stand in the taxonomy itself."""
+    """A slot filled from values in the taxonomy itself."""
 
     values: Annotated[list[Words | Number | Entry | Saying], Field(min_length=1), AfterValidator(_differ)]
 
@@ -171,9 +171,9 @@ Slot = ListSlot | JoinSlot | RangeSlot | ValuesSlot
 
 
 class SkillFile(_Strict):
-    """A skill as it is written: slots, what binds them, levels, claims, and the template that says it in words.
+    """A skill in a taxonomy file: slots, constraints, levels, claims, and the template with its wordings.
 
-    `not_in` names lexicons whose world cannot show it, though they have every list that its slots draw from.
+    `not_in` names lexicons whose world cannot show the skill, although they have every list that its slots need.
     """
 
     name: Name
@@ -188,7 +188,7 @@ class SkillFile(_Strict):
 
 
 class TaxonomyFile(_Strict):
-    """A weakness as it is written: why models fail at it, and the skills that train it."""
+    """A taxonomy file: a weakness, why models fail at it, and the skills that train it."""
 
     version: Literal[1]
     weakness: Name

@@ -1,7 +1,7 @@
-"""Wordings: each line of a template file that is not blank or a comment is one way to say a prompt.
+"""Wordings: each line of a template file that is not blank or a comment is one way to phrase a prompt.
 
-Lines are compiled one by one, so that an error has its line and a draw renders nothing it does not use. See the
-shipped ones in `templates/`. Not covered: wordings over several lines, loops, includes (`datagen.taxonomy.sandbox`).
+Lines are compiled separately, so that an error has its line and a prompt renders only its own wording. The shipped ones
+are in `templates/`. Not covered: wordings over several lines, loops, includes (`datagen.taxonomy.sandbox`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from datagen.taxonomy.lexicon import Word
 from datagen.taxonomy.sandbox import FUNCTIONS, SANDBOX, Remembered, names_in, parse
 
 MAX_CHARACTERS = 2000
-"""The longest wording, and the longest prompt."""
+"""Most characters of a wording, and of a prompt."""
 
 Value = Word | int
-"""What a slot holds: a word of a list, or a whole number."""
+"""The value of a slot: a word of a list, or a whole number."""
 
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """One compiled line of a template: `file` and `line` say where it stands, `names` which slots it uses."""
+    """One compiled line of a template: `file` and `line` are its place, `names` its slots."""
 
     file: str
     line: int
@@ -44,7 +44,7 @@ class Wording:
         return f"{self.file}:{self.line}"
 
     def render(self, values: Mapping[str, Value]) -> str:
-        """Return the prompt text for the values of the slots. Raises ConfigError, at the line, when it cannot."""
+        """Return the prompt text for the values of the slots. Raises ConfigError, with the line, when this fails."""
         try:
             written = [part if isinstance(part, str) else part(values) for part in self.parts]
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
@@ -68,17 +68,16 @@ Parts = dict[str, Remembered[str]]
 
 
 def compile_wording(source: str, file: str, line: int, label: str = "", shared: Parts | None = None) -> Wording:
-    """Compile one wording. Raises ConfigError, with file and line, for bad syntax, what the sandbox refuses,
-    and control tokens.
+    """Compile one wording; raises ConfigError for bad syntax, anything that the sandbox refuses, and control tokens.
 
-    `label` is what a prompt's record names as its template; the default is `file:line`. `shared` holds compiled parts
-    of other wordings for the same slots, which are used again.
+    `label` is the template's name in a prompt's record, by default `file:line`. `shared` holds compiled parts of other
+    wordings, which are reused.
     """
     where = f"{file}:{line}"
     if len(source) > MAX_CHARACTERS:
         raise ConfigError(f"a wording of {len(source)} characters", where=where, hint=f"at most {MAX_CHARACTERS}")
     if token := find_token(source):
-        hint = f"language models read it as a control token and not as text: take it out of {source!r}"
+        hint = f"language models read it as a control token, not as text: remove it from {source!r}"
         raise ConfigError(f"the wording holds {token!r}", where=where, hint=hint)
     try:
         tree = parse(source)
@@ -90,7 +89,7 @@ def compile_wording(source: str, file: str, line: int, label: str = "", shared: 
 
 
 def _parts(tree: nodes.Template, shared: Parts) -> Iterator[str | Remembered[str]]:
-    """Split a wording into its plain text and what depends on slots, each compiled alone and once."""
+    """Split a wording into plain text and parts that depend on slots; each part is compiled separately and once."""
     for statement in tree.body:
         for node in statement.nodes if isinstance(statement, nodes.Output) else [statement]:
             if isinstance(node, nodes.TemplateData):
@@ -110,9 +109,9 @@ def _compile_part(node: nodes.Node) -> Remembered[str]:
 
 
 def read_wordings(path: Path, label: str = "") -> tuple[Wording, ...]:
-    """Read a template file, one wording a line; `label` is the file's name in records.
+    """Read a template file, one wording per line; `label` is the file's name in records.
 
-    Raises ConfigError for a file that cannot be read, that has no wording, or a wording that cannot be compiled.
+    Raises ConfigError for a file that cannot be read or has no wording, and for a wording that cannot be compiled.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
@@ -122,5 +121,5 @@ def read_wordings(path: Path, label: str = "") -> tuple[Wording, ...]:
     shared: Parts = {}
     found = tuple(compile_wording(line, str(path), n, f"{named}:{n}", shared) for n, line in source_lines(text))
     if not found:
-        raise ConfigError("the template has no wording", where=str(path), hint="write one wording a line")
+        raise ConfigError("the template has no wording", where=str(path), hint="write one wording per line")
     return found

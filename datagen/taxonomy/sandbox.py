@@ -1,13 +1,11 @@
-"""The sandbox of templates and constraints: they print words, choose, compare, do sums. Everything else is refused.
+"""Sandbox of templates and constraints: they may only print words, choose, compare and calculate.
 
-Users' files are not programs. Jinja's sandbox alone still loops for hours and fills the memory with one
-multiplication, so the parsed tree may hold listed kinds of node only: no loops, no assignments, no attributes, no
-subscripts; `*` and `%` take numbers alone. What is refused is a TemplateSyntaxError with its line.
+Users' files are not programs. Jinja's own sandbox still allows loops for hours and a multiplication that fills the
+memory, so only listed kinds of nodes are allowed: no loops, assignments, attributes or subscripts; `*` and `%` take
+only numbers. Anything else is a TemplateSyntaxError with its line.
 
-Answers worked out once: a part of a wording, a constraint or a claim says the same for the same words.
-
-A million prompts are made of some thousand parts, such as "an orange bench". Remembering them is what makes a prompt
-cost microseconds; the number remembered is bounded, so memory stays flat.
+`Remembered` caches the parts of wordings, constraints and claims, which are the same for the same words. A million
+prompts consist of some thousand parts, such as "an orange bench", so a prompt costs microseconds; the cache is bounded.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ _TESTS = ("even", "odd", "divisibleby", "in", "eq", "ne", "lt", "le", "gt", "ge"
 
 
 def a(*words: str) -> str:
-    """Return the words behind the article of the first: "an orange bench", "a pair of red jeans"."""
+    """Return the words with the article of the first one: "an orange bench", "a pair of red jeans"."""
     first, noun = words[0], words[-1]
     if not _is_pair(noun):
         return " ".join([first.article if isinstance(first, Word) else article_of(first), *map(str, words)])
@@ -43,11 +41,11 @@ def a(*words: str) -> str:
 
 
 def many(n: int, *words: str) -> str:
-    """Return a number and the words, the last in the plural unless there is 1: "three stars", "two pairs of jeans"."""
+    """Return a number and the words, the last one in the plural unless n is 1: "three stars", "two pairs of jeans"."""
     if isinstance(n, bool) or not isinstance(n, int):
-        raise TypeError(f"many() counts with a whole number first, not {n!r}")
+        raise TypeError(f"many() takes a whole number first, not {n!r}")
     if not words:
-        raise TypeError("many() needs what is counted: many(n, object)")
+        raise TypeError("many() needs an object to count: many(n, object)")
     noun = words[-1]
     if not _is_pair(noun):
         return " ".join([number_word(n), *map(str, words[:-1]), str(noun) if n == 1 else plural(noun)])
@@ -55,7 +53,7 @@ def many(n: int, *words: str) -> str:
 
 
 def _is_pair(noun: str) -> bool:
-    """Tell whether a noun is counted in pairs; a lexicon that states another plural has its own way to count it."""
+    """Return whether a noun is counted in pairs; a lexicon that states another plural overrides this."""
     return is_pair(noun.name) and noun.plural == noun.name if isinstance(noun, Word) else is_pair(noun)
 
 
@@ -65,14 +63,14 @@ def plural(word: str) -> str:
 
 
 def number(n: int) -> str:
-    """Return a number in words up to twenty, in digits beyond."""
+    """Return a number in words up to twenty, above that in digits."""
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"number() takes a whole number, not {n!r}")
     return number_word(n)
 
 
 def differ(*values: str | int) -> bool:
-    """Say whether no two values are the same, for constraints: `differ(first, second, third)`."""
+    """Return whether all values are different, for constraints: `differ(first, second, third)`."""
     return len(set(values)) == len(values)
 
 
@@ -83,7 +81,7 @@ FUNCTIONS: dict[str, Callable[..., str | bool]] = {
     "plural": plural,
     "differ": differ,
 }
-"""What a template or a constraint may call, by name."""
+"""The functions that templates and constraints may call, by name."""
 
 
 def _print_words_only(value: Any) -> Any:
@@ -91,7 +89,7 @@ def _print_words_only(value: Any) -> Any:
         return value
     if isinstance(value, StrictUndefined):
         return value
-    raise TypeError(f"a prompt is made of words and numbers, not {value!r}")
+    raise TypeError(f"a prompt consists of words and numbers, not {value!r}")
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -106,20 +104,20 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         self.tests = {name: self.tests[name] for name in _TESTS}
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Multiply and divide numbers; refuse it for text, where it fills the memory."""
+        """Allow `*` and `%` for numbers only: with text they could fill the memory."""
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             raise TypeError(f"{operator} takes numbers, not {left!r} and {right!r}")
         return super().call_binop(context, operator, left, right)
 
 
 SANDBOX = _Sandbox()
-"""The one environment that templates and constraints are compiled in."""
+"""The environment in which templates and constraints are compiled."""
 
 
 def parse(source: str) -> nodes.Template:
-    """Parse template source and refuse what a sandboxed template may not do.
+    """Parse template source and refuse anything that the sandbox does not allow.
 
-    Raises TemplateSyntaxError for bad syntax and for any kind of node that is not allowed.
+    Raises TemplateSyntaxError for bad syntax and for nodes that are not allowed.
     """
     try:
         tree = SANDBOX.parse(source)
@@ -144,18 +142,18 @@ def _walk(node: nodes.Node) -> None:
 
 
 def names_in(tree: nodes.Template) -> frozenset[str]:
-    """Return the names of slots that a parsed template uses."""
+    """Return the names of the slots in a parsed template."""
     return frozenset(node.name for node in tree.find_all(nodes.Name)) - FUNCTIONS.keys()
 
 
 Answer = TypeVar("Answer")
 
 MOST = 16_384
-"""How many answers one function remembers; later ones are worked out each time."""
+"""Most results that one function remembers; further ones are computed each time."""
 
 
 class Remembered(Generic[Answer]):
-    """A pure function of the slots `names`, called with all slots, that remembers its answers."""
+    """A pure function of the slots `names` that is called with all slots and remembers its results."""
 
     __slots__ = ("_compute", "_key", "_known", "names")
 
@@ -166,7 +164,7 @@ class Remembered(Generic[Answer]):
         self._known: dict[Any, Answer] = {}
 
     def __call__(self, values: Mapping[str, Any]) -> Answer:
-        """Return the answer for the values of the slots; errors of the function pass through and are not remembered."""
+        """Return the result for the values of the slots; exceptions of the function are not remembered."""
         key = self._key(values)
         try:
             return self._known[key]

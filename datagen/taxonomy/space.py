@@ -1,8 +1,8 @@
-"""The space of a skill: its slots, levels and constraints, how points of it are dealt out, and how many there are.
+"""The space of a skill: its slots, levels and constraints, the order in which points are sampled, and their number.
 
-The points of a level, each in every wording, are numbered. A keyed shuffle of the numbers deals them out, so that none
-comes twice before all have come, and number i can be had without those before it. Where a constraint forbids a point,
-another one is drawn by hash, uniformly from what is allowed.
+The points of a level, each in every wording, are numbered. A keyed shuffle of the numbers gives their order, so that no
+point repeats before all have come, and number i does not need the ones before it. If a constraint forbids a point,
+another one is sampled by hash, uniformly from the allowed points.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _LISTED = 1_000_000
 _ROUNDS = 4
 _64_BITS = 2**64 - 1
 _MIXED_BITS = 33
-"""Bits that one step of the fast shuffle fills."""
+"""Bits that one step of the fast shuffle mixes."""
 
 Point = dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A degree of difficulty: what each slot may hold there, in the order of the skill's slots."""
+    """A level of difficulty: the possible values of each slot, in the order of the skill's slots."""
 
     name: str
     choices: dict[str, tuple[Value, ...]]
@@ -44,7 +44,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """One skill that prompts can be drawn from; `share` counts within its weakness."""
+    """One skill from which prompts are sampled; `share` is relative to the other skills of its weakness."""
 
     weakness: str
     name: str
@@ -63,32 +63,33 @@ class Skill:
 
     @property
     def size(self) -> int:
-        """How many items may be needed until every prompt has come: more bring nothing new."""
+        """The number of items after which every prompt has come; further items repeat."""
         return len(self.levels) * len(self.wordings) * max(level.size for level in self.levels)
 
     @property
     def bound(self) -> tuple[str, ...]:
-        """The slots that some constraint speaks of, in the order of the slots."""
+        """The slots that occur in constraints, in the order of the slots."""
         named = {name for constraint in self.constraints for name in constraint.names}
         return tuple(name for name in self.levels[0].choices if name in named)
 
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """How many distinct points a skill has; `exact` is False when there are at least that many."""
+    """The number of distinct points of a skill; a lower bound if not `exact`."""
 
     count: int
     exact: bool
 
 
 def deal_point(skill: Skill, index: int, seed: int) -> tuple[Level, Point, Wording]:
-    """Return the level, the point and the wording of item `index` of a skill, a pure function of seed, path and index.
+    """Return level, point and wording of item `index` of a skill; they depend only on seed, path and index.
 
-    Levels take turns. Up to `skill.size` items, a point comes again in the same wording only in place of one that the
-    constraints forbid, or when its level is smaller than another. Raises ConfigError as `choose_point`.
+    Levels take turns. Within `skill.size` items, a point repeats in the same wording only as a replacement for a
+    forbidden point, or if its level is smaller than another. Raises ConfigError as `choose_point`.
     """
     turn, place = divmod(index, len(skill.levels))
     level = skill.levels[place]
+    # `deal` counts complete passes over the level: each pass has another shuffle.
     deal, number = divmod(turn, level.size * len(skill.wordings))
     keys = _round_keys(f"{seed}/{skill.path}/{level.name}/{deal}")
     number, said = divmod(shuffle(number, level.size * len(skill.wordings), keys), len(skill.wordings))
@@ -105,11 +106,11 @@ def _round_keys(key: str) -> tuple[int, ...]:
 
 
 def shuffle(number: int, size: int, keys: Sequence[int]) -> int:
-    """Return where `number` goes in a shuffle of 0..size-1: a bijection, with no list of the numbers.
+    """Return the position of `number` in a keyed shuffle of 0..size-1: a bijection without a list of the numbers.
 
-    A Feistel network over pairs below the root of `size`, walked on until it lands inside (Black and Rogaway, "Ciphers
-    with Arbitrary Finite Domains", 2002); the round function mixes like SplitMix64, and where half a number has more
-    bits than that fills, it is BLAKE2b. Even, not secret.
+    A Feistel network over pairs of numbers up to the square root of `size`, repeated until the result is below `size`
+    (cycle walking; Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002). The round function mixes like
+    SplitMix64, or is BLAKE2b if half a number has more bits than that mixes. Uniform, but not cryptographic.
     """
     root = math.isqrt(size - 1) + 1
     if root.bit_length() > _MIXED_BITS:
@@ -126,7 +127,7 @@ def shuffle(number: int, size: int, keys: Sequence[int]) -> int:
 
 
 def _shuffle_wide(number: int, size: int, root: int, keys: Sequence[int]) -> int:
-    """Shuffle more numbers than 64-bit steps reach: ten things in ten colours have 2^100 points."""
+    """Shuffle a space too large for 64-bit steps: many slots with many values can have 2^100 points."""
     length = root.bit_length() // 8 + 1
     while True:
         left, right = divmod(number, root)
@@ -139,9 +140,9 @@ def _shuffle_wide(number: int, size: int, root: int, keys: Sequence[int]) -> int
 
 
 def choose_point(skill: Skill, level: Level, key: bytes) -> tuple[Point, int]:
-    """Choose a point of a level uniformly, and bits for further choices. The same key always gives the same point.
+    """Sample an allowed point of a level uniformly; returns also bits for further choices. Depends only on `key`.
 
-    Raises ConfigError when the constraints leave nothing, or so little of a huge space that it cannot be found.
+    Raises ConfigError when the constraints allow no point, or so few in a huge space that none is found.
     """
     listed = math.prod(len(level.choices[name]) for name in skill.bound) <= _LISTED
     for attempt in range(_TRIES if listed else _MOST_TRIES):
@@ -149,6 +150,7 @@ def choose_point(skill: Skill, level: Level, key: bytes) -> tuple[Point, int]:
         point, bits = _divide(level, bits)
         if all(constraint.holds(point) for constraint in skill.constraints):
             return point, bits
+    # Rejection failed: sample the bound slots from the list of what is allowed, and keep the free ones.
     bits, place = divmod(bits, len(_allowed(skill, level)))
     point.update(zip(skill.bound, _allowed(skill, level)[place], strict=True))
     return point, bits
@@ -163,12 +165,12 @@ def _divide(level: Level, bits: int) -> tuple[Point, int]:
 
 
 def _allowed(skill: Skill, level: Level) -> list[tuple[Value, ...]]:
-    """List what the constraints leave of the slots they bind; made once, for levels where little is left."""
+    """Return the allowed values of the bound slots; listed once, for levels where few are allowed."""
     if not level.allowed:
         size = math.prod(len(level.choices[name]) for name in skill.bound)
-        what = f"the constraints of {skill.path!r} leave next to nothing at level {level.name!r}"
+        what = f"the constraints of {skill.path!r} allow next to nothing at level {level.name!r}"
         if size > _LISTED:
-            raise ConfigError(what, where=skill.where, hint="loosen the constraints or narrow the slots they bind")
+            raise ConfigError(what, where=skill.where, hint="loosen the constraints or narrow their slots")
         level.allowed.extend(_points(skill, level, skill.bound))
         if not level.allowed:
             hint = f"none of {size} combinations meets {' and '.join(each.source for each in skill.constraints)}"
@@ -186,9 +188,9 @@ def _points(skill: Skill, level: Level, names: Sequence[str]) -> Iterator[tuple[
 def count_distinct(skill: Skill, limit: int = 100_000) -> Distinct:
     """Count the distinct points of a skill over all its levels.
 
-    Exact where what constraints and levels bind has at most `limit` combinations; else a lower bound, the distinct
-    points among `limit` that were drawn. A point can be said in `len(skill.wordings)` ways. Raises ConfigError when a
-    constraint cannot be evaluated, or leaves nothing of a space too large to list.
+    Exact if the slots in constraints and levels have at most `limit` combinations; else a lower bound, the number of
+    distinct points among `limit` samples. Each point has `len(skill.wordings)` wordings. Raises ConfigError when a
+    constraint cannot be evaluated, or allows nothing of a space too large to list.
     """
     first = skill.levels[0].choices
     bound = [name for name in first if name in skill.bound or _is_narrowed(skill, name)]

@@ -1,14 +1,13 @@
-"""The English that a rewritten prompt is read with: which words name things, number them, colour them, place them.
+"""Vocabulary for reading rewritten prompts: words for objects, numbers, colours and places, and quoted words.
 
-`compile_words` turns a lexicon into a table of phrases, `read_items` turns a text into items of that table, longest
-phrase first. What the items say is `datagen.taxonomy.mentions`. Not covered: languages but English, texts without
-spaces between words, a word that a lexicon lists both as an object and as a colour (it is read as the object).
+`compile_words` turns a lexicon into a table of phrases, `read_items` splits a text into items of that table, longest
+phrase first. `datagen.taxonomy.mentions` interprets the items. Not covered: languages other than English, texts without
+spaces between words, a word that a lexicon lists as object and as colour (it is read as object).
 
-Words in quotation marks, straight and typographic: what a prompt asks to be written, to the letter.
-
-For a prompt that has no claims `find_quoted` gives the words that a scorer of rendered text needs; a rewritten prompt
-is read without them. One pass, linear in the length of the text. Not covered: quotations inside quotations (the outer
-one is taken whole), a quotation over an apostrophe that ends a word between single marks (`'the dogs' bowls'`).
+Words in straight or typographic quotation marks are what a prompt asks to be written, to the letter. `find_quoted`
+returns them for prompts without claims, for scorers of rendered text; rewritten prompts are read without them. One
+pass, linear in the length of the text. Not covered: quotations inside quotations (the outer one counts), and a
+quotation in single marks that contains a final apostrophe (`'the dogs' bowls'`).
 """
 
 from __future__ import annotations
@@ -45,15 +44,15 @@ ItemKind = Literal[
 Forms = Literal["one", "several", "either"]
 
 VAGUE = 0
-"""The value of a number word that says no number: several, many, some."""
+"""The value of a vague number word: several, many, some."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One phrase of a text and what it can mean.
+    """One phrase of a text and its meaning.
 
     `value` is the object's singular, a relation's name, or the value of an attribute whose `name` is `color`,
-    `material`, …; `number` is what a number word says; `forms` says how many an object's form can mean.
+    `material`, …; `number` is the value of a number word; `forms` says whether an object's form is singular or plural.
     """
 
     kind: ItemKind
@@ -66,13 +65,13 @@ class Item:
 
 @dataclass(slots=True)
 class Phrases:
-    """Items by their words, and for each first word how many words the longest phrase has that begins with it."""
+    """Items by their words, and for each first word the length of the longest phrase that begins with it."""
 
     table: dict[tuple[str, ...], Item] = field(default_factory=dict)
     longest: dict[str, int] = field(default_factory=dict)
 
     def add(self, item: Item) -> None:
-        """Take an item in under the words of its text, in place of the one that had them."""
+        """Add an item under the words of its text, replacing an earlier one."""
         words = _part(item.text)
         first = words[0] if words else ""
         self.table[words] = item
@@ -80,7 +79,7 @@ class Phrases:
 
 
 def listed(words: str) -> tuple[str, ...]:
-    """Return words or phrases from one line: parted by commas if it has any, else by spaces."""
+    """Split a line into words or phrases: at commas if it has any, else at spaces."""
     return tuple(words.split(", " if "," in words else None))
 
 
@@ -106,7 +105,7 @@ _NUMBERS = {
 }
 ARTICLES = frozenset({"a", "an"})
 PAIRS_OF = frozenset({"pair of", "a pair of", "pairs of"})
-"""Counts things that come in pairs, and two of any other: "a pair of scissors" is one, "a pair of cups" two."""
+"""Unit of objects counted in pairs, but the number two for others: "a pair of scissors" is 1, "a pair of cups" 2."""
 _RELATIONS = {
     "above": ("above", "over", "on top of", "atop", "higher than", "up above"),
     "below": ("below", "under", "beneath", "underneath", "lower than", "down below"),
@@ -140,16 +139,16 @@ OTHER_COLORS = frozenset(
         "tan amber ivory bronze lavender olive aqua rainbow multicolored multicoloured colorless transparent"
     )
 )
-"""Colours that lexicons seldom have; on a claimed thing they contradict its colour, anywhere else they are free."""
+"""Colours that lexicons seldom have; on a claimed object they contradict its colour, elsewhere they are allowed."""
 
 
 def tokenize(text: str) -> list[str]:
-    """Return the words, numbers and marks of a text in small letters; hyphens part words."""
+    """Return the words, numbers and marks of a text in lower case; hyphens separate words."""
     return _TOKENS.findall(text.casefold().replace("’", "'"))
 
 
 def read_items(text: str, phrases: Phrases) -> list[Item]:
-    """Return the items of a text, longest phrase first; a word that no phrase begins with is of kind `word`."""
+    """Return the items of a text, longest phrase first; a word that begins no phrase has kind `word`."""
     tokens = tokenize(text)
     items: list[Item] = []
     place = 0
@@ -179,7 +178,7 @@ def _read_token(token: str) -> Item:
 
 
 def compile_words(lexicon: Lexicon, claims: Iterable[Claim]) -> Phrases:
-    """Return the table of phrases for a lexicon, with the words of the claims that it lacks."""
+    """Return the table of phrases for a lexicon, plus words of the claims that it lacks."""
     things = {word.name: word.plural for word in lexicon.lists.get("objects", ())}
     values = {word.name: "color" for word in lexicon.lists.get("colors", ())}
     values |= {word.name: "material" for word in lexicon.lists.get("materials", ()) if word.name not in values}
@@ -208,7 +207,7 @@ def _compile(things: tuple[tuple[str, str], ...], values: tuple[tuple[str, str],
 
 @lru_cache(maxsize=1)
 def _compile_english() -> Phrases:
-    """Return the words that mean the same whatever the lexicon."""
+    """Return the phrases that do not depend on the lexicon."""
     phrases = Phrases()
     for kind, words in _WORDS.items():
         for word in listed(words):
@@ -234,18 +233,18 @@ def _part(words: str) -> tuple[str, ...]:
 
 _PAIRS = ('""', "“”", "„“", "„”", "«»", "»«", "‹›", "「」", "『』")
 _DOUBLE = "|".join(f"{pair[0]}([^{pair}]*){pair[1]}" for pair in _PAIRS)
-# An apostrophe between two letters is no mark: 'don't stop' is one quotation, and "it's" opens none.
+# An apostrophe between two letters is no quotation mark: 'don't stop' is one quotation, and "it's" opens none.
 _SINGLE = r"(?<!\w)['‘]((?:[^'‘’\"]|(?<=\w)['’](?=\w))*)['’](?!\w)"
 _QUOTED = re.compile(f"{_DOUBLE}|{_SINGLE}")
 
 
 def find_quoted(text: str) -> list[str]:
-    """Return what stands in quotation marks, in the order of the text, without the marks and without empty ones."""
+    """Return the texts in quotation marks, in order, without the marks and without empty texts."""
     return [words.strip() for words in split_quoted(text)[0] if words.strip()]
 
 
 def split_quoted(text: str) -> tuple[list[str], str]:
-    """Return the quotations, empty ones as `""`, and the text with a space in place of each; letters are composed."""
+    """Return the quotations, empty ones as `""`, and the text with a space in place of each; both in NFC."""
     text = compose(text)
     quoted = [next(filter(None, match.groups()), "") for match in _QUOTED.finditer(text)]
     return quoted, _QUOTED.sub(" ", text)

@@ -1,1 +1,1 @@
-"""Models and rules that see: detectors, encoders, matchers, the reader of words, colours."""
+"""Models and rules of vision: detectors, encoders, matchers, the OCR, colours."""

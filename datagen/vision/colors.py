@@ -1,17 +1,14 @@
-"""Names the colour of a thing in an image with one of the ten colours of GenEval, by its pixels or by CLIP.
+"""Name the colour of an object in an image by one of GenEval's ten colours, by its pixels or by CLIP.
 
-By pixels: the median of what the mask covers, or else of the middle half of the box each way, goes to the nearest
-named colour of CSS (CIE 1976 distance in L*a*b*, D65), and that to its family. Cyan and grey are no colour of GenEval:
-the name is then `""`.
-By CLIP, as GenEval does (arXiv 2310.11513; github.com/djghosh13/geneval at af4902f): the box is cut out, what the mask
-leaves out is #999, and the image is compared with three sentences for each colour, averaged.
+By pixels: the median of the mask, or of the middle half of the box in each direction, maps to the nearest named colour
+of CSS (CIE 1976 distance in L*a*b*, D65), and that to its family. The names and tones are those of CSS Color Module
+Level 4 (Pillow has them), and the families those of its usual listing. Cyan and grey are not colours of GenEval; their
+name is `""`.
 
-Not covered: things of two colours; a box whose middle shows what is behind the thing (a ring), unless there is a mask.
+By CLIP, as GenEval does (arXiv 2310.11513; github.com/djghosh13/geneval at af4902f): the box is cropped, pixels outside
+the mask become #999, and the crop is compared with the mean of three sentences for each colour.
 
-The named colours of CSS by family: what the ten colours of GenEval look like, light and dark.
-
-CSS Color Module Level 4 has the names and tones (Pillow holds them), and their usual listing sorts them into these
-families. Those of cyan and grey are none of the ten colours: they are named `""`.
+Not covered: objects of two colours; a box whose middle shows the background (a ring), unless there is a mask.
 """
 
 from __future__ import annotations
@@ -34,14 +31,14 @@ if TYPE_CHECKING:
 SENTENCES = ("a photo of a {color} {name}", "a photo of a {color}-colored {name}", "a photo of a {color} object")
 """GenEval's prompts."""
 OUTSIDE = 0x99
-"""Value of each channel where the mask leaves the image out (#999)."""
+"""Value of each channel outside the mask (#999)."""
 _WHITE = (0.95047, 1.0, 1.08883)
 _TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A thing to name the colour of: its label, its box in pixels, and its mask (H, W) bool over the image, if any."""
+    """An object whose colour is wanted: its label, its box in pixels, and its mask (H, W) bool of the image, if any."""
 
     label: str
     box: Box
@@ -49,12 +46,12 @@ class Thing:
 
 
 def name_by_pixels(rgb: np.ndarray, things: Sequence[Thing]) -> list[str]:
-    """Return the colour of each thing in an image (H, W, 3), 0..255; `""` where no name fits."""
+    """Return the colour of each object in an image (H, W, 3), 0..255; `""` if no name fits."""
     return [_name_tone(_pick_pixels(rgb, thing)) for thing in things]
 
 
 def name_by_clip(dual: Dual, rgb: np.ndarray, things: Sequence[Thing]) -> list[str]:
-    """Return the colour of each thing that a text-image model finds likeliest; `""` where it gives no number."""
+    """Return the likeliest colour of each object by a text-image model; `""` if the model returns no finite number."""
     import numpy as np
 
     from datagen.vision.loading import normalise
@@ -72,7 +69,7 @@ def name_by_clip(dual: Dual, rgb: np.ndarray, things: Sequence[Thing]) -> list[s
 
 
 def to_lab(rgb: np.ndarray) -> np.ndarray:
-    """Return sRGB (..., 3), 0..255, as CIE L*a*b* (D65)."""
+    """Convert sRGB (..., 3), 0..255, to CIE L*a*b* (D65)."""
     import numpy as np
 
     share = np.asarray(rgb, dtype=np.float64) / 255
@@ -102,7 +99,7 @@ def _list_tones() -> tuple[list[str], np.ndarray]:
 
 
 def _pick_pixels(rgb: np.ndarray, thing: Thing) -> np.ndarray:
-    """Return the pixels (n, 3) that a thing's colour is read from."""
+    """Return the pixels (n, 3) that decide an object's colour."""
     if thing.mask is not None:
         masked: np.ndarray = rgb[thing.mask]
         return masked
@@ -113,7 +110,7 @@ def _pick_pixels(rgb: np.ndarray, thing: Thing) -> np.ndarray:
 
 
 def _cut(image: np.ndarray, box: Box) -> np.ndarray:
-    """Return the part of an image that a box covers, at least one pixel that it touches."""
+    """Return the part of an image inside a box, at least one pixel."""
     height, width = image.shape[:2]
     left, top = min(max(int(box[0]), 0), width - 1), min(max(int(box[1]), 0), height - 1)
     right, bottom = max(left + 1, round(box[2])), max(top + 1, round(box[3]))
@@ -122,7 +119,7 @@ def _cut(image: np.ndarray, box: Box) -> np.ndarray:
 
 
 def _cut_out(rgb: np.ndarray, thing: Thing) -> bytes:
-    """Return the box of a thing as PNG, #999 where its mask leaves it out."""
+    """Return the crop of an object as PNG, #999 outside its mask."""
     import numpy as np
     from PIL import Image
 
@@ -130,7 +127,7 @@ def _cut_out(rgb: np.ndarray, thing: Thing) -> bytes:
     if thing.mask is not None:
         part = np.where(_cut(thing.mask, thing.box)[..., None], part, OUTSIDE)
     stream = io.BytesIO()
-    Image.fromarray(part.astype(np.uint8)).save(stream, "PNG", compress_level=1)
+    Image.fromarray(part.astype(np.uint8)).save(stream, "PNG", compress_level=1)  # read once, so speed matters
     return stream.getvalue()
 
 
@@ -155,16 +152,15 @@ FAMILIES = {
     "": "teal darkcyan lightseagreen cadetblue darkturquoise mediumturquoise turquoise cyan aquamarine paleturquoise "
     "lightcyan darkslategray dimgray slategray gray lightslategray darkgray silver lightgray gainsboro",
 }
-"""Names of CSS by the colour of GenEval they are a tone of; `""` for those that are none."""
+"""CSS names by the colour of GenEval that they are a tone of; `""` for tones of none."""
 
 
 SAME = {"violet": "purple", "purple": "violet", "grey": "gray", "gray": "grey"}
-"""Two names of one colour, each by the other. A shade is no other name: a crimson thing is red, not every red thing is
-crimson."""
+"""Pairs of names of one colour, in both directions. A shade is not one: crimson is red, but red need not be crimson."""
 
 
 def list_tones() -> list[tuple[str, tuple[int, int, int]]]:
-    """Return each named tone, 8-bit RGB, with its colour."""
+    """Return the colour of each named tone, and the tone as 8-bit RGB."""
     from PIL import ImageColor
 
     return [(color, ImageColor.getrgb(name)[:3]) for color, names in FAMILIES.items() for name in names.split()]

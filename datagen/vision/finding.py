@@ -1,6 +1,6 @@
-"""Finds of all detectors of models: which are kept, and the colour of each.
+"""Common steps of detectors of models: filter the boxes, name the colours, make detections.
 
-One box stays for each thing that was found, in thousandths of the image. A box is (x1, y1, x2, y2), y downwards.
+Each object keeps one box, in thousandths of the image. A box is (x1, y1, x2, y2), y downwards.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 NameColors = Callable[["np.ndarray", Sequence[Thing]], list[str]]
-"""From an image (H, W, 3), 0..255, and things in it to the colour of each, `""` for none."""
+"""From an image (H, W, 3), 0..255, and objects in it to the colour of each, `""` for none."""
 
 
 class FindOptions(BaseModel):
-    """What a recipe may set for any detector of a model.
+    """Options of every detector of a model.
 
-    `threshold` is the least confidence, `most_overlap` the largest intersection over union of two things of one label,
-    `most` how many of one label are kept (GenEval: 0.3, and 16). `colors: clip` needs the name of a CLIP.
+    `threshold` is the least confidence, `most_overlap` the largest intersection over union of two objects of one label,
+    `most` the number of one label that is kept (GenEval: 0.3, and 16). `colors: clip` needs the name of a CLIP.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,12 +47,12 @@ class FindOptions(BaseModel):
 
 
 def list_colors(options: FindOptions) -> frozenset[str]:
-    """Return the names that colours get: none where the recipe says `colors: none`."""
+    """Return the names of colours; empty with `colors: none`."""
     return frozenset(() if options.colors == "none" else COLORS)
 
 
 def make_colors(options: FindOptions) -> NameColors:
-    """Return what names colours; raises BackendError when the CLIP it needs cannot be loaded."""
+    """Return the function that names colours. Raises BackendError if its CLIP cannot be loaded."""
     if options.colors == "none":
         return lambda rgb, things: [""] * len(things)
     if options.color_model is None:
@@ -64,9 +64,9 @@ def make_colors(options: FindOptions) -> NameColors:
 
 
 def finish(found: Sequence[Found], rgb: np.ndarray, options: FindOptions, colors: NameColors) -> list[Detection]:
-    """Return the detections of an image (H, W, 3) in reading order: sure enough, none twice, colours named.
+    """Return the detections of an image (H, W, 3) in reading order: filtered, without duplicates, with colours.
 
-    Raises ValueError where a confidence is not a number: that is no picture of nothing.
+    Raises ValueError for a confidence of NaN, which must not pass for an empty picture.
     """
     height, width = rgb.shape[:2]
     if broken := sum(each.confidence != each.confidence for each in found):
@@ -95,7 +95,7 @@ def from_center(x: float, y: float, width: float, height: float) -> Box:
 
 
 def clip_box(box: Box, width_px: float, height_px: float) -> Box:
-    """Return what of a box lies inside an image of this size."""
+    """Clip a box to an image of this size."""
     x1, y1, x2, y2 = box
     return (
         min(max(x1, 0.0), width_px),
@@ -106,13 +106,14 @@ def clip_box(box: Box, width_px: float, height_px: float) -> Box:
 
 
 def keep_best(found: Iterable[Found], most_overlap: float, most: int) -> list[Found]:
-    """Return the surest of what overlaps, most confident first: greedy non-maximum suppression within each label.
+    """Return the boxes that survive greedy non-maximum suppression within each label, most confident first.
 
-    Of two boxes of one label whose intersection over union is above `most_overlap` the surer stays; a box without
-    area, or with anything not finite, goes. At most `most` of a label stay.
+    Of two boxes of one label whose intersection over union is above `most_overlap` the more confident stays. Boxes
+    without area or with NaN are dropped. At most `most` of a label stay.
     """
     kept: list[Found] = []
     taken: dict[str, int] = {}
+    # Label and box break ties, so that the order of a model's queries does not matter.
     for each in sorted(found, key=lambda each: (-each.confidence, each.label, each.box)):
         if not _has_area(each) or taken.get(each.label, 0) == most:
             continue
@@ -124,7 +125,7 @@ def keep_best(found: Iterable[Found], most_overlap: float, most: int) -> list[Fo
 
 
 def to_detections(found: Sequence[Found], colors: Sequence[str], width_px: int, height_px: int) -> list[Detection]:
-    """Return detections in reading order, boxes in thousandths of an image of this size."""
+    """Return detections in reading order, with boxes in thousandths of an image of this size."""
     sides = (width_px, height_px, width_px, height_px)
     made = []
     for each, color in zip(found, colors, strict=True):

@@ -1,13 +1,11 @@
-"""Geometry of boxes: how one stands to another, by the position rule of GenEval (arXiv 2310.11513).
+"""Geometry of boxes: their relative positions by the rule of GenEval (arXiv 2310.11513), and their overlap.
 
-Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af4902f (MIT), written anew from its
+Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af4902f (MIT), a new implementation of its
 definition. Boxes are (x1, y1, x2, y2), y downwards, in thousandths of the sides of their picture. The rule compares
-what lies across with what lies down, so it needs the picture's own sides: a thousandth of 1280 px is not one of 720.
+horizontal with vertical offsets, so it needs the picture's sides: a thousandth of 1280 px is not one of 720.
 
-How wide and how high the picture of a sample is, so that boxes in thousandths can be told apart across and down.
-
-The sides stand in the picture itself: a PNG says them in its first 24 bytes, which costs nothing to read. A plan
-without a picture takes the `image_size` that the backend was asked for, and is square where nobody said one.
+The sides of a sample come from its picture: a PNG has them in its first 24 bytes, which are cheap to read. A plan
+without a picture takes the `image_size` requested from the backend, and is square without one.
 """
 
 from __future__ import annotations
@@ -23,26 +21,26 @@ Sides = tuple[float, float]
 """Width and height of a picture, in pixels or in any unit that both share."""
 
 RELATIONS = ("left of", "right of", "above", "below")
-"""The four relations that a claim may name."""
+"""The four relations of the rule."""
 SLACK = 0.1
-"""Share of the summed widths (or heights) by which two centres must differ before it counts."""
+"""Share of the summed widths (or heights) that is subtracted from the offset of two centres."""
 LEAST_SHARE = 0.5
-"""A relation holds if what is left of the offset on its axis is more than this share of the whole offset."""
+"""A relation holds if the remaining offset on its axis is more than this share of the whole offset."""
 THOUSAND = 1000
-"""What the sides of a picture measure in the unit of boxes."""
+"""Sides of a picture in the unit of boxes."""
 SQUARE: Sides = (THOUSAND, THOUSAND)
-"""The sides where no picture tells them."""
+"""Sides of an unknown picture."""
 
 
 def to_pixels(box: Box, sides: Sides) -> Box:
-    """Return a box of thousandths in the unit of the picture's sides."""
+    """Convert a box from thousandths to the unit of the picture's sides."""
     width, height = sides
     x1, y1, x2, y2 = box
     return x1 * width / THOUSAND, y1 * height / THOUSAND, x2 * width / THOUSAND, y2 * height / THOUSAND
 
 
 def find_relations(box: Box, other: Box, sides: Sides = SQUARE) -> frozenset[str]:
-    """Return every relation in which `box` stands to `other`: none, one, or two on a diagonal.
+    """Return every relation of `box` to `other`: none, one, or two on a diagonal.
 
     The offset of the centres in pixels is shortened on each axis by `SLACK` times the summed sides, never past 0, and
     divided by the length of the full offset; below -0.5 it is left of / above, over 0.5 right of / below.
@@ -51,7 +49,7 @@ def find_relations(box: Box, other: Box, sides: Sides = SQUARE) -> frozenset[str
         box, other = to_pixels(box, sides), to_pixels(other, sides)
     ax1, ay1, ax2, ay2 = box
     bx1, by1, bx2, by2 = other
-    # Step by step as the source works it out, so that offsets of exactly half the length fall on its side of the line.
+    # The same order of operations as the source, so that offsets of exactly half the length round to the same side.
     offset_x = (ax1 + ax2) / 2 - (bx1 + bx2) / 2
     offset_y = (ay1 + ay2) / 2 - (by1 + by2) / 2
     length = math.sqrt(offset_x * offset_x + offset_y * offset_y)
@@ -68,7 +66,7 @@ def find_relations(box: Box, other: Box, sides: Sides = SQUARE) -> frozenset[str
 def measure_overlap(box: Box, other: Box) -> float:
     """Return the intersection over union of two boxes, in [0, 1]; 0 for boxes without area.
 
-    The sides of the picture do not matter: both areas grow alike.
+    The sides of the picture do not matter, since they scale all areas equally.
     """
     shared = shared_area(box, other)
     return shared / (_area(box) + _area(other) - shared) if shared else 0.0
@@ -91,7 +89,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def read_sides(image: bytes) -> Sides | None:
-    """Return the sides of a PNG in pixels, or None for bytes that do not begin as one."""
+    """Return the sides of a PNG in pixels, or None if the bytes do not begin like a PNG."""
     if len(image) < _HEAD.size:
         return None
     signature, kind, width, height = _HEAD.unpack_from(image)
@@ -99,7 +97,7 @@ def read_sides(image: bytes) -> Sides | None:
 
 
 def sides_of(sample: Sample) -> Sides:
-    """Return the sides of a sample's last image in pixels; of a plan without one, those that were asked for."""
+    """Return the sides of a sample's last image in pixels; without an image, the requested ones."""
     if (image := sample.image) is not None:
         return read_sides(image) or SQUARE
     asked = _SIZE.fullmatch(str(sample.settings.get("image_size", "")))

@@ -1,4 +1,4 @@
-"""Interfaces of models that see: what a detector, an encoder and a text-image model are called with, and give back."""
+"""Interfaces of vision models: detectors, encoders, and text-image models."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 Encode: TypeAlias = "Callable[[Sequence[bytes]], np.ndarray]"
-"""An image encoder: PNG bytes to rows (n, d) float32 of length 1; NaN where an image has no features."""
+"""An image encoder: PNG bytes to rows (n, d) float32 of length 1; NaN for an image without features."""
 Search: TypeAlias = Callable[[bytes, frozenset[str]], list[Detection]]
-"""A detector with an open vocabulary: PNG bytes and the names to look for."""
+"""A detector with an open vocabulary: PNG bytes and the names to search for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How well an image fits a text: the cosine of their features in [-1, 1], and the model's score (its logit).
+    """Match of an image and a text: the cosine of their features in [-1, 1], and the model's score (its logit).
 
-    Both are NaN where the image cannot be read or the model gave no number. `reference` is the score at which a fit is
-    as likely as not, None for a model that has none. `cut` says that the text was longer than the model reads.
+    Both are NaN if the image cannot be read or the model gave no number. `reference` is the score of probability 0.5,
+    None for a model that has none. `cut` means that the text was longer than the model reads.
     """
 
     cosine: float
@@ -38,10 +38,10 @@ Matcher: TypeAlias = Callable[[Sequence[tuple[str, bytes]]], Sequence[Match]]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a detector says of itself: the names of things, colours and characters that it can give, None if any may be.
+    """Vocabulary of a detector: the names of objects, colours and characters that it knows, None for any.
 
-    `reads` says that it reads words, so that its characters count and not those of the OCR. `most` is how many things
-    of one name it gives at most: of so many or more it cannot tell the number.
+    `reads` means that it reads text, so that its characters count and not those of the OCR. `most` is the largest
+    number of objects of one name that it returns; it cannot tell that number from a larger one.
     """
 
     labels: frozenset[str] | None = None
@@ -52,7 +52,7 @@ class Sight:
 
 
 def sight_of(detector: Any) -> Sight:
-    """Return what the attributes of a detector, or of its class, say of it."""
+    """Return the vocabulary in the attributes of a detector or its class."""
     labels = getattr(detector, "labels", None)
     return Sight(
         None if labels is None else frozenset(map(compose, labels)),

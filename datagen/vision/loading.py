@@ -1,20 +1,16 @@
-"""Loads models of transformers for scorers, by a name on the Hub or a folder: whole, or not at all.
+"""Load models of transformers for scorers, by a name on the Hub or a folder, and encode images and texts with them.
 
-A weight that is missing is an error, never random numbers. Image processors are those of Pillow, so that a score does
-not depend on whether torchvision happens to be installed.
+A missing weight is an error, never random numbers. Image processors are those of Pillow, so that a score does not
+depend on whether torchvision is installed. Encoders decode PNG bytes on all cores and run the model on whole batches.
 
-Runs an encoder over a batch of PNG bytes: reading spread over the cores, the model on whole batches.
+Text-image models have two encoders, as CLIP, SigLIP and the preference models made of them do (PickScore, HPS). Their
+features share one space, and the model's score is scale * cosine + bias, with the trained scale and bias (CLIP has no
+bias).
 
-Text-image models with two sides, such as CLIP, SigLIP and the preference models made of them (PickScore, HPS).
+A row of features has length 1. An image that cannot be read, and features that are zero or not finite, have no
+direction: their row is NaN and their cosine None, never 0, and `explain_blind` gives the reason.
 
-Both sides give features of one space; the model's score is scale * cosine + bias, with the scale and the bias that it
-was trained with (CLIP and its like have no bias). Not covered: models that read text and image together (BLIP's
-matching head, ImageReward, judges that are language models).
-
-Likeness of images: the rows that an encoder gives, and the cosine of two of them.
-
-A row has length 1. An image that cannot be read, and features that are zero or not finite, have no direction: their
-row is NaN, their cosine None, and `explain_blind` says why in words. It is never 0.
+Not covered: models that read text and image together (BLIP's matching head, ImageReward, language models as judges).
 """
 
 from __future__ import annotations
@@ -36,13 +32,14 @@ if TYPE_CHECKING:
 
 
 _LOADED: WeakKeyDictionary[Any, tuple[tuple[object, ...], list[str]]] = WeakKeyDictionary()
-"""Models that somebody holds, with what was asked for and which weights were missing."""
+"""Models in use, with the request that loaded them and their missing weights. Weak keys free a model after its last
+user."""
 
 
 class ModelOptions(BaseModel):
-    """What a recipe may set for any model: which one, where it runs, images at a time.
+    """Options of every model: its name, its device, images in a batch.
 
-    `processor` names another place for image processor and tokenizer, where the model's own has none.
+    `processor` names another source of image processor and tokenizer, for a model that has none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,24 +51,24 @@ class ModelOptions(BaseModel):
     batch_size: int = Field(32, ge=1, le=4096)
 
     def settle_device(self) -> str:
-        """Return the device as torch names it; `auto` is a GPU where there is one."""
+        """Return the device as torch names it; `auto` is a GPU if there is one."""
         import torch
 
         return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
 
 
 def load_model_of(kind: str, options: ModelOptions, *, optional: tuple[str, ...] = ()) -> tuple[Any, list[str]]:
-    """Return a model in eval mode, float32, on its device, and which weights it lacks of those that are `optional`.
+    """Return a model in eval mode, float32, on its device, and its missing weights among the `optional` ones.
 
-    `kind` is an auto class such as `AutoModel`; `optional` are beginnings of names. A model that somebody here holds is
-    not loaded again, so that two scorers and an encoder may name the same one. Raises BackendError when it cannot be
-    found or loaded, or lacks any other weight.
+    `kind` is an auto class such as `AutoModel`; `optional` are prefixes of names. A model in use is not loaded again,
+    so that two scorers and an encoder can share it. Raises BackendError if it cannot be found or loaded, or lacks any
+    other weight.
     """
     asked = kind, options.model, options.revision, options.settle_device()
     known = [(model, missing) for model, (key, missing) in _LOADED.items() if key == asked]
     model, missing = known[0] if known else _load(kind, options)
     _LOADED[model] = asked, missing
-    if lost := [name for name in missing if not name.startswith(optional or ("\0",))]:
+    if lost := [name for name in missing if not name.startswith(optional or ("\0",))]:  # "\0" begins no name
         raise BackendError(f"the model lacks {len(lost)} of its weights: {', '.join(lost[:3])}…", where=options.model)
     return model, missing
 
@@ -93,7 +90,7 @@ def _load(kind: str, options: ModelOptions) -> tuple[Any, list[str]]:
 
 
 def load_part(kind: str, options: ModelOptions, **settings: Any) -> Any:
-    """Return a model's processor of some kind, such as `AutoTokenizer`; raises BackendError."""
+    """Return a model's processor of some kind, such as `AutoTokenizer`. Raises BackendError."""
     import transformers
 
     where = options.processor or options.model
@@ -105,26 +102,26 @@ def load_part(kind: str, options: ModelOptions, **settings: Any) -> Any:
 
 
 def load_image_processor(options: ModelOptions) -> Any:
-    """Return the image processor of a model, the one that works on Pillow pictures; raises BackendError."""
+    """Return the image processor of a model, in its Pillow version. Raises BackendError."""
     return load_part("AutoImageProcessor", options, backend="pil")
 
 
 def load_tokenizer(options: ModelOptions) -> Any:
-    """Return the tokenizer of a model; raises BackendError, also where its files are missing.
+    """Return the tokenizer of a model. Raises BackendError, also if its files are missing.
 
-    Without them transformers may make a tokenizer of an empty vocabulary, to which all words of a length are the same.
+    Without them transformers may make a tokenizer with an empty vocabulary, which reads all words of a length alike.
     """
     tokenizer = load_part("AutoTokenizer", options)
     if tokenizer("red")["input_ids"] == tokenizer("car")["input_ids"]:
-        hint = "say under `processor:` which model has it"
+        hint = "name a model that has one under `processor:`"
         raise BackendError("its tokenizer has no vocabulary", where=options.processor or options.model, hint=hint)
     return tokenizer
 
 
 def prepare_with(processor: Any, picture: Picture) -> np.ndarray:
-    """Return what a model reads of a picture, (3, height, width) float32.
+    """Return a picture as input of a model, (3, height, width) float32.
 
-    The layout is stated, since a processor takes a picture of 1 or 3 px height for one with channels first.
+    The layout is given, since a processor would take a picture of 1 or 3 px height for one with channels first.
     """
     import numpy as np
 
@@ -138,17 +135,17 @@ def _describe(what: str, error: Exception, where: str) -> BackendError:
 
 
 Prepare = Callable[["Picture"], "np.ndarray"]
-"""From a picture to what the model reads of it, (channels, height, width) float32."""
+"""From a picture to the model's input, (channels, height, width) float32."""
 Forward = Callable[[Any], Any]
 """From a tensor (n, channels, height, width) to features (n, d)."""
 
 
 READ_AHEAD = 64
-"""Images that are read together, for however many batches: 40 MB of them as a model of 224 px reads them."""
+"""Images that are decoded together, whatever the batch size: 40 MB of inputs of 224 px."""
 
 
 def make_encode(prepare: Prepare, forward: Forward, batch_size: int) -> Encode:
-    """Return `encode`: PNG bytes to rows of length 1, `batch_size` images at a time through the model."""
+    """Return `encode`, from PNG bytes to rows of length 1, in batches of `batch_size`."""
 
     def read(image: bytes) -> np.ndarray:
         return prepare(read_image(image))
@@ -166,7 +163,7 @@ def make_encode(prepare: Prepare, forward: Forward, batch_size: int) -> Encode:
     def encode(images: Sequence[bytes]) -> np.ndarray:
         import numpy as np
 
-        known: list[int] = []
+        known: list[int] = []  # indices of readable images, in the order of the rows in `parts`
         parts: list[np.ndarray] = []
         step = max(READ_AHEAD, batch_size)
         for start in range(0, len(images), step):
@@ -183,7 +180,7 @@ def make_encode(prepare: Prepare, forward: Forward, batch_size: int) -> Encode:
 
 
 class Dual:
-    """A loaded model: `encode` images, `read` texts; `scale` and `bias` (None: it has none) make a cosine its score."""
+    """A text-image model: `encode` images, `read` texts; its score is `scale` * cosine + `bias` (None: no bias)."""
 
     def __init__(self, options: ModelOptions) -> None:
         self._processor = load_image_processor(options)
@@ -199,7 +196,7 @@ class Dual:
         self.bias = float(self._model.logit_bias.detach()) if hasattr(self._model, "logit_bias") else None
         self._batch_size = options.batch_size
         self._longest = int(self._model.config.text_config.max_position_embeddings)
-        # SigLIP reads its text off the last place, so that each text must fill all places, as in its training.
+        # SigLIP pools its text at the last position, so every text is padded to full length, as in its training.
         self._padding = "max_length" if self._model.config.model_type.startswith("siglip") else "longest"
         self.encode = make_encode(partial(prepare_with, self._processor), self._read_images, options.batch_size)
 
@@ -207,7 +204,7 @@ class Dual:
         return self._model.get_image_features(pixel_values=pixels.to(self._model.device)).pooler_output
 
     def read(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one row (n, d) of length 1 for each text, n >= 1; what is longer than the model reads is cut."""
+        """Return one row (n, d) of length 1 for each text, n >= 1; longer texts than the model reads are cut."""
         import numpy as np
 
         starts = range(0, len(texts), self._batch_size)
@@ -225,7 +222,7 @@ class Dual:
         return normalise(output.pooler_output.float().cpu().numpy())
 
     def is_cut(self, text: str) -> bool:
-        """Say whether a text is longer than the model reads."""
+        """Tell whether a text is longer than the model reads."""
         return len(self._tokenizer(text, verbose=False)["input_ids"]) > self._longest
 
 
@@ -236,7 +233,7 @@ def normalise(features: np.ndarray) -> np.ndarray:
     rows = np.asarray(features, dtype=np.float64)
     largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = rows / largest  # squares of very large or small numbers would leave the range of floats
+        scaled = rows / largest  # or squares of very large or small numbers overflow or vanish
         unit = scaled / np.sqrt((scaled**2).sum(axis=1, keepdims=True))
     unit[~np.isfinite(unit).all(axis=1)] = np.nan
     narrow: np.ndarray = unit.astype(np.float32)
@@ -244,7 +241,7 @@ def normalise(features: np.ndarray) -> np.ndarray:
 
 
 def measure_cosine(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Return the cosine of two rows of length 1, in [-1, 1]; None where one is not finite."""
+    """Return the cosine of two rows of length 1, in [-1, 1]; None if one is not finite."""
     import numpy as np
 
     value = float(one.astype(np.float64) @ other.astype(np.float64))
@@ -252,7 +249,7 @@ def measure_cosine(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def cosine_table(rows: np.ndarray) -> np.ndarray:
-    """Return the cosines of all rows (n, d) with each other, (n, n) float64 in [-1, 1]; NaN where a row is."""
+    """Return the cosines of all pairs of rows (n, d), (n, n) float64 in [-1, 1]; NaN for a row of NaN."""
     import numpy as np
 
     wide = rows.astype(np.float64)
@@ -260,7 +257,7 @@ def cosine_table(rows: np.ndarray) -> np.ndarray:
 
 
 def explain_blind(image: bytes) -> str:
-    """Say why an encoder gave no features of an image."""
+    """Return the reason why an encoder gave no features of an image."""
     try:
         read_image(image)
     except OSError as error:
@@ -269,7 +266,7 @@ def explain_blind(image: bytes) -> str:
 
 
 def find_blind(rows: np.ndarray) -> Sequence[int]:
-    """Return the numbers of the rows that are not finite."""
+    """Return the indices of rows that are not finite."""
     import numpy as np
 
     return [int(k) for k in np.flatnonzero(~np.isfinite(rows).all(axis=1))]

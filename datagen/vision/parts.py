@@ -1,11 +1,11 @@
-"""Parts of a picture that hang together, which the detector `learned` looks at one by one; and its network.
+"""Connected parts of a picture, which the detector `learned` classifies one by one, and its network.
 
-A part is what differs from the ground, the commonest colour of the picture, and hangs together. It is cut out, laid on
-the bare ground, and stretched to `SIDE` pixels a side; with its size and which borders it touches the network says what
-it is (`NAMES`), in which colour (`TONES`), and where the box of the whole thing lies. It knows nothing of shapes,
-colours and backgrounds but what it was shown: `python -m datagen.workshop detector`.
+A part is a connected region that differs from the ground, the commonest colour of the picture. It is cropped on bare
+ground and scaled to `SIDE` pixels. From these pixels, the part's size and the borders it touches, the network predicts
+its name (`NAMES`), its colour (`TONES`), and the box of the whole object. All it knows of shapes, colours and
+backgrounds comes from training: `python -m datagen.workshop detector`.
 
-Not covered: things in each other's ink, which are one part and have no name.
+Not covered: overlapping objects, which are one part and have no name.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from torch import Tensor, nn
 from datagen.embedded.pictograms import COLORS, IMAGE_PX, SHAPES
 
 SIDE = 24
-"""Pixels a side of a part as the network sees it."""
+"""Side in pixels of a part as input of the network."""
 SOMETHING = "?"
 NAMES: tuple[str, ...] = (*SHAPES, *string.ascii_uppercase, SOMETHING)
-"""Classes of a part. `SOMETHING` is what is none of the others, or is not whole, or is several things."""
+"""Classes of a part. `SOMETHING` is none of the others, incomplete, or several objects."""
 MIXED = ""
 TONES: tuple[str, ...] = (*COLORS, MIXED)
-"""Colours of a part; the last is that of a thing in several."""
+"""Colours of a part; the last is that of an object in several."""
 LEAST_PX = 20
-"""Pixels that hang together and are a part."""
+"""Least number of connected pixels of a part."""
 _BIN = 24
-"""Width of the bins, in 8-bit levels, in which the commonest colour is looked for."""
+"""Width of the histogram bins of the commonest colour, in 8-bit levels."""
 _NEAR = 45.0
-"""A pixel this near (Euclidean, 8-bit RGB) to the commonest colour has a say in what the ground is."""
+"""Largest distance (Euclidean, 8-bit RGB) from the commonest colour of pixels that the ground is averaged over."""
 _STRANGE = 36.0
-"""A pixel further from the ground than this is no ground, unless the ground itself is noisy."""
+"""Least distance from the ground of pixels of a part, unless the ground is noisy."""
 _NOISE = 2.0
-"""Nor is one that is further than so many times the usual distance of ground from its mean."""
+"""The same for noisy ground, in multiples of the ground's own deviation."""
 _SHARE_OF_PEAK = 0.4
-"""Two things whose blur meets are parted where the distance from the ground is below this share of their own."""
+"""Objects joined by blur are split where the distance from the ground is below this share of theirs."""
 _AROUND = 0.15
-"""Ground that is seen around a part, as a share of its longer side."""
+"""Margin of ground around a part, as a share of its longer side."""
 _PAD = 24
-"""Pixels of bare ground laid around a picture, so that a part at the border has ground around it too."""
+"""Pixels of bare ground around a picture, so that a part at the border has a margin too."""
 EXTRAS = 7
-"""Numbers that the network is given of a part beside its pixels: side, breadth, height, and four borders touched."""
+"""Inputs of the network beside the pixels of a part: side, width, height, and the four borders it may touch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part: rows and columns of its box in the picture, which of these pixels it is, and what the network is given.
+    """A part: rows and columns of its box in the picture, its mask in the box, and the inputs of the network.
 
-    `square` is the middle (x, y) and the side in pixels of the square that was cut out.
+    `square` is the centre (x, y) and the side in pixels of the cropped square.
     """
 
     place: tuple[slice, slice]
@@ -67,18 +67,18 @@ class Part:
 
 def find_ground(rgb: np.ndarray) -> np.ndarray:
     """Return the commonest colour (3,) of a picture (H, W, 3) float32, 0..255."""
-    pixels = rgb[::2, ::2].reshape(-1, 3)  # a quarter of them says as much
+    pixels = rgb[::2, ::2].reshape(-1, 3)  # a quarter of the pixels is enough
     red, green, blue = (pixels * (1 / _BIN)).astype(np.int32).T
     bins = red + 16 * green + 256 * blue
     ground = pixels[bins == np.bincount(bins).argmax()].mean(0)
-    for _ in range(2):
+    for _ in range(2):  # a bin may cut the ground's colours in two; the mean of what is near moves to their middle
         ground = pixels[_measure_distance(pixels, ground) < _NEAR].mean(0)
     found: np.ndarray = ground
     return found
 
 
 def _measure_distance(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Return how far pixels (..., 3) are from the ground (Euclidean)."""
+    """Return the Euclidean distance of pixels (..., 3) from the ground."""
     offset = pixels - ground
     distance: np.ndarray = np.sqrt(np.einsum("...k,...k->...", offset, offset))
     return distance
@@ -97,7 +97,7 @@ def cut_parts(rgb: np.ndarray) -> list[Part]:
 
 
 def _find_masks(distance: np.ndarray, limit: float) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-    """Yield box and mask of what hangs together; where blur joins two, each by itself, and what then is left over."""
+    """Yield box and mask of connected regions; a region joined by blur is split, and its remainder yielded too."""
     for place, mask in _label(distance > limit):
         inside = np.sort(distance[place][mask])
         peak = float(inside[int(0.9 * len(inside))])
@@ -121,7 +121,7 @@ def _label(mask: np.ndarray) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]
 
 
 def _cut(padded: np.ndarray, ground: np.ndarray, place: tuple[slice, slice], inside: np.ndarray) -> Part:
-    """Return a part cut out and stretched: its own pixels, and those next to them, on the bare ground."""
+    """Return a cropped and scaled part: its own pixels and those next to them, on bare ground."""
     rows, columns = place
     height, width = inside.shape
     side = max(height, width) * (1 + 2 * _AROUND) + 2
@@ -145,10 +145,10 @@ def _cut(padded: np.ndarray, ground: np.ndarray, place: tuple[slice, slice], ins
 
 
 class PartNet(nn.Module):
-    """Pixels (B, SIDE, SIDE, 3), differences from the ground in 128 levels, and extras (B, EXTRAS) of parts.
+    """The network: pixels (B, SIDE, SIDE, 3), as differences from the ground / 128, and extras (B, EXTRAS) of parts.
 
-    To logits of `NAMES` (B, 39) and of `TONES` (B, 11), and boxes (B, 4): x1, y1, x2, y2 from the middle of the part's
-    square, in its sides.
+    Returns logits of `NAMES` (B, 39) and of `TONES` (B, 11), and boxes (B, 4): x1, y1, x2, y2 from the centre of the
+    part's square, in units of its side.
     """
 
     def __init__(self, width: int = 192, depth: int = 96) -> None:
@@ -164,14 +164,14 @@ class PartNet(nn.Module):
         self.head = nn.Linear(depth, len(NAMES) + len(TONES) + 4)
 
     def forward(self, pixels: Tensor, extras: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the scores of names and tones and the boxes of parts, as `stack` gives them."""
+        """Return the logits of names and tones and the boxes of parts; `stack` makes the inputs."""
         says = self.head(self.look(torch.cat((pixels.flatten(1), extras), 1)))
         names, tones, boxes = says.split((len(NAMES), len(TONES), 4), dim=-1)
         return names, tones, boxes
 
 
 def stack(parts: Sequence[Part]) -> tuple[Tensor, Tensor]:
-    """Return what the network is given of parts: pixels (B, SIDE, SIDE, 3) and extras (B, EXTRAS)."""
+    """Return the inputs of the network: pixels (B, SIDE, SIDE, 3) and extras (B, EXTRAS)."""
     return (
         torch.from_numpy(np.stack([part.pixels for part in parts])),
         torch.from_numpy(np.stack([part.extras for part in parts])),
@@ -187,7 +187,7 @@ def save_net(net: PartNet, path: Path) -> None:
 
 
 def load_net(path: Path) -> PartNet:
-    """Read weights, ready for use; raises OSError, SafetensorError or RuntimeError on a missing or damaged file."""
+    """Load the network in eval mode. Raises OSError, SafetensorError or RuntimeError for a missing or damaged file."""
     from safetensors.torch import load_file
 
     net = PartNet()

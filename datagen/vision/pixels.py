@@ -1,4 +1,4 @@
-"""Measures of the pixels of an image, without any model: sharpness, contrast, and whether it is blank."""
+"""Measures of pixels without a model: sharpness, contrast, and the share that is not blank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 NEAR_TONE = 8
-"""A pixel whose channels are all within this of the median tone (0..255) shows nothing else."""
+"""Largest difference of any channel (0..255) from the median tone in a blank pixel."""
 
 
 def laplacian_variance(luma: np.ndarray) -> float | None:

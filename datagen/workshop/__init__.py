@@ -1,1 +1,1 @@
-"""The workshop: how the weights that ship were made and are measured. `python -m datagen.workshop --help`."""
+"""Training and measurement of the shipped weights. See `python -m datagen.workshop --help`."""

@@ -1,11 +1,12 @@
-"""Train the weights that ship with datagen, from nothing: the model in two commands, its learned detector in a third.
+"""Train the shipped weights from scratch: the model in two commands, the learned detector in a third.
 
     python -m datagen.workshop codec --out .train/codec
     python -m datagen.workshop lm --codec .train/codec --out .train/lm
     python -m datagen.workshop detector --out .train/detector
 
-Stop and call again: each goes on where it was. `.train/lm` is then a whole checkpoint folder; use it with
-`datagen build --set backend.checkpoint=.train/lm`, and measure it with `datagen bench model --checkpoint .train/lm`.
+Each command can be stopped and run again, and continues where it was. `.train/lm` becomes a complete checkpoint folder:
+use it with `datagen build --set backend.checkpoint=.train/lm`, and measure it with
+`datagen bench model --checkpoint .train/lm`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def codec(
 def lm(
     out: OutOption,
     codec: Annotated[Path, typer.Option(help="Folder with the image tokenizer.")],
-    tasks: Annotated[str, typer.Option(help="draw (prompts to images) or read (images and prompts to words)")] = "draw",
+    tasks: Annotated[str, typer.Option(help="draw (prompts to images) or read (images and prompts to text)")] = "draw",
     steps: int = 5000,
     batch: int = 48,
     seed: int = 0,
@@ -43,7 +44,7 @@ def lm(
     save_every: int = 250,
     device: str = "cpu",
 ) -> None:
-    """Train a language model on words and image tokens: the one that draws, or the one that sees and speaks."""
+    """Train a language model on text and image tokens: the generator of images, or the reader."""
     from datagen.workshop.lm import train_lm
 
     train_lm(
@@ -70,7 +71,7 @@ def detector(
     init: Annotated[Path | None, typer.Option(help="File of weights to start from.")] = None,
     save_every: int = 100,
 ) -> None:
-    """Train the learned detector on things in cells and anywhere, whole and broken."""
+    """Train the learned detector on objects in cells and anywhere, whole and broken."""
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.detector import train_detector
 

@@ -1,19 +1,17 @@
-"""Measures how well the embedded model draws what it is asked: the figures behind `datagen bench model`.
+"""Measure the embedded model: its quality for `datagen bench model`, its speed for `datagen bench generate`.
 
-Prompts come from the shipped taxonomies, only claims that training never saw (`datagen.workshop.corpus.held_out`),
-think mode, temperature 1. A sample passes when every claim holds for the arithmetic scorers and the OCR; a sample that
-is not well formed fails. pass@k is the unbiased estimator of Chen et al. (arXiv 2107.03374) from n candidates.
-The tokenizer is judged on true scenes, encoded and decoded.
+Prompts come from the shipped taxonomies, with only claims that training never saw (`datagen.workshop.corpus.held_out`),
+in mode think at temperature 1. A sample passes when every claim holds by the arithmetic scorers and the OCR; a
+malformed sample fails. pass@k is the unbiased estimator of Chen et al. (arXiv 2107.03374) from n candidates. The image
+tokenizer is judged on true scenes, encoded and decoded.
 
-It is also measured at what it does besides: judge, caption, reflect, rewrite. The truth about an image is what the
-arithmetic scorers and the OCR say; about a true scene, the scene itself; about a rewrite, the check that prompt
-expansion uses.
+Its other abilities are measured too: judge, caption, reflect, rewrite. The ground truth of an image is the verdict of
+the arithmetic scorers and the OCR; of a true scene, the scene itself; of a rewrite, the check of prompt expansion.
 
-Samples per second of the embedded engine against `transformers` `generate`: same checkpoint, batch and machine.
-
-Run: `datagen bench generate`. Both sides sample at temperature 1 until the model ends by itself, take the same prompts
-in the same order and in batches of as many rows, with all cores, and alternate, so that a drifting machine hurts both;
-the ratio is of the medians. Only tokens are timed: decoding pixels is the same work on both sides.
+The speed is samples per second of the embedded engine against `generate` of `transformers`, with the same checkpoint,
+batch and machine. Both sample at temperature 1 until the model ends, on the same prompts in the same order and batch
+size, with all cores, and take turns, so that a drift of the machine affects both; the ratio is that of the medians.
+Only tokens are timed, since decoding pixels is the same work on both sides.
 """
 
 from __future__ import annotations
@@ -66,7 +64,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One prompt with what became of its candidates: how many were well formed, switched by themselves, passed."""
+    """One prompt with the number of its candidates, of well-formed ones (which switch by themselves), and of passes."""
 
     prompt: Prompt
     candidates: int
@@ -75,7 +73,7 @@ class Judged:
 
 
 def sample_held_out(per_skill: int, seed: int) -> list[Prompt]:
-    """Return `per_skill` prompts of every skill whose claims training never saw; claims may recur in other words."""
+    """Return `per_skill` prompts of every skill with claims that training never saw; claims may recur, reworded."""
     files = [shipped_path("taxonomies", f"{name}.yaml") for name in WEAKNESSES]
     prompts: list[Prompt] = []
     for skill in load_taxonomy(files, "pictograms").skills:
@@ -85,12 +83,12 @@ def sample_held_out(per_skill: int, seed: int) -> list[Prompt]:
 
 
 def open_tools() -> Tools:
-    """Return the detector of pictograms and the OCR."""
+    """Return tools with the detector of pictograms and the OCR."""
     return make_tools(pictograms.build({}), _ocr.build(threads=2))
 
 
 def judge_sample(prompt: Prompt, sample: Sample, tools: Tools) -> bool:
-    """Say whether every claim of the prompt holds in the sample's image."""
+    """Tell whether every claim of the prompt holds in the sample's image."""
     scores = []
     for name in SCORERS:
         module = load_plugin("rewards", name, "score")
@@ -102,7 +100,7 @@ def judge_sample(prompt: Prompt, sample: Sample, tools: Tools) -> bool:
 def judge_model(
     backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, mode: Any, tools: Tools
 ) -> Iterator[Judged]:
-    """Generate `candidates` samples of every prompt and judge them; yields one result a prompt, in order."""
+    """Generate `candidates` samples of every prompt and judge them; yield one result for each prompt, in order."""
     requests = [Request(prompt, k, seed_of(seed, prompt.id, k), mode) for prompt in prompts for k in range(candidates)]
     results = backend.generate(requests)
     for prompt in prompts:
@@ -129,7 +127,7 @@ def _interval(judged: Sequence[Judged], k: int) -> tuple[float, float]:
 
 
 def tabulate(judged: Sequence[Judged], candidates: int) -> list[Row]:
-    """Return one row a group: name, prompts, well_formed, pass@1 with its interval, pass@k and their difference."""
+    """Return a row for each group: name, prompts, well_formed, pass@1 with its interval, pass@k and the difference."""
     groups: dict[str, list[Judged]] = {}
     for j in judged:
         groups.setdefault(j.prompt.path, []).append(j)
@@ -157,7 +155,7 @@ def _row(name: str, members: Sequence[Judged], k: int) -> Row:
 
 
 def judge_codec(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, tools: Tools) -> list[Row]:
-    """Return how many true scenes pass their own claims before and after encode and decode, pictograms and words."""
+    """Return the shares of true scenes that pass their own claims, before and after the image tokenizer."""
     rng = random.Random(seed)
     groups: dict[str, list[tuple[bool, bool]]] = {}
     for prompt in prompts:
@@ -204,7 +202,7 @@ def measure_abilities(
 ) -> dict[str, list[Row]]:
     """Return the tables `captions`, `judge`, `reflection` and `rewrites`.
 
-    Raises BackendError for a checkpoint that only draws.
+    Raises BackendError for a checkpoint without a reader.
     """
     lexicon = load_lexicon(resolve_lexicon("pictograms"))
     return {
@@ -244,7 +242,7 @@ def _read_things(caption: str) -> Counter[tuple[str, str, str]]:
 def bench_reflection(
     backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools
 ) -> list[Row]:
-    """Return pass@1 of the first image and of the redrawn one, by weakness; a sample that is not whole fails both."""
+    """Return pass@1 of the first image and of the refined one, by weakness; a malformed sample fails both."""
     requests = [
         Request(prompt, k, seed_of(seed, prompt.id, k), "reflect") for prompt in prompts for k in range(candidates)
     ]
@@ -275,7 +273,7 @@ def bench_reflection(
 def bench_judge(
     backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools
 ) -> list[Row]:
-    """Return how well P(yes) tells right images from wrong ones that the model drew: AUC, calibration, yes-bias."""
+    """Return how well P(yes) separates right from wrong images of the model: AUC, calibration, yes-bias."""
     requests = [
         Request(prompt, k, seed_of(seed, prompt.id, k), "think") for prompt in prompts for k in range(candidates)
     ]
@@ -328,7 +326,7 @@ def bench_rewrites(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: in
 
 
 def _read_rewrite(text: str, style: str) -> str:
-    """Return the rewritten prompt, or `""` for what is no JSON of the form asked for."""
+    """Return the rewritten prompt, or `""` for a reply that is not JSON of the requested form."""
     try:
         answer = json.loads(text)
     except ValueError:
@@ -349,9 +347,9 @@ def _tabulate(groups: Sequence[str], right: Sequence[bool], title: str) -> list[
 def measure_generation(
     prompts: Sequence[Prompt], *, batch: int, rounds: int, checkpoint: Path = SHIPPED
 ) -> list[dict[str, Any]]:
-    """Return one row an engine: engine, samples_per_second (median), slowest, fastest, ratio to transformers.
+    """Return a row for each engine: engine, samples_per_second (median), slowest, fastest, ratio to transformers.
 
-    A round is all prompts, once. Raises BackendError when the checkpoint cannot be loaded.
+    A round runs all prompts once. Raises BackendError when the checkpoint cannot be loaded.
     """
     backend = EmbeddedBackend(
         EmbeddedOptions.parse({"checkpoint": checkpoint, "batch_size": batch, "device": "cpu", "temperature": 1.0})
@@ -367,7 +365,7 @@ def measure_generation(
         for name, run in engines.items():
             started = time.perf_counter()
             run(turn)
-            if turn:  # the first round warms up
+            if turn:  # the first round is warm-up
                 rates[name].append(len(prompts) / (time.perf_counter() - started))
     base = statistics.median(rates["transformers generate"])
     return [

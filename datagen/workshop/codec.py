@@ -1,7 +1,7 @@
 """Train the image tokenizer on crowded true scenes.
 
-For the first eighth the latents get uniform noise in place of rounding, which spreads the codes; then they are rounded.
-Loss: mean absolute plus mean squared error of pixels in [-1, 1].
+For the first eighth of the steps the latents get uniform noise instead of rounding, which spreads the codes; then they
+are rounded. Loss: mean absolute plus mean squared error of pixels in [-1, 1].
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _NOISE_SHARE = 0.125
 
 
 def to_unit(pictures: np.ndarray) -> torch.Tensor:
-    """Turn uint8 RGB pictures into floats in [-1, 1], shape kept."""
+    """Convert uint8 RGB pictures to floats in [-1, 1] of the same shape."""
     return torch.from_numpy(pictures).float() / 127.5 - 1
 
 
 def train_codec(out: Path, *, steps: int, batch: int, seed: int, init: Path | None, save_every: int) -> ImageCodec:
-    """Train for `steps` in all, going on from `out/state.pt` if it is there; write the image tokenizer."""
+    """Train for `steps` in all, continuing from `out/state.pt` if it exists, and write the image tokenizer."""
     torch.manual_seed(seed)
     rng = random.Random(seed)
     pool = np.stack([render_scene(random_scene(rng)) for _ in range(_POOL)])
@@ -39,7 +39,7 @@ def train_codec(out: Path, *, steps: int, batch: int, seed: int, init: Path | No
     state = TrainingState(out, codec, optimizers)
     for step in range(state.restore(), steps):
         schedule.set(step)
-        torch.manual_seed(seed * 1_000_003 + step)  # each step has its own noise, so a stopped training goes on alike
+        torch.manual_seed(seed * 1_000_003 + step)  # noise by step, so a resumed training is the same
         codec.train()
         picked = np.random.default_rng([seed, step]).integers(0, _POOL, batch)
         pictures = to_unit(pool[picked])

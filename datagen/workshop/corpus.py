@@ -1,7 +1,7 @@
 """The training corpus of the embedded model: prompts of the shipped taxonomies, true scenes, and their image tokens.
 
-Everything is a pure function of (seed, batch number), so training can stop and go on. One claim set in ten is held
-out by its hash and never trained on; `datagen bench model` asks for those alone.
+Everything is a pure function of (seed, batch number), so training can be resumed. One claim set in ten is held out by
+its hash and never trained on; `datagen bench model` uses those alone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ MIXES = {
     "draw": {"counting": 0.22, "spatial": 0.30, "attributes": 0.33, "text_rendering": 0.15},
     "read": {"counting": 0.20, "spatial": 0.30, "attributes": 0.20, "text_rendering": 0.30},
 }
-"""Share of each weakness in training, for each of the two models."""
+"""Share of each weakness in training, for the generator (`draw`) and the reader (`read`)."""
 
 PickPrompt = Callable[[random.Random], tuple[str, tuple[Claim, ...]]]
 
 
 class PromptSource:
-    """Draws training prompts from the shipped taxonomies; half of the words are random letters instead."""
+    """Samples training prompts from the shipped taxonomies; half of the words are replaced by random letters."""
 
     def __init__(self, tasks: str = "draw") -> None:
         self._mix = MIXES[tasks]
@@ -55,7 +55,7 @@ class PromptSource:
 
 
 def tokenizer_corpus(examples: int = 20_000) -> Iterator[str]:
-    """Yield prompts and the words of plans, for training the text tokenizer; coordinates are left out."""
+    """Yield prompts, rewrites and the words of plans for training the text tokenizer, without coordinates."""
     source, rng = PromptSource(), random.Random(0)
     for _ in range(examples):
         text, claims = source(rng)
@@ -65,7 +65,7 @@ def tokenizer_corpus(examples: int = 20_000) -> Iterator[str]:
 
 
 def held_out(claims: Sequence[Claim]) -> bool:
-    """Say whether a set of claims is kept for evaluation: one in ten, by hash, whatever the wording."""
+    """Tell whether a set of claims is reserved for evaluation: one in ten, by hash, whatever the wording."""
     return int(hash_of([str(claim) for claim in claims]), 16) % HELD_OUT_ONE_IN == 0
 
 
@@ -74,7 +74,7 @@ def make_batches(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return chunk number `chunk`: `batches` pairs (ids, weights), each (size, length) int64 and float32.
 
-    Sequences of like length share a batch, padded on the right to a multiple of 8 with weight 0.
+    Sequences of similar length share a batch, padded on the right to a multiple of 8 with weight 0.
     """
     rng = random.Random(f"{seed}/{chunk}")
     rows, other = [], sample_unheld(rng, pick_prompt)
@@ -84,12 +84,12 @@ def make_batches(
         other = prompt
     rows.sort(key=lambda row: len(row.ids))
     groups = [rows[k * size : (k + 1) * size] for k in range(batches)]
-    rng.shuffle(groups)
+    rng.shuffle(groups)  # or training would see short sequences first in every chunk
     return [_pad(group, writer.vocab.pad) for group in groups]
 
 
 def sample_unheld(rng: random.Random, pick_prompt: PickPrompt) -> tuple[str, tuple[Claim, ...]]:
-    """Draw prompts until one is not held out."""
+    """Sample prompts until one is not held out."""
     while True:
         text, claims = pick_prompt(rng)
         if not held_out(claims):

@@ -1,17 +1,17 @@
-"""Trains the learned detector: what each part of a picture is, in which colour, and in which box.
+"""Train the learned detector to name each part of a picture, its colour and its box.
 
-Cross-entropy of names and of tones, and the absolute distance of boxes. Every picture is new. The weights that ship are
-`detector.safetensors` of the folder, as they are after the last step.
+The loss is the cross-entropy of names and of tones, and the smoothed absolute error of boxes. Every picture is new. The
+shipped weights are `detector.safetensors` of the folder after the last step.
 
-It is shown things in cells and anywhere, whole and broken, all spoiled. Half of the pictures are true scenes in which,
-more often than not, rectangles of cells come from another one, as when a model draws the wrong tokens; some pass
-through the image tokenizer, which redraws each cell from its token. The others hold things of `SIDES_PX` anywhere, also
-over each other and over the border, some partly rubbed out or in two colours, and blots among them. Then whole pictures
-get blur, noise, other brightness and stains, and are cut into parts as the detector cuts them.
+Half of the pictures are true scenes in which, mostly, rectangles of cells come from another scene, as if a model had
+generated wrong tokens; some of them pass through the image tokenizer, which decodes each cell from its token. The other
+half have objects of `SIDES_PX` anywhere, also over each other and over the border, some partly erased or in two
+colours, and blots. Then all pictures get blur, noise, a change of brightness and stains, and are cut into parts as the
+detector does.
 
-Each pixel of ink belongs to the last thing that was drawn there. A part is a thing if `WHOLE` of the thing's ink is in
-it and `PURE` of the part's ink is the thing's; it has no name if less than `BROKEN` or `IMPURE` is. What lies between
-is open to dispute and not taught.
+Each pixel of ink belongs to the object rendered there last. A part is an object if it contains `WHOLE` of the object's
+ink and `PURE` of the part's ink is the object's; it has no name below `BROKEN` or `IMPURE`. Parts between these limits
+are ambiguous and not trained on.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from datagen.vision.parts import MIXED, NAMES, SOMETHING, TONES, Part, PartNet, 
 def train_detector(
     out: Path, *, codec: Path, steps: int, batch: int, seed: int, init: Path | None, save_every: int
 ) -> PartNet:
-    """Train for `steps` in all, going on from `out/state.pt` if it is there; write `out/detector.safetensors`.
+    """Train for `steps` in all, continuing from `out/state.pt` if it exists, and write `out/detector.safetensors`.
 
     `codec` is a folder with an image tokenizer, `init` a file of weights to start from.
     """
@@ -69,7 +69,7 @@ def train_detector(
         schedule.set(step)
         given = make_batch(seed, step, batch, redraws)
         names, tones, boxes = net.train()(given.pixels, given.extras)
-        known = given.tones != IGNORED
+        known = given.tones != IGNORED  # parts without a name have no box to learn either
         loss = (
             cross_entropy(names, given.names)
             + 0.3 * cross_entropy(tones, given.tones, ignore_index=IGNORED)
@@ -94,30 +94,30 @@ def train_detector(
 
 
 WHOLE, BROKEN = 0.9, 0.7
-"""Share of a thing's ink that is seen, from which on it is there, and below which it is not."""
+"""Least share of an object's ink in a part that is the object, and the share below which it is not."""
 PURE, IMPURE = 0.97, 0.93
-"""Share of a part's ink that is one thing's, from which on it is that thing, and below which it is not."""
+"""Least share of a part's ink from one object if it is that object, and the share below which it is not."""
 SIDES_PX = (14, 64)
-"""Sides of things that stand anywhere, their margins not included."""
+"""Range of the sides of objects outside cells, without margins."""
 IGNORED = -100
-"""Label that takes no part in the loss."""
+"""Label without effect on the loss."""
 _LEAST_INK = 0.4
-"""Share of a part's pixels that must have been drawn; else it is a stain."""
+"""Least share of rendered ink among a part's pixels; below it the part is a stain."""
 _ANYWHERE = 0.5
-"""Share of pictures whose things do not stand in cells."""
+"""Share of pictures with objects outside cells."""
 _FOREIGN = 0.04
-"""Share of the others with no thing of this world in them."""
+"""Share of the pictures in cells without an object of this world."""
 _SPLICED = 0.6
-"""Share of the pictures of cells in which cells come from another one."""
+"""Share of the pictures in cells that contain cells of another picture."""
 _REDRAWN = 0.5
-"""Share of the pictures of cells that pass through the image tokenizer."""
+"""Share of the pictures in cells that pass through the image tokenizer."""
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A thing or a letter, or a blot: its name, its colour, its box in pixels, how many pixels of ink it had."""
+    """An object, a letter or a blot: its name, its colour, its box in pixels, and its ink in pixels."""
 
     name: str
     color: str
@@ -127,7 +127,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Rendered:
-    """A picture (96, 96, 3) float32, the number of the piece that owns each pixel, or -1, (96, 96), and the pieces."""
+    """A picture (96, 96, 3) float32, the index of each pixel's piece (96, 96), -1 for none, and the pieces."""
 
     picture: np.ndarray
     owners: np.ndarray
@@ -136,9 +136,9 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Parts as the network is given them, and of each part (B,): its name, its tone, and its box (B, 4).
+    """Inputs of the network for B parts, and their targets: names (B,), tones (B,) and boxes (B, 4).
 
-    Names and tones are int64, and tones `IGNORED` where there is no name; boxes, in the net's units, are NaN there.
+    Names and tones are int64. For a part without a name the tone is `IGNORED` and the box, in the network's units, NaN.
     """
 
     pixels: Tensor
@@ -149,7 +149,7 @@ class Batch:
 
 
 def make_batch(seed: int, step: int, size: int, codec: ImageCodec) -> Batch:
-    """Return the parts of the `size` pictures of batch number `step`: a pure function of its arguments."""
+    """Return the parts of the `size` pictures of batch number `step`; a pure function of its arguments."""
     rng, noise = random.Random(f"{seed}/{step}"), np.random.default_rng([seed, step])
     anywhere = round(size * _ANYWHERE)
     in_cells = _splice([_render_in_cells(rng) for _ in range(size - anywhere)], rng)
@@ -168,7 +168,7 @@ def make_batch(seed: int, step: int, size: int, codec: ImageCodec) -> Batch:
 
 
 def label(part: Part, owners: np.ndarray, pieces: Sequence[Piece]) -> tuple[int, int, Box] | None:
-    """Return the numbers of name and tone and the box of a part of a picture made of pieces; None if they are open."""
+    """Return the indices of name and tone and the box of a part, given the pieces of its picture; None if ambiguous."""
     nameless = _NUMBERS[SOMETHING], IGNORED, (float("nan"),) * 4
     own = owners[part.place][part.inside]
     inked = own[own >= 0]
@@ -188,7 +188,7 @@ def label(part: Part, owners: np.ndarray, pieces: Sequence[Piece]) -> tuple[int,
 
 
 def own_scene(scene: Scene) -> Rendered:
-    """Return a scene drawn, with its things, letters and marks as pieces, in the order in which they are drawn."""
+    """Render a scene, with its objects, letters and marks as pieces in the order of rendering."""
     owners = np.full((IMAGE_PX, IMAGE_PX), -1)
     pieces: list[Piece] = []
     for name, color, box, mask in _list_masks(scene):
@@ -207,7 +207,7 @@ def _render_in_cells(rng: random.Random) -> Rendered:
 
 
 def _lay_out(rng: random.Random) -> Scene:
-    """Return a crowded scene, one as prompts ask for, or one with nothing in it."""
+    """Return a crowded scene, a scene like those of prompts, or an empty one."""
     if rng.random() < _FOREIGN:
         return Scene(rng.choice(list(BACKGROUNDS)), ())
     if rng.random() < 0.5:
@@ -220,7 +220,7 @@ def _lay_out(rng: random.Random) -> Scene:
 
 
 def _list_masks(scene: Scene) -> Iterator[tuple[str, str, Box, np.ndarray]]:
-    """Yield name, colour, box in pixels and mask of the box of each thing and letter in cells."""
+    """Yield name, colour, box in pixels and mask of each object and letter in cells."""
     for item in scene.items:
         if not item.word:
             side = CELL_PX * (item.x2 - item.x1)
@@ -236,7 +236,7 @@ def _corners(item: Item, shift: int, width: int) -> Box:
 
 
 def _own(owners: np.ndarray, mask: np.ndarray, x: int, y: int, number: int) -> None:
-    """Write a number where a mask, whose corner is at (x, y), has ink, as far as it lies on the canvas."""
+    """Write a number where a mask with its corner at (x, y) has ink, clipped to the canvas."""
     top, left, bottom, right = max(0, y), max(0, x), min(IMAGE_PX, y + len(mask)), min(IMAGE_PX, x + mask.shape[1])
     if top < bottom and left < right:
         owners[top:bottom, left:right][mask[top - y : bottom - y, left - x : right - x] >= 0.5] = number
@@ -264,7 +264,7 @@ def _make_blot(mask: np.ndarray) -> Piece:
 
 
 def _blot(drawn: Rendered, rng: random.Random) -> None:
-    """Draw an ellipse, a rectangle (either may be hollow) or a polygon of random corners, in one of the ten colours."""
+    """Render an ellipse, a rectangle (either may be hollow) or a random polygon in one of the ten colours."""
     side = rng.randint(12, 46)
     x, y = rng.randint(-side // 3, IMAGE_PX - side), rng.randint(-side // 3, IMAGE_PX - side)
     corners = [(x + rng.randint(0, side), y + rng.randint(0, side)) for _ in range(rng.randint(3, 7))]
@@ -283,7 +283,7 @@ def _blot(drawn: Rendered, rng: random.Random) -> None:
 
 
 def _splice(scenes: Sequence[Rendered], rng: random.Random) -> list[Rendered]:
-    """Put rectangles of cells of each picture's neighbour into most of them; neighbours mostly share a background."""
+    """Copy rectangles of cells from another picture, mostly of the same background, into most pictures."""
     ordered = sorted(scenes, key=lambda one: one.picture[0, 0].tolist())
     mixed = []
     for k, own in enumerate(ordered):
@@ -296,7 +296,7 @@ def _splice(scenes: Sequence[Rendered], rng: random.Random) -> list[Rendered]:
 
 
 def choose_cells(rng: random.Random) -> np.ndarray:
-    """Return which pixels (96, 96) bool come from the other picture: up to three rectangles of cells, or none."""
+    """Return a mask (96, 96) bool of pixels from the other picture: up to three rectangles of cells, or none."""
     chosen = np.zeros((GRID, GRID), bool)
     for _ in range(rng.randint(1, 3) if rng.random() < _SPLICED else 0):
         width, height = rng.randint(1, 3), rng.randint(1, 3)
@@ -306,7 +306,7 @@ def choose_cells(rng: random.Random) -> np.ndarray:
 
 
 def _render_anywhere(rng: random.Random) -> Rendered:
-    """Return a picture of up to six marks and up to two blots anywhere; some touch, overlap or leave it."""
+    """Return a picture of up to six marks and two blots anywhere; some touch, overlap or cross the border."""
     background = rng.choice(list(BACKGROUNDS))
     kinds = rng.sample(list(SHAPES), rng.choice((1, 2, 12)))
     most = rng.choice((26, 34, 64))
@@ -358,7 +358,7 @@ def _redraw(drawn: Sequence[Rendered], codec: ImageCodec, rng: random.Random) ->
 
 
 def _spoil(pictures: Tensor, noise: np.random.Generator) -> Tensor:
-    """Blur, stain, tint and dust pictures (B, 96, 96, 3), 0..255, each in its own measure."""
+    """Add blur, stains, tint and dust to pictures (B, 96, 96, 3), 0..255, each by its own random amount."""
     size = len(pictures)
 
     def draw(low: float, high: float, shape: Sequence[int] = (1, 1, 1)) -> Tensor:
@@ -374,7 +374,7 @@ def _spoil(pictures: Tensor, noise: np.random.Generator) -> Tensor:
 
 
 def _blur(pictures: Tensor) -> Tensor:
-    """Blur pictures (B, H, W, 3) with a Gaussian of 1 px, edges continued."""
+    """Blur pictures (B, H, W, 3) with a Gaussian of 1 px, repeating edge pixels."""
     weights = torch.exp(-(torch.arange(-3.0, 4.0) ** 2) / 2)
     weights = (weights / weights.sum()).expand(3, 1, 1, 7)
     padded = nn.functional.pad(pictures.permute(0, 3, 1, 2), (3, 3, 3, 3), mode="replicate")

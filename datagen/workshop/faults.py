@@ -1,11 +1,10 @@
-"""Scenes that are wrong, and what is wrong with them: so that the model learns to tell, to say and to repair.
+"""Wrong scenes with their faults, and reworded claims: training data for judging, reflecting and rewriting.
 
-Truth here is the scene itself, by the rules that the scorers use on detections.
+Scenes are judged directly, by the rules that the scorers apply to detections.
 
-Other words for the same claims, in the styles that prompt expansion asks for: what the embedded model learns from.
-
-A style is a handful of frames around a phrase that states the claims. No frame names an object, a colour or a number
-of its own, so what it says is what was claimed. Large models need none of this: they get instructions.
+A style of prompt expansion is a set of frames around a phrase that states the claims. No frame names an object, a
+colour or a number of its own, so the text says only what is claimed. Large models need no frames: they follow
+instructions.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from datagen.taxonomy.english import article_of, holds_order, name_many, number_
 from datagen.vision.geometry import find_relations
 
 NOTHING = "nothing"
-"""What is found where nothing is."""
+"""Word for the absence of an object."""
 _TRIES = 100
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def weigh_up(claims: Sequence[Claim], scene: Scene) -> list[str]:
-    """Say of each claim what is asked, what is there, and Yes or No; then what is there and was not asked for.
+    """Return for each claim what is asked, what is there, and Yes or No; then unclaimed objects.
 
-    All is Yes if and only if there is no fault. A model that has written so much only has to look for a No.
+    All are Yes if and only if there is no fault. A model that has written this only has to look for a No.
     """
     return [weigh(claim, scene) for claim in claims] + [
         f"no {kind}? {_count(scene, kind)} No" for kind in list_extras(claims, scene)
@@ -40,7 +39,7 @@ def weigh_up(claims: Sequence[Claim], scene: Scene) -> list[str]:
 
 
 def weigh(claim: Claim, scene: Scene) -> str:
-    """Say of one claim what is asked, what is there, and Yes or No."""
+    """Return for one claim what is asked, what is there, and Yes or No."""
     found = _say_found(claim, scene)
     holds = not _find_fault(claim, scene) and found != NOTHING
     return f"{_say_asked(claim)}? {found} {_say(holds)}"
@@ -78,7 +77,7 @@ def _say_found(claim: Claim, scene: Scene) -> str:
 
 
 def _pair_letters(asked: str, words: Sequence[str]) -> str:
-    """Return the words that are there, and each letter asked for beside that of the one most like it: `CY AA RR`."""
+    """Return the words in the scene, then each claimed letter beside that of the most similar word: `CY AA RR`."""
     if not words:
         return NOTHING
     like = min(words, key=lambda word: sum(a != b for a, b in zip_longest(asked, word)))
@@ -99,7 +98,7 @@ def _say(yes: bool) -> str:
 
 
 def list_extras(claims: Sequence[Claim], scene: Scene) -> list[str]:
-    """Return the kinds that are there and that no claim speaks of, sorted."""
+    """Return the kinds in the scene that no claim mentions, sorted."""
     counted = [claim for claim in claims if claim.is_counted or claim.kind == "comparison"]
     claimed = {name for claim in counted for name in claim.things}
     claimed |= {"text" for claim in claims if claim.kind == "text"}
@@ -107,7 +106,7 @@ def list_extras(claims: Sequence[Claim], scene: Scene) -> list[str]:
 
 
 def list_faults(claims: Sequence[Claim], scene: Scene) -> list[str]:
-    """Say what must change for the claims to hold and nothing else to be there: an order each, none if all is well."""
+    """Return instructions after which all claims hold and nothing else is there; none if all is well."""
     faults = [fault for claim in claims if (fault := _find_fault(claim, scene))]
     return faults + [f"leave out the {kind}" for kind in list_extras(claims, scene)]
 
@@ -139,7 +138,7 @@ def _find_fault(claim: Claim, scene: Scene) -> str:
 
 
 def find_items(scene: Scene, kind: str) -> list[Item]:
-    """Return the items of one kind, in their order."""
+    """Return the items of one kind, in order."""
     return [item for item in scene.items if item.kind == kind]
 
 
@@ -149,7 +148,7 @@ def box_of(item: Item) -> tuple[int, int, int, int]:
 
 
 def spoil(claims: Sequence[Claim], scene: Scene, rng: random.Random) -> Scene:
-    """Return the scene with one to four changes after which some claim fails; what was not changed stays."""
+    """Return the scene with one to four changes that break a claim; the rest stays."""
     for _ in range(_TRIES):
         spoiled = scene
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
@@ -187,7 +186,7 @@ def _move_to(item: Item, place: Item) -> Item:
 
 
 def _place_anew(items: list[Item], k: int, rng: random.Random, *, keep: bool) -> list[Item]:
-    """Put item k, or with `keep` another of its like, where there is room; the items as they were if there is none."""
+    """Move item k, or with `keep` add a similar one, to a free position; without one, return the items unchanged."""
     rest = items if keep else items[:k] + items[k + 1 :]
     free = [
         (x, y)
@@ -219,7 +218,7 @@ def _misspell(item: Item, rng: random.Random) -> Item:
 
 
 STYLES = ("short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief")
-"""Names of the styles, as an instruction names them."""
+"""Names of the styles in instructions."""
 _PLACES = ("website", "class", "presentation", "homework", "party", "newsletter", "game", "blog")
 _PEOPLE = ("teacher", "designer", "student", "parent", "writer", "game maker")
 _FRAMES = {
@@ -249,7 +248,7 @@ _SIDES = {"left of": ("to the left of", "on the left of"), "right of": ("to the 
 
 
 def reword(claims: Sequence[Claim], style: str, rng: random.Random) -> str:
-    """Say the claims in a style, at random; raises KeyError for an unknown style."""
+    """Return the claims as a random text in a style. Raises KeyError for an unknown style."""
     if style == "JSON brief":
         return json.dumps(write_brief(claims))
     frame = rng.choice(_FRAMES[style])
@@ -272,9 +271,10 @@ def write_brief(claims: Sequence[Claim]) -> dict[str, object]:
 
 
 def sum_up(scene: Scene) -> str:
-    """Count a scene's things up in their order: running number of the kind, colour and place; words as they are.
+    """Return a scene's objects in order, each with its running number within its kind, colour and position.
 
-    `bottle one pink A1, cup one red E3, bottle two pink A5`: how many there are of a kind stands at its last.
+    `bottle one pink A1, cup one red E3, bottle two pink A5`: the last of a kind has their number. Words stay as they
+    are.
     """
     parts, seen = [], Counter[str]()
     for item in scene.items:
@@ -285,12 +285,12 @@ def sum_up(scene: Scene) -> str:
 
 
 def place_of(item: Item) -> str:
-    """Return where the middle of an item is, in half cells: a letter across, a number down, `A1` to `I9`."""
+    """Return the centre of an item in half cells: a letter across, a number down, `A1` to `I9`."""
     return f"{string.ascii_uppercase[item.x1 + item.x2 - 2]}{item.y1 + item.y2 - 1}"
 
 
 def _state(claims: Sequence[Claim], rng: random.Random, *, free: bool) -> str:
-    """Return one phrase that states every claim; `free` allows more distant words."""
+    """Return one phrase that states every claim; `free` allows freer wording."""
     for claim in claims:
         if claim.kind == "text":
             carrier = rng.choice(("a sign", "a poster", "a card", "a label", "a board"))

@@ -1,9 +1,8 @@
-"""Train the language model on words and image tokens in one sequence: one model to draw, one to see and speak.
+"""Train a language model on text and image tokens in one sequence: the generator of images, or the reader.
 
-The loss is the cross-entropy of what the model is to write, weighted as `sequences.Writer` says. Muon updates
-the hidden matrices, AdamW the rest.
-Batches come from a process of their own and are a pure function of (seed, chunk), so a stopped training goes on with
-the batch that it would have had.
+The loss is the cross-entropy of the tokens that the model should write, weighted by `sequences.Writer`. Muon updates
+the hidden matrices, AdamW the rest. Batches come from a separate process and are a pure function of (seed, chunk), so
+a resumed training continues with the same batch.
 """
 
 from __future__ import annotations
@@ -49,21 +48,21 @@ class LMShape:
 
 
 SHAPES = {"draw": LMShape(), "read": LMShape(layers=4, heads=6, kv_heads=6)}
-"""The drawer has one key-value head, for a small cache. The reader has one for each of its heads: it has to copy from
-what it reads, which the drawer's shape and weights did not learn."""
+"""The generator has one key-value head, for a small cache. The reader has one for each of its heads: it has to copy
+from its input, which it did not learn with the generator's shape and weights."""
 
 
 LOGIT_GAIN = 0.06
-"""First gain of the last norm, so that the logits of embeddings with a deviation of 1 begin near 1."""
+"""Initial gain of the last norm: with embeddings of standard deviation 1, logits begin near 1."""
 EMBEDDING_RATE = 0.02
-"""Learning rate of the embeddings as a share of their deviation."""
+"""Learning rate of the embeddings as a share of their standard deviation."""
 
 
 def new_model(vocab: Vocabulary, shape: LMShape) -> LlamaForCausalLM:
     """Return a freshly initialised Llama-architecture model with tied embeddings.
 
-    Embeddings have a deviation of 1 and every layer begins by adding nothing, so that deep in the model the token
-    itself is still to be seen; with the usual small embeddings, Muon's steps drown it, and copying is hardly learned.
+    Embeddings have a standard deviation of 1 and every layer begins by adding nothing, so that the token itself is
+    visible deep in the model; with the usual small embeddings, Muon's steps drown it, and copying is hardly learned.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -125,7 +124,7 @@ def _make_chunk(seed: int, chunk: int, size: int) -> list[Batch]:
 
 
 def stream_batches(folder: Path, tasks: str, seed: int, first: int, last: int, size: int) -> Iterator[Batch]:
-    """Yield batches number `first` to `last - 1`, prepared a few chunks ahead in another process."""
+    """Yield batches `first` to `last - 1`, prepared a few chunks ahead in another process."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker, initargs=(str(folder), tasks)) as pool:
         chunks = range(first // _CHUNK_BATCHES, -(-last // _CHUNK_BATCHES))
@@ -145,14 +144,14 @@ def _in_range(chunk: int, future: Future[list[Batch]], first: int, last: int) ->
 
 
 def prepare_folder(out: Path, codec: Path, init: Path | None) -> Tokenizer:
-    """Put the image tokenizer and the text tokenizer into `out`: the latter as it is there, from `init`, or trained."""
+    """Put the image tokenizer and the text tokenizer into `out`; the latter is kept, copied from `init`, or trained."""
     from tokenizers import Tokenizer
 
     out.mkdir(parents=True, exist_ok=True)
     image_codec = load_codec(codec)
     save_codec(image_codec, out)
     if init and not (out / "tokenizer.json").exists():
-        shutil.copy(init / "tokenizer.json", out / "tokenizer.json")  # the weights know these ids and no others
+        shutil.copy(init / "tokenizer.json", out / "tokenizer.json")  # the weights of `init` belong to its ids
     if not (out / "tokenizer.json").exists():
         build_tokenizer(tokenizer_corpus(), image_codec.codes).save(str(out / "tokenizer.json"))
     return Tokenizer.from_file(str(out / "tokenizer.json"))
@@ -171,7 +170,7 @@ def train_lm(
     save_every: int,
     device: str,
 ) -> None:
-    """Train for `steps` in all, going on from `out/state.pt` if it is there; write the checkpoint folder `out`.
+    """Train for `steps` in all, continuing from `out/state.pt` if it exists, and write the checkpoint folder `out`.
 
     `init` is a checkpoint folder to start from, and `rate` scales both learning rates (less than 1 suits `init`).
     """
@@ -181,7 +180,7 @@ def train_lm(
     model = load_lm(init) if init else new_model(vocab, SHAPES[tasks])
     model.to(device).train()
     optimizers = make_optimizers(model, rate)
-    schedule = Schedule(optimizers, steps, decay=0.6, warmup=200 if init else 40)  # new tasks shake old skills at first
+    schedule = Schedule(optimizers, steps, decay=0.6, warmup=200 if init else 40)  # new tasks disturb old skills
     state = TrainingState(out, model, optimizers)
     first = state.restore()
     losses: list[list[float]] = []
@@ -207,13 +206,14 @@ def train_lm(
 
 
 def _split_loss(each: torch.Tensor, drawn: torch.Tensor, decisive: torch.Tensor) -> list[float]:
-    """Return the mean loss of image tokens, of those that settle something, of text, and of what settles there."""
+    """Return the mean loss of image tokens, of decisive ones among them, of text tokens, and of decisive ones."""
     parts = (drawn, drawn & decisive, ~drawn, ~drawn & decisive)
     return [each[part].mean().item() for part in parts]
 
 
 def _losses(model: LlamaForCausalLM, ids: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss of every wanted token, where `wanted` (rows, length) is true, and the tokens: both (wanted,)."""
+    """Return the loss of every token where `wanted` (rows, length) is true, and these tokens: both (wanted,)."""
+    # Logits of the wanted positions alone, since much of a sequence is input or padding.
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
     labels = ids[:, 1:][wanted[:, 1:]]
     logits = hidden[wanted[:, 1:]] @ model.lm_head.weight.T

@@ -1,8 +1,8 @@
-"""The kinds of sequence that the embedded model learns from: draw, reflect, caption, answer, rewrite.
+"""Training sequences of the embedded model: generate an image, reflect, caption, answer, rewrite.
 
-Each is a `Draft`: token ids with the weight of each in the loss, 0 for what the model is given. What settles an answer
-(the first cell of a thing, a yes, a fault) weighs more than what follows from it. Image tokens of true scenes are
-remembered by what a cell holds.
+Each is a `Draft`: token ids with their weights in the loss, 0 for input. Tokens that decide an answer (the first cell
+of an object, a yes, a fault) weigh more than those that follow from them. Image tokens of true scenes are cached by the
+content of a cell.
 """
 
 from __future__ import annotations
@@ -40,33 +40,33 @@ from datagen.workshop.faults import (
 )
 
 DECISIVE = 6.0
-"""Weight in the loss of a token that settles an answer; every other token weighs 1."""
+"""Weight in the loss of a token that decides an answer; other tokens weigh 1."""
 SETTLING = 40.0
-"""Weight of the one token that is the answer, a yes or the first word of a fault: as much as all that was seen."""
+"""Weight of the one token that is the answer, a yes or the first word of a fault: as much as the whole look."""
 DIRECT_SHARE = 0.12
-"""Share of the drawings without a thought."""
+"""Share of images without a thought."""
 REWORDED_SHARE = 0.4
-"""Share of the prompts in other words than a template's: what prompt expansion will ask for."""
+"""Share of prompts in other words than a template's, as in prompt expansion."""
 _SIDES = frozenset({"left", "right", "above", "below"})
-"""The one word of a rewrite that says how two things stand; turned around with them, it is learned last."""
+"""The word of a rewrite that relates two objects. It changes when they are swapped, and is learned last."""
 
 
 @dataclass(slots=True)
 class Draft:
-    """A sequence in the making: ids, and the weight of each in the loss."""
+    """A sequence under construction: ids, and the weight of each in the loss."""
 
     ids: list[int] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
 
     def add(self, ids: Sequence[int], weight: float = 1.0) -> None:
-        """Append ids that all weigh the same."""
+        """Append ids of one weight."""
         self.ids += ids
         self.weights += [weight] * len(ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a sequence is about: a prompt, its claims, a scene in which they hold, and one made for another prompt."""
+    """Content of a sequence: a prompt, its claims, a scene that satisfies them, and a scene of another prompt."""
 
     text: str
     claims: tuple[Claim, ...]
@@ -76,13 +76,13 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes sequences in one vocabulary; `table` knows the image tokens of scenes."""
+    """Writes sequences in one vocabulary; `table` has the image tokens of scenes."""
 
     vocab: Vocabulary
     table: CodeTable
 
     def draw(self, example: Example, rng: random.Random) -> Draft:
-        """Prompt, plan, image; or prompt and image alone."""
+        """Return prompt, plan and image, or prompt and image alone."""
         draft, mode = Draft(), "direct" if rng.random() < DIRECT_SHARE else "think"
         draft.add(self.vocab.prompt_ids(example.text, mode), 0)
         if mode == "think":
@@ -93,7 +93,7 @@ class Writer:
         return draft
 
     def reflect(self, example: Example, rng: random.Random) -> Draft:
-        """Given a prompt, a plan and an image, wrong in half of them: what is seen, and what must change."""
+        """Return a prompt, a plan and an image (wrong in half of the cases), then the look and the changes."""
         vocab, right, seen, planned = self.vocab, example.scene, example.scene, example.scene
         if rng.random() < 0.5:
             seen = spoil(example.claims, right, rng)
@@ -113,7 +113,7 @@ class Writer:
         return draft
 
     def caption(self, example: Example, rng: random.Random) -> Draft:
-        """An image, right or spoiled, and what is on it."""
+        """Return an image, right or spoiled, and its description."""
         seen = in_reading_order(spoil(example.claims, example.scene, rng) if rng.random() < 0.5 else example.scene)
         draft = Draft()
         draft.add(self.vocab.chat_ids(DESCRIBE, [self.table.codes(seen)]), 0)
@@ -122,9 +122,9 @@ class Writer:
         return draft
 
     def answer(self, example: Example, rng: random.Random) -> Draft:
-        """A question about an image, whole or of one claim; what is seen, and then the answer: right for half of them.
+        """Return an image, a question about all or one of its claims, the look and the answer; about half are yes.
 
-        What is seen, and what it means for each claim, comes first: the answer then follows from what is written.
+        The look, with its meaning for each claim, comes first, so that the answer follows from written text.
         """
         seen = example.scene
         if rng.random() < 0.6:
@@ -137,7 +137,7 @@ class Writer:
         else:
             question = rng.choice(ask_claims(example.claims))
             asked, reply = question.text + ONE_WORD, answer_truly(question, seen)
-            # The summary has the number, and nothing claims one.
+            # The summary already has the number, and the question claims none.
             weighed = [] if question.claim.is_counted else [weigh(question.claim, seen)]
         draft = Draft()
         draft.add(self.vocab.chat_ids(asked, [self.table.codes(seen)]), 0)
@@ -147,7 +147,7 @@ class Writer:
         return draft
 
     def rewrite(self, example: Example, rng: random.Random) -> Draft:
-        """A prompt, an instruction, and the prompt in another style: the JSON that expansion asks for."""
+        """Return a prompt, an instruction, and the prompt in another style: the JSON of prompt expansion."""
         style = rng.choice(STYLES)
         draft = Draft()
         draft.add(self.vocab.chat_ids(instruct(style, example.text, form="pictograms"), []), 0)
@@ -160,7 +160,7 @@ class Writer:
         return draft
 
     def recite(self, example: Example, rng: random.Random) -> Draft:
-        """Many things and words in no order, and the same again: copying, which every rewrite needs."""
+        """Return many objects and words in random order, twice: an exercise in copying, which every rewrite needs."""
         pieces = [_random_piece(rng) for _ in range(rng.randint(3, 7))]
         text = rng.choice((", ", " and ", " ")).join(pieces)
         draft = Draft()
@@ -170,9 +170,9 @@ class Writer:
         return draft
 
     def _add_seen(self, draft: Draft, scene: Scene, weighed: Sequence[str]) -> None:
-        """Add what is seen: its plan, a summary that counts it up, and what that means for each claim.
+        """Add a look: the plan of the scene, a summary that counts its objects, and the result for each claim.
 
-        Each step only reads the one before, and the first two do not depend on what is asked.
+        Each step depends on the previous one alone, and the first two not on the question.
         """
         draft.add([self.vocab.look])
         self._add_plan(draft, scene)
@@ -182,12 +182,12 @@ class Writer:
         draft.add([self.vocab.end_look], DECISIVE)
 
     def _add_plan(self, draft: Draft, scene: Scene) -> None:
-        """Add what is seen; its words and the corners where things begin settle it."""
+        """Add the plan of a scene; its words and the corners where objects begin are decisive."""
         for token in self.vocab.plan_ids(describe_scene(scene)):
             draft.add([token], DECISIVE if token in self.vocab.words_and_corners else 1.0)
 
     def _add_image(self, draft: Draft, scene: Scene, first_cell: float) -> None:
-        """Add a scene's image; `first_cell` weighs the token where each thing begins."""
+        """Add a scene's image; `first_cell` is the weight of the token where each object begins."""
         start = len(draft.ids)
         draft.add(self.vocab.image_ids(self.table.codes(scene)))
         for item in scene.items:
@@ -205,9 +205,9 @@ TASKS: dict[str, dict[Write, float]] = {
         Writer.recite: 0.04,
     },
 }
-"""What each of the two models learns: kinds of sequence with their shares. One draws, the other sees and speaks.
+"""Kinds of sequence of the generator (`draw`) and the reader (`read`), with their shares.
 
-Half of what the second one sees are rewrites: to copy what is claimed, above all letters, is learned last."""
+Rewrites have the largest share of the reader's, since copying claims, above all letters, is learned last."""
 
 
 def make_example(
@@ -218,7 +218,7 @@ def make_example(
     tasks: str,
     other: tuple[Claim, ...] | None = None,
 ) -> Draft:
-    """Return a training sequence about a prompt, of a kind drawn by its share; `other` are claims of another prompt."""
+    """Return a training sequence for a prompt, of a kind sampled by share; `other` are claims of another prompt."""
     kinds = TASKS[tasks]
     write = rng.choices(list(kinds), list(kinds.values()))[0]
     if write != Writer.rewrite and rng.random() < REWORDED_SHARE:
@@ -227,12 +227,12 @@ def make_example(
 
 
 def write_reply(claims: Sequence[Claim], style: str, rng: random.Random) -> str:
-    """Return what a rewriter answers: `{"prompt": …}`, or the brief itself."""
+    """Return the reply of a rewriter: `{"prompt": …}`, or the brief itself."""
     return json.dumps(write_brief(claims) if style == "JSON brief" else {"prompt": reword(claims, style, rng)})
 
 
 def find_claimed(text: str, claims: Sequence[Claim]) -> list[tuple[int, int]]:
-    """Return where a text says what is claimed: begin and end of each object, number, colour, side and quoted word."""
+    """Return begin and end of each claimed object, number, colour, side and quoted word in a text."""
     words: set[str] = set()
     for claim in claims:
         words |= {claim.subject, plural_of(claim.subject)} if claim.subject else set()
@@ -243,7 +243,7 @@ def find_claimed(text: str, claims: Sequence[Claim]) -> list[tuple[int, int]]:
 
 
 def in_reading_order(scene: Scene) -> Scene:
-    """Return the scene with its items from the top left, row by row: the order in which an image is described."""
+    """Return the scene with its items row by row from the top left, the order of descriptions."""
     return Scene(scene.background, tuple(sorted(scene.items, key=lambda item: (item.y1, item.x1))))
 
 
@@ -268,12 +268,12 @@ def answer_truly(question: Question, scene: Scene) -> str:
 
 
 def random_letters(rng: random.Random, n: int) -> str:
-    """Return `n` capital letters out of five, so that some stand there twice: what is copied wrong the longest."""
+    """Return `n` capital letters out of five; repeated letters are the last that the model learns to copy."""
     return "".join(rng.choices(rng.sample(string.ascii_uppercase, 5), k=n))
 
 
 def _random_piece(rng: random.Random) -> str:
-    """A quoted run of letters, or a thing with its number and colour."""
+    """Return a quoted run of letters, or an object with its number and colour."""
     if rng.random() < 0.5:
         return f'"{random_letters(rng, rng.randint(3, 6))}"'
     kind, color, n = rng.choice(list(SHAPES)), rng.choice(list(COLORS)), rng.randint(1, 6)
@@ -285,7 +285,7 @@ def _say(yes: bool) -> str:
 
 
 class CodeTable:
-    """Image tokens of true scenes, remembered by what a cell holds: the encoder looks at one cell at a time."""
+    """Image tokens of true scenes, cached by the content of a cell, since the encoder sees one cell at a time."""
 
     def __init__(self, codec: ImageCodec) -> None:
         self._codec = codec.eval()

@@ -246,11 +246,11 @@ def with_an_array(outputs: list[OmniRequestOutput]) -> list[OmniRequestOutput]:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (without_pictures, "the engine drew no picture, but wrote 'I was asked"),
-        (lambda outputs: [], "the engine drew no picture"),
+        (without_pictures, "the engine returned no picture, but wrote 'I was asked"),
+        (lambda outputs: [], "the engine returned no picture"),
         (with_an_error, "guardrail says no"),
-        (with_an_array, "the engine drew a bytes, not a picture"),
-        (lambda outputs: outputs[-1:], "the engine was asked to think and drew without a thought"),
+        (with_an_array, "the engine returned a bytes, not a picture"),
+        (lambda outputs: outputs[-1:], "the engine was asked to think and answered without a thought"),
     ],
 )
 def test_an_answer_that_cannot_be_used_is_a_failure_and_the_engine_goes_on(

@@ -80,7 +80,7 @@ def test_a_skill_that_was_not_measured_gets_the_mean_and_is_named() -> None:
     assert [share.row.path if share.row else "" for share in made.shares] == ["counting/few", "counting/few", ""]
     assert shares(made) == pytest.approx([1 / 3] * 3)
     assert made.notes == (
-        "not measured, so taken as the mean of the others: spatial/two/medium",
+        "not measured, so given the mean of the others: spatial/two/medium",
         "in the diagnosis but not in this recipe, so left out: spatial/other",
     )
 
@@ -104,16 +104,16 @@ def test_mixed_measures_are_said() -> None:
     graded = row("spatial", None, reward={"value": 0.25, "low": 0.2, "high": 0.3, "prompts": 40})
     made = allocate(options("by_failure"), LEVELS, diagnosis(row("counting", 0.75), graded))
     assert shares(made) == pytest.approx([0.2, 0.2, 0.6])
-    assert "by mean reward, because no pass is known: spatial/two/medium" in made.notes[0]
+    assert "by mean reward, since pass@1 is unknown: spatial/two/medium" in made.notes[0]
 
 
 @pytest.mark.parametrize(
     ("chosen", "found", "said"),
     [
-        (options("by_failure"), diagnosis(row("texture", 0.1)), "speaks for no skill of this recipe"),
-        (options("by_learnability"), diagnosis(row("counting", 0.1)), "does not tell what `by_learnability` needs"),
+        (options("by_failure"), diagnosis(row("texture", 0.1)), "covers no skill of this recipe"),
+        (options("by_learnability"), diagnosis(row("counting", 0.1)), "lacks the rates that `by_learnability` needs"),
         (options("manual", shares={"countin": 1}), None, "did you mean 'counting'?"),
-        (options("manual", shares={"counting": 1, "counting/few": 1}), None, "no level is left for 'counting'"),
+        (options("manual", shares={"counting": 1, "counting/few": 1}), None, "no levels are left for 'counting'"),
         (options("uniform", floor=0.5), None, "at most 1/3"),
         (options("uniform", cap=0.1), None, "at least 1/3"),
     ],

@@ -114,7 +114,7 @@ def test_a_probe_is_drawn_apart_from_the_run_itself() -> None:
     assert probe.seed not in (0, 7)
     assert probe.seed != probe_recipe(small_recipe(seed=8), 4).seed
     assert probe_recipe(small_recipe(allocate={"policy": "manual", "shares": {"counting": 1}}), 4, 3).prompts == 44
-    with pytest.raises(ConfigError, match="one candidate a prompt"):
+    with pytest.raises(ConfigError, match="at least two candidates per prompt"):
         probe_recipe(small_recipe(candidates=1), 4)
 
 

@@ -114,38 +114,38 @@ METADATA = json.dumps({"tag": "counting", "include": [], "prompt": "two cups"})
 BAD = [
     ("empty.csv", "", "the file is empty"),
     ("empty.csv", "  \n\n", "the file is empty"),
-    ("header.csv", "skill,prompt,passed\n", "holds no sample"),
+    ("header.csv", "skill,prompt,passed\n", "has no samples"),
     ("typo.csv", "skill,prompt,pased\na,b,1\n", "did you mean 'passed'?"),
-    ("twice.csv", "skill,prompt,passed,passed\na,b,1,1\n", "comes twice"),
+    ("twice.csv", "skill,prompt,passed,passed\na,b,1,1\n", "is listed twice"),
     ("bare.csv", "skill,prompt\na,b\n", "neither `passed` nor `reward`"),
     ("noskill.csv", "prompt,passed\nb,1\n", "no column 'skill'"),
     ("short.csv", "skill,prompt,passed\na,b\n", "short.csv:2: 2 values under 3 columns"),
-    ("value.csv", "skill,prompt,passed\na,b,1\na,b,maybe\n", "value.csv:3: passed is 'maybe'"),
-    ("reward.csv", "skill,prompt,reward\na,b,1.2\n", "reward.csv:2: reward is '1.2'"),
-    ("nan.csv", "skill,prompt,reward\na,b,nan\n", "reward is 'nan'"),
+    ("value.csv", "skill,prompt,passed\na,b,1\na,b,maybe\n", "value.csv:3: `passed` is 'maybe'"),
+    ("reward.csv", "skill,prompt,reward\na,b,1.2\n", "reward.csv:2: `reward` is '1.2'"),
+    ("nan.csv", "skill,prompt,reward\na,b,nan\n", "`reward` is 'nan'"),
     ("hole.csv", "skill,prompt,reward\na,,1\n", "`prompt` is empty"),
-    ("deep.csv", "skill,level,prompt,passed\na/b/c,d,p,1\n", "'a/b/c/d' is no path"),
-    ("unjudged.csv", "skill,prompt,passed\na,b,\n", "nothing in the file is judged"),
+    ("deep.csv", "skill,level,prompt,passed\na/b/c,d,p,1\n", "'a/b/c/d' is not a path"),
+    ("unjudged.csv", "skill,prompt,passed\na,b,\n", "the file has no judged sample"),
     ("big.csv", "skill,prompt,passed\na," + "x" * 200_000 + ",1\n", "broken CSV"),
     ("words.txt", "hello", "ends with '.txt'"),
-    ("meta.jsonl", METADATA, "does not say whether the image is `correct`"),
-    ("other.jsonl", '{"question_id": 1, "answer": 1}', "no results of GenEval: its keys are question_id, answer"),
+    ("meta.jsonl", METADATA, "the line lacks `correct`"),
+    ("other.jsonl", '{"question_id": 1, "answer": 1}', "not results of GenEval: its keys are question_id, answer"),
     ("cut.jsonl", geneval_line("colors", "x", True) + '\n{"tag": "co', "cut.jsonl:2: broken JSON"),
-    ("tag.jsonl", geneval_line("a/b/c", "x", True), "'geneval/a/b/c' is no path"),
-    ("list.jsonl", "[1]", "a line is no mapping"),
-    ("number.jsonl", geneval_line("colors", "x", 1), "does not say whether"),
-    ("geneval.json", geneval_line("colors", "x", True), "no results of T2I-CompBench"),
-    ("none.json", "[]", "no results of T2I-CompBench"),
-    ("range.json", '[{"question_id": 0, "answer": 1.5}]', "no results of T2I-CompBench"),
-    ("nan.json", '[{"question_id": 0, "answer": NaN}]', "no results of T2I-CompBench"),
+    ("tag.jsonl", geneval_line("a/b/c", "x", True), "'geneval/a/b/c' is not the path"),
+    ("list.jsonl", "[1]", "a line is not an object"),
+    ("number.jsonl", geneval_line("colors", "x", 1), "the line lacks"),
+    ("geneval.json", geneval_line("colors", "x", True), "not results of T2I-CompBench"),
+    ("none.json", "[]", "not results of T2I-CompBench"),
+    ("range.json", '[{"question_id": 0, "answer": 1.5}]', "not results of T2I-CompBench"),
+    ("nan.json", '[{"question_id": 0, "answer": NaN}]', "not results of T2I-CompBench"),
     ("deep.json", "[" * 100_000, "broken JSON"),
     ("right.json", '[{"question_id": 0, "answer": 1}]', "add --category, one of color, shape"),
     ("alignment_score_EN.csv", ",alignment\nmine,0.8\n", "a summary by model"),
     ("text_score_EN.csv", ",ED,CR,WAC,text score\nmine,1,1,1,0.8\n", "a summary by model"),
-    ("reasoning_prompt_score.csv", ",mine\n000,0.31\n", "'0.31' is no score of OneIG alignment or text"),
+    ("reasoning_prompt_score.csv", ",mine\n000,0.31\n", "'0.31' is not a score of OneIG alignment or text"),
     ("two_prompt_score.csv", ",one,two\nanime_000,1,1\n", "add --model: one, two"),
-    ("none_prompt_score.csv", ",one\nanime_000,\n", "holds no score"),
-    ("bad_prompt_score.csv", ",one\nanime_000,12\n", "'12' is no score"),
+    ("none_prompt_score.csv", ",one\nanime_000,\n", "has no scores"),
+    ("bad_prompt_score.csv", ",one\nanime_000,12\n", "'12' is not a score"),
 ]
 
 
@@ -162,10 +162,10 @@ def test_wrong_options_and_other_bytes(tmp_path: Path) -> None:
     rows = write(tmp_path, "vqa.json", '[{"question_id": 0, "answer": 1}, {"question_id": 0, "answer": 1}]')
     with pytest.raises(ConfigError, match="no category 'colour'"):
         read_results(rows, category="colour")
-    with pytest.raises(ConfigError, match="question_id comes twice"):
+    with pytest.raises(ConfigError, match="question_id occurs twice"):
         read_results(rows, category="color")
     table = write(tmp_path, "mine.csv", "skill,prompt,passed\na,b,1\n")
-    with pytest.raises(ConfigError, match="is for T2I-CompBench"):
+    with pytest.raises(ConfigError, match="is only for files of T2I-CompBench"):
         read_results(table, category="color")
     with pytest.raises(ConfigError, match="no model 'x'"):
         read_results(write(tmp_path, "a_prompt_score.csv", ",one\nanime_000,1\n"), model="x")

@@ -60,7 +60,7 @@ BAD = [
     (GOOD + ", pass_1: {value: 0.5, low: 0.6, high: 1, prompts: 1}}\n", "is not between low and high"),
     (GOOD + ", pas_1: 3}\n", "pass_1"),
     (GOOD + ", covers: [a/b/c/d]}\n", "d.yaml:4:"),
-    (GOOD + "}\n- {path: a, verdict: weak, prompts: 1, samples: 1}\n", "two rows speak for 'a'"),
+    (GOOD + "}\n- {path: a, verdict: weak, prompts: 1, samples: 1}\n", "two rows cover 'a'"),
     (GOOD.replace("weak", "bad") + "}\n", "must be 'solved'"),
     (MADE + "rows: []\n", "rows"),
     ("- 1\n- 2\n", "d.yaml:1"),

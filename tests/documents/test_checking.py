@@ -133,7 +133,7 @@ def test_values_that_stand_in_no_file_are_told_without_a_line() -> None:
 
 
 def test_a_key_that_stands_twice_keeps_a_file_from_loading() -> None:
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="is defined twice"):
         load_model(parse_yaml("title: x\nsteps: []\ntitle: y\n", "p.yaml"), Plan)
 
 

@@ -164,7 +164,7 @@ def test_a_file_is_read_line_by_line(tmp_path: Path) -> None:
         ({"tag": "colors", "include": [item("cat", 0)]}, "greater than or equal to 1"),
         ({"tag": "colors", "include": [item("cat", True)]}, "a whole number"),
         ({"tag": "colors", "include": [item("cat", shape="round")]}, "shape"),
-        ({"tag": "position", "include": [item("cat", position=["above", 0])]}, "must come before it"),
+        ({"tag": "position", "include": [item("cat", position=["above", 0])]}, "which must come first"),
         ({"tag": "position", "include": [item("box"), item("cat", position=["on", 0])]}, "'on'"),
         ({"tag": "position", "include": [item("box"), item("cat", position=["above", -1])]}, "greater than or equal"),
         ({"prompt_id": 1, "score": 0.5}, "'tag' is missing"),

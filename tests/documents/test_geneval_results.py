@@ -70,11 +70,11 @@ def test_results_are_read_as_they_are_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("", "no result in it"),
-        ('{"item_id": 3, "score": 0.5}', "the tag None is no task"),
-        (json.dumps({**LINE, "tag": "global"}), "the tag 'global' is no task"),
-        (json.dumps({**LINE, "correct": 0.5}), "correct is 0.5"),
-        (json.dumps({**LINE, "correct": "yes"}), "correct is 'yes'"),
+        ("", "the file has no results"),
+        ('{"item_id": 3, "score": 0.5}', "the tag None is not a task"),
+        (json.dumps({**LINE, "tag": "global"}), "the tag 'global' is not a task"),
+        (json.dumps({**LINE, "correct": 0.5}), "`correct` is 0.5"),
+        (json.dumps({**LINE, "correct": "yes"}), "`correct` is 'yes'"),
         ("not json", "not JSON"),
     ],
 )

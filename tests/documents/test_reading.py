@@ -43,7 +43,7 @@ def test_an_empty_file_is_none_and_not_an_error() -> None:
 def test_a_key_that_stands_twice_is_a_problem_at_the_second_one() -> None:
     document = parse_yaml("share: 1\nname: x\nshare: 2\n", "x.yaml")
     assert [str(problem) for problem in document.problems] == [
-        "x.yaml:3:1  the key 'share' stands twice; it is at line 1 already: keep one"
+        "x.yaml:3:1  the key 'share' is defined twice; it is also at line 1: keep one"
     ]
     assert document.data["share"] == 1
 
@@ -87,7 +87,7 @@ def test_tags_never_make_objects(tag: str) -> None:
         ("a: 1\n---\nb: 2\n", "x.yaml:2:1", "single document"),
         ("a: \x00\n", "x.yaml:1", "not allowed"),
         ("[" * 100_000, f"x.yaml:1:{MAX_DEPTH + 1}", "levels deep"),
-        ("a: &a [*a]\n", "x.yaml:1:4", "holds itself"),
+        ("a: &a [*a]\n", "x.yaml:1:4", "contains itself"),
     ],
 )
 def test_broken_yaml_says_where_and_what(text: str, place: str, words: str) -> None:

@@ -113,7 +113,7 @@ def test_rows_without_weights_say_so(name: str, dataset: Path) -> None:
 def test_weights_that_are_all_zero_say_so(items: list[ExportItem], tmp_path: Path) -> None:
     blank = [replace(item, weight=replace(item.weight, text_weight=0.0, image_weight=0.0)) for item in items]
     dataset = export(blank, tmp_path / "dataset").path
-    with pytest.raises(RunError, match="rows are kept, and all their weights are 0"):
+    with pytest.raises(RunError, match="rows are kept, but all their weights are 0"):
         export_view(dataset, tmp_path / "out", PLAN)
     assert not (tmp_path / "out").exists()
 

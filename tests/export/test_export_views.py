@@ -70,7 +70,7 @@ def test_a_second_export_replaces_the_first_and_strangers_stay(dataset: Path, tm
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("keep")
-    with pytest.raises(RunError, match="in the way"):
+    with pytest.raises(RunError, match="exists already"):
         export_view(dataset, mine, PLAN)
     assert (mine / "notes.txt").read_text() == "keep"
 

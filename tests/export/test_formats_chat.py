@@ -249,5 +249,5 @@ def test_a_tag_in_a_text_would_take_an_image_and_is_refused(word: str, tmp_path:
     prompt = make_example("tag", ask("draw <image> twice"), show(RED, 1.0))
     thought = make_example("thought", ask("draw"), say("so: <image>", 1.0), show(RED, 1.0))
     for example in (prompt, thought):
-        with pytest.raises(RunError, match=f"example {example.id}: its text holds '<image>'"):
+        with pytest.raises(RunError, match=f"example {example.id}: its text contains '<image>'"):
             write(word, [example], tmp_path)

@@ -90,7 +90,7 @@ def test_verl_takes_tags_for_images_only_where_there_are_some(tmp_path: Path) ->
     rows = load("parquet", data_files=str(tmp_path / "texts" / "*.parquet"))
     assert [row["prompt"][0]["content"] for row in rows] == texts
     tagged = make_example("tag", show(GREEN, sees="vit"), ask("an <image>?"), say("no", 1.0))
-    with pytest.raises(RunError, match="example tag: its text holds '<image>'"):
+    with pytest.raises(RunError, match="example tag: its text contains '<image>'"):
         write("verl", [tagged], tmp_path / "tagged")
     with pytest.raises(RunError, match="prompts with images beside prompts without"):
         write("verl", [make_example("a", ask("a")), make_example("b", show(GREEN), ask("b"))], tmp_path / "mixed")

@@ -113,7 +113,7 @@ def test_sizes_are_width_and_height(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tag", ["<image>", "<img>", "</img>", "<IMG_CONTEXT>"])
 def test_marks_of_the_trainer_are_refused_in_texts(tag: str, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=f"example tag: its text holds '{tag}'"):
+    with pytest.raises(RunError, match=f"example tag: its text contains '{tag}'"):
         write("sensenova", [make_example("tag", ask(f"a {tag} star"), show(RED, 1.0))], tmp_path)
 
 

@@ -23,7 +23,7 @@ RED = Claim("attribute", "star", "color", "red")
 
 @pytest.mark.parametrize("view", [got_r1, reasongen_r1, t2i_r1])
 def test_a_run_without_reasoning_is_one_clear_line(view: object) -> None:
-    with pytest.raises(RunError, match="mode 'think', and this run has 'direct'"):
+    with pytest.raises(RunError, match="mode 'think', but this run has 'direct'"):
         list(view.view([make_row("direct")], view.Options()))  # type: ignore[attr-defined]
 
 

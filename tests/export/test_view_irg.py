@@ -106,7 +106,7 @@ def test_what_weighs_nothing_is_not_taught() -> None:
 
 
 def test_a_run_without_reflection_is_one_clear_line() -> None:
-    with pytest.raises(RunError, match="mode 'reflect', and this run has 'think'") as caught:
+    with pytest.raises(RunError, match="mode 'reflect', but this run has 'think'") as caught:
         list(view([make_row("think", kept=False)], ALL))
     assert "mode: reflect" in str(caught.value)
 

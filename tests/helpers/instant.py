@@ -27,7 +27,8 @@ REFLECTS = True
 class Instant:
     """Draws what is asked for; a share of samples is drawn wrong, another fails, as their seeds say.
 
-    `delay` is the seconds a sample takes, `same` hands out one picture for all, `breaks` raises in the middle, and
+    `delay` is the seconds a sample takes, `same` hands out one picture for all, `tiny` one of 8 x 8 px, `noise` a
+    different one for each, of so many pixels a side and about 2 bytes a pixel. `breaks` raises in the middle, and
     `marker` is a file that appears when the first sample is begun. While the file `down` is there, every third request
     is not answered, or as many as the file says.
     """
@@ -36,6 +37,8 @@ class Instant:
     fails: float = 0.0
     delay: float = 0.0
     same: bool = False
+    tiny: bool = False
+    noise: int = 0
     breaks: bool = False
     marker: str = ""
     down: str = ""
@@ -44,6 +47,7 @@ class Instant:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         picture = _png(lay_out(requests[0].prompt.claims, random.Random(0))) if self.same else b""
+        picture = _save(Image.new("RGB", (8, 8), "teal")) if self.tiny else picture
         if self.marker:
             Path(self.marker).touch()
         for number, request in enumerate(requests):
@@ -63,6 +67,7 @@ class Instant:
         return bool(self.down) and Path(self.down).exists() and seed % int(Path(self.down).read_text() or 3) == 0
 
     def _draw(self, request: Request, rng: random.Random, picture: bytes) -> Sample:
+        picture = _make_noise(rng, self.noise) if self.noise else picture
         plan, redrawn = "no plan", picture
         if not picture:
             scene = lay_out(request.prompt.claims, rng)
@@ -99,7 +104,20 @@ def _spoil(scene: Scene, rng: random.Random) -> Scene:
     return replace(scene, items=(replace(first, color=rng.choice(others)), *rest))
 
 
-def _png(scene: Scene) -> bytes:
+def _make_noise(rng: random.Random, side: int) -> bytes:
+    """Return a picture that no compression makes small: what weighs as much as a photograph."""
     buffer = io.BytesIO()
-    Image.fromarray(render_scene(scene)).save(buffer, "PNG")
+    levels = bytes(8 * (k % 32) for k in range(256))
+    pixels = rng.randbytes(3 * side * side).translate(levels)
+    Image.frombytes("RGB", (side, side), pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _png(scene: Scene) -> bytes:
+    return _save(Image.fromarray(render_scene(scene)))
+
+
+def _save(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
     return buffer.getvalue()

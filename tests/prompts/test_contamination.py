@@ -87,7 +87,7 @@ def test_an_unclosed_quote_in_csv_is_a_bad_line(tmp_path: Path) -> None:
 def test_files_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("x")
     (tmp_path / "latin.txt").write_bytes(b"ok\ncaf\xe9\n")
-    with pytest.raises(ConfigError, match="form of a benchmark list"):
+    with pytest.raises(ConfigError, match="file type of a benchmark list"):
         Contamination.from_files([tmp_path / "x.parquet"])
     with pytest.raises(ConfigError, match="cannot read"):
         Contamination.from_files([tmp_path / "none.txt"])

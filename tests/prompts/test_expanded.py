@@ -330,4 +330,4 @@ def test_no_rewrite_is_asked_for_what_words_cannot_show() -> None:
     assert len(engine.batches[0]) == 2
     assert all(STAR.text in request.messages[0].parts[0].text for request in engine.batches[0])
     assert (stats.sources, stats.unchecked, stats.asked, stats.standing) == (2, 1, 2, 2)
-    assert stats.notes()[-2].endswith("can check their claims: 1 of 2")
+    assert stats.notes()[-2].endswith("cannot be checked in words: 1 of 2")

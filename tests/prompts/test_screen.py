@@ -96,7 +96,7 @@ def test_no_shipped_lexicon_has_a_rude_word() -> None:
     ("screen", "message"),
     [
         ({"words": ["nowhere.txt"]}, "the word list cannot be read"),
-        ({"words": ["{empty}"]}, "holds no word"),
+        ({"words": ["{empty}"]}, "has no words"),
         ({"words": ["{latin}"]}, "it is not UTF-8"),
         ({"pi": True}, "pi"),
     ],

@@ -124,7 +124,7 @@ def test_an_append_that_was_killed_before_it_was_noted_goes_on(hub: HubServer, r
     ("which", "said", "kind"),
     [
         ("part", "12 rows are there already, such as ", PushError),
-        ("shares", "rows have a prompt that stands in the other split there", PushError),
+        ("shares", "rows have a prompt that is in the other split there", PushError),
         ("scorers", "has other columns; they differ in reason_attribute, reward_attribute", RunError),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_run_of_another_licence_is_refused(hub: HubServer, run: Path, second: 
     card.write_text(
         card.read_text(encoding="utf-8").replace("license: apache-2.0", "license: cc-by-nc-4.0", 1), "utf-8"
     )
-    with pytest.raises(RunError, match=r"has the licence apache-2\.0, and this run cc-by-nc-4\.0"):
+    with pytest.raises(RunError, match=r"has the licence apache-2\.0, but this run has cc-by-nc-4\.0"):
         send(second, NAME, "append")
 
 
@@ -186,14 +186,14 @@ def test_a_duplicate_is_named_by_prompt_and_seed(hub: HubServer, run: Path, othe
 
 
 def test_there_must_be_a_dataset_to_append_to(hub: HubServer, run: Path) -> None:
-    with pytest.raises(PushError, match="there is no dataset that a run can be added to"):
+    with pytest.raises(PushError, match="there is no dataset to append to"):
         send(run, NAME, "append")
 
 
 def test_a_push_does_not_drop_what_was_appended(hub: HubServer, run: Path, second: Path) -> None:
     send(run, NAME)
     send(second, NAME, "append")
-    with pytest.raises(PushError, match="holds the run 'second' of another recipe"):
+    with pytest.raises(PushError, match="has the run 'second' of another recipe"):
         send(run, NAME)
 
 

@@ -95,7 +95,7 @@ def test_a_listing_that_shows_another_hash_is_not_believed(hub: HubServer, run: 
     hub.faults.append(Fault("GET /api/datasets/me/small/tree", "lie", skip=1, times=100))
     with pytest.raises(PushError) as caught:
         push(run)
-    assert "does not arrive as it was sent, 3 times in a row" in str(caught.value)
+    assert "arrived damaged 3 times in a row" in str(caught.value)
     assert not (run / "push.json").exists()
     hub.faults.clear()
     push(run)
@@ -118,7 +118,7 @@ def test_faults_without_end_are_one_error_and_what_was_sent_is_kept(
         push(run)
     assert str(caught.value) == (
         f"{NAME}: gave up after 2 tries: the hub answers 503: down for the night\n"
-        "run the same command again: what has arrived is kept"
+        "run the same command again: files that have arrived are kept"
     )
     assert hub.files("me/small") == {}
     hub.faults.clear()
@@ -228,7 +228,7 @@ def test_a_pull_of_a_damaged_file_names_it(hub: HubServer, run: Path, tmp_path: 
     path = "data/train-00003-of-00009.parquet"
     content = hub.files("me/small")[path]
     hub.repos["me/small"].commits[-1][1][path] = content[:-1] + b"?"
-    with pytest.raises(PushError, match=f"{path} is not what the manifest says"):
+    with pytest.raises(PushError, match=f"{path} differs from the manifest"):
         pull_dataset(NAME, tmp_path / "back", Silent())
     assert not (tmp_path / "back").exists()
     hub.repos["me/small"].commits[-1][1][path] = content

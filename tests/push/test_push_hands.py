@@ -72,7 +72,7 @@ def test_an_edited_card_is_pulled_as_it_is(hub: HubServer, run: Path, tmp_path: 
     hub.edit("me/small", "README.md", hub.files("me/small")["README.md"] + WORDS)
     watch = Listener()
     pull_dataset(NAME, tmp_path / "back", watch)
-    assert watch.said == ["README.md was edited there since the last push: taken as it is"]
+    assert watch.said == ["README.md was edited there since the last push: kept as it is"]
     assert read_local(tmp_path / "back") == hub.files("me/small")
 
 

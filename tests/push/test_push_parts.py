@@ -112,7 +112,7 @@ def test_cards_are_joined_by_adding() -> None:
 
 
 def test_cards_with_other_configs_are_not_joined() -> None:
-    with pytest.raises(RunError, match="has the configs default, and this run default, pairs"):
+    with pytest.raises(RunError, match="has the configs default, but this run has default, pairs"):
         join(CARD, add_view(CARD, "pairs", {"train": ["pairs/train.parquet"]}, INFO), [], "x")
 
 

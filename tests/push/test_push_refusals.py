@@ -32,9 +32,9 @@ def push(run: Path, address: str = NAME, **options: object) -> None:
         ("s3://KEY:SECRET@bucket/x", "an address must not hold credentials"),
         (f"{NAME}@v1", "names a revision"),
         ("file://relative/x", "cannot be used"),
-        ("file:///", "names no bucket and no folder"),
-        ("s3://", "names no bucket and no folder"),
-        ("gs:///folder", "names no bucket and no folder"),
+        ("file:///", "names no bucket or folder"),
+        ("s3://", "names no bucket or folder"),
+        ("gs:///folder", "names no bucket or folder"),
     ],
 )
 def test_an_address_that_is_none(run: Path, address: str, said: str) -> None:
@@ -95,7 +95,7 @@ def test_a_dataset_of_another_recipe(hub: HubServer, run: Path, tmp_path: Path) 
     before = hub.files("me/small")
     with pytest.raises(PushError) as caught:
         push(run)
-    assert "holds the run 'other' of another recipe" in str(caught.value)
+    assert "has the run 'other' of another recipe" in str(caught.value)
     assert "--replace" in str(caught.value)
     assert hub.files("me/small") == before
     push(run, replace=True)
@@ -107,7 +107,7 @@ def test_a_dataset_of_another_recipe(hub: HubServer, run: Path, tmp_path: Path) 
 
 def test_somebody_elses_files(hub: HubServer, run: Path) -> None:
     hub.create("me/small", private=True, files={"README.md": b"mine", "data.csv": b"a,b"})
-    with pytest.raises(PushError, match=r"holds files that no push of datagen made: data\.csv"):
+    with pytest.raises(PushError, match=r"has files that datagen did not push: data\.csv"):
         push(run)
     assert hub.files("me/small") == {"README.md": b"mine", "data.csv": b"a,b"}
 
@@ -120,7 +120,7 @@ def test_an_empty_dataset_is_filled(hub: HubServer, run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("private", "public", "said"),
-    [(False, False, "is there and is public"), (True, True, "is there and is private")],
+    [(False, False, "exists and is public"), (True, True, "exists and is private")],
 )
 def test_a_dataset_never_changes_who_may_see_it(
     hub: HubServer, run: Path, private: bool, public: bool, said: str
@@ -147,7 +147,7 @@ def test_a_manifest_that_is_none(hub: HubServer, run: Path, tmp_path: Path) -> N
 
 def test_a_pull_does_not_write_over_a_folder(hub: HubServer, run: Path, tmp_path: Path) -> None:
     push(run)
-    with pytest.raises(RunError, match="is in the way"):
+    with pytest.raises(RunError, match="exists already"):
         pull_dataset(NAME, tmp_path, Silent())
 
 
@@ -195,7 +195,7 @@ def test_a_shard_that_was_cut(hub: HubServer, run: Path) -> None:
 
 def test_a_shard_that_is_lost(hub: HubServer, run: Path) -> None:
     (run / "dataset" / "data" / "train-00003-of-00009.parquet").unlink()
-    with pytest.raises(RunError, match="has 32 rows in 'train', and its card says 36"):
+    with pytest.raises(RunError, match="has 32 rows in 'train', but its card says 36"):
         push(run)
     assert hub.repos == {}
 

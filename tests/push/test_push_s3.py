@@ -66,7 +66,7 @@ def test_what_is_there_is_not_sent_again_and_what_is_damaged_is(folder: Folder, 
     assert not plan.missing
     path = next(path for path in before if path.endswith(".parquet"))
     folder.write(path, bytes(len(before[path])))
-    assert any(f"{path} did not arrive as it was sent" in line for line in push(run, folder.address).said)
+    assert any(f"{path} arrived damaged" in line for line in push(run, folder.address).said)
     folder.write(path, b"cut")
     push(run, folder.address)
     assert folder.files() == before
@@ -88,7 +88,7 @@ def test_card_and_manifest_come_last_and_name_only_what_is_whole(folder: Folder,
     order = prepare_push(reopen(run), folder.address, Silent())
     order.destination.stage([file for file in order.plan.missing if "/" in file.path], False)
     assert not {"README.md", "datagen.json"} & set(folder.files())
-    with pytest.raises(PushError, match="holds no dataset that datagen pushed"):
+    with pytest.raises(PushError, match="has no dataset pushed by datagen"):
         pull_dataset(folder.address, run / "back", Silent())
 
 
@@ -109,7 +109,7 @@ def test_a_file_that_arrives_damaged_every_time_is_an_error(
     victim = next(path for path in (run / "dataset" / "data").iterdir())
     content = victim.read_bytes()
     victim.write_bytes(bytes(len(content)))  # the disk here gives other bytes than were hashed
-    with pytest.raises(PushError, match="does not arrive as it was sent, 3 times in a row"):
+    with pytest.raises(PushError, match="arrived damaged 3 times in a row"):
         complete_push(order)
     assert not {"README.md", "datagen.json"} & set(folder.files())
     victim.write_bytes(content)
@@ -161,7 +161,7 @@ def test_a_full_disk_is_one_line_and_the_next_push_goes_on(run: Path, tmp_path: 
         pytest.skip(f"no mount in a user namespace here: {done.stderr.splitlines()[0]}")
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
-    assert "what has arrived is kept" in done.stderr
+    assert "files that have arrived are kept" in done.stderr
     assert "Traceback" not in done.stderr
     assert "18 files verified" in done.stdout
     assert done.stdout.count("datagen.json") == 0

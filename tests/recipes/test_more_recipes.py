@@ -244,7 +244,7 @@ def test_tiger_ranks_found_and_drawn_images_together_and_keeps_the_decision(
 
 
 def test_without_a_gallery_no_run_that_is_to_decide_is_built(build: Callable[..., Run], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the view 'tiger' needs samples that say how likely each image is") as caught:
+    with pytest.raises(ConfigError, match="the view 'tiger' needs the likelihood of each image") as caught:
         build("ernie_vilg", 2, "candidates=1", "rewards=[counting]", "failure_limit=1", "exports={d: {view: tiger}}")
     assert "the backend `gallery`" in str(caught.value.hint)
     with pytest.raises(BackendError, match="there is no gallery") as missing:

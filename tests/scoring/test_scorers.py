@@ -98,7 +98,7 @@ def test_a_name_that_expressions_have_is_refused() -> None:
 
 def test_the_same_scorer_twice_needs_two_names() -> None:
     twice = [{"name": "text", "metric": "mario"}, {"name": "text", "metric": "mario"}]
-    with pytest.raises(ConfigError, match="holds the same scorer twice"):
+    with pytest.raises(ConfigError, match="lists the same scorer twice"):
         make_recipe({"taxonomy": ["counting"], "rewards": twice})
     apart = make_recipe({"taxonomy": ["counting"], "rewards": [twice[0], {**twice[1], "as": "again"}]})
     assert apart.selecting == ["text_mario", "again"]
@@ -106,7 +106,7 @@ def test_the_same_scorer_twice_needs_two_names() -> None:
 
 def test_one_scorer_that_selects_and_evaluates_is_refused_whatever_it_is_called() -> None:
     values = {"taxonomy": ["counting"], "rewards": ["counting"], "evaluate": [{"name": "counting", "as": "other"}]}
-    with pytest.raises(ConfigError, match="would select the samples and evaluate them"):
+    with pytest.raises(ConfigError, match="would both select and evaluate the samples"):
         make_recipe(values)
 
 

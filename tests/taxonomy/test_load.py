@@ -28,7 +28,7 @@ def test_shipped_taxonomies_load_with_both_lexicons() -> None:
     assert everyday.skipped == ()
     assert "materials" in dict(pictograms.skipped)["attributes/one_material"]
     sentences = explain_skipped(pictograms.skipped)
-    assert sentences[0] == "left out, as the lexicon 'pictograms' has no materials: attributes/one_material"
+    assert sentences[0] == "left out, since the lexicon 'pictograms' has no materials: attributes/one_material"
     assert len(sentences) < len(pictograms.skipped)
     drawn = {skill.path for skill in pictograms.skills}
     assert [skill.path for skill in everyday.skills if skill.path not in drawn] == [p for p, _ in pictograms.skipped]
@@ -82,8 +82,8 @@ def test_names_are_shipped_files_and_paths_are_paths(tmp_path: Path) -> None:
         ("count(object, n)", "count(object, n, n)", 15, "2 arguments"),
         ("count(object, n)", "count(object, n,)", 15, "2 arguments"),
         ("count(object, n)", "coun(object, n)", 15, "did you mean 'count'?"),
-        ("count(object, n)", "count object n", 15, "is no claim"),
-        ("count(object, n)", "count(object, object)", 15, "is no number"),
+        ("count(object, n)", "count object n", 15, "is not a claim"),
+        ("count(object, n)", "count(object, object)", 15, "is not a number"),
         ("count(object, n)", "text(n)", 15, "is a number"),
         ("hard: {n: [3, 4]}", "hard: {n: [3, 9]}", 13, "'9' is no value"),
         ("hard: {n: [3, 4]}", "hard: {n: [4, 3]}", 13, "is empty"),
@@ -97,7 +97,7 @@ def test_names_are_shipped_files_and_paths_are_paths(tmp_path: Path) -> None:
         ("title: A few", "shar: 0.5\n    title: A few", 7, "did you mean 'share'?"),
         ("range: [1, 4]", "range: [1, 1000000000]", 9, "1000000000"),
         ("range: [1, 4]", "values: [1, big]", 9, "mixes words and numbers"),
-        ("object: {from: objects}", "many: {from: objects}", 10, "named like a function"),
+        ("object: {from: objects}", "many: {from: objects}", 10, "has the name of a function"),
     ],
 )
 def test_a_fault_is_shown_at_its_line(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:
@@ -137,7 +137,7 @@ def test_literals_in_claims(tmp_path: Path) -> None:
 
 
 def test_a_weakness_comes_once_and_something_must_be_filled(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'counting' comes twice"):
+    with pytest.raises(ConfigError, match="'counting' is defined twice"):
         load_taxonomy(["counting", "counting"], "pictograms")
     with pytest.raises(ConfigError, match="no taxonomy"):
         load_taxonomy([], "pictograms")

@@ -159,7 +159,7 @@ def test_new_claims_are_parsed(source: str, claim: Claim) -> None:
 @pytest.mark.parametrize(
     ("source", "what"),
     [
-        ("part(cup, red, key)", "is no number"),
+        ("part(cup, red, key)", "is not a number"),
         ("part(cup, 2, 3)", "is a number"),
         ("fact(3)", "is a number"),
         ("fact(cup, red, key)", "must have 2 arguments"),

@@ -3,8 +3,7 @@
     backend: {name: openai, base_url: "http://localhost:8091/v1", model: ByteDance-Seed/BAGEL-7B-MoT}
 
 Images come from `/chat/completions` (`api: chat`) or `/images/generations` (`api: images`). The key is read from the
-environment variable that `api_key_env` names and stands nowhere else. See if a server does what it should:
-`datagen doctor RECIPE`.
+environment variable that `api_key_env` names and is written nowhere. `datagen doctor RECIPE` checks a server.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def build(options: Mapping[str, Any]) -> OpenAIBackend:
-    """Check the options and that the server answers, takes the key and knows the model.
+    """Check the options, and that the server answers, accepts the key and has the model.
 
-    Raises BackendError when it does not, MissingExtraError without the package `openai`.
+    Raises BackendError when a check fails, MissingExtraError without the package `openai`.
     """
     try:
         import openai  # noqa: F401

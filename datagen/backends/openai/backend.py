@@ -1,4 +1,4 @@
-"""A server as a backend: requests become HTTP requests, answers become samples, and each fails alone."""
+"""A server as a backend: requests become HTTP requests, answers become samples, and each one fails alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAN_FIRST = (
     "Think about the picture before it is drawn: name every object with its colour, how many there are, and where each "
     "one is. Answer with the plan alone."
 )
-"""What the model is told where the toolkit drives the thought (`think: driven`)."""
+"""System message of the request for a plan (`think: driven`)."""
 NOT_OF_A_SAMPLE = {
     "base_url",
     "api_key_env",
@@ -42,13 +42,13 @@ NOT_OF_A_SAMPLE = {
     "max_wait_seconds",
     "max_answer_bytes",
 }
-"""Options that say where a server is and how it is asked, not what it answers."""
+"""Options that say where a server is and how requests are sent; they do not change what it answers."""
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
 class OpenAIBackend:
-    """Generates samples and answers chats over HTTP. Samples of a seed repeat as far as the server keeps its seeds."""
+    """Generates samples and answers chats over HTTP. A seed gives the same sample again if the server honours seeds."""
 
     name = "openai"
 
@@ -62,7 +62,7 @@ class OpenAIBackend:
         self.refusals = Refusals(options.base_url, {*options.extra_body, *options.think_body})
 
     def check_server(self) -> None:
-        """Raise BackendError when nobody answers, the key is refused, or the model is unknown there."""
+        """Raise BackendError when no server answers, the key is refused, or the server does not have the model."""
 
         async def check(transport: Transport, nothing: None) -> None:
             await transport.check()
@@ -73,7 +73,7 @@ class OpenAIBackend:
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for each request, in order. Raises BackendError when the key is refused.
 
-        A reflection is driven: no server draws twice in one answer.
+        The toolkit drives a reflection step by step: no server generates two images in one answer.
         """
         plain = [request for request in requests if request.mode != "reflect"]
         reflected = [request for request in requests if request.mode == "reflect"]
@@ -88,11 +88,12 @@ class OpenAIBackend:
         return self._run(self._answer, requests)
 
     def _run(self, work: Callable[[Transport, Item], Awaitable[Made]], items: Sequence[Item]) -> Iterator[Made]:
-        """Yield results in order while the rest goes on; an iterator that is closed early cancels what is open."""
+        """Yield results in order while later ones are in flight; closing the iterator early cancels them."""
         with asyncio.Runner() as runner:
             loop = runner.get_loop()
             transport = Transport(self.options, self.refusals)
 
+            # Futures can only be made inside the running loop.
             async def start() -> list[asyncio.Future[Made]]:
                 return [asyncio.ensure_future(work(transport, item)) for item in items]
 
@@ -113,7 +114,7 @@ class OpenAIBackend:
         except AnswerError as error:
             return Failure.unanswered(request, str(error))
         if request.mode == "think" and not any(segment.role == "think" for segment in segments):
-            hint = "the server was asked to think and drew without a thought; see think_body, or think: driven"
+            hint = "the server was asked to think and answered without a thought; see think_body, or think: driven"
             return Failure.unanswered(request, hint)
         if request.mode == "direct":
             segments = tuple(segment for segment in segments if segment.kind == "image")
@@ -122,16 +123,16 @@ class OpenAIBackend:
         return Sample.make(request, segments, engine="openai/1", switch=switch, finish=finish, settings=settings)
 
     def _list_left_out(self, request: Request) -> dict[str, Any]:
-        """Return what the server refuses of what decides a picture: a sample without its seed cannot be made again."""
+        """Return the parameters that decide a picture and were not sent: a sample without its seed does not repeat."""
         endpoint = IMAGES if self.options.api == "images" else CHAT
         left_out = self.refusals.list_left_out(endpoint, self._body(ChatRequest(()), self._begin(request)))
         return {"left_out": left_out} if left_out else {}
 
     def _begin(self, request: Request) -> dict[str, Any]:
-        return {"model": self.options.model, "seed": request.seed % 2**31}
+        return {"model": self.options.model, "seed": request.seed % 2**31}  # fits a signed 32-bit integer
 
     async def _draw(self, transport: Transport, request: Request) -> tuple[tuple[Segment, ...], str, str]:
-        """Return segments, why the answer ended, and who switched from text to image."""
+        """Return the segments, the finish reason, and who switched from text to image."""
         options, thought = self.options, request.mode == "think"
         body = self._begin(request)
         extra = {**(options.think_body if thought and options.think == "native" else {}), **options.extra_body}
@@ -161,7 +162,7 @@ class OpenAIBackend:
         return read_image(await transport.images(model=body["model"], prompt=text, **form, **size))
 
     async def _plan(self, transport: Transport, text: str, body: dict[str, Any]) -> Reply:
-        """Return the plan and why it ended. Raises AnswerError where there is none."""
+        """Return the plan and its finish reason. Raises AnswerError when there is none."""
         told = ChatRequest((Message.say("system", PLAN_FIRST), Message.say("user", text)))
         answer = await transport.chat(**self._body(told, body))
         require_willing(answer)
@@ -176,7 +177,7 @@ class OpenAIBackend:
         how = request.sampling
         body: dict[str, Any] = {"model": self.options.model, "seed": how.seed % 2**31}
         asked = self._body(request, body)
-        room = how.max_tokens + self.options.thinking_tokens
+        room = how.max_tokens + self.options.thinking_tokens  # a thought counts, and must not use up the answer's room
         asked.update(temperature=how.temperature, top_p=how.top_p, max_tokens=room)
         if how.schema is not None:
             asked["response_format"] = {
@@ -205,7 +206,7 @@ class OpenAIBackend:
 
 
 def _to_message(message: Message) -> dict[str, Any]:
-    """Return a message in the wire form; text alone is a string, which every server reads."""
+    """Return a message in wire form; one of text alone becomes a string, which every server accepts."""
     if all(not part.image for part in message.parts):
         return {"role": message.role, "content": "".join(part.text for part in message.parts)}
     parts = [

@@ -11,7 +11,7 @@ from datagen.generation.options import ChatOptions
 
 
 class OpenAIOptions(ChatOptions):
-    """Where the server is and how it is asked. Times are seconds, sizes bytes."""
+    """Server address, request limits and sampling. Times are in seconds, sizes in bytes."""
 
     base_url: str = "http://localhost:8000/v1"
     model: str = Field(min_length=1)
@@ -32,7 +32,7 @@ class OpenAIOptions(ChatOptions):
     lexicon: str = "everyday"
 
     def chat_extras(self) -> dict[str, Any]:
-        """Return what goes into the body of a chat beside the standard: `extra_body`, and thinking turned off."""
+        """Return the non-standard fields of a chat body: `extra_body`, and the switch that turns thinking off."""
         if not self.template_kwargs:
             return dict(self.extra_body)
         said = self.extra_body.get("chat_template_kwargs")
@@ -45,5 +45,5 @@ class OpenAIOptions(ChatOptions):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("an address begins with http:// or https://")
         if parts.username or parts.password or parts.query:
-            raise ValueError("an address holds no name, key or query: the key goes into the environment")
+            raise ValueError("an address must hold no user name, key or query: put the key into the environment")
         return value.rstrip("/")

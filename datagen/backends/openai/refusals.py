@@ -1,9 +1,9 @@
-"""Parameters that a server refuses: left out or renamed from then on, told once, remembered.
+"""Parameters that a server refuses: dropped or renamed for the rest of the run, and reported once.
 
 Hosted servers know fewer parameters than vLLM. One says `Unsupported parameter: 'max_tokens' … use
-'max_completion_tokens'`, another does not know `seed`, a third draws and refuses `response_format`. Such a request is
-sent again without what was refused. What a recipe puts into a request itself (`extra_body`, `think_body`, `image_size`)
-is never left out, and a value that does not fit ("max_tokens is too large: …") is no parameter that is not known.
+'max_completion_tokens'`, another does not know `seed`, a third generates images but refuses `response_format`. The
+request is sent again without the refused parameter. Parameters that the recipe sets itself (`extra_body`, `think_body`,
+`image_size`) are never dropped. A value out of range ("max_tokens is too large: …") is no refused parameter.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from datagen.notices import tell_once
 
 INSTEAD = {"max_tokens": "max_completion_tokens"}
-"""What is sent in place of a refused parameter, if that is not refused too."""
+"""Replacements for refused parameters, unless they are refused too."""
 FEWER_LOGPROBS = 5
-"""Log-probabilities that are asked for where a server gives some, but not as many as were asked for."""
+"""Log-probabilities requested from a server that gives some, but fewer than were requested."""
 _LOGPROBS = ("logprobs", "top_logprobs")
 _LOSS = {
-    "seed": "what it answers cannot be made again",
+    "seed": "its answers cannot be reproduced",
     "temperature": "it answers at its own temperature",
-    "max_completion_tokens": "its answers are as long as it likes",
-    "response_format": "what it answers is checked all the same",
-    "logprobs": "answers are drawn instead where they are needed",
-    "structured_outputs": "what it answers is checked all the same",
+    "max_completion_tokens": "the length of its answers has no limit",
+    "response_format": "its answers are checked all the same",
+    "logprobs": "scorers sample answers instead",
+    "structured_outputs": "its answers are checked all the same",
 }
-"""The parameters that can be left out, with what is then lost."""
+"""Parameters that can be dropped, with what is lost without them."""
 _LOSS |= dict.fromkeys(("top_p", "max_tokens", "top_logprobs", "modalities"), "")
 _SIGNS = re.compile(
     r"unsupported|not? support|n't support|unknown|unrecogni[sz]ed|unexpected|unavailable|not available|not permitted"
@@ -37,9 +37,9 @@ _SIGNS = re.compile(
 
 
 class Refusals:
-    """What one server is known to refuse, by endpoint. Shared by all connections to it.
+    """The parameters that one server refuses, by endpoint. All connections to it share them.
 
-    `own` names what the recipe sets and must not be left out.
+    `own` names the parameters that the recipe sets, which are never dropped.
     """
 
     def __init__(self, server: str, own: Iterable[str] = ()) -> None:
@@ -47,23 +47,23 @@ class Refusals:
         self._known: dict[str, frozenset[str]] = {}
 
     def known(self, endpoint: str) -> frozenset[str]:
-        """Return what the endpoint is known to refuse; `top_logprobs` alone means: so many of them."""
+        """Return the parameters that the endpoint refuses; `top_logprobs` alone means that it gives fewer of them."""
         return self._known.get(endpoint, frozenset())
 
     def remember(self, endpoint: str, refused: frozenset[str]) -> None:
-        """Note what had to be left out of a request before it was answered, and tell what is new."""
+        """Record the parameters that a request was answered without, and report the new ones."""
         for name in sorted(refused - self.known(endpoint)):
             tell_once(f"{self.server} refuses {_describe(name, refused)}")
         self._known[endpoint] = self.known(endpoint) | refused
 
     def list_left_out(self, endpoint: str, body: Mapping[str, Any]) -> list[str]:
-        """Return which parameters of a request were not sent, in order."""
+        """Return the parameters of a request that were not sent, sorted."""
         sent = set(_names(fit(body, self.known(endpoint))))
         return sorted(name for name in _names(body) if name not in sent and INSTEAD.get(name) not in sent)
 
 
 def fit(body: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
-    """Return a request without what is refused: left out, or in its other form."""
+    """Return a request with its refused parameters dropped or replaced."""
     if not refused:
         return dict(body)
     drop = set(refused) - {"top_logprobs"} | (set(_LOGPROBS) if "logprobs" in refused else set())
@@ -79,20 +79,21 @@ def fit(body: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
 
 
 def find_refused(sent: Mapping[str, Any], error: Any, refused: frozenset[str], own: frozenset[str]) -> str:
-    """Return which parameter of a sent request the body of an error refuses, `""` for none.
+    """Return the parameter of a sent request that an error refuses, `""` for none.
 
-    `error` is the parsed body. It names the parameter under `param`, at the end of a `loc`, or in its message. What
-    `refused` and `own` hold is as in `Refusals`.
+    `error` is the parsed body. It names the parameter under `param`, at the end of a `loc`, or in its message.
+    `refused` and `own` are as in `Refusals`.
     """
     present = [name for name in _names(sent) if name in _LOSS and name not in own]
     message = " ".join(_list_texts(error))
     named = [name for name in _list_named(error) if name in present]
     if not named:
         places = {name: found.start() for name in present if (found := re.search(rf"\b{name}\b", message))}
-        # Of two that exclude each other, the one that says less: "`temperature` and `top_p` cannot both be specified".
+        # Of two that exclude each other drop the less important: "`temperature` and `top_p` cannot both be specified".
         named = sorted(places, key=lambda name: (name != "top_p", places[name]))
     if not named or not (_SIGNS.search(message) or named[0] in _LOGPROBS):
         return ""
+    # "At most 5 top_logprobs" is answered with 5 first; only a second refusal drops log-probabilities altogether.
     if named[0] == "top_logprobs" and "top_logprobs" not in refused and sent["top_logprobs"] > FEWER_LOGPROBS:
         return "top_logprobs"
     return "logprobs" if named[0] in _LOGPROBS else named[0]
@@ -118,7 +119,7 @@ def _list_named(error: Any) -> Iterator[str]:
 
 
 def _list_texts(error: Any) -> Iterator[str]:
-    """Yield the sentences of an error, and no echo of what was sent."""
+    """Yield the sentences of an error, without the echo of the request that some servers add."""
     if isinstance(error, str):
         yield error
     elif isinstance(error, list):

@@ -1,17 +1,15 @@
-"""One request to a server, and what comes back: JSON, or an error in one line.
+"""Send one request to a server and read its answer into segments or a reply.
 
-What may pass is asked again, `retries` times: 429, 5xx, time-outs, connections that break, bodies that break off or are
-no JSON. The pauses grow, or are those of `Retry-After` up to `max_wait_seconds`. Retries and bodies are done here, not
-by the official client, which obeys `Retry-After` up to a limit of its own that changes with its version, would take
-300 MB into memory, and would wait for a dripping server for ever. What stays so is an error of the asking: it says
-`unreached`, and is no answer. A parameter that the server refuses is left out, see `refusals`.
+Temporary errors are retried, `retries` times: 429, 5xx, time-outs, broken connections, and bodies that break off or are
+not JSON. Pauses grow, or follow `Retry-After` up to `max_wait_seconds`. Retries and bodies are handled here, not by the
+official client: its limit on `Retry-After` changes with its version, it would read 300 MB into memory, and it would
+wait for ever for a server that sends a byte now and then. An error that remains is marked `unreached`: the request was
+never answered. A parameter that the server refuses is dropped, see `refusals`.
 
-Reads what servers answer into segments and replies; every shape that is known, and an error for any other.
-
-Chat answers hold a string, or a list of parts with pictures as data URLs (vLLM-Omni and others), or pictures beside the
-string under `images` (OpenRouter and others). A thought stands in `reasoning_content` or `reasoning`, in text before
-the picture, or in `metrics.think_text` (vLLM-Omni's BAGEL and SenseNova-U1); of an answer in words also between tags in
-the words themselves, or in a part of the type `thinking` (Mistral).
+A chat answer holds a string, or a list of parts with pictures as data URLs (vLLM-Omni and others), or pictures beside
+the string under `images` (OpenRouter and others). The thought is in `reasoning_content` or `reasoning`, in the text
+before the picture, or in `metrics.think_text` (vLLM-Omni's BAGEL and SenseNova-U1); in an answer of text alone also
+between tags, or in a part of type `thinking` (Mistral). Any other shape is an error.
 """
 
 from __future__ import annotations
@@ -39,19 +37,19 @@ from datagen.pictures import from_base64, from_data_url, to_png
 from datagen.records import Segment
 
 NO_KEY = "no-key"
-"""What is sent where the environment holds no key: servers of one's own rarely ask for one."""
+"""Sent when the environment holds no key: the client wants one, while local servers rarely do."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 20.0
 ABOUT_THE_REQUEST = frozenset({400, 413, 422})
-"""What a server says of the request and would say again; every other error is one of the asking."""
+"""Statuses that blame the request itself, so that sending it again is no use."""
 CHAT, IMAGES = "/chat/completions", "/images/generations"
-# The client stands on httpx or, from its version 3 on, httpx2; what a breaking body raises belongs to that library.
+# The client is built on httpx or, from its version 3 on, httpx2; a body that breaks off raises that library's error.
 _HttpError: type[Exception] = importlib.import_module(openai.Timeout.__init__.__module__.split(".")[0]).HTTPError
 
 
 class RequestError(Exception):
     """One request failed for good; the message is the reason, without secrets.
 
-    `unreached` says that the server did not answer it at all: worth asking again in another hour.
+    `unreached` means that the server never answered it, so that a later run asks again.
     """
 
     def __init__(self, reason: str, *, unreached: bool = False) -> None:
@@ -60,7 +58,7 @@ class RequestError(Exception):
 
 
 class Transport:
-    """Sends requests, at most `concurrency` at once. Use inside one event loop; close it there."""
+    """Sends requests, at most `concurrency` at once. Use and close it inside one event loop."""
 
     def __init__(self, options: OpenAIOptions, refusals: Refusals) -> None:
         self.options, self.refusals = options, refusals
@@ -83,13 +81,13 @@ class Transport:
         return await self._ask(IMAGES, self.client.images.with_streaming_response.generate, body)
 
     async def check(self) -> None:
-        """Raise BackendError if nobody answers, the key is refused, or the server lists models without this one."""
+        """Raise BackendError if no server answers, the key is refused, or the server lists models without this one."""
         options = self.options
         try:
             listed = await self.client.with_options(max_retries=0, timeout=20).models.list()
         except openai.APIStatusError as error:
             self._stop_if_refused(error)
-            return  # a server without this list can still be right
+            return  # some servers have no list of models and still answer
         except openai.APIConnectionError as error:
             hint = "start it, or change base_url"
             raise BackendError("no server answers", where=options.base_url, hint=hint) from error
@@ -112,17 +110,19 @@ class Transport:
                     name = find_refused(fit(body, refused), error.body, refused, self.refusals.own)
                     if not name:
                         raise RequestError(self._clean(str(error))) from None
-                    refused |= {name}  # a name that is left out is not found again, so this ends
+                    refused |= {name}  # ends, since a dropped parameter is not found again; costs no retry
                 except _BrokenError as error:
                     times = f", {turn + 1} times" if turn else ""
                     if turn == self.options.retries or error.is_last:
                         raise RequestError(self._clean(f"{error}{times}"), unreached=True) from None
+                    # The random part spreads requests that failed together, or they would all come back at once.
                     pause = min(FIRST_PAUSE_SECONDS * 2**turn, LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1)
                     await asyncio.sleep(pause if error.wait_seconds is None else error.wait_seconds)
                     turn += 1
 
     async def _try(self, call: Callable[..., Any], body: dict[str, Any]) -> dict[str, Any]:
         try:
+            # The client's own time-out restarts with every byte; this one bounds the whole body.
             async with call(**body) as response, asyncio.timeout(self.options.timeout_seconds):
                 return _parse(await self._read(response.iter_bytes))
         except TimeoutError:
@@ -137,7 +137,7 @@ class Transport:
             raise _BrokenError(f"the answer broke off ({type(error).__name__})") from None
 
     def _explain_status(self, error: openai.APIStatusError) -> Exception:
-        """Return what an error status means: a refusal, something worth asking again now, or at another time."""
+        """Return the exception for an error status: refused request, retry now, or retry in a later run."""
         self._stop_if_refused(error)
         said = f"HTTP {error.status_code}: {_message_of(error)}"
         if error.status_code in ABOUT_THE_REQUEST:
@@ -147,7 +147,7 @@ class Transport:
         wait, most = read_retry_after(error.response.headers, time.time()), self.options.max_wait_seconds
         if wait is not None and wait > most:
             asks = f"asks to wait {wait:,.0f} s, and datagen waits at most {most:,g} s (max_wait_seconds)"
-            tell_once(f"{self.options.base_url} {asks}: what is not answered now is asked again by the next run")
+            tell_once(f"{self.options.base_url} {asks}: the next run asks again")
             return _BrokenError(f"{said}; the server {asks}", is_last=True)
         return _BrokenError(said, wait_seconds=wait)
 
@@ -175,9 +175,9 @@ class Transport:
 
 
 def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return how many seconds a server asks to wait, at least 0, by number or by date; None if it does not say.
+    """Return the seconds a server asks to wait, at least 0, given as a number or a date; None if it does not say.
 
-    `now` is in seconds since 1970, as the date is read.
+    `now` is in seconds since 1970.
     """
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
@@ -194,7 +194,7 @@ def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 class _BrokenError(Exception):
-    """An answer that did not come, or not whole: worth asking again after a pause, unless `is_last`."""
+    """A missing or incomplete answer: worth a retry after a pause, unless `is_last`."""
 
     def __init__(self, reason: str, *, wait_seconds: float | None = None, is_last: bool = False) -> None:
         super().__init__(reason)
@@ -202,7 +202,7 @@ class _BrokenError(Exception):
 
 
 class _RefusedError(Exception):
-    """The server does not take the request; `body` is what it says of it."""
+    """The server rejects the request; `body` is the body of its error."""
 
     def __init__(self, reason: str, body: object) -> None:
         super().__init__(reason)
@@ -216,7 +216,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         raise _BrokenError(f"the answer is not JSON: {body[:60]!r}") from None
     if not isinstance(answer, dict):
         raise RequestError(f"the answer is not an object: {body[:60]!r}")
-    if error := answer.get("error"):
+    if error := answer.get("error"):  # gateways report an error of the server behind them with HTTP 200
         code = str(error.get("code")) if isinstance(error, dict) else ""
         about = code in {str(status) for status in ABOUT_THE_REQUEST}
         raise RequestError(f"HTTP 200 with an error: {str(error)[:200]}", unreached=not about)
@@ -230,7 +230,7 @@ def _message_of(error: openai.APIStatusError) -> str:
 
 _THINK_TAGS = re.compile(r"</?think>")
 _FILTERED = {"content_filter", "content_filtered", "safety", "prohibited_content"}
-"""How servers say that a filter stopped an answer, in lower case."""
+"""Finish reasons of an answer that a filter stopped, in lower case."""
 
 
 class AnswerError(Exception):
@@ -238,9 +238,9 @@ class AnswerError(Exception):
 
 
 def require_willing(answer: Mapping[str, Any]) -> None:
-    """Raise AnswerError where the model refuses, or where a filter of the server cut or spoiled what it answered.
+    """Raise AnswerError when the model refuses, or a filter of the server changed the answer.
 
-    A filtered picture may be black or blurred, and a refusal is no text to be read.
+    A filtered picture may be black or blurred, and a refusal must not be read as a text answer.
     """
     choice = _first_choice(answer)
     message = choice.get("message") or {}
@@ -256,10 +256,10 @@ def _require_unfiltered(finish: object) -> None:
 
 
 def read_drawing(answer: Mapping[str, Any]) -> tuple[tuple[Segment, ...], str, bool]:
-    """Return the segments of a chat answer, why it ended, and whether text and picture came in one list of the model's.
+    """Return the segments of a chat answer, its finish reason, and whether text and picture came in one list.
 
-    Text before a picture is its thought; text after the last picture is dropped when it is blank. Raises AnswerError
-    when there is no picture, it is not one, or the model refuses or is filtered.
+    Text before a picture is its thought; blank text is dropped. Raises AnswerError when the picture is missing or
+    cannot be decoded, the model refuses, or a filter stopped the answer.
     """
     require_willing(answer)
     choice = _first_choice(answer)
@@ -322,13 +322,14 @@ def _read_words(content: Any) -> tuple[str, str]:
         elif kind in ("thinking", "reasoning"):
             told = part.get(kind) or part.get("text") or ""
             thought += told if isinstance(told, str) else _read_words(told)[0]
-        elif kind != "image_url":  # a picture beside words is no part of what was asked
+        elif kind != "image_url":  # a picture beside the text was not asked for, and does no harm
             raise AnswerError(f"the answer has a part of an unknown type, {kind!r}")
     return text, thought
 
 
 def _read_token(entry: Mapping[str, Any]) -> Token:
-    """Return a written token with the likeliest ones at its place, itself among them."""
+    """Return a generated token with the likeliest ones at its position, itself included."""
+    # Reversed, the written token comes last and its own value wins over the same text listed twice.
     listed = [entry, *(each for each in entry.get("top_logprobs") or [] if isinstance(each, Mapping))]
     likely = {
         str(each.get("token")): float(each["logprob"])

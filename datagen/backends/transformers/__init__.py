@@ -2,16 +2,16 @@
 
     backend: {name: transformers, model: BAAI/Emu3-Gen-hf, switch: forced, batch_size: 8}
 
-`model` is a folder or a name on the Hub; its config.json says which family it is of:
+`model` is a folder or a name on the Hub; its config.json decides the family:
 
-    joint   a causal LM with an image tokenizer beside it, such as the embedded model's checkpoint: decides by itself
-    emu3    Emu3ForConditionalGeneration: text and images in one sequence; decides by itself, or is made to draw
+    joint   a causal LM with an image tokenizer, such as the embedded model's checkpoint; begins the image by itself
+    emu3    Emu3ForConditionalGeneration: text and images in one sequence; begins the image by itself, or is forced to
     janus   JanusForConditionalGeneration: two heads, so the toolkit switches from text to image
 
-Each sample is drawn with numbers keyed by its own seed and position, and the shape of its batch depends on its own
-prompt alone. On one device, with one build of the libraries, one `batch_size` and one dtype, a sample is therefore the
-same whatever else is asked for beside it. Another batch size, or a batch halved because memory ran out, changes the
-shapes and so the last bits of sums: then a sample can differ where two tokens were all but equally likely.
+The random numbers of a sample are keyed by its own seed and position, and the shape of its batch depends on its own
+prompt alone. On one device, with one build of the libraries, one `batch_size` and one dtype, a sample is therefore
+independent of the other requests. Another batch size, or a batch halved because memory ran out, changes the shapes and
+with them the last bits of sums: a sample can then differ where two tokens were almost equally likely.
 
 Not covered: models spread over several GPUs, quantized weights, code from the Hub (`trust_remote_code`).
 """
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 def build(options: Mapping[str, Any]) -> TransformersBackend:
     """Find the model, choose its family by its config.json, and load it.
 
-    Raises BackendError for a wrong option, a model that is not there, cannot be loaded or cannot draw, and a device
-    that is not there.
+    Raises BackendError for a wrong option, for a model that is missing, cannot be loaded or cannot generate images, and
+    for a device that is missing.
     """
     from datagen.backends.transformers.backend import load_backend
 

@@ -1,4 +1,4 @@
-"""The backend: one family of models behind the interface that the pipeline knows."""
+"""The transformers backend: one family of models behind the interface of all backends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datagen.records import Failure, Request, Sample
 
 
 class Family(Protocol):
-    """One kind of model, loaded: how it is asked, how it switches to images, how its answer is read."""
+    """A loaded model of one kind: builds its prompts, switches to images, reads its answers."""
 
     lexicon: str
     settings: dict[str, Any]
@@ -32,12 +32,12 @@ class TransformersBackend:
         self.settings = family.settings
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request as its batch is done: those with the longest prompts first."""
+        """Yield one sample or failure for each request as its batch finishes, longest prompts first."""
         return self.family.generate(requests)
 
 
 def load_backend(options: TransformersOptions) -> TransformersBackend:
-    """Load the model that the options name. Raises BackendError when it cannot be found, loaded, or draw."""
+    """Load the model that the options name. Raises BackendError if it is missing, damaged, or generates no images."""
     kind = choose_family(find_model(options.model, options.revision, SMALL_FILES), options.model)
     family = _family_class(kind)
     options.check_family(kind, family.USES)
@@ -50,7 +50,7 @@ def load_backend(options: TransformersOptions) -> TransformersBackend:
 
 
 def _family_class(kind: str) -> Any:
-    """Return the class of a family; its module, and no other, is imported."""
+    """Return the class of a family, importing its module alone."""
     if kind == "joint":
         from datagen.backends.transformers.joint import JointFamily
 

@@ -1,20 +1,19 @@
 """Emu3: text and images from one head, in one sequence and one `generate` call.
 
-In mode `think` the model writes text and begins an image when it likes (`switch: autonomous`); what it writes between
-begin and end of an image is held to the form of images (`emu3_form`). Published checkpoints draw or talk, and cannot
-decide: with `switch: forced` the end of their text becomes the begin of the image. In mode `direct` the processor puts
-the begin of the image into the prompt, and the switch is `forced` too.
+In mode `think` the model writes text and begins an image when it chooses to (`switch: autonomous`). Published
+checkpoints write either text or images and cannot switch: with `switch: forced` the end of their text becomes the begin
+of the image. In mode `direct` the processor puts the begin of the image into the prompt, so the switch is `forced` too.
 
-Images are drawn with classifier-free guidance, as by the authors (scale 3, arXiv 2409.18869); text never is.
-
-Not covered: images in prompts, images that are not square.
-
-How an Emu3 model writes an image among its text, and reading it back.
+An image has this form:
 
     <|image start|> H*W <|image token|>  H rows of W codes, each ended by <|extra_200|>  <|extra_201|> <|image end|>
 
-The model's own vocabulary holds text and codes, so it can begin an image wherever it likes. What stands between begin
-and end is a matter of form, which `Interleave` enforces while the model writes and `read_written` checks when it reads.
+One vocabulary holds text and codes, so an image can begin anywhere. `Interleave` enforces the form while the model
+writes, and `read_written` checks it afterwards.
+
+Images use classifier-free guidance as their authors do (scale 3, arXiv 2409.18869); text does not.
+
+Not covered: images in prompts, images that are not square.
 """
 
 from __future__ import annotations
@@ -37,12 +36,12 @@ from datagen.pictures import encode_png
 from datagen.records import Failure, Mode, Request, Sample, Segment
 
 SCALE = 3.0
-"""Guidance by default."""
+"""Default guidance scale."""
 MODES: tuple[Mode, ...] = ("direct", "think")
 
 
 class Emu3Family:
-    """Runs an Emu3 model; see the module."""
+    """Generates text and images with an Emu3 model; see the module."""
 
     USES = frozenset(
         {"guidance_scale", "negative_prompt", "image_px", "max_images", "switch", "template", "think_template"}
@@ -72,7 +71,7 @@ class Emu3Family:
 
     @property
     def pad(self) -> int:
-        """The id that fills prompts up on the left."""
+        """The token id that pads prompts on the left."""
         pad = self.tokenizer.pad_token_id
         return int(self.form.eos if pad is None else pad)
 
@@ -89,7 +88,7 @@ class Emu3Family:
             yield from self.runners[mode].run(fitting, self._make)
 
     def write(self, grid: Grid) -> list[list[int]]:
-        """Return what the model writes after each prompt of a batch: token ids, the end of all included."""
+        """Return the token ids generated after each prompt of a batch, end of sequence included."""
         mode, options = grid.rows[0].request.mode, self.options
         interleave = Interleave(
             self.form,
@@ -101,6 +100,7 @@ class Emu3Family:
             started=mode == "direct",
         )
         steps = self._count_steps(mode)
+        # Order matters: the form first, then guidance over the tokens it leaves, then the choice of one token.
         processors: list[Any] = [interleave, grid.make_picker(steps, options)]
         if self.scale > 1:
             unprompted = self._encode(options.negative_prompt, mode)
@@ -118,7 +118,7 @@ class Emu3Family:
         return [self.read(row.request, ids) for row, ids in zip(grid.rows, self.write(grid), strict=True)]
 
     def read(self, request: Request, ids: Sequence[int]) -> Sample | Failure:
-        """Return what the model wrote after a prompt as a sample, or a failure that says what is wrong with it."""
+        """Return the token ids after a prompt as a sample, or a failure that says what is wrong with them."""
         direct = request.mode == "direct"
         try:
             parts = read_written(self.form, ids, started=direct)
@@ -129,7 +129,7 @@ class Emu3Family:
         if "image" not in kinds:
             return Failure.unanswered(request, "the model does not switch to an image", self._decode(ids)[:500])
         if not direct and kinds[0] != "text":
-            return Failure.unanswered(request, "the model draws without a thought")
+            return Failure.unanswered(request, "the model begins its image without a thought")
         cut = sum(len(part.ids) for part in parts if part.kind == "text") >= self.options.max_tokens
         return Sample.make(
             request,
@@ -150,7 +150,7 @@ class Emu3Family:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def _draw(self, codes: Sequence[int]) -> bytes:
-        """Decode one image, alone: the shape is the same whatever else is drawn."""
+        """Decode one image by itself: one fixed shape, so its pixels do not depend on other images."""
         form = self.form
         lines = torch.tensor(codes).view(form.height, form.width)
         ends = torch.full((form.height, 1), form.end_of_line)
@@ -176,7 +176,7 @@ class Emu3Family:
     def _count_steps(self, mode: Mode) -> int:
         form, options = self.form, self.options
         if mode == "direct":
-            return form.length - 1 - len(form.header) + 1
+            return form.length - 1 - len(form.header) + 1  # begin and header are in the prompt; one more for the eos
         return options.max_tokens + options.max_images * form.length + 1
 
     def _check_limits(self, longest: int) -> None:
@@ -191,11 +191,11 @@ class Emu3Family:
 
 
 class Guidance:
-    """A logits processor for classifier-free guidance of the images alone, with a prompt that asks for nothing.
+    """A logits processor for classifier-free guidance of images, not of text.
 
-    A second pass of the model reads the empty (or negative) prompt and then the same tokens, of which it sees those of
-    images only: so it may go in step with rows that begin their images at different times. Inside images the score is
-    `u + scale * (c - u)`, elsewhere it stays as it is.
+    A second pass of the model reads the empty (or negative) prompt and then the same tokens, but attends to those of
+    images only. So it keeps step with rows that begin their images at different times. Inside images the score is
+    `u + scale * (c - u)`; outside it is unchanged.
     """
 
     def __init__(self, model: Any, unprompted: Sequence[int], scale: float, interleave: Interleave) -> None:
@@ -205,14 +205,16 @@ class Guidance:
         self._cache = DynamicCache()
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Take and return scores (rows, vocabulary); stands behind `Interleave`, whose minus infinities stay."""
+        """Take and return scores (rows, vocabulary). Runs after `Interleave` and keeps its minus infinities."""
         inside = torch.tensor(self.interleave.inside, device=scores.device)[:, None]
         if self._mask is None:
             tokens = self._prompt.to(scores.device).expand(scores.shape[0], -1)
             self._mask = torch.ones_like(tokens)
         else:
             tokens = input_ids[:, -1:]
+            # A text token is written into the cache but masked, so the unprompted pass never sees the thought.
             self._mask = torch.cat((self._mask, inside.to(self._mask.dtype)), dim=1)
+        # Positions count visible tokens alone, or the hidden text would shift the image.
         positions = (self._mask.cumsum(-1) - 1)[:, -tokens.shape[1] :]
         output = self.model(
             input_ids=tokens,
@@ -228,12 +230,12 @@ class Guidance:
 
 END_OF_LINE = "<|extra_200|>"
 OUTSIDE = -1
-"""The place of a row that writes text."""
+"""Value of `place` for a row that writes text."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageForm:
-    """The token ids that images of one size are made of; `header` is what stands between begin and the first code."""
+    """The token ids that make up images of one size; `header` lies between begin and the first code."""
 
     begin: int
     end: int
@@ -243,17 +245,17 @@ class ImageForm:
     header: tuple[int, ...]
     codes: tuple[int, ...]
     unwritten: tuple[int, ...]
-    """Tokens that no text may hold, beside the codes: begin of sequence, padding, placeholders, parts of images."""
+    """Tokens other than codes that text must not contain: begin of sequence, padding, placeholders, image markers."""
     height: int
     width: int
 
     @property
     def length(self) -> int:
-        """Tokens of an image, from begin to end."""
+        """Number of tokens of an image, from begin to end."""
         return 1 + len(self.header) + self.height * (self.width + 1) + 2
 
     def token_at(self, place: int) -> int | None:
-        """Return the only token that may stand `place` tokens after begin (from 0), or None where a code stands."""
+        """Return the only token allowed `place` tokens after begin (from 0), or None where a code belongs."""
         if place < len(self.header):
             return self.header[place]
         row, column = divmod(place - len(self.header), self.width + 1)
@@ -263,7 +265,7 @@ class ImageForm:
 
 
 def make_form(processor: Any, model: Any, image_px: int) -> ImageForm:
-    """Read from a processor and a model what square images of `image_px` consist of; raises KeyError on a lack."""
+    """Return the form of square images of `image_px` pixels. Raises KeyError if the tokenizer lacks a token."""
     tokenizer, mapping = processor.tokenizer, model.vocabulary_mapping
     height, width = processor.calculate_generate_size("1:1", image_px**2, processor.downsample_ratio)
     ids = {
@@ -294,12 +296,12 @@ def make_form(processor: Any, model: Any, image_px: int) -> ImageForm:
 
 
 class Interleave:
-    """A logits processor of one `generate` call: text is free, and so is when an image begins; inside, the form rules.
+    """A logits processor of one `generate` call that holds images to their form and leaves text free.
 
     A row may write `max_text` text tokens and `max_images` images; after the last image it can only end. `forced` turns
-    the end of the text, or its limit, into the begin of the first image; before that there is a text of one token or
-    more. `inside` says for each row whether its last
-    token belongs to an image. With `started` every row stands before the first code of an image.
+    the end of the text, or its limit, into the begin of the first image, after at least one token of text. `inside`
+    tells for each row whether its last token belongs to an image. With `started` every row begins right before the
+    first code of an image.
     """
 
     def __init__(
@@ -324,12 +326,12 @@ class Interleave:
 
     @property
     def inside(self) -> list[bool]:
-        """For each row, whether the last token it wrote belongs to an image; its end does not."""
+        """For each row, whether its last token belongs to an image. The end token does not."""
         return [place != OUTSIDE for place in self.place]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Take and return scores (rows, vocabulary): minus infinity for every token that may not come next."""
-        if self._first:
+        if self._first:  # the last token is the prompt's, not one that this call generated
             self._not_text, self._not_code = self._not_text.to(scores.device), self._not_code.to(scores.device)
         else:
             for row, token in enumerate(input_ids[:, -1].tolist()):
@@ -366,6 +368,7 @@ class Interleave:
             _leave_only(scores, form.begin if starts else form.eos)
         else:
             if starts:
+                # The probability of ending the text moves to beginning the image; an empty text may do neither.
                 ends = torch.logaddexp(scores[form.begin], scores[form.eos])
                 scores[form.begin] = ends if self.texts[row] else -torch.inf
                 scores[form.eos] = -torch.inf
@@ -379,21 +382,21 @@ def _leave_only(scores: Tensor, token: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of what the model wrote: text as token ids, or an image as its codes, height * width of them."""
+    """A run of generated tokens: text as token ids, or an image as its height * width codes."""
 
     kind: Literal["text", "image"]
     ids: tuple[int, ...]
 
 
 class FormError(Exception):
-    """What was written is not text and whole images; the message says why."""
+    """Generated tokens that are not text and whole images; the message says why."""
 
 
 def read_written(form: ImageForm, ids: Sequence[int], started: bool) -> list[Part]:
-    """Cut token ids into text and images, in order; the end of all, and what comes after it, is left away.
+    """Split token ids into text and images, in order, up to the end of sequence.
 
-    With `started` the ids begin inside an image, after its header. Raises FormError when an image is not whole, or text
-    holds what only images may.
+    With `started` the ids begin inside an image, after its header. Raises FormError when an image is incomplete, or
+    text contains a token of images.
     """
     rest = cut_after(ids, form.eos)
     rest = rest[:-1] if rest and rest[-1] == form.eos else rest
@@ -408,7 +411,7 @@ def read_written(form: ImageForm, ids: Sequence[int], started: bool) -> list[Par
             parts.append(Part("image", _read_image(form, rest[: form.length])))
             text, rest = [], rest[form.length :]
         elif rest[0] in strange:
-            raise FormError(f"token {rest[0]} stands in the text, and belongs into an image")
+            raise FormError(f"token {rest[0]} stands in the text and belongs in an image")
         else:
             text.append(rest.pop(0))
     return parts + ([Part("text", tuple(text))] if text else [])

@@ -1,12 +1,12 @@
 """Janus: one model with a head for text and a head for images, so the toolkit switches from one to the other.
 
-In mode `think` the model is first asked for a plan, as text; then it draws, with the prompt and the plan before it. In
-mode `direct` it draws at once. The switch is `forced` in both. A thought that reaches `max_tokens` is kept, and
-the sample says `length`.
+In mode `think` the model first writes a plan as text, then generates the image from the prompt and the plan. In mode
+`direct` it generates the image at once. The switch is `forced` in both. A thought that reaches `max_tokens` is kept,
+and the sample's finish is `length`.
 
-Images are drawn with classifier-free guidance, as by the authors (scale 5, arXiv 2501.17811).
+Images use classifier-free guidance as their authors do (scale 5, arXiv 2501.17811).
 
-Not covered: images in prompts, so no second image that the model makes while it looks at its first.
+Not covered: images in prompts, so the model cannot look at its image and generate a second one.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from datagen.pictures import encode_png
 from datagen.records import Failure, Request, Sample, Segment, seed_of
 
 SCALE = 5.0
-"""Guidance by default."""
+"""Default guidance scale."""
 PLAN_FIRST = (
     "{prompt}\n\nThink about this picture before it is drawn: name every object with its colour, how many there are, "
     "and where each one is. Answer with the plan alone."
 )
-"""What the model is asked for its thought, by default."""
+"""Default template of the request for a thought."""
 
 
 class JanusFamily:
-    """Runs a Janus model; see the module."""
+    """Generates text and images with a Janus model; see the module."""
 
     USES = frozenset({"guidance_scale", "template", "think_template"})
     lexicon = "everyday"
@@ -67,7 +67,7 @@ class JanusFamily:
         self.thinker, self.drawer = RowRunner(options, self.pad), RowRunner(options, self.pad)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request: thoughts first, all of them, then images batch by batch."""
+        """Yield one sample or failure for each request: all thoughts first, then images batch by batch."""
         asked = [request for request in requests if request.mode == "think"]
         rows = [Row(r, self._encode(self.think_template, r.prompt.text, "text"), r.seed) for r in asked]
         fitting, failures = split_fitting(rows, self.longest - self.options.max_tokens)
@@ -83,8 +83,8 @@ class JanusFamily:
         yield from self.drawer.run(fitting, self._draw)
 
     def _think(self, grid: Grid) -> list[Row | Failure]:
-        """Return for each row the prompt of its image, or a failure."""
-        # The class's own generate forgets logits processors in text mode; the one that it inherits does not.
+        """Return the prompt of each row's image, or a failure."""
+        # Janus's own `generate` ignores logits processors in text mode; the inherited one applies them.
         written = GenerationMixin.generate(
             self.model,
             input_ids=grid.tokens,
@@ -107,6 +107,7 @@ class JanusFamily:
     def _ask_image(self, request: Request, thought: str, finish: str) -> Row:
         text = f"{request.prompt.text}\n\n{thought}" if thought else request.prompt.text
         ids = self._encode(self.options.template, text, "image")
+        # A seed of its own: with the request's, the image would reuse the random numbers of the thought.
         return Row(request, ids, seed_of(request.seed, "image"), thought, finish)
 
     def _draw(self, grid: Grid) -> list[Sample]:
@@ -131,9 +132,9 @@ class JanusFamily:
         )
 
     def _decode(self, codes: Tensor) -> bytes:
-        """Draw the codes (1, n) of one image, alone: the shape is the same whatever else is drawn.
+        """Decode the codes (1, n) of one image by itself: one fixed shape, so its pixels do not depend on other images.
 
-        What the processor would do is done here: without torchvision it takes the height for the channels.
+        Rescales the pixels here, not in the processor, which takes the height for the channels without torchvision.
         """
         with torch.inference_mode():
             pixels = self.model.decode_image_tokens(codes)[0].float().cpu().numpy()
@@ -146,14 +147,14 @@ class JanusFamily:
         if self.processor.chat_template:
             message = {"role": "user", "content": [{"type": "text", "text": asked}]}
             asked = self.processor.apply_chat_template([message], add_generation_prompt=True)
-        # A list: some versions take a bare string for a list of letters.
+        # A list of one: some versions read a bare string as a list of letters.
         inputs = self.processor(text=[asked], generation_mode=mode, return_tensors="pt")
         return tuple(inputs["input_ids"][0].tolist())
 
     def _make_config(self) -> Any:
-        """Return how `generate` runs: greedily over what the processors leave, with guidance left to `Guidance`.
+        """Return a greedy configuration, since the processors choose the tokens and `Guidance` does the guidance.
 
-        A configuration read back from a folder can lack `generation_kwargs`, which image mode needs.
+        A configuration loaded from a folder can lack `generation_kwargs`, which image mode needs.
         """
         begin = self.tokenizer.convert_tokens_to_ids(self.processor.image_start_token)
         return GenerationConfig(
@@ -170,7 +171,7 @@ class JanusFamily:
 
 
 class TextOnly:
-    """A logits processor that keeps some tokens out of a text."""
+    """A logits processor that keeps some tokens out of the text."""
 
     def __init__(self, unwritten: Sequence[int]) -> None:
         self.unwritten = torch.tensor(list(unwritten), dtype=torch.int64)
@@ -182,9 +183,9 @@ class TextOnly:
 
 
 class Guidance:
-    """A logits processor for classifier-free guidance: (2 * rows, codes), asked and unasked, to (rows, codes).
+    """A logits processor for classifier-free guidance: (2 * rows, codes), with and without prompt, to (rows, codes).
 
-    The library's own would stand behind the one that draws, which must be last.
+    The library's own would run after the processor that chooses the token, which must be last.
     """
 
     def __init__(self, scale: float) -> None:

@@ -1,8 +1,8 @@
-"""Joint models: a causal LM that writes text and image tokens in one sequence, with its image tokenizer beside it.
+"""Joint models: a causal LM that writes text and image tokens in one sequence, with an image tokenizer.
 
-The checkpoint of the embedded model is one; any folder with its files (`embedded/loading`) and its
-vocabulary is. The architecture is whatever AutoModelForCausalLM loads. Nothing steers
-what the model writes: it opens and closes its thought, and it decides when to draw.
+The checkpoint of the embedded model is one, and so is any folder with the same files (`embedded/loading`) and
+vocabulary, of any architecture that AutoModelForCausalLM loads. Nothing steers the model: it opens and closes its
+thought, and begins its image, by itself.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from datagen.errors import BackendError
 from datagen.records import Failure, Request, Sample
 
 BESIDE_TEXT = IMAGE_TOKENS + 5
-"""Tokens of an answer that are not text: the image, begin and end of thought and image, and the end of all."""
+"""Tokens of an answer that are not text: the image, begin and end of thought and image, and end of sequence."""
 
 
 class JointFamily:
-    """Runs a joint model through `generate`; the toolkit reads what it wrote and repairs nothing."""
+    """Runs a joint model through `generate`; its output is read as it is, never repaired."""
 
     USES: frozenset[str] = frozenset()
     lexicon = "pictograms"
@@ -39,7 +39,8 @@ class JointFamily:
         _require_files(folder, options.model)
         self.options, self.settings = options, settings
         try:
-            json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))  # a damaged one: an error with a name
+            # Parsed once more, because `Tokenizer.from_file` raises a bare Exception for a damaged file.
+            json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
             self.vocab = Vocabulary(Tokenizer.from_file(str(folder / "tokenizer.json")))
             self.codec = load_codec(folder).to(options.device)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
@@ -68,7 +69,7 @@ class JointFamily:
         yield from self.runner.run(fitting, self._make)
 
     def write(self, grid: Grid) -> list[list[int]]:
-        """Return what the model writes after each prompt of a batch: token ids, the end of all included."""
+        """Return the token ids generated after each prompt of a batch, end of sequence included."""
         written = self.model.generate(
             input_ids=grid.tokens,
             attention_mask=grid.mask,
@@ -83,10 +84,10 @@ class JointFamily:
         return list(reader.read([row.request for row in grid.rows], answers))
 
     def _make_config(self) -> Any:
-        """Return how `generate` runs: the recipe's sampling and nothing that the folder may say about it.
+        """Return a configuration with the recipe's sampling alone, ignoring any in the folder.
 
-        On a GPU the cache is static: it takes its memory at once, and attention always meets one shape. It is not
-        compiled, as that needs a C compiler on the machine.
+        On a GPU the cache is static: memory is taken at once, and attention always has one shape. Compiling is off,
+        since it needs a C compiler on the machine.
         """
         ids = {"pad_token_id": self.vocab.pad, "bos_token_id": self.vocab.bos, "eos_token_id": self.vocab.eos}
         static = {"cache_implementation": "static", "disable_compile": True}
@@ -99,14 +100,14 @@ class JointFamily:
         if codes > self.codec.codes or self.vocab.size > embedded:
             raise BackendError(
                 f"the tokenizer has {codes} image tokens of {self.vocab.size} in all; "
-                f"the image tokenizer draws {self.codec.codes}, the model knows {embedded}",
+                f"the image tokenizer decodes {self.codec.codes}, the model knows {embedded}",
                 where=self.options.model,
                 hint="the files of this folder are not of one model",
             )
 
 
 def _require_files(folder: Path, model: str) -> None:
-    """Raise BackendError naming the files that are missing; weights may be in several files, so they are not named."""
+    """Raise BackendError naming missing files. Weights are not checked here: they may be split over several files."""
     needed = (name for name in FILES if name != "model.safetensors")
     if missing := [name for name in needed if not (folder / name).is_file()]:
         raise BackendError(f"the checkpoint lacks {', '.join(missing)}", where=model)

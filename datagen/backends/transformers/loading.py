@@ -1,7 +1,8 @@
-"""Loads models and processors whole, or says why not: a missing weight is an error, never random numbers.
+"""Load models and processors completely or not at all: a missing weight is an error, never random numbers.
 
-A model is a folder or a name on the Hub, and its files say of which family it is. From the Hub the small files come
-first, so that a model which cannot draw is refused before its weights are fetched."""
+A model is a folder or a name on the Hub, and its files decide its family. The small files are downloaded first, so that
+a model that generates no images is refused before its weights are downloaded.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ def load_model(kind: Any, folder: Path, options: TransformersOptions) -> Any:
 
     Raises BackendError when a file is missing or damaged, weights are missing, or the device has too little memory.
     """
-    transformers.utils.logging.disable_progress_bar()  # it would write into the toolkit's own
+    transformers.utils.logging.disable_progress_bar()  # it would write over the toolkit's own
     try:
         model, info = kind.from_pretrained(folder, dtype=getattr(torch, options.dtype), output_loading_info=True)
         model = model.to(options.device).eval()
@@ -46,14 +47,15 @@ def load_processor(folder: Path, options: TransformersOptions) -> Any:
 
 
 def list_control_tokens(tokenizer: Any) -> list[str]:
-    """Return the texts that a tokenizer reads as control tokens, the longest first."""
+    """Return the texts that a tokenizer reads as control tokens, longest first."""
+    # An added token that looks like a marker counts even if the tokenizer does not call it special.
     added = tokenizer.added_tokens_decoder.values()
     texts = {str(token) for token in added if token.special or (len(str(token)) > 2 and str(token)[0] in "<[")}
     return sorted(texts | set(tokenizer.all_special_tokens), key=lambda text: (-len(text), text))
 
 
 def fill_template(template: str, text: str, control_tokens: Sequence[str]) -> str:
-    """Put a prompt into a template; a prompt cannot smuggle in control tokens, a template may hold them."""
+    """Put a prompt into a template. Control tokens are removed from the prompt and kept in the template."""
     for token in control_tokens:
         text = text.replace(token, " ")
     return template.replace("{prompt}", text)
@@ -68,9 +70,9 @@ WEIGHTS = ["*.safetensors"]
 
 
 def find_model(model: str, revision: str | None, patterns: list[str]) -> Path:
-    """Return the folder of a model, fetching files that match `patterns` when it is a name on the Hub.
+    """Return the folder of a model; for a name on the Hub, download the files that match `patterns`.
 
-    Raises BackendError when it is neither a folder nor a name that the Hub (or its cache, offline) knows.
+    Raises BackendError for what is neither a folder nor a name on the Hub (or, offline, in its cache).
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -83,7 +85,7 @@ def find_model(model: str, revision: str | None, patterns: list[str]) -> Path:
     except (OSError, ValueError, EntryNotFoundError) as error:
         at = f" at revision {revision!r}" if revision else ""
         raise BackendError(
-            f"the model cannot be found: it is no folder, and the Hub has none of this name{at} ({first_line(error)})",
+            f"the model cannot be found: there is no such folder, and none on the Hub{at} ({first_line(error)})",
             where=model,
             hint="give a folder that exists or a name such as BAAI/Emu3-Gen-hf; a private one needs HF_TOKEN",
         ) from error

@@ -1,4 +1,4 @@
-"""Options under `backend: {name: transformers, …}`, and what of them a family uses."""
+"""Options under `backend: {name: transformers, …}`, and which of them a family uses."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from datagen.errors import BackendError
 from datagen.generation.options import BackendOptions
 
 COMMON = ("model", "revision", "device", "dtype", "batch_size", "temperature", "top_p", "max_tokens")
-"""Options that every family takes; which others one takes stands in its `USES`."""
+"""Options of every family; a family lists its others in `USES`."""
 
 
 class TransformersOptions(BackendOptions):
-    """Which model, where it runs, and how it writes.
+    """Model, device and sampling.
 
-    `max_tokens` counts text alone: what images take comes on top. `image_px` is the side of a square image.
-    `guidance_scale` (classifier-free, 1 is none) is by default what the family's authors use. `template` is what a
-    model is asked when it is to draw at once, `think_template` when it is to think first.
+    `max_tokens` counts text alone; image tokens come on top. `image_px` is the side of a square image. `guidance_scale`
+    (classifier-free, 1 is none) defaults to what the family's authors use. `template` frames the prompt of an image,
+    `think_template` that of a thought.
     """
 
     model: str = Field(min_length=1)
@@ -47,7 +47,7 @@ class TransformersOptions(BackendOptions):
 
     @classmethod
     def parse(cls, options: Mapping[str, Any]) -> Self:
-        """Validate options from a recipe and settle device and dtype. Raises BackendError."""
+        """Validate options from a recipe and resolve device and dtype. Raises BackendError."""
         parsed = super().parse(options)
         parsed.device = _check_device(parsed.device)
         if parsed.dtype == "auto":
@@ -55,16 +55,16 @@ class TransformersOptions(BackendOptions):
         return parsed
 
     def check_family(self, family: str, uses: frozenset[str]) -> None:
-        """Raise BackendError for an option that was set and that models of this family do not take."""
+        """Raise BackendError for an option that was set and that this family does not take."""
         for key in sorted(self.model_fields_set - set(COMMON) - uses):
             raise BackendError(
-                f"backend option {key!r}: {family} models have no such thing",
+                f"backend option {key!r}: {family} models do not take it",
                 where=self.model,
                 hint=f"options for {family}: {', '.join((*COMMON, *sorted(uses)))}",
             )
 
     def describe(self, family: str, uses: frozenset[str]) -> dict[str, Any]:
-        """Return what, beside a seed, decides a sample, for its record."""
+        """Return the settings that, with a seed, decide a sample; they are stored with it."""
         keys = ("model", "dtype", "temperature", "top_p", "max_tokens", *sorted(uses))
         chosen = {key: getattr(self, key) for key in keys}
         return {"family": family, **{key: value for key, value in chosen.items() if value is not None}}

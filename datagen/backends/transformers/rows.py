@@ -1,14 +1,13 @@
-"""Requests as rows of token ids, in batches whose shape depends on each row's own length alone.
+"""Requests as rows of token ids, batched and sampled so that a row does not depend on its neighbours.
 
 Prompts are padded on the left to a multiple of 32 tokens, rows of one padded length share batches, and a batch that is
-not full is filled with copies of its last row. So a row always meets the same shapes, and computes the same numbers.
+not full is filled with copies of its last row. So a row always has the same shapes and gives the same numbers.
 
-Sampling in which each row has its own stream of numbers, inside `generate` of transformers.
-
-`generate` draws from torch's one global generator, so a row would depend on its neighbours and on all that ran before.
-Here `generate` runs greedily (`do_sample=False`), and the last logits processor leaves one token a row possible: the
-one that inverting the cumulative distribution at the row's own number gives. Number p of a Philox stream keyed by the
-seed decides the token at position p of the sequence without padding, which is how the embedded model draws too.
+`generate` of transformers samples from torch's one global generator, so a row would depend on its neighbours and on
+everything before it. Here `generate` runs greedily (`do_sample=False`), and the last logits processor leaves one token
+possible for each row: the one where the cumulative distribution passes the row's own random number. Number p of a
+Philox stream keyed by the seed decides the token at position p of the sequence without padding, as in the embedded
+model.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request as token ids, the seed of its numbers, and what the model has written before, if anything."""
+    """One request as token ids, the seed of its random numbers, and the thought written before, if any."""
 
     request: Request
     ids: tuple[int, ...]
@@ -43,16 +42,13 @@ class Row:
 
     @property
     def padded_length(self) -> int:
-        """The number of tokens that the row takes in a batch."""
+        """Number of tokens that the row takes in a batch."""
         return -(-len(self.ids) // STEP) * STEP
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A batch: `rows` are the real ones, tokens and mask (size, length) int64 hold copies of the last one beside them.
-
-    `size` is the number of rows in the tensors, real or not.
-    """
+    """A batch: tokens and mask (size, length) int64 hold the `rows`, then copies of the last one up to `size`."""
 
     rows: Sequence[Row]
     tokens: Tensor
@@ -61,25 +57,25 @@ class Grid:
 
     @property
     def length(self) -> int:
-        """Tokens before what the model writes, padding included."""
+        """Number of tokens before the generated ones, padding included."""
         return self.tokens.shape[1]
 
     def make_picker(self, steps: int, options: TransformersOptions) -> Picker:
-        """Return the processor that draws each row's tokens from its own numbers."""
+        """Return the processor that samples each row's tokens with its own random numbers."""
         rows = _fill(self.rows, self.size)
         numbers = draw_numbers([row.seed for row in rows], [len(row.ids) for row in rows], steps)
         return Picker(numbers.to(self.tokens.device), options.temperature, options.top_p)
 
 
 class RowRunner:
-    """Runs work over rows in batches of fixed shapes, smaller where memory says so."""
+    """Runs work over rows in batches of fixed shapes; batches shrink when memory runs out."""
 
     def __init__(self, options: TransformersOptions, pad: int) -> None:
         self.device, self.pad = options.device, pad
         self._batches = Batches(options.batch_size)
 
     def run(self, rows: Sequence[Row], work: Callable[[Grid], Sequence[Made]]) -> Iterator[Made | Failure]:
-        """Yield what work makes of each row, the longest prompts first; a row that memory cannot hold fails."""
+        """Yield the result of each row, longest prompts first; a row that memory cannot hold fails."""
         groups: dict[int, list[Row]] = defaultdict(list)
         for row in rows:
             groups[row.padded_length].append(row)
@@ -90,7 +86,7 @@ class RowRunner:
         def fail(row: Row, reason: str) -> Made | Failure:
             return Failure.unanswered(row.request, reason)
 
-        for length in sorted(groups, reverse=True):
+        for length in sorted(groups, reverse=True):  # if memory runs out, it does so at once
             yield from self._batches.run(length, groups[length], make, fail)
 
     def _lay_out(self, rows: Sequence[Row], size: int) -> Grid:
@@ -113,7 +109,7 @@ def split_fitting(rows: Sequence[Row], limit: int) -> tuple[list[Row], list[Fail
 
 
 def cut_after(ids: Sequence[int], end: int) -> list[int]:
-    """Return ids up to and with the first `end`, or all of them without it."""
+    """Return ids up to the first `end`, included, or all of them without one."""
     listed = list(ids)
     return listed[: listed.index(end) + 1] if end in listed else listed
 
@@ -123,18 +119,18 @@ def _fill(rows: Sequence[Row], size: int) -> list[Row]:
 
 
 def draw_numbers(seeds: Sequence[int], starts: Sequence[int], steps: int) -> Tensor:
-    """Return (rows, steps) float64 numbers in [0, 1): for each row those of positions `start`, `start + 1`, …"""
+    """Return random numbers (rows, steps) float64 in [0, 1): those of positions `start`, `start + 1`, … of each row."""
     streams = zip(seeds, starts, strict=True)
     rows = [np.random.Generator(np.random.Philox(key=seed)).random(start + steps)[start:] for seed, start in streams]
     return torch.from_numpy(np.stack(rows))
 
 
 def pick_tokens(scores: Tensor, numbers: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Draw one token a row: scores (rows, vocabulary), numbers (rows,) in [0, 1) to (rows,) int64.
+    """Sample one token for each row: scores (rows, vocabulary) and numbers (rows,) in [0, 1) give (rows,) int64.
 
-    Temperature 0 takes the likeliest token. A score of minus infinity is never drawn. `top_p` keeps the smallest set of
-    likeliest tokens whose probabilities reach it (arXiv 1904.09751). Sums are float64, so that their rounding cannot
-    step onto a token that is not possible.
+    Temperature 0 takes the likeliest token. A score of minus infinity is never sampled. `top_p` keeps the smallest set
+    of likeliest tokens whose probabilities reach it (arXiv 1904.09751). Sums are float64, so that rounding cannot
+    select an impossible token.
     """
     if temperature == 0:
         return scores.argmax(-1)
@@ -142,24 +138,26 @@ def pick_tokens(scores: Tensor, numbers: Tensor, temperature: float, top_p: floa
     mass = ((scores - best.values) / temperature).softmax(-1, dtype=torch.float64)
     if top_p < 1:
         ordered, order = mass.sort(dim=-1, descending=True, stable=True)
-        ordered[ordered.cumsum(-1) - ordered >= top_p] = 0
+        ordered[ordered.cumsum(-1) - ordered >= top_p] = 0  # the mass before a token; the likeliest always stays
         mass = torch.zeros_like(mass).scatter_(-1, order, ordered)
     total = mass.cumsum(-1)
+    # Scaled by the last sum, since `top_p` leaves less than 1 and rounding may too.
     wanted = numbers[:, None] * total[:, -1:]
     picked = torch.searchsorted(total, wanted, right=True).clamp_(max=scores.shape[-1] - 1)
     return torch.where(mass.gather(-1, picked) > 0, picked, best.indices).squeeze(-1)
 
 
 class Picker:
-    """The last logits processor of one `generate` call: leaves the drawn token of each row possible, and no other."""
+    """The last logits processor of one `generate` call: leaves only the sampled token of each row possible."""
 
     def __init__(self, numbers: Tensor, temperature: float, top_p: float) -> None:
         self.numbers, self.temperature, self.top_p = numbers, temperature, top_p
         self._step = 0
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Take and return scores (rows, vocabulary); the step is counted here, as not every loop grows `input_ids`."""
-        step = min(self._step, self.numbers.shape[1] - 1)  # on a GPU a step or two may run past the end, for nothing
+        """Take and return scores (rows, vocabulary)."""
+        # The step is counted here, since not every loop grows `input_ids`; on a GPU one or two run past the end.
+        step = min(self._step, self.numbers.shape[1] - 1)
         self._step += 1
         picked = pick_tokens(scores.float(), self.numbers[:, step], self.temperature, self.top_p)
         return torch.full_like(scores, -torch.inf).scatter_(-1, picked[:, None], 0)

@@ -1,9 +1,9 @@
-"""Models in a vLLM engine of this process: a joint text-image checkpoint draws, any other answers chats.
+"""Models in a vLLM engine of this process: a joint text-image checkpoint generates samples, any other answers chats.
 
     backend: {name: vllm, model: path/to/checkpoint}
 
-A folder with an image tokenizer in `codec/` (the embedded checkpoint, or one trained like it) writes samples; a text
-or vision model has `chat` alone, for rewriting and judging. vLLM is an extra: `pip install 'datagen[vllm]'`.
+A folder with an image tokenizer in `codec/` (the embedded checkpoint, or one trained like it) generates samples; a text
+or vision model only answers chats, for rewriting and judging. vLLM is an extra: `pip install 'datagen[vllm]'`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""vLLM as a backend, and its one engine, which is started again when it dies.
+"""vLLM as a backend, with one engine that is restarted when it dies.
 
-A joint checkpoint writes samples by itself, and every model answers chats.
-
-What a call was given is given to the new engine whole, so nothing is lost or kept twice. Prompts are token ids or chat
-messages; the sampling spec is `datagen.chat.Sampling`.
+A joint checkpoint generates samples, and every model answers chats. After a restart the whole call is sent again, so no
+request is lost or answered twice. Prompts are token ids or chat messages; sampling follows `datagen.chat.Sampling`.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ class Engine:
             ) from error
 
     def continue_tokens(self, prompts: Sequence[Sequence[int]], sampling: Sequence[Any]) -> list[list[int]]:
-        """Return the token ids written after each prompt."""
+        """Return the token ids generated after each prompt."""
         asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         outputs = self._call(lambda llm: llm.generate(asked, list(sampling), use_tqdm=False))
         return [list(output.outputs[0].token_ids) for output in outputs]
@@ -60,7 +58,7 @@ class Engine:
         return [output.outputs[0] for output in outputs]
 
     def _call(self, work: Callable[[Any], Any]) -> Any:
-        """Run work on the engine; one that died is started again, `restarts` times a call."""
+        """Run work on the engine; restart a dead one, at most `restarts` times for each call."""
         from vllm.v1.engine.exceptions import EngineDeadError
 
         for turn in range(self.options.restarts + 1):
@@ -81,7 +79,7 @@ def to_params(spec: Sampling, thinking_tokens: int = 0) -> Any:
 
     bound: dict[str, Any] = {}
     if spec.schema is not None:
-        bound = {"json": dict(spec.schema), "disable_any_whitespace": True}  # else a weak model writes blanks for ever
+        bound = {"json": dict(spec.schema), "disable_any_whitespace": True}  # or a weak model writes blanks for ever
     elif spec.choices:
         bound = {"choice": list(spec.choices)}
     return SamplingParams(
@@ -112,8 +110,8 @@ ENGINE = "vllm/1"
 class VllmBackend:
     """Generates samples with a joint checkpoint, and answers chats with any model.
 
-    Each request has its own seed, but vLLM's batches change the last bits of logits: a sample is likely, not sure, to
-    come out the same in other company.
+    Each request has its own seed, but vLLM's batches change the last bits of logits: a sample usually, not always,
+    repeats when other requests run beside it.
     """
 
     name = "vllm"
@@ -131,12 +129,12 @@ class VllmBackend:
             self._reader = Reader(vocab, load_codec(folder), ENGINE, self.settings)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request, in order. Raises BackendError for a model that cannot draw."""
+        """Yield one sample or failure for each request, in order. Raises BackendError for a model without images."""
         from vllm import SamplingParams
 
         if not self.engine.joint:
             what = "the model has no image tokenizer: there is no codec/ beside its weights"
-            raise BackendError(what, where=self.options.model, hint="it can rewrite and judge, not draw")
+            raise BackendError(what, where=self.options.model, hint="it can rewrite and judge, not generate images")
         fitting = Fitting.sort(self._reader.vocab, requests, self.options.max_tokens - IMAGE_TOKENS - 8)
         prompts, fits = fitting.ids, fitting.kept
         sampling = [
@@ -168,7 +166,7 @@ class VllmBackend:
 
 
 def _read_token(written: int, place: Mapping[int, Any]) -> Token:
-    """Return a written token with the likeliest at its place, by their text; of two with one text, the likelier."""
+    """Return a generated token with the likeliest at its position, by text; of two with one text, the likelier."""
     ranked = sorted(place.items(), key=lambda item: -item[1].logprob)
     named: dict[str, float] = {}
     for token, entry in ranked:

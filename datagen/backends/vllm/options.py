@@ -11,7 +11,7 @@ from datagen.generation.options import ChatOptions
 
 
 class VllmOptions(ChatOptions):
-    """The model, how it samples, and what the engine is started with; `engine` takes any other argument of `LLM`."""
+    """Model, sampling, and arguments of the engine; `engine` takes any other argument of `vllm.LLM`."""
 
     model: str = str(SHIPPED)
     dtype: str = "auto"

@@ -1,21 +1,19 @@
 """vLLM-Omni as a backend: a thought and a picture for each request, one request after the other.
 
-There is one engine, which closes itself when a request fails and is then started again for the next one.
+There is one engine. It closes itself when a request fails, and is restarted for the next request.
 
-`Omni.generate` takes one list of sampling parameters, one for each stage, for all prompts of a call, so a seed of
-one's own takes a call of one's own: each request is asked alone. What fails is then that request and nothing else, and
-no other has to be asked again. Only where the engine says that it died, which may be no request's doing, is the same
-request asked once more.
+`Omni.generate` takes one set of sampling parameters for all prompts of a call, so each request is a call of its own to
+have its own seed. A failure then costs one request, and no other has to be sent again. If the engine reports that it
+died, which need not be the request's fault, the same request is sent once more.
 
-Not covered: an engine that neither answers nor dies; a run that stands still is stopped by hand, and resumed.
+Models have one of two layouts. With two stages, a thinker writes text and hands its cache to the image stage; with one,
+the image stage does both, and `extra_args` tell it to think. All parameters start from the engine's defaults.
 
-Two layouts of a request are known. With two stages, a thinker writes text and hands its cache to a stage that draws;
-with one, the drawing stage does both and is told to think by `extra_args`. Everything begins from the engine's own
-defaults.
+The engine returns an output for each stage that produces text or a picture. The thought is the text of the thinker's
+output or, with one stage, `multimodal_output["metadata"]["text"]["think_text"]` of the picture's output.
 
-The engine gives back an output for each stage that ends in something, text or picture. A thought is the text of the
-thinker's output or, where one stage thinks and draws, stands beside the picture in
-`multimodal_output["metadata"]["text"]["think_text"]`."""
+Not covered: an engine that neither answers nor dies; stop such a run by hand, and resume it.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +38,8 @@ class RequestError(Exception):
 class Engine:
     """Holds a running `vllm_omni.Omni`.
 
-    `restarts` counts how often it had to be started again, since the beginning. `hands_on_early` says that the
-    picture is drawn from the prompt alone, whatever the thinker writes.
+    `restarts` counts all restarts. `hands_on_early` means that the picture depends on the prompt alone, whatever the
+    thinker writes.
     """
 
     def __init__(self, options: OmniOptions) -> None:
@@ -60,7 +58,7 @@ class Engine:
     def ask(self, request: Request) -> list[Any]:
         """Return the `OmniRequestOutput`s of one request.
 
-        Raises RequestError when the request fails, BackendError when the engine cannot, or may not, be started again.
+        Raises RequestError when the request fails, BackendError when the engine cannot or may not be restarted.
         """
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -89,10 +87,10 @@ class Engine:
         finally:
             if outputs is None:
                 self._omni = None
-                omni.close()  # it closed itself, but for what it finds wrong before it begins; twice does no harm
+                omni.close()  # errors found before it begins leave it open; closing twice is harmless
 
     def _revive(self) -> Any:
-        """Return the running engine; one that is gone is started again, as long as that is allowed."""
+        """Return the running engine, restarting it as long as that is allowed."""
         if self._omni is None:
             if self._left == 0:
                 what = f"vLLM-Omni failed more than `restarts` ({self.options.restarts}) times in one shard"
@@ -119,7 +117,7 @@ class Engine:
 
 
 def _hands_on_early(omni: Any) -> bool:
-    """Tell whether a thinker hands its cache on before it writes, so that the drawing stage sees no thought."""
+    """Tell whether the thinker hands its cache on before it writes, so that the image stage sees no thought."""
     pipeline = omni.engine.pipeline_config
     stages = pipeline.stages if pipeline is not None else ()
     handed_on = [(stage.omni_kv_config or {}).get("kv_transfer_criteria") or {} for stage in stages]
@@ -132,8 +130,8 @@ ENGINE = "vllm_omni/1"
 class OmniBackend:
     """Generates samples with an offline engine of vLLM-Omni.
 
-    The switch is `forced` in every mode: the stages of the engine follow each other, and no model decides to draw.
-    A sample depends on its own prompt and seed, never on what else is asked for.
+    The switch is `forced` in every mode: the engine runs its stages in order, whatever the model writes. A sample
+    depends on its own prompt and seed, never on other requests.
     """
 
     name = "vllm_omni"
@@ -147,8 +145,7 @@ class OmniBackend:
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
         """Yield one sample or failure for each request, in order.
 
-        Raises BackendError for a mode that the engine cannot do, and for an engine that had to be started again more
-        than `restarts` times.
+        Raises BackendError for a mode that the engine does not support, and after more than `restarts` restarts.
         """
         self._check_modes(requests)
         self.engine.begin_shard()
@@ -166,26 +163,26 @@ class OmniBackend:
         modes = {request.mode for request in requests}
         if "reflect" in modes:
             hint = "start `vllm serve MODEL --omni` and use the backend openai, or mode: think"
-            raise BackendError("vllm_omni draws once in an answer and cannot reflect", where="mode", hint=hint)
+            raise BackendError("vllm_omni gives one picture an answer and cannot reflect", where="mode", hint=hint)
         if "think" in modes and self.engine.hands_on_early:
-            what = "with this deploy_config the picture is drawn without the thought"
+            what = "with this deploy_config the picture is generated without the thought"
             hint = "for BAGEL: deploy_config: bagel_think.yaml"
             raise BackendError(what, where=self.options.deploy_config or self.options.model, hint=hint)
 
 
 NOT_OF_A_SAMPLE = {"init_timeout_seconds", "restarts"}
-"""Options that say how the engine is run, not what it writes."""
+"""Options of running the engine, which do not change what it writes."""
 
 
 class OmniOptions(BackendOptions):
-    """The model, how its stages are laid out, and how it writes and draws; the defaults are for BAGEL.
+    """Model, layout of its stages, and sampling; the defaults are for BAGEL.
 
     `deploy_config` is a file, or the name of one that vLLM-Omni ships; null takes the model's own, which for BAGEL
-    cannot think. `height` and `width` are pixels. `temperature` is that of the thought; where the drawing stage thinks
-    by itself (`bagel_single_stage.yaml`), no seed reaches the thought, and it stays the likeliest one. `max_tokens`
-    bounds the thought. `extra_args` are what the drawing stage takes beside them (`cfg_text_scale: 4.0`, …), `engine`
-    any other argument of `vllm_omni.Omni`. `restarts` bounds how often the engine is started again within one shard.
-    `think_template` is null for what BAGEL's authors write before the prompt.
+    cannot think. `height` and `width` are pixels. `temperature` and `max_tokens` apply to the thought; if the image
+    stage thinks by itself (`bagel_single_stage.yaml`), no seed reaches the thought, and it is always the likeliest one.
+    `extra_args` are further arguments of the image stage (`cfg_text_scale: 4.0`, …), `engine` further arguments of
+    `vllm_omni.Omni`. `restarts` bounds the restarts within one shard. `think_template: null` takes what BAGEL's authors
+    write before the prompt.
     """
 
     model: str = Field(min_length=1)
@@ -210,12 +207,12 @@ class OmniOptions(BackendOptions):
         return value
 
     def describe(self) -> dict[str, Any]:
-        """Return what, beside a seed, decides a sample, for its record."""
+        """Return the settings that, with a seed, decide a sample; they are stored with it."""
         return self.model_dump(exclude=NOT_OF_A_SAMPLE)
 
 
 def find_think_template(options: OmniOptions) -> str:
-    """Return what a model is asked in mode `think`: the recipe's words, else those of BAGEL's authors."""
+    """Return the template of mode `think`: the recipe's, else that of BAGEL's authors."""
     if options.think_template is not None:
         return options.think_template
     bagel = importlib.import_module("vllm_omni.model_executor.stage_input_processors.bagel")
@@ -226,14 +223,14 @@ def make_prompt(template: str, options: OmniOptions, request: Request) -> dict[s
     """Return the prompt of one request."""
     asked: dict[str, Any] = {"prompt": template.replace("{prompt}", request.prompt.text), "modalities": ["image"]}
     if negative := options.extra_args.get("negative_prompt"):
-        asked["negative_prompt"] = negative  # the thinker, which reads it, sees no extra_args
+        asked["negative_prompt"] = negative  # the thinker reads it, and never sees extra_args
     return asked
 
 
 def make_params(defaults: Sequence[Any], options: OmniOptions, request: Request, hands_on_early: bool) -> list[Any]:
-    """Return sampling parameters of each stage, changed copies of the engine's, all with the seed of the request.
+    """Return the sampling parameters of each stage: copies of the engine's, changed, with the seed of the request.
 
-    `hands_on_early` says that a thinker hands its cache on before it writes, and then stops by itself.
+    `hands_on_early` means that the thinker hands its cache on before it writes, and then stops by itself.
     """
     drawing = importlib.import_module("vllm_omni.inputs.data").OmniDiffusionSamplingParams
     thinks = request.mode == "think"
@@ -250,11 +247,11 @@ def make_params(defaults: Sequence[Any], options: OmniOptions, request: Request,
 
 
 def _set_writing(stage: Any, options: OmniOptions, thinks: bool, hands_on_early: bool) -> None:
-    """Let a thinker write; in mode `direct` one token, as what it hands on is its reading of the prompt."""
+    """Set the thinker's sampling; in mode `direct` it writes one token, since the image needs its cache alone."""
     if not hands_on_early:
         stage.max_tokens = options.max_tokens if thinks else 1
     stage.temperature = options.temperature
-    stage.top_k = 0  # all tokens: the shipped files say 1, so that every thought on a prompt would be the same
+    stage.top_k = 0  # all tokens; the shipped files say 1, which gives every candidate the same thought
 
 
 def _set_drawing(stage: Any, options: OmniOptions) -> None:
@@ -273,7 +270,7 @@ class AnswerError(Exception):
 
 
 def read_outputs(outputs: Sequence[Any], thinks: bool) -> tuple[tuple[Segment, ...], str]:
-    """Return the segments of an answer and why it ended. Raises AnswerError for one without a picture or a thought."""
+    """Return the segments of an answer and its finish reason. Raises AnswerError without a picture or a thought."""
     for output in outputs:
         if output.error:
             raise AnswerError(first_line(output.error)[:300])
@@ -281,12 +278,12 @@ def read_outputs(outputs: Sequence[Any], thinks: bool) -> tuple[tuple[Segment, .
     pictures = [picture for output in outputs for picture in output.images]
     if not pictures:
         said = f", but wrote {thought[:80]!r}" if thinks and thought else ""
-        raise AnswerError(f"the engine drew no picture{said}")
+        raise AnswerError(f"the engine returned no picture{said}")
     picture = Segment("image", "image", image=_to_png(pictures[0]))
     if not thinks:
         return (picture,), "stop"
     if not thought:
-        raise AnswerError("the engine was asked to think and drew without a thought; see deploy_config")
+        raise AnswerError("the engine was asked to think and answered without a thought; see deploy_config")
     cut = any(completion.finish_reason == "length" for output in outputs for completion in output.outputs)
     return (Segment("text", "think", text=thought), picture), "length" if cut else "stop"
 
@@ -304,7 +301,7 @@ def _to_png(picture: Any) -> bytes:
     from PIL import Image
 
     if not isinstance(picture, Image.Image):
-        raise AnswerError(f"the engine drew a {type(picture).__name__}, not a picture")
+        raise AnswerError(f"the engine returned a {type(picture).__name__}, not a picture")
     try:
         return encode_picture(picture)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Formats: how training examples become the files that a trainer reads. The word in the YAML is the module's name."""
+"""Formats, which write training examples as files for a trainer. A recipe names a format by its module's name."""

@@ -4,13 +4,13 @@
      {"role": "assistant", "content": [{"type": "text", "content": "…", "need_loss": true},
       {"type": "image", "content": "<base64>", "need_loss": true, "need_vae": true, "need_vit": true}]}]
 
-as JSON text. Each `task` has a folder of its own, as IRG's six learning modes have. An image that is learned and goes
-on being read has both flags: BAGEL puts it into the sequence once noised, to learn, and once clean, to see. An image
-that is only read says how (`sees`), or enters both ways. IRG reads text from the user alone, so images before the
-answer stand in a turn of the assistant, without loss; and it skips empty pieces, which are left out here.
+as JSON text. Each `task` has its own folder, like IRG's six learning modes. An image that is learned and read later has
+both flags: BAGEL puts it into the sequence noised, to learn, and clean, to see. An image that is only read names its
+encoders (`sees`), or uses both. IRG reads only text from the user, so images before the answer are in a turn of the
+assistant, without loss; and it skips empty pieces, which are omitted here.
 
-Where the files lie and what tells BAGEL of them: `export.bagel`. Source: `MultiThinkInterleaveT2IDataset` in
-SFT/data/interleave_datasets of github.com/Osilly/Interleaving-Reasoning-Generation at 3eee315 (arXiv 2509.06945).
+`export.bagel` describes the files. Source: `MultiThinkInterleaveT2IDataset` in SFT/data/interleave_datasets of
+github.com/Osilly/Interleaving-Reasoning-Generation at 3eee315 (arXiv 2509.06945).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOSES = (
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: BagelOptions) -> int:
-    """Write the examples of one split and return how many are read at least once."""
+    """Write the examples of one split and return the number that is read at least once."""
     from datasets import Features, Value
 
     text = Value("string")
@@ -52,6 +52,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
 
 def make_conversation(parts: Sequence[Part]) -> list[dict[str, Any]]:
     """Return the turns of an example: prompts are the user's, all else is the assistant's."""
+    # An image is read on if a text or a learned image follows it.
     last = max((k for k, part in enumerate(parts) if part.kind == "text" or part.learned), default=-1)
     packed = [(part, _pack(part, read_on=k < last)) for k, part in enumerate(parts)]
     turns: list[dict[str, Any]] = []
@@ -64,7 +65,7 @@ def make_conversation(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 
 def _pack(part: Part, read_on: bool) -> dict[str, Any]:
-    """Return a piece, or nothing for one that IRG would skip: empty text, or an image that nothing comes after."""
+    """Return a piece, empty for one that IRG would skip: empty text, or an unlearned image with nothing after it."""
     if part.kind == "text":
         return {"type": "text", "content": part.text, "need_loss": part.learned} if part.text else {}
     both = not part.sees

@@ -1,13 +1,12 @@
-"""BAGEL's editing data: parquet with `image_list` and `instruction_list`, an image to draw from an earlier one.
+"""BAGEL's editing data: parquet with `image_list` and `instruction_list`, an image generated from an earlier one.
 
     image_list          PNG bytes, two or more in order
     instruction_list    for each step from one image to the next, a list of one instruction: the texts between them
     id, weight          for people; BAGEL reads neither
 
-Texts before the first image open the first instruction, since BAGEL begins with an image. Of two images it sees the
-first and learns the second; of more it takes a random stretch. Where the files lie and what tells BAGEL of them:
-`export.bagel`. Source: `UnifiedEditIterableDataset` in data/interleave_datasets/edit_dataset.py of
-github.com/ByteDance-Seed/Bagel at 056b5fd.
+Texts before the first image begin the first instruction, since BAGEL starts with an image. Of two images it sees the
+first and learns the second; of more it takes a random part. `export.bagel` describes the files. Source:
+`UnifiedEditIterableDataset` in data/interleave_datasets/edit_dataset.py of github.com/ByteDance-Seed/Bagel at 056b5fd.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ LOSES = (
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: BagelOptions) -> int:
-    """Write the examples of one split; return how many are read at least once. Raises RunError below two images."""
+    """Write the examples of one split; return the number read at least once. Raises RunError below two images."""
     from datasets import Features, List, Value
 
     text = Value("string")
@@ -40,7 +39,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
             images = [part for part in example.parts if part.kind == "image"]
             if len(images) < 2 or example.parts[-1].kind != "image":
                 hint = "take `trajectories` of a reflection, or its `pieces` with `tasks: [text and image to image]`"
-                raise refuse(example, "bagel_edit", "anything but an image drawn from an earlier one", hint)
+                raise refuse(example, "bagel_edit", "an example that does not end in an edited image", hint)
             row = {
                 "image_list": [part.image for part in images],
                 "instruction_list": [[step] for step in list_instructions(example.parts)],
@@ -53,7 +52,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
 
 
 def list_instructions(parts: Iterable[Part]) -> list[str]:
-    """Return what is said from each image to the next; what is said before the first image opens the first of them."""
+    """Return the texts between each image and the next; texts before the first image begin the first instruction."""
     steps: list[list[Part]] = [[]]
     images = 0
     for part in parts:

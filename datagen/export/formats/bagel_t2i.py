@@ -1,10 +1,10 @@
-"""BAGEL's text-to-image data: parquet with `image` and `captions`, an image to draw from a text.
+"""BAGEL's text-to-image data: parquet with `image` and `captions`, an image generated from a text.
 
     image       PNG bytes
-    captions    JSON text {"caption": …}: all texts of the example before its image; BAGEL draws one value of it
+    captions    JSON text {"caption": …}: all texts of the example before its image; BAGEL samples one value of it
     id, weight  for people; BAGEL reads neither
 
-Where the files lie and what tells BAGEL of them: `export.bagel`. Source: `T2IIterableDataset` in data/t2i_dataset.py of
+`export.bagel` describes the files. Source: `T2IIterableDataset` in data/t2i_dataset.py of
 github.com/ByteDance-Seed/Bagel at 056b5fd.
 """
 
@@ -27,7 +27,7 @@ LOSES = (
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: BagelOptions) -> int:
-    """Write the examples of one split; return how many are read at least once. Raises RunError but for one image."""
+    """Write the examples of one split; return the number read at least once. Raises RunError without its one image."""
     from datasets import Features, Value
 
     text = Value("string")
@@ -37,8 +37,8 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
             refuse_preference(example, "bagel_t2i")
             *before, last = example.parts
             if last.kind != "image" or any(part.kind == "image" for part in before):
-                hint = "take a view of such, or `pieces` with `tasks: [text to image]`"
-                raise refuse(example, "bagel_t2i", "anything but texts with one image behind them", hint)
+                hint = "use `pieces` with `tasks: [text to image]`, or another view with one image at the end"
+                raise refuse(example, "bagel_t2i", "an example that is not texts with one image after them", hint)
             row = {"image": last.image, "captions": pack_json({"caption": join_parts(before)})}
             repeats = options.count(example, (last,))
             writer.add("t2i_pretrain", repeats, {**row, "id": example.id, "weight": last.loss}, len(last.image))

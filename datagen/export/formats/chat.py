@@ -7,10 +7,10 @@
     weights     the loss of each piece, in the order of all pieces
     id, task, group, facts
 
-Pieces have no null keys: the columns are JSON, one text a message. `layout: messages` puts all that is only read before
-the first learned piece into the user's turn, since TRL then learns what the assistant says as a whole. `layout:
-completion` leaves it to the assistant, in `prompt`, and TRL learns `completion`, the rest. A preference has `prompt`,
-`chosen`, `rejected` and `margin`; TRL takes pictures there from the prompt alone.
+Pieces have no null keys: the columns are JSON, one text for each message. `layout: messages` puts everything before the
+first learned piece into the user's turn, since TRL learns the assistant's whole turn. `layout: completion` keeps it
+with the assistant, in `prompt`, and TRL learns `completion`, the rest. A preference has `prompt`, `chosen`, `rejected`
+and `margin`; TRL takes its pictures from the prompt alone.
 
 Source: `prepare_multimodal_messages` in trl/data_utils.py and the trainers' data collators, TRL 1.16.
 """
@@ -40,16 +40,16 @@ LOSES = (
 
 
 class Options(BaseModel):
-    """Which of TRL's two layouts for one answer."""
+    """TRL's layout for a single answer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layout: Literal["messages", "completion"] = Field("messages", description="one list, or what is learned apart")
+    layout: Literal["messages", "completion"] = Field("messages", description="one list, or the learned part separate")
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
-    """Write the examples of one split and return how many there were. Raises RunError for a mix with preferences."""
-    waiting = iter(examples)
+    """Write the examples of one split and return their number. Raises RunError for a mix with preferences."""
+    waiting = iter(examples)  # the first example decides the columns of the file
     first = next(waiting, None)
     if first is None:
         return 0
@@ -106,7 +106,7 @@ def _make_messages(example: Example, layout: str) -> dict[str, Any]:
 
 
 def _make_turns(asked: Sequence[Part], answer: Sequence[Part]) -> list[str]:
-    """Return a user's and an assistant's message as JSON texts, without an empty one."""
+    """Return the user's and the assistant's message as JSON texts, without empty ones."""
     turns = []
     for role, parts in (("user", asked), ("assistant", answer)):
         content = [{"type": "image"} if p.kind == "image" else {"type": "text", "text": p.text} for p in parts]

@@ -5,7 +5,7 @@
 
 `segments` are the parts in order: kind, role, text or the index of an image in `images`, loss, switch, sees. A
 preference has the parts before the two answers in `segments`, and the answers in `chosen` and `rejected`, which are
-empty otherwise. `facts` is JSON text. Images are PNG bytes, once an example.
+empty otherwise. `facts` is JSON text. Images are PNG bytes, each once in an example.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def example_features() -> Features:
 
 
 def pack_example(example: Example) -> dict[str, Any]:
-    """Return an example as a row with the columns of `example_features`. Raises RunError for facts that are no JSON."""
+    """Return an example as a row with the columns of `example_features`. Raises RunError if its facts are no JSON."""
     segments, chosen = split_by_role(example) if example.rejected else (example.parts, ())
     images: dict[bytes, int] = {}
     row: dict[str, Any] = {"id": example.id, "task": example.task, "group": example.group}
@@ -60,7 +60,7 @@ def pack_example(example: Example) -> dict[str, Any]:
 
 
 def _pack_parts(parts: Sequence[Part], images: dict[bytes, int]) -> list[dict[str, Any]]:
-    """Return parts as rows; images that are new take the next place in `images`."""
+    """Return parts as rows; a new image gets the next index in `images`."""
     packed = []
     for part in parts:
         drawn = part.kind == "image"

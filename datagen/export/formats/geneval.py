@@ -3,8 +3,8 @@
     {split}.jsonl    {"tag": "counting", "include": [{"class": "star", "count": 3}], "exclude": [{"class": "star",
                       "count": 4}], "prompt": "three stars"}
 
-Needs a view whose examples carry the prompt's `claims`, such as `graded` with `each: prompt`. Examples of one prompt
-that follow each other are one line. How claims become a line: `datagen.documents.geneval_lines`.
+Needs a view whose examples have the prompt's `claims`, such as `graded` with `each: prompt`. Consecutive examples of
+one prompt become one line. `datagen.documents.geneval_lines` turns claims into a line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOSES = "answers, images, weights, ids: a line has the prompt and what it asks f
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the prompts of one split and return how many there were. Raises RunError for what GenEval cannot ask."""
+    """Write the prompts of one split and return their number. Raises RunError for claims unknown to GenEval."""
     prompts = (next(group) for _, group in groupby(examples, key=lambda example: example.group))
     return write_lines(folder / f"{split}.jsonl", ((example.id, _make_line(example)) for example in prompts))
 
@@ -34,8 +34,8 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: NoOpti
 def _make_line(example: Example) -> dict[str, Any]:
     where = f"example {example.id}"
     if "claims" not in example.facts:
-        hint = "choose one that does, such as `graded` with `each: prompt`"
-        raise RunError("the view gives no claims, which 'geneval' lines are made of", where=where, hint=hint)
+        hint = "choose a view with claims, such as `graded` with `each: prompt`"
+        raise RunError("the view gives no claims, which the format 'geneval' needs", where=where, hint=hint)
     prompt = next((part.text for part in example.parts if part.role == "prompt" and part.kind == "text"), "")
     try:
         return line_of([_read_claim(claim) for claim in example.facts["claims"]], prompt=prompt).to_dict()
@@ -46,6 +46,6 @@ def _make_line(example: Example) -> dict[str, Any]:
 
 
 def _read_claim(claim: Mapping[str, Any]) -> Claim:
-    """Return a claim as it was made: the dataset keeps every value as text."""
+    """Return a claim with its original value, which the dataset stores as text."""
     value = claim["value"]
     return Claim.from_dict({**claim, "value": int(value) if claim["kind"] in ("count", "part") else value})

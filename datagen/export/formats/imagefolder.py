@@ -21,7 +21,7 @@ LOSES = "the loss on text and on the switch, and the borders between texts"
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the examples of one split and return how many there were. Raises RunError but for one image at the end."""
+    """Write the examples of one split and return their number. Raises RunError unless each ends in its only image."""
     home = folder / split
     home.mkdir()
     images = ImageFolder(home)
@@ -32,8 +32,8 @@ def _make_line(example: Example, images: ImageFolder) -> dict[str, Any]:
     refuse_preference(example, "imagefolder")
     *before, last = example.parts
     if last.kind != "image" or any(part.kind == "image" for part in before):
-        hint = "take a view of such, or `pieces` with `tasks: [text to image]`"
-        raise refuse(example, "imagefolder", "anything but texts with one image behind them", hint)
+        hint = "use `pieces` with `tasks: [text to image]`, or another view with one image at the end"
+        raise refuse(example, "imagefolder", "an example that is not texts with one image after them", hint)
     line = {"file_name": images.put(last.image), "text": join_parts(before), "weight": last.loss}
     about = {"id": example.id, "task": example.task, "group": example.group}
     return {**line, **about, "facts": pack_facts(example)}

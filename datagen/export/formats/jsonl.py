@@ -20,6 +20,6 @@ LOSES = ""
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the examples of one split and return how many there were."""
+    """Write the examples of one split and return their number."""
     put = ImageFolder(folder).put
     return write_lines(folder / f"{split}.jsonl", ((example.id, pack_example(example, put)) for example in examples))

@@ -7,10 +7,10 @@
     dataset_info.json         the splits by name: `dataset: train` with `dataset_dir:` this folder
     images/{ab}/{hash}.png    each image once
 
-One file serves both engines. `conversations` has two turns, as the first engine wants: what is only read before the
-first learned piece is the human's. The v1 engine takes the path of the file as `train_dataset`; its messages are one
-for each piece. A preference has `chosen` and `rejected` (`chosen_messages`, `rejected_messages` for v1); its answers
-are texts, since the first engine has one list of images for both.
+One file serves both engines. `conversations` has two turns, as the first engine requires: everything before the first
+learned piece is the human's. The v1 engine takes the path of the file as `train_dataset` and has a message for each
+piece. A preference has `chosen` and `rejected` (`chosen_messages`, `rejected_messages` for v1); its answers are texts,
+since the first engine has one list of images for both.
 
 Source: llamafactory/data/{parser,converter}.py, v1/core and v1/trainers/sft_trainer.py, LLaMA-Factory 0.9.5.
 """
@@ -37,7 +37,7 @@ TAGS = MEDIA_TAGS["llamafactory"]
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the examples of one split and return how many there were. Raises RunError for a mix with preferences."""
+    """Write the examples of one split and return their number. Raises RunError for a mix with preferences."""
     waiting = iter(examples)
     first = next(waiting, None)
     if first is None:
@@ -85,7 +85,7 @@ def _say(who: str, value: str) -> dict[str, str]:
 
 
 def _make_message(role: str, parts: Sequence[Part], loss: float, images: ImageFolder) -> dict[str, Any]:
-    """Return a message of the v1 engine; its type for a picture is `image_url`, here with a path."""
+    """Return a message of the v1 engine, whose type of a picture is `image_url`, also for a path."""
     content = [
         {"type": "image_url", "value": images.put(part.image)}
         if part.kind == "image"

@@ -5,12 +5,12 @@
                                "images": ["images/ab/….png"]}
     images/{ab}/{hash}.png    each image once; set ROOT_IMAGE_DIR to the folder
 
-Messages of the assistant that follow each other are one answer, as ms-swift joins them; a blank line opens a text that
-follows a text. A preference has `rejected_messages`, `rejected_images` and `margin`. Further columns (`id`, `task`,
-`group`, `facts`) are dropped by ms-swift.
+ms-swift joins consecutive messages of the assistant to one answer, so a text after a text begins with a blank line. A
+preference has `rejected_messages`, `rejected_images` and `margin`. ms-swift drops further columns (`id`, `task`,
+`group`, `facts`).
 
-`loss_scale` other than 0 and 1 counts only with `--is_binary_loss_scale false`: without it ms-swift learns all pieces
-alike and says nothing. Source: swift/template/base.py, swift/loss_scale/base.py and docs/source_en/Customization
+A `loss_scale` other than 0 and 1 counts only with `--is_binary_loss_scale false`: without it ms-swift silently learns
+all pieces alike. Source: swift/template/base.py, swift/loss_scale/base.py and docs/source_en/Customization
 /Custom-dataset.md, ms-swift 4.6.
 """
 
@@ -34,7 +34,7 @@ TAGS = MEDIA_TAGS["ms_swift"]
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the examples of one split and return how many there were."""
+    """Write the examples of one split and return their number."""
     images = ImageFolder(folder)
     return write_lines(folder / f"{split}.jsonl", ((example.id, _make_line(example, images)) for example in examples))
 
@@ -54,7 +54,7 @@ def _make_line(example: Example, images: ImageFolder) -> dict[str, Any]:
 
 
 def _make_messages(asked: Sequence[Part], answer: Sequence[Part], flags: bool) -> list[dict[str, Any]]:
-    """Return the user's message and one of the assistant for each part, with its loss where `flags` asks for it."""
+    """Return the user's message and one of the assistant for each part, with its loss if `flags` is set."""
     messages: list[dict[str, Any]] = [{"role": "user", "content": join_parts(asked)}]
     before: Part | None = None
     for part in answer:

@@ -5,10 +5,10 @@
                                      "image": ["images/ab/….png"], "width": [512], "height": [512]}
     images/{ab}/{hash}.png          each image once
 
-Each task and each number of repeats has a file of its own. The task follows from where images stand: `t2i` one at the
-end of the answer; `it2i` the same with images asked about; `interleave_gen` any other answer with images; without an
-image in the answer none (understanding), or `text` where there is no image at all. SenseNova-U1 learns the whole
-answer, so what is only read before the first learned piece is the human's.
+Each task and each number of repeats has its own file. The task depends on the positions of images: `t2i` has one at the
+end of the answer; `it2i` the same, with images in the question; `interleave_gen` is any other answer with images;
+without an image in the answer the task is empty (understanding), or `text` if there is no image at all. SenseNova-U1
+learns the whole answer, so everything before the first learned piece is the human's.
 
 Source: training/data/sample and training/sensenovavl/data/multimodal_dataset.py of
 github.com/OpenSenseNova/SenseNova-U1 at 0029177.
@@ -46,17 +46,17 @@ LOSES = (
 )
 TAGS = MEDIA_TAGS["sensenova"]
 MOST_IMAGES = 40
-"""SenseNova-U1 skips conversations with more."""
+"""Most images of a conversation; SenseNova-U1 skips longer ones."""
 
 
 class Options(Repeats):
-    """How weights become repeats, and where the trainer will find the folder."""
+    """Conversion of weights to repeats, and the path of the folder for the trainer."""
 
-    root: str = Field("", description="the export's folder as the trainer will name it, such as data/exports/t2i")
+    root: str = Field("", description="path of the export's folder for the trainer, such as data/exports/t2i")
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
-    """Write the examples of one split; return how many are read at least once. Raises RunError for too many images."""
+    """Write the examples of one split; return the number read at least once. Raises RunError for too many images."""
     images, lengths = ImageFolder(folder), Counter[tuple[str, int]]()
     with ExitStack() as stack:
         files: dict[tuple[str, int], IO[str]] = {}
@@ -94,7 +94,7 @@ def _make_line(example: Example, images: ImageFolder) -> tuple[str, dict[str, An
 
 
 def find_task(human: Iterable[Part], gpt: Iterable[Part]) -> str:
-    """Return the task that an example is of, `und` for the one that SenseNova-U1 gives no name."""
+    """Return the task of an example, `und` for understanding, which has no name in SenseNova-U1."""
     asked, answer = [part.kind for part in human], [part.kind for part in gpt]
     if "image" not in answer:
         return "und" if "image" in asked else "text"

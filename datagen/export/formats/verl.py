@@ -2,14 +2,14 @@
 
     {split}-00000-of-00001.parquet
     data_source     "datagen/<task>"
-    prompt          [{"role": "user", "content": "…"}], with `<image>` where an image of the prompt stands
-    images          PNG bytes; the column is there only if the first example has images
-    ability         the weakness that the prompt is about, or the task
+    prompt          [{"role": "user", "content": "…"}], with `<image>` for an image of the prompt
+    images          PNG bytes; the column exists only if the first example has images
+    ability         the weakness of the prompt, or the task
     reward_model    {"style": "rule", "ground_truth": JSON text of the example's facts: claims, rewards, …}
     extra_info      {"split", "index", "id", "group"}
 
-Examples of one prompt that follow each other are one row, without their answers: verl draws its own. verl has no reward
-function for `datagen/…`: name yours with `custom_reward_function.path`; it is given `ground_truth`.
+Consecutive examples of one prompt become one row without their answers: verl generates its own. verl has no reward
+function for `datagen/…`: name yours with `custom_reward_function.path`; it receives `ground_truth`.
 
 Source: verl/utils/dataset/rl_dataset.py, examples/data_preprocess/geo3k.py and verl/workers/reward_manager/naive.py,
 verl 0.9.1.
@@ -36,13 +36,13 @@ LOSES = "answers and their weights: verl samples answers by itself; the run's re
 
 
 def find_tags(example: Example) -> tuple[str, ...]:
-    """Return what verl takes for media in an example: nothing where its prompt has no image."""
+    """Return verl's media tags for an example: none if its prompt has no image."""
     has_images = any(part.kind == "image" for part in split_by_role(example)[0])
     return MEDIA_TAGS["verl"] if has_images else ()
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the prompts of one split and return how many there were. Raises RunError where only some have images."""
+    """Write the prompts of one split and return their number. Raises RunError if only some have images."""
     prompts = (next(group) for _, group in groupby(examples, key=lambda example: example.group))
     first = next(prompts, None)
     if first is None:

@@ -1,12 +1,12 @@
 """WebDataset tars: the files of an example share a stem and stand next to each other, for reading in one go.
 
     {split}-000000.tar
-      00000000.json      id, task, group, parts, rejected, facts; a part's image is the ending of its file
+      00000000.json      id, task, group, parts, rejected, facts; a part's image is the suffix of its file
       00000000.0.png     the images of the example, in order
       00000000.1.png
 
-A tar is closed before it passes TAR_BYTES. The same examples give the same bytes: no time and no owner is noted.
-`load_dataset` wants the first five examples of a tar to have as many images each; the `webdataset` package reads any.
+A tar is closed before it exceeds TAR_BYTES. Equal examples give equal bytes: tars have no times or owners.
+`load_dataset` needs equally many images in the first five examples of a tar; the `webdataset` package reads any.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TAR_BYTES = 256 * 1024 * 1024
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
-    """Write the examples of one split and return how many there were."""
+    """Write the examples of one split and return their number."""
     count = tars = 0
     tar: IO[bytes] | None = None
     try:
@@ -46,7 +46,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: NoOpti
 
 
 def _list_files(example: Example) -> list[tuple[str, bytes]]:
-    """Return the files of an example by their endings, the description first."""
+    """Return the files of an example by suffix, the description first."""
     images: dict[bytes, str] = {}
     line = pack_example(example, lambda image: images.setdefault(image, f"{len(images)}.png"))
     described = pack_line(example.id, line).encode()
@@ -54,7 +54,7 @@ def _list_files(example: Example) -> list[tuple[str, bytes]]:
 
 
 def _pack_member(name: str, content: bytes) -> bytes:
-    """Return a file as a tar has it: a header, the content, zeros up to the next block."""
+    """Return a file as a tar member: a header, the content, zeros up to the next block."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     return member.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)

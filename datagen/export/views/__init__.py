@@ -1,1 +1,1 @@
-"""Views: pure functions from the rows of a dataset to training examples. The word in the YAML is the module's name."""
+"""Views: pure functions from the rows of a dataset to training examples. A recipe names a view by its module's name."""

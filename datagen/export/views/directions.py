@@ -1,13 +1,13 @@
 """Both directions of each pair of prompt and image: text to image and image to text; and either side mended.
 
-`balance` multiplies the loss of everything whose target is text, the one weight between understanding and generation
-of UniFluid (arXiv 2503.13436). ERNIE-ViLG (arXiv 2112.15283) and DU-VLG (arXiv 2203.09052) train both directions of
-each pair; DU-VLG denoises too: beside the whole other side, words that are hidden are to be said again (`denoise:
-[text]`), or an image with hidden squares is to be drawn again (`[image]`).
+`balance` multiplies the loss of text targets; it is UniFluid's weight between understanding and generation (arXiv
+2503.13436). ERNIE-ViLG (arXiv 2112.15283) and DU-VLG (arXiv 2203.09052) train both directions of each pair. DU-VLG also
+denoises: given the complete other side, the model restores hidden words (`denoise: [text]`) or an image with hidden
+squares (`[image]`).
 
-The pair is the prompt and the sample's last image, its loss the sample's image weight; thoughts have no part in it. A
-prompt is taken for a caption only where no claim was found to fail: a wrong image would teach a wrong word for it.
-What is hidden is a pure function of `seed` and the sample's id.
+The pair is the prompt and the sample's last image, with the sample's image weight as loss; thoughts are ignored. A
+prompt serves as a caption only if no claim failed: a wrong image would teach wrong words. The hidden parts are a pure
+function of `seed` and the sample's id.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from datagen.records import Modality, seed_of
 
 NEEDS = "samples with an image and a weight for it"
 MASK = "[MASK]"
-"""What stands for a hidden word; hidden squares are mid grey."""
+"""Replacement of a hidden word; hidden squares are mid grey."""
 GREY = (127, 127, 127)
 
 
 class Options(BaseModel):
-    """What is trained on each pair, and how much text counts against image."""
+    """Tasks for each pair, and the weight of text against image."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    balance: float = Field(1.0, ge=0, description="multiplies the loss of what has text as its target")
-    question: str = Field("", description="what stands behind an image that is to be put in words")
-    denoise: list[Modality] = Field([], description="sides that are hidden in part and mended: text, image")
-    hidden: float = Field(0.5, gt=0, le=1, description="share of words or squares that are hidden, at least one")
+    balance: float = Field(1.0, ge=0, description="multiplies the loss of text targets")
+    question: str = Field("", description="text after an image that asks for its caption")
+    denoise: list[Modality] = Field([], description="sides that are partly hidden and restored: text, image")
+    hidden: float = Field(0.5, gt=0, le=1, description="share of hidden words or squares, at least one")
     grid: int = Field(6, ge=2, le=64, strict=True, description="squares of an image in each direction")
-    seed: int = Field(0, ge=0, description="decides what is hidden")
+    seed: int = Field(0, ge=0, description="decides the hidden parts")
 
 
 Task = Literal["text to image", "image to text", "text denoising", "image denoising"]
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
-    """Yield what is trained on each row that has an image with a weight."""
+    """Yield the tasks of each row that has an image with a weight."""
     for row in rows:
         if row["images"] and row["image_weight"]:
             for task, parts in _list_tasks(row, options):
@@ -76,7 +76,7 @@ def _draw(row: Row, options: Options, side: Modality) -> Random:
 
 
 def hide_words(text: str, rng: Random, share: float) -> str:
-    """Return a text with that share of its words, at least one, as MASK."""
+    """Return a text with a share of its words, at least one, replaced by MASK."""
     words = text.split()
     for place in rng.sample(range(len(words)), min(len(words), max(1, round(share * len(words))))):
         words[place] = MASK
@@ -84,7 +84,7 @@ def hide_words(text: str, rng: Random, share: float) -> str:
 
 
 def hide_squares(image: bytes, rng: Random, share: float, grid: int) -> bytes:
-    """Return an image as PNG with that share of its grid x grid squares, at least one, in grey."""
+    """Return an image as PNG with a share of its grid x grid squares, at least one, in grey."""
     picture = read_image(image)
     xs, ys = ([round(k * side / grid) for k in range(grid + 1)] for side in picture.size)
     for place in rng.sample(range(grid * grid), max(1, round(share * grid * grid))):

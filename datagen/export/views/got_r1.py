@@ -3,10 +3,10 @@
     <|obj_start|>red star<|obj_end|> <|box_start|>(167,333),(500,667)<|box_end|>
 
 with words around it and boxes in thousandths of the picture, as in the reasoning chains of github.com/gogoduan/GoT-R1
-at 95534b3 (arXiv 2505.17022). A thought without a layout, or with a fault in its form, is left out: whatever it scored,
-it would teach the fault.
+at 95534b3 (arXiv 2505.17022). A thought without a layout, or with a malformed one, is omitted: whatever its score, it
+would teach the fault.
 
-Not covered: making a layout of reasoning in prose, and GoT's own instruction, which the trainer puts around a prompt.
+Not covered: layouts from prose, and GoT's own instruction, which the trainer adds to a prompt.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEEDS_MODE = "think"
 
 
 def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
-    """Yield one example for each kept sample with a sound layout. Raises RunError for a run without reasoning."""
+    """Yield one example for each kept sample with a valid layout. Raises RunError for a run without reasoning."""
     for row in rows:
         need_mode(row, "got_r1", NEEDS_MODE)
         if row["kept"]:
@@ -34,7 +34,7 @@ def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
 
 
 def write_got(text: str) -> str:
-    """Return a reasoning text with its layout spaced as GoT spaces it, or `""` if it has none, or one with a fault."""
+    """Return a reasoning text with its layout in GoT's spacing, or `""` without a valid layout."""
     layout = read_layout(text)
     if not layout.things or layout.faults:
         return ""

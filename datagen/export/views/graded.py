@@ -1,9 +1,9 @@
 """Whole groups with their grades: every candidate of a prompt with its reward and advantage; or the prompts alone.
 
-For reward models, and for GRPO as T2I-R1 does it (arXiv 2505.00703): advantage = (reward - mean) / (std + 1e-4) over
-the candidates of a prompt, std with n - 1; a group of equal rewards has 0 throughout. With `each: prompt` it is a
-prompt list for training that draws by itself: prompt, claims, and the rewards that this run's model came to, which say
-how hard the prompt is. All parts count 1, and candidates take part whatever their weight.
+For reward models, and for GRPO as in T2I-R1 (arXiv 2505.00703): advantage = (reward - mean) / (std + 1e-4) over the
+candidates of a prompt, std with n - 1; a group of equal rewards has 0 throughout. With `each: prompt` it is a prompt
+list for training that generates by itself: prompt, claims, and the rewards of this run's model, which show how hard the
+prompt is. All parts have weight 1, and all candidates take part, whatever their weight.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ STD_FLOOR = 1e-4
 
 
 class Options(BaseModel):
-    """Which reward grades, and what an example is."""
+    """The reward that grades, and the unit of an example."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reward: str = Field("image", min_length=1, description="`image`, `text`, or a scorer of the run")
-    each: Literal["candidate", "prompt"] = Field("candidate", description="what an example is")
-    drop_equal: bool = Field(False, description="leave out groups whose rewards are all equal: they teach nothing")
+    each: Literal["candidate", "prompt"] = Field("candidate", description="unit of an example")
+    drop_equal: bool = Field(False, description="omit groups of equal rewards, which teach nothing")
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
-    """Yield the groups of two or more graded candidates, whole and in order. Raises RunError."""
+    """Yield the groups of two or more graded candidates, complete and in order. Raises RunError."""
     for group in group_rows(rows):
         graded = [(row, reward) for row in group if (reward := reward_of(row, options.reward)) is not None]
         rewards = [reward for _, reward in graded]

@@ -8,14 +8,14 @@
     improving_full                    prompt, T1, I1 -> T2, I2
 
 T1 is the thought, I1 the first image, T2 the reflection with its heads, I2 the refined image. An image that is only
-read enters through the ViT where a text about it is learned, through VAE and ViT where an improvement goes on from it.
-Source: arXiv 2509.06945; the settings and the reader of github.com/Osilly/Interleaving-Reasoning-Generation at 3eee315,
-which has no published data to tell what each mode shows its encoders.
+read uses the ViT if a text about it is learned, VAE and ViT if an improvement follows. Source: arXiv 2509.06945; the
+settings and the reader of github.com/Osilly/Interleaving-Reasoning-Generation at 3eee315, without published data that
+would show the encoders of each mode.
 
-The published mix, full modes 1.0 and the others 0.5, says how often the trainer draws from each mode, not how much a
-loss weighs. So `share` thins the other modes out, by a hash of sample and mode: the same in every export.
+The published mix, full modes 1.0 and the others 0.5, is how often the trainer samples each mode, not a weight in the
+loss. So `share` thins out the other modes, by a hash of sample and mode: the same in every export.
 
-Not covered: more than one reflection. What the model says it sees before it reflects (`look`) is no part of IRG.
+Not covered: more than one reflection. The description before a reflection (`look`) is not part of IRG.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from datagen.records import hash_of
 
 NEEDS_MODE = "reflect"
 Use = Encoder | Literal["learn"]
-"""What a part is for: to be learned, or read through encoders (`""` for text, which has none)."""
+"""Use of a part: learned, or read through encoders (`""` for text, which has none)."""
 TURNS = {"prompt": "prompt", "T1": "think", "I1": "image", "T2": "reflect", "I2": "refined image"}
 """The roles of a sample's parts by their names in IRG."""
 MODES: Mapping[str, Mapping[str, Use]] = {
@@ -45,13 +45,13 @@ MODES: Mapping[str, Mapping[str, Use]] = {
     "improving_full": {"prompt": "", "T1": "", "I1": "vae+vit", "T2": "learn", "I2": "learn"},
 }
 FULL = ("initial_full", "improving_full")
-"""The modes that end in an image: all there is in stage 2."""
+"""The modes that end in an image, which are all of stage 2."""
 EQUAL = 1e-9
-"""A gain this small is none: rewards of the same scores may differ in their last bits."""
+"""Largest gain that counts as none: rewards of equal scores may differ in their last bits."""
 
 
 class Options(BaseModel):
-    """Which modes of which samples."""
+    """The modes to export, and the samples for each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,13 +59,13 @@ class Options(BaseModel):
     share: float = Field(0.5, ge=0, le=1, description="of the four other modes in stage 1; 1 if the trainer mixes")
     judged: bool = Field(
         True,
-        description="improving modes only where the refined image beats the first, and a first image as a target only "
-        "where it does not: a sample's weight is that of its last image. false: every sample gives every mode",
+        description="improving modes only if the refined image beats the first, and a first image as a target only if "
+        "it does not, since a sample's weight is that of its last image. false: every sample gives every mode",
     )
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
-    """Yield the chosen modes of each kept sample; a mode whose targets all weigh 0 is left out.
+    """Yield the chosen modes of each kept sample; a mode whose targets all have weight 0 is omitted.
 
     Raises RunError for a run that does not reflect, or reflects more than once.
     """
@@ -82,7 +82,7 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
 
 
 def read_turns(row: Row) -> dict[str, Part]:
-    """Return the parts of a sample by their names in IRG; what it lacks is left out. Raises RunError for two rounds."""
+    """Return the parts of a sample by their names in IRG, without missing ones. Raises RunError for two rounds."""
     by_role: dict[str, Part] = {}
     for part in parts_of(row):
         if part.role in by_role and part.role in TURNS.values():
@@ -93,7 +93,7 @@ def read_turns(row: Row) -> dict[str, Part]:
 
 
 def list_modes(row: Row, options: Options) -> list[str]:
-    """Return the modes that a sample gives, in the order of `MODES`."""
+    """Return the modes of a sample, in the order of `MODES`."""
     return [
         mode
         for mode in MODES
@@ -103,9 +103,9 @@ def list_modes(row: Row, options: Options) -> list[str]:
 
 
 def make_mode(mode: str, turns: Mapping[str, Part]) -> tuple[Part, ...]:
-    """Return the parts of one mode with their flags, none if the sample lacks one of them.
+    """Return the parts of one mode with their flags; none if the sample lacks one of them.
 
-    A text opens an image only where that image is learned next.
+    A text opens an image (`switch`) only if that image is learned next.
     """
     if not MODES[mode].keys() <= turns.keys():
         return ()
@@ -119,12 +119,12 @@ def make_mode(mode: str, turns: Mapping[str, Part]) -> tuple[Part, ...]:
 
 
 def _is_fair(mode: str, gain: float | None) -> bool:
-    """Say whether a sample may teach a mode, by what its second image gained over the first."""
+    """Tell whether a sample may teach a mode, by the gain of its second image over the first."""
     if mode.startswith("improving"):
         return gain is not None and gain > EQUAL
     return mode != "initial_full" or (gain is not None and gain <= EQUAL)
 
 
 def _draw_share(sample_id: str, mode: str) -> float:
-    """Return a number in [0, 1) that follows from sample and mode alone."""
+    """Return a number in [0, 1) that depends on sample and mode alone."""
     return int(hash_of("irg", sample_id, mode), 16) / 2**64

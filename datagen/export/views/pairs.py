@@ -1,7 +1,7 @@
 """Pairs of a better and a worse answer to one prompt, with the difference of their rewards as margin: preferences.
 
-For DPO (arXiv 2305.18290) and its kin. Both answers are whole, thought and image, and all their parts count 1: what a
-pair is worth stands in `margin` alone. `parts` begins with the prompt, `rejected` has the answer only. Losers take part
+For DPO (arXiv 2305.18290) and its kin. Both answers are complete, thought and image, and all their parts have weight 1;
+only `margin` has the value of a pair. `parts` begins with the prompt, `rejected` has the answer only. Losers take part,
 whatever their weight.
 """
 
@@ -21,17 +21,17 @@ NEEDS = "two candidates of one prompt with different rewards"
 
 
 class Options(BaseModel):
-    """Which candidates make a pair."""
+    """The candidates of a pair."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     reward: str = Field("image", min_length=1, description="`image`, `text`, or a scorer of the run")
-    pairs: Literal["best", "all"] = Field("best", description="the best against the worst of a prompt, or every two")
-    min_margin: float = Field(0.0, ge=0, le=1, description="the least difference of rewards; equal ones never pair")
+    pairs: Literal["best", "all"] = Field("best", description="the best and the worst of a prompt, or every two")
+    min_margin: float = Field(0.0, ge=0, le=1, description="least difference of rewards; equal ones never pair")
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
-    """Yield the pairs of each prompt; of equal rewards the earlier candidate stands first. Raises RunError."""
+    """Yield the pairs of each prompt; of equal rewards the earlier candidate comes first. Raises RunError."""
     for group in group_rows(rows):
         graded = [(reward, row) for row in group if (reward := reward_of(row, options.reward)) is not None]
         graded.sort(key=lambda each: -each[0])

@@ -1,15 +1,15 @@
 """Pieces of trajectories: each segment as a target of its own behind all that came before it; the sum of loss stays.
 
 A reflection (prompt, thought, image, look, reflection, refined image) becomes five pieces. Every learned part is a
-target once and a condition afterwards, and the token that opens an image is learned with that image. So the sum over
-tokens of loss times weight is that of the whole trajectory, as it is with `average: token`: right for trainers that
-average over the tokens of a batch. A trainer that takes the mean over an example's own tokens of a modality first, as
-the loss on our card does, would count a short piece as much as a long one: `average: example` gives each piece the
-share of the weight that its tokens have of the trajectory's, counted by `tokenizer`.
+target once and a condition afterwards, and the token that opens an image is learned with that image. So the sum of loss
+times weight over tokens equals that of the whole trajectory. `average: token` keeps it as it is, right for trainers
+that average over the tokens of a batch. A trainer that first averages over an example's own tokens of a modality, like
+the loss on the dataset card, would count a short piece as much as a long one: for it, `average: example` scales the
+weight of each piece by its share of the trajectory's tokens, counted by `tokenizer`.
 
-Why: whole interleaved sequences were reported to take about three times as long to converge (UniCoT, issue 2).
+Complete interleaved sequences were reported to take about three times as long to converge (UniCoT, issue 2).
 
-`tasks` leaves pieces out, for trainers that hold some kinds alone; then the sum is that of those that stay.
+`tasks` selects pieces, for trainers that support some kinds only; then the sum is that of the selected ones.
 
 Not counted: marks that a chat template puts around a part.
 """
@@ -33,17 +33,17 @@ TASKS: dict[tuple[Modality, bool], Task] = {
     ("image", False): "text to image",
     ("image", True): "text and image to image",
 }
-"""What a piece teaches, by what its target is and whether an image stands before it."""
+"""Task of a piece, by the kind of its target and whether an image precedes it."""
 Count = Callable[[Part], float]
 
 
 class Options(BaseModel):
-    """How the trainer sums its loss."""
+    """The trainer's average, and the pieces to export."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    average: Literal["token", "example"] = Field("token", description="what the trainer takes the mean over")
-    tasks: list[Task] = Field([], description="the pieces that are wanted, for trainers that hold some alone; []: all")
+    average: Literal["token", "example"] = Field("token", description="unit of the trainer's mean")
+    tasks: list[Task] = Field([], description="pieces to export, for trainers that support some kinds only; []: all")
     tokenizer: FilePath | None = Field(None, description="a tokenizer.json, to count the tokens of `average: example`")
 
     @model_validator(mode="after")
@@ -54,7 +54,7 @@ class Options(BaseModel):
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
-    """Yield the pieces of each row with a weight, in order; `piece` and `pieces` say which of how many."""
+    """Yield the pieces of each row with a weight, in order; `piece` and `pieces` are its number and their count."""
     count = _make_count(options)
     for row in rows:
         if row["kept"]:
@@ -76,14 +76,15 @@ def _cut(row: Row, count: Count | None) -> Iterator[Example]:
 
 
 def _condition(part: Part, target: Modality) -> Part:
-    """Return a part that is only read: an image through the encoder for seeing, and for an image to be redrawn both."""
+    """Return a part that is only read: an image through the ViT, and also through the VAE if the target is an image."""
     if part.kind == "text":
         return replace(part, loss=0.0, switch=0.0)
     return replace(part, loss=0.0, sees="vit" if target == "text" else "vae+vit")
 
 
 def _divide(parts: tuple[Part, ...], count: Count) -> tuple[Part, ...]:
-    """Return the parts with losses in proportion to their share of all learned tokens of their modality."""
+    """Return the parts with losses scaled by their share of all learned tokens of their modality."""
+    # The token that opens an image counts as a text token, so each switch adds one to the text's total.
     counts = [count(part) if part.learned else 0.0 for part in parts]
     switches = sum(part.switch > 0 for part in parts)
     whole = {
@@ -97,7 +98,7 @@ def _divide(parts: tuple[Part, ...], count: Count) -> tuple[Part, ...]:
 
 
 def _make_count(options: Options) -> Count | None:
-    """Return what counts the tokens of a part: a tokenizer its words; the pixels of an image stand for its tokens."""
+    """Return a function that counts tokens: text by the tokenizer, images by their pixels, which are in proportion."""
     if options.tokenizer is None or options.average == "token":
         return None
     from PIL import Image

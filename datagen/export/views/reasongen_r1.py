@@ -1,15 +1,15 @@
 """Captions of several styles for one target (ReasonGen-R1): the reasoning and the image, told for by each of them.
 
 The columns are those of its trainer (arXiv 2505.24875, github.com/Franklin-Zhang0/ReasonGen-R1 at cda3c80):
-`brief_caption` is the prompt, `detailed_caption` the reasoning that stands before the image, and `augmented_prompts`
-holds `short_caption`, `paraphrases` and `varied_captions` (other rewrites of the same claims, if the recipe expands its
-prompts), `tags` and `object_prompts` (made of the claims). The trainer draws one at random each time. For trainers that
-do not, `each` makes an example of every caption and divides the loss by their number, so that the sum is the same.
+`brief_caption` is the prompt, `detailed_caption` the reasoning before the image, and `augmented_prompts` has
+`short_caption`, `paraphrases` and `varied_captions` (other rewrites of the same claims, if the recipe expands its
+prompts), `tags` and `object_prompts` (made from the claims). The trainer samples one of them each time. For other
+trainers, `each` makes an example of every caption and divides the loss by their number, so that the sum is the same.
 
-`loss_scale` multiplies the weights: text 2, image 1 and 0 for the token that opens the image, as published. To drop
-groups whose rewards are all equal is the weight policy's part: `weights: {drop_equal: true}`.
+`loss_scale` multiplies the weights: text 2, image 1 and 0 for the token that opens the image, as published. The weight
+policy drops groups of equal rewards: `weights: {drop_equal: true}`.
 
-Not covered: captions of pictures from outside; here the target is what the model made for one of the captions.
+Not covered: captions of other pictures; the target is the model's image for one of the captions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REWRITE = "rewrite: "
 
 
 class LossScale(BaseModel):
-    """What the loss of each kind of token is multiplied by, on top of the sample's weight."""
+    """Factors of the loss of each kind of token, on top of the sample's weight."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,12 +41,12 @@ class LossScale(BaseModel):
 
 
 class Options(BaseModel):
-    """How losses are scaled, and whether each caption is an example of its own."""
+    """Scale of losses, and whether each caption is an example of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     loss_scale: LossScale = LossScale()
-    each: bool = Field(False, description="an example for each caption; false: one a sample, its captions as columns")
+    each: bool = Field(False, description="an example for each caption; false: for each sample, captions as columns")
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
@@ -87,7 +87,7 @@ def write_columns(row: Row, texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def list_captions(columns: Mapping[str, Any]) -> dict[str, str]:
-    """Return every caption that stands for the prompt, by its style; lists of things are joined as the trainer does."""
+    """Return every caption that can replace the prompt, by its style; lists of objects are joined as in the trainer."""
     augmented = columns["augmented_prompts"]
     captions = {"brief_caption": columns["brief_caption"]}
     if "short_caption" in augmented:
@@ -106,10 +106,10 @@ def _join(phrases: Sequence[str]) -> str:
 
 
 def _scale(parts: Sequence[Part], caption: str, scale: LossScale, share: int) -> tuple[Part, ...]:
-    """Return parts that a caption asks for, each with its loss scaled and divided by `share`."""
+    """Return the parts with a caption as prompt, with losses scaled and divided by `share`."""
     scaled = []
     for part in parts:
-        # All captions of a sample together weigh what the sample weighs, however many there are.
+        # All captions of a sample together have the weight of the sample, however many there are.
         factor = scale.image if part.kind == "image" else scale.text
         words = caption if part.role == "prompt" else part.text
         scaled.append(
@@ -119,5 +119,5 @@ def _scale(parts: Sequence[Part], caption: str, scale: LossScale, share: int) ->
 
 
 def _name_target(row: Row) -> tuple[str, str, str]:
-    """Return what rewrites of one prompt share: they stand next to each other in a run."""
+    """Return the key that rewrites of one prompt share; they are consecutive in a run."""
     return row["weakness"], row["skill"], json.dumps(row["claims"], sort_keys=True)

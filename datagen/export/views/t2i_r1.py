@@ -4,13 +4,13 @@
      "spatial_info": {"obj1": "cup", "obj2": "star", "locality": "left of"}}
 
 and `attr_nouns`, `numeracy_info: [{obj_name, num}]` where they apply, as in the data of github.com/CaraJ7/T2I-R1 at
-2d9d4d1 (arXiv 2505.00703). A prompt that claims one kind of thing is of that type (`spatial`, `numeracy`, `color`,
-`texture`, `shape`; `object` if it claims no more than what is there); all others are `complex` and carry all that is
-known. `rewards` and `advantages` are those of the run's samples: (r - mean) / (std + 1e-4) over the group, std with
-n - 1, null where a sample has no reward.
+2d9d4d1 (arXiv 2505.00703). A prompt with one kind of claim has that type (`spatial`, `numeracy`, `color`, `texture`,
+`shape`; `object` if it only names objects); all others are `complex` and have all fields. `rewards` and `advantages`
+are those of the run's samples: (r - mean) / (std + 1e-4) over the group, std with n - 1, null for a sample without a
+reward.
 
-Left out: prompts whose claims name nothing (written words alone) or say that a thing is absent, for which T2I-R1's
-rewards have no question. Its type `non` (actions) never occurs: no claim says an action.
+Omitted: prompts whose claims name no object (rendered text alone) or claim that one is absent, for which T2I-R1's
+rewards have no question. Its type `non` (actions) never occurs, since claims have no actions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from datagen.records import Claim
 Options = NoOptions
 NEEDS_MODE = "think"
 FAMILIES = {"color": "color", "shape": "shape", "texture": "texture", "material": "texture", "pattern": "texture"}
-"""Types of task by the attribute that is claimed."""
+"""Type of task by claimed attribute."""
 STD_FLOOR = 1e-4
 
 
@@ -50,7 +50,7 @@ def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
 
 
 def write_row(prompt: str, claims: Sequence[Claim]) -> dict[str, Any]:
-    """Return the row of a prompt, optional keys only where they apply."""
+    """Return the row of a prompt, with optional keys only if they apply."""
     relations = [claim for claim in claims if claim.kind == "relation"]
     counts = [claim for claim in claims if claim.kind == "count"]
     row: dict[str, Any] = {"prompt": prompt, "nouns": name_nouns(claims), "task_type": find_task(claims)}
@@ -65,7 +65,7 @@ def write_row(prompt: str, claims: Sequence[Claim]) -> dict[str, Any]:
 
 
 def find_task(claims: Sequence[Claim]) -> str:
-    """Return the one type of what is claimed, `object` if only that things are there, else `complex`."""
+    """Return the one type of all claims, `object` if they only name objects, else `complex`."""
     types = []
     for claim in claims:
         if claim.kind == "attribute":
@@ -78,7 +78,7 @@ def find_task(claims: Sequence[Claim]) -> str:
 
 
 def measure_advantages(rewards: Sequence[float | None]) -> list[float | None]:
-    """Return the advantage of each reward over its group; 0 in a group of equals, null for one or for no reward."""
+    """Return the advantage of each reward in its group: 0 in a group of equals, None for a single or missing reward."""
     known = [reward for reward in rewards if reward is not None]
     if len(known) < 2:
         return [None] * len(rewards)

@@ -1,9 +1,9 @@
-"""Decides what to show for a prompt, found or drawn: its candidates ranked together by likelihood.
+"""The image to show for a prompt, retrieved or generated: its candidates ranked together by likelihood.
 
-TIGeR (arXiv 2406.05814): images of a gallery and new ones in one ranking, by log p(image | prompt) with the prior taken
-off; the first is shown. Needs samples of the backend `gallery`. An example is the prompt with the image that was
-decided on, the best of the other source as `rejected`; `decision` is `gallery` or `generated`, and `ranking` keeps
-every candidate with its `source`, its likelihoods and its score in nats per image token.
+TIGeR (arXiv 2406.05814) ranks images of a gallery and generated ones together, by log p(image | prompt) minus the
+prior, and shows the first. Needs samples of the backend `gallery`. An example is the prompt with the chosen image, and
+the best of the other source as `rejected`; `decision` is `gallery` or `generated`, and `ranking` has every candidate
+with its `source`, its likelihoods and its score in nats per image token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datagen.export.grades import whole_parts
 
 Options = NoOptions
 NEEDS_LIKELIHOOD = True
-NEEDS = "samples of the backend `gallery`, which notes how likely each image is"
+NEEDS = "samples of the backend `gallery`, which stores the likelihood of each image"
 
 
 def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
@@ -41,7 +41,7 @@ def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
 
 
 def _read(row: Row) -> dict[str, Any] | None:
-    """Return what a row says of its source and likelihood, None where it says nothing."""
+    """Return the source and likelihood of a row, None if it has none."""
     noted = json.loads(row["settings"])
     if not {"source", "log_given", "log_prior", "tokens"} <= noted.keys():
         return None

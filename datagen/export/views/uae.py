@@ -1,11 +1,11 @@
-"""Image to caption and caption to image (UAE): the two tasks of a picture that was described and drawn again.
+"""Image to caption and caption to image (UAE): the two tasks of a picture that was described and regenerated.
 
-UAE (arXiv 2509.09666) trains a model to describe a picture so that it can draw it again from its own words; the reward
-of both is how alike the two pictures are (scorer `reconstruction`). The caption is the one that was scored. The task
-`caption` shows the picture through the ViT and asks for the words, weighed by the sample's text weight; `redraw` gives
-the words and asks for the picture, weighed by the image weight: let `aggregate` give both the same reward.
+UAE (arXiv 2509.09666) trains a model to describe a picture so that it can generate it again from its own words; the
+reward of both is the similarity of the two pictures (scorer `reconstruction`). The caption is the scored one. The task
+`caption` shows the picture through the ViT and asks for the caption, with the sample's text weight; `redraw` gives the
+caption and asks for the picture, with the image weight: let `aggregate` give both the same reward.
 
-Not covered: pictures from outside the run, and the redrawn picture itself, which is scored and thrown away.
+Not covered: pictures from outside the run, and the regenerated picture, which is scored and discarded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEEDS_SCORER = "reconstruction"
 
 
 class Options(BaseModel):
-    """What the model is asked for a caption with; the default is what the scorer asked."""
+    """The instruction that asks for a caption; by default that of the scorer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,7 +31,7 @@ class Options(BaseModel):
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
-    """Yield both tasks of each kept sample that has a caption; a task whose weight is 0 is left out.
+    """Yield both tasks of each kept sample that has a caption; a task of weight 0 is omitted.
 
     Raises RunError for a run without `reconstruction`, or one whose captions have no reward.
     """
@@ -53,13 +53,13 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
 
 
 def show_image(row: Row, instruction: str) -> tuple[Part, ...]:
-    """Return what a caption is asked with: the sample's last image, seen through the ViT, and the instruction."""
+    """Return the question for a caption: the sample's last image, seen through the ViT, and the instruction."""
     return Part("image", "image", image=row["images"][-1], sees="vit"), Part("text", "prompt", text=instruction)
 
 
 def _need_reward(row: Row) -> None:
-    """Raise RunError where only the image is rewarded: every caption would weigh 0 and go missing without a word."""
+    """Raise RunError if only the image has a reward: every caption would have weight 0 and be silently omitted."""
     if row["text_reward"] is None:
-        what = "its captions have no reward, and none of them would be learned"
+        what = "its captions have no reward, so none of them would be learned"
         hint = "reward both sides: aggregate: {text: reconstruction, image: reconstruction}"
         raise RunError(what, where=f"sample {row['id']}", hint=hint)

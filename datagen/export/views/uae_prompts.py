@@ -1,8 +1,9 @@
 """The pictures that UAE's reinforcement learning starts from: an image and the question for its caption, no answer.
 
-UAE (arXiv 2509.09666) lets the model write a group of captions for each picture, draws each again and rewards how alike
-the pictures are. The trainer does that; this is its list, one example for each picture of the run, whatever it weighs.
-`reconstruction` tells how well the run's own caption did, for choosing pictures that are neither easy nor hopeless.
+UAE (arXiv 2509.09666) lets the model write a group of captions for each picture, generates a picture from each, and
+rewards the similarity. The trainer does that; this is its list, one example for each picture of the run, whatever its
+weight. `reconstruction` is the score of the run's own caption, for choosing pictures that are neither easy nor
+hopeless.
 
 Not covered: the answers; `uae` has the captions of the run as targets.
 """

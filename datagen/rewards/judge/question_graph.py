@@ -1,9 +1,9 @@
-"""Asks a judge the questions of a graph, where a failed answer voids others. See docs/judges.md.
+"""Judges the claims by a graph of questions, in which a failed answer voids others. See docs/judges.md.
 
-* As it stands, OneIG-Bench: the share of questions that hold while all their parents were answered well. What a voided
-  question voids in turn is not followed (github.com/OneIG-Bench/OneIG-Benchmark at 2240296).
-* `cascade: true`, DPG-Bench (arXiv 2403.05135): a failed answer voids all below it. The share of questions that hold
-  while all their parents hold, and the parents of these.
+* Default, OneIG-Bench: the share of questions that hold and whose parents' own answers hold. A voided question does not
+  void its children (github.com/OneIG-Bench/OneIG-Benchmark at 2240296).
+* `cascade: true`, DPG-Bench (arXiv 2403.05135): a failed answer voids all its descendants. The share of questions that
+  hold together with all their ancestors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Options(ScorerOptions):
 
 
 PLAIN = Options()
-"""As it is without options."""
+"""The default options."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:

@@ -1,8 +1,9 @@
-"""Asks a judge to reason about the image and to end with a boxed verdict, as ReasonGen-R1's does. See docs/judges.md.
+"""Judges the prompt by a judge that reasons and ends with a boxed verdict, as in ReasonGen-R1. See docs/judges.md.
 
-Value: the number in the last `\boxed{…}` of the answer, 0 or 1, or a number between them (arXiv 2505.24875 asks for 0
-or 1). The reasoning is the reason and stands whole in the evidence. The instruction is
-templates/judging/rubric.j2. Not covered: other scales; `\boxed{7}` is no verdict.
+Value: the number in [0, 1] in the last `\boxed{…}` of the answer (arXiv 2505.24875 asks for 0 or 1). The end of the
+reasoning is the reason, and the evidence has more of it. The instruction is templates/judging/rubric.j2.
+
+Not covered: other scales; `\boxed{7}` is no verdict.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TARGET: Modality = "image"
 NEEDS_JUDGE = True
 JUDGES = ASKED
 MOST_TOKENS = 1024
-"""Tokens of the reasoning and its verdict."""
+"""Most tokens of the reasoning and its verdict."""
 _BOX = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{([^{}]*)\}|([^{}]*))\s*\}")
 _NUMBER = re.compile(r"1(?:\.0*)?|0|0?\.[0-9]+")
 _REASON_CHARACTERS, _KEPT_CHARACTERS = 300, 4000
@@ -44,15 +45,15 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def write_rubric(prompt: Prompt) -> str:
-    """Return what the judge is told: the prompt, and each claim as a question with the answer it should have."""
+    """Return the instruction of the judge: the prompt, and each claim as a question with its right answer."""
     checks = [question for question in ask_claims(prompt.claims) if question.atom]
     return _load_template().render(prompt=prompt.text, checks=checks).strip()
 
 
 def read_verdict(reply: Reply) -> Verdict:
-    """Return the last boxed number with the reasoning before it; None where there is no such number in [0, 1].
+    """Return the last boxed number with the reasoning before it; None if there is no such number in [0, 1].
 
-    What the judge thought before its answer is set aside: a box in it is a draft.
+    The judge's thought is ignored: a box in it is a draft.
     """
     reply = set_thought_aside(reply)
     if reply.is_cut:
@@ -73,7 +74,7 @@ def read_verdict(reply: Reply) -> Verdict:
 
 
 def _shorten(reasoning: str) -> str:
-    """Return the end of a reasoning, which concludes it, on one line."""
+    """Return the end of a reasoning, which has its conclusion, on one line."""
     line = " ".join(reasoning.split()).rstrip("$* ")
     return line if len(line) <= _REASON_CHARACTERS else "…" + line[-_REASON_CHARACTERS:].partition(" ")[2]
 

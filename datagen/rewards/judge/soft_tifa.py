@@ -1,9 +1,9 @@
-"""Asks a judge about each atom of the claims: Soft-TIFA (GenEval 2). See docs/judges.md.
+"""Judges each atom of the claims by a judge: Soft-TIFA (GenEval 2). See docs/judges.md.
 
-* `mean: gm` (the default): geometric mean over atoms of P(accepted answer), all of which must hold; each P is at least
-  `EPSILON`, so that two images that both miss an atom can still be told apart, and one impossible atom of n leaves at
-  most `EPSILON ** (1 / n)`.
-* `mean: am`: arithmetic mean; a missed atom costs its share.
+* `mean: gm` (default): the geometric mean over atoms of P(accepted answer), so that all must hold. Each P counts as at
+  least `EPSILON`, so that images that miss an atom still differ; one impossible atom of n leaves at most
+  `EPSILON ** (1 / n)`.
+* `mean: am`: the arithmetic mean; a missed atom costs its share.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ EPSILON = 1e-6
 
 
 class Options(ScorerOptions):
-    """How the atoms are joined."""
+    """The mean over atoms."""
 
     mean: Literal["gm", "am"] = "gm"
 
 
 PLAIN = Options()
-"""As it is without options."""
+"""The default options."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:
@@ -42,5 +42,5 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Return the geometric mean of values in [0, 1], each raised to `EPSILON` at least."""
+    """Return the geometric mean of values in [0, 1], each of which counts as at least `EPSILON`."""
     return math.exp(math.fsum(math.log(max(value, EPSILON)) for value in values) / len(values))

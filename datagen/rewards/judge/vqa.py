@@ -1,12 +1,12 @@
-"""Asks a judge whether the image shows the prompt: P(yes) to one question about all of it. See docs/judges.md.
+"""Judges whether the image shows the prompt: a judge's P(yes) to one question about all of it. See docs/judges.md.
 
-* `form: qwenvqascore` (the default), the score of GenEval 2: `Does this image show "…"? Answer the question with Yes or
+* `form: qwenvqascore` (default), the score of GenEval 2: `Does this image show "…"? Answer the question with Yes or
   No.`, the softmax mass of yes in the first token (github.com/facebookresearch/GenEval2 at a6e82d2, there with
   Qwen3-VL-8B-Instruct).
 * `form: vqascore`, VQAScore (arXiv 2404.01291): `Does this figure show "…"? Please answer Yes or No.`, one token
   (github.com/linzhiqiu/t2v_metrics at 6ecb74f).
 
-A fact that the words only imply is left to what the judge knows; the scorers that ask each claim tell it.
+A fact that the prompt only implies depends on the judge's own knowledge; scorers that ask about each claim state it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ JUDGES = SAID
 
 
 class Options(ScorerOptions):
-    """How the question is put, and how its answer is read."""
+    """Wording of the question and reading of its answer."""
 
     form: Literal["qwenvqascore", "vqascore"] = "qwenvqascore"
 
 
 PLAIN = Options()
-"""As it is without options."""
+"""The default options."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:

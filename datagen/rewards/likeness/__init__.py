@@ -1,1 +1,1 @@
-"""Scorers of likeness: to a text, to another image, or to what the model expects."""
+"""Scorers of similarity: to a text, to another image, or to the model's expectation."""

@@ -1,10 +1,10 @@
 """Judges how well the image fits the prompt's text: CLIPScore (arXiv 2104.08718).
 
 Value: 2.5 * max(cosine, 0) of CLIP's features of the image and of `A photo depicts ` + text, cut off at 1, which the
-published score can pass. The paper uses ViT-B/32; any CLIP can be named under `matchers: {clipscore: …}`.
+published score can exceed. The paper uses ViT-B/32; `matchers: {clipscore: …}` takes any CLIP.
 
-Not seen: what stands after CLIP's 77th token (the evidence says `cut`); how many, where, and which colour belongs to
-which: CLIP reads a prompt much like a bag of words (arXiv 2210.01936).
+Not seen: text after CLIP's 77th token (the evidence says `cut`); numbers, positions, and which colour belongs to which
+object: CLIP reads a prompt much like a bag of words (arXiv 2210.01936).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
-    """Ask about the last images of a shard in one batch."""
+    """Match the last images of a shard in one batch."""
     match_ahead(NEEDS_MATCHER, word_prompt, pairs, tools)
 
 
 def word_prompt(prompt: Prompt) -> str:
-    """Return the text that the image is compared with."""
+    """Return the text to compare the image with."""
     return PREFIX + prompt.text

@@ -1,10 +1,10 @@
-"""Judges how far a candidate's image lies from the others of its prompt, under the recipe's image encoders.
+"""Judges how far a candidate's image is from the others of its prompt, by the recipe's image encoders.
 
 The diversity of a group is one minus the mean cosine of all its pairs. Value: one minus the mean cosine of this image
-with the others, so that the mean over a group is the group's diversity (`evidence["group"]`); below 0 or above 1, which
-cosines below 0 make possible, it is cut off there. With several encoders it is the mean over them.
+with the others, cut off to [0, 1], so that the mean over a group is the group's diversity (`evidence["group"]`). With
+several encoders it is the mean over them.
 
-Not seen: whether the difference is of any use. Noise is far from everything.
+Not seen: whether the difference is useful. Noise is far from everything.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
 NEEDS_ENCODERS = True
 NO_ENCODERS = "no image encoder: add `encoders:` to the recipe"
-"""Why a scorer that compares images does not judge where nothing compares them."""
+"""Reason of a scorer that compares images when the recipe has no encoder."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge a sample alone: there is nothing to compare."""
+    """Return a verdict without value: a sample alone has nothing to compare."""
     return score_group(prompt, [sample], tools)[0]
 
 
@@ -42,7 +42,7 @@ def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools) -> None:
 
 
 def score_group(prompt: Prompt, samples: Sequence[Sample], tools: Tools) -> list[Verdict]:
-    """Judge the last image of each candidate against those of the others, each encoder asked once for all."""
+    """Judge the last image of each candidate against the others; each encoder is called once for all."""
     if not tools.encoders:
         return [Verdict(None, NO_ENCODERS)] * len(samples)
     seen = with_images(samples)
@@ -61,7 +61,7 @@ def score_group(prompt: Prompt, samples: Sequence[Sample], tools: Tools) -> list
 
 
 def measure_apart(rows: np.ndarray) -> list[float]:
-    """Return, for each of at least two rows of length 1, one minus its mean cosine with the others, in [0, 2]."""
+    """Return one minus the mean cosine of each row with the others, in [0, 2], for two or more rows of length 1."""
     table = cosine_table(rows)
     count = len(table)
     return [1 - (float(table[k].sum()) - float(table[k, k])) / (count - 1) for k in range(count)]

@@ -1,15 +1,15 @@
 """Judges how much people would like the image for its prompt, by a preference model such as PickScore or HPS.
 
-Such models are trained so that an image of score s is preferred to one of score t, for the same text, with the
-probability 1 / (1 + exp(t - s)) (Bradley-Terry; PickScore, arXiv 2305.01569). Value: that probability against an image
-of the score `reference`, which the recipe says (`matchers: {preference: {…, reference: 20}}`), since the scores of CLIP
-models have no zero of their own; those of SigLIP models do.
+In such models an image of score s is preferred to one of score t, for the same text, with probability
+1 / (1 + exp(t - s)) (Bradley-Terry; PickScore, arXiv 2305.01569). Value: that probability against an image of the score
+`reference`, set in the recipe (`matchers: {preference: {…, reference: 20}}`), since the scores of CLIP models have no
+natural zero; those of SigLIP models do.
 
-With `wins: true` it judges which candidates of a prompt people would like best: the mean probability of being preferred
-to each other candidate, which needs no reference; 0.5 is the middle of every group. Whether the best of a group is any
-good is not seen.
+With `wins: true` candidates of a prompt are compared: value is the mean probability of being preferred to each other
+candidate, which needs no reference. 0.5 is the middle of every group, so it does not show whether the best is good.
 
-Not seen: claims. Optimised alone it was gamed in GoT-R1 (arXiv 2505.17022): beautiful pictures of something else.
+Not seen: claims. In GoT-R1 (arXiv 2505.17022) a model that was trained on it alone gamed it with beautiful pictures of
+something else.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ NEEDS_MATCHER = "preference"
 
 
 class Options(ScorerOptions):
-    """What an image is held against: a score, or the other candidates of its prompt."""
+    """The comparison: with a reference score, or with the other candidates of the prompt."""
 
     wins: bool = False
 
 
 PLAIN = Options()
-"""As it is without options."""
+"""The default options."""
 
 
 def describe(options: Options) -> dict[str, Any]:
-    """Return the functions that compare candidates, where they are to be compared."""
+    """Return the functions that compare candidates, if the options ask for them."""
     return {"score": score_alone, "score_group": compare} if options.wins else {}
 
 
@@ -67,26 +67,26 @@ def score_one(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def look_ahead(pairs: Sequence[tuple[Prompt, Sample]], tools: Tools, options: Options = PLAIN) -> None:
-    """Ask about the last images of a shard in one batch."""
+    """Match the last images of a shard in one batch."""
     match_ahead(NEEDS_MATCHER, lambda prompt: prompt.text, pairs, tools)
 
 
 def prefer(one: float, other: float) -> float:
     """Return the probability that an image of score `one` is preferred to one of score `other`."""
     difference = one - other
-    if difference >= 0:
+    if difference >= 0:  # each branch raises e to a negative power, so neither overflows
         return 1 / (1 + math.exp(-difference))
     raised = math.exp(difference)
     return raised / (1 + raised)
 
 
 def score_alone(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge a sample alone: there is nothing to compare."""
+    """Return a verdict without value: a sample alone has nothing to compare."""
     return compare(prompt, [sample], tools)[0]
 
 
 def compare(prompt: Prompt, samples: Sequence[Sample], tools: Tools) -> list[Verdict]:
-    """Judge the last image of each candidate against those of the others."""
+    """Judge the last image of each candidate against the others."""
     found = match_images(NEEDS_MATCHER, prompt.text, samples, tools)
     known = {k: match for k, match in found.items() if isinstance(match, Match)}
     judged = {k: match for k, match in found.items() if isinstance(match, Verdict)}

@@ -1,12 +1,13 @@
-"""Judges how much of an image survives being put into words and drawn again: the reward of UAE (arXiv 2509.09666).
+"""Judges how much of an image survives description and regeneration: the reward of UAE (arXiv 2509.09666).
 
-The recipe's judge describes the sample's last image, its drawer draws the description, and its image encoders compare
-the two pictures. To follow UAE, name one unified model as backend, judge and drawer.
-Value: the mean over encoders of the cosine (Unified-Bench, there times 100), a mean below 0 counting as 0. Cosines are
-not stretched: two unrelated pictures get well over 0 from most encoders, and the evidence has each cosine.
+The recipe's judge describes the sample's last image, its drawer generates an image from the description, and its image
+encoders compare the two. To follow UAE, name one unified model as backend, judge and drawer.
 
-Not seen: the prompt. An image of something else that is easy to describe does well. A low value may be the fault of the
-judge or of the drawer; it is never told which.
+Value: the mean over encoders of the cosine (Unified-Bench, there times 100); a mean below 0 counts as 0. Cosines are
+not rescaled: most encoders give two unrelated pictures well over 0. The evidence has each cosine.
+
+Not seen: the prompt. A wrong image that is easy to describe scores well. A low value may be the fault of the judge or
+of the drawer; it does not show which.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ NO_DRAWER = "no drawer: add `drawer:` to the recipe, with a backend that draws"
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Describe the sample's last image, draw it again, and compare."""
+    """Describe the sample's last image, generate it again from the description, and compare."""
     if sample.image is None:
         return Verdict(None, NO_IMAGE)
     if not tools.encoders or tools.ask is None or tools.draw is None:
@@ -48,7 +49,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         one, other = encode([sample.image, drawing.image])
         cosine = measure_cosine(one, other)
         if cosine is None:
-            blind = sample.image if one[0] != one[0] else drawing.image
+            blind = sample.image if one[0] != one[0] else drawing.image  # a row of NaN is an unreadable image
             return Verdict(None, f"{name}: {explain_blind(blind)}", evidence)
         cosines[name] = round(cosine, 6)
     mean = fmean(cosines.values())

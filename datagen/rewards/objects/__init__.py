@@ -1,1 +1,1 @@
-"""Scorers of things: how many, in which colour, how they stand."""
+"""Scorers of objects: number, colour, position."""

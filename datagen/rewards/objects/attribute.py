@@ -1,12 +1,11 @@
-"""Judges the colour of claimed things in the image.
+"""Judges the colour of claimed objects in the image.
 
-GenEval (arXiv 2310.11513) asks as many of the thing to have the colour as are claimed. Here, if the prompt also claims
-how many there are, every instance must have the colour (an odd one is a fault, a wrong number is for `counting`);
-else one is enough. Beside something that the detector cannot name, it is not known that every instance has the colour,
-or that there is none. Value: the share that holds.
+GenEval (arXiv 2310.11513) requires as many objects in the colour as are claimed. Here, if the prompt also claims a
+number, every instance must have the colour (`counting` judges the number); otherwise one is enough. Next to an object
+that the detector cannot name, "every instance" and "no instance" are unknown. Value: the share of claims that hold.
 
-Attributes other than colour need a judge that answers questions, and a prompt that claims one is left to it whole. A
-colour that the detector has no name for (turquoise, grey) is not judged; `violet` is another name of purple.
+Other attributes need a judge that answers questions; a prompt that claims one is not judged here at all. A colour that
+the detector has no name for (turquoise, grey) is not judged; `violet` is another name of purple.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ JUDGES = frozenset({"attribute"})
 
 
 def own_claims(claims: Sequence[Claim]) -> list[Claim]:
-    """Return the colour claims of a prompt; none if it claims another attribute besides."""
+    """Return the colour claims of a prompt; none if it also claims another attribute."""
     mine = [claim for claim in claims if claim.kind == "attribute"]
     return mine if all(claim.name == "color" for claim in mine) else []
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge every colour claim of the prompt on what the detector finds in the sample's last image."""
+    """Judge every colour claim of the prompt on the detections in the sample's last image."""
     claims = [claim for claim in prompt.claims if claim.kind == "attribute"]
     if not claims:
         return Verdict(None, "no attribute claim")
@@ -42,6 +41,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     if isinstance(things, Verdict):
         return things
     named = [claim.subject for claim in claims]
+    # "Two stars, one red and one blue": with two colours claimed, not every star can have each.
     counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named.count(claim.subject) == 1}
     answers = {
         str(claim): _judge(claim, tools.name_color(str(claim.value)), things, all_of_them=claim.subject in counted)
@@ -54,7 +54,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def _judge(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
-    """Say whether a colour claim holds, and why; `wanted` is what the detector calls the colour."""
+    """Return whether a colour claim holds, and why; `wanted` is the detector's name of the colour."""
     colors = [thing.color or "unclear" for thing in things if thing.label == claim.subject]
     if not colors:
         return False, f"expected {name_one(claim.subject, str(claim.value))}, found no {claim.subject}"
@@ -66,6 +66,6 @@ def _judge(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all
 
 
 def _know(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> bool | None:
-    """Say whether a colour claim holds even if there are more of the thing; None if it depends on those."""
+    """Return whether a colour claim holds even if there are more of the object; None if it depends on them."""
     right = [thing.color == claim.value for thing in things if thing.label == claim.subject]
     return (None if all(right) else False) if all_of_them else (True if any(right) else None)

@@ -1,9 +1,9 @@
-"""Judges which of two kinds of thing the image has more of: `comparison(star, more than, moon)`.
+"""Judges which of two kinds of object the image has more of: `comparison(star, more than, moon)`.
 
-GenAI-Bench (arXiv 2406.13743) tags such prompts "comparison" and leaves them to people; the rule here is ours: both
-kinds are counted by the detector, both must be there (a picture without moons is no answer to "more stars than
-moons"), and the numbers must compare as claimed. Beside something that the detector cannot name, no comparison is known
-to hold or not. Value: the share of comparison claims that hold.
+GenAI-Bench (arXiv 2406.13743) tags such prompts "comparison" and leaves them to people; the rule here is ours. The
+detector counts both kinds, both must be present (a picture without moons does not show "more stars than moons"), and
+the numbers must compare as claimed. Next to an object that the detector cannot name, no comparison is certain. Value:
+the share of comparison claims that hold.
 
 Not covered: how many more, sizes, and comparisons of attributes ("a redder star").
 """
@@ -23,7 +23,7 @@ JUDGES = frozenset({"comparison"})
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge every comparison claim of the prompt on what the detector finds in the sample's last image."""
+    """Judge every comparison claim of the prompt on the detections in the sample's last image."""
     claims = [claim for claim in prompt.claims if claim.kind == "comparison"]
     if not claims:
         return Verdict(None, "no comparison claim")

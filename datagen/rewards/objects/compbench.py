@@ -2,57 +2,56 @@
 
 Source: github.com/Karine-Huang/T2I-CompBench at 1b70949 (MIT; arXiv 2307.06350).
 
-**spatial**: judges relations by T2I-CompBench's 2D spatial score: how sure the detector is of both things, and how they
-stand.
+**spatial**: T2I-CompBench's 2D spatial score for relations: the detector's confidence in both objects, and their
+positions.
 
 Source: UniDet evaluation of T2I-CompBench (arXiv 2307.06350; `UniDet_eval/2D_spatial_eval.py` of
-github.com/Karine-Huang/T2I-CompBench at 1b70949, MIT). Of each thing the surest counts. A relation is 1 if the centres
-lie on the right sides, further apart on that axis than on the other, and the boxes overlap (intersection over union) by
-less than 0.1; with a larger overlap it is 0.1 / overlap; else 0. A claim is worth 0.25 for each thing times the
-detector's confidence, plus 0.5 times the relation, and 0 where that is below 0.5. Value: the mean over claims.
+github.com/Karine-Huang/T2I-CompBench at 1b70949, MIT). The most confident instance of each object counts. A relation is
+1 if the centres lie on the right sides, further apart on that axis than on the other, and the boxes overlap
+(intersection over union) by less than 0.1; with a larger overlap it is 0.1 / overlap; else 0. A claim scores 0.25 times
+the confidence of each object, plus 0.5 times the relation, and 0 if that is below 0.5. Value: the mean over claims.
 
-Differences: a relation that fails is 0 (there, 0.5 if the detector is entirely sure of both things, which UniDet never
-is and other detectors are); boxes without area overlap by 0 (there, a division by zero); things and relation come from
-the claim (there, from a parser, and `on top of` is found but never judged). `spatial` has GenEval's rule instead, gives
-no credit for confidence and looks at every instance that is claimed. Not covered: `next to` and `near`, and depth,
-which no box tells; a relation between two of one kind.
+Differences: a failed relation is 0 (there, 0.5 if the detector's confidence in both is 1, which happens with other
+detectors than UniDet); boxes without area overlap by 0 (there, a division by zero); objects and relation come from the
+claim (there, from a parser, and `on top of` is found but never judged). The scorer `spatial` uses GenEval's rule
+instead, gives no credit for confidence and checks every claimed instance. Not covered: `next to`, `near` and depth,
+which boxes do not show; a relation between two objects of one kind.
 
-**numeracy**: judges numbers by T2I-CompBench's numeracy score: half for finding a thing at all, half for the exact
-number.
+**numeracy**: T2I-CompBench's numeracy score: half for finding an object at all, half for the exact number.
 
 Source: UniDet evaluation of T2I-CompBench++ (arXiv 2307.06350; `UniDet_eval/numeracy_eval.py` of
-github.com/Karine-Huang/T2I-CompBench at 1b70949, MIT). Two boxes of one class are one thing if more than 0.9 of their
-union, or of either, is shared; the surer stays. Value: the mean over the count claims of 0.5 if there is any, and 0.5
-more if there are exactly as many as claimed. Beside something that the detector cannot name a number is known to be too
-large at most, else there is no value.
+github.com/Karine-Huang/T2I-CompBench at 1b70949, MIT). Two boxes of one class are one object if they share more than
+0.9 of their union or of either; the more confident one stays. Value: the mean over count claims of 0.5 if there is any,
+and 0.5 more if the number is exact. Next to an object that the detector cannot name, only "too many" is certain;
+otherwise there is no value.
 
-Boxes are measured in pixels of the image, the last column and row counted, as there. Differences: names must be equal
-(there, a name that is part of a longer one counts, a `car` in a `carrot`); a claim of none, which the benchmark does
-not have, is 1 if there is none, else 0. `counting` gives no credit for a wrong number and drops no box.
+As there, boxes are measured in pixels of the image and include the last column and row. Differences: names must be
+equal (there, part of a longer name counts, a `car` in a `carrot`); a claim of none, which the benchmark does not have,
+is 1 if there is none, else 0. The scorer `counting` gives no credit for a wrong number and drops no box.
 
-**attribute**: asks a judge for each thing with its attributes, all of which must be there: T2I-CompBench's attribute
-binding.
+**attribute**: T2I-CompBench's attribute binding: a judge is asked about each object with its attributes, and all must
+hold.
 
 Source: BLIP-VQA of T2I-CompBench (arXiv 2307.06350; `BLIPvqa_eval/BLIP_vqa.py` of github.com/Karine-Huang/T2I-CompBench
-at 1b70949, MIT). Each noun phrase is asked as it stands, `a red apple?`, and its P(yes) is divided by P(yes) + P(no) of
-the first token. Value: the product over the phrases, so that one thing in the wrong colour spoils the image.
+at 1b70949, MIT). Each noun phrase is a question, `a red apple?`, and its P(yes) is divided by P(yes) + P(no) of the
+first token. Value: the product over the phrases, so that one object in the wrong colour spoils the image.
 
 Differences: the phrases come from the claims (there, from a parser over the prompt, at most 8); P is not rounded to
 four decimals; the judge is the recipe's (there, BLIP, which is trained to answer such a question with one word).
-Not covered: what a judge makes of a question without a verb; one that answers neither yes nor no has no value.
+Not covered: how a judge reads a question without a verb; an answer that is neither yes nor no has no value.
 
-**3in1**: judges complex prompts by T2I-CompBench's 3-in-1 score: the mean of the parts that a prompt asks for.
+**3in1**: T2I-CompBench's 3-in-1 score of complex prompts: the mean of the scores that apply to a prompt.
 
 Source: `3_in_1_eval/3_in_1.py` of github.com/Karine-Huang/T2I-CompBench at 1b70949 (MIT; arXiv 2307.06350). The three
-are the attribute product, the 2D spatial score and, for what things do to each other, the cosine of CLIP. Its `complex`
-prompts are of three lists: with a spatial relation and attributes, the mean of those two scores; with an action and
-attributes, the mean of those two; with all, the mean of the three.
+scores are the attribute product, the 2D spatial score and, for actions, the cosine of CLIP. Its `complex` prompts are
+in three lists: with a spatial relation and attributes, the mean of those two scores; with an action and attributes, the
+mean of those two; with all, the mean of the three.
 
-No claim says an action, so every prompt that claims a relation is of the first list: value = (`compbench_attribute` +
-`compbench_spatial`) / 2, where things without an attribute are asked for too, as published. A prompt without a relation
-claim has no value here: the score would be `compbench_attribute` under another name. For a prompt that a person knows
-to hold an action, `join_parts` is the whole rule, and a recipe says it as `mean(compbench_attribute, compbench_spatial,
-my_pkg.clip)` with whatever scorer measures the cosine.
+Claims have no actions, so every prompt with a relation belongs to the first list: value = (`compbench_attribute` +
+`compbench_spatial`) / 2, where objects without an attribute are asked about too, as published. A prompt without a
+relation claim has no value here: the score would equal `compbench_attribute`. For a prompt with an action, `join_parts`
+is the whole rule, and a recipe can write `mean(compbench_attribute, compbench_spatial, my_pkg.clip)` with any scorer
+that measures the cosine.
 """
 
 from __future__ import annotations
@@ -72,17 +71,17 @@ from datagen.vision.geometry import RELATIONS, SQUARE, Box, Sides, measure_overl
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"count", "attribute", "relation"})
-"""What its metrics judge, all together; each judges what `describe` says."""
+"""Kinds of claim of all metrics together; `describe` gives those of one."""
 
 
 class Options(ScorerOptions):
-    """Which of the benchmark's scores."""
+    """The benchmark's score to use."""
 
     metric: Literal["spatial", "numeracy", "attribute", "3in1"]
 
 
 def describe(options: Options) -> dict[str, Any]:
-    """Return what the scorer of a metric judges, and whether it asks a judge."""
+    """Return the attributes of a metric's scorer: its kinds of claim, and whether it needs a judge."""
     return _METRICS[options.metric]
 
 
@@ -93,9 +92,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options) -> Ver
 
 
 LITTLE_OVERLAP = 0.1
-"""Intersection over union up to which two boxes are apart."""
+"""Intersection over union below which two boxes count as separate."""
 LEAST = 0.5
-"""Least score of a claim that is worth anything."""
+"""Least score of a claim; a smaller one counts as 0."""
 
 
 def own_relations(claims: Sequence[Claim]) -> list[Claim]:
@@ -146,13 +145,14 @@ def _find_surest(label: str, things: Sequence[Detection]) -> Detection | None:
 
 
 def measure_relation(name: str, box: Box, other: Box, sides: Sides = SQUARE) -> float:
-    """Return how well `box` stands to `other` as `name` says, in [0, 1]: 1, less where they overlap, or 0.
+    """Return how well `box` has the relation `name` to `other`, in [0, 1]: 1, less if they overlap, or 0.
 
     Boxes are in thousandths of an image with these sides.
     """
     box, other = to_pixels(box, sides), to_pixels(other, sides)
     across = (box[0] + box[2]) / 2 - (other[0] + other[2]) / 2
     down = (box[1] + box[3]) / 2 - (other[1] + other[3]) / 2
+    # `along` is the distance on the axis of the relation, positive on its side; `aside` that on the other axis.
     along, aside = (across, down) if name in ("left of", "right of") else (down, across)
     if name in ("left of", "above"):
         along = -along
@@ -163,11 +163,11 @@ def measure_relation(name: str, box: Box, other: Box, sides: Sides = SQUARE) -> 
 
 
 SAME = 0.9
-"""Two boxes of one class that share more than this are one thing."""
+"""Two boxes of one class that share more than this are one object."""
 
 
 def score_numeracy(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge every count claim of the prompt on what the detector finds in the sample's last image."""
+    """Judge every count claim of the prompt on the detections in the sample's last image."""
     claims = [claim for claim in prompt.claims if claim.kind == "count"]
     if not claims:
         return Verdict(None, "no count claim")
@@ -193,7 +193,7 @@ def _judge_number(wanted: int, found: int) -> float:
 
 
 def drop_doubles(found: Iterable[Detection], sides: Sides = SQUARE) -> list[Detection]:
-    """Return the things, the surest first, without those that are one with a surer thing of their class.
+    """Return the detections, most confident first, without duplicates of a more confident one of their class.
 
     `sides` are those of the image in pixels.
     """
@@ -209,17 +209,17 @@ def _are_one(box: Box, other: Box, sides: Sides) -> bool:
     shared = _area(
         (max(box[0], other[0]), max(box[1], other[1]), min(box[2], other[2]), min(box[3], other[3])),
     )
-    # The least of the three areas decides: the union is never smaller than either.
+    # The largest of three shares counts, so divide by the least area; the union is never smaller than either box.
     return shared / min(_area(box), _area(other)) > SAME
 
 
 def _area(box: Box) -> float:
-    """Return the area in square pixels, the last column and row included: a box of no width is one wide."""
+    """Return the area in square pixels, including the last column and row: a box without width is one pixel wide."""
     return max(0.0, box[2] - box[0] + 1) * max(0.0, box[3] - box[1] + 1)
 
 
 def score_attribute(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge the things that the prompt claims, each with its number and attributes, on the sample's last image."""
+    """Judge the objects of the prompt, each with its number and attributes, on the sample's last image."""
     if not any(claim.kind == "attribute" for claim in prompt.claims):
         return Verdict(None, "no attribute claim")
     return judge_phrases(prompt, sample, tools)
@@ -231,7 +231,7 @@ def own_attributes_and_relations(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def score_3in1(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge attributes by the judge and relations by the boxes found, and take the mean; None if one has no value."""
+    """Return the mean of attributes by the judge and relations by the boxes; None if one of them has no value."""
     spatial = score_spatial(prompt, sample, tools)
     if spatial.value is None:
         return Verdict(None, f"spatial: {spatial.reason}", spatial.evidence)
@@ -246,7 +246,7 @@ def score_3in1(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def join_parts(attribute: float, spatial: float | None = None, action: float | None = None) -> float:
-    """Return the mean of the attribute score and of those of the other two that the prompt asks for."""
+    """Return the mean of the attribute score and of the other scores that apply."""
     return fmean(part for part in (attribute, spatial, action) if part is not None)
 
 

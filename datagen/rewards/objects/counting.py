@@ -1,10 +1,9 @@
-"""Counts the claimed things in the image, all of a kind or those in one colour: exactly as many, no fewer, no more.
+"""Judges the number of claimed objects in the image, of a kind or of a kind in one colour, which must be exact.
 
-GenEval (arXiv 2310.11513) asks for at least n and forbids n + 1, which together is equality. Things that nobody
-claimed are no fault there and none here; the evidence lists them. Beside something that the detector cannot name
-a number is known to be too large at most. A claim of 0 asks that there is none. A `part` claim
-counts the things of a kind that have its colour; a thing whose colour has no name is of no colour. Value: the share
-of count and part claims that hold.
+GenEval (arXiv 2310.11513) asks for at least n and forbids n + 1, which together is equality. Unclaimed objects are no
+fault, as there; the evidence lists them. Next to an object that the detector cannot name, only "too many" is certain. A
+claim of 0 requires that there is none. A `part` claim counts the objects of a kind in its colour; an object whose
+colour has no name has none. Value: the share of count and part claims that hold.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ JUDGES = frozenset({"count", "part"})
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge every count and part claim of the prompt on what the detector finds in the sample's last image."""
+    """Judge every count and part claim of the prompt on the detections in the sample's last image."""
     claims = [claim for claim in prompt.claims if claim.is_counted]
     if not claims:
         return Verdict(None, "no count claim")

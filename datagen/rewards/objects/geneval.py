@@ -1,29 +1,31 @@
-"""Judges a prompt as GenEval's evaluator does: everything asked for at once, right or wrong.
+"""Judges a prompt as GenEval's evaluator does: all claims at once, right or wrong.
 
-Value: 1 if each thing is there at least as often as claimed (exactly, where more or fewer than one is claimed), the
-surest of them in the claimed colour and in the claimed place, else 0. With `strict: true` each thing is there exactly
-as often as claimed, all in the claimed colour and place: the original lets `a cat` pass with five cats, which a model
-that is rewarded for it soon draws.
+Value: 1 if each object is present at least as often as claimed (exactly, if the claim is not of one), the most
+confident of them in the claimed colour and position, else 0. With `strict: true` each object is present exactly as
+often as claimed, all in the claimed colour and position: the original lets `a cat` pass with five cats, which a model
+rewarded for it soon generates.
 
-How it relates to the other scorers: `counting` counts exactly and takes the detector at its word, without GenEval's
-limits of confidence and number; `attribute` wants every instance in the colour, GenEval the surest; `spatial` has the
-same rule of position. Each of those gives a share of claims, so that a prompt with four claims is not all or nothing;
-this one gives what the benchmark would say. With all of them in one recipe the same fact counts twice.
+Compared with other scorers: `counting` counts exactly and trusts the detector, without GenEval's limits of confidence
+and number; `attribute` requires the colour of every instance, GenEval of the most confident; `spatial` has the same
+rule of position. Each of those gives a share of claims, so that a prompt with four claims is not all or nothing; this
+one gives the benchmark's result. With all of them in one recipe a fact counts twice.
 
-Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af4902f (MIT; arXiv 2310.11513), written anew
-from its definition; the strict rule is that of Flow-GRPO's reward (`reward_server/gen_eval.py` of
-github.com/yifan123/reward-server at 92ac29f). Both look at things surer than 0.3, surer than 0.9 in a `counting` line,
-and at no more than the 16 surest of a class.
+Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af4902f (MIT; arXiv 2310.11513), a new
+implementation of its definition; the strict rule is that of Flow-GRPO's reward (`reward_server/gen_eval.py` of
+github.com/yifan123/reward-server at 92ac29f). Both use detections of confidence above 0.3, above 0.9 in a `counting`
+line, and at most the 16 most confident of a class.
 
-* original: `include` wants at least its count, and its colour and position are judged on that many, the surest first.
-* strict: `include` wants exactly its count, so that a second cat beside the one that was asked for is a fault.
+* original: `include` requires at least its count; colour and position are judged on that many, most confident first.
+* strict: `include` requires exactly its count, so that a second cat beside the one in the prompt is a fault.
 
-Differences, all on purpose: things that are equally sure stay in the detector's order (there, in no order that is
-defined); beside something that the detector cannot name (there is no such thing there), too few are not known to be,
-nor that there are no more where their number is limited, and what depends on that is not judged; strict heeds `exclude`
-too (there it is forgotten, which matters only where a line excludes a class that it does not include). The limits were
-chosen for Mask2Former; another detector's 0.9 means another thing. Not covered: finding the things and their colours,
-which is the detector's; the soft reward of the same code, which gives a failed position 0 and then 1 as well.
+Deliberate differences: detections of equal confidence keep the detector's order (there, the order is undefined). Next
+to an object that the detector cannot name, which does not occur there, "too few" and "no more than" are uncertain, and
+what depends on them is not judged. Strict also applies `exclude` (there it is forgotten, which matters only if a line
+excludes a class that it does not include). The limits were chosen for Mask2Former; 0.9 means something else for another
+detector.
+
+Not covered: detection and colours, which are the detector's task; the soft reward of the same code, which gives a
+failed position 0 and then 1 as well.
 """
 
 from __future__ import annotations
@@ -46,25 +48,25 @@ from datagen.vision.geometry import SQUARE, Sides, find_relations, sides_of
 
 TARGET: Modality = "image"
 JUDGES: frozenset[ClaimKind] = frozenset({"count", "attribute", "relation"})
-"""The kinds of claim that a metadata line can hold."""
+"""The kinds of claim that a metadata line can express."""
 SURE, SURE_TO_COUNT = 0.3, 0.9
-"""A thing must be surer than this, and surer than that where a line counts."""
+"""Detections need a confidence above the first, and above the second in a line that counts."""
 MOST_OF_A_CLASS = 16
 _SURENESS = attrgetter("confidence")
 
 
 class Options(ScorerOptions):
-    """The strict rule of Flow-GRPO's reward in place of the original."""
+    """The original rule, or the strict one of Flow-GRPO's reward."""
 
     strict: bool = False
 
 
 PLAIN = Options()
-"""As it is without options."""
+"""The default options."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:
-    """Judge all count, colour and relation claims together, on what the detector finds in the last image."""
+    """Judge all count, colour and relation claims together on the detections in the last image."""
     strict = options.strict
     asked = _read_claims(prompt.claims)
     if isinstance(asked, str):
@@ -84,13 +86,14 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
         "detections": list_detections(found),
     }
     verdict = Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
+    # An unnamed object may mend a fault (None), or break "exactly" and `exclude` where no fault was found.
     known: list[bool | None] = [None if mended else False for _, mended in told]
     known += [None] if strict or line.exclude else []
     return doubt(verdict, find_unnamed(found), known)
 
 
 def own_claims(claims: Sequence[Claim]) -> list[Claim]:
-    """Return the claims of a prompt that GenEval knows the kind of; none if it cannot ask for them together."""
+    """Return the claims of the kinds that GenEval knows; none if one line cannot express them together."""
     known = [claim for claim in claims if claim.kind in JUDGES]
     return [] if isinstance(_read_claims(tuple(known)), str) else known
 
@@ -106,16 +109,16 @@ def _find_unseen(line: Line, labels: set[str], tools: Tools) -> list[Unseen]:
 
 
 def _say_color(claim: Claim) -> Claim:
-    """Return a claim of a colour that has another name among GenEval's ten by that name, any other as it is."""
+    """Return a claim with its colour by GenEval's name, if GenEval has another name for it."""
     color = SAME.get(str(claim.value))
     return replace(claim, value=color) if claim.name == "color" and color in COLORS else claim
 
 
 @lru_cache(maxsize=1024)
 def _read_claims(claims: tuple[Claim, ...]) -> tuple[Line, dict[str, Any], set[str]] | str:
-    """Return the line of those claims that GenEval knows the kind of, as such, as plain values, and its classes.
+    """Return the line for the claims that GenEval knows, its plain values, and its classes; or why there is none.
 
-    Or why there is none. The candidates of a prompt share it.
+    Cached, since the candidates of a prompt share it.
     """
     known = [_say_color(claim) for claim in claims if claim.kind in JUDGES]
     if not known:
@@ -128,7 +131,7 @@ def _read_claims(claims: tuple[Claim, ...]) -> tuple[Line, dict[str, Any], set[s
 
 
 def find_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: Sides = SQUARE) -> list[str]:
-    """Return what is wrong with an image, one reason for each clause that fails; it is correct if there is none.
+    """Return the faults of an image, one for each clause that fails; it is correct if there are none.
 
     `sides` are those of the image, on which positions depend.
     """
@@ -136,7 +139,7 @@ def find_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: 
 
 
 def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: Sides) -> Iterator[tuple[str, bool]]:
-    """Yield what is wrong with an image, and whether more things than were found could mend it."""
+    """Yield each fault of an image, and whether further objects could mend it."""
     things = keep_sure(found, SURE_TO_COUNT if line.tag == "counting" else SURE)
     groups: list[list[Detection]] = []
     for clause in line.include:
@@ -152,7 +155,7 @@ def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides:
             relation, target = clause.position
             fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target], sides)
             mended = not groups[target]
-        groups.append([] if fault else counted)
+        groups.append([] if fault else counted)  # an object that failed its own clause is no target of a position
         if fault:
             yield fault, mended
     for limit in line.exclude:
@@ -161,7 +164,7 @@ def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides:
 
 
 def keep_sure(found: Iterable[Detection], limit: float) -> dict[str, list[Detection]]:
-    """Return the things surer than a limit by class, the surest first, at most `MOST_OF_A_CLASS` of each."""
+    """Return the detections above a confidence by class, most confident first, at most `MOST_OF_A_CLASS` of each."""
     groups: dict[str, list[Detection]] = {}
     sure = [thing for thing in found if thing.confidence > limit]
     for thing in sorted(sure, key=_SURENESS, reverse=True):
@@ -185,7 +188,7 @@ def _find_position_fault(
     targets: Sequence[Detection],
     sides: Sides,
 ) -> str:
-    """Say which pair does not stand as asked, or `""`; a target that failed its own clause is none."""
+    """Return the first pair that violates a position, or `""`; a target that failed its own clause does not count."""
     if not targets:
         return f"there is no {name} as asked for the {clause.label} to be {relation}"
     for thing in group:

@@ -1,12 +1,11 @@
-"""Judges where claimed things stand to each other in the image, by GenEval's position rule.
+"""Judges the relative positions of claimed objects in the image, by GenEval's rule.
 
-GenEval (arXiv 2310.11513) compares every instance of the one with every instance of the other, as many of each as are
-claimed, the most confident first, and all pairs must hold. A thing that is missing fails the claim once: a failed
-position is 0 and stays 0 (one public soft version adds 1 to it afterwards). What is missing beside something that the
-detector cannot name leaves it open. Value: the share of claims that hold.
+GenEval (arXiv 2310.11513) compares every instance of one object with every instance of the other, as many of each as
+are claimed, most confident first, and all pairs must hold. A missing object fails the claim once: a failed position is
+0 and stays 0 (one public soft version adds 1 to it afterwards). If an object is missing next to one that the detector
+cannot name, the claim is open. Value: the share of claims that hold.
 
-A relation beyond the four (`next to`) is not judged, and a prompt that claims one is left whole to a judge that answers
-questions.
+Relations other than the four (`next to`) are not judged; a prompt that claims one needs a judge that answers questions.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ JUDGES = frozenset({"relation"})
 
 
 def own_claims(claims: Sequence[Claim]) -> list[Claim]:
-    """Return the relation claims of a prompt; none if one of them is not of the four."""
+    """Return the relation claims of a prompt; none if one of them is not among the four."""
     mine = [claim for claim in claims if claim.kind == "relation"]
     return mine if all(claim.name in RELATIONS for claim in mine) else []
 
@@ -52,7 +51,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], sides: Sides) -> tuple[bool, str]:
-    """Say whether a relation claim holds for all pairs, and why."""
+    """Return whether a relation claim holds for all pairs, and why."""
     subject, target = claim.subject, str(claim.value)
     least = 2 if subject == target else 1
     ours, theirs = _pick(things, subject, wanted, least), _pick(things, target, wanted, least)
@@ -71,7 +70,7 @@ def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], si
 
 
 def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[bool, str]:
-    """Say whether one thing of a kind stands so to another of it: one pair is enough."""
+    """Return whether a relation holds between two objects of one kind, and why: one pair is enough."""
     wanted = f"{name_one(claim.subject)} {claim.name} another"
     if len(things) < 2:
         return False, f"expected {wanted}, found {name_many(1, claim.subject, in_words=True)}"
@@ -81,6 +80,6 @@ def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tupl
 
 
 def _pick(things: Sequence[Detection], label: str, wanted: dict[str, int], least: int) -> list[Detection]:
-    """Return the most confident things of a label, as many as are claimed (`least` if no count is claimed)."""
+    """Return the most confident detections of a label, as many as are claimed (`least` if no count is claimed)."""
     group = sorted((thing for thing in things if thing.label == label), key=lambda thing: -thing.confidence)
     return group[: wanted.get(label, least)]

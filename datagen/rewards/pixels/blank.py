@@ -1,9 +1,9 @@
-"""Judges whether anything is drawn at all: 0 for a blank image, 1 for any other.
+"""Judges whether the image shows anything at all: 0 for a blank image, 1 for any other.
 
 An image is blank if less than `LEAST_DRAWN` of its pixels differ visibly from the median tone. The evidence has the
 share.
 
-Not seen: an image full of noise, which is not blank.
+Not seen: noise, which is not blank.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Judges how much light and dark an image has: its RMS contrast (Peli, 1990).
+"""Judges the RMS contrast of an image (Peli, 1990).
 
-Value: twice the standard deviation of luma 0..1, which is 1 for half black and half white, and 0 for one tone. The
-evidence has the standard deviation itself.
+Value: twice the standard deviation of luma 0..1: 1 for half black and half white, 0 for one tone. The evidence has the
+standard deviation itself.
 
 Not seen: contrast of colours of the same luma; whether the contrast suits the picture.
 """

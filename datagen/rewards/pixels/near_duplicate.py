@@ -1,19 +1,17 @@
 """Judges whether a candidate is nearly the same picture as others of its prompt, by a perceptual hash.
 
-Value: 1 / (1 + how many other candidates look nearly the same), so that a picture that came k times counts 1/k each
-time, and all of them once. Two are nearly the same if their hashes differ by at most `NEAR`.
+Value: 1 / (1 + the number of other candidates that look nearly the same), so that k copies of a picture count 1/k each
+and once together. Two are nearly the same if their hashes differ by at most `NEAR`.
 
-Not seen: the same thing mirrored, turned or moved, which is another picture here; a small detail (one letter of a
-word, the shape of a small thing in the same place and colour), which is not.
+The hash is 189 signs and a grid of mean colours. Each of the channels red, green and blue is reduced to 32 x 32 px and
+transformed by a two-dimensional DCT-II; each of the 8 x 8 lowest frequencies except the mean gives its sign. This is
+pHash (Zauner, 2010) with three changes. Three channels distinguish a red star from a blue one, which luma may not. A
+frequency too faint to see has no sign; pHash gives it a bit, so that rounding and compression decide where an object is
+as light as its background, or where there is nothing. And the mean colours distinguish green from black on a lighter
+background, which the signs do not.
 
-A perceptual hash of a picture: what it looks like from afar, in 189 signs.
-
-Each of the channels red, green and blue is shrunk to 32 x 32 px and transformed by a two-dimensional DCT-II; each of
-the 8 x 8 lowest frequencies but the mean gives its sign. It is the idea of pHash (Zauner, 2010), with two changes.
-Three channels tell a red star from a blue one, which the luma may not. And a frequency too faint to be seen has no
-sign, where pHash gives a bit whatever its size, so that rounding and compression decide where the thing is as light as
-its ground, or where there is nothing. The mean colours of a grid stand beside the signs, which do not tell green from
-black on a lighter ground.
+Not seen: mirrored, turned or moved objects, which make another picture here; small details (one letter of a word, the
+shape of a small object in the same position and colour), which do not.
 """
 
 from __future__ import annotations
@@ -36,12 +34,12 @@ JUDGES: frozenset[str] = frozenset()
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Judge a sample alone: there is nothing to compare."""
+    """Return a verdict without value: a sample alone has nothing to compare."""
     return score_group(prompt, [sample], tools)[0]
 
 
 def score_group(prompt: Prompt, samples: Sequence[Sample], tools: Tools) -> list[Verdict]:
-    """Judge the last image of each candidate against those of the others."""
+    """Judge the last image of each candidate against the others."""
     seen = with_images(samples)
     hashes = dict(zip([k for k, _ in seen], read_many(hash_image, [image for _, image in seen]), strict=True))
     judged: dict[int, Verdict] = {}
@@ -59,7 +57,7 @@ def score_group(prompt: Prompt, samples: Sequence[Sample], tools: Tools) -> list
 
 
 def _judge(differences: dict[int, float]) -> Verdict:
-    """Return the verdict on a picture from how far it is from each other candidate."""
+    """Return the verdict on a picture from its difference to each other candidate."""
     if not differences:
         return Verdict(None, ALONE)
     near = sorted(candidate for candidate, difference in differences.items() if difference <= NEAR)
@@ -72,11 +70,11 @@ def _judge(differences: dict[int, float]) -> Verdict:
 
 SIDE_PX, LOW, GRID = 32, 8, 4
 FAINT = 2048.0
-"""Frequencies below this have no sign: a wave of two grey levels, which is 1,024 a level after an unscaled DCT-II."""
+"""Least magnitude of a frequency with a sign: a wave of two grey levels; an unscaled DCT-II gives 1,024 a level."""
 NEAR = 0.1
-"""Two pictures are nearly the same if their difference is at most this.
+"""Largest difference of two pictures that are nearly the same.
 
-Our choice, far below the half by which unrelated signs differ.
+Our choice, far below 0.5, the difference of unrelated signs.
 """
 
 
@@ -89,7 +87,7 @@ class Hash:
 
 
 def hash_image(image: bytes) -> Hash:
-    """Return the hash of an image; raises OSError when it cannot be read."""
+    """Return the hash of an image. Raises OSError if it cannot be read."""
     import numpy as np
     from PIL import Image
     from scipy import fft
@@ -104,10 +102,10 @@ def hash_image(image: bytes) -> Hash:
 
 
 def measure_difference(one: Hash, other: Hash) -> float:
-    """Return how far apart two pictures are, in [0, 1]: by their signs or by the colour of a cell, whichever is more.
+    """Return the difference of two pictures, in [0, 1]: of their signs or of the colour of a cell, whichever is larger.
 
-    By signs it is the sum of |a - b| over the sum of |a| + |b|: 0 for the same signs, 1 where all are turned, or where
-    only one picture has any; two pictures without a sign do not differ.
+    The difference of signs is the sum of |a - b| over the sum of |a| + |b|: 0 for equal signs, 1 if all are opposite or
+    only one picture has any; two pictures without signs do not differ.
     """
     both = float((abs(one.signs) + abs(other.signs)).sum())
     share = float(abs(one.signs - other.signs).sum()) / both if both else 0.0

@@ -1,9 +1,9 @@
-"""Judges how sharp an image is: the variance of its Laplacian (Pech-Pacheco et al., 2000).
+"""Judges the sharpness of an image by the variance of its Laplacian (Pech-Pacheco et al., 2000).
 
-Value: v / (v + 100), where v is the variance over luma 0..255; 100 is the usual limit for blur, and gives 0.5. The
-evidence has v. Compare images of one size only: an enlarged picture has a smaller v.
+Value: v / (v + 100), where v is the variance over luma 0..255; 100, the usual threshold for blur, gives 0.5. The
+evidence has v. Compare only images of one size: an enlarged picture has a smaller v.
 
-Not seen: noise, which counts as sharp; a picture that is soft on purpose.
+Not seen: noise, which counts as sharp; intended softness.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datagen.vision.pixels import laplacian_variance
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
 HALF = 100.0
-"""Variance that is worth 0.5; our choice, after the limit that is in common use."""
+"""Variance with value 0.5; our choice, the common threshold for blur."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:

@@ -1,1 +1,1 @@
-"""Scorers of the text that a model writes before it draws."""
+"""Scorers of the text that a model writes before its image."""

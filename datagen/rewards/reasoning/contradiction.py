@@ -1,10 +1,12 @@
-"""Judges whether the reasoning text speaks against a claim: 1 - the share of claims that it contradicts.
+"""Judges whether the reasoning text contradicts claims: 1 - the share of claims that it contradicts.
 
-Against a count speaks another number and not the right one, against an attribute another value for the thing, against a
-relation its opposite, against a text other quoted words and not the claimed ones. Silence contradicts nothing, so an
-empty thought is at 1: use it beside `coverage`. Of a reflection its final prompt is read, else the thought. What the
-reader does not cover stands in `scoring.prose`, such as denials: "no star" is not read as a number. Relations beyond
-the four are left to others, since the reader finds nothing against them."""
+A count is contradicted by another number without the right one, an attribute by another value for the object, a
+relation by its opposite, a text by other quoted words without the claimed ones. Silence contradicts nothing, so an
+empty thought scores 1: use it beside `coverage`. The final prompt of a reflection is read, else the thought.
+
+Not covered: see `scoring.prose`, for example denials ("no star" is not read as a number); relations other than the
+four, which the reader cannot contradict.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,12 @@ JUDGES = frozenset({"count", "attribute", "relation", "text"})
 
 
 def own_claims(claims: Sequence[Claim]) -> list[Claim]:
-    """Return the claims of a prompt that a text can be read to contradict."""
+    """Return the claims of a prompt whose contradiction the reader can find."""
     return [c for c in claims if c.kind in JUDGES and (c.kind != "relation" or c.name in RELATIONS)]
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Return 1 - contradicted / claims of the reasoning prose, in [0, 1]; None where there is no prose or no claim."""
+    """Return 1 - contradicted / claims of the reasoning prose, in [0, 1]; None without prose or claims."""
     claims = own_claims(prompt.claims)
     if not claims:
         return Verdict(None, "no claim")

@@ -1,10 +1,12 @@
-"""Judges whether the reasoning text mentions every claim: the share of claims that it says.
+"""Judges whether the reasoning text states every claim: the share of claims that it states.
 
-A count is said by its number (a single thing may go without), an attribute by its word bound to the thing, a relation
-either way round, a text in quotation marks to the letter. Of a reflection its final prompt is read, else the thought.
-T2I-R1 (arXiv 2505.00703) asks the same of its reasoning: every object, attribute and relation. What the reader does not
-cover stands in `scoring.prose`: that there is none of a thing and a relation beyond the four, whatever is said, so that
-such claims are left to others. A text that also says the contrary is the matter of `contradiction`."""
+A count is stated by its number (a single object needs none), an attribute by its word bound to the object, a relation
+in either direction, a text by its exact words in quotation marks. The final prompt of a reflection is read, else the
+thought. T2I-R1 (arXiv 2505.00703) asks the same of its reasoning: every object, attribute and relation.
+
+Not covered: see `scoring.prose`; claims that there is none of an object and relations other than the four are not
+judged. `contradiction` judges texts that also state the contrary.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ def _is_unreadable(claim: Claim) -> bool:
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Return the share of claims that the reasoning prose says, in [0, 1]; None where there is no prose or no claim."""
+    """Return the share of claims that the reasoning prose states, in [0, 1]; None without prose or claims."""
     claims = own_claims(prompt.claims)
     if not claims:
         return Verdict(None, "no claim")

@@ -1,14 +1,16 @@
-"""Judges whether the image shows what the reasoning prose says: numbers, colours and things, against the detector.
+"""Judges whether the image shows what the reasoning prose says: objects, numbers and colours, by the detector.
 
-One statement for each thing the text names (as many as it says, or at least one) and one for each colour it gives a
-thing (one of that thing has it). Value: the share of statements that hold. The claims of the prompt have no say: a
-thought may be wrong and the image faithful to it. Of a reflection its final prompt is read, else the thought, and the
-last image. Beside something that the detector cannot name, a number is known to be too large at most, and what is
-missing is not known to be. Boxes of a layout are the matter of `plan_image`.
+Each object in the text makes a statement (its number, or at least one), and so does each colour of an object (one
+instance has it). Value: the share of statements that hold. The prompt's claims do not matter: a thought may be wrong
+and the image faithful to it. The final prompt of a reflection is read, else the thought; the image is the last one.
+Next to an object that the detector cannot name, only "too many" is certain, and missing objects are open. `plan_image`
+judges the boxes of a layout.
 
-Things and colours that the detector has no name for make no statement; they stand in the evidence under `unseen`, and
-the value is that of the rest. Not covered: relations, written words, materials; with a detector that can name anything,
-only things that the claims or the detections name are read.
+Objects and colours that the detector has no name for make no statement; the evidence lists them under `unseen`, and the
+value is that of the rest.
+
+Not covered: relations, rendered text, materials; with an open vocabulary, objects that neither claims nor detections
+name.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ JUDGES: frozenset[str] = frozenset()
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Return the share of what the reasoning says that is seen in the sample's last image, in [0, 1]."""
+    """Return the share of the reasoning's statements that the sample's last image shows, in [0, 1]."""
     prose, why = find_prose(sample)
     if why:
         return Verdict(None, why)
@@ -68,9 +70,10 @@ def _check(
 
 
 def _know(facts: Facts, found: Sequence[Detection], holds: Iterable[bool]) -> Iterator[bool | None]:
-    """Yield what is known of the statements if there may be more of anything: too many is wrong, what is seen is there.
+    """Yield what is certain of each statement if there may be more objects: True, False, or None if open.
 
-    A number that is right may be too small after all, and so it is open as what is missing.
+    "Too many" is certainly wrong, and a detected object certainly there. A number that matches may be too small, so it
+    is open.
     """
     labels = [thing.label for thing in found]
     exact = any(facts.numbers.values())

@@ -1,12 +1,12 @@
-"""Judges the form of the reasoning: it is there, before the image, without stray tags, and not endless.
+"""Judges the form of the reasoning: present, before the image, without stray tags, and of bounded length.
 
-A reflection must stand before each refined image and have its headed parts, each once, in order and not empty
-(`datagen.records`; the parts of IRG, arXiv 2509.06945). Value: the share of checks that hold. It sees no meaning:
-any words under the heads will do. That a reflection must not mention the improved image is not checked.
+A reflection must precede each refined image and have its headed parts, each once, in order and not empty
+(`datagen.records`; the parts of IRG, arXiv 2509.06945). Value: the share of checks that hold.
 
-With `brief: true` a thought also has at most 50 words. That bound is of T2I-R1 (arXiv 2505.00703), whose reasoning
-names every object, attribute and relation and nothing else; it is no rule for layouts, or for models that are meant to
-think at length.
+With `brief: true` a thought also has at most 50 words. This bound is T2I-R1's (arXiv 2505.00703), whose reasoning
+names every object, attribute and relation and nothing else; it does not suit layouts or models that think at length.
+
+Not seen: meaning, since any words under the heads will do; whether a reflection mentions the improved image.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ MOST_WORDS = 50
 
 
 class Options(ScorerOptions):
-    """Whether a thought must be brief."""
+    """Bound on the length of a thought."""
 
     brief: bool = False
 
 
 PLAIN = Options()
-"""As it is without options."""
+"""The default options."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:
-    """Return the share of the checks of form that the sample's reasoning passes, in [0, 1]."""
+    """Return the share of form checks that the sample's reasoning passes, in [0, 1]."""
     return judge_format(sample, most_words=MOST_WORDS if options.brief else None)
 
 
@@ -45,7 +45,7 @@ _TAG = re.compile(r"</?(?:think|thinking|image|look|reflect|answer)>|<\|im_(?:st
 def judge_format(sample: Sample, *, most_words: int | None = None) -> Verdict:
     """Return the share of checks that a sample's reasoning passes, in [0, 1].
 
-    `most_words` bounds each thought if given. None for a sample that was made without reasoning.
+    `most_words` bounds each thought if given. The value is None for a sample generated without reasoning.
     """
     if sample.mode == "direct":
         return Verdict(None, "the sample was made without reasoning")

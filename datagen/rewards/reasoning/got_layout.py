@@ -1,25 +1,23 @@
-"""Judges the boxes that a reasoning text plans: do they stand as the prompt claims, and are there as many?
+"""Judges the boxes that a reasoning text plans: their number and their relative positions.
 
-GoT-R1 (arXiv 2505.17022) rewards the layout of the reasoning apart from its meaning. There a judge looks at the boxes
-(here with `judge: true`); this is the same question by rule, for prompts whose claims say it: each count claim on the
-number of planned things, each relation claim by GenEval's rule on all pairs. Value: the share of these claims that
+GoT-R1 (arXiv 2505.17022) rewards the layout of the reasoning separately from its meaning, by a judge that looks at the
+boxes (here `judge: true`). The default answers the same question by rule, from the claims: each count claim by the
+number of planned objects, each relation claim by GenEval's rule on all pairs. Value: the share of these claims that
 hold.
 
-How it differs from `plan`: attributes and words are not looked at, extra things and overlaps are no fault, so that it
-fits reasoning in prose with boxes in it (a vase on a tablecloth). A thing whose box leaves the picture or has its
-corners out of order is not placed and counts as missing. A thought without any layout scores 0, as in `plan`. Not
-covered: relations beyond four; a phrase that stands for several things.
+Unlike `plan`, it ignores attributes and text, and allows extra objects and overlaps, so that it fits prose with boxes
+in it (a vase on a tablecloth). An object whose box leaves the picture or has its corners out of order counts as
+missing. A thought without any layout scores 0, as in `plan`.
 
-With `judge: true` it asks a judge whether the planned layout fits the prompt, as GoT-R1 does: boxes are drawn with
-their phrases on a white canvas, since models see boxes better than they read numbers. Value: P(yes) to the question
-`LAYOUT` of `scoring/questions.py`.
+With `judge: true` a judge is asked whether the planned layout fits the prompt, as in GoT-R1: the boxes and their
+phrases are rendered on a white canvas, since models see boxes better than they read numbers. Value: P(yes) to the
+question `LAYOUT` of `scoring/questions.py`. GoT-R1's judge gives a number, with an unpublished wording; P(yes) is used
+here, as in `vqa`. Boxes that leave the picture or have their corners out of order are not rendered, and the evidence
+lists them. A thought without a box scores 0 without a question. All ink is black, so that no judge takes the colour of
+a line for that of an object.
 
-Differences: GoT-R1 lets its judge give a number, in words that are not published; here it is P(yes), as in `vqa`.
-Boxes that leave the picture or have their corners out of order are not drawn and stand in the evidence. A thought
-without a box scores 0 and nobody is asked.
-
-The canvas: all ink is black, so that no judge takes the colour of a line for that of a thing. Not covered: labels in
-letters that Pillow's own font lacks (it has Latin ones).
+Not covered: relations other than the four; a phrase for several objects; labels in letters that Pillow's own font lacks
+(it has Latin ones).
 """
 
 from __future__ import annotations
@@ -41,17 +39,17 @@ JUDGES = frozenset({"count", "relation"})
 
 
 class Options(ScorerOptions):
-    """Who looks at the layout: a rule, or the recipe's judge."""
+    """The judge of the layout: a rule, or the recipe's judge."""
 
     judge: bool = False
 
 
 PLAIN = Options()
-"""As it is without options."""
+"""The default options."""
 
 
 def describe(options: Options) -> dict[str, Any]:
-    """Return what depends on who looks."""
+    """Return the attributes that change if the recipe's judge looks at the layout."""
     return _BY_JUDGE if options.judge else {}
 
 
@@ -61,7 +59,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
 
 
 def own_claims(claims: Sequence[Claim]) -> list[Claim]:
-    """Return the claims of a prompt that boxes decide: numbers, and the four relations."""
+    """Return the claims of a prompt that boxes decide: numbers and the four relations."""
     return [c for c in claims if c.kind == "count" or (c.kind == "relation" and c.name in RELATIONS)]
 
 
@@ -100,18 +98,18 @@ def ask_judge(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 CANVAS_PX = 512
-"""Pixels of the longer side."""
+"""Longer side of the canvas in pixels."""
 _LEAST_PX = 64
 _LINE_PX, _FONT_PX, _GAP_PX = 3, 18, 4
 _Box = tuple[float, float, float, float]
 
 
 def render_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
-    """Return a PNG of the boxes with their phrases; the same things give the same bytes.
+    """Return a PNG of the boxes with their phrases; equal objects give equal bytes.
 
-    The canvas has the shape of a picture with these `sides`, so that a judge sees what is planned undistorted; its
-    longer side is `CANVAS_PX`. Every box must be one (`Layout.placed`). Labels stand inside the canvas, from the upper
-    left corner of their box downwards to where no other label is.
+    The canvas has the proportions of a picture with these `sides`, so that a judge sees the plan undistorted; its
+    longer side is `CANVAS_PX`. Every box must be valid (`Layout.placed`). Each label starts at the upper left corner of
+    its box and moves down until it covers no other label.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -135,7 +133,7 @@ def render_layout(things: Sequence[Planned], sides: Sides = SQUARE) -> bytes:
 def find_place(
     width: float, left: float, top: float, taken: Sequence[_Box], canvas: tuple[int, int] = (CANVAS_PX, CANVAS_PX)
 ) -> _Box:
-    """Return where a label of a width goes: inside the corner of its box, or below until it covers no other label."""
+    """Return the box of a label of a width: in the corner of its object's box, or below it, clear of other labels."""
     height = _FONT_PX + _GAP_PX
     lowest = canvas[1] - height
     left = max(0.0, min(left + _LINE_PX + _GAP_PX, canvas[0] - width - _GAP_PX))
@@ -151,4 +149,4 @@ _BY_JUDGE: dict[str, Any] = {
     "JUDGES": _SHOWN,
     "own_claims": lambda claims: [claim for claim in claims if claim.kind in _SHOWN],
 }
-"""A judge is shown the whole prompt, and so every claim of these kinds is its own."""
+"""A judge sees the whole prompt, so every claim of these kinds is its own."""

@@ -1,13 +1,12 @@
-"""Judges the reasoning text itself: does its layout hold every claim, and nothing else?
+"""Judges the layout in the reasoning text, without the image: it must satisfy every claim and plan nothing else.
 
-Looks at no image. Each claim is one check (as many of a thing as claimed, all in the claimed colour, every pair placed
-by GenEval's rule, the words to the letter), and two more ask that nothing unclaimed is planned and that the boxes are
-well formed: corners in order, inside 0..1000, none over another. Value: the share of checks that hold. It plays the
-part of GoT-R1's rewards for the meaning and the layout of the reasoning (arXiv 2505.17022), decided by rules.
+Each claim is one check (the number of an object, the colour of all instances, every pair by GenEval's rule of position,
+the exact words). Two more check that nothing unclaimed is planned, and that boxes are well formed: corners in order,
+inside 0..1000, no overlap. Value: the share of checks that hold. It stands for GoT-R1's rewards of the meaning and the
+layout of the reasoning (arXiv 2505.17022), decided by rules. `got_layout` judges the boxes alone.
 
-`got_layout` judges the boxes alone. Not covered: reasoning in prose, which plans nothing and scores 0; claims of depth
-and facts, relations beyond the four and words with quotation marks or angle brackets in them, which no layout of
-boxes can hold: a prompt with one is not judged.
+Not covered: reasoning in prose, which plans nothing and scores 0; claims that no layout of boxes can express (depth,
+facts, relations other than the four, words with quotation marks or angle brackets): a prompt with one is not judged.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from datagen.vision.ocr import unify
 TARGET: Modality = "text"
 JUDGES = frozenset({"count", "part", "attribute", "relation", "comparison", "text"})
 MARKS = frozenset('"<>|')
-"""What the markup of a layout is made of."""
+"""Characters of the markup of a layout."""
 
 
 def own_claims(claims: Sequence[Claim]) -> Sequence[Claim]:
-    """Return all claims of a prompt; none if a layout cannot hold one of them."""
+    """Return all claims of a prompt; none if a layout cannot express one of them."""
     return () if any(map(_name_beyond, claims)) else claims
 
 
 def _name_beyond(claim: Claim) -> str:
-    """Name what no layout can show of a claim, or `""`."""
+    """Return what a layout cannot express of a claim, or `""`."""
     if claim.kind not in JUDGES:
         return claim.kind
     if claim.kind == "text":
@@ -68,7 +67,7 @@ def find_thought(sample: Sample) -> str | None:
 
 
 def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
-    """Name what is planned but not claimed, or `""`."""
+    """Return the objects that are planned but not claimed, or `""`."""
     names = {name for claim in claims for name in claim.things}
     words = [unify(str(claim.value)) for claim in claims if claim.kind == "text"]
     extra = []

@@ -1,9 +1,9 @@
-"""Judges whether the image is what the reasoning planned: mean overlap of planned boxes with those found.
+"""Judges whether the image follows the plan of the reasoning: the mean overlap of planned boxes with detected ones.
 
-Planned and found things of the same label are paired so that the sum of their overlaps (intersection over union) is
-largest; a planned thing that is not found counts 0. This is the reasoning-to-image reward of GoT-R1 (arXiv 2505.17022).
-It judges the text: a plan that the image follows is a plan worth learning from. What was drawn without being planned,
-and in other colours than planned, stands in the evidence. It passes if every overlap is at least `GOOD_OVERLAP`.
+Planned and detected objects of the same label are paired for the largest sum of overlaps (intersection over union); a
+planned object that is not found counts 0. This is the reasoning-to-image reward of GoT-R1 (arXiv 2505.17022). It scores
+the text: a plan that the image follows is worth learning from. The evidence lists objects that were not planned and
+colours that differ from the plan. It passes if every overlap is at least `GOOD_OVERLAP`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from datagen.vision.geometry import measure_overlap
 TARGET: Modality = "text"
 JUDGES: frozenset[str] = frozenset()
 GOOD_OVERLAP = 0.5
-"""Least intersection over union of a planned thing that was drawn in its place."""
+"""Least intersection over union of an object that is in its planned position."""
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Compare the boxes of the last thought or reflection with what the detector finds in the sample's last image."""
+    """Compare the boxes of the last thought or reflection with the detections in the sample's last image."""
     thought = find_last_thought(sample)
     if thought is None:
         return Verdict(None, "the sample has no reasoning")
@@ -48,13 +48,13 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def find_last_thought(sample: Sample) -> str | None:
-    """Return the last text that plans an image: the thought, or the reflection before a refined image."""
+    """Return the last text that plans an image: the thought, or the reflection before the refined image."""
     thoughts = [s.text for s in sample.segments if s.kind == "text" and s.role in ("think", "reflect")]
     return thoughts[-1] if thoughts else None
 
 
 def pair_boxes(planned: Sequence[Planned], found: Sequence[Detection]) -> list[tuple[Planned, Detection | None]]:
-    """Pair each planned thing with at most one found thing of its label, for the largest sum of overlaps."""
+    """Pair each planned object with at most one detection of its label, for the largest sum of overlaps."""
     gains = [
         [measure_overlap(thing.box, other.box) if thing.label == other.label else 0.0 for other in found]
         for thing in planned
@@ -66,7 +66,10 @@ def pair_boxes(planned: Sequence[Planned], found: Sequence[Detection]) -> list[t
 
 
 def _pick_best(gains: Sequence[Sequence[float]]) -> list[int | None] | None:
-    """Return the place of the most in each row; None where two rows have it in one place, or one row in two."""
+    """Return the column of the maximum of each row; None if rows share a column, or a row has two maxima.
+
+    Most samples need no assignment problem, and so no scipy.
+    """
     best: list[int | None] = []
     for row in gains:
         most = max(row, default=0.0)
@@ -78,7 +81,7 @@ def _pick_best(gains: Sequence[Sequence[float]]) -> list[int | None] | None:
 
 
 def _pick_together(gains: Sequence[Sequence[float]]) -> list[int | None]:
-    """Return a place for each row, no two the same, for the largest sum; None where it would add nothing."""
+    """Return a distinct column for each row, for the largest sum; None for a row that would add nothing."""
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
@@ -95,7 +98,7 @@ def _name_unplanned(pairs: Sequence[tuple[Planned, Detection | None]], found: Se
 
 
 def _explain(pairs: Sequence[tuple[Planned, Detection | None]], overlaps: Sequence[float]) -> str:
-    """Say for each planned thing that is not well drawn what became of it."""
+    """Return the reason: what became of each planned object that is not as planned."""
     faults = []
     for (thing, match), overlap in zip(pairs, overlaps, strict=True):
         if match is None:

@@ -1,10 +1,10 @@
 """Judges whether the reasoning agrees with itself: thought, layout, final prompt and guidance of one sample.
 
-Every two parts that speak of the same (the number of a thing, an attribute of it, the order of two things, quoted
-words) agree or do not; the value is the share that agrees. This is the single-sample meaning: agreement over several
-samples of one prompt is not judged here, since a scorer sees one. The required improvements are left out: they speak
-of what was wrong. Neither the claims nor the image have a say; None where no two parts speak of the same.
-What the reader does not cover stands in `scoring.prose`.
+Two parts that mention the same fact (the number of an object, an attribute, the order of two objects, quoted words)
+agree or disagree; the value is the share that agrees, None if no two parts mention the same fact. Claims and image do
+not matter. The required improvements are ignored, since they describe what was wrong.
+
+Not covered: agreement over several samples of one prompt; see also `scoring.prose`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ JUDGES: frozenset[str] = frozenset()
 
 
 def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
-    """Return the share of what two parts of the reasoning both speak of in which they agree, in [0, 1]."""
+    """Return the share of facts mentioned by two parts of the reasoning on which they agree, in [0, 1]."""
     parts = find_parts(sample)
     if not parts:
         return Verdict(None, "the sample has no reasoning")
@@ -49,7 +49,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
 
 
 def _read_parts(parts: dict[str, str], prompt: Prompt, sides: Sides) -> dict[str, Facts]:
-    """Return what each part says, a layout apart from the prose around it."""
+    """Return the facts of each part, those of a layout separately from the prose around it."""
     layouts = {name: read_layout(text[:MOST_CHARACTERS]) for name, text in parts.items()}
     things = {thing.label for layout in layouts.values() for thing in layout.things if thing.label != TEXT}
     said: dict[str, Facts] = {}

@@ -1,20 +1,19 @@
-"""Finds pictograms and block letters with a small network that learned to see them.
+"""Detect pictograms and block letters with a small trained network.
 
     detector: learned
 
-A second judge beside `pictograms`, with which it shares nothing but the names and how a file is opened: no masks, no
-ink, no tone of the background, no similarity, no search. What differs from the commonest colour and hangs together is
-cut out and shown to a network, which learned on pixels what is whole (`python -m datagen.workshop detector`) and says
-its name, its colour and its box. Letters side by side become one detection labelled `text` with the box of the word, as
-the geometric detector has it; `LearnedDetector.read_text` says what they spell. How often the two are right, and where
-they differ: docs/audit.md.
+It is independent of the detector `pictograms`, with which it shares only the names and the decoding of files: no masks,
+no ink, no background tones, no similarity, no search. Each connected region that differs from the commonest colour is
+cropped and classified by a network trained on pixels (`python -m datagen.workshop detector`), which gives its name, its
+colour and its box. Adjacent letters become one detection labelled `text` with the box of the word, as in `pictograms`;
+`LearnedDetector.read_text` returns what they spell. docs/audit.md compares the two.
 
-What the network is not sure of, or says has no name, is a detection without a label, from `SOMETHING_PX` pixels on:
-parts of things, several in each other's ink, foreign shapes.
+A region that the network is unsure of, or classifies as none of its names, is a detection without a label if it has at
+least `SOMETHING_PX` pixels: parts of objects, objects that overlap, foreign shapes.
 
-Not covered: what the geometric detector does not cover either, and things that touch, which have no name here. It was
-shown few shapes of other worlds: a plain disc or square may be taken for a thing, as the geometric detector seldom
-does. A picture of another size is resized to the canvas first.
+Not covered: the limits of `pictograms`, and objects that touch, which get no name here. The network saw few shapes of
+other worlds: it may take a plain disc or square for an object, which `pictograms` seldom does. A picture of another
+size is resized to the canvas first.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ WEIGHTS = Path(__file__).parent / "learned.safetensors"
 SURE = 0.5
 """Least probability of a name and of a colour: more likely than not."""
 SOMETHING_PX = 24
-"""Pixels of a part without a name from which on it is a detection, and no dust."""
+"""Least pixels of a part without a name that counts as a detection, not as dust."""
 _LETTER_GAP_PX = 8
-"""Letters further apart than half a letter are two words; those further up or down are in another line."""
+"""Largest gap between letters of a word, half a letter, and largest vertical offset within a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What stands somewhere: its name (`""`: none), its colour (`""`: unsure), P, its box (x1, y1, x2, y2) in px."""
+    """A classified part: its name (`""`: none), its colour (`""`: unsure), P, and its box (x1, y1, x2, y2) in px."""
 
     name: str
     color: str
@@ -59,19 +58,19 @@ class _Seen:
 
 
 def build(options: Mapping[str, Any]) -> LearnedDetector:
-    """Return the detector. Raises ConfigError for any option, as it takes none, BackendError for damaged weights."""
+    """Return the detector, which takes no options. Raises ConfigError for any, BackendError for damaged weights."""
     if options:
         raise ConfigError(f"the learned detector takes no options: {sorted(options)}", hint="remove them")
     return LearnedDetector(WEIGHTS)
 
 
 def describe(options: Mapping[str, Any]) -> Sight:
-    """Return what the detector can name and write, without loading it."""
+    """Return the names and characters of the detector, without loading it."""
     return sight_of(LearnedDetector)
 
 
 class LearnedDetector:
-    """A callable from PNG bytes to detections in reading order; `labels` is every label that it can give."""
+    """A callable from PNG bytes to detections in reading order; `labels` are all its labels."""
 
     labels = frozenset({*SHAPES, TEXT})
     colors = frozenset(COLORS)
@@ -81,10 +80,10 @@ class LearnedDetector:
         self._net = _load(weights)
 
     def __call__(self, image: bytes) -> list[Detection]:
-        """Return what stands in a picture, words as one detection `text`; raises OSError on a damaged PNG.
+        """Return the detections in a picture, each word as one detection `text`. Raises OSError for a damaged PNG.
 
-        A box is the square the thing stands in, a margin of 2 px included, in thousandths of the picture. What cannot
-        be named has the label `""`.
+        A box is the square around an object, with a margin of 2 px, in thousandths of the picture. An object without a
+        name has the label `""`.
         """
         seen = self._look(image)
         things = [_describe(one.name, [one]) for one in seen if one.name in SHAPES or one.name == UNNAMED]
@@ -92,11 +91,11 @@ class LearnedDetector:
         return sorted(things + words, key=lambda found: (found.box[1], found.box[0]))
 
     def read_text(self, image: bytes) -> list[str]:
-        """Return the words in a picture, from top to bottom and left to right; raises OSError on a damaged PNG."""
+        """Return the words in a picture, top to bottom and left to right. Raises OSError for a damaged PNG."""
         return ["".join(letter.name for letter in word) for word in _group_letters(self._look(image))]
 
     def _look(self, image: bytes) -> list[_Seen]:
-        """Return the things and letters in a picture, and what has no name."""
+        """Return the objects and letters in a picture, and parts without a name."""
         import numpy as np
         import torch
 
@@ -128,7 +127,7 @@ def _load(weights: Path) -> PartNet:
 
 
 def _tell(part: Part, names: np.ndarray, tones: np.ndarray, box: np.ndarray) -> _Seen:
-    """Return what a part is, of the probabilities of its names and tones, and of its box in the network's units."""
+    """Return a part's classification from the probabilities of names and tones and its box in the network's units."""
     import numpy as np
 
     from datagen.vision.parts import NAMES, SOMETHING, TONES
@@ -143,7 +142,7 @@ def _tell(part: Part, names: np.ndarray, tones: np.ndarray, box: np.ndarray) -> 
 
 
 def _group_letters(seen: Sequence[_Seen]) -> list[list[_Seen]]:
-    """Return the words among what is seen, in reading order: letters in one row with no wide gap between them."""
+    """Return the words in reading order: letters in one line without a wide gap between them."""
     letters = [one for one in seen if one.name != UNNAMED and one.name not in SHAPES]
     words: list[list[_Seen]] = []
     for one in sorted(letters, key=lambda letter: letter.box[0]):
@@ -158,7 +157,7 @@ def _group_letters(seen: Sequence[_Seen]) -> list[list[_Seen]]:
 
 
 def _describe(label: str, parts: Sequence[_Seen]) -> Detection:
-    """Turn a thing or the letters of a word into a detection: box around all, commonest colour, mean confidence."""
+    """Turn an object or the letters of a word into a detection: joint box, commonest colour, mean confidence."""
     boxes = [part.box for part in parts]
     corners = (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
     x1, y1, x2, y2 = (round(1000 * edge / IMAGE_PX) for edge in corners)

@@ -1,19 +1,19 @@
-"""Finds things with a detector in an ONNX file, run by onnxruntime.
+"""Detect objects with a detector in an ONNX file, run by onnxruntime.
 
     detector: {name: onnx, model: models/yolo.onnx, form: yolo}
 
-The names of its classes stand beside it, in `yolo.yaml`, `.yml` or `.json`: a list, or a mapping from number to name,
-or either under the key `names`. One input, (1, 3, H, W) float32: RGB, each pixel (value / 255 - mean) / std; the
-picture is shrunk or enlarged to fit H x W, sides kept, from the upper left corner, the rest is grey (114). What `form`
-says about the outputs, in their order:
+The class names are in a file beside it, `yolo.yaml`, `.yml` or `.json`: a list, or a mapping from number to name, or
+either under the key `names`. There is one input, (1, 3, H, W) float32: RGB, each pixel (value / 255 - mean) / std; the
+picture is scaled to fit H x W in its proportions, placed in the upper left corner, and the rest is grey (114). `form`
+describes the outputs, in order:
 
 * `yolo`: one, (1, 4 + classes, boxes): centre and sides in pixels of the input, then a confidence for each class;
 * `detr`: two, logits (1, boxes, classes or classes + 1 for "nothing") and boxes (1, boxes, 4), centre and sides as
-  shares of the input; one column more than names: softmax, else sigmoid;
-* `boxes`: three, corners (boxes, 4) in pixels of the input, confidences (boxes,), class numbers (boxes,); a first
-  dimension of 1 may stand before.
+  shares of the input; softmax if there is one column more than names, else sigmoid;
+* `boxes`: three, corners (boxes, 4) in pixels of the input, confidences (boxes,), class numbers (boxes,); each may have
+  a leading dimension of 1.
 
-Not covered: masks, turned boxes, classes that are not in the list of names (a ValueError).
+Not covered: masks, rotated boxes, classes that are not in the list of names (a ValueError).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 
 GREY = 114
-"""Value of what the picture does not fill, before scaling."""
+"""Value of padding before scaling."""
 
 
 class Options(FindOptions):
-    """The file, the form of its outputs, how pixels are scaled, and the side where the file leaves it open."""
+    """The file, the form of its outputs, the scaling of pixels, and the input side if the file leaves it open."""
 
     model: str = Field(min_length=1)
     names: str | None = Field(None, min_length=1)
@@ -55,12 +55,12 @@ class Options(FindOptions):
 
 
 def build(options: Mapping[str, Any]) -> OnnxDetector:
-    """Return the detector. Raises ConfigError for wrong options or names, BackendError when the file cannot be run."""
+    """Return the detector. Raises ConfigError for wrong options or names, BackendError if the file cannot be run."""
     return OnnxDetector(load_model(Document("detector: onnx", dict(options)), Options))
 
 
 def describe(options: Mapping[str, Any]) -> Sight:
-    """Return what the detector can name, without loading it. Raises ConfigError for wrong options or names."""
+    """Return the names that the detector knows, without loading it. Raises ConfigError for wrong options or names."""
     checked = load_model(Document("detector: onnx", dict(options)), Options)
     return Sight(frozenset(read_names(Path(checked.model), checked.names)), list_colors(checked), most=checked.most)
 
@@ -80,7 +80,7 @@ class OnnxDetector:
         self._colors = make_colors(options)
 
     def __call__(self, image: bytes) -> list[Detection]:
-        """Return what is found; raises OSError on a damaged PNG, ValueError for outputs of another form."""
+        """Return the detections. Raises OSError for a damaged PNG, ValueError for outputs of another form."""
         picture = read_image(image)
         scale = min(self._width / picture.width, self._height / picture.height)
         outputs = self._session.run(None, {self._input: self._prepare(picture, scale)})
@@ -92,7 +92,7 @@ class OnnxDetector:
         return finish(found, np.asarray(picture), self._options, self._colors)
 
     def _prepare(self, picture: Picture, scale: float) -> np.ndarray:
-        """Return the picture as the input (1, 3, H, W), in its upper left corner."""
+        """Return the input (1, 3, H, W) with the picture in its upper left corner."""
         from PIL import Image
 
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
@@ -102,7 +102,7 @@ class OnnxDetector:
         return np.ascontiguousarray(scaled.transpose(2, 0, 1)[None], dtype=np.float32)
 
     def _read(self, outputs: Sequence[np.ndarray]) -> list[Found]:
-        """Return what the outputs say, boxes in pixels of the input."""
+        """Return the objects in the outputs, with boxes in pixels of the input."""
         if self._options.form == "yolo":
             (table,) = outputs
             boxes, confidences = table[0, :4].T, table[0, 4:].T
@@ -112,7 +112,7 @@ class OnnxDetector:
         else:
             return self._read_corners(outputs)
         if confidences.shape[1] != len(self._names):
-            raise ValueError(f"the detector has {confidences.shape[1]} classes, and there are {len(self._names)} names")
+            raise ValueError(f"the detector has {confidences.shape[1]} classes, but there are {len(self._names)} names")
         best = confidences.argmax(1)
         return [
             Found(self._names[label], float(row[label]), from_center(*map(float, box)))
@@ -130,7 +130,7 @@ class OnnxDetector:
 
 
 def read_names(model: Path, names: str | None) -> list[str]:
-    """Return the names of a detector's classes in order, from a file or from the one beside it; raises ConfigError."""
+    """Return a detector's class names in order, from a file or the one beside the model. Raises ConfigError."""
     import yaml
 
     beside = [Path(names)] if names else [model.with_suffix(ending) for ending in (".yaml", ".yml", ".json")]
@@ -143,11 +143,12 @@ def read_names(model: Path, names: str | None) -> list[str]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot be read: {error}", where=str(path)) from error
     data = data.get("names", data) if isinstance(data, dict) else data
+    # JSON keys are strings, and a mapping need not be in order: "0", "1", … become a list.
     if isinstance(data, dict) and sorted(map(str, data)) == sorted(map(str, range(len(data)))):
         numbered = {int(number): name for number, name in data.items()}
         data = [numbered[k] for k in range(len(numbered))]
     if not isinstance(data, list) or not data or not all(isinstance(name, str) and name for name in data):
-        raise ConfigError("is no list of names, nor names numbered from 0", where=str(path))
+        raise ConfigError("is not a list of names, nor a mapping with names numbered from 0", where=str(path))
     return data
 
 

@@ -1,13 +1,13 @@
-"""Finds things by name with a zero-shot detector of transformers: OWL-ViT, OWLv2, Grounding DINO, MM Grounding DINO.
+"""Detect objects by name with a zero-shot detector of transformers: OWL-ViT, OWLv2, Grounding DINO, MM Grounding DINO.
 
     detector: {name: open_vocabulary, model: google/owlv2-base-patch16-ensemble, threshold: 0.2}
 
-It is told what to look for (`Tools.look_for`): the things that the prompt claims or the reasoning plans. OWL models are
-asked `a photo of a NAME`, Grounding DINO `name. name.`, as their authors do. Each box has the name it fits best; boxes
-of one name that overlap are one thing.
+It searches for given names (`Tools.look_for`): the objects that the prompt claims or the reasoning plans. OWL models
+get `a photo of a NAME`, Grounding DINO `name. name.`, as their authors do. Each box gets its best name; overlapping
+boxes of one name are one object.
 
-Not covered: words that the text side does not know, which give low confidences and no warning; masks. A threshold that
-suits a model is not known beforehand: `datagen audit` measures it on true and broken scenes.
+Not covered: words that the text encoder does not know, which give low confidences without a warning; masks. The right
+threshold depends on the model: `datagen audit` measures it on true and broken scenes.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ DINO = ("grounding-dino", "mm-grounding-dino")
 
 
 class Options(ModelOptions, FindOptions):
-    """A model, what is kept of its finds, and how colours are named."""
+    """A model, the filter of its detections, and the naming of colours."""
 
 
 def build(options: Mapping[str, Any]) -> OpenVocabularyDetector:
-    """Return the detector. Raises ConfigError for wrong options, BackendError when the model cannot be used."""
+    """Return the detector. Raises ConfigError for wrong options, BackendError if the model cannot be used."""
     return OpenVocabularyDetector(load_model(Document("detector: open_vocabulary", dict(options)), Options))
 
 
 def describe(options: Mapping[str, Any]) -> Sight:
-    """Return what the detector can name, without loading it: things may have any name. Raises ConfigError."""
+    """Return the colours and limit of the detector, without loading it; any name is allowed. Raises ConfigError."""
     checked = load_model(Document("detector: open_vocabulary", dict(options)), Options)
     return Sight(colors=list_colors(checked), most=checked.most)
 
@@ -59,14 +59,14 @@ class OpenVocabularyDetector:
         self._model, _ = load_model_of("AutoModelForZeroShotObjectDetection", options)
         self._kind = self._model.config.model_type
         if self._kind not in (*OWL, *DINO):
-            hint = f"known: {', '.join((*OWL, *DINO))}"
-            raise BackendError(f"models of type {self._kind!r} are not known here", where=options.model, hint=hint)
+            hint = f"supported: {', '.join((*OWL, *DINO))}"
+            raise BackendError(f"models of type {self._kind!r} are not supported", where=options.model, hint=hint)
         self._processor = load_image_processor(options)
         self._tokenizer = load_tokenizer(options)
         self._colors = make_colors(options)
 
     def __call__(self, image: bytes, names: frozenset[str]) -> list[Detection]:
-        """Return what is found of these names; raises OSError on a damaged PNG, ValueError for too many names."""
+        """Return the detections of these names. Raises OSError for a damaged PNG, ValueError for too many names."""
         if not names:
             return []
         picture = read_image(image)
@@ -88,7 +88,7 @@ class OpenVocabularyDetector:
         texts = [f"a photo of a {name}" for name in names]
         tokens = self._tokenizer(texts, padding="max_length", truncation=True, max_length=longest, return_tensors="pt")
         confidences, boxes = self._run(picture, {key: tokens[key] for key in ("input_ids", "attention_mask")})
-        # OWLv2 fills the picture up to a square at the right and below, and its boxes are shares of that square.
+        # OWLv2 pads the picture to a square at the right and bottom, and its boxes are shares of that square.
         width, height = (max(picture.size),) * 2 if self._kind == "owlv2" else picture.size
         return _to_found(confidences, boxes, names, width, height)
 
@@ -97,6 +97,7 @@ class OpenVocabularyDetector:
         tokens = self._tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
         if tokens["input_ids"].shape[1] > self._model.config.max_text_len:
             raise ValueError(f"{len(names)} names are more than the detector reads at once")
+        # A name may be several tokens: find them by their characters, and take the best of their columns.
         places = tokens.pop("offset_mapping")[0].tolist()
         confidences, boxes = self._run(picture, tokens)
         columns, start = [], 0
@@ -111,7 +112,7 @@ class OpenVocabularyDetector:
 def _to_found(
     confidences: np.ndarray, boxes: np.ndarray, names: Sequence[str], width: float, height: float
 ) -> list[Found]:
-    """Return each box with its best name; sides of the picture in pixels."""
+    """Return each box, scaled to a picture of these sides in pixels, with its best name."""
     best = confidences.argmax(1)
     scaled = boxes.astype(np.float64) * (width, height, width, height)
     return [

@@ -1,21 +1,20 @@
-"""Finds pictograms and block letters, and says where ink is that it cannot name.
+"""Detect pictograms and block letters by their masks, and report ink that matches none.
 
-Pictures are those of `datagen.embedded.pictograms`.
+It reads pictures of `datagen.embedded.pictograms`. "Ink" is the coverage of each pixel in [0, 1]: its position between
+the background and one of the ten colours.
 
-Every pixel becomes a coverage in [0, 1] (how far it lies on the way from the background to one of the ten colours).
-Ink that hangs together is compared with the true mask of each pictogram: its amount and its middle say how large the
-thing would be and where, and the best size and place near by decide. The match is the Tanimoto similarity (an
-intersection over union for coverages). What is in several colours is tried as one thing, then colour by colour. Ink
-that fits nothing as it hangs together, since things touch or are torn, is searched at sizes from `LEAST_PX` on for what
-matches at least `MATCH` in a box. Letters, of one size, are found alike; those in one line become one detection
-labelled `text` with the box of the word, and what they spell is for OCR.
+Each connected region of ink is compared with the true mask of every pictogram: its amount and centre give a size and a
+position, and the best match nearby decides. The match is the Tanimoto similarity (an intersection over union for
+coverages). A region in several colours is tried as one object, then colour by colour. A region that matches nothing,
+because objects touch or are torn, is searched at sizes from `LEAST_PX` on for matches of at least `MATCH` in a box.
+Letters, which have one size, are found likewise; those in one line become one detection labelled `text` with the box of
+the word. Reading them is left to the OCR.
 
-All ink has to be accounted for: where more than `UNEXPLAINED` of it is left over, by shape or by colour, there is a
-detection without a label. Bitten and smeared things, parts cut by the border, things too small to be named and foreign
-shapes are such; a scorer that counts cannot say then that there is nothing more. See it: the gallery of `datagen
-build`.
+All ink must be explained: wherever more than `UNEXPLAINED` remains, by shape or by colour, there is a detection without
+a label. Such are bitten and smeared objects, parts cut by the border, objects too small to name, and foreign shapes; a
+scorer that counts then cannot exclude further objects. The gallery of `datagen build` shows the detections.
 
-Not covered: other backgrounds than the six, rotation, lower-case letters, letters of another size; a picture of another
+Not covered: backgrounds other than the six, rotation, lower-case letters, letters of another size; a picture of another
 size is resized to the canvas first.
 """
 
@@ -49,63 +48,64 @@ if TYPE_CHECKING:
 TEXT = "text"
 """Label of a group of letters."""
 LABELS = frozenset({*SHAPES, TEXT})
-"""Every label this detector can give."""
+"""All labels of this detector."""
 MATCH, MATCH_ELSEWHERE = 0.8, 0.92
-"""Least Tanimoto similarity of a detection: of what stands in cells as things of true scenes do, and of all else.
+"""Least Tanimoto similarity of a detection: aligned with cells, as in true scenes, and anywhere else.
 
-What an image tokenizer redraws is blurred and stands in cells: the worst thing in a hundred matches 0.85. Elsewhere
-only sharp things are to be expected, and the pieces of broken ones, which fit a smaller thing: of 150 scenes of things
-anywhere, blurred by 1 px, with noise and a colour shift, one in a hundred matches less than 0.95; pieces match up to
-0.89. All from scenes that neither tests nor tables use.
+Images from the image tokenizer are blurred and aligned with cells: the worst object in a hundred matches 0.85.
+Elsewhere only sharp objects are expected, and pieces of broken ones, which match a smaller object: in 150 scenes of
+objects anywhere, blurred by 1 px, with noise and a colour shift, one in a hundred matches less than 0.95; pieces match
+up to 0.89. All figures are from scenes that neither tests nor tables use.
 """
 _LARGEST_IN_CELLS_PX = 3 * CELL_PX - 2 * MARGIN_PX + 2
 _NEAR_CELL_PX = 2
-"""A box stands in cells if its corners are so near to theirs."""
+"""Largest distance of a box's edges from cell borders if the box is aligned with cells."""
 UNEXPLAINED = 24.0
-"""Ink, in whole pixels, that may be left over without being a detection: the thinnest pictogram of 12 px has 43."""
+"""Most ink, in whole pixels, that may remain without a detection: the thinnest pictogram of 12 px has 43."""
 LEAST_PX, MOST_PX = 20, 92
-"""Sides of the square of a pictogram that can be named, its margin not included."""
+"""Range of the side of a pictogram that gets a name, without margin."""
 _SMALLEST_PX = 10
-"""Side from which on a pictogram is still told from others, so that a small bell is no tree; it gets no name."""
+"""Least side of a pictogram that is recognised, so that a small bell is not taken for a tree; below `LEAST_PX` it gets
+no name."""
 _PAD = 16
-"""Empty pixels laid around the canvas, so that the margin of a thing at the border lies inside."""
+"""Empty pixels around the canvas, so that the margin of an object at the border lies inside."""
 _SIDE = IMAGE_PX + 2 * _PAD
 _NEAR_TONE = 30.0
-"""A pixel this close (Euclidean, 8-bit RGB) to a background tone is background: all colours are at least 60 away."""
+"""Largest distance (Euclidean, 8-bit RGB) of background pixels to their tone: all colours are at least 60 away."""
 _LEAST_BACKGROUND = 0.05
-"""Share of pixels that must be near one of the tones; below it the picture is none of this world."""
+"""Least share of pixels near one of the tones; below it the picture is not of this world."""
 _FAINT, _FULL = 0.2, 0.8
-"""Relative distance from the background that counts as no ink, and as full ink: a ramp against smear and noise."""
+"""Relative distances from the background at which ink begins and is full: a ramp against smear and noise."""
 _HARD = 0.5
-"""Coverage from which a pixel hangs together with its neighbours."""
+"""Least coverage of a pixel that connects with its neighbours."""
 _REACH_PX = 2
-"""Soft ink this far from hard ink belongs to it; ink this near a thing is explained by it."""
+"""Soft ink within this distance of hard ink belongs to it; ink within it of an object is explained by the object."""
 _COARSE = 0.6
-"""Least similarity at half resolution that is worth a look at full resolution."""
+"""Least similarity at half resolution for a try at full resolution."""
 _WORTH_REFINING = 2
-"""Pictograms, the best ones, that are tried a pixel larger and smaller."""
+"""Number of best pictograms that are also tried one pixel larger and smaller."""
 _SHARED_PX = 4
-"""Two detections of the search may overlap by this many pixels."""
+"""Most pixels by which two detections of the search may overlap."""
 _SEARCHED_PX = (22, 25, 28, 31, 34, 37, 40, 44, 48, 53, 58)
-"""Sides that the search tries: steps of a tenth, between which the refinement finds the best."""
+"""Sides that the search tries, in steps of about a tenth; the refinement finds the best one between them."""
 _LETTER_GAP_PX = 20
-"""Letters further apart than this are two words: one unreadable letter between them still is one word."""
+"""Largest gap between letters of one word, wide enough for one unreadable letter."""
 _CLEAR, _CLEAR_LETTER = 0.7, 0.9
-"""A pixel shows the colour of its thing if it is this far from the background, relative to the thing's farthest.
+"""Least distance from the background of pixels that show an object's colour, relative to its farthest pixels.
 
 The strokes of letters are so thin that blur leaves few pixels of the full colour.
 """
 _FAR_COLOR = 90.0
-"""A median this far from all ten colours has no name."""
+"""Largest distance of a median from a colour that names it."""
 _SECOND_COLOR = 1 / 3
-"""Share of a thing in other colours than its own from which on its colour has no name."""
+"""Least share of other colours in an object whose colour gets no name."""
 
 Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Match:
-    """One mask laid on one place of the padded canvas: its name, its upper left corner in pixels, how well it fits."""
+    """A mask at a position of the padded canvas: its name, its upper left corner in pixels, and its similarity."""
 
     label: str
     mask: np.ndarray
@@ -115,13 +115,13 @@ class _Match:
 
     @property
     def place(self) -> tuple[slice, slice]:
-        """Rows and columns of the padded canvas that the mask covers."""
+        """The rows and columns of the padded canvas under the mask."""
         height, width = self.mask.shape
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 
     @property
     def box(self) -> Box:
-        """The box of the thing with its margin, in pixels of the canvas, cut off at the border."""
+        """The box of the object with its margin, in pixels of the canvas, clipped at the border."""
         margin = 0 if self.label == TEXT else MARGIN_PX
         height, width = self.mask.shape
         x, y = self.x - _PAD, self.y - _PAD
@@ -130,7 +130,7 @@ class _Match:
 
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """What is known of a pictogram in a unit square: its ink, where its middle lies, the corners of its ink."""
+    """Measures of a pictogram in a unit square: its amount of ink, its centre, and the corners of its ink."""
 
     ink: float
     middle: tuple[float, float]
@@ -149,9 +149,9 @@ class _Family:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A picture as the detector sees it: its pixels, its background, its ink, and which of the ten colours each is.
+    """A measured picture: its pixels, background, ink, and the index of each pixel's colour among the ten.
 
-    All but the background are of the padded canvas; `tones` is -1 where there is no ink to name.
+    All except the background have the shape of the padded canvas; `tones` is -1 where there is no ink to name.
     """
 
     rgb: np.ndarray
@@ -161,28 +161,28 @@ class _Picture:
 
 
 def build(options: Mapping[str, Any]) -> PictogramDetector:
-    """Return the detector; it takes no options. Raises ConfigError for one that it is given."""
+    """Return the detector, which takes no options. Raises ConfigError for any."""
     if options:
         raise ConfigError(f"the pictogram detector takes no options: {sorted(options)}", hint="remove them")
     return PictogramDetector()
 
 
 def describe(options: Mapping[str, Any]) -> Sight:
-    """Return what the detector can name."""
+    """Return the names that the detector knows."""
     return sight_of(PictogramDetector)
 
 
 class PictogramDetector:
-    """A callable from PNG bytes to detections in reading order; `labels` is every label that it can give."""
+    """A callable from PNG bytes to detections in reading order; `labels` are all its labels."""
 
     labels = LABELS
     colors = frozenset(COLORS)
 
     def __call__(self, image: bytes) -> list[Detection]:
-        """Return what stands in a picture, words as one detection `text`; raises OSError on a damaged PNG.
+        """Return the detections in a picture, each word as one detection `text`. Raises OSError for a damaged PNG.
 
-        A box is the square the thing stands in, a margin of 2 px included, in thousandths of the picture. What cannot
-        be named has the label `""`; a picture of another world is one such thing, as large as the picture.
+        A box is the square around an object, with a margin of 2 px, in thousandths of the picture. An object without a
+        name has the label `""`; a picture of another world is one such object, as large as the picture.
         """
         rgb = read_canvas(image).astype("float32")
         background = _find_background(rgb)
@@ -198,11 +198,12 @@ class PictogramDetector:
 
 
 def _find_background(rgb: np.ndarray) -> np.ndarray | None:
-    """Return the background (3,) of a picture (H, W, 3) float32, or None where no known tone is frequent."""
+    """Return the background (3,) of a picture (H, W, 3) float32, or None if no known tone is frequent."""
     import numpy as np
 
     tones = np.array(list(BACKGROUNDS.values()), dtype=np.float32)
     pixels = rgb.reshape(-1, 3)
+    # |p - t|² = |p|² - 2 p·t + |t|², which needs no array (pixels, tones, 3).
     squared = np.einsum("ij,ij->i", pixels, pixels)[:, None] - 2 * pixels @ tones.T + (tones**2).sum(1)
     near = squared < _NEAR_TONE**2
     votes = near.sum(0)
@@ -214,10 +215,10 @@ def _find_background(rgb: np.ndarray) -> np.ndarray | None:
 
 
 def _measure(rgb: np.ndarray, background: np.ndarray) -> _Picture:
-    """Return the picture with the coverage of each pixel, in [0, 1]: its way from the background to a colour.
+    """Return the picture with the coverage of each pixel, in [0, 1]: its position between background and colour.
 
-    The colour is the one in whose direction the pixel lies, so that a half-covered edge is measured against the
-    colour it blends with and not against the palest one near by.
+    The colour is the one in whose direction the pixel lies, so that a half-covered edge is compared with the colour it
+    blends with and not with the palest one nearby.
     """
     import numpy as np
 
@@ -233,13 +234,15 @@ def _measure(rgb: np.ndarray, background: np.ndarray) -> _Picture:
 
 
 def _find_matches(picture: _Picture) -> tuple[list[_Match], np.ndarray]:
-    """Return what is found, none over another, and the ink that is left over, as a padded canvas."""
+    """Return the matches, without overlaps, and the unexplained ink as a padded canvas."""
     rest = picture.ink.copy()
     known = [match for part in _split(picture.ink) if part.amount >= UNEXPLAINED for match in _name_part(part, picture)]
     small = [match for match in known if match.label != TEXT and len(match.mask) < LEAST_PX]
     found = [match for match in known if match not in small]
     for match in found:
         _explain(rest, match)
+    # Pictograms too small for a name are removed before the search, or pieces of them would match larger masks; their
+    # ink goes back to the rest, where it becomes a detection without a label.
     torn = rest.copy()
     for match in small:
         _explain(torn, match)
@@ -252,7 +255,7 @@ def _find_matches(picture: _Picture) -> tuple[list[_Match], np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Ink that hangs together, alone on a padded canvas: its amount, sum of squares, middle (x, y) and corners."""
+    """A connected region of ink alone on a padded canvas: its amount, sum of squares, centre (x, y) and corners."""
 
     ink: np.ndarray
     amount: float
@@ -262,7 +265,7 @@ class _Part:
 
 
 def _split(ink: np.ndarray) -> Iterator[_Part]:
-    """Yield the parts of a padded canvas: hard ink that hangs together, with the soft ink around it."""
+    """Yield the parts of a padded canvas: connected hard ink with the soft ink around it."""
     import numpy as np
     from scipy import ndimage
 
@@ -285,7 +288,7 @@ def _split(ink: np.ndarray) -> Iterator[_Part]:
 
 
 def _name_part(part: _Part, picture: _Picture) -> list[_Match]:
-    """Return the one thing that a part is, with what lies on it, or the things that its colours are, each by itself."""
+    """Return the one object of a part and objects on it, or the objects of its colours, one by one."""
     import numpy as np
 
     whole = _fit(part)
@@ -298,13 +301,13 @@ def _name_part(part: _Part, picture: _Picture) -> list[_Match]:
     if whole is None:
         return [match for matches in single.values() for match in matches]
     own = max(many, key=lambda tone: amounts[tone])
-    # Image tokens bring colours of their own into a thing: only what is sharply another thing lies on it.
+    # Image tokens add false colours to an object, so another object on it must match sharply.
     over = [match for tone in many if tone != own for match in single[tone] if match.score >= MATCH_ELSEWHERE]
     return [whole, *over]
 
 
 def _fit_tone(part: _Part, tones: np.ndarray, tone: int, many: Sequence[int]) -> list[_Match]:
-    """Return what the ink of one colour in a part fits, without that of the other colours that are frequent there."""
+    """Return the matches of one colour's ink in a part, without the ink of its other frequent colours."""
     import numpy as np
 
     others = np.isin(tones, [other for other in many if other != tone])
@@ -314,7 +317,7 @@ def _fit_tone(part: _Part, tones: np.ndarray, tone: int, many: Sequence[int]) ->
 
 
 def _near(mask: np.ndarray) -> np.ndarray:
-    """Return where a mask (H, W) bool is, or is no further than `_REACH_PX`."""
+    """Return a mask (H, W) bool grown by `_REACH_PX`."""
     from scipy import ndimage
 
     grown: np.ndarray = ndimage.maximum_filter(mask, 2 * _REACH_PX + 1)
@@ -323,7 +326,7 @@ def _near(mask: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _outlines() -> dict[str, _Outline]:
-    """Return what is known of each pictogram in a unit square, measured on a large one."""
+    """Return the outline of each pictogram in a unit square, measured on a large mask."""
     import numpy as np
 
     side = 120
@@ -355,7 +358,7 @@ def _get_letters() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(part: _Part) -> _Match | None:
-    """Return the pictogram or letter that matches a part best, if that is at least `MATCH`."""
+    """Return the pictogram or letter that matches a part best, if the match is good enough."""
     tries = [match for kind, outline in _outlines().items() if (match := _fit_kind(part, kind, outline))]
     tries = sorted(tries, key=lambda match: match.score)[-_WORTH_REFINING:]
     tries += [_lay(part, match.label, len(match.mask) + step) for match in tries for step in (-1, 1)]
@@ -365,17 +368,18 @@ def _fit(part: _Part) -> _Match | None:
 
 
 def _is_good(match: _Match) -> bool:
-    """Say whether a match is good enough for where it is and how large."""
+    """Tell whether a match is good enough for its position and size."""
     height, width = match.mask.shape
     margin = 0 if match.label == TEXT else MARGIN_PX
     edges = (match.x - margin, match.y - margin, match.x + width + margin, match.y + height + margin)
+    # Distance of the worst edge from the nearest cell border.
     off = max(abs((edge - _PAD + CELL_PX // 2) % CELL_PX - CELL_PX // 2) for edge in edges)
     usual = off <= _NEAR_CELL_PX and (match.label == TEXT or len(match.mask) <= _LARGEST_IN_CELLS_PX)
     return match.score >= (MATCH if usual else MATCH_ELSEWHERE)
 
 
 def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
-    """Return the match of a kind in the size that a part's ink makes, if its corners would be those of the part."""
+    """Return the match of a kind in the size given by a part's amount of ink, if its corners fit those of the part."""
     side = (part.amount / outline.ink) ** 0.5
     if not _SMALLEST_PX <= side <= MOST_PX:
         return None
@@ -387,7 +391,7 @@ def _fit_kind(part: _Part, kind: str, outline: _Outline) -> _Match | None:
 
 
 def _lay(part: _Part, kind: str, side: int) -> _Match:
-    """Return the best match of a pictogram of some size within 1 px of where its middle is that of the part."""
+    """Return the best match of a pictogram of a size within 1 px of the position where the centres coincide."""
     import numpy as np
 
     mask, energy = _get_mask(kind, side)
@@ -401,7 +405,7 @@ def _lay(part: _Part, kind: str, side: int) -> _Match:
 
 
 def _fit_letter(part: _Part) -> _Match | None:
-    """Return the letter that matches a part best within 1 px, if it has the height and at most the width of one."""
+    """Return the letter that matches a part best within 1 px, if the part has a letter's height and width."""
     import numpy as np
 
     masks, energies = _get_letters()
@@ -423,7 +427,7 @@ def _fit_letter(part: _Part) -> _Match | None:
 
 
 def _explain(rest: np.ndarray, match: _Match) -> None:
-    """Take from what is left over the ink that a match explains: under and around its mask."""
+    """Remove the ink that a match explains, under and around its mask, from the rest."""
     import numpy as np
 
     mask = np.pad(match.mask, _REACH_PX)
@@ -436,14 +440,14 @@ def _explain(rest: np.ndarray, match: _Match) -> None:
 
 
 def _restore(rest: np.ndarray, match: _Match) -> None:
-    """Lay the ink of a match that gets no name back on what is left over: it may lie on a thing that has one."""
+    """Put the ink of a match without a name back into the rest, since it may lie on an object that has one."""
     import numpy as np
 
     rest[match.place] = np.maximum(rest[match.place], match.mask)
 
 
 def _list_unnamed(rest: np.ndarray) -> Iterator[Detection]:
-    """Yield what is left over and is too much to be dust or smear, as detections without a label."""
+    """Yield the parts of the rest that are too large for dust or smear, as detections without a label."""
     for part in _split(rest):
         if part.amount >= UNEXPLAINED:
             x1, y1, x2, y2 = (edge - _PAD for edge in part.corners)
@@ -459,7 +463,7 @@ def _halve(images: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _families() -> tuple[_Family, ...]:
-    """Return the masks that the search lays on the padded canvas at half resolution, by size; letters come last."""
+    """Return the masks of the search on the padded canvas at half resolution, by size; letters come last."""
     import numpy as np
     from scipy import fft
 
@@ -477,7 +481,7 @@ def _families() -> tuple[_Family, ...]:
 
 
 def _search(rest: np.ndarray) -> list[_Match]:
-    """Return what matches in boxes of ink that hangs together and fits nothing, best first, none over another."""
+    """Return the matches in regions that match nothing as a whole, best first, without overlaps."""
     import numpy as np
     from scipy import fft
 
@@ -492,6 +496,7 @@ def _search(rest: np.ndarray) -> list[_Match]:
             continue
         height, width = family.size_px
         rows, columns = half.shape[0] - height + 1, half.shape[1] - width + 1
+        # Correlation by FFT; rows and columns beyond these wrap around. `inside` is the ink's energy under each box.
         common = fft.irfft2(spectrum * family.spectra[worth], half.shape)[:, :rows, :columns]
         inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
         scores = common / (inside + family.energy[worth, None, None] - common)
@@ -500,7 +505,7 @@ def _search(rest: np.ndarray) -> list[_Match]:
 
 
 def _pick(rest: np.ndarray, maps: Sequence[tuple[_Family, int, np.ndarray]]) -> Iterator[_Match]:
-    """Yield the matches of at least `MATCH` at full resolution, the best coarse one first, none over another."""
+    """Yield matches that are good enough at full resolution, the best coarse ones first, without overlaps."""
     import numpy as np
 
     tops = np.array([places.max() for _, _, places in maps])
@@ -520,7 +525,7 @@ def _pick(rest: np.ndarray, maps: Sequence[tuple[_Family, int, np.ndarray]]) -> 
 
 
 def _refine(rest: np.ndarray, family: _Family, number: int, x: int, y: int) -> _Match:
-    """Return the best match within 2 px of a place (of the box) and, for a pictogram, of a size."""
+    """Return the best match within 2 px of a position (of the box) and, for a pictogram, of a size."""
     import numpy as np
 
     label = family.labels[number]
@@ -550,7 +555,7 @@ def _refine(rest: np.ndarray, family: _Family, number: int, x: int, y: int) -> _
 
 
 def _forbid(places: np.ndarray, half_px: tuple[int, int], match: _Match) -> None:
-    """Zero, in a map of half-resolution places, all those where a box of that size would lie over a match."""
+    """Set all half-resolution positions to 0 at which a box of that size would overlap a match."""
     height, width = (2 * side for side in half_px)
     margin = 0 if match.label == TEXT else MARGIN_PX
     x1, y1 = match.x - margin, match.y - margin
@@ -561,14 +566,14 @@ def _forbid(places: np.ndarray, half_px: tuple[int, int], match: _Match) -> None
 
 
 def _describe(match: _Match, picture: _Picture) -> Detection:
-    """Turn a match into a detection with the name of its colour and its box in thousandths."""
+    """Turn a match into a detection, with its colour's name and its box in thousandths."""
     clear = _CLEAR_LETTER if match.label == TEXT else _CLEAR
     color = _name_color(match, picture, clear)
     return Detection(match.label, color, _scale(match.box), round(match.score, 3))
 
 
 def _group_letters(letters: list[_Match]) -> list[list[_Match]]:
-    """Group letters that stand on one line with no wide gap into words, each from left to right."""
+    """Group letters of one line without wide gaps into words, each from left to right."""
     words: list[list[_Match]] = []
     for letter in sorted(letters, key=lambda match: match.box[0]):
         x1, y1, _, _ = letter.box
@@ -594,21 +599,21 @@ def _describe_word(word: list[_Match], picture: _Picture) -> Detection:
 
 
 def _clip(box: Box) -> Box:
-    """Return a box in pixels without what lies off the canvas."""
+    """Clip a box in pixels to the canvas."""
     x1, y1, x2, y2 = (min(max(edge, 0), IMAGE_PX) for edge in box)
     return x1, y1, x2, y2
 
 
 def _scale(box: Box) -> Box:
-    """Turn pixels of the canvas into thousandths."""
+    """Convert pixels of the canvas to thousandths."""
     x1, y1, x2, y2 = (round(1000 * edge / IMAGE_PX) for edge in box)
     return x1, y1, x2, y2
 
 
 def _name_color(match: _Match, picture: _Picture, clear: float) -> str:
-    """Name the colour of what a mask covers fully; `""` if it is near none of the ten, or in several of them.
+    """Return the colour under the full part of a mask; `""` if it is near none of the ten, or mixed.
 
-    It is the median of the pixels that lie clear of the background: thin strokes blend with it when blurred.
+    It is the median of pixels far from the background, since thin strokes blend with it when blurred.
     """
     import numpy as np
 

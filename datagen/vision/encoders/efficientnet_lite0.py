@@ -1,12 +1,12 @@
 """EfficientNet-lite0 (arXiv 1905.11946), trained on ImageNet: real features from a 17 MB package, on any machine.
 
 The features are the 1,280 channels before the classifier, averaged over the picture. Pictures are resized to 224 x 224
-px as a whole, the sides stretched, so that nothing at the edge is lost. Pixels are (value - 127) / 128, as the
-authors trained them; the package's own page shows another scaling, and the mean of the first layer recorded in the
-weights fits this one alone. Both packages are Apache-2.0.
+px without cropping, so that nothing at the edge is lost. Pixels are (value - 127) / 128, as in the authors' training;
+the package's own page shows another scaling, but the mean of the first layer recorded in the weights fits this one
+alone. Both packages are Apache-2.0.
 
-Not covered: what ImageNet does not have. It sees things and textures; the words in a picture, and how many of a thing
-there are, hardly move it.
+Not covered: content that ImageNet lacks. It sees objects and textures; rendered text and the number of objects hardly
+change its features.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CENTER, SPREAD = 127.0, 128.0
 
 
 class Options(BaseModel):
-    """What a recipe may set; with many images at a time the layers leave the cache of a processor, and are slower."""
+    """Options of the encoder. Large batches are slower on a CPU, since layers then exceed its cache."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -55,7 +55,7 @@ def build(options: Mapping[str, Any]) -> Encode:
 
 
 def prepare(picture: Picture) -> np.ndarray:
-    """Return a picture as the network reads it: (3, 224, 224) float32, about -1..1."""
+    """Return a picture as input of the network: (3, 224, 224) float32, about -1..1."""
     import numpy as np
     from PIL import Image
 

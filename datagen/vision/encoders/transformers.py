@@ -2,12 +2,12 @@
 
     encoders: {dino: {name: transformers, model: facebook/dinov2-base}}
 
-Features: the projected image features of a model that has a text side (CLIP, SigLIP); else the pooled output (for
-DINOv2 the normed class token); else, where a model has no pooled output or the weights lack its pooler, the mean over
-all tokens of the last layer.
+Features: the projected image features of a model with a text side (CLIP, SigLIP); else the pooled output (for DINOv2
+the normed class token); else, if the model has no pooled output or the weights lack its pooler, the mean over all
+tokens of the last layer.
 
-Not covered: models that take no fixed size of picture. CLIP's own processor cuts a picture that is not square to its
-middle; what stands at the ends is not seen.
+Not covered: models without a fixed picture size. CLIP's own processor crops a picture that is not square to its middle,
+so its ends are not seen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from datagen.vision.loading import ModelOptions, load_image_processor, load_mode
 
 
 def build(options: Mapping[str, Any]) -> Encode:
-    """Return `encode` for a model. Raises ConfigError for wrong options, BackendError when it cannot be loaded."""
+    """Return `encode` for a model. Raises ConfigError for wrong options, BackendError if it cannot be loaded."""
     chosen = load_model(Document("encoders: transformers", dict(options)), ModelOptions)
     processor = load_image_processor(chosen)
     model, missing = load_model_of("AutoModel", chosen, optional=("pooler.", "vision_model.pooler."))
@@ -32,7 +32,7 @@ def build(options: Mapping[str, Any]) -> Encode:
 
 
 def read_features(model: Any, pixels: Any, *, pooled: bool = True) -> Any:
-    """Return the features (n, d) of pixels (n, 3, height, width); `pooled` says that a pooled output can be used."""
+    """Return the features (n, d) of pixels (n, 3, height, width); `pooled` allows the pooled output."""
     pixels = pixels.to(model.device)
     if hasattr(model, "get_image_features"):
         output = model.get_image_features(pixel_values=pixels)

@@ -4,8 +4,8 @@
       clipscore: {name: transformers, model: openai/clip-vit-base-patch32}
       preference: {name: transformers, model: yuvalkirstain/PickScore_v1, reference: 20}
 
-`reference` is the score (scale * cosine + bias) at which a fit is as likely as not. SigLIP models were trained so that
-it is 0; CLIP and the models made of it have no such zero, so that a recipe has to say one where it is needed.
+`reference` is the score (scale * cosine + bias) of probability 0.5. For SigLIP models it is 0 by training; CLIP and the
+models made of it have none, so a recipe that needs it must set it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from datagen.vision.loading import Dual, ModelOptions, measure_cosine
 
 
 class MatcherOptions(ModelOptions):
-    """What a recipe may set: a model, and the score at which a fit is as likely as not."""
+    """Options of a matcher: a model, and the score of probability 0.5."""
 
     reference: float | None = None
 
 
 def build(options: Mapping[str, Any]) -> Matcher:
-    """Return the matcher. Raises ConfigError for wrong options, BackendError when the model cannot be loaded."""
+    """Return the matcher. Raises ConfigError for wrong options, BackendError if the model cannot be loaded."""
     chosen = load_model(Document("matchers: transformers", dict(options)), MatcherOptions)
     dual = Dual(chosen)
     natural = None if dual.bias is None else 0.0
@@ -35,6 +35,7 @@ def build(options: Mapping[str, Any]) -> Matcher:
     def match(pairs: Sequence[tuple[str, bytes]]) -> list[Match]:
         if not pairs:
             return []
+        # Each text and image is encoded once, however many pairs it occurs in.
         texts = {text: k for k, text in enumerate(dict.fromkeys(text for text, _ in pairs))}
         images = {image: k for k, image in enumerate(dict.fromkeys(image for _, image in pairs))}
         read, seen = dual.read(list(texts)), dual.encode(list(images))

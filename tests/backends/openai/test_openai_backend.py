@@ -185,7 +185,7 @@ def test_think_takes_the_thought_of_the_server() -> None:
 def test_a_server_that_ignores_think_is_a_failure() -> None:
     with FaultyServer(answer=lambda path, body: picture_answer(body)) as server:
         (result,) = draw(server, [1], "think")
-    assert "drew without a thought" in error_of(result)
+    assert "answered without a thought" in error_of(result)
 
 
 def picture_answer(body: dict[str, Any], *before: dict[str, Any], **message: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_one_call_writes_text_and_images_and_the_model_decides(autonomous: Trans
         assert (sample.engine, sample.switch) == ("transformers/1", "autonomous")
         assert all(_size(s.image) == (IMAGE_PX, IMAGE_PX) for s in sample.segments if s.kind == "image")
     failures = {made.error for made in made if isinstance(made, Failure)}
-    assert failures <= {"the model does not switch to an image", "the model draws without a thought"}
+    assert failures <= {"the model does not switch to an image", "the model begins its image without a thought"}
 
 
 def test_direct_is_one_image_that_the_processor_began(autonomous: TransformersBackend) -> None:

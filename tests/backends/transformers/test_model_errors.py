@@ -78,7 +78,7 @@ def test_a_model_of_another_type(tmp_path: Path, model_type: str) -> None:
 
 def test_an_option_of_another_family(janus_folder: Path) -> None:
     error = error_of(model=str(SHIPPED), image_px=512)
-    assert "backend option 'image_px': joint models have no such thing" in error
+    assert "backend option 'image_px': joint models do not take it" in error
     assert "backend option 'switch': janus" in error_of(model=str(janus_folder), switch="forced")
 
 

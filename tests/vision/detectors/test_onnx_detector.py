@@ -148,7 +148,7 @@ def test_outputs_that_do_not_fit_the_names_are_an_error(tmp_path: Path) -> None:
     for form in ("yolo", "detr"):
         path = save_detector(tmp_path, form)
         path.with_suffix(".yaml").write_text("[a, b, c, d]", encoding="utf-8")
-        with pytest.raises(ValueError, match="classes, and there are 4 names"):
+        with pytest.raises(ValueError, match="classes, but there are 4 names"):
             onnx.build({"model": str(path), "form": form})(scene())
     path = save_detector(tmp_path, "boxes")
     path.with_suffix(".yaml").write_text("[a]", encoding="utf-8")

@@ -1,0 +1,84 @@
+"""File systems behind addresses, the same for runs and for pushes.
+
+    outputs/quickstart      file:///data/runs/7      s3://bucket/runs/7      gs://bucket/runs/7      memory://runs/7
+
+`s3://` and `gs://` go through pyarrow, which is installed anyway; every other scheme is fsspec's. Credentials come from
+where the client of each looks: AWS_… and ~/.aws, Google's application default. Another S3 server is named in
+`AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL`, an emulator of Google's, which asks for no credentials, in
+`STORAGE_EMULATOR_HOST` (`http://HOST:PORT`); pyarrow itself does not read these variables.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from datagen.errors import first_line
+
+ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
+"""Where each client is told of another server than that of Amazon or Google."""
+GCS_SECONDS = 60
+"""How long Google's client repeats one request, or asks for credentials; 15 minutes if it is not told."""
+
+
+def open_bucket(address: str) -> tuple[Any, str]:
+    """Return pyarrow's file system of an `s3://`, `gs://` or `file://` address, and the folder in it.
+
+    Raises ValueError saying why an address cannot be used. No request is sent yet.
+    """
+    import pyarrow as pa
+    import pyarrow.fs as fs
+
+    scheme, folder = address.split("://", 1)
+    endpoint = next((os.environ[name] for name in ENDPOINTS.get(scheme, ()) if os.environ.get(name)), "")
+    url = urlsplit(endpoint)
+    try:
+        if scheme == "file":  # as it is written: in an URI a space would have to be encoded
+            if not folder.startswith("/"):
+                raise ValueError("a folder of this machine is named from its root")
+            return fs.LocalFileSystem(), folder
+        if endpoint and scheme == "s3":
+            return fs.S3FileSystem(endpoint_override=url.netloc + url.path.rstrip("/"), scheme=url.scheme), folder
+        if endpoint:
+            return fs.GcsFileSystem(anonymous=True, endpoint_override=url.netloc, scheme=url.scheme), folder
+        patience = f"?retry_limit_seconds={GCS_SECONDS}" if scheme == "gs" else ""
+        system, folder = fs.FileSystem.from_uri(address + patience)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(first_line(error)) from error
+    return system, folder
+
+
+def open_filesystem(address: str) -> tuple[Any, str]:
+    """Return fsspec's file system of any address or path, and the folder in it.
+
+    Raises ValueError saying why an address cannot be used, such as a scheme whose package is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    if address.partition("://")[0] in ENDPOINTS:
+        return _wrap(*open_bucket(address))
+    try:
+        system, folder = url_to_fs(address)
+    except ImportError as error:
+        raise ValueError(first_line(error)) from error
+    return system, folder
+
+
+def _wrap(system: Any, folder: str) -> tuple[Any, str]:
+    """Return a file system of pyarrow as one of fsspec."""
+    import pyarrow.fs as fs
+    from fsspec.implementations.arrow import ArrowFSWrapper
+
+    class BucketFileSystem(ArrowFSWrapper):  # type: ignore[misc]
+        """A bucket, where a folder that holds nothing and one that is not there are the same.
+
+        Asked for one that is not there, pyarrow 26 raises FileNotFoundError for S3 and a plain OSError for Google.
+        """
+
+        def ls(self, path: str, detail: bool = False, **kwargs: Any) -> list[Any]:
+            found = self.fs.get_file_info(fs.FileSelector(path, allow_not_found=True))
+            entries = [self._make_entry(each) for each in found]
+            return entries if detail else [entry["name"] for entry in entries]
+
+    return BucketFileSystem(system), folder
