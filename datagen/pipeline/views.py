@@ -256,13 +256,13 @@ Joined = tuple[Prompt, Sample, list[Score], RewardRow, Weight]
 
 
 def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
-    """Yield every sample with its prompt, scores, rewards and weight; holds one shard in memory."""
+    """Yield every sample with its prompt, scores, rewards and weight; holds one row group of pictures in memory."""
     # Rows and weights come in the order of the files; a mismatch below means that files changed since.
     rest = zip(weighed.rows, weighed.weights, strict=True)
     for shard in list_scored(run):
         prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
         scores = group_scores(run.folder.read_scores(shard))
-        for sample in run.folder.read_samples(shard):
+        for sample in run.folder.iter_samples(shard):
             row, weight = next(rest, (None, None))
             if sample.seed != seed_of(run.recipe.seed, sample.prompt_id, sample.candidate):
                 what = f"sample {sample.id} has another seed than the recipe gives it"

@@ -1,7 +1,7 @@
 """The gallery: an HTML page with the figures of a run and its samples, readable offline, at most 25 MB for any run.
 
-`write_report` takes what the run stored (samples, scores, weights, failures) and computes everything shown; nothing is
-judged or weighed here. Plots are inline SVG, thumbnails and all numbers stand in the page, and a content security
+`write_report` takes the stored samples, scores, weights and failures and computes everything shown; nothing is judged
+or weighed here. Plots are inline SVG, thumbnails and all numbers stand in the page, and a content security
 policy forbids every request but for full pictures in the folder beside it. The page is whole without that folder, so
 it can be mailed and opened anywhere. Make one: `datagen report RUN`.
 

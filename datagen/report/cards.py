@@ -1,9 +1,9 @@
-"""The cards of a page as plain values that its script builds them from: a prompt, its candidates, their pictures.
+"""Cards of a page as plain values from which its script builds them: a prompt, its candidates, their pictures.
 
-Groups of prompts are packed into chunks that the page unpacks when they come into sight. A chunk has a number of bytes;
-where its words take more, the longest texts in it are cut, and say so.
+Prompts are packed in chunks that the page unpacks when they come into view. Where a chunk exceeds its bytes, its
+longest texts are cut and marked.
 
-The samples about which scorers contradict each other: how many by who says what, and the widest to look at.
+Disputes: samples about which scorers contradict each other, counted by scorers, with the widest to look at.
 """
 
 from __future__ import annotations
@@ -19,28 +19,27 @@ from typing import Any
 from datagen.markup import Box, Marked, read_markup
 from datagen.records import Score
 from datagen.report.figures import ReportItem
-from datagen.report.table import list_values
 from datagen.report.thumbs import Thumb
 from datagen.scoring.layout import find_box_fault
 from datagen.scoring.verdicts import Dispute, find_dispute
 
 PIXELATED_UP_TO_PX = 256
-"""Pictures up to this width that stand in the page as they are, are enlarged without smoothing: every pixel shows."""
+"""Unchanged pictures up to this width are enlarged without smoothing, so that every pixel shows."""
 TEXT_LIMITS = (None, 4_000, 2_000, 1_000, 500, 250, 120, 60)
-"""Letters of one text at most, tried in this order until a chunk fits. Names of files have 37 letters at most."""
+"""Characters to which texts are cut, tried in this order until a chunk fits; names of files have 37."""
 CUT = " …"
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A picture of a sample as shown: its thumbnail and its file beside the page, empty if it has none there."""
+    """A picture of a sample: its thumbnail, and its name in the folder beside the page, or an empty one."""
 
     thumb: Thumb
     file: str = ""
 
 
 def make_group(items: list[ReportItem], shots: list[list[Shot]]) -> dict[str, Any]:
-    """Return a prompt with its candidates; the winner is the one with the largest image weight, if one stands out."""
+    """Return a prompt with its candidates; the winner alone has the largest image weight, or is none."""
     weights = [item.image_weight if item.image_weight is not None else -1.0 for item in items]
     best = max(weights)
     alone = weights.count(best) == 1 and len(items) > 1
@@ -57,19 +56,22 @@ def make_group(items: list[ReportItem], shots: list[list[Shot]]) -> dict[str, An
 
 
 def make_card(item: ReportItem, shots: list[Shot]) -> dict[str, Any]:
-    """Return one candidate; the thumbnails themselves stand elsewhere, in the order of the pictures."""
+    """Return one candidate; thumbnails are stored apart, in the order of the pictures."""
     sample = item.sample
     plans = _read_plans(item)
     return {
         "id": sample.id,
         "candidate": sample.candidate,
-        "seed": str(sample.seed),  # 63 bits, more than a number of JavaScript has
+        "seed": str(sample.seed),  # 63 bits, more than JavaScript's numbers hold
         "finish": sample.finish,
         "switch": sample.switch,
         "verdict": item.verdict,
         "kept": item.kept,
         "why": item.weight_reason,
-        **{name: value for name, value in list_values(item).items() if not name.startswith("score:")},
+        "image_reward": item.image_reward,
+        "text_reward": item.text_reward,
+        "image_weight": item.image_weight,
+        "text_weight": item.text_weight,
         "scores": [[score.name, score.value, score.reason] for score in item.scores],
         "passages": [[part.role, plan] for part, plan in zip(sample.segments, plans, strict=True) if plan],
         "pictures": list(_list_pictures(item, plans, shots)),
@@ -86,7 +88,7 @@ def _read_plans(item: ReportItem) -> list[Plan]:
 
 
 def _list_pictures(item: ReportItem, plans: list[Plan], shots: list[Shot]) -> Iterator[dict[str, Any]]:
-    """Yield the pictures in order, each with the boxes that the words before it plan; the last with what was found."""
+    """Yield the pictures in order, each with the boxes planned before it, the last also with the detected ones."""
     planned: list[list[Any]] = []
     number = 0
     for segment, plan in zip(item.sample.segments, plans, strict=True):
@@ -152,9 +154,9 @@ def as_box(values: object) -> Box | None:
 
 
 def pack(values: object, most_bytes: int) -> tuple[str, bool]:
-    """Return plain values as base64 of deflated JSON, in at most so many letters where cutting its texts is enough.
+    """Return plain values as base64 of deflated JSON, and whether texts were cut to keep it within `most_bytes`.
 
-    The second says whether a text was cut.
+    It exceeds them only where texts of 60 characters are still too long.
     """
     text, limit = "", None
     for limit in TEXT_LIMITS:
@@ -186,7 +188,7 @@ class Disputes:
     widest: list[tuple[Dispute, ReportItem]] = field(default_factory=list)
 
     def add(self, item: ReportItem) -> None:
-        """Take one sample in."""
+        """Add one sample."""
         dispute = find_dispute(item.prompt, item.scores, self.judges) if self.judges else None
         if dispute is None:
             return

@@ -5,8 +5,8 @@ judged candidates of which c pass. Candidates of one prompt are alike, so a prom
 Wilson interval at the effective sample size p (1 - p) / SE^2, with SE from the spread between prompts (Franco et al.
 2019, "Comparative study of confidence intervals for proportions in complex sample surveys").
 
-Everything is counted while the samples stream by, prompt by prompt. What is kept is one tally a skill, a scorer and a
-kind of failure, and nine bytes a weight, so neither the cost of a sample nor, but for those bytes, the memory grows.
+Everything is counted while the samples stream by, prompt by prompt. Kept are one tally for each skill, scorer and kind
+of failure, and nine bytes a weight; so the cost of a sample does not grow with the run, and memory only by those bytes.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Moments:
     squares: float = 0.0
 
     def add(self, value: float, times: int = 1) -> None:
-        """Take one value in, as often as it occurs (at least once)."""
+        """Add one value, `times` times (at least once)."""
         self.merge(Moments(times, value))
 
     def merge(self, other: Moments) -> None:
-        """Take all values of another one in."""
+        """Add all values of another one."""
         if not other.count:
             return
         step, total = other.mean - self.mean, self.count + other.count
@@ -102,11 +102,12 @@ def estimate(values: Moments, samples: int) -> Estimate | None:
 
 @dataclass(slots=True)
 class OpenPrompt:
-    """The prompt whose samples are streaming by."""
+    """The prompt whose samples are streaming by, with the words of its claims."""
 
     id: str
     weakness: str
     skill: str
+    claimed: Sequence[str] = ()
     samples: int = 0
     judged: int = 0
     passed: int = 0
@@ -133,7 +134,7 @@ class GroupTally:
     passes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def close(self, prompt: OpenPrompt) -> None:
-        """Take a prompt in whose samples have all been seen."""
+        """Add a prompt whose samples have all been seen."""
         self.prompts += 1
         self.samples += prompt.samples
         self.passes[prompt.judged, prompt.passed] += 1
@@ -144,7 +145,7 @@ class GroupTally:
         self.image_values += len(prompt.image)
 
     def merge(self, other: GroupTally) -> None:
-        """Take all prompts of another one in."""
+        """Add all prompts of another one."""
         self.prompts += other.prompts
         self.samples += other.samples
         self.unscored_texts += other.unscored_texts
@@ -173,7 +174,7 @@ class Measures:
     rows: int = 0
 
     def add(self, evidence: Mapping[str, Any]) -> None:
-        """Take the numbers of one sample in."""
+        """Add the numbers of one sample."""
         for name, value in evidence.items():
             if isinstance(value, (int, float)):
                 column = self.columns.setdefault(name, array("d"))
@@ -192,7 +193,7 @@ class Measures:
 
 @dataclass(slots=True)
 class ScorerTally:
-    """All that one scorer said, counted."""
+    """Counts of everything that one scorer said."""
 
     name: str
     target: str
@@ -207,12 +208,15 @@ class ScorerTally:
     corpus: Corpus | None = None
     measured: Measures = field(default_factory=Measures)
 
-    def add(self, score: Score, claims: Sequence[Claim], weight: float | None) -> None:
-        """Count one score of a prompt with those claims; `weight` is that of its sample in the scorer's modality."""
+    def add(self, score: Score, claimed: Sequence[str], weight: float | None) -> None:
+        """Count one score of a prompt that claims these things (`name_claimed`).
+
+        `weight` is that of its sample in the scorer's modality.
+        """
         if score.value is None:
             self.unjudged += 1
-            # What a detector has no name for is told by its name; beside something unnamed it may be any thing.
-            _count_reason(self.unjudged_reasons, generalize(score.reason, claims if is_open(score) else ()))
+            # A thing that a detector cannot name keeps its name in the reason; beside unnamed things any may be meant.
+            _count_reason(self.unjudged_reasons, generalize(score.reason, claimed if is_open(score) else ()))
             return
         self.judged += 1
         self.total += score.value
@@ -222,7 +226,7 @@ class ScorerTally:
             self.measured.add(score.evidence)
         if score.value < 1:
             self.short += 1
-            _count_reason(self.reasons, generalize(score.reason, claims))
+            _count_reason(self.reasons, generalize(score.reason, claimed))
 
     @property
     def mean(self) -> float | None:
@@ -260,7 +264,7 @@ class GroupFigures:
 
 @dataclass(frozen=True, slots=True)
 class RoundFigures:
-    """What reflection did in one weakness: mean image reward and pass rate after each image, better and worse samples.
+    """Effect of reflection in one weakness: mean image reward and pass rate after each image, better and worse samples.
 
     `weakness` is empty for the whole run. Samples without a reward in some round are left out.
     """
@@ -285,7 +289,7 @@ class RoundTally:
     worse: list[int] = field(default_factory=list)
 
     def add(self, rewards: Sequence[float], verdicts: Sequence[bool | None]) -> None:
-        """Take one sample in: image reward and verdict after each of its images."""
+        """Add one sample: image reward and verdict after each of its images."""
         self.samples += 1
         for sums in (self.rewards, self.judged, self.passed, self.better, self.worse):
             sums.extend([0] * (len(rewards) - len(sums)))
@@ -297,7 +301,7 @@ class RoundTally:
             self.worse[k] += reward < rewards[0]
 
     def merge(self, other: RoundTally) -> None:
-        """Take all samples of another one in."""
+        """Add all samples of another one."""
         self.samples += other.samples
         for mine, others in (
             (self.rewards, other.rewards),
@@ -310,7 +314,7 @@ class RoundTally:
             mine[:] = [a + b for a, b in zip(mine, [*others, *[0] * (len(mine) - len(others))], strict=True)]
 
     def figures(self, weakness: str, rounds: int) -> RoundFigures:
-        """Return what came of it after so many rounds, which every sample has."""
+        """Return the figures of the first `rounds` images, which every sample has."""
         return RoundFigures(
             weakness,
             self.samples,
@@ -332,7 +336,7 @@ class Weights:
     verdicts: array[int] = field(default_factory=lambda: array("b"))
 
     def add(self, weight: float, verdict: str) -> None:
-        """Take one weight in, >= 0."""
+        """Add one weight, >= 0."""
         self.values.append(weight)
         self.verdicts.append(VERDICTS.index(verdict))
 
@@ -343,7 +347,7 @@ class Tally:
 
     `first` is how many candidates every prompt has for sure, where some have more because these were judged unlike:
     rewards and pass rates by skill rest on the first alone, as how many there are depends on how these did. `corpora`
-    holds for some scorers what makes their benchmark's figures of all their samples.
+    maps scorers to the function that gives their benchmark's figures of all samples.
     """
 
     first: int | None = None
@@ -357,6 +361,7 @@ class Tally:
     reflected: dict[str, RoundTally] = field(default_factory=dict)
     shortest: int = 0
     _open: OpenPrompt | None = None
+    _skill: GroupTally = field(default_factory=GroupTally)
 
     @property
     def candidates(self) -> int:
@@ -391,22 +396,22 @@ class Tally:
             if scorer is None:
                 scorer = ScorerTally(score.name, score.target, corpus=self.corpora.get(score.name))
                 self.scorers[score.name] = scorer
-            scorer.add(score, prompt.claims, item.image_weight if score.target == "image" else item.text_weight)
+            scorer.add(score, tally.claimed, item.image_weight if score.target == "image" else item.text_weight)
 
     def _find(self, prompt: Prompt) -> tuple[OpenPrompt, GroupTally]:
-        key = (prompt.weakness, prompt.skill)
-        if self._open is None or self._open.id != prompt.id or (self._open.weakness, self._open.skill) != key:
+        if self._open is None or self._open.id != prompt.id:
             self._close()
-            self._open = OpenPrompt(prompt.id, *key)
-        return self._open, self.skills.setdefault(key, GroupTally())
+            self._open = OpenPrompt(prompt.id, prompt.weakness, prompt.skill, name_claimed(prompt.claims))
+            self._skill = self.skills.setdefault((prompt.weakness, prompt.skill), GroupTally())
+        return self._open, self._skill
 
     def _close(self) -> None:
         if self._open is not None:
-            self.skills[self._open.weakness, self._open.skill].close(self._open)
+            self._skill.close(self._open)
             self._open = None
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
-        """Count what could not be made or scored."""
+        """Count samples that could not be generated or scored."""
         for failure in failures:
             key = (failure.stage, generalize(failure.error))
             if key not in self.failures and len(self.failures) >= _MAX_REASONS:
@@ -428,7 +433,7 @@ class Tally:
         return [self._line("", "", whole), *lines]
 
     def rounds(self) -> list[RoundFigures]:
-        """Return what reflection did: the whole run, then each weakness; empty for a run without reflection."""
+        """Return the effect of reflection: the whole run, then each weakness; empty for a run without reflection."""
         whole = RoundTally()
         for tally in self.reflected.values():
             whole.merge(tally)
@@ -450,14 +455,14 @@ class Tally:
         )
 
 
-@lru_cache(maxsize=1024)
-def _name_claimed(claims: tuple[Claim, ...]) -> tuple[str, ...]:
-    """Return the words that some claims are about, longest first."""
+def name_claimed(claims: Iterable[Claim]) -> list[str]:
+    """Return the words that claims are about, things in singular and plural, longest first."""
+    claims = list(claims)
     things = {name for claim in claims for name in claim.things}
     claimed = things | {plural_of(name) for name in things}
     claimed |= {str(claim.value) for claim in claims if claim.kind == "attribute"}
     claimed |= {claim.name for claim in claims if claim.kind == "part"}
-    return tuple(sorted(claimed - {""}, key=lambda name: (-len(name), name)))
+    return sorted(claimed - {""}, key=lambda name: (-len(name), name))
 
 
 @lru_cache(maxsize=4096)
@@ -469,9 +474,9 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']{2,}'|“[^”]*”")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
-def generalize(reason: str, claims: Sequence[Claim] = ()) -> str:
-    """Return a reason with numbers, quoted words and claimed things left open, so that like reasons count together."""
-    for name in _name_claimed(tuple(claims)):
+def generalize(reason: str, claimed: Sequence[str] = ()) -> str:
+    """Return a reason with placeholders for numbers, quoted words and claimed things, so that like reasons match."""
+    for name in claimed:
         if name in reason:
             reason = _match(name).sub("…", reason)
     return _NUMBER.sub("#", _QUOTED.sub("“…”", reason.strip()))[:200] or "(no reason given)"

@@ -92,7 +92,7 @@
     return node;
   }
 
-  function draw(tag, attributes, ...content) {
+  function makeSvg(tag, attributes, ...content) {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.append(...content);
@@ -107,13 +107,13 @@
   };
 
   // Boxes in thousandths of the picture. At the right edge a label grows leftwards: else it would run out of the picture.
-  function drawBoxes(boxes, kind) {
-    const overlay = draw("svg", { class: `overlay ${kind}`, "aria-hidden": "true" });
+  function makeBoxes(boxes, kind) {
+    const overlay = makeSvg("svg", { class: `overlay ${kind}`, "aria-hidden": "true" });
     for (const [x1, y1, x2, y2, label] of boxes) {
       const where = { x: `${x1 / 10}%`, y: `${y1 / 10}%`, width: `${(x2 - x1) / 10}%`, height: `${(y2 - y1) / 10}%` };
       const [x, dx, anchor] = x2 > 900 ? [x2, -4, "end"] : [x1, 4, "start"];
       const text = { x: `${x / 10}%`, y: where.y, dx, dy: 11, "text-anchor": anchor };
-      overlay.append(draw("rect", { class: "under", ...where }), draw("rect", where), draw("text", text, label));
+      overlay.append(makeSvg("rect", { class: "under", ...where }), makeSvg("rect", where), makeSvg("text", text, label));
     }
     return overlay;
   }
@@ -126,8 +126,8 @@
     image.alt = alt;
     image.src = picture.thumb;
     frame.append(image);
-    if (picture.detected.length) frame.append(drawBoxes(picture.detected, "detected"));
-    if (picture.planned.length && tag === "button") frame.append(drawBoxes(picture.planned, "planned"));
+    if (picture.detected.length) frame.append(makeBoxes(picture.detected, "detected"));
+    if (picture.planned.length && tag === "button") frame.append(makeBoxes(picture.planned, "planned"));
     node.append(frame);
     if (picture.caption) node.append(make("span", "caption", picture.caption));
     if (tag === "button") Object.assign(node, { type: "button", tabIndex: -1, title: "Open" });
@@ -135,7 +135,7 @@
   }
 
   function makeReward(name, value) {
-    const bar = draw("svg", { class: "bar", "aria-hidden": "true" }, draw("rect", { width: `${100 * (value || 0)}%`, height: "100%" }));
+    const bar = makeSvg("svg", { class: "bar", "aria-hidden": "true" }, makeSvg("rect", { width: `${100 * (value || 0)}%`, height: "100%" }));
     return make("div", name, make("dt", "", name), make("dd", "", bar, make("span", "", show(value))));
   }
 
@@ -216,7 +216,7 @@
   let entries = []; // the groups with cards that are shown, in order: prompt, rows, which of these matched
   let visible = []; // the rows of their cards, in order
   let current = -1; // a row, or none
-  let words = null; // of each row with a card what a search looks in
+  let words = null; // of each row with a card: the text to search
   let round = 0;
 
   async function readWords() {
@@ -261,7 +261,7 @@
     return way === "up" ? low : way === "spread" ? high - low : high;
   }
 
-  // What has no value comes last; what is alike stays as in the run.
+  // Rows without a value come last; equal ones keep the order of the run.
   function compare(a, b, way) {
     if (Number.isNaN(a) || Number.isNaN(b)) return Number.isNaN(a) - Number.isNaN(b);
     return way === "up" ? a - b : b - a;
@@ -401,9 +401,8 @@
 
   function listOthers(rows, name, way) {
     find("others").hidden = !rows.length;
-    if (!rows.length) return;
     const shown = pickFirst(rows, table.codes[name], way);
-    find("h-others").textContent = `${count(rows.length)} more ${rows.length === 1 ? "matches" : "match"}${rows.length > shown.length ? `, the first ${shown.length}` : ""}`;
+    find("h-others").textContent = `${count(rows.length)} more ${rows.length === 1 ? "matches" : "match"}${rows.length > shown.length ? `; the first ${shown.length} of them` : ""}`;
     find("others").querySelector("tbody").replaceChildren(...shown.map((row) => {
       const p = table.prompt[row], candidate = String(table.codes.candidate[row]).padStart(2, "0");
       const cells = [`${table.id(p)}-${candidate}`, table.paths[table.codes.skill[p]], SAID[VERDICTS[table.codes.verdict[row]]]];
@@ -475,8 +474,9 @@
       note.textContent = `a thumbnail; the full picture (${size}) was not copied beside this page: datagen sample ${document.body.dataset.run} ${id} --out picture.png`;
       return;
     }
-    const full = new Image(), link = make("a", "", picture.file);
-    link.href = picture.file;
+    const folder = document.body.dataset.folder, file = `${folder}/${picture.file}`;
+    const full = new Image(), link = make("a", "", file);
+    link.href = `${encodeURIComponent(folder)}/${picture.file}`;
     link.target = "_blank";
     note.append(`a thumbnail; the full picture (${size}) is in `, link);
     full.addEventListener("load", () => {
@@ -484,9 +484,9 @@
       note.replaceChildren(`the full picture, ${size}: `, link);
     });
     full.addEventListener("error", () => {
-      note.textContent = `a thumbnail; the full picture (${size}) would be ${picture.file}, which is not beside this page`;
+      note.textContent = `a thumbnail; the full picture (${size}) would be ${file}, which is not beside this page`;
     });
-    full.src = picture.file;
+    full.src = link.href;
   }
 
   async function open() {
@@ -559,7 +559,7 @@
   const overlays = () => {
     for (const name of ["detected", "planned"]) root.classList.toggle(`show-${name}`, find(name).checked);
   };
-  form.reset(); // a browser may have kept what was typed before
+  form.reset(); // a browser may have kept earlier input
   form.addEventListener("input", () => { overlays(); apply(); });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(() => { overlays(); apply(); }));
@@ -586,4 +586,5 @@
   overlays();
   if (find("disputes")) find("disputes").append(...(await readChunk("disputed")).map(makeDispute));
   await apply();
+  performance.mark("samples-built");
 })();

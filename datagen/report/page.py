@@ -54,10 +54,10 @@ def write_report(
     how large the page and its folder (`report_files` beside `report.html`) may get. `weight_report` is what
     `diagnose_weights` found; `evaluators` names the scorers that had no part in the weights; `judges` gives the kinds
     of claim that each scorer judges, and with it the section on where they disagree; `first` is how many candidates
-    every prompt has for sure: rewards and pass rates by skill rest on these; `corpora` gives, by scorer, what makes a
-    benchmark's figures of a whole corpus from the evidence of its samples, shown beside the mean; `facts` are shown as
+    every prompt has for sure: rewards and pass rates by skill rest on these; `corpora` maps scorers to the function
+    that gives their benchmark's figures of all samples, shown beside the mean; `facts` are shown as
     they come; `run` is the RUN that `datagen sample RUN ID` takes, by default the folder of `out_path`; `made` is
-    noted in its head: hashes of what it was made from. The file appears whole or not at all, and pictures of an
+    noted in its head: hashes of its sources. The file appears whole or not at all, and pictures of an
     earlier page go when it is there. Raises RunError if it cannot be written.
     """
     path = Path(out_path)
@@ -83,14 +83,14 @@ def write_report(
         context |= {"evaluators": evaluators, "disputes": disputes.counts}
         context["run"] = shlex.quote(run or path.parent.as_posix())
         context["made"] = json.dumps(dict(made)) if made else ""
-        context |= _list_data(album, table.pack(limits.table_bytes), disputes)
+        context |= _list_data(album, table.pack(limits.share_table(selection.seen)), disputes)
         _write_whole(path, _render(context))
         folder.sweep()
     return path
 
 
 def _list_data(album: Album, table: Packed, disputes: Disputes) -> dict[str, Any]:
-    """Return what the page's script reads, and what the page says of it."""
+    """Return the data for the page's script, and the numbers with which the page describes them."""
     chunks: list[Chunk] = album.finish()
     return {
         "chunks": chunks,

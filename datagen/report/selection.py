@@ -1,4 +1,4 @@
-"""Chooses the samples that a page shows with words and pictures, before any picture is read.
+"""Choice of the samples that a page shows with words and pictures, made before any picture is read.
 
 The choice depends on the content of a run alone: prompts stay whole, every skill keeps its share up to a common level,
 and within a skill the prompts whose ids have the smallest hashes stay. The order of the samples does not matter.
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 CARDS = 10_000
-"""Samples that a page shows with words and pictures at most."""
+"""Largest number of samples that a page shows with words and pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The prompts that a page shows.
+    """The prompts that a page shows: `samples` of the `seen` samples of a run.
 
-    `places` has for each of them, by the hash of its id, where it stands in a fixed order that is even over skills, in
-    [0, 1): whatever has room for half of the prompts takes those below 0.5.
+    `places` maps the hash of each prompt's id to its place in [0, 1) in a fixed order that is even over skills. Where
+    there is room for half of the prompts, those below 0.5 are taken.
     """
 
     seen: int
@@ -33,10 +33,9 @@ class Selection:
 
 
 def select(keys: Iterable[tuple[str, str]], most: int = CARDS) -> Selection:
-    """Choose prompts with at most so many samples together, but always one.
+    """Choose whole prompts with at most `most` samples in total; one prompt is always chosen.
 
-    `keys` has prompt id and skill of every sample; the samples of a prompt come one after the other. Takes 20 bytes a
-    prompt.
+    `keys` holds prompt id and skill of every sample; samples of one prompt follow each other. Uses 20 bytes a prompt.
     """
     import numpy as np
 
@@ -53,17 +52,17 @@ def select(keys: Iterable[tuple[str, str]], most: int = CARDS) -> Selection:
         sizes.append(1)
     if not hashes:
         return Selection(0, 0)
-    rank_of_skill = np.argsort(np.argsort(list(names)))  # by name: order of arrival must not count
+    rank_of_skill = np.argsort(np.argsort(list(names)))  # by name, so that the order of arrival does not matter
     skill, size = (
         rank_of_skill[np.frombuffer(skills, dtype=f"i{skills.itemsize}")],
         np.frombuffer(sizes, dtype=np.int32),
     )
     order = np.lexsort((np.frombuffer(hashes, dtype=np.uint64), skill))
     skill, size = skill[order], size[order]
-    before = np.cumsum(size) - size  # samples of prompts that go first, then those of the same skill alone
+    before = np.cumsum(size) - size  # samples of the prompts before; next, of those in the same skill
     first = np.flatnonzero(np.diff(skill, prepend=-1))
     before -= np.repeat(before[first], np.diff(first, append=len(skill)))
-    turns = np.lexsort((skill, before))  # the skill with the fewest samples so far gives the next prompt
+    turns = np.lexsort((skill, before))  # the next prompt comes from the skill with the fewest samples so far
     totals = np.cumsum(size[turns])
     count = max(1, int(np.searchsorted(totals, most, side="right")))
     chosen = np.frombuffer(hashes, dtype=np.uint64)[order[turns[:count]]].tolist()

@@ -1,8 +1,8 @@
-"""All samples of a run as numbers, small enough to stand in a page: filters, counts and order act on them.
+"""All samples of a run as numbers, compact enough for a page, which filters, counts and sorts by them.
 
-One column a value (rewards, weights, each scorer): the distinct values in order, and for each sample the number of its
-own among them, in one or two bytes, all deflated. Where that is too large, values are rounded further, to four, three
-and two digits, and then fewer prompts are taken, by the hash of their id; the page says so. Those that it shows stay.
+Each value (rewards, weights, each scorer) is a column: its distinct values in order, and for each sample the index of
+its value in one or two bytes, all of it deflated. If the table is too large, values are rounded to four, three and two
+digits; if that is not enough, prompts without cards are dropped by the hash of their ids. The page says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import math
 import zlib
 from array import array
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +21,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 DIGITS = (6, 4, 3, 2)
-"""Significant digits of values of 1 and more, and digits after the point of smaller ones; tried in this order."""
+"""Digits to round to, in this order: after the point below 1, else after the first digit."""
 ID_BYTES = 12
-"""How much is kept of the id of a prompt without a card: `datagen sample` takes the beginning of one."""
+"""Bytes kept of the id of a prompt without a card; `datagen sample` accepts the beginning of an id."""
 _MOST_CODES = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A table as it stands in the page: base64 of deflated bytes, and what it had to leave out.
-
-    `samples` is how many it holds, `digits` how far values are rounded.
-    """
+    """A table as stored in the page: base64 of deflated bytes, the samples it holds, and the digits of its values."""
 
     text: str
     samples: int
@@ -42,7 +38,7 @@ class Packed:
 
 @dataclass(slots=True)
 class Table:
-    """Collects the numbers of samples as they stream by, about 4 bytes a value; those of a prompt come together."""
+    """Collects the numbers of a stream of samples in 4 bytes a value; samples of one prompt follow each other."""
 
     columns: dict[str, array[float]] = field(default_factory=dict)
     candidates: array[int] = field(default_factory=lambda: array("i"))
@@ -56,7 +52,7 @@ class Table:
     _last: str | None = None
 
     def add(self, item: ReportItem, *, is_shown: bool) -> None:
-        """Take one sample in; `is_shown` says whether its prompt has cards on the page."""
+        """Add one sample; `is_shown` says whether its prompt has cards on the page."""
         if item.prompt.id != self._last:
             self._last = item.prompt.id
             self.sizes.append(0)
@@ -68,21 +64,28 @@ class Table:
         self.sizes[-1] += 1
         self.candidates.append(item.sample.candidate)
         self.verdicts.append(VERDICTS.index(item.verdict))
-        for name, value in list_values(item).items():
+        values = [
+            ("image_reward", item.image_reward),
+            ("text_reward", item.text_reward),
+            ("image_weight", item.image_weight),
+            ("text_weight", item.text_weight),
+        ]
+        for name, value in (*values, *((f"score:{score.name}", score.value) for score in item.scores)):
             column = self.columns.get(name)
             if column is None:
                 column = self.columns[name] = array("f")
             if len(column) < row:
                 column.extend([math.nan] * (row - len(column)))
-            if len(column) == row:  # a scorer that gives two values for one sample counts with its first
+            if len(column) == row:  # of two scores by one scorer the first counts
                 column.append(math.nan if value is None else value)
 
     def pack(self, most_bytes: int) -> Packed:
-        """Return the table in at most so many bytes, if the prompts with cards alone fit."""
+        """Return the table in at most `most_bytes`, or more if the prompts with cards alone exceed them."""
         import numpy as np
 
         hashes, cards = np.frombuffer(self.hashes, np.uint32), np.frombuffer(self.cards, np.uint8)
-        share, steps = 1.0, list(DIGITS)
+        # more rows may have more distinct values than there are codes, so the finest rounding is not tried
+        share, steps = 1.0, list(DIGITS if len(self.candidates) < _MOST_CODES else DIGITS[1:])
         while True:
             digits = steps.pop(0)
             kept = (hashes < share * 2**32) | (cards > 0)
@@ -101,7 +104,7 @@ class Table:
         columns: list[dict[str, Any]] = []
 
         def put(name: str, codes: np.ndarray, **more: Any) -> None:
-            """Add a column of whole numbers below 65,536: the lower bytes first, then the upper ones, if any."""
+            """Add a column of integers below 65,536: all lower bytes, then all upper ones if any is not 0."""
             wide = bool(len(codes)) and int(codes.max()) > 255
             low = (codes & 255).astype(np.uint8).tobytes()
             parts.extend([low, (codes >> 8).astype(np.uint8).tobytes()] if wide else [low])
@@ -123,27 +126,14 @@ class Table:
         return Packed(base64.b64encode(zlib.compress(content)).decode(), count, digits)
 
 
-def list_values(item: ReportItem) -> Mapping[str, float | None]:
-    """Return by name all values of a sample by which a page filters or sorts."""
-    values = {
-        "image_reward": item.image_reward,
-        "text_reward": item.text_reward,
-        "image_weight": item.image_weight,
-        "text_weight": item.text_weight,
-    }
-    for score in item.scores:
-        values.setdefault(f"score:{score.name}", score.value)
-    return values
-
-
 def _encode(column: np.ndarray, digits: int) -> tuple[list[float], np.ndarray]:
-    """Return the distinct values, rounded, and for each row 1 plus the number of its own; 0 for none."""
+    """Return the distinct rounded values in order, and for each row 1 plus the index of its value, or 0 without one."""
     import numpy as np
 
     known = ~np.isnan(column)
     values = column[known].astype(np.float64)
     while True:
-        # below 1 so many digits after the point, else so many in all
+        # digits after the point below 1, after the first digit above
         large = 10.0 ** np.floor(np.log10(np.maximum(np.abs(values), 1.0)))
         rounded = np.round(values / large, digits) * large
         distinct, places = np.unique(rounded, return_inverse=True)

@@ -1,7 +1,7 @@
-"""Thumbnails that fit a number of bytes, and the full pictures beside a page.
+"""Thumbnails within a byte budget, and the full pictures beside a page.
 
-A thumbnail is a WebP with a longer side of at most `THUMB_PX`, smaller where it would not fit. A picture that is small
-enough by itself stays as it is. Full pictures are byte for byte those of the run, in files named by their hash.
+A thumbnail is a WebP with a longer side of at most `THUMB_PX`, smaller where that exceeds the budget. A picture that is
+small enough itself is used unchanged. Full pictures are exact copies of those of the run, in files named by their hash.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from pathlib import Path
 from datagen.pictures import PictureError, hash_image, read_header, shrink
 
 THUMB_PX = 384
-"""The longer side of a thumbnail at most."""
+"""Longer side of a thumbnail at most, in pixels."""
 EDGES = (384, 320, 256, 192, 160, 128, 112, 96, 80, 64, 48, 32, 16)
-"""The longer sides that are tried, in pixels."""
+"""Longer sides to try, in pixels, the largest first."""
 FINE_PX = 192
-"""From this side on a thumbnail has quality 80, below 60: there the pixels are few, not fine."""
+"""Thumbnails with at least this longer side have WebP quality 80, smaller ones 60."""
 BYTES_A_PIXEL = 0.09
-"""What a smooth picture takes as WebP of these qualities, at least; larger sides need not be tried."""
+"""Bytes a pixel of a smooth picture in WebP: a side that exceeds the budget even so is not tried."""
 KINDS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
-"""What browsers show, by Pillow's names."""
+"""Formats that browsers show: their MIME subtypes by Pillow's names."""
 _OWN = re.compile(r"[0-9a-f]{32}\.(png|jpeg|webp|gif)|\.[0-9a-f]{32}\..*\.part")
 
 
 @dataclass(frozen=True, slots=True)
 class Thumb:
-    """A thumbnail as a data URL, with kind, width and height of its picture; `is_whole`: it is the picture itself.
+    """A thumbnail as a data URL, and format, width and height of its picture.
 
-    The URL is empty for bytes that are no picture.
+    `is_whole` says that it is the picture itself. The URL is empty for bytes that are not a picture.
     """
 
     url: str = ""
@@ -45,7 +45,7 @@ class Thumb:
 
 
 def make_thumb(image: bytes, most_bytes: int) -> Thumb:
-    """Return a thumbnail of at most so many bytes, before base64; of 16 pixels where nothing larger fits."""
+    """Return a thumbnail of at most `most_bytes` before base64; if nothing fits, one of 16 pixels."""
     try:
         name, width, height = read_header(image)
         kind = KINDS.get(name, "")
@@ -55,10 +55,9 @@ def make_thumb(image: bytes, most_bytes: int) -> Thumb:
         picture = shrink(image, start)
     except PictureError:
         return Thumb()
-    edge, data = start, b""
-    for edge in EDGES[EDGES.index(start) :]:
-        if edge < max(picture.size):
-            picture.thumbnail((edge, edge))
+    data = b""
+    for edge in [max(picture.size), *(edge for edge in EDGES if edge < max(picture.size))]:
+        picture.thumbnail((edge, edge))
         buffer = io.BytesIO()
         picture.save(buffer, "WEBP", quality=80 if edge >= FINE_PX else 60, method=2)
         data = buffer.getvalue()
@@ -73,7 +72,7 @@ def _to_url(kind: str, data: bytes) -> str:
 
 @dataclass(slots=True)
 class PictureFolder:
-    """Full pictures in a folder beside a page, named by their hash: the same picture is one file."""
+    """The folder of full pictures beside a page; files are named by their hash, so equal pictures share one."""
 
     path: Path
     kept: set[str] = field(default_factory=set)
@@ -95,7 +94,7 @@ class PictureFolder:
         return name
 
     def sweep(self) -> None:
-        """Delete the pictures of earlier pages; whatever else a person put there stays."""
+        """Delete the pictures of earlier pages; other files in the folder stay."""
         if self.path.is_dir():
             for path in self.path.iterdir():
                 if path.name not in self.kept and _OWN.fullmatch(path.name):

@@ -87,13 +87,16 @@ class Page:
         message: dict[str, Any] = json.loads(head)
         return message
 
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        """Load a file in a window of that size and wait until its script has run."""
+    def open(self, path: Path | str, width: int = 1280, height: int = 900) -> None:
+        """Load a file or an address in a window of that size and wait until its script has run."""
+        url = path if isinstance(path, str) else path.as_uri()
         self.events.clear()
         self.resize(width, height)
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=url)
         for _ in range(2400):  # two minutes, for a machine that does other work
-            if self.run("document.readyState") == "complete" and self.run("location.href").startswith("file:"):
+            if self.run("document.readyState") == "complete" and self.run("location.href").startswith(
+                ("file:", "http:")
+            ):
                 self.settle()
                 return
             time.sleep(0.05)

@@ -12,7 +12,7 @@ import pytest
 from gallery_data import make_plain
 
 from datagen.records import Claim, Failure, Score
-from datagen.report.figures import Moments, ScorerTally, Tally, estimate, generalize, pass_at_k
+from datagen.report.figures import Moments, ScorerTally, Tally, estimate, generalize, name_claimed, pass_at_k
 
 
 def test_pass_at_k_is_the_share_of_all_subsets_with_a_pass() -> None:
@@ -118,11 +118,11 @@ def test_none_never_counts_as_zero() -> None:
 
 
 def test_like_reasons_count_together() -> None:
-    claims = (Claim("count", "star", value=3), Claim("attribute", "star", "color", "red"))
+    claims = name_claimed([Claim("count", "star", value=3), Claim("attribute", "star", "color", "red")])
     assert generalize("expected 3 stars, found 2", claims) == generalize("expected 5 stars, found 12.5", claims)
     assert generalize("the star is blue, expected red", claims) == "the … is blue, expected …"
     assert generalize("starry night", claims) == "starry night"
-    odd = [Claim("count", name, value=2) for name in ("cherry", "wolf", "loaf of bread")]
+    odd = name_claimed(Claim("count", name, value=2) for name in ("cherry", "wolf", "loaf of bread"))
     told = [generalize(f"expected 2 {several}, found 1", odd) for several in ("cherries", "wolves", "loaves of bread")]
     assert set(told) == {"expected # …, found #"}
     assert generalize('expected "OPEN", read "0PEN"') == "expected “…”, read “…”"
@@ -138,7 +138,7 @@ def test_what_is_open_beside_something_unnamed_counts_together() -> None:
     for noun in ("star", "moon"):
         reason = f"beside something that cannot be named: expected 3 {noun}s, found 2"
         score = Score("a-00", "counting", "image", None, reason, {"unnamed": [[0, 0, 1, 1]]})
-        tally.add(score, (Claim("count", noun, value=3),), None)
+        tally.add(score, name_claimed([Claim("count", noun, value=3)]), None)
         tally.add(Score("a-00", "counting", "image", None, f"the detector cannot see {noun}", {}), (), None)
     assert tally.unjudged_reasons == {
         "beside something that cannot be named: expected # …, found #": 2,

@@ -113,7 +113,7 @@ def test_a_large_run_says_what_it_leaves_out_and_counts_all(tmp_path: Path) -> N
     assert len(read_cards(path)) == 40
     assert "40 of 120 samples are shown here with words and pictures" in outline.text
     assert "120 samples" in outline.text
-    again = write_report(tmp_path / "again.html", "t", make_items(30), limits=Limits(samples=40), run="x")
+    again = write_report(tmp_path / "again" / "r.html", "t", make_items(30), limits=Limits(samples=40), run="x")
     cut = re.compile(r'data-run="[^"]*"')
     assert cut.sub("", path.read_text()) == cut.sub("", again.read_text()), "the same run gives the same page"
 
@@ -181,7 +181,7 @@ def test_full_pictures_stand_beside_the_page_byte_for_byte(tmp_path: Path) -> No
     for picture, item in zip(pictures, items, strict=True):
         assert picture["thumb"].startswith("data:image/webp;base64,")
         assert (picture["width"], picture["height"], picture["whole"], picture["pixelated"]) == (600, 600, False, False)
-        assert (tmp_path / picture["file"]).read_bytes() == item.sample.image
+        assert (tmp_path / "report_files" / picture["file"]).read_bytes() == item.sample.image
     assert "6 of 6 are there" in Outline(path).text
     assert len(list((tmp_path / "report_files").iterdir())) == 6
     write_report(path, "t", items[:2])
