@@ -1,11 +1,11 @@
 """Reads words in images with rapidocr, whose weights come inside its wheel, at any size of picture and letter.
 
 The detector finds letters of about 3 to 100 px: taller ones fall apart. So it looks at the picture made small
-(`FIRST_SIDE_PX`), where tall letters are found, and then at twice the size, again and again. Beyond `WHOLE_SIDE_PX` it
-looks only where small letters left a trace in the look before, so that a large picture costs little more than a small
-one. Each line is read from the picture in its own size, brought to the height that the recogniser was made for,
-whichever look found it. What two looks read at one place is joined by how sure the reader is (`vision.lines`), never by
-what was asked for.
+(`FIRST_SIDE_PX`), where tall letters are found, and then at twice the size, again and again. In the picture's own size,
+and beyond `WHOLE_SIDE_PX`, it looks only where small letters left a trace in the look before, so that a large picture
+costs little more than a small one. Whichever look found a line, it is read from the picture's own size, brought to the
+height that the recogniser was made for. What two looks read at one place is joined by how sure the reader is
+(`vision.lines`), never by what was asked for.
 
 Pictures smaller than `LEAST_SIDE_PX` are enlarged first: of 80 words of one to six letters drawn 96 px wide, all were
 read to the letter at twice the size. Lines without a letter or digit are dropped, since shapes read as `■` or `—`.
@@ -33,7 +33,7 @@ LEAST_SIDE_PX = 192
 FIRST_SIDE_PX = 256
 """Shorter side of the picture at the first look."""
 WHOLE_SIDE_PX = 512
-"""Shorter side up to which the whole picture is looked at, whatever was seen before."""
+"""Shorter side up to which the whole of a picture made smaller is looked at, whatever was seen before."""
 MOST_SIDE_PX = 2048
 """Longer side of the picture at any look."""
 STEP_PX = 32
@@ -44,6 +44,11 @@ SMALL_PX = 18
 """Height of a line, in pixels of a look, from which on a closer look brings nothing."""
 SURE = 0.9
 """Score from which on a line that is not small settles its place: later looks leave it alone."""
+NARROW = 0.25
+"""Width of a letter, in heights of its line's box, below which other lines are in the box and were not read.
+
+Of 270 lines read right, in ten fonts, the narrowest had 0.29; three lines in one box, of which one was read, 0.21.
+"""
 LEAST_SCORE = 0.5
 """Lines that the reader is less sure of are dropped, as in rapidocr."""
 HEIGHT_PX = 48
@@ -101,8 +106,9 @@ class Reader:
         lines: list[Line] = []
         settled: list[Line] = []
         rest: Box | None = None
-        for number, scale in enumerate(plan_looks(wide, high)):
-            if number == 0 or scale * min(high, wide) <= WHOLE_SIDE_PX:
+        *looks, last = plan_looks(wide, high)
+        for number, scale in enumerate((*looks, last)):
+            if number == 0 or (scale < last and scale * min(high, wide) <= WHOLE_SIDE_PX):
                 rest = 0, 0, wide, high
             if rest is None:
                 break
@@ -110,7 +116,7 @@ class Reader:
             fresh = [corners for corners in found if not any(cover(corners, line.corners) for line in settled)]
             read = (self._read(halves, corners) for corners in fresh)
             lines = join_lines(lines, [line for line in read if line.score >= LEAST_SCORE])
-            settled = [line for line in lines if line.score >= SURE and line.height * scale >= SMALL_PX]
+            settled = [line for line in lines if is_settled(line, scale)]
             rest = enclose(traces, settled, rest, scale)
         return self._mend(halves, lines)
 
@@ -178,6 +184,12 @@ def plan_looks(wide: int, high: int) -> list[float]:
         scales.append(scale)
         scale *= 2
     return [*scales, last]
+
+
+def is_settled(line: Line, scale: float) -> bool:
+    """Tell whether a look in a scale settles a line: it is sure, not small, and its letters fill its box."""
+    fills = line.width >= NARROW * line.height * len(line.text)
+    return fills and line.score >= SURE and line.height * scale >= SMALL_PX
 
 
 def enclose(traces: np.ndarray, settled: Sequence[Line], place: Box, scale: float) -> Box | None:
