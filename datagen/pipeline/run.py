@@ -87,6 +87,11 @@ class Run:
         return {name: load_scorer(choice) for name, choice in self.recipe.scorers.items()}
 
     @cached_property
+    def selecting(self) -> frozenset[str]:
+        """The names of the scorers that affect weights."""
+        return frozenset(self.recipe.selecting)
+
+    @cached_property
     def deciders(self) -> dict[str, Scorer]:
         """The scorers of `adapt.by`, run in the model's process. Raises ConfigError for one that is not by rule."""
         names = self.recipe.adapt.by if self.recipe.adapt else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -208,15 +209,15 @@ def list_scored(run: Run) -> range:
 def read_rows(run: Run, shard: int) -> list[RewardRow]:
     """Return the rewards of a shard's samples; every sample has scores, so no images are read."""
     prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+    scorers = list(run.recipe.scorers)
     rows = []
     for sample_id, scores in group_scores(run.folder.read_scores(shard)).items():
         prompt = prompts.get(sample_id.rpartition("-")[0])
         if prompt is None:
             where = run.folder.where("scores", shard)
             raise RunError(f"sample {sample_id} belongs to no prompt of its shard", where=where, hint="rescore the run")
-        if (names := [score.name for score in scores]) != list(run.recipe.scorers):
-            wanted = ", ".join(run.recipe.scorers)
-            what = f"sample {sample_id} was scored by {', '.join(names)}, but the recipe has {wanted}"
+        if (names := [score.name for score in scores]) != scorers:
+            what = f"sample {sample_id} was scored by {', '.join(names)}, but the recipe has {', '.join(scorers)}"
             where = run.folder.where("scores", shard)
             raise RunError(what, where=where, hint=f"rescore: datagen score {run.folder} --again")
         rows.append(make_row(run, prompt, sample_id, scores))
@@ -236,12 +237,14 @@ def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) 
     )
     holds = passed(weighing(run, scores))
     verdict = None if gaps[1] and holds else holds
-    return RewardRow(sample_id, prompt.id, prompt.weakness, prompt.skill, text, image, gaps[0], gaps[1], verdict)
+    # A run has few weaknesses and skills: a million rows share their names.
+    weakness, skill = sys.intern(prompt.weakness), sys.intern(prompt.skill)
+    return RewardRow(sample_id, prompt.id, weakness, skill, text, image, gaps[0], gaps[1], verdict)
 
 
 def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
     """Return the scores without those of evaluating scorers, which do not affect passing."""
-    return [score for score in scores if score.name in run.recipe.selecting]
+    return [score for score in scores if score.name in run.selecting]
 
 
 def group_scores(scores: Iterable[Score]) -> dict[str, list[Score]]:

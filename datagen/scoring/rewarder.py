@@ -38,6 +38,7 @@ class Rewarder:
 
     joins: Mapping[tuple[str, Modality], Expression]
     modules: Mapping[str, Scorer] = field(default_factory=dict)
+    _last: dict[Modality, tuple[Prompt, Duties]] = field(default_factory=dict, compare=False, repr=False)
 
     def find_join(self, prompt: Prompt, target: Modality) -> Expression:
         """Return the expression for a prompt: that of its skill, of its weakness, or the common one."""
@@ -58,8 +59,13 @@ class Rewarder:
 
     def find_duties(self, prompt: Prompt, target: Modality) -> Duties:
         """Return the scorers that must judge the samples of a prompt before they have this reward."""
-        names = self.find_join(prompt, target).names
-        return find_duties(tuple(each for each in self.modules.items() if each[0] in names), prompt.claims)
+        # The samples of a prompt come one after the other.
+        last = self._last.get(target)
+        if last is None or last[0] is not prompt:
+            names = self.find_join(prompt, target).names
+            duties = find_duties(tuple(each for each in self.modules.items() if each[0] in names), prompt.claims)
+            last = self._last[target] = prompt, duties
+        return last[1]
 
 
 def make_rewarder(
