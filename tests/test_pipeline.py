@@ -184,7 +184,7 @@ def test_scoring_anew_with_other_scorers(tmp_path: Path) -> None:
 def test_a_scorer_that_evaluates_is_scored_exported_and_reported_but_weighs_nothing(tmp_path: Path) -> None:
     _, alone = build_here(small_recipe(rewards=["counting", "plan"]), tmp_path / "a")
     run, held = build_here(small_recipe(rewards=["counting", "plan"], evaluate=["attribute"]), tmp_path / "b")
-    assert held.weighed.weights == alone.weighed.weights
+    assert list(held.weighed.weights) == list(alone.weighed.weights)
     assert {score.name for score in run.folder.read_scores(0)} == {"counting", "plan", "attribute"}
     rows = load_dataset(str(tmp_path / "b" / "dataset"), split="train")
     assert any(value is not None for value in rows["reward_attribute"])

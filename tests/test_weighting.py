@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import random
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from datagen.errors import RunError
-from datagen.weighting import Policy, RewardRow, Weight, diagnose_weights, receipt_of, weigh
+from datagen.weighting import Policy, RewardRow, RewardTable, Weight, diagnose_weights, receipt_of, weigh
 
 POLICIES = ["rwr", "softmax", "advantage", "rank", "best", "threshold", "uniform"]
 
@@ -145,7 +146,7 @@ def test_shared_leaves_an_absent_part_out() -> None:
 
 
 def test_nothing_in_nothing_out() -> None:
-    assert weigh([], Policy()) == []
+    assert list(weigh([], Policy())) == []
     assert diagnose_weights([], [], Policy()).to_dict() == {"rows": [], "warnings": [], "idle": []}
 
 
@@ -289,3 +290,44 @@ def test_thin_and_empty_weights_are_warned_of() -> None:
     rows = make_rows([0.1, 0.2])
     (empty,) = diagnose_weights(rows, weigh(rows, none), none).warnings
     assert "no sample of 2 keeps a weight" in empty
+
+
+def many_rows(count: int) -> list[RewardRow]:
+    rng = random.Random(count)
+    return [
+        RewardRow(
+            f"prompt-{k // 4:08d}-{k % 4:02d}",
+            f"prompt-{k // 4:08d}",
+            f"weakness {k % 3}",
+            f"skill {k % 7}",
+            None if k % 5 == 0 else rng.random(),
+            rng.random(),
+            text_gap="no plan" if k % 5 == 0 else "",
+            passed=(None, True, False)[k % 3],
+        )
+        for k in range(count)
+    ]
+
+
+def test_a_table_reads_like_its_rows() -> None:
+    rows = many_rows(50)
+    table = RewardTable(rows)
+    assert (list(table), table[-1], table[3:9:2], len(table)) == (rows, rows[-1], rows[3:9:2], 50)
+    assert RewardTable.of(table) is table
+    weights = weigh(table, Policy())
+    assert (list(weights), weights[-1]) == (list(weigh(rows, Policy())), list(weights)[-1])
+    assert diagnose_weights(table, weights, Policy()) == diagnose_weights(rows, list(weights), Policy())
+    with pytest.raises(IndexError):
+        table[50]
+
+
+def test_a_million_rows_would_take_little_memory() -> None:
+    """Rows and their weights as objects take about 500 bytes each."""
+    count = 40_000
+    tracemalloc.start()
+    table = RewardTable(row for row in many_rows(count))
+    weights = weigh(table, Policy())
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(weights) == count
+    assert held / count < 200

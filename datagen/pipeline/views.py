@@ -25,7 +25,7 @@ from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
 from datagen.scoring.verdicts import passed
-from datagen.weighting import RewardRow, Weight, WeightReport, diagnose_weights, weigh
+from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, diagnose_weights, weigh
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
 REPORT_FILES = "report_files"
@@ -36,8 +36,8 @@ DEFAULT_LIMITS = Limits()
 class Weighed:
     """The rewards and weights of every sample of a run, in the order of its files, and their health."""
 
-    rows: list[RewardRow]
-    weights: list[Weight]
+    rows: Sequence[RewardRow]
+    weights: Sequence[Weight]
     report: WeightReport
 
 
@@ -51,7 +51,7 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
         again = f"`datagen score {run.folder} --again` renews them"
         watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
-    rows = [row for shard in list_scored(run) for row in read_rows(run, shard)]
+    rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
     weights = weigh(rows, run.policy)
     report = diagnose_weights(rows, weights, run.policy)

@@ -12,15 +12,18 @@ from __future__ import annotations
 from datagen.config import Policy
 from datagen.weighting.health import IdleSkill, WeightDiagnosis, WeightReport, asked_modalities, diagnose_weights
 from datagen.weighting.rows import RewardRow, Weight, receipt_of
+from datagen.weighting.tables import RewardTable, WeightTable
 from datagen.weighting.weights import weigh
 
 __all__ = [
     "IdleSkill",
     "Policy",
     "RewardRow",
+    "RewardTable",
     "Weight",
     "WeightDiagnosis",
     "WeightReport",
+    "WeightTable",
     "asked_modalities",
     "diagnose_weights",
     "receipt_of",

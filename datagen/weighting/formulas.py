@@ -22,10 +22,9 @@ STD_FLOOR = 1e-4
 """Keeps the advantage finite: (r - mean) / (std + 1e-4), T2I-R1 (arXiv 2505.00703)."""
 
 
-def encode(names: list[str]) -> Ints:
-    """Return the code of each name, numbered from 0 by first appearance, shape (n,)."""
-    codes: dict[str, int] = {}
-    return np.fromiter((codes.setdefault(name, len(codes)) for name in names), np.int64, len(names))
+def number(codes: Ints) -> Ints:
+    """Return codes as numbers from 0 without gaps, in the same order, shape (n,)."""
+    return np.unique(codes, return_inverse=True)[1]
 
 
 def count_in(group: Ints) -> Ints:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from datagen.config import Policy
 from datagen.records import Modality
 from datagen.weighting.rows import RewardRow, Weight
+from datagen.weighting.tables import RewardTable, WeightTable
 from datagen.weighting.weights import modality_rewards
 
 if TYPE_CHECKING:
-    from datagen.weighting.formulas import Floats
+    from datagen.weighting.formulas import Floats, Ints
 
 
 DOMINANT_SHARE = 0.5
@@ -99,65 +100,66 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
     """
     import numpy as np
 
-    text, image = modality_rewards(rows, policy)
-    weaknesses = list(dict.fromkeys(row.weakness for row in rows))
-    names = np.array([row.weakness for row in rows], dtype=object)
+    table = RewardTable.of(rows)
+    given = WeightTable.of(weights, table)
+    text, image = modality_rewards(table, policy)
+    groups, (paths, names), weakness = table.group.codes, table.path_codes(), table.weakness.codes
     found: list[WeightDiagnosis] = []
     warnings: list[str] = []
-    columns: list[tuple[Modality, Floats, list[float]]] = [
-        ("text", text, [weight.text_weight for weight in weights]),
-        ("image", image, [weight.image_weight for weight in weights]),
-    ]
-    for modality, reward, values in columns:
-        weight = np.array(values, dtype=np.float64)
-        for name in weaknesses:
-            chosen = np.flatnonzero(names == name)
-            part = [rows[k] for k in chosen.tolist()]
-            row = _diagnose_one(name, modality, part, reward[chosen], weight[chosen], policy)
+    columns: list[tuple[Modality, Floats, Floats]] = [("text", text, given.text), ("image", image, given.image)]
+    for modality, reward, weight in columns:
+        for code, name in enumerate(table.weakness.words):
+            chosen = np.flatnonzero(weakness == code)
+            row = _diagnose_one(name, modality, groups[chosen], reward[chosen], weight[chosen], policy)
             found.append(row)
-            warnings += _warn_thin(row) + _warn_dominance(name, modality, part, reward[chosen], weight[chosen])
-        warnings += _warn_dominance("the run", modality, rows, reward, weight) if len(weaknesses) > 1 else []
-    idle = [skill for modality in asked_modalities(rows) for skill in _find_idle(rows, weights, modality)]
+            warnings += _warn_thin(row)
+            warnings += _warn_dominance(name, modality, paths[chosen], names, reward[chosen], weight[chosen])
+        if len(table.weakness.words) > 1:
+            warnings += _warn_dominance("the run", modality, paths, names, reward, weight)
+    idle = [skill for modality in asked_modalities(table) for skill in _find_idle(table, given, modality)]
     return WeightReport(
         tuple(sorted(found, key=lambda row: (row.weakness, row.modality))), tuple(warnings), tuple(idle)
     )
 
 
-def asked_modalities(rows: Sequence[RewardRow]) -> list[Modality]:
+def asked_modalities(rows: Iterable[RewardRow]) -> list[Modality]:
     """Return the modalities for which some sample has a reward, or should have one."""
+    import numpy as np
+
+    table = RewardTable.of(rows)
     found: dict[Modality, bool] = {
-        "text": any(row.text is not None or row.text_gap for row in rows),
-        "image": any(row.image is not None or row.image_gap for row in rows),
+        "text": any(table.text_gap.words) or not bool(np.isnan(table.text).all()),
+        "image": any(table.image_gap.words) or not bool(np.isnan(table.image).all()),
     }
     return [modality for modality, asked in found.items() if asked]
 
 
-def _find_idle(rows: Sequence[RewardRow], weights: Sequence[Weight], modality: Modality) -> list[IdleSkill]:
+def _find_idle(rows: RewardTable, weights: WeightTable, modality: Modality) -> list[IdleSkill]:
     """Return the skills whose samples all weigh 0 in a modality, sorted by path."""
-    totals: dict[str, float] = {}
-    reasons: dict[str, Counter[str]] = {}
-    for row, weight in zip(rows, weights, strict=True):
-        path = f"{row.weakness}/{row.skill}"
+    import numpy as np
+
+    codes, paths = rows.path_codes()
+    totals = np.bincount(codes, weights.text if modality == "text" else weights.image, minlength=len(paths))
+    found = []
+    for code, path in enumerate(paths):
+        if totals[code]:
+            continue
         # A weight's reason reads `text: …; image: …`.
-        text, _, image = weight.reason.partition("; image: ")
-        totals[path] = totals.get(path, 0.0) + (weight.text_weight if modality == "text" else weight.image_weight)
-        reasons.setdefault(path, Counter())[text.removeprefix("text: ") if modality == "text" else image] += 1
-    return [
-        IdleSkill(path, modality, why.total(), why.most_common(1)[0][0])
-        for path, why in sorted(reasons.items())
-        if not totals[path]
-    ]
+        said = (weights.reason[k].partition("; image: ") for k in np.flatnonzero(codes == code).tolist())
+        why = Counter(text.removeprefix("text: ") if modality == "text" else image for text, _, image in said)
+        found.append(IdleSkill(path, modality, why.total(), why.most_common(1)[0][0]))
+    return sorted(found, key=lambda skill: skill.path)
 
 
 def _diagnose_one(
-    name: str, modality: Modality, rows: Sequence[RewardRow], reward: Floats, weight: Floats, policy: Policy
+    name: str, modality: Modality, groups: Ints, reward: Floats, weight: Floats, policy: Policy
 ) -> WeightDiagnosis:
     import numpy as np
 
     from datagen.weighting import formulas as formulas
 
     scored = np.flatnonzero(~np.isnan(reward))
-    group = formulas.encode([rows[k].group for k in scored.tolist()])
+    group = formulas.number(groups[scored])
     size = formulas.count_in(group)
     equal = formulas.find_equal(reward[scored], group)
     heavy = np.sort(weight[scored])[::-1]
@@ -168,7 +170,7 @@ def _diagnose_one(
     return WeightDiagnosis(
         weakness=name,
         modality=modality,
-        samples=len(rows),
+        samples=len(groups),
         scored=len(scored),
         kept=len(kept),
         mean_reward=float(reward[scored].mean()) if len(scored) else None,
@@ -194,23 +196,22 @@ def _warn_thin(row: WeightDiagnosis) -> list[str]:
 
 
 def _warn_dominance(
-    name: str, modality: Modality, rows: Sequence[RewardRow], reward: Floats, weight: Floats
+    name: str, modality: Modality, paths: Ints, names: Sequence[str], reward: Floats, weight: Floats
 ) -> list[str]:
     import numpy as np
 
-    from datagen.weighting import formulas as formulas
-
     scored = np.flatnonzero(~np.isnan(reward))
-    paths = [f"{rows[k].weakness}/{rows[k].skill}" for k in scored.tolist()]
-    skills = list(dict.fromkeys(paths))
     total = float(weight[scored].sum())
-    if len(skills) < 2 or not total:
+    present, code = np.unique(paths[scored], return_inverse=True)
+    if len(present) < 2 or not total:
         return []
-    code = formulas.encode(paths)
     held = np.bincount(code, weight[scored]) / total
     given = np.bincount(code) / len(scored)
+    # In the order in which the skills first appear.
+    first = np.unique(code, return_index=True)[1]
+    skills = [(int(k), names[int(present[k])]) for k in np.argsort(first)]
     return [
         f"{name}, {modality}: {skill} dominates with {held[k]:.0%} of the weight from {given[k]:.0%} of the samples"
-        for k, skill in enumerate(skills)
+        for k, skill in skills
         if held[k] > DOMINANT_SHARE and held[k] > DOMINANT_RATIO * given[k]
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from datagen.config import Policy
-from datagen.errors import RunError
-from datagen.weighting.rows import RewardRow, Weight, is_reward
+from datagen.weighting.rows import RewardRow
+from datagen.weighting.tables import RewardTable, WeightTable, Words
 
 if TYPE_CHECKING:
     from datagen.weighting.formulas import Floats, Ints
@@ -16,28 +16,35 @@ if TYPE_CHECKING:
 UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED = range(7)
 
 
-def weigh(rows: Iterable[RewardRow], policy: Policy) -> list[Weight]:
+def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
     """Return one weight per row, in the order of the rows.
 
     Raises RunError for a reward that is NaN, infinite or outside [0, 1].
     """
-    rows = list(rows)
-    text, image = modality_rewards(rows, policy)
-    text_weight, text_why = _weigh_modality(text, rows, policy)
+    import numpy as np
+
+    table = RewardTable.of(rows)
+    text, image = modality_rewards(table, policy)
+    text_weight, text_why = _weigh_modality(text, table, policy)
     shared = policy.modalities == "shared"
-    image_weight, image_why = (text_weight, text_why) if shared else _weigh_modality(image, rows, policy)
+    image_weight, image_why = (text_weight, text_why) if shared else _weigh_modality(image, table, policy)
     words = describe_reasons(policy)
-    phrases = {(a, b): f"text: {words[a]}; image: {words[b]}" for a in range(len(words)) for b in range(len(words))}
-    columns = zip(rows, text_weight.tolist(), image_weight.tolist(), text_why.tolist(), image_why.tolist(), strict=True)
+    phrases = [f"text: {a}; image: {b}" for a in words for b in words]
+    gapped = has_gap(table)
+    reason = Words()
+    for k, code in enumerate((text_why * len(words) + image_why).tolist()):
+        if gapped[k]:
+            reason.append(_explain(table[k], policy, words[text_why[k]], words[image_why[k]]))
+        else:
+            reason.append(phrases[code])
+    return WeightTable(table, np.asarray(text_weight), np.asarray(image_weight), reason)
+
+
+def has_gap(rows: RewardTable) -> list[bool]:
+    """Return for each row whether something was not judged."""
+    text, image = ([bool(word) for word in column.words] for column in (rows.text_gap, rows.image_gap))
     return [
-        Weight(
-            row.sample_id,
-            t,
-            i,
-            t > 0 or i > 0,
-            _explain(row, policy, words[a], words[b]) if row.text_gap or row.image_gap else phrases[a, b],
-        )
-        for row, t, i, a, b in columns
+        text[a] or image[b] for a, b in zip(rows.text_gap.codes.tolist(), rows.image_gap.codes.tolist(), strict=True)
     ]
 
 
@@ -60,26 +67,18 @@ def find_gaps(row: RewardRow, policy: Policy) -> tuple[str, str]:
     return gap, gap
 
 
-def modality_rewards(rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Floats]:
-    """Return the rewards behind the text and the image weights, float64 (n,) each, NaN if unscored.
-
-    Raises RunError for a reward that is NaN, infinite or outside [0, 1].
-    """
+def modality_rewards(rows: RewardTable, policy: Policy) -> tuple[Floats, Floats]:
+    """Return the rewards that determine the text and the image weight, float64 (n,) each, NaN where unscored."""
     import numpy as np
 
-    for row in rows:
-        if not (is_reward(row.text) and is_reward(row.image)):
-            raise RunError(
-                f"rewards text={row.text}, image={row.image} are not in [0, 1]",
-                where=f"sample {row.sample_id}",
-                hint="rescore the run; a scorer that cannot judge must return None",
-            )
-    text = np.array([row.text for row in rows], dtype=np.float64)
-    image = np.array([row.image for row in rows], dtype=np.float64)
+    text, image = rows.text, rows.image
     if policy.modalities == "separate":
         return text, image
     joint = _join(text, image, policy.joint)
-    gaps = np.fromiter((bool(find_gaps(row, policy)[0]) for row in rows), np.bool_, len(rows))
+    found = has_gap(rows)
+    gaps = np.fromiter(
+        (found[k] and bool(find_gaps(rows[k], policy)[0]) for k in range(len(rows))), np.bool_, len(rows)
+    )
     joint = np.where(gaps, np.nan, joint)
     return joint, joint
 
@@ -101,7 +100,7 @@ def _join(text: Floats, image: Floats, how: str) -> Floats:
     return np.where(np.isnan(text), image, np.where(np.isnan(image), text, both))
 
 
-def _weigh_modality(reward: Floats, rows: Sequence[RewardRow], policy: Policy) -> tuple[Floats, Ints]:
+def _weigh_modality(reward: Floats, rows: RewardTable, policy: Policy) -> tuple[Floats, Ints]:
     """Return weights float64 (n,) and reason codes int64 (n,) of one modality; `reward` is NaN if unscored."""
     import numpy as np
 
@@ -110,14 +109,14 @@ def _weigh_modality(reward: Floats, rows: Sequence[RewardRow], policy: Policy) -
     weight = np.zeros(len(rows))
     why = np.full(len(rows), UNSCORED, dtype=np.int64)
     scored = np.flatnonzero(~np.isnan(reward))
-    group = formulas.encode([rows[k].group for k in scored.tolist()])
+    group = formulas.number(rows.group.codes[scored])
     raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
     dropped = formulas.find_equal(reward[scored], group) & policy.drop_equal
     failed = formulas.find_failed(reward[scored], group) & (policy.policy != "uniform")
     keep = (raw > 0) & ~dropped & ~failed
     kept = scored[keep]
-    scopes = {"weakness": [rows[k].weakness for k in kept.tolist()], "group": [rows[k].group for k in kept.tolist()]}
-    scope = formulas.encode(scopes.get(policy.normalize, [""] * len(kept)))
+    scopes = {"weakness": rows.weakness.codes, "group": rows.group.codes}
+    scope = formulas.number(scopes.get(policy.normalize, np.zeros(len(rows), np.int64))[kept])
     weight[kept] = formulas.scale(raw[keep], scope, policy)
     why[scored] = np.where(failed, FAILED, np.where(dropped, EQUAL_GROUP, np.where(keep, WEIGHTED, REFUSED)))
     if policy.clip is not None:
