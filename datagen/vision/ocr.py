@@ -263,7 +263,8 @@ def widen(corners: np.ndarray) -> np.ndarray:
 
     across, down = corners[1] - corners[0], corners[3] - corners[0]
     step = across * (WIDER * math.hypot(*down) / max(math.hypot(*across), 1.0))
-    return corners + np.stack([-step, step, step, -step])
+    wide: np.ndarray = corners + np.stack([-step, step, step, -step])
+    return wide
 
 
 def cut_out(halves: Sequence[np.ndarray], corners: np.ndarray) -> np.ndarray:
