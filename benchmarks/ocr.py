@@ -10,7 +10,7 @@ final figure alone. Fonts are files of Debian's packages and never part of this 
 `dpkg -x` unpacked them to:
 
     tuning: fonts-dejavu-core fonts-liberation fonts-lato fonts-roboto-unhinted fonts-quicksand fonts-vollkorn
-    held-out: fonts-open-sans fonts-ebgaramond fonts-crosextra-caladea fonts-comic-neue fonts-hack-ttf fonts-cabin
+    held-out: fonts-open-sans fonts-ebgaramond fonts-crosextra-caladea fonts-comic-neue fonts-hack fonts-cabin
         fonts-yanone-kaffeesatz fonts-gfs-didot fonts-tuffy fonts-clear-sans
 """
 

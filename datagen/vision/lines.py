@@ -10,9 +10,8 @@ Corners are arrays (4, 2) of x and y in pixels of the picture, clockwise from th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ SAME_PLACE = 0.5
 """Share of the smaller of two finds that lies in the other, from which on both are one place."""
 SAME_ROW = 0.5
 """Share of the lower of two lines that lies beside the other, from which on both stand in one row."""
-
-
 MOST_TALLER = 1.6
 """How many times as high as the other one piece of a line may be."""
 
@@ -88,23 +85,20 @@ def cover(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(shared > SAME_PLACE * min(cv2.contourArea(one), cv2.contourArea(other)))
 
 
-def find_pieces(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
-    """Yield each two lines that may be pieces of one: their places meet, they are about as high and as slanted.
-
-    The middle of each, moved along the other's slant, stands within the other's height.
-    """
+def are_pieces(one: Line, other: Line) -> bool:
+    """Tell whether two lines may be pieces of one: about as high, on one level, and their places meet."""
     import cv2
 
-    for one, other in combinations(lines, 2):
-        if max(one.height, other.height) > MOST_TALLER * min(one.height, other.height):
-            continue
-        shared, _ = cv2.intersectConvexConvex(one.corners, other.corners)
-        if shared > 0 and _is_level(one, other) and _is_level(other, one):
-            yield one, other
+    if max(one.height, other.height) > MOST_TALLER * min(one.height, other.height):
+        return False
+    if not (_is_level(one, other) and _is_level(other, one)):
+        return False
+    shared, _ = cv2.intersectConvexConvex(one.corners, other.corners)
+    return bool(shared > 0)
 
 
 def _is_level(one: Line, other: Line) -> bool:
-    """Tell whether the middle of another line stands within a third of a line's height of its middle line."""
+    """Tell whether the middle of another line is less than a third of a line's height off its middle line."""
     step = other.corners.mean(0) - one.corners.mean(0)
     across = (one.corners[1] - one.corners[0]) / max(one.width, 1.0)
     return abs(float(across[0] * step[1] - across[1] * step[0])) < one.height / 3

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from datagen.vision.lines import Line, cover, find_pieces, join_lines, order_lines, span, weigh
+from datagen.vision.lines import Line, are_pieces, cover, join_lines, order_lines, span, weigh
 
 
 def place(left: float, upper: float, wide: float, high: float, degrees: float = 0.0) -> np.ndarray:
@@ -95,10 +95,9 @@ def test_no_line_and_one_line_are_in_order() -> None:
 def test_pieces_meet_on_one_level_and_are_as_high() -> None:
     left, right = line("FAN", 0, 0), line("N TRY", 90, 3)
     below, tall, far = line("SPOT", 0, 25), line("A", 90, -60, 100, 150), line("END", 300, 0)
-    assert list(find_pieces([left, right])) == [(left, right)]
-    assert not list(find_pieces([left, below]))
-    assert not list(find_pieces([left, tall]))
-    assert not list(find_pieces([left, far]))
+    assert are_pieces(left, right)
+    assert are_pieces(right, left)
+    assert not any(are_pieces(left, other) for other in (below, tall, far))
 
 
 @pytest.mark.parametrize("degrees", [0.0, 6.0])
