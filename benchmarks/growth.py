@@ -29,17 +29,12 @@ STAGES = ("prompts", "generate", "score", "weigh", "export", "report")
 
 def measure_stage(folder: str, stage: str, samples: int) -> dict[str, Any]:
     """Run one stage in this process and return its milliseconds a sample and its memory in MB."""
+    from benchmarks.overhead import make_values
     from datagen.config import make_recipe
     from datagen.pipeline import Silent, create_run, export_run, plan_stage, report_run, run_jobs, weigh_run
     from datagen.runners.local import make_runner
 
-    values = {
-        "taxonomy": ["counting", "spatial", "attributes", "text_rendering"],
-        "lexicon": "pictograms",
-        "prompts": samples // 4,
-        "backend": {"name": "tests.helpers.instant", "tiny": True},
-        "rewards": ["tests.helpers.agree"],
-    }
+    values = make_values(samples, {"name": "tests.helpers.instant", "tiny": True})
     run, watch, here = create_run(make_recipe(values), folder), Silent(), make_runner(0)
     weighed = weigh_run(run, watch) if stage in ("export", "report") else None
     calls: dict[str, Callable[[], Any]] = {

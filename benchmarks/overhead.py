@@ -30,15 +30,20 @@ from datagen.store import RunFolder  # noqa: E402
 STAGES = ("prompts", "samples", "scores", "failures")
 
 
-def measure_overhead(samples: int, home: Path) -> list[dict[str, Any]]:
-    """Return one row a stage: stage, milliseconds a sample."""
-    values = {
+def make_values(samples: int, backend: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe of a run with so many samples, by a scorer that answers at once."""
+    return {
         "taxonomy": ["counting", "spatial", "attributes", "text_rendering"],
         "lexicon": "pictograms",
         "prompts": samples // 4,
-        "backend": {"name": "tests.helpers.instant", "same": True},
+        "backend": backend,
         "rewards": ["tests.helpers.agree"],
     }
+
+
+def measure_overhead(samples: int, home: Path) -> list[dict[str, Any]]:
+    """Return one row a stage: stage, milliseconds a sample."""
+    values = make_values(samples, {"name": "tests.helpers.instant", "same": True})
     run, watch, here = create_run(make_recipe(values), str(home / "run")), Silent(), make_runner(0)
     rows: list[dict[str, Any]] = []
 

@@ -240,6 +240,11 @@ class Sample:
                 return segment.image
         return None
 
+    @property
+    def image_bytes(self) -> int:
+        """The size of all images together, in bytes."""
+        return sum(len(segment.image) for segment in self.segments)
+
 
 UNNAMED = ""
 """Label of a detected object that the detector cannot name."""

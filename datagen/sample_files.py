@@ -104,7 +104,7 @@ def group_samples(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     size = 0
     for sample in samples:
         group.append(sample)
-        size += sum(len(part.image) for part in sample.segments)
+        size += sample.image_bytes
         if size >= GROUP_BYTES or len(group) >= GROUP_ROWS:
             yield group
             group, size = [], 0
@@ -150,26 +150,29 @@ class Rows:
 
     def group(self, order: Iterable[str]) -> Iterator[pyarrow.Table]:
         """Yield the rows of those ids that are there, in order, as they fall into row groups."""
+        group: list[tuple[int, int]] = []
+        size = 0
+        for place in (self._places[sample_id] for sample_id in order if sample_id in self._places):
+            group.append(place)
+            size += self._sizes[place[0]][place[1]]
+            if size >= GROUP_BYTES or len(group) >= GROUP_ROWS:
+                yield self._take(group)
+                group, size = [], 0
+        if group:
+            yield self._take(group)
+        self._tables.clear()
+
+    def _take(self, group: Sequence[tuple[int, int]]) -> pyarrow.Table:
+        """Return rows given as (table, row): stretches of neighbours are views, which copy nothing."""
         import pyarrow as pa
 
         runs: list[list[int]] = []  # table, first row, number of rows
-        size = rows = 0
-        for sample_id in order:
-            if sample_id not in self._places:
-                continue
-            number, row = self._places[sample_id]
+        for number, row in group:
             if runs and runs[-1][0] == number and sum(runs[-1][1:]) == row:
                 runs[-1][2] += 1
             else:
                 runs.append([number, row, 1])
-            size += self._sizes[number][row]
-            rows += 1
-            if size >= GROUP_BYTES or rows >= GROUP_ROWS:
-                yield pa.concat_tables([self._table(run[0]).slice(run[1], run[2]) for run in runs])
-                runs, size, rows = [], 0, 0
-        if runs:
-            yield pa.concat_tables([self._table(run[0]).slice(run[1], run[2]) for run in runs])
-        self._tables.clear()
+        return pa.concat_tables([self._table(number).slice(first, count) for number, first, count in runs])
 
     def _table(self, number: int) -> pyarrow.Table:
         if number not in self._tables:

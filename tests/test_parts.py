@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -128,24 +129,23 @@ def test_what_a_model_answered_before_it_broke_down_is_kept(tmp_path: Path) -> N
 
 def test_answers_are_written_while_the_model_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "PART_SECONDS", 0.05)
-    folder = RunFolder(tmp_path)
-    with shards.Parts(folder, 0) as parts:
+    run = create_run(small_recipe(), str(tmp_path / "run"))
+    with shards.Parts(run, 0) as parts:
         parts.add(make_samples(1)[0])
         deadline = time.monotonic() + 60
-        while not folder.list_parts(0) and time.monotonic() < deadline:
+        while not run.folder.list_parts(0) and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert [sample.id for sample in read(folder)] == ["p000-00"]
+        assert [sample.id for sample in read(run.folder)] == ["p000-00"]
         parts.add(Failure("generate", "p001", 0, "no image"))
-    assert folder.list_parts(0) == ["samples/00000.parts/000000.arrow", "samples/00000.parts/000001.jsonl"]
-    assert folder.read_parts(0, keep=False)[1] == [Failure("generate", "p001", 0, "no image")]
+    assert run.folder.list_parts(0) == ["samples/00000.parts/000000.arrow", "samples/00000.parts/000001.jsonl"]
+    assert run.folder.read_parts(0, keep=False)[1] == [Failure("generate", "p001", 0, "no image")]
 
 
 def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "PART_SECONDS", 0.01)
-    folder = RunFolder(tmp_path / "run")
-    (tmp_path / "run").mkdir()
+    run = create_run(small_recipe(), str(tmp_path / "run"))
     (tmp_path / "run" / "samples").write_text("a file where the folder should be")
-    parts, deadline = shards.Parts(folder, 0), time.monotonic() + 60
+    parts, deadline = shards.Parts(run, 0), time.monotonic() + 60
 
     def add_until_it_is_told() -> None:
         while time.monotonic() < deadline:
@@ -154,6 +154,16 @@ def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path, monke
 
     with pytest.raises(RunError, match="cannot be written"):
         add_until_it_is_told()
+
+
+def test_nothing_is_written_into_a_folder_that_was_deleted(tmp_path: Path) -> None:
+    run = create_run(small_recipe(), str(tmp_path / "run"))
+    parts = shards.Parts(run, 0)
+    parts.add(make_samples(1)[0])
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(RunError, match="was deleted"):
+        parts.flush()
+    assert not (tmp_path / "run").exists()
 
 
 def read(folder: RunFolder) -> list[Sample]:

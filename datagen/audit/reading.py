@@ -1,6 +1,6 @@
 """How well a reader reads text of every size: a table of the picture's size by the height of its letters.
 
-Each lettering is drawn twice, as it is claimed and with one letter changed. The scorer `text` judges both by the claim,
+Each lettering is rendered twice, as it is claimed and with one letter changed. The scorer `text` judges both by the claim,
 so a cell says which share of the true pictures passes, and which share of those with a wrong letter.
 """
 
@@ -34,7 +34,7 @@ class Reading:
 
 
 def read_letterings(tools: Tools, letterings: Iterable[Lettering]) -> Iterator[Reading]:
-    """Yield what the reader of `tools` makes of each lettering, drawn right and with one wrong letter."""
+    """Yield what the reader of `tools` makes of each lettering, rendered right and with one wrong letter."""
     for lettering in letterings:
         claim = Claim("text", value=lettering.text)
         right = render_lettering(lettering)

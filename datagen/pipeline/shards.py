@@ -29,7 +29,7 @@ from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
 from datagen.scoring.verdicts import ALONE, list_groups
-from datagen.store import RunFolder, Stage
+from datagen.store import Stage
 
 Answer = TypeVar("Answer")
 PART_SECONDS = 5.0
@@ -110,7 +110,7 @@ def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda fa
     done = {(each.prompt_id, each.candidate) for each in (*failures, *_read_lasting(run, job)) if not each.unreached}
     rest = [r for r in requests if (r.prompt.id, r.candidate) not in done and r.sample_id not in rows]
     first = run.recipe.least_candidates
-    with Parts(run.folder, job.shard) as parts:
+    with Parts(run, job.shard) as parts:
         _generate(run, [r for r in rest if r.candidate < first], parts, count)
         if run.recipe.adapt is not None:
             parts.flush()
@@ -124,12 +124,13 @@ def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda fa
 class Parts:
     """Answers of a shard on their way to disk: at most a few seconds or megabytes of them are in memory.
 
-    A timer writes what has come when no further answer does. On the way out all is written, after an exception too.
+    A timer writes what has come when no further answer does. On the way out all is written, after an exception too, but
+    never into a folder that has become another run's.
     """
 
-    def __init__(self, folder: RunFolder, shard: int) -> None:
-        self._folder, self._shard = folder, shard
-        numbers = [int(PurePosixPath(name).stem) for name in folder.list_parts(shard)]
+    def __init__(self, run: Run, shard: int) -> None:
+        self._run, self._shard = run, shard
+        numbers = [int(PurePosixPath(name).stem) for name in run.folder.list_parts(shard)]
         self._number = max(numbers, default=-1) + 1
         self._samples: list[Sample] = []
         self._failures: list[Failure] = []
@@ -153,7 +154,7 @@ class Parts:
                 self._failures.append(answer)
             else:
                 self._samples.append(answer)
-                self._bytes += sum(len(part.image) for part in answer.segments)
+                self._bytes += answer.image_bytes
             if self._timer is None:
                 self._timer = threading.Timer(PART_SECONDS, self._flush_late)
                 self._timer.daemon = True
@@ -168,7 +169,8 @@ class Parts:
                 self._timer.cancel()
                 self._timer = None
             if self._samples or self._failures:
-                self._folder.write_part(self._shard, self._number, self._samples, self._failures)
+                self._run.require_same()
+                self._run.folder.write_part(self._shard, self._number, self._samples, self._failures)
                 self._number += 1
                 self._samples, self._failures, self._bytes = [], [], 0
 
@@ -313,7 +315,7 @@ def batch_samples(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     for _, group in groupby(samples, key=lambda sample: sample.prompt_id):
         for sample in group:
             batch.append(sample)
-            size += sum(len(part.image) for part in sample.segments)
+            size += sample.image_bytes
         if size >= BATCH_BYTES or len(batch) >= BATCH_SAMPLES:
             yield batch
             batch, size = [], 0

@@ -7,7 +7,7 @@ costs little more than a small one. Whichever look found a line, it is read from
 height that the recogniser was made for. What two looks read at one place is joined by how sure the reader is
 (`vision.lines`), never by what was asked for.
 
-Pictures smaller than `LEAST_SIDE_PX` are enlarged first: of 80 words of one to six letters drawn 96 px wide, all were
+Pictures smaller than `LEAST_SIDE_PX` are enlarged first: of 80 words of one to six letters rendered 96 px wide, all were
 read to the letter at twice the size. Lines without a letter or digit are dropped, since shapes read as `■` or `—`.
 
 Not covered: any other language or model than the default, which rapidocr would download; a lone `I`, which is often
@@ -83,7 +83,7 @@ class Reader:
 
     @cached_property
     def characters(self) -> frozenset[str]:
-        """The classes of its model; what is drawn in another script is read as something else, or as nothing."""
+        """The classes of its model; another script is read as something else, or as nothing."""
         return frozenset(self._recognizer.session.get_character_list())
 
     def __call__(self, image: bytes) -> list[str]:
