@@ -1,7 +1,7 @@
 """Renders pictures of words whose truth is known: any size of picture and letter, font, ground and slant.
 
-A `Lettering` is rendered upright, slanted and laid over its ground, wholly inside the picture. Its letter height is that
-of a capital H as a share of the picture's side, so that the same lettering looks alike at every size. Ink and ground
+A `Lettering` is rendered upright, slanted and laid over its ground, wholly inside the picture. Its letter height is
+that of a capital H as a share of the picture's side, so that the same lettering looks alike at every size. Ink and ground
 are light on dark or dark on light, each ground tone at least three times as bright as the ink or the other way round
 (WCAG's contrast ratio), so that a person reads every picture.
 

@@ -1,7 +1,7 @@
 """How well a reader reads text of every size: a table of the picture's size by the height of its letters.
 
-Each lettering is rendered twice, as it is claimed and with one letter changed. The scorer `text` judges both by the claim,
-so a cell says which share of the true pictures passes, and which share of those with a wrong letter.
+Each lettering is rendered twice, as it is claimed and with one letter changed. The scorer `text` judges both by the
+claim, so a cell says which share of the true pictures passes, and which share of those with a wrong letter.
 """
 
 from __future__ import annotations

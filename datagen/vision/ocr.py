@@ -7,8 +7,8 @@ costs little more than a small one. Whichever look found a line, it is read from
 height that the recogniser was made for. What two looks read at one place is joined by how sure the reader is
 (`vision.lines`), never by what was asked for.
 
-Pictures smaller than `LEAST_SIDE_PX` are enlarged first: of 80 words of one to six letters rendered 96 px wide, all were
-read to the letter at twice the size. Lines without a letter or digit are dropped, since shapes read as `■` or `—`.
+Pictures smaller than `LEAST_SIDE_PX` are enlarged first: of 80 words of one to six letters rendered 96 px wide, all
+were read to the letter at twice the size. Lines without a letter or digit are dropped, since shapes read as `■` or `—`.
 
 Not covered: any other language or model than the default, which rapidocr would download; a lone `I`, which is often
 taken for a stroke; a shape that looks like a letter (a car is read as `A`), so ask it only about pictures of words.
