@@ -213,6 +213,7 @@ def status(run: RunArg = "quickstart") -> None:
     now = read_status(opened)
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
+    samples += f", {now.kept:,} more answers in parts" if now.kept else ""
     views = {"dataset": _show_state("dataset", now, now.dataset), "report": _show_state("report.html", now, now.report)}
     forms = {name: _show_state(name, now, True) for name in now.stale if name.startswith("exports/")}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import BackendError, RunError
-from datagen.pipeline import Silent, create_run, find_jobs, plan_stage, run_jobs, shards
+from datagen.pipeline import Silent, create_run, find_jobs, plan_stage, read_status, run_jobs, shards
 from datagen.records import Failure, Request, Sample, Segment
 from datagen.runners.local import make_runner
 from datagen.sample_files import group_samples
@@ -125,6 +125,7 @@ def test_what_a_model_answered_before_it_broke_down_is_kept(tmp_path: Path) -> N
         run_jobs(run, "both", make_runner(0), Silent())
     kept = find_jobs(run, "both", Silent())
     assert kept.jobs[0].kept == kept.before.tried == kept.jobs[0].samples // 2 > 0
+    assert (read_status(run).samples, read_status(run).kept) == (0, kept.jobs[0].kept)
 
 
 def test_answers_are_written_while_the_model_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

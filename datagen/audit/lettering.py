@@ -1,9 +1,9 @@
 """Renders pictures of words whose truth is known: any size of picture and letter, font, ground and slant.
 
 A `Lettering` is rendered upright, slanted and laid over its ground, wholly inside the picture. Its letter height is
-that of a capital H as a share of the picture's side, so that the same lettering looks alike at every size. Ink and ground
-are light on dark or dark on light, each ground tone at least three times as bright as the ink or the other way round
-(WCAG's contrast ratio), so that a person reads every picture.
+that of a capital H as a share of the picture's side, so that the same lettering looks alike at every size. Ink and
+ground are light on dark or dark on light, each ground tone at least three times as bright as the ink or the other way
+round (WCAG's contrast ratio), so that a person reads every picture.
 
 A cell of the table is a size of picture and a height of letters. Its letterings are sampled from the texts,
 fonts and grounds given, in one to `MOST_LINES` lines; a text that does not fit at that height is not rendered there.

@@ -48,6 +48,8 @@ MOST_LISTED = 8
 class RunStatus:
     """The progress of a run. `shards` counts finished files by stage; `rewards` are means by (weakness, modality).
 
+    `kept` counts the answers in the parts of unfinished shards.
+
     `is_bound` says that `planned_samples` is an upper bound: with `adapt`, until every shard is generated. `unreached`
     is a sentence about the samples for which a model must be asked again, `""` if there are none. `stale` gives the
     reason why dataset, exports or report are stale, `""` if they are not. `changed` names modules and model files that
@@ -59,6 +61,7 @@ class RunStatus:
     shards: dict[str, int]
     samples: int
     failed: int
+    kept: int
     damaged: list[str]
     rewards: dict[tuple[str, str], float]
     dataset: bool
@@ -112,6 +115,7 @@ def read_status(run: Run) -> RunStatus:
         shards={stage: len(shards) for stage, shards in there.items()},
         samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
         failed=len(failed),
+        kept=sum(_count_parts(folder, shard) for shard in folder.list_open() if shard not in there["samples"]),
         damaged=[f"{found.where}: {found.what}" for found in damage],
         rewards={key: math.fsum(some) / len(some) for key, some in sorted(values.items())},
         dataset=folder.has("dataset/README.md"),
@@ -121,6 +125,11 @@ def read_status(run: Run) -> RunStatus:
         stale=find_stale(run),
         changed=_list_changed(run),
     )
+
+
+def _count_parts(folder: RunFolder, shard: int) -> int:
+    rows, failures = folder.read_parts(shard, keep=False)
+    return len(rows) + len(failures)
 
 
 def _list_changed(run: Run) -> list[str]:
