@@ -51,7 +51,7 @@ from datagen.records import Mode, hash_of
 MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
 MAX_SHARD_SAMPLES = 16_384
-"""Limit of a shard, which is held in memory: about 60 MB of 96 px pictures at this size."""
+"""Limit of a shard, whose prompts and scores are held in memory, its pictures a row group at a time."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
     | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses"}
@@ -462,7 +462,7 @@ class Recipe(BaseModel):
         ge=1,
         le=10_000,
         strict=True,
-        description="prompts per file; a killed run loses at most one file per process",
+        description="prompts per file",
     )
     backend: BackendChoice = Field(
         Choice(name="embedded"), description="the model that generates the samples, and its options"

@@ -324,6 +324,7 @@ def test_a_table_reads_like_its_rows() -> None:
 def test_a_million_rows_would_take_little_memory() -> None:
     """Rows and their weights as objects take about 500 bytes each."""
     count = 40_000
+    weigh(many_rows(4), Policy())  # numpy is loaded
     tracemalloc.start()
     table = RewardTable(row for row in many_rows(count))
     weights = weigh(table, Policy())

@@ -361,7 +361,7 @@ def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
 
 
 def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Let scorers run encoders and matchers on all images of a shard at once; the tools remember the answers.
+    """Let scorers run encoders and matchers on the images of a batch at once; the tools remember the answers.
 
     Errors are ignored here: they come up again when the sample in question is scored by itself.
     """

@@ -236,7 +236,7 @@ def claim_folder(out: Path, plan: TrainPlan) -> None:
             raise RunError(what, where=str(out), hint="choose another --out, or use the same options again")
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError("is in the way and is not a training", where=str(out), hint="choose another --out")
+        raise RunError("exists already and is not a training", where=str(out), hint="choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
 

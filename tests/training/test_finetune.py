@@ -154,7 +154,7 @@ def test_another_training_is_not_overwritten(plan: TrainPlan, tmp_path: Path) ->
     assert (out / "model.safetensors").read_bytes() == before
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("mine")
-    with pytest.raises(RunError, match="is in the way and is not a training"):
+    with pytest.raises(RunError, match="exists already and is not a training"):
         train(plan, tmp_path / "notes")
 
 
