@@ -11,7 +11,10 @@ where the client of each looks: AWS_… and ~/.aws, Google's application default
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from datagen.errors import first_line
@@ -82,3 +85,22 @@ def _wrap(system: Any, folder: str) -> tuple[Any, str]:
             return entries if detail else [entry["name"] for entry in entries]
 
     return BucketFileSystem(system), folder
+
+
+@contextmanager
+def write_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Open a local file to write that appears when it is whole: beside its place, flushed to disk, then renamed.
+
+    After an exception nothing has changed; a kill leaves at most a hidden `.NAME.PID.part`. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(OSError):  # after the rename, or where the folder itself is the fault, there is none
+            partial.unlink()

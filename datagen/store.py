@@ -34,7 +34,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 
 from datagen.errors import RunError, first_line
-from datagen.filesystems import open_filesystem
+from datagen.filesystems import open_filesystem, write_whole
 from datagen.pictures import PictureError, clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score
 from datagen.sample_files import SEEN, Rows, group_samples, sample_schema, to_samples, to_table, write_tables
@@ -416,7 +416,7 @@ class RunFolder:
 
     @contextmanager
     def open_whole(self, name: str) -> Iterator[IO[bytes]]:
-        """Open a file to write that is there once it is whole: temporary file, fsync, rename; or one put of it.
+        """Open a file to write that appears when it is whole: see `write_whole`; on an object store it is one put.
 
         After an exception nothing has changed.
         """
@@ -428,18 +428,8 @@ class RunFolder:
                     with self._fs.open(self._at(name), "wb") as target:
                         shutil.copyfileobj(spool, target, _COPY_BYTES)
                 return
-            path = Path(self._at(name))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            away = path.with_name(f".{path.name}.{os.getpid()}.part")
-            try:
-                with away.open("wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                away.replace(path)
-            finally:
-                with suppress(OSError):
-                    away.unlink(missing_ok=True)
+            with write_whole(Path(self._at(name))) as file:
+                yield file
 
     def put_tree(self, source: Path, name: str) -> None:
         """Copy a local file or folder to `name` on an object store, in place of what was there.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
+from datagen.filesystems import write_whole
 from datagen.records import Failure
 from datagen.report.album import Album, Chunk, Limits
 from datagen.report.cards import Disputes
@@ -84,7 +84,9 @@ def write_report(
         context["run"] = shlex.quote(run or path.parent.as_posix())
         context["made"] = json.dumps(dict(made)) if made else ""
         context |= _list_data(album, table.pack(limits.share_table(selection.seen)), disputes)
-        _write_whole(path, _render(context))
+        with write_whole(path) as file:
+            for piece in _render(context):
+                file.write(piece.encode("utf-8", "replace"))  # a lone surrogate cannot be stored
         folder.sweep()
     return path
 
@@ -172,22 +174,6 @@ def _reward_plot(line: GroupFigures, name: str) -> object:
 
 def _pass_plot(line: GroupFigures, name: str, candidates: int) -> object:
     return plot_dots((("one", "pass@1", line.pass_1), ("many", f"pass@{candidates}", line.pass_n)), name)
-
-
-def _write_whole(path: Path, pieces: Iterator[str]) -> None:
-    """Write to a neighbour, flush to disk, rename: a reader never sees half a page."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            for piece in pieces:
-                file.write(piece.encode("utf-8", "replace"))  # a lone surrogate cannot be stored
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(OSError):  # after the rename, or where the folder itself is the fault, there is none
-            partial.unlink()
 
 
 @contextmanager
