@@ -1,12 +1,15 @@
 """What it costs to prove pictures on their way in, and to give the pages of files check sums.
 
-    python benchmarks/pictures.py [--sides 96 512 1024]
+    python benchmarks/pictures.py [--sides 96 512 1024] [--json FILE]
 
-`door` is `to_png` of a PNG that stays as it is, against what Pillow takes to decode it, as each scorer does anyway, and
-to encode it, as each model does that draws; `structure` is what the export looks at. `written` and `read` are a shard
-of 64 such pictures as parquet with check sums against the same without; `read / decode` sets reading it with them
-against decoding its pictures. All are ratios of processor time, the median over turns in which the two change places.
-Pictures are soft waves with grain, which compress by about 1.7.
+`door` is `normalise` of a PNG that stays as it is, against what Pillow takes to decode it, as each scorer does anyway,
+and to encode it, as each model does that draws; `structure` is what the export looks at. `written` and `read` are a
+shard of 64 such pictures as parquet with check sums against the same without; `read / decode` sets reading it with
+them against decoding its pictures. All are ratios of processor time, the median over turns in which the two change
+places. Pictures are soft waves with grain, which compress by about 1.7.
+
+The second table is a JPEG of quality 90 as a server sends it, stored in each format that a recipe may name: bytes
+against those of the JPEG, and time of storing against decoding the JPEG.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +33,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from datagen.console import print_table
-from datagen.pictures import check_png, to_png
+from datagen.pictures import Store, check_image, normalise
 
 TURNS = 9
 SHARD = 64
@@ -43,9 +47,9 @@ def draw_pixels(side_px: int, seed: int) -> np.ndarray:
     return (soft + grain).clip(0, 255).astype(np.uint8)
 
 
-def encode(pixels: np.ndarray) -> bytes:
+def encode(pixels: np.ndarray, form: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -88,11 +92,11 @@ def measure(side_px: int) -> dict[str, Any]:
         "px": side_px,
         "KiB": len(image) / 1024,
         "door / decode": compare(
-            lambda: [to_png(image) for _ in many], lambda: [Image.open(io.BytesIO(image)).load() for _ in many]
+            lambda: [normalise(image) for _ in many], lambda: [Image.open(io.BytesIO(image)).load() for _ in many]
         ),
-        "door / encode": compare(lambda: [to_png(image) for _ in many], lambda: [encode(pixels) for _ in many]),
+        "door / encode": compare(lambda: [normalise(image) for _ in many], lambda: [encode(pixels) for _ in many]),
         "structure / decode": compare(
-            lambda: [check_png(image, "") for _ in many], lambda: [Image.open(io.BytesIO(image)).load() for _ in many]
+            lambda: [check_image(image, "") for _ in many], lambda: [Image.open(io.BytesIO(image)).load() for _ in many]
         ),
         "written": compare(lambda: write(table, True), lambda: write(table, False)),
         "read": compare(lambda: read(checked, True), lambda: read(checked, False)),
@@ -103,14 +107,38 @@ def measure(side_px: int) -> dict[str, Any]:
     }
 
 
+STORED: dict[str, tuple[Store, int | None]] = {
+    "keep": ("keep", None),
+    "png": ("png", None),
+    "webp": ("webp", None),
+    "webp, quality 90": ("webp", 90),
+}
+
+
+def measure_formats(side_px: int) -> list[dict[str, Any]]:
+    """Return bytes and time of a JPEG stored in each format, as ratios."""
+    sent = encode(draw_pixels(side_px, 0), "JPEG", quality=90)
+    rows = []
+    for name, (store, quality) in STORED.items():
+        stored = normalise(sent, store, quality)
+        taken = compare(partial(normalise, sent, store, quality), lambda: Image.open(io.BytesIO(sent)).load())
+        row = {"px": side_px, "images": name, "KiB": len(stored) / 1024, "bytes / JPEG": len(stored) / len(sent)}
+        rows.append({**row, "store / decode": taken})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sides", type=int, nargs="+", default=[96, 512, 1024])
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    found = [measure(side_px) for side_px in options.sides]
-    show = [[f"{value:,.3g}" if isinstance(value, float) else value for value in row.values()] for row in found]
-    print_table(list(found[0]), show, "pictures")
+    found = {
+        "pictures": [measure(side_px) for side_px in options.sides],
+        "formats": [row for side_px in options.sides for row in measure_formats(side_px)],
+    }
+    for name, rows in found.items():
+        show = [[f"{value:,.3g}" if isinstance(value, float) else value for value in row.values()] for row in rows]
+        print_table(list(rows[0]), show, name)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 

@@ -29,7 +29,7 @@ FIRST_PLACES, LAST_PLACES = 16, 16
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a message: text, or an image as PNG bytes."""
+    """A part of a message: text, or an image as the bytes of a PNG, JPEG or WebP file."""
 
     text: str = ""
     image: bytes = b""

@@ -233,7 +233,7 @@ def _show_state(name: str, now: RunStatus, there: bool) -> str:
 def sample(
     run: RunArg,
     sample_id: IdArg,
-    out: Annotated[Path | None, typer.Option(help="Save the image as this PNG file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Save the image as this file.")] = None,
 ) -> None:
     """Show one sample: prompt, claims, reasoning and scores."""
     from datagen.console import print_line, print_sample

@@ -45,6 +45,7 @@ from datagen.documents.checking import faults_error, faults_of, load_model, make
 from datagen.documents.reading import Document, Location, parse_yaml, read_yaml
 from datagen.errors import ConfigError, PluginError, did_you_mean
 from datagen.expressions import WAYS, parse_expression
+from datagen.pictures import Store
 from datagen.plugins import known_words, load_plugin, noun_of, shipped_path
 from datagen.records import Mode, hash_of
 
@@ -59,7 +60,7 @@ VIEW_KEYS = frozenset(
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
 """Keys that determine the prompts, together with the files that `PATH_KEYS` name."""
-SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend")
+SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend", "images")
 """Keys that determine the samples of given prompts; with `adapt`, the detector does too."""
 SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
 """Keys that determine the scores of given samples."""
@@ -349,6 +350,26 @@ class Adapt(BaseModel):
     by: list[str] = Field(min_length=1, description="scorers by rule that decide; see docs/adaptive.md")
 
 
+class Images(BaseModel):
+    """The format in which pictures are stored: the keys under `images:`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Store = Field(
+        "keep",
+        description="`keep`: PNG, JPEG and WebP as the model sent them; `png`, `webp`: any other format is converted",
+    )
+    quality: int | None = Field(
+        None, ge=1, le=100, strict=True, description="of pictures converted to `webp`; default: without loss"
+    )
+
+    @model_validator(mode="after")
+    def _check_quality(self) -> Self:
+        if self.quality is not None and self.format != "webp":
+            raise ValueError(f"`quality` is that of `format: webp`; `{self.format}` never encodes with loss")
+        return self
+
+
 Style = Literal["short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief"]
 STYLES: tuple[Style, ...] = get_args(Style)
 BRIEF: Style = "JSON brief"
@@ -467,6 +488,7 @@ class Recipe(BaseModel):
     backend: BackendChoice = Field(
         Choice(name="embedded"), description="the model that generates the samples, and its options"
     )
+    images: Images | None = Field(None, description="format of the stored pictures; default: as the model sent them")
     rewards: list[Annotated[ScorerChoice, SCORERS]] = Field(
         [ScorerChoice(name=word) for word in ("counting", "spatial", "attribute", "text")],
         min_length=1,

@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from datagen.errors import DatagenError
+from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
 
 if TYPE_CHECKING:
@@ -243,7 +244,11 @@ def print_sample(found: Found) -> None:
         settings = ", ".join(f"{key} {value}" for key, value in sample.settings.items())
         facts["made by"] = f"{sample.engine}, seed {sample.seed}, {sample.mode}, switch {sample.switch}, {settings}"
         for part in sample.segments:
-            facts[part.role] = part.text if part.kind == "text" else f"{len(part.image):,} bytes of PNG"
+            facts[part.role] = (
+                part.text
+                if part.kind == "text"
+                else f"{len(part.image):,} bytes of {(find_kind(part.image) or '').upper()}"
+            )
     for failure in found.failures:
         facts[f"{failure.stage} failed"] = " ".join(part for part in (failure.error, failure.detail) if part)
     print_facts(facts)

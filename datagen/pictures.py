@@ -1,7 +1,8 @@
 """Normalisation of incoming pictures: images from a model, a server or a folder are stored as a person would see them.
 
-`to_png` makes an upright 8-bit RGB PNG with nothing but pixels before a picture is stored, so scorers, report, dataset
-and trainers see the same picture, whichever reader they use. A PNG in this form already stays byte for byte.
+`normalise` makes upright 8-bit RGB with nothing but pixels before a picture is stored, so scorers, report, dataset and
+trainers see the same picture, whichever reader they use. A PNG, JPEG or WebP in this form already stays byte for byte:
+a JPEG from a server is a tenth of the PNG of its pixels. Anything else becomes a PNG.
 
 * Transparency is laid on white. 16-bit grey is divided by 257. Animations give their first picture.
 * The EXIF orientation is applied once. An embedded colour profile is applied: values become sRGB.
@@ -10,10 +11,11 @@ and trainers see the same picture, whichever reader they use. A PNG in this form
   checksum, the order of its chunks, and its compressed data to the last byte.
 
 Not covered: gAMA, cHRM and cICP of a PNG, which the usual readers ignore too; JPEG data that decode to something else
-than was meant.
+than was meant, and the last bit of a JPEG's pixels, which decoders round differently.
 
 Pictures travel to and from servers in base64, bare or in a data URL. `read_many` decodes many at once for every model
-and metric; a damaged file there is an OSError, whatever the decoder raised."""
+and metric; a damaged file there is an OSError, whatever the decoder raised.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,17 @@ import base64
 import hashlib
 import io
 import os
-import re
 import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import unquote
 
 from datagen.errors import RunError
+from datagen.picture_files import MOST_PIXELS, PictureError, find_kind, prove_png, read_form, read_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,29 +41,16 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 
-MOST_PIXELS = 40_000_000
-"""The limit of BAGEL's text-to-image reader: twice its `MAX_IMAGE_PIXELS`, as in Pillow."""
+Store = Literal["keep", "png", "webp"]
+"""Format in which pictures are stored; `keep` is the one in which they come, if it is PNG, JPEG or WebP."""
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
 """Accepted file formats. Pillow reads more, some of them by running other programs."""
-NOTE = "image tokens"
-"""Keyword of the only text chunk that is kept: see `datagen.embedded.codec`."""
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-DEFLATE_RATIO = 1032
-"""The greatest compression ratio of deflate (RFC 1951): more pixels than this allows are a decompression bomb."""
-DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""Bits per value by PNG colour type: grey, RGB, palette, grey and alpha, RGB and alpha (PNG, 11.2.1)."""
-CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Values per pixel by colour type."""
+MOST_WEBP_PX = 16_383
+"""Greatest side of a WebP picture."""
+WEBP_METHOD = 4
+"""Effort of the WebP encoder, 0 to 6: the default of libwebp."""
 NEAR = 2
 """A profile that changes no colour by more than this, of 255, counts as sRGB."""
-_BEGIN = SIGNATURE + b"\0\0\0\x0dIHDR"
-_KNOWN = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
-"""The critical chunks that every reader knows; an unknown chunk is critical if its name begins with a capital."""
-_HEADER = struct.Struct(">IIBBBBB")
-"""Width, height, bits, colour type, compression, filter, interlace: the content of IHDR."""
-_CHUNK = struct.Struct(">I4s")
-"""The head of a chunk: length of its data in bytes, and its kind."""
-_NOTED = re.compile(rb"image tokens\0[0-9a-f]{16}(?: [0-9]{1,6}){1,4096}")
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -77,28 +66,27 @@ _BROKEN = (
 _ONE_AT_A_TIME = threading.Lock()
 
 
-class PictureError(OSError):
-    """A picture that is missing, damaged or too large. An OSError, as scorers expect for a bad file."""
+def normalise(data: bytes, store: Store = "keep", quality: int | None = None) -> bytes:
+    """Convert a picture in any of FORMATS to an upright 8-bit RGB picture without metadata, as a person would see it.
 
-
-def to_png(data: bytes) -> bytes:
-    """Convert a picture in any of FORMATS to an upright 8-bit RGB PNG, as a person would see it.
-
-    A PNG in this form already comes back unchanged; one with metadata keeps its compressed pixel data. Raises
-    PictureError for data that is no picture, is damaged, or has more than MOST_PIXELS.
+    `store` is the format in which it is stored. With `keep`, a PNG, JPEG or WebP in this form already comes back
+    unchanged, one with metadata keeps its compressed pixel data, and anything else becomes a PNG. With `png` and `webp`
+    other formats are converted; a PNG that carries image tokens stays. `quality` (1 to 100) is that of a lossy WebP;
+    None is without loss. Raises PictureError for data that is no picture, is damaged, or has more than MOST_PIXELS.
     """
-    png = _prove(data) if data.startswith(SIGNATURE) else None
-    if png is not None and png.is_bare:
+    form = read_form(data)
+    if form is not None and form.kind == "png":
+        prove_png(data)
+    kept = form if form and form.is_rgb and (store in ("keep", form.kind) or form.is_noted) else None
+    if kept and kept.kind == "png" and kept.bare is data:
         return data
     with _strict():
         picture, is_changed = _decode(data)
-    if png is not None and png.is_rgb and not is_changed:
-        return _drop_metadata(data, png)
-    return _pack(picture)
+    return kept.bare if kept and not is_changed else _pack(picture, store, quality)
 
 
 def encode_picture(picture: Picture) -> bytes:
-    """Convert a Pillow picture as `to_png` does. Raises PictureError if it has no RGB form."""
+    """Convert a Pillow picture to an upright 8-bit RGB PNG. Raises PictureError if it has no RGB form."""
     with _explain():
         return _pack(_make_upright(picture)[0])
 
@@ -113,9 +101,9 @@ def encode_png(pixels: np.ndarray, info: PngInfo | None = None) -> bytes:
 
 
 def read_image(image: bytes) -> Picture:
-    """Decode a stored image as RGB, as `to_png` makes it; raises PictureError when it is damaged or is no image.
+    """Decode an image as upright RGB; raises PictureError when it is damaged or is no image.
 
-    Cheaper than `to_png`: stored images were verified when they came in.
+    Cheaper than `normalise`: stored images were verified when they came in.
     """
     try:
         return _decode(image)[0]
@@ -128,7 +116,7 @@ def read_header(image: bytes) -> tuple[str, int, int]:
 
     Raises PictureError for what is no picture or has more than MOST_PIXELS.
     """
-    if image.startswith(_BEGIN) and len(image) >= 57:  # what most are, without a reader
+    if find_kind(image) == "png" and len(image) >= 57:  # what most are, without a reader
         width, height = read_size(image)
         if 0 < width * height <= MOST_PIXELS:
             return "PNG", width, height
@@ -152,15 +140,15 @@ def shrink(image: bytes, edge: int) -> Picture:
         return small
 
 
-def check_png(image: bytes, where: str) -> None:
-    """Raise RunError at `where` for an image that is not in the form of `to_png`.
+def check_image(image: bytes, where: str) -> None:
+    """Raise RunError at `where` for an image that is not in the form in which `normalise` stores it.
 
-    Reads only the chunk structure, which costs next to nothing: checksums and pixel data were verified when the image
-    came in, and the parquet pages that hold it have checksums of their own.
+    Reads only the structure of the file, which costs next to nothing: checksums and pixel data were verified when the
+    image came in, and the parquet pages that hold it have checksums of their own.
     """
     try:
-        png = _read_chunks(image)
-        if not png.is_bare:
+        form = read_form(image)
+        if form is None or not form.is_rgb or form.bare is not image:
             raise PictureError("an image is not RGB of 8 bits without metadata: readers would not agree on it")
     except PictureError as error:
         hint = "make or take out that sample again: no trainer would decode it as it was scored"
@@ -173,8 +161,9 @@ def clean_stored(image: bytes) -> bytes:
     Raises PictureError for an image that is damaged, or that readers decode differently: rotated by EXIF, transparent,
     or with 16 bits.
     """
-    clean = to_png(image)
-    if clean != image and not (image.startswith(SIGNATURE) and clean == _drop_metadata(image, _read_chunks(image))):
+    clean = normalise(image)
+    form = read_form(image)
+    if form is None or clean != form.bare:
         raise PictureError("an image is not upright RGB of 8 bits: scorers saw another one than readers of the dataset")
     return clean
 
@@ -182,137 +171,6 @@ def clean_stored(image: bytes) -> bytes:
 def hash_image(image: bytes) -> str:
     """Return the SHA-256 of an image's file in hexadecimal, as in the dataset's column `image_sha256`."""
     return hashlib.sha256(image).hexdigest()
-
-
-def read_size(image: bytes) -> tuple[int, int]:
-    """Return width and height of a PNG that passed `check_png`, in pixels."""
-    width, height, *_ = _HEADER.unpack_from(image, 16)
-    return width, height
-
-
-# ── PNG, byte by byte ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Png(NamedTuple):
-    """The structure of a PNG file: values of its header, and kind, begin and end of each chunk.
-
-    `others` are the kinds of the chunks without pixels; `is_noted` says that one of them is the note that is kept.
-    """
-
-    width: int
-    height: int
-    depth: int
-    color: int
-    interlaced: int
-    chunks: list[tuple[bytes, int, int]]
-    others: list[bytes]
-    is_noted: bool
-    is_all: bool
-    """Whether nothing follows the last chunk."""
-
-    @property
-    def is_rgb(self) -> bool:
-        """Whether its pixels are 8-bit RGB, not interlaced."""
-        return self.color == 2 and self.depth == 8 and not self.interlaced
-
-    @property
-    def is_bare(self) -> bool:
-        """Whether it is RGB and holds nothing but pixels and possibly the note that is kept."""
-        return self.is_rgb and self.is_all and len(self.others) == 2 + self.is_noted
-
-
-def _read_chunks(image: bytes) -> _Png:
-    """Read the structure of a PNG file. Raises PictureError if it violates the format (PNG, 5.6)."""
-    if not image.startswith(_BEGIN) or len(image) < 57:
-        raise PictureError(f"an image is not a PNG: it begins with {image[:8]!r}")
-    width, height, depth, color, compression, filtering, interlace = _HEADER.unpack_from(image, 16)
-    if not width or not height or width * height > MOST_PIXELS:
-        raise PictureError(f"an image of {width} x {height} pixels is outside of 1 to {MOST_PIXELS:,}")
-    if depth not in DEPTHS.get(color, ()) or compression or filtering or interlace > 1:
-        raise PictureError(f"an image has the unknown colour type {color} with {depth} bits")
-    chunks: list[tuple[bytes, int, int]] = []
-    others: list[bytes] = []
-    # `stretches` counts unbroken series of IDAT chunks: the format allows one.
-    stretches, data_bytes, notes, is_painted, before, end = 0, 0, 0, False, b"", 0
-    for kind, begin, end in _walk(image):
-        chunks.append((kind, begin, end))
-        if kind == b"IDAT":
-            stretches += before != kind
-            data_bytes += end - begin - 12
-        else:
-            others.append(kind)
-            notes += kind == b"tEXt" and _is_note(image, begin, end)
-            is_painted |= kind == b"PLTE" and not stretches
-            if kind not in _KNOWN and kind[:1].isupper():
-                raise PictureError(f"an image needs {kind!r}, which no reader knows")
-        before = kind
-    if stretches != 1 or others.count(b"IHDR") > 1:
-        raise PictureError("the parts of an image are missing or not in order")
-    if color == 3 and not is_painted:
-        raise PictureError("an image of palette colours has no palette")
-    png = _Png(width, height, depth, color, interlace, chunks, others, notes == 1, end == len(image))
-    # Checked before anything is inflated, so a small file cannot claim gigabytes of pixels.
-    if data_bytes * DEFLATE_RATIO < _pixel_bytes(png):
-        what = f"an image claims {width} x {height} pixels, which its {data_bytes:,} bytes of data cannot fill"
-        raise PictureError(what)
-    return png
-
-
-def _walk(image: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, begin and end of each chunk, with head and checksum. Raises PictureError if the file is cut off."""
-    place, kind, whole = len(SIGNATURE), b"", len(image)
-    while kind != b"IEND":
-        if place + 12 > whole:
-            raise PictureError("an image is cut off")
-        length, kind = _CHUNK.unpack_from(image, place)
-        end = place + 12 + length
-        if end > whole:
-            raise PictureError("an image is cut off")
-        yield kind, place, end
-        place = end
-
-
-def _is_note(image: bytes, begin: int, end: int) -> bool:
-    return _NOTED.fullmatch(image[begin + 8 : end - 4]) is not None
-
-
-def _pixel_bytes(png: _Png) -> int:
-    """Return the inflated size of a PNG: each line with its filter byte before it; interlaced files have more."""
-    return png.height * (1 + (png.width * png.depth * CHANNELS[png.color] + 7) // 8)
-
-
-def _prove(image: bytes) -> _Png:
-    """Read a PNG file and verify its checksums and pixel data. Raises PictureError for anything a reader may refuse."""
-    png, whole = _read_chunks(image), memoryview(image)
-    for kind, begin, end in png.chunks:
-        if zlib.crc32(whole[begin + 4 : end - 4]) != int.from_bytes(whole[end - 4 : end]):
-            raise PictureError(f"a damaged picture: the check sum of {kind!r} is wrong")
-    if png.interlaced:  # its lines come in seven passes, which only the decoder checks
-        return png
-    wanted = _pixel_bytes(png)
-    # One byte more than wanted is allowed, so that data that are too long show as such without being inflated whole.
-    inflate, lines, room = zlib.decompressobj(), list[bytes](), wanted + 1
-    try:
-        for kind, begin, end in png.chunks:
-            if kind == b"IDAT" and room:
-                lines.append(inflate.decompress(whole[begin + 8 : end - 4], room))
-                room -= len(lines[-1])
-    except zlib.error as error:
-        raise PictureError(f"a damaged picture: {error}") from error
-    data = b"".join(lines)
-    # The slice takes the filter byte of each line, which the format limits to 0 to 4.
-    if len(data) != wanted or not inflate.eof or max(data[:: wanted // png.height]) > 4:
-        raise PictureError("a damaged picture: its pixel data are not those of its size")
-    return png
-
-
-def _drop_metadata(image: bytes, png: _Png) -> bytes:
-    kept = [b"IHDR", b"IDAT", b"IEND"]
-    parts = [SIGNATURE]
-    for kind, begin, end in png.chunks:
-        if kind in kept or (kind == b"tEXt" and png.is_noted and _is_note(image, begin, end)):
-            parts.append(image[begin:end])
-    return b"".join(parts)
 
 
 # ── Pillow ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -464,10 +322,19 @@ def _turn(picture: Picture, orientation: int) -> Picture:
     return picture.transpose(ways[orientation]) if orientation in ways else picture
 
 
-def _pack(picture: Picture) -> bytes:
+def _pack(picture: Picture, store: Store = "png", quality: int | None = None) -> bytes:
+    """Encode an RGB picture without metadata: as WebP if it is to be stored so, else as PNG."""
     bare, buffer = picture.copy(), io.BytesIO()
     bare.info = {}  # else Pillow writes the profile and the transparent colour again
-    bare.save(buffer, format="PNG")
+    if store != "webp":
+        bare.save(buffer, format="PNG")
+        return buffer.getvalue()
+    if max(bare.size) > MOST_WEBP_PX:
+        raise PictureError(
+            f"an image of {bare.width} x {bare.height} pixels: a side of WebP has at most {MOST_WEBP_PX}"
+        )
+    lossless = {"lossless": True, "exact": True} if quality is None else {"quality": quality}
+    bare.save(buffer, format="WEBP", method=WEBP_METHOD, **lossless)
     return buffer.getvalue()
 
 
@@ -495,9 +362,9 @@ def _decode_base64(text: str) -> bytes:
         raise ValueError(f"not base64: {error}") from error
 
 
-def to_data_url(png: bytes) -> str:
-    """Return PNG bytes as a data URL."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def to_data_url(image: bytes) -> str:
+    """Return a stored picture as a data URL."""
+    return f"data:image/{find_kind(image) or 'png'};base64,{base64.b64encode(image).decode()}"
 
 
 Answer = TypeVar("Answer")

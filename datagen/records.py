@@ -171,7 +171,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One part of a model's output: text, or an image as PNG bytes, and its role.
+    """One part of a model's output: text, or an image as the bytes of a PNG, JPEG or WebP file, and its role.
 
     Roles: `think`, `image`; a reflection adds `look` (what the model sees), `reflect` and `refined image`.
     """
@@ -234,7 +234,7 @@ class Sample:
 
     @property
     def image(self) -> bytes | None:
-        """The last image as PNG bytes, or None if the model generated none."""
+        """The last image as the bytes of its file, or None if the model generated none."""
         for segment in reversed(self.segments):
             if segment.kind == "image":
                 return segment.image

@@ -35,7 +35,8 @@ import yaml
 
 from datagen.errors import RunError, first_line
 from datagen.filesystems import open_filesystem, write_whole
-from datagen.pictures import PictureError, clean_stored
+from datagen.picture_files import PictureError
+from datagen.pictures import clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score
 from datagen.sample_files import SEEN, Rows, group_samples, sample_schema, to_samples, to_table, write_tables
 

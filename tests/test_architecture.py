@@ -18,7 +18,7 @@ from tests.helpers.scorers import NAMES, find_scorer
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "plugins", "documents", "chat", "notices", "addresses", "filesystems", "pictures"}
+    {"records", "plugins", "documents", "chat", "notices", "addresses", "filesystems", "pictures", "picture_files"}
     | {"control_tokens", "markup", "expressions"},
     {"sample_files"},
     {"taxonomy", "config", "store"},

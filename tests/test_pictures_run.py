@@ -21,13 +21,14 @@ from datagen.backends.gallery import read_gallery
 from datagen.cli import app
 from datagen.errors import BackendError, ConfigError, DatagenError, RunError
 from datagen.export.examples import read_rows
+from datagen.picture_files import find_kind
 from datagen.pictures import hash_image
 from datagen.pipeline import find_sample, make_again, open_run
 from datagen.pipeline.canaries import read_canaries
 from datagen.records import Sample, Segment, seed_of
 from datagen.store import MADE_BY, RunFolder
 from tests.helpers.faulty_server import FaultyServer, chat_answer
-from tests.helpers.picture_kinds import BROKEN, HOME, KINDS, RGB, chunk, is_seen, pixels_of, png_of_values
+from tests.helpers.picture_kinds import AS_SENT, BROKEN, HOME, KINDS, RGB, chunk, is_seen, pixels_of, png_of_values
 from tests.helpers.runs import SHARDS, build_here, hash_files, run_cli, small_recipe, small_values
 
 GIVEN = {**{name: data for name, (data, _, _) in KINDS.items()}, **BROKEN}
@@ -76,6 +77,9 @@ def check_run(run: Path, given: dict[str, str]) -> None:
         assert is_seen(np.asarray(image), seen, off), kind
         assert said[row["id"]] == {"size": [*image.size], "pixels": hashlib.sha256(image.tobytes()).hexdigest()}
         assert digest == hash_image(stored[row["id"]].image)
+        if kind in AS_SENT:
+            assert stored[row["id"]].image == KINDS[kind][0], "as it was sent"
+        assert stored[row["id"]].settings.get("image_format", "png") == find_kind(stored[row["id"]].image)
     for path in [*(run / "dataset").rglob("*"), *(run / "samples").iterdir(), run / "report.html"]:
         assert path.is_dir() or b"/home/somebody" not in path.read_bytes(), path
 
@@ -101,6 +105,25 @@ def test_a_server_that_answers_pictures_of_every_kind(api: str, tmp_path: Path) 
     given = {name: asked[seed % 2**31] for name, seed in seeds.items()}
     assert set(given.values()) == GIVEN.keys()
     check_run(run, given)
+
+
+def test_a_recipe_says_in_which_format_pictures_are_stored(raw: Path, tmp_path: Path) -> None:
+    backend = {"name": "tests.helpers.raw_pictures", "folder": str(raw)}
+    for images, kind in (({"format": "webp"}, "webp"), ({"format": "png"}, "png")):
+        home = tmp_path / kind
+        home.mkdir()
+        run = build(home, prompts=len(GIVEN), candidates=1, shard_prompts=100, backend=backend, images=images)
+        samples = RunFolder(run).read_samples(0)
+        assert {find_kind(sample.image or b"") for sample in samples} == {kind}
+        for sample in samples:
+            _, seen, off = KINDS[sample.settings["file"]]
+            assert is_seen(pixels_of(sample.image or b""), seen, off)
+        with pytest.raises(RunError, match=r"images\.format"):
+            call("build", home / "recipe.yaml", "--run", run, "--set", "images.format=keep", "--workers", "0")
+        for word in ("imagefolder", "webdataset"):
+            call("export", run, "--view", "pieces", "--format", word)
+    with pytest.raises(ConfigError, match="`quality` is that of `format: webp`"):
+        build(tmp_path, images={"format": "keep", "quality": 90})
 
 
 @pytest.fixture

@@ -68,7 +68,9 @@ WRITTEN: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
 
 def marks_of(recipe: Recipe) -> tuple[str, str, str]:
     marks = stage_marks(recipe, FILES, MAKERS)
-    return hash_of(recipe.to_dict()), fingerprint_of(recipe, FILES, MAKERS), hash_of(marks)
+    # `images` came later; unset, it is noted as null and marks nothing.
+    noted = {key: value for key, value in recipe.to_dict().items() if (key, value) != ("images", None)}
+    return hash_of(noted), fingerprint_of(recipe, FILES, MAKERS), hash_of(marks)
 
 
 def test_every_shipped_recipe_has_its_marks() -> None:

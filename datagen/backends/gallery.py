@@ -34,7 +34,8 @@ from pydantic import Field
 from datagen.config import Choice
 from datagen.errors import BackendError
 from datagen.generation.options import BackendOptions
-from datagen.pictures import PictureError, to_png
+from datagen.picture_files import PictureError
+from datagen.pictures import normalise
 from datagen.plugins import load_plugin
 from datagen.records import Failure, Request, Sample, Segment
 from datagen.taxonomy.english import name_many
@@ -159,7 +160,7 @@ CAPTIONS = ("text", "caption", "prompt")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image of a gallery: its name there, its caption, and PNG bytes."""
+    """One image of a gallery: its name there, its caption, and its bytes as they are stored."""
 
     name: str
     caption: str
@@ -219,8 +220,8 @@ def _read_folder(folder: Path) -> Iterator[Picture]:
 
 
 def _see(image: bytes, name: str) -> bytes:
-    """Return a picture as PNG bytes. Raises ValueError with its name when it cannot be decoded."""
+    """Return a picture as it is stored. Raises ValueError with its name when it cannot be decoded."""
     try:
-        return to_png(image)
+        return normalise(image)
     except PictureError as error:
         raise ValueError(f"{name}: {error}") from error

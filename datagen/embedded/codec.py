@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from datagen.embedded.pictograms import CELL_PX, GRID, IMAGE_PX
 from datagen.errors import RunError
-from datagen.pictures import NOTE
+from datagen.picture_files import NOTE
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.addresses import hide_addresses
 from datagen.export.columns import ExportItem, pack_json
+from datagen.picture_files import name_ending
 from datagen.weighting import Policy
 
 if TYPE_CHECKING:
@@ -191,8 +192,9 @@ def _write_pictures(folder: Path, tally: Tally, clean: Callable[[str], str]) -> 
         for passed in (True, False):
             if (item := part.pictured.get(passed)) is None:
                 continue
-            path = folder / f"{number:02d}-{'passed' if passed else 'failed'}.png"
-            path.write_bytes(item.sample.image or b"")
+            image = item.sample.image or b""
+            path = folder / f"{number:02d}-{'passed' if passed else 'failed'}.{name_ending(image)}"
+            path.write_bytes(image)
             reasons = [f"{score.name}: {clean(score.reason)}" for score in item.scores if score.target == "image"]
             pictures.append(
                 {"path": f"pictures/{path.name}", "weakness": weakness, "item": item, "reasons": "; ".join(reasons)}

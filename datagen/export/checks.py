@@ -14,7 +14,7 @@ from typing import TypeAlias
 from datagen.control_tokens import LAYOUT, find_token
 from datagen.errors import RunError
 from datagen.export.examples import Example, Row
-from datagen.pictures import check_png
+from datagen.pictures import check_image
 
 WEIGHTS = ("text_weight", "image_weight")
 FindTags: TypeAlias = Callable[[Example], Sequence[str]]
@@ -71,7 +71,7 @@ class Checks:
                     if not math.isfinite(value) or value < 0:
                         raise RunError(f"the {name} of its part {part.role!r} is {value}", where=where, hint=AGAIN)
                 if part.kind == "image":
-                    check_png(part.image, where)
+                    check_image(part.image, where)
             yield example
 
     def _find_held(self, example: Example) -> tuple[str, str] | None:

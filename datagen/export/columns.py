@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from datagen.addresses import hide_addresses, without_addresses
 from datagen.errors import RunError
 from datagen.export.shards import Columns, Nested
-from datagen.pictures import check_png, hash_image
+from datagen.picture_files import name_ending
+from datagen.pictures import check_image, hash_image
 from datagen.records import Prompt, Sample, Score, hash_of
 from datagen.weighting import Policy, RewardRow, Weight
 
@@ -104,7 +105,7 @@ def check_item(item: ExportItem, scorers: Sequence[str]) -> int:
     size = 0
     for segment in sample.segments:
         if segment.kind == "image":
-            check_png(segment.image, f"sample {sample.id}")
+            check_image(segment.image, f"sample {sample.id}")
             size += len(segment.image)
     return size
 
@@ -199,7 +200,7 @@ def _nest_segments(samples: Sequence[Sample]) -> dict[str, Nested]:
         for segment in sample.segments:
             if segment.kind == "image":
                 places.append(count)
-                paths.append(f"{sample.id}-{count}.png")
+                paths.append(f"{sample.id}-{count}.{name_ending(segment.image)}")
                 count += 1
             else:
                 places.append(None)

@@ -24,7 +24,7 @@ from datagen.errors import RunError, first_line
 from datagen.records import Claim, Modality
 
 Row: TypeAlias = Mapping[str, Any]
-"""A sample of the dataset by column; images are PNG bytes."""
+"""A sample of the dataset by column; images are bytes of files."""
 Encoder: TypeAlias = Literal["", "vit", "vae", "vae+vit"]
 BATCH_ROWS = 64
 
@@ -37,7 +37,7 @@ class NoOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a training sequence: text, or an image as PNG bytes.
+    """One part of a training sequence: text, or an image as the bytes of its file.
 
     `role` is `prompt`, or the role of the segment. `loss` >= 0 multiplies the loss of every token of the part; 0 means
     that it is only read, as a condition. `switch` >= 0 multiplies the loss of the token that ends a text and opens the

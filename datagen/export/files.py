@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from datagen.errors import RunError
 from datagen.export.columns import pack_json
 from datagen.export.examples import Example, Part
+from datagen.picture_files import name_ending
 
 PLAIN = "the facts of a view are finite numbers, text, lists and mappings"
 
@@ -30,7 +31,7 @@ class ImageFolder:
     def put(self, image: bytes) -> str:
         """Write an image if it is new, and return its path relative to the folder, with forward slashes."""
         name = hashlib.sha256(image).hexdigest()[:32]
-        path = self._folder / "images" / name[:2] / f"{name}.png"
+        path = self._folder / "images" / name[:2] / f"{name}.{name_ending(image)}"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(image)
@@ -111,6 +112,11 @@ def join_parts(parts: Sequence[Part], tag: str = "<image>") -> str:
             pieces.append(BREAK)
         pieces.append(tag if part.kind == "image" else part.text)
     return "".join(pieces)
+
+
+def embed_images(example: Example, images: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return the images of an example as values of a column of `datasets.Image`, each with a name of its own."""
+    return [{"bytes": image, "path": f"{example.id}-{k}.{name_ending(image)}"} for k, image in enumerate(images)]
 
 
 def list_images(parts: Sequence[Part], put: Callable[[bytes], str]) -> list[str]:

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
-from datagen.pictures import PictureError, to_png
+from datagen.picture_files import PictureError
+from datagen.pictures import normalise
 from datagen.pipeline.run import Run
 from datagen.pipeline.shards import score_once
 from datagen.pipeline.watch import Watch
@@ -95,7 +96,7 @@ def _read_line(line: str, where: str, folder: Path) -> Canary:
         raise ConfigError(f"not JSON: {line[:60]!r}", where=where) from error
     marked = load_model(Document(where, data), _Line)
     try:
-        image = to_png((folder / marked.image).read_bytes())
+        image = normalise((folder / marked.image).read_bytes())
     except PictureError as error:
         raise ConfigError(f"{marked.image!r}: {error}", where=where, hint="any common format will do") from error
     except OSError as error:

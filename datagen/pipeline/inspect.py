@@ -12,7 +12,6 @@ Not covered: how good the images are, which the run itself measures.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import random
@@ -28,6 +27,8 @@ from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe
 from datagen.diagnose import Allotment
 from datagen.errors import BackendError, ConfigError, RunError
+from datagen.picture_files import name_ending
+from datagen.pictures import encode_picture, hash_image, read_image
 from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, tell_yes_from_no, try_judge
 from datagen.pipeline.made import find_stale
 from datagen.pipeline.makers import find_changes
@@ -194,7 +195,7 @@ def make_again(run: Run, found: Found) -> list[str]:
     request = list_requests(run, [found.prompt])[found.candidate]
     answer = next(ask_backend(run, [request]), None)
     if isinstance(answer, Sample):
-        answer = accept_sample(request, answer)
+        answer = accept_sample(run.recipe.images, request, answer)
     if not isinstance(answer, Sample):
         return [f"it failed this time: {answer.error if answer else 'no answer'}"]
     different = []
@@ -213,11 +214,19 @@ def make_again(run: Run, found: Found) -> list[str]:
 
 
 def save_image(found: Found, path: Path) -> Path:
-    """Write the last image of a sample as a PNG file. Raises RunError when there is none, or no place for it."""
+    """Write the last image of a sample to a file: as it is stored if the name ends so, else as PNG.
+
+    Raises RunError when there is none or no place for it, ConfigError for a name that ends otherwise.
+    """
     name = f"{found.prompt.id}-{found.candidate:02d}"
     image = found.sample.image if found.sample else None
     if image is None:
         raise RunError("the sample has no image", where=name)
+    ending = name_ending(image)
+    if path.suffix.lower().replace("jpeg", "jpg") != f".{ending}":
+        if path.suffix.lower() != ".png":
+            raise ConfigError(f"the image is stored as {ending}", where=str(path), hint=f"end the name with .{ending}")
+        image = encode_picture(read_image(image))
     try:
         path.write_bytes(image)
     except OSError as error:
@@ -238,9 +247,10 @@ def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> int | None:
         raise ConfigError(f"no claim number {strange[0]}", where="--wrong", hint=hint)
     before = into.read_text(encoding="utf-8").splitlines() if into.exists() else []
     # Part of the file name, since another run can have the same ids.
-    drawn = hashlib.sha256((found.sample and found.sample.image) or b"").hexdigest()[:8]
+    seen = (found.sample and found.sample.image) or b""
+    drawn = hash_image(seen)[:8]
     into.parent.mkdir(parents=True, exist_ok=True)
-    image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}-{drawn}.png")
+    image = save_image(found, into.parent / f"{found.prompt.id}-{found.candidate:02d}-{drawn}.{name_ending(seen)}")
     marks = [{**claim.to_dict(), "holds": k not in wrong} for k, claim in enumerate(claims, 1)]
     line = {"image": image.name, "prompt": found.prompt.text, "claims": marks}
 
@@ -404,7 +414,7 @@ def _ask(run: Run, prompts: Sequence[Prompt], seed: int) -> Answers:
     answers: dict[str, Sample | Failure] = {}
     for answer in ask_backend(run, list(requests.values())):  # in any order
         if isinstance(answer, Sample) and answer.prompt_id in requests:
-            answer = accept_sample(requests[answer.prompt_id], answer)
+            answer = accept_sample(run.recipe.images, requests[answer.prompt_id], answer)
         answers[answer.prompt_id] = answer
     return [answers.get(p.id) or Failure("generate", p.id, 0, "the backend gave no answer") for p in prompts]
 

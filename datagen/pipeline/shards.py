@@ -19,8 +19,10 @@ from itertools import chain, groupby
 from pathlib import PurePosixPath
 from typing import Any, Self, TypeVar
 
+from datagen.config import Images
 from datagen.errors import BackendError, DatagenError
-from datagen.pictures import PictureError, to_png
+from datagen.picture_files import PictureError, find_kind
+from datagen.pictures import normalise
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
@@ -40,6 +42,7 @@ BATCH_BYTES = 64 << 20
 """Samples that are in memory at a time while they are scored: whole prompts, up to this many or this many bytes."""
 ASKED_TOGETHER = 64
 """Samples judged in one call: the tools remember all answers even with eight answers sampled per question."""
+AS_SENT = Images()
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
 """Reason of a score without a value; the server's error is stored only in the failures."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -196,7 +199,7 @@ def _generate(run: Run, asked: Sequence[Request], parts: Parts, count: Callable[
         if key not in waiting:
             what = f"{run.recipe.backend.name!r} answered a request that was not made, or one twice: {key}"
             raise BackendError(what, hint="a backend yields one answer for each request")
-        kept = answer if isinstance(answer, Failure) else accept_sample(waiting.pop(key), answer)
+        kept = answer if isinstance(answer, Failure) else accept_sample(run.recipe.images, waiting.pop(key), answer)
         waiting.pop(key, None)
         parts.add(kept)
         count(isinstance(kept, Failure))
@@ -515,10 +518,11 @@ def check_verdict(verdict: Any) -> Verdict:
     return verdict
 
 
-def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
+def accept_sample(images: Images | None, request: Request, sample: Sample) -> Sample | Failure:
     """Return the sample as it is stored, or a failure if it does not match its request or cannot be stored.
 
-    Every picture of a backend passes here and is normalised (`datagen.pictures`).
+    Every picture of a backend passes here and is normalised (`datagen.pictures`), to the format that the recipe's
+    `images` names. Formats other than PNG are recorded in the settings of the sample.
     """
     problem = ""
     if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
@@ -531,14 +535,19 @@ def accept_sample(request: Request, sample: Sample) -> Sample | Failure:
         except (TypeError, ValueError) as error:
             problem = f"the sample cannot be stored: {error}"
         else:
-            seen = _attempt(partial(_see_images, sample))
+            seen = _attempt(partial(_see_images, images or AS_SENT, sample))
             if isinstance(seen, Sample):
                 return seen
             problem = str(seen.error) if isinstance(seen.error, PictureError) else seen.text
     return Failure("generate", request.prompt.id, request.candidate, problem, sample.text[:500])
 
 
-def _see_images(sample: Sample) -> Sample:
+def _see_images(images: Images, sample: Sample) -> Sample:
     """Return the sample with normalised images. Raises PictureError for a damaged one."""
-    seen = (replace(part, image=to_png(part.image)) if part.kind == "image" else part for part in sample.segments)
-    return replace(sample, segments=tuple(seen))
+    segments = tuple(
+        replace(part, image=normalise(part.image, images.format, images.quality)) if part.kind == "image" else part
+        for part in sample.segments
+    )
+    kinds = {str(find_kind(part.image)) for part in segments if part.kind == "image"}
+    settings = sample.settings if kinds <= {"png"} else {**sample.settings, "image_format": ", ".join(sorted(kinds))}
+    return replace(sample, segments=segments, settings=settings)

@@ -18,14 +18,15 @@ from typing import Any
 import yaml
 
 from datagen.errors import RunError, first_line
-from datagen.pictures import PictureError, hash_image, to_png
+from datagen.picture_files import PictureError
+from datagen.pictures import hash_image, normalise
 from datagen.pipeline import MADE
 from datagen.push.files import CARD, File, RunNote
 
 AGAIN = "`datagen export RUN` makes it again"
 HASHES = "image_sha256"
 BATCH_ROWS = 64
-_NAMED = re.compile(r"/images/[0-9a-f]{2}/([0-9a-f]{32})\.png$")
+_NAMED = re.compile(r"/images/[0-9a-f]{2}/([0-9a-f]{32})\.(?:png|jpg|webp)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def _check_pictures(files: Iterable[File]) -> None:
     """Raise RunError for a picture of the card that cannot be decoded completely."""
     for file in files:
         try:
-            to_png(file.content())
+            normalise(file.content())
         except PictureError as error:
             raise RunError(f"is damaged: {error}", where=str(file.source), hint=AGAIN) from error
 

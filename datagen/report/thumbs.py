@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datagen.pictures import PictureError, hash_image, read_header, shrink
+from datagen.picture_files import PictureError
+from datagen.pictures import hash_image, read_header, shrink
 
 THUMB_PX = 384
 """Longer side of a thumbnail at most, in pixels."""

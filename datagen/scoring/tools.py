@@ -25,7 +25,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
-from datagen.pictures import PictureError, to_png
+from datagen.picture_files import PictureError
+from datagen.pictures import normalise
 from datagen.records import Detection, Failure, Prompt, Request, Sample
 from datagen.vision.colors import SAME
 from datagen.vision.interfaces import Encode, Matcher, Search, sight_of
@@ -54,7 +55,7 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A generated picture as PNG bytes, or the error that prevented it; `unreached` as in `Failure`."""
+    """A generated picture as it is stored, or the error that prevented it; `unreached` as in `Failure`."""
 
     image: bytes = b""
     error: str = ""
@@ -351,6 +352,6 @@ def _read(answer: Sample | Failure) -> Drawing:
     if not answer.image:
         return Drawing(error="the drawer drew no image")
     try:
-        return Drawing(to_png(answer.image))
+        return Drawing(normalise(answer.image))
     except PictureError as error:
         return Drawing(error=str(error))

@@ -4,7 +4,7 @@ Source: `evaluation/evaluate_images.py` of github.com/djghosh13/geneval at af490
 definition. Boxes are (x1, y1, x2, y2), y downwards, in thousandths of the sides of their picture. The rule compares
 horizontal with vertical offsets, so it needs the picture's sides: a thousandth of 1280 px is not one of 720.
 
-The sides of a sample come from its picture: a PNG has them in its first 24 bytes, which are cheap to read. A plan
+The sides of a sample come from its picture: its file has them near the begin, where they are cheap to read. A plan
 without a picture takes the `image_size` requested from the backend, and is square without one.
 """
 
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 
+from datagen.picture_files import PictureError, read_size
 from datagen.records import Sample
 
 Box = tuple[float, float, float, float]
@@ -84,16 +84,15 @@ def _area(box: Box) -> float:
 
 
 _SIZE = re.compile(r"([1-9]\d*)x([1-9]\d*)")
-_HEAD = struct.Struct(">8s4x4sII")
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def read_sides(image: bytes) -> Sides | None:
-    """Return the sides of a PNG in pixels, or None if the bytes do not begin like a PNG."""
-    if len(image) < _HEAD.size:
+    """Return the sides of a stored picture in pixels, or None if the bytes do not begin like one."""
+    try:
+        width, height = read_size(image)
+    except PictureError:
         return None
-    signature, kind, width, height = _HEAD.unpack_from(image)
-    return (width, height) if signature == _SIGNATURE and kind == b"IHDR" and width and height else None
+    return (width, height) if width and height else None
 
 
 def sides_of(sample: Sample) -> Sides:

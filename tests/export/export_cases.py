@@ -21,11 +21,16 @@ NOTES = CardNotes("first light", recipe="name: first light\nprompts: 12\n")
 COLORS = ["red", "green", "blue", "yellow"]
 
 
+def draw(color: str, form: str = "PNG", size_px: int = 16, **options: Any) -> bytes:
+    """A real picture of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (size_px, size_px), color).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
 def draw_png(color: str, size_px: int = 16) -> bytes:
     """A real PNG of one colour."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (size_px, size_px), color).save(buffer, "PNG")
-    return buffer.getvalue()
+    return draw(color, size_px=size_px)
 
 
 def draw_noise(size_px: int, seed: int = 0) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from export_cases import draw_png
+from export_cases import draw
 from PIL import Image
 
 from datagen.export.checks import Checks
@@ -18,7 +18,8 @@ from datagen.export.examples import Example, Part
 from datagen.export.view import find_tags_of
 from datagen.plugins import load_plugin
 
-RED, GREEN, BLUE = (draw_png(color) for color in ("red", "green", "blue"))
+RED, GREEN, BLUE = draw("red"), draw("green", "JPEG"), draw("blue", "WEBP", lossless=True)
+"""One image of each kind in which images are stored."""
 AWKWARD = [
     'drei "rote" Äpfel\nund \\ ein \t Tab',
     "三颗星 🌟 «звёзды»",

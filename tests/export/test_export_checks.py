@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from export_cases import draw_noise, draw_png, export
+from export_cases import draw, draw_noise, draw_png, export
 from format_cases import ask, make_example, make_preference, say, show, write
 
 from datagen.errors import RunError
 from datagen.export import ExportItem, ViewPlan, export_view
-from datagen.pictures import check_png, read_size
+from datagen.picture_files import read_size
+from datagen.pictures import check_image
 from datagen.records import Segment
 
 PLAN = ViewPlan("whole", "trajectories", "jsonl", {}, {})
@@ -30,6 +31,7 @@ def make_png(width: int, height: int, pixels: bytes, extra: bytes = b"") -> byte
     return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(pixels, 9)) + chunk(b"IEND", b"")
 
 
+KINDS = draw("red", "JPEG"), draw("red", "WEBP"), draw("red", "WEBP", lossless=True)
 ABSURD = {
     "a bomb by its size": (make_png(30_000, 30_000, b"\0" * 30_001 * 3000), "30000 x 30000 pixels"),
     "no height": (make_png(16, 0, b"\0"), "16 x 0 pixels"),
@@ -38,8 +40,11 @@ ABSURD = {
     "cut off": (draw_png("red")[:-20], "cut off"),
     "something behind": (draw_png("red") + b"<script>", "without metadata"),
     "grey": (make_png(1, 1, b"\0\0"), "not RGB of 8 bits"),
-    "a JPEG": (b"\xff\xd8\xff\xe0" + bytes(100), "not a PNG"),
-    "nothing": (b"", "not a PNG"),
+    "a cut JPEG": (draw("red", "JPEG")[:-2], "without metadata"),
+    "a JPEG with a comment": (draw("red", "JPEG", comment="/home/somebody"), "without metadata"),
+    "a cut WebP": (draw("red", "WEBP")[:-2], "without metadata"),
+    "a bitmap": (draw("red", "BMP"), "without metadata"),
+    "nothing": (b"", "without metadata"),
 }
 
 
@@ -59,9 +64,19 @@ def change_column(dataset: Path, name: str, values: Any) -> None:
     pq.write_table(table, path)
 
 
-@pytest.mark.parametrize("image", [draw_png("red"), draw_png("blue", 1), draw_noise(64), draw_png("white", 4000)])
+@pytest.mark.parametrize(
+    "image",
+    [
+        draw_png("red"),
+        draw_png("blue", 1),
+        draw_noise(64),
+        draw_png("white", 4000),
+        draw("red", "JPEG"),
+        draw("red", "WEBP"),
+    ],
+)
 def test_real_images_pass(image: bytes) -> None:
-    check_png(image, "here")
+    check_image(image, "here")
     from io import BytesIO
 
     from PIL import Image

@@ -20,6 +20,7 @@ from format_cases import (
 from datagen.errors import RunError
 from datagen.export.examples import Example, Part
 from datagen.export.formats import webdataset as tars
+from datagen.picture_files import name_ending
 
 ALL = [*make_trajectories(), *make_reflections(), make_preference(), *make_questions()]
 
@@ -40,7 +41,8 @@ def test_json_lines_keep_everything(tmp_path: Path) -> None:
     write("jsonl", ALL, tmp_path)
     lines = read_lines(tmp_path / "train.jsonl")
     assert [rebuild(line, lambda name: (tmp_path / name).read_bytes()) for line in lines] == ALL
-    assert len(list((tmp_path / "images").rglob("*.png"))) == 3  # each image once
+    files = sorted(path.suffix for path in (tmp_path / "images").rglob("*.*"))
+    assert files == [".jpg", ".png", ".webp"], "each image once, named after its kind"
 
 
 def test_a_dataset_of_examples_keeps_everything(tmp_path: Path) -> None:
@@ -71,11 +73,12 @@ def test_tars_keep_everything_for_webdataset(tmp_path: Path) -> None:
     assert [rebuild(json.loads(sample["json"]), sample.__getitem__) for sample in found] == ALL
 
 
-def test_tars_load_with_datasets(tmp_path: Path) -> None:
-    examples = make_trajectories()
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+def test_tars_load_with_datasets(ending: str, tmp_path: Path) -> None:
+    examples = [each for each in make_trajectories() if name_ending(each.parts[-1].image) == ending]
     write("webdataset", examples, tmp_path)
     rows = load("webdataset", data_files={"train": str(tmp_path / "*.tar")})
-    assert [rebuild(row["json"], lambda _, row=row: row["0.png"]["bytes"]) for row in rows] == examples
+    assert [rebuild(row["json"], lambda _, row=row: row[f"0.{ending}"]["bytes"]) for row in rows] == examples
 
 
 def test_tars_are_closed_in_time_and_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +105,7 @@ def test_an_image_folder_loads_with_its_texts_and_weights(tmp_path: Path) -> Non
     assert [row["weight"] for row in rows] == [e.parts[2].loss for e in examples]
     assert [row["id"] for row in rows] == [e.id for e in examples]
     assert [Path(row["image"]["path"]).read_bytes() for row in rows] == [e.parts[2].image for e in examples]
-    assert len(list(tmp_path.rglob("*.png"))) == 3
+    assert len(list((tmp_path / "train" / "images").rglob("*.*"))) == 3
 
 
 @pytest.mark.parametrize("example", [make_preference(), make_reflections()[0], make_questions()[0]])

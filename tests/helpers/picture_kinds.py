@@ -115,6 +115,8 @@ PATCHES = np.kron(PURE, np.ones((8, 8, 1), np.uint8))
 RAMP = np.linspace(0, 65535, 54).round().astype(np.uint16).reshape(SIDE)
 KINDS: dict[str, tuple[bytes, np.ndarray, int]] = {
     "as it should be": (save(RGB, "PNG"), RGB, 0),
+    "a plain JPEG": (save(PATCHES, "JPEG", quality=100, subsampling=0), PATCHES, 4),
+    "a plain WebP": (save(RGB, "WEBP", lossless=True), RGB, 0),
     "a workflow beside it": (png_of_values(RGB, 2, chunk(b"tEXt", HOME)), RGB, 0),
     "a gamma beside it": (png_of_values(RGB, 2, chunk(b"gAMA", struct.pack(">I", 45455))), RGB, 0),
     "a profile that is sRGB": (save(RGB, "PNG", icc_profile=SRGB), RGB, 0),
@@ -179,6 +181,8 @@ KINDS: dict[str, tuple[bytes, np.ndarray, int]] = {
     "another colour profile": (save(RGB, "PNG", icc_profile=linear_profile()), from_linear(RGB), 2),
 }
 """Bytes, the pixels that a person sees, and by how much a value may be off, since JPEG and alpha round."""
+AS_SENT = ("as it should be", "a plain JPEG", "a plain WebP")
+"""The kinds that are stored byte for byte."""
 
 _WHOLE = save(RGB, "PNG")
 _DATA = _WHOLE.index(b"IDAT")
@@ -212,7 +216,8 @@ BROKEN: dict[str, bytes] = {
 def pixels_of(image: bytes) -> np.ndarray:
     """The pixels of a stored image by a plain reader, which knows no rule of ours."""
     with Image.open(io.BytesIO(image)) as picture:
-        assert (picture.format, picture.mode) == ("PNG", "RGB")
+        assert picture.format in ("PNG", "JPEG", "WEBP")
+        assert picture.mode == "RGB"
         return np.asarray(picture)
 
 

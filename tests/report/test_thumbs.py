@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.pictures import PictureError, read_header, shrink
+from datagen.picture_files import PictureError
+from datagen.pictures import read_header, shrink
 from datagen.report.thumbs import THUMB_PX, PictureFolder, make_thumb
 
 

@@ -33,7 +33,7 @@ from datagen.backends.openai.refusals import Refusals, find_refused, fit
 from datagen.chat import MARKERS, Reply, Token, set_thought_aside
 from datagen.errors import BackendError, did_you_mean
 from datagen.notices import tell_once
-from datagen.pictures import from_base64, from_data_url, to_png
+from datagen.pictures import from_base64, from_data_url, normalise
 from datagen.records import Segment
 
 NO_KEY = "no-key"
@@ -371,6 +371,6 @@ def _say(text: str) -> Segment:
 
 def _draw(text: str, is_url: bool = True) -> Segment:
     try:
-        return Segment("image", "image", image=to_png(from_data_url(text) if is_url else from_base64(text)))
+        return Segment("image", "image", image=normalise(from_data_url(text) if is_url else from_base64(text)))
     except (OSError, ValueError) as error:
         raise AnswerError(str(error)) from error

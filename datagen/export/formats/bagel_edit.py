@@ -1,6 +1,6 @@
 """BAGEL's editing data: parquet with `image_list` and `instruction_list`, an image generated from an earlier one.
 
-    image_list          PNG bytes, two or more in order
+    image_list          bytes of their files, two or more in order
     instruction_list    for each step from one image to the next, a list of one instruction: the texts between them
     id, weight          for people; BAGEL reads neither
 

@@ -1,6 +1,6 @@
 """BAGEL's text-to-image data: parquet with `image` and `captions`, an image generated from a text.
 
-    image       PNG bytes
+    image       bytes of its file
     captions    JSON text {"caption": …}: all texts of the example before its image; BAGEL samples one value of it
     id, weight  for people; BAGEL reads neither
 

@@ -3,7 +3,7 @@
     data/{split}-00000-of-00001.parquet
     messages    [{"role": "user", "content": [{"type": "text", "text": "…"}]},
                  {"role": "assistant", "content": [{"type": "text", "text": "…"}, {"type": "image"}]}]
-    images      PNG bytes, in the order of the `{"type": "image"}` pieces
+    images      bytes of their files, in the order of the `{"type": "image"}` pieces
     weights     the loss of each piece, in the order of all pieces
     id, task, group, facts
 
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.export.examples import Example, Part
-from datagen.export.files import pack_facts, refuse, split_by_loss, split_by_role
+from datagen.export.files import embed_images, pack_facts, refuse, split_by_loss, split_by_role
 from datagen.export.shards import SplitWriter
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: Option
                 "task": example.task,
                 "group": example.group,
                 **_make_messages(example, layout),
-                "images": [{"bytes": image, "path": f"{example.id}-{k}.png"} for k, image in enumerate(images)],
+                "images": embed_images(example, images),
                 "facts": pack_facts(example),
             }
             writer.add(row, sum(map(len, images)))

@@ -5,7 +5,7 @@
 
 `segments` are the parts in order: kind, role, text or the index of an image in `images`, loss, switch, sees. A
 preference has the parts before the two answers in `segments`, and the answers in `chosen` and `rejected`, which are
-empty otherwise. `facts` is JSON text. Images are PNG bytes, each once in an example.
+empty otherwise. `facts` is JSON text. Images are the bytes of their files, each once in an example.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.export.examples import Example, NoOptions, Part
-from datagen.export.files import pack_facts, split_by_role
+from datagen.export.files import embed_images, pack_facts, split_by_role
 from datagen.export.shards import SplitWriter
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def pack_example(example: Example) -> dict[str, Any]:
     row: dict[str, Any] = {"id": example.id, "task": example.task, "group": example.group}
     for name, parts in (("segments", segments), ("chosen", chosen), ("rejected", example.rejected)):
         row[name] = _pack_parts(parts, images)
-    row["images"] = [{"bytes": image, "path": f"{example.id}-{k}.png"} for k, image in enumerate(images)]
+    row["images"] = embed_images(example, images)
     return {**row, "facts": pack_facts(example)}
 
 

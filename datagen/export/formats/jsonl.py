@@ -1,7 +1,7 @@
 """Plain JSON lines with the images as files beside them: to read, diff, and load with anything.
 
     {split}.jsonl             one example a line: id, task, group, parts, rejected, facts
-    images/{ab}/{hash}.png    each image once, named by its content
+    images/{ab}/{hash}.{ending}    each image once, named by its content
 
 A part keeps every flag: kind, role, text or image, loss, switch, sees.
 """

@@ -5,7 +5,7 @@
                                "messages": [{"role": "assistant", "content": [{"type": "text", "value": "…"}],
                                              "loss_weight": 0.7}]}
     dataset_info.json         the splits by name: `dataset: train` with `dataset_dir:` this folder
-    images/{ab}/{hash}.png    each image once
+    images/{ab}/{hash}.{ending}    each image once
 
 One file serves both engines. `conversations` has two turns, as the first engine requires: everything before the first
 learned piece is the human's. The v1 engine takes the path of the file as `train_dataset` and has a message for each

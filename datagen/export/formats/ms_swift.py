@@ -3,7 +3,7 @@
     {split}.jsonl             {"messages": [{"role": "user", "content": "…"},
                                {"role": "assistant", "content": "…<image>", "loss": true, "loss_scale": 0.7}],
                                "images": ["images/ab/….png"]}
-    images/{ab}/{hash}.png    each image once; set ROOT_IMAGE_DIR to the folder
+    images/{ab}/{hash}.{ending}    each image once; set ROOT_IMAGE_DIR to the folder
 
 ms-swift joins consecutive messages of the assistant to one answer, so a text after a text begins with a blank line. A
 preference has `rejected_messages`, `rejected_images` and `margin`. ms-swift drops further columns (`id`, `task`,

@@ -3,7 +3,7 @@
     {split}.json                    {name: {"root", "annotation", "repeat_time", "length", "task"}}: `mm_data_path`
     {split}-t2i-x4.jsonl            {"id", "conversations": [{"from": "human", "value": "…"}, {"from": "gpt", …}],
                                      "image": ["images/ab/….png"], "width": [512], "height": [512]}
-    images/{ab}/{hash}.png          each image once
+    images/{ab}/{hash}.{ending}          each image once
 
 Each task and each number of repeats has its own file. The task depends on the positions of images: `t2i` has one at the
 end of the answer; `it2i` the same, with images in the question; `interleave_gen` is any other answer with images;
@@ -37,7 +37,7 @@ from datagen.export.files import (
     refuse_preference,
     split_by_loss,
 )
-from datagen.pictures import read_size
+from datagen.picture_files import read_size
 
 WEIGHTS = "repeat"
 LOSES = (

@@ -3,7 +3,7 @@
     {split}-00000-of-00001.parquet
     data_source     "datagen/<task>"
     prompt          [{"role": "user", "content": "…"}], with `<image>` for an image of the prompt
-    images          PNG bytes; the column exists only if the first example has images
+    images          bytes of their files; the column exists only if the first example has images
     ability         the weakness of the prompt, or the task
     reward_model    {"style": "rule", "ground_truth": JSON text of the example's facts: claims, rewards, …}
     extra_info      {"split", "index", "id", "group"}
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.control_tokens import MEDIA_TAGS
 from datagen.export.examples import Example, NoOptions
-from datagen.export.files import join_parts, pack_facts, refuse, split_by_role
+from datagen.export.files import embed_images, join_parts, pack_facts, refuse, split_by_role
 from datagen.export.shards import SplitWriter
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _make_row(example: Example, split: str, index: int) -> dict[str, Any]:
     return {
         "data_source": f"datagen/{example.task.replace(' ', '_')}",
         "prompt": [{"role": "user", "content": join_parts(asked)}],
-        "images": [{"bytes": image, "path": f"{example.id}-{k}.png"} for k, image in enumerate(images)],
+        "images": embed_images(example, images),
         "ability": str(example.facts.get("weakness", example.task)),
         "reward_model": {"style": "rule", "ground_truth": pack_facts(example)},
         "extra_info": {"split": split, "index": index, "id": example.id, "group": example.group},

@@ -2,11 +2,12 @@
 
     {split}-000000.tar
       00000000.json      id, task, group, parts, rejected, facts; a part's image is the suffix of its file
-      00000000.0.png     the images of the example, in order
+      00000000.0.png     the images of the example, in order; .jpg or .webp as they are stored
       00000000.1.png
 
 A tar is closed before it exceeds TAR_BYTES. Equal examples give equal bytes: tars have no times or owners.
-`load_dataset` needs equally many images in the first five examples of a tar; the `webdataset` package reads any.
+`load_dataset` needs equally many images of the same kinds in the first five examples of a tar; the `webdataset` package
+reads any.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import IO
 
 from datagen.export.examples import Example, NoOptions
 from datagen.export.files import pack_example, pack_line
+from datagen.picture_files import name_ending
 
 Options = NoOptions
 WEIGHTS = "parts"
@@ -48,7 +50,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: NoOpti
 def _list_files(example: Example) -> list[tuple[str, bytes]]:
     """Return the files of an example by suffix, the description first."""
     images: dict[bytes, str] = {}
-    line = pack_example(example, lambda image: images.setdefault(image, f"{len(images)}.png"))
+    line = pack_example(example, lambda image: images.setdefault(image, f"{len(images)}.{name_ending(image)}"))
     described = pack_line(example.id, line).encode()
     return [("json", described), *((ending, image) for image, ending in images.items())]
 
