@@ -121,6 +121,8 @@ def describe_progress(progress: Progress, seconds: float) -> str:
         parts.append(f"{progress.failed / progress.done:.1%} failed")
     if progress.reward is not None:
         parts.append(f"mean reward {progress.reward:.3f}")
+    if progress.note:
+        parts.append(progress.note)
     return "  ".join(parts)
 
 

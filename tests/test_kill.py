@@ -72,21 +72,21 @@ def test_killed_at_random_moments_a_run_ends_the_same(tmp_path: Path, changes: d
     assert not list(torn.rglob("*.part"))
 
 
-def test_ctrl_c_ends_after_the_shard_in_flight_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_has_come_and_says_how_to_go_on(tmp_path: Path) -> None:
     recipe, folder = write_recipe(tmp_path), tmp_path / "run"
     process = subprocess.Popen(
         command("build", recipe, "--run", folder), env=environment(), stderr=subprocess.PIPE, text=True
     )
-    while process.poll() is None and not list((folder / "samples").glob("[0-9]*")):
+    while process.poll() is None and not list((folder / "scores").glob("[0-9]*")):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "stopping after the current shard" in said
+    assert "what the model has answered is kept" in said
     assert f"to go on: datagen build {recipe} --run {folder}" in said
     assert "Traceback" not in said
     done = {path.name[:5] for path in (folder / "scores").glob("[0-9]*")}
-    assert {path.name[:5] for path in (folder / "samples").glob("[0-9]*")} == done
+    assert {path.name[:5] for path in (folder / "samples").glob("*.parquet")} == done
     assert 0 < len(done) < SHARD_COUNT
     assert run_cli("build", recipe, "--run", folder).returncode == 0
 
@@ -101,7 +101,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     while not marker.exists() and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    while "stopping after" not in process.stderr.readline():
+    while "stopping: " not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)  # a shard takes 160 seconds

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import BackendError, RunError
-from datagen.pipeline import Silent, create_run, find_jobs, plan_stage, read_status, run_jobs, shards
+from datagen.pipeline import Silent, create_run, find_jobs, flow, plan_stage, read_status, run_jobs
 from datagen.records import Failure, Request, Sample, Segment
 from datagen.runners.local import make_runner
 from datagen.sample_files import group_samples
@@ -102,7 +102,7 @@ def test_a_kill_costs_what_was_in_flight_alone(
             yield answer
 
     monkeypatch.setattr(Instant, "generate", mortal)
-    monkeypatch.setattr(shards, "PART_BYTES", 1)  # each answer is on disk at once
+    monkeypatch.setattr(flow, "PART_BYTES", 1)  # each answer is on disk at once
     run = create_run(recipe, str(tmp_path / "torn"))
     plan_stage(run, Silent())
     kills = 0
@@ -129,9 +129,9 @@ def test_what_a_model_answered_before_it_broke_down_is_kept(tmp_path: Path) -> N
 
 
 def test_answers_are_written_while_the_model_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "PART_SECONDS", 0.05)
+    monkeypatch.setattr(flow, "PART_SECONDS", 0.05)
     run = create_run(small_recipe(), str(tmp_path / "run"))
-    with shards.Parts(run, 0) as parts:
+    with flow.Parts(run, 0) as parts:
         parts.add(make_samples(1)[0])
         deadline = time.monotonic() + 60
         while not run.folder.list_parts(0) and time.monotonic() < deadline:
@@ -143,10 +143,10 @@ def test_answers_are_written_while_the_model_is_silent(tmp_path: Path, monkeypat
 
 
 def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "PART_SECONDS", 0.01)
+    monkeypatch.setattr(flow, "PART_SECONDS", 0.01)
     run = create_run(small_recipe(), str(tmp_path / "run"))
     (tmp_path / "run" / "samples").write_text("a file where the folder should be")
-    parts, deadline = shards.Parts(run, 0), time.monotonic() + 60
+    parts, deadline = flow.Parts(run, 0), time.monotonic() + 60
 
     def add_until_it_is_told() -> None:
         while time.monotonic() < deadline:
@@ -159,7 +159,7 @@ def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path, monke
 
 def test_nothing_is_written_into_a_folder_that_was_deleted(tmp_path: Path) -> None:
     run = create_run(small_recipe(), str(tmp_path / "run"))
-    parts = shards.Parts(run, 0)
+    parts = flow.Parts(run, 0)
     parts.add(make_samples(1)[0])
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(RunError, match="was deleted"):

@@ -11,7 +11,7 @@ Not covered: editing the first image; a backend of its own can do this for model
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
@@ -45,56 +45,71 @@ class Drawing(Protocol):
         """Yield one reply for each request, in order."""
 
 
-def drive_reflection(
-    backend: Drawing, requests: Sequence[Request], *, rounds: int, max_tokens: int
-) -> Iterator[Sample | Failure]:
-    """Yield a sample with a refined image for each request, in order, or a failure that names the step."""
-    first = {(a.prompt_id, a.candidate): a for a in backend.generate([replace(r, mode="think") for r in requests])}
-    made: dict[int, Sample | Failure] = {}
-    for k, request in enumerate(requests):
-        answer = first.get((request.prompt.id, request.candidate))
-        made[k] = answer or Failure.unanswered(request, "the backend gave no answer")
+Steps = Generator[Request | ChatRequest, "Sample | Failure | Reply", "Sample | Failure"]
+"""A reflection as steps: yields what to ask, takes the answer, returns the sample or a failure that names the step."""
+
+
+def reflect_in_steps(request: Request, *, rounds: int, max_tokens: int) -> Steps:
+    """Reflect about the image of one request; whoever runs the steps decides how the model is asked."""
+    answer = yield replace(request, mode="think")
+    if not isinstance(answer, Sample):
+        assert isinstance(answer, Failure)
+        return answer
+    sample = answer
     for turn in range(1, rounds + 1):
-        going = {k: sample for k, sample in made.items() if isinstance(sample, Sample)}
-        made |= _reflect_once(backend, requests, going, turn, max_tokens)
-    for k, request in enumerate(requests):
-        sample = made[k]
-        yield replace(sample, mode=request.mode, switch="forced") if isinstance(sample, Sample) else sample
-
-
-def _reflect_once(
-    backend: Drawing, requests: Sequence[Request], samples: dict[int, Sample], turn: int, max_tokens: int
-) -> dict[int, Sample | Failure]:
-    """Return each sample with another look, criticism and image."""
-    keys = list(samples)
-    asked = [_ask(requests[k], samples[k], turn, max_tokens) for k in keys]
-    replies = dict(zip(keys, backend.chat(asked), strict=True))
-    criticisms = {k: _read(reply) for k, reply in replies.items()}
-    told = {k: parts for k, parts in criticisms.items() if not isinstance(parts, str)}
-    again = [_redraw(requests[k], parts["final_prompt"], turn) for k, parts in told.items()]
-    drawn = {(a.prompt_id, a.candidate): a for a in backend.generate(again)} if again else {}
-    made: dict[int, Sample | Failure] = {}
-    for k in keys:
-        step = f"round {turn}"
-        if isinstance(parts := criticisms[k], str):
-            made[k] = Failure.unanswered(requests[k], f"{step}: {parts}", unreached=replies[k].unreached)
-            continue
-        answer = drawn.get((requests[k].prompt.id, requests[k].candidate))
+        reply = yield _ask(request, sample, turn, max_tokens)
+        assert isinstance(reply, Reply)
+        parts = _read(reply)
+        if isinstance(parts, str):
+            return Failure.unanswered(request, f"round {turn}: {parts}", unreached=reply.unreached)
+        answer = yield _redraw(request, parts["final_prompt"], turn)
         if not isinstance(answer, Sample) or answer.image is None:
             reason, unreached = (answer.error, answer.unreached) if isinstance(answer, Failure) else ("no image", False)
-            what = f"{step}: the picture was not drawn again: {reason}"
-            made[k] = Failure.unanswered(requests[k], what, unreached=unreached)
-            continue
+            what = f"round {turn}: the picture was not drawn again: {reason}"
+            return Failure.unanswered(request, what, unreached=unreached)
         reflection = write_reflection(parts["improvements"], parts["guidance"], parts["final_prompt"])
         added = (
             Segment("text", "look", text=parts["look"]),
             Segment("text", "reflect", text=reflection),
             Segment("image", "refined image", image=answer.image),
         )
-        ends = (samples[k].finish, replies[k].finish, answer.finish)
-        finish = next((end for end in ends if end != "stop"), "stop")
-        made[k] = replace(samples[k], finish=finish, segments=(*samples[k].segments, *added))
-    return made
+        finish = next((end for end in (sample.finish, reply.finish, answer.finish) if end != "stop"), "stop")
+        sample = replace(sample, finish=finish, segments=(*sample.segments, *added))
+    return replace(sample, mode=request.mode, switch="forced")
+
+
+def drive_reflection(
+    backend: Drawing, requests: Sequence[Request], *, rounds: int, max_tokens: int
+) -> Iterator[Sample | Failure]:
+    """Yield a sample with a refined image for each request, in order, or a failure that names the step.
+
+    All requests take each step together, so that the backend gets batches.
+    """
+    going = {k: reflect_in_steps(request, rounds=rounds, max_tokens=max_tokens) for k, request in enumerate(requests)}
+    asked = {k: next(steps) for k, steps in going.items()}
+    made: dict[int, Sample | Failure] = {}
+    while asked:
+        answers = _answer_all(backend, asked)
+        asked = {}
+        for k, answer in answers.items():
+            try:
+                asked[k] = going[k].send(answer)
+            except StopIteration as end:
+                made[k] = end.value
+    yield from (made[k] for k in range(len(requests)))
+
+
+def _answer_all(backend: Drawing, asked: Mapping[int, Request | ChatRequest]) -> dict[int, Sample | Failure | Reply]:
+    """Return the answer to each step, asked in one call for pictures and one for texts."""
+    drawings = {k: each for k, each in asked.items() if isinstance(each, Request)}
+    talks = {k: each for k, each in asked.items() if isinstance(each, ChatRequest)}
+    drawn = {(a.prompt_id, a.candidate): a for a in backend.generate(list(drawings.values()))} if drawings else {}
+    answers: dict[int, Sample | Failure | Reply] = {}
+    for k, request in drawings.items():
+        answer = drawn.get((request.prompt.id, request.candidate))
+        answers[k] = answer or Failure.unanswered(request, "the backend gave no answer")
+    replies = backend.chat(list(talks.values())) if talks else iter(())
+    return {**answers, **dict(zip(talks, replies, strict=True))}
 
 
 def _ask(request: Request, sample: Sample, turn: int, max_tokens: int) -> ChatRequest:

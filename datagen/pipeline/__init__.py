@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datagen.export import MADE
 from datagen.pipeline.checks import check_recipe, list_warnings
+from datagen.pipeline.flow import generate_shards, run_shard
 from datagen.pipeline.inspect import (
     Estimate,
     Finding,
@@ -28,7 +29,7 @@ from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
-from datagen.pipeline.shards import Job, ShardResult, finish_shard, generate_shard, run_shard, score_by
+from datagen.pipeline.shards import Job, ShardResult, finish_shard, score_by
 from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -62,7 +63,7 @@ __all__ = [
     "find_sample",
     "find_stale",
     "finish_shard",
-    "generate_shard",
+    "generate_shards",
     "list_scorable",
     "list_warnings",
     "make_again",

@@ -30,10 +30,11 @@ from datagen.errors import BackendError, ConfigError, RunError
 from datagen.picture_files import name_ending
 from datagen.pictures import encode_picture, hash_image, read_image
 from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, tell_yes_from_no, try_judge
+from datagen.pipeline.flow import accept_sample, ask_backend
 from datagen.pipeline.made import find_stale
 from datagen.pipeline.makers import find_changes
 from datagen.pipeline.run import STAGES, Run
-from datagen.pipeline.shards import accept_sample, ask_backend, list_requests, score_sample
+from datagen.pipeline.shards import list_requests, score_sample
 from datagen.pipeline.unreached import Unreached
 from datagen.pipeline.views import read_rows
 from datagen.pipeline.work import count_planned

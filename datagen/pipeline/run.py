@@ -51,7 +51,11 @@ STAGES = ("prompts", "samples", "scores")
 
 
 class Backend(Protocol):
-    """A model that generates samples. `lexicon` names the words that it knows."""
+    """A model that generates samples. `lexicon` names the words that it knows.
+
+    One with `stream` too takes requests on from shard to shard: see `flow`. One with `progress` has it in the progress
+    line.
+    """
 
     name: str
     lexicon: str
@@ -74,6 +78,10 @@ class Run:
     def makers(self) -> dict[str, dict[str, str]]:
         """The current hashes of the modules and model files that the recipe names."""
         return list_makers(self.recipe)
+
+    def describe_model(self) -> str:
+        """Return what the model in this process says of its work (its `progress`), if there is one and it does."""
+        return str(getattr(self.__dict__.get("backend"), "progress", ""))
 
     @cached_property
     def backend(self) -> Backend:

@@ -1,9 +1,8 @@
-"""One shard, from its prompts to its scores: the same files whatever runs it, in any order.
+"""One shard after its samples were generated, from its parts to its scores: the same files whatever runs it.
 
-`generate_shard` asks the model and keeps its answers in parts, within seconds of their coming; `finish_shard` joins the
-parts into the file of the shard, scores it and writes the scores. A runner may do the two in different processes, so
-that the model never waits: numbers travel between them, pictures do not. A plugin's exception is data: `_attempt` is
-the one boundary that catches it.
+`finish_shard` joins the parts into the file of the shard, scores it and writes the scores. It runs in another process
+than the model (`flow`), which therefore never waits: numbers travel between them, pictures do not. A plugin's exception
+is data: `attempt` is the one boundary that catches it.
 """
 
 from __future__ import annotations
@@ -11,22 +10,16 @@ from __future__ import annotations
 import json
 import math
 import re
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, groupby
-from pathlib import PurePosixPath
-from typing import Any, Self, TypeVar
+from itertools import groupby
+from typing import Any, TypeVar
 
-from datagen.config import Images
-from datagen.errors import BackendError, DatagenError
-from datagen.picture_files import PictureError, find_kind
-from datagen.pictures import normalise
+from datagen.errors import DatagenError
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
-from datagen.sample_files import to_samples
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
@@ -34,15 +27,11 @@ from datagen.scoring.verdicts import ALONE, list_groups
 from datagen.store import Stage
 
 Answer = TypeVar("Answer")
-PART_SECONDS = 5.0
-PART_BYTES = 32 << 20
-"""Answers are on disk after this time, or as soon as their pictures have this many bytes."""
 BATCH_SAMPLES = 512
 BATCH_BYTES = 64 << 20
 """Samples that are in memory at a time while they are scored: whole prompts, up to this many or this many bytes."""
 ASKED_TOGETHER = 64
 """Samples judged in one call: the tools remember all answers even with eight answers sampled per question."""
-AS_SENT = Images()
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
 """Reason of a score without a value; the server's error is stored only in the failures."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -81,13 +70,6 @@ class ShardResult:
     notices: tuple[str, ...] = ()
 
 
-def run_shard(run: Run, job: Job) -> ShardResult:
-    """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
-    if job.draw:
-        generate_shard(run, job)
-    return finish_shard(run, job)
-
-
 def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
     """Return all requests for some prompts; each seed depends only on run seed, prompt id and candidate."""
     recipe = run.recipe
@@ -96,153 +78,6 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
         for prompt in prompts
         for k in range(recipe.candidates)
     ]
-
-
-def generate_shard(run: Run, job: Job, count: Callable[[bool], None] = lambda failed: None) -> None:
-    """Generate the samples of a shard into its parts; `count` is called after each one, with whether it failed.
-
-    What is in parts already, and what the job keeps, is not asked for again. With `adapt`, a prompt's other candidates
-    are generated only if its first ones are judged differently. A request without an answer is a failure. Raises
-    BackendError when the model itself breaks down, RunError when the folder no longer belongs to this run; what the
-    model answered before is kept.
-    """
-    run.require_same()
-    prompts = run.folder.read_prompts(job.shard)
-    requests = list_requests(run, prompts)
-    rows, failures = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
-    done = {(each.prompt_id, each.candidate) for each in (*failures, *_read_lasting(run, job)) if not each.unreached}
-    rest = [r for r in requests if (r.prompt.id, r.candidate) not in done and r.sample_id not in rows]
-    first = run.recipe.least_candidates
-    with Parts(run, job.shard) as parts:
-        _generate(run, [r for r in rest if r.candidate < first], parts, count)
-        if run.recipe.adapt is not None:
-            parts.flush()
-            rows, _ = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
-            firsts = rows.group(r.sample_id for r in requests if r.candidate < first)
-            undecided = find_undecided(run, prompts, chain.from_iterable(map(to_samples, firsts)))
-            later = [r for r in rest if r.candidate >= first and r.prompt.id in undecided]
-            _generate(run, later, parts, count)
-
-
-class Parts:
-    """Answers of a shard on their way to disk: at most a few seconds or megabytes of them are in memory.
-
-    A timer writes what has come when no further answer does. On the way out all is written, after an exception too, but
-    never into a folder that has become another run's.
-    """
-
-    def __init__(self, run: Run, shard: int) -> None:
-        self._run, self._shard = run, shard
-        numbers = [int(PurePosixPath(name).stem) for name in run.folder.list_parts(shard)]
-        self._number = max(numbers, default=-1) + 1
-        self._samples: list[Sample] = []
-        self._failures: list[Failure] = []
-        self._bytes = 0
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
-        self._error: Exception | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
-
-    def add(self, answer: Sample | Failure) -> None:
-        """Take an answer in. Raises RunError when answers before it could not be written."""
-        if self._error is not None:
-            raise self._error
-        with self._lock:
-            if isinstance(answer, Failure):
-                self._failures.append(answer)
-            else:
-                self._samples.append(answer)
-                self._bytes += answer.image_bytes
-            if self._timer is None:
-                self._timer = threading.Timer(PART_SECONDS, self._flush_late)
-                self._timer.daemon = True
-                self._timer.start()
-        if self._bytes >= PART_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what has come since the last time."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if self._samples or self._failures:
-                self._run.require_same()
-                self._run.folder.write_part(self._shard, self._number, self._samples, self._failures)
-                self._number += 1
-                self._samples, self._failures, self._bytes = [], [], 0
-
-    def _flush_late(self) -> None:
-        try:
-            self.flush()
-        except (DatagenError, OSError, ValueError) as error:  # raised by `add`, in the thread that asks the model
-            self._error = error
-
-
-def _read_lasting(run: Run, job: Job) -> list[Failure]:
-    """Return the failures to generate that a job keeps: those for which the model was reached."""
-    if "samples" not in job.keeps:
-        return []
-    return [each for each in run.folder.read_failures(job.shard) if each.stage != "score" and not each.unreached]
-
-
-def _generate(run: Run, asked: Sequence[Request], parts: Parts, count: Callable[[bool], None]) -> None:
-    """Ask the model and keep one answer for each request."""
-    waiting = {(request.prompt.id, request.candidate): request for request in asked}
-    for answer in ask_backend(run, asked) if asked else ():
-        key = (answer.prompt_id, answer.candidate)
-        if key not in waiting:
-            what = f"{run.recipe.backend.name!r} answered a request that was not made, or one twice: {key}"
-            raise BackendError(what, hint="a backend yields one answer for each request")
-        kept = answer if isinstance(answer, Failure) else accept_sample(run.recipe.images, waiting.pop(key), answer)
-        waiting.pop(key, None)
-        parts.add(kept)
-        count(isinstance(kept, Failure))
-    for key in waiting:
-        parts.add(Failure("generate", *key, "the backend gave no answer"))
-        count(True)
-
-
-def find_undecided(run: Run, prompts: Sequence[Prompt], samples: Iterable[Sample]) -> set[str]:
-    """Return the ids of the prompts whose samples some deciding scorer judges differently.
-
-    Two samples are judged differently if their values differ, or if one passed strictly and the other did not. Samples
-    without a value do not count. Depends only on prompts, samples and detector, not on how scores are joined later.
-    """
-    by_id = {prompt.id: prompt for prompt in prompts}
-    said: dict[tuple[str, str], set[tuple[float, bool | None]]] = {}
-    for sample in samples:
-        for name, module in run.deciders.items():
-            verdict = _attempt(partial(_judge, run, module, by_id[sample.prompt_id], sample))
-            if isinstance(verdict, Verdict) and verdict.value is not None:
-                voice = (round(verdict.value, 9), verdict.evidence.get("passed"))
-                said.setdefault((sample.prompt_id, name), set()).add(voice)
-    return {prompt_id for (prompt_id, _), voices in said.items() if len(voices) > 1}
-
-
-def _judge(run: Run, module: Scorer, prompt: Prompt, sample: Sample) -> Verdict:
-    return check_verdict(module.score(prompt, sample, tools_for(run, prompt, sample)))
-
-
-def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-    """Yield the model's answers; its exceptions become a BackendError that names them."""
-    name = run.recipe.backend.name
-    answers = _attempt(lambda: iter(run.backend.generate(requests)))
-    while not isinstance(answers, Failed):
-        answer = _attempt(lambda: next(answers, None))
-        if answer is None:
-            return
-        if isinstance(answer, Failed):
-            raise BackendError(f"{name!r} broke down: {answer.text}", hint="finished shards are kept") from answer.error
-        if not isinstance(answer, (Sample, Failure)):
-            raise BackendError(f"{name!r} answered a {type(answer).__name__}, not a Sample or Failure")
-        yield answer
-    raise BackendError(f"{name!r} broke down: {answers.text}", hint="finished shards are kept") from answers.error
 
 
 def finish_shard(run: Run, job: Job) -> ShardResult:
@@ -296,7 +131,7 @@ def _join(run: Run, job: Job) -> list[Failure]:
     """Write samples and failures of a shard from its parts, in the order of the requests; return the failures."""
     folder = run.folder
     rows, failures = folder.read_parts(job.shard, keep="samples" in job.keeps)
-    failed = {(each.prompt_id, each.candidate): each for each in (*_read_lasting(run, job), *failures)}
+    failed = {(each.prompt_id, each.candidate): each for each in (*read_lasting(run, job), *failures)}
     # Backends answer in any order; the files always have the order of the requests.
     order = list_requests(run, folder.read_prompts(job.shard))
     keys = ((r.prompt.id, r.candidate) for r in order if r.sample_id not in rows)
@@ -309,6 +144,13 @@ def _join(run: Run, job: Job) -> list[Failure]:
         folder.write_failures(job.shard, ordered)
     folder.remove_parts(job.shard)
     return ordered
+
+
+def read_lasting(run: Run, job: Job) -> list[Failure]:
+    """Return the failures to generate that a job keeps: those for which the model was reached."""
+    if "samples" not in job.keeps:
+        return []
+    return [each for each in run.folder.read_failures(job.shard) if each.stage != "score" and not each.unreached]
 
 
 def batch_samples(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
@@ -371,7 +213,7 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
     if looking := [module for module in run.scorers.values() if hasattr(module, "look_ahead")]:
         pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
         for module in looking:
-            _attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
+            attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
 
 
 def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
@@ -384,13 +226,13 @@ def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
     # Each turn runs the scorers until they meet a question without an answer, then asks all of these in one call.
     # A scorer that raises anything else drops out here: it raises again when it scores, and that is recorded.
     while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
-        if isinstance(_attempt(later.ask), Failed):
+        if isinstance(attempt(later.ask), Failed):
             return
 
 
 def _is_unanswered(run: Run, later: Later, module: Scorer, prompt: Prompt, sample: Sample) -> bool:
     """Run a scorer with deferred models; return whether it needs an answer that they have not given yet."""
-    said = _attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
+    said = attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
     return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
 
 
@@ -415,9 +257,9 @@ def score_groups(
     found: dict[tuple[str, str], tuple[Score, Failure | None]] = {}
     for name, module in run.scorers.items():
         for group in list_groups(samples) if hasattr(module, "score_group") else []:
-            said = _attempt(partial(module.score_group, prompts[group[0].prompt_id], group, run.tools))
+            said = attempt(partial(module.score_group, prompts[group[0].prompt_id], group, run.tools))
             for k, sample in enumerate(group):
-                verdict = said if isinstance(said, Failed) else _attempt(partial(_pick_verdict, said, k, len(group)))
+                verdict = said if isinstance(said, Failed) else attempt(partial(_pick_verdict, said, k, len(group)))
                 found[sample.id, name] = _make_score(name, module, sample, verdict)
     return found
 
@@ -454,7 +296,7 @@ def score_by(
     if hasattr(module, "score_group"):
         return _make_score(name, module, sample, Verdict(None, ALONE))
     seen_by = tools or tools_for(run, prompt, sample)
-    verdict = _attempt(lambda: check_verdict(module.score(prompt, sample, seen_by)))
+    verdict = attempt(lambda: check_verdict(module.score(prompt, sample, seen_by)))
     return _make_score(name, module, sample, verdict)
 
 
@@ -483,7 +325,7 @@ class Failed:
     place: str
 
 
-def _attempt(call: Callable[[], Answer]) -> Answer | Failed:
+def attempt(call: Callable[[], Answer]) -> Answer | Failed:
     """Call plugin code and return its exception as a value; the only broad `except` of the pipeline."""
     try:
         return call()
@@ -516,38 +358,3 @@ def check_verdict(verdict: Any) -> Verdict:
     # Raises for evidence that could not be stored: NaN, other types, lone surrogates.
     json.dumps([verdict.value, verdict.reason, verdict.evidence], allow_nan=False, ensure_ascii=False).encode()
     return verdict
-
-
-def accept_sample(images: Images | None, request: Request, sample: Sample) -> Sample | Failure:
-    """Return the sample as it is stored, or a failure if it does not match its request or cannot be stored.
-
-    Every picture of a backend passes here and is normalised (`datagen.pictures`), to the format that the recipe's
-    `images` names. Formats other than PNG are recorded in the settings of the sample.
-    """
-    problem = ""
-    if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
-        problem = "the sample has another id, seed or mode than its request"
-    elif not sample.segments:
-        problem = "the sample is empty"
-    else:
-        try:
-            json.dumps([sample.text, sample.settings], allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError) as error:
-            problem = f"the sample cannot be stored: {error}"
-        else:
-            seen = _attempt(partial(_see_images, images or AS_SENT, sample))
-            if isinstance(seen, Sample):
-                return seen
-            problem = str(seen.error) if isinstance(seen.error, PictureError) else seen.text
-    return Failure("generate", request.prompt.id, request.candidate, problem, sample.text[:500])
-
-
-def _see_images(images: Images, sample: Sample) -> Sample:
-    """Return the sample with normalised images. Raises PictureError for a damaged one."""
-    segments = tuple(
-        replace(part, image=normalise(part.image, images.format, images.quality)) if part.kind == "image" else part
-        for part in sample.segments
-    )
-    kinds = {str(find_kind(part.image)) for part in segments if part.kind == "image"}
-    settings = sample.settings if kinds <= {"png"} else {**sample.settings, "image_format": ", ".join(sorted(kinds))}
-    return replace(sample, segments=segments, settings=settings)

@@ -11,7 +11,7 @@ class Progress:
     """The progress of one stage; `before` of the `done` existed already and do not count for speed.
 
     `failed` counts the samples that this stage could not generate or score; `reward` is the mean image reward so far,
-    in [0, 1].
+    in [0, 1]. `note` is what the model says of its work.
     """
 
     stage: str
@@ -20,6 +20,7 @@ class Progress:
     before: int = 0
     failed: int = 0
     reward: float | None = None
+    note: str = ""
 
 
 class Watch(Protocol):

@@ -103,7 +103,8 @@ class Ledger:
             self._show_scored()
 
     def _show_generated(self) -> None:
-        self.watch.show(Progress("generate", self.drawn, self.total, self.drawn_before, self.undrawn))
+        note = self.run.describe_model()
+        self.watch.show(Progress("generate", self.drawn, self.total, self.drawn_before, self.undrawn, note=note))
 
     def _show_scored(self) -> None:
         reward = math.fsum(self._sums) / self._rewarded if self._rewarded else None

@@ -1,9 +1,9 @@
 """Local runner: the model in this process, joining and scoring in worker processes, so that neither waits.
 
-The model generates shard k + 1 while a worker joins the parts of shard k and scores it. Only a few shards wait; then
-the model waits too. With several GPUs, each has a process with its own model. The files do not depend on any of this.
-Ctrl-C stops after the current shard, a second Ctrl-C at once. Workers exit when this process ends, even if it is
-killed. Try `datagen build --workers 2 --models 2`.
+Requests flow through the model from shard to shard (`pipeline.flow`); a worker joins the parts of a finished shard and
+scores it. With several GPUs, each has a process with its own model. The files do not depend on any of this. Ctrl-C
+keeps what the model has answered and finishes what is being scored, a second Ctrl-C stops at once. Workers exit when
+this process ends, even if it is killed. Try `datagen build --workers 2 --models 2`.
 """
 
 from __future__ import annotations
@@ -11,23 +11,27 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.queues import SimpleQueue
+from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from types import FrameType
 
 from datagen import notices
-from datagen.errors import RunError
-from datagen.pipeline import Execute, Job, Ledger, Run, ShardResult, finish_shard, generate_shard
+from datagen.errors import DatagenError, RunError
+from datagen.pipeline import Execute, Job, Ledger, Run, ShardResult, finish_shard, generate_shards
 
 MOST_WORKERS = 8
-WAITING_SHARDS = 2
-"""Generated shards that may wait for a worker, in addition to one per worker."""
+LOOK_SECONDS = 0.2
+"""How often finished shards are counted."""
 
 
 def count_cores() -> int:
@@ -80,98 +84,166 @@ def make_runner(workers: int | None = None, models: int | None = None) -> Execut
 
 def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event) -> None:
     for job in jobs:
-        if stopped.is_set():
-            return
-        if job.draw:
-            generate_shard(run, job, ledger.count_sample)
-        ledger.count_shard(finish_shard(run, job))
+        if not job.draw and not stopped.is_set():
+            ledger.count_shard(finish_shard(run, job))
+    for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set):
+        if done is not None:
+            ledger.count_shard(finish_shard(run, done))
 
 
 def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
     """Generate in this process, finish in workers; results are counted in this thread as they come."""
-    waiting: set[Future[ShardResult]] = set()
     with open_pool(run, workers) as pool:
-        warm = pool.submit(_warm_up) if any(job.score for job in jobs) else None
-        for job in jobs:
-            if stopped.is_set():
-                break
-            if job.draw:
-                generate_shard(run, job, ledger.count_sample)
-            waiting.add(pool.submit(_finish, job))
-            # Raises now if a worker cannot load the scorers, instead of after the last shard.
-            if warm is not None and warm.done():
-                warm.result()
-            waiting = _collect(waiting, ledger, workers + WAITING_SHARDS)
-        _collect(waiting, ledger, 0)
+        finishing = _Finishing(pool, ledger, stopped)
+        finishing.warm_up(jobs)
+        for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set):
+            finishing.add(done)
+        finishing.wait()
 
 
 def _run_spread(
     run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int, devices: Sequence[str]
 ) -> None:
     """Generate in one process per device, finish in workers; pictures pass from one to the other on disk alone."""
-    generating: dict[Future[_Told], Job] = {}
-    waiting: set[Future[ShardResult]] = set()
-    rest = iter(jobs)
-    with open_pool(run, len(devices), devices) as models, open_pool(run, workers) as pool:
-        while True:
-            # Two jobs per device: the next one is ready when a model finishes, without all jobs in the queue.
-            while not stopped.is_set() and len(generating) < 2 * len(devices) and (job := next(rest, None)):
-                if job.draw:
-                    generating[models.submit(_generate, job)] = job
-                else:
-                    waiting.add(pool.submit(_finish, job))
-            if stopped.is_set():
-                generating = {future: job for future, job in generating.items() if not future.cancel()}
-            if not generating:
-                break
-            for future in wait(generating, return_when=FIRST_COMPLETED).done:
-                _take_in(future, ledger)
-                waiting.add(pool.submit(_finish, generating.pop(future)))
-            waiting = _collect(waiting, ledger, workers + WAITING_SHARDS)
-        _collect(waiting, ledger, 0)
+    with open_pool(run, workers) as pool, _open_models(run, list(_drawn(jobs)), devices) as models:
+        finishing = _Finishing(pool, ledger, stopped)
+        finishing.warm_up(jobs)
+        for told in models.listen(stopped):
+            ledger.tell(told.notices)
+            for failed in told.failed:
+                ledger.count_sample(failed)
+            finishing.add(told.done)
+        finishing.wait()
 
 
-def _take_in(future: Future[_Told], ledger: Ledger) -> None:
-    """Count what a model process generated; raises RunError if that process died."""
-    try:
-        failed, told = future.result()
-    except BrokenProcessPool as error:
-        hint = "out of memory? see the log of the engine; finished shards are kept"
-        raise RunError("a model process was killed", where=str(ledger.run.folder), hint=hint) from error
-    ledger.tell(told)
-    for each in failed:
-        ledger.count_sample(each)
+def _drawn(jobs: Iterable[Job]) -> Iterator[Job]:
+    return (job for job in jobs if job.draw)
 
 
-def _collect(waiting: set[Future[ShardResult]], ledger: Ledger, most: int) -> set[Future[ShardResult]]:
-    """Count finished shards until at most `most` are unfinished; return the unfinished ones."""
-    while True:
-        finished, waiting = wait(waiting, timeout=None if len(waiting) > most else 0, return_when=FIRST_COMPLETED)
+class _Finishing:
+    """Shards in the scoring processes: only their numbers wait here, however many there are."""
+
+    def __init__(self, pool: ProcessPoolExecutor, ledger: Ledger, stopped: threading.Event) -> None:
+        self._pool, self._ledger, self._stopped = pool, ledger, stopped
+        self._waiting: set[Future[ShardResult]] = set()
+        self._warm: Future[None] | None = None
+        self._looked = 0.0
+
+    def warm_up(self, jobs: Sequence[Job]) -> None:
+        """Load the scorers, and begin with the shards that are generated already."""
+        if any(job.score for job in jobs):
+            self._warm = self._pool.submit(_warm_up)
+        for job in jobs:
+            if not job.draw:
+                self.add(job)
+
+    def add(self, job: Job | None) -> None:
+        """Take a generated shard, and count what is finished by now."""
+        if job is not None:
+            self._waiting.add(self._pool.submit(_finish, job))
+            self._ledger.check_failures()
+        now = time.monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            # Raises now if a worker cannot load the scorers, instead of after the last shard.
+            if self._warm is not None and self._warm.done():
+                self._warm.result()
+            self._count(0)
+
+    def wait(self) -> None:
+        """Wait until all shards are finished; when stopped, only for those that a worker has begun."""
+        while self._waiting:
+            if self._stopped.is_set():
+                self._waiting = {future for future in self._waiting if not future.cancel()}
+            self._count(LOOK_SECONDS)
+
+    def _count(self, seconds: float) -> None:
+        finished, self._waiting = wait(self._waiting, timeout=seconds, return_when=FIRST_COMPLETED)
         try:
             for future in finished:
-                ledger.count_shard(future.result())
+                self._ledger.count_shard(future.result())
         except BrokenProcessPool as error:
             hint = "out of memory? try --workers 1 or a smaller shard_prompts; finished shards are kept"
-            raise RunError("a scoring process was killed", where=str(ledger.run.folder), hint=hint) from error
-        if len(waiting) <= most:
-            return waiting
+            raise RunError("a scoring process was killed", where=str(self._ledger.run.folder), hint=hint) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A message of a model process: whether each answer since the last one failed, a shard that is done, an error."""
+
+    failed: tuple[bool, ...]
+    done: Job | None = None
+    notices: tuple[str, ...] = ()
+    error: Exception | None = None
 
 
 @contextmanager
-def open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[ProcessPoolExecutor]:
+def _open_models(run: Run, jobs: Sequence[Job], devices: Sequence[str]) -> Iterator[_Models]:
+    """Start one process per device; they end with this one, after a second Ctrl-C at once."""
+    context = get_context("spawn")
+    theirs, ours = context.Pipe(duplex=False)
+    models = _Models(str(run.folder), {}, context.Event())
+    taken, threads = context.Value("q", 0), max(1, count_cores() // len(devices))
+    try:
+        for device in devices:
+            reader, writer = context.Pipe(duplex=False)
+            given = (run, theirs, device, threads, jobs, taken, models.stopped, writer)
+            process: BaseProcess = context.Process(target=_generate_on, args=given)
+            process.start()
+            writer.close()  # else its end could not be seen
+            models.processes[reader] = process
+        yield models
+    except KeyboardInterrupt:
+        ours.close()
+        raise
+    finally:
+        models.stopped.set()
+        for process in models.processes.values():
+            process.join()
+        ours.close()
+        theirs.close()
+
+
+@dataclass(slots=True)
+class _Models:
+    """One process for each device by the pipe through which it tells what it did, and the event that stops them."""
+
+    where: str
+    processes: dict[Connection, BaseProcess]
+    stopped: Event
+
+    def listen(self, stopped: threading.Event) -> Iterator[_Told]:
+        """Yield what the processes tell until all have ended, an empty message when they tell nothing for a while."""
+        while self.processes:
+            if stopped.is_set():
+                self.stopped.set()
+            for reader in wait_for_any(list(self.processes), timeout=LOOK_SECONDS):
+                assert isinstance(reader, Connection)
+                try:
+                    told = reader.recv()
+                except EOFError:
+                    process = self.processes.pop(reader)
+                    process.join()
+                    if process.exitcode:
+                        hint = "out of memory? see the log of the engine; what it answered before is kept"
+                        raise RunError("a model process was killed", where=self.where, hint=hint) from None
+                    continue
+                if told.error is not None:
+                    raise told.error
+                yield told
+            yield _Told(())
+
+
+@contextmanager
+def open_pool(run: Run, workers: int) -> Iterator[ProcessPoolExecutor]:
     """Open worker processes that exit with this process: each waits for the end of a pipe that is never written to.
 
-    With `devices`, each worker takes one and sees no other GPU. After an error, shards in the workers are finished;
-    after a second Ctrl-C they are not.
+    After an error, shards that a worker has begun are finished; after a second Ctrl-C they are not.
     """
     # CUDA and running threads do not survive a fork.
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
-    names = context.SimpleQueue()
-    for device in devices:
-        names.put(device)
-    # A queue gives each worker another device, since all get the same arguments.
-    given = (run, theirs, names if devices else None, max(1, count_cores() // workers))
+    given = (run, theirs, max(1, count_cores() // workers))
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
     try:
         yield pool
@@ -179,7 +251,7 @@ def open_pool(run: Run, workers: int, devices: Sequence[str] = ()) -> Iterator[P
         ours.close()
         raise
     finally:
-        pool.shutdown(wait=True)
+        pool.shutdown(wait=True, cancel_futures=True)
         ours.close()
         theirs.close()
 
@@ -195,7 +267,7 @@ def _catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         stopped.set()
-        ledger.watch.say("stopping after the current shard; Ctrl-C again stops at once")
+        ledger.watch.say("stopping: what the model has answered is kept; Ctrl-C again stops at once")
 
     before = signal.signal(signal.SIGINT, ask_to_stop)
     try:
@@ -208,11 +280,9 @@ _run: Run | None = None
 """The run of this worker process."""
 
 
-def _start_worker(run: Run, line: Connection, devices: SimpleQueue[str] | None, threads: int) -> None:
+def _start_worker(run: Run, line: Connection, threads: int) -> None:
     global _run
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else each worker would use all cores
-    if devices is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = devices.get()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; only the parent handles it
     _run = run
     notices.collect()
@@ -234,14 +304,37 @@ def _warm_up() -> None:
     _ = _worker_run().tools, _worker_run().scorers
 
 
-_Told = tuple[list[bool], tuple[str, ...]]
-"""Whether each answer failed that a model process asked for, and what it has to tell."""
-
-
-def _generate(job: Job) -> _Told:
+def _generate_on(
+    run: Run,
+    line: Connection,
+    device: str,
+    threads: int,
+    jobs: Sequence[Job],
+    taken: Synchronized[int],
+    stopped: Event,
+    writer: Connection,
+) -> None:
+    """Generate shards in this process with the model on one GPU, the next one that no other process has taken."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = device
+    _start_worker(run, line, threads)
     failed: list[bool] = []
-    generate_shard(_worker_run(), job, failed.append)
-    return failed, notices.take()
+    try:
+        for done in generate_shards(run, _take_turns(jobs, taken), failed.append, stopped.is_set):
+            writer.send(_Told(tuple(failed), done, notices.take()))
+            failed.clear()
+    except (DatagenError, OSError, ValueError) as error:  # raised again by the parent
+        writer.send(_Told(tuple(failed), error=error))
+    writer.close()
+
+
+def _take_turns(jobs: Sequence[Job], taken: Synchronized[int]) -> Iterator[Job]:
+    while True:
+        with taken.get_lock():
+            number = taken.value
+            taken.value += 1
+        if number >= len(jobs):
+            return
+        yield jobs[number]
 
 
 def _finish(job: Job) -> ShardResult:

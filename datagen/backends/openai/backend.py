@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
+from datagen.backends.openai.line import Line
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.refusals import Refusals
 from datagen.backends.openai.transport import (
@@ -23,7 +22,7 @@ from datagen.backends.openai.transport import (
 )
 from datagen.chat import ChatRequest, Message, Reply, check_reply, explain_cut
 from datagen.errors import BackendError
-from datagen.generation.reflecting import drive_reflection
+from datagen.generation.reflecting import reflect_in_steps
 from datagen.pictures import to_data_url
 from datagen.records import Failure, Request, Sample, Segment
 
@@ -43,8 +42,6 @@ NOT_OF_A_SAMPLE = {
     "max_answer_bytes",
 }
 """Options that say where a server is and how requests are sent; they do not change what it answers."""
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 class OpenAIBackend:
@@ -59,52 +56,50 @@ class OpenAIBackend:
         self.lexicon = options.lexicon
         left_out = NOT_OF_A_SAMPLE | ({"thinking"} if options.thinking is None else set())
         self.settings = options.model_dump(exclude=left_out)
-        self.refusals = Refusals(options.base_url, {*options.extra_body, *options.think_body})
+        self.line = Line(options, Refusals(options.base_url, {*options.extra_body, *options.think_body}))
+
+    @property
+    def progress(self) -> str:
+        """How many requests may be open, with `concurrency: auto`."""
+        return f"{self.line.window.limit} open" if self.options.concurrency == "auto" else ""
 
     def check_server(self) -> None:
         """Raise BackendError when no server answers, the key is refused, or the server does not have the model."""
 
-        async def check(transport: Transport, nothing: None) -> None:
+        async def check(transport: Transport, nothing: int) -> None:
             await transport.check()
 
-        for _ in self._run(check, [None]):
+        for _ in self.line.run(check, [0]):
             pass
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request, in order. Raises BackendError when the key is refused.
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
+        """Yield answers as they come, each slot taking the next request at once; see `datagen.pipeline.flow`."""
+        return self.line.flow(self._generate, requests)
 
-        The toolkit drives a reflection step by step: no server generates two images in one answer.
-        """
-        plain = [request for request in requests if request.mode != "reflect"]
-        reflected = [request for request in requests if request.mode == "reflect"]
-        if not reflected:
-            return self._run(self._make, plain)
-        most = self.options.max_tokens or 2048
-        driven = drive_reflection(self, reflected, rounds=self.options.rounds, max_tokens=most)
-        return itertools.chain(self._run(self._make, plain) if plain else (), driven)
+    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+        """Yield one sample or failure for each request, in order. Raises BackendError when the key is refused."""
+        return self.line.run(self._generate, requests)
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
-        return self._run(self._answer, requests)
+        return self.line.run(self._answer, requests)
 
-    def _run(self, work: Callable[[Transport, Item], Awaitable[Made]], items: Sequence[Item]) -> Iterator[Made]:
-        """Yield results in order while later ones are in flight; closing the iterator early cancels them."""
-        with asyncio.Runner() as runner:
-            loop = runner.get_loop()
-            transport = Transport(self.options, self.refusals)
-
-            # Futures can only be made inside the running loop.
-            async def start() -> list[asyncio.Future[Made]]:
-                return [asyncio.ensure_future(work(transport, item)) for item in items]
-
-            tasks = runner.run(start())
+    async def _generate(self, transport: Transport, request: Request) -> Sample | Failure:
+        """Return a sample or a failure. The toolkit drives a reflection: no server writes two images in one answer."""
+        if request.mode != "reflect":
+            return await self._make(transport, request)
+        most = self.options.max_tokens or 2048
+        steps = reflect_in_steps(request, rounds=self.options.rounds, max_tokens=most)
+        asked = next(steps)
+        while True:
+            answer = await (
+                self._make(transport, asked) if isinstance(asked, Request) else self._answer(transport, asked)
+            )
             try:
-                for task in tasks:
-                    yield loop.run_until_complete(task)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                runner.run(_settle(tasks, transport))
+                asked = steps.send(answer)
+            except StopIteration as end:
+                made: Sample | Failure = end.value
+                return made
 
     async def _make(self, transport: Transport, request: Request) -> Sample | Failure:
         try:
@@ -125,7 +120,7 @@ class OpenAIBackend:
     def _list_left_out(self, request: Request) -> dict[str, Any]:
         """Return the parameters that decide a picture and were not sent: a sample without its seed does not repeat."""
         endpoint = IMAGES if self.options.api == "images" else CHAT
-        left_out = self.refusals.list_left_out(endpoint, self._body(ChatRequest(()), self._begin(request)))
+        left_out = self.line.refusals.list_left_out(endpoint, self._body(ChatRequest(()), self._begin(request)))
         return {"left_out": left_out} if left_out else {}
 
     def _begin(self, request: Request) -> dict[str, Any]:
@@ -216,8 +211,3 @@ def _to_message(message: Message) -> dict[str, Any]:
         for part in message.parts
     ]
     return {"role": message.role, "content": parts}
-
-
-async def _settle(tasks: Sequence[asyncio.Future[Any]], transport: Transport) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await transport.close()

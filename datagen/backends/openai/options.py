@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -17,7 +17,7 @@ class OpenAIOptions(ChatOptions):
     model: str = Field(min_length=1)
     api: Literal["chat", "images"] = "chat"
     api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = Field(8, ge=1, le=1024)
+    concurrency: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 8
     retries: int = Field(5, ge=0, le=100)
     timeout_seconds: float = Field(600, gt=0)
     max_wait_seconds: float = Field(600, gt=0)

@@ -30,6 +30,7 @@ import openai
 
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.refusals import Refusals, find_refused, fit
+from datagen.backends.openai.window import Window
 from datagen.chat import MARKERS, Reply, Token, set_thought_aside
 from datagen.errors import BackendError, did_you_mean
 from datagen.notices import tell_once
@@ -58,12 +59,11 @@ class RequestError(Exception):
 
 
 class Transport:
-    """Sends requests, at most `concurrency` at once. Use and close it inside one event loop."""
+    """Sends requests, at most as many at once as the window may ever hold. Use and close it inside one event loop."""
 
-    def __init__(self, options: OpenAIOptions, refusals: Refusals) -> None:
-        self.options, self.refusals = options, refusals
+    def __init__(self, options: OpenAIOptions, refusals: Refusals, window: Window) -> None:
+        self.options, self.refusals, self.window = options, refusals, window
         self._key = os.environ.get(options.api_key_env) or NO_KEY
-        self._places = asyncio.Semaphore(options.concurrency)
         self.client = openai.AsyncOpenAI(
             api_key=self._key, base_url=options.base_url, max_retries=0, timeout=options.timeout_seconds
         )
@@ -97,11 +97,13 @@ class Transport:
             raise BackendError(f"the server has no model {options.model!r}", where=options.base_url, hint=hint)
 
     async def _ask(self, endpoint: str, call: Callable[..., Any], body: dict[str, Any]) -> dict[str, Any]:
-        async with self._places:
+        async with self.window:
             refused, turn = self.refusals.known(endpoint), 0
             while True:
+                sent = time.monotonic()
                 try:
                     answer = await self._try(call, fit(body, refused))
+                    self.window.grow(time.monotonic() - sent)
                     self.refusals.remember(endpoint, refused)
                     return answer
                 except RequestError as error:
@@ -112,6 +114,8 @@ class Transport:
                         raise RequestError(self._clean(str(error))) from None
                     refused |= {name}  # ends, since a dropped parameter is not found again; costs no retry
                 except _BrokenError as error:
+                    if error.is_too_much:
+                        self.window.shrink(sent)
                     times = f", {turn + 1} times" if turn else ""
                     if turn == self.options.retries or error.is_last:
                         raise RequestError(self._clean(f"{error}{times}"), unreached=True) from None
@@ -126,9 +130,10 @@ class Transport:
             async with call(**body) as response, asyncio.timeout(self.options.timeout_seconds):
                 return _parse(await self._read(response.iter_bytes))
         except TimeoutError:
-            raise _BrokenError(f"the answer did not end within {self.options.timeout_seconds:g} s") from None
+            what = f"the answer did not end within {self.options.timeout_seconds:g} s"
+            raise _BrokenError(what, is_too_much=True) from None
         except openai.APITimeoutError:
-            raise _BrokenError(f"no answer within {self.options.timeout_seconds:g} s") from None
+            raise _BrokenError(f"no answer within {self.options.timeout_seconds:g} s", is_too_much=True) from None
         except openai.APIConnectionError as error:
             raise _BrokenError(f"the connection failed: {error.__cause__ or error}") from None
         except openai.APIStatusError as error:
@@ -149,7 +154,7 @@ class Transport:
             asks = f"asks to wait {wait:,.0f} s, and datagen waits at most {most:,g} s (max_wait_seconds)"
             tell_once(f"{self.options.base_url} {asks}: the next run asks again")
             return _BrokenError(f"{said}; the server {asks}", is_last=True)
-        return _BrokenError(said, wait_seconds=wait)
+        return _BrokenError(said, wait_seconds=wait, is_too_much=error.status_code in (429, 503))
 
     async def _read(self, pieces: Callable[[], Any]) -> bytes:
         read = bytearray()
@@ -194,11 +199,16 @@ def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 class _BrokenError(Exception):
-    """A missing or incomplete answer: worth a retry after a pause, unless `is_last`."""
+    """A missing or incomplete answer: worth a retry after a pause, unless `is_last`.
 
-    def __init__(self, reason: str, *, wait_seconds: float | None = None, is_last: bool = False) -> None:
+    `is_too_much` says that the server is asked more than it can do.
+    """
+
+    def __init__(
+        self, reason: str, *, wait_seconds: float | None = None, is_last: bool = False, is_too_much: bool = False
+    ) -> None:
         super().__init__(reason)
-        self.wait_seconds, self.is_last = wait_seconds, is_last
+        self.wait_seconds, self.is_last, self.is_too_much = wait_seconds, is_last, is_too_much
 
 
 class _RefusedError(Exception):
