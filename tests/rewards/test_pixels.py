@@ -131,14 +131,14 @@ def test_a_flat_picture_is_neither_sharp_nor_has_contrast() -> None:
 def test_a_picture_of_the_working_size_or_less_is_measured_as_it_is() -> None:
     for side in (96, WORKING_PX):
         pixels = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
-        assert np.array_equal(read_reduced(png(pixels)), pixels)
+        assert np.array_equal(read_reduced(png(pixels), WORKING_PX), pixels)
 
 
 def test_a_larger_picture_is_reduced_to_means_of_its_areas() -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (300, 1024, 3), dtype=np.uint8)
     means = pixels.reshape(150, 2, 512, 2, 3).mean((1, 3))
-    assert np.abs(read_reduced(png(pixels)) - means).max() <= 1
-    assert read_reduced(png(pixels[:2])).shape == (1, 512, 3)
+    assert np.abs(read_reduced(png(pixels), WORKING_PX) - means).max() <= 1
+    assert read_reduced(png(pixels[:2]), WORKING_PX).shape == (1, 512, 3)
 
 
 def test_the_working_size_of_sharpness_is_an_option() -> None:
@@ -152,3 +152,13 @@ def test_the_working_size_of_sharpness_is_an_option() -> None:
     assert values[0] is not None
     assert values[1] is not None
     assert values[0] < 0.5 < values[1]
+
+
+def test_scorers_that_measure_the_same_picture_decode_it_once() -> None:
+    image = noise(7)
+    before = read_reduced.cache_info().misses
+    for scorer in (sharpness, contrast, blank):
+        scorer.score(make_prompt(), make_sample(image=image), blind_tools())
+    assert read_reduced.cache_info().misses == before + 1
+    with pytest.raises(ValueError, match="read-only"):
+        read_reduced(image, WORKING_PX)[0] = 0

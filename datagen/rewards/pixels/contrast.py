@@ -11,7 +11,7 @@ from __future__ import annotations
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.verdicts import NO_IMAGE
-from datagen.vision.pixels import read_reduced, rms_contrast, to_luma
+from datagen.vision.pixels import WORKING_PX, read_reduced, rms_contrast, to_luma
 
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
@@ -21,5 +21,5 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Judge the sample's last image."""
     if sample.image is None:
         return Verdict(None, NO_IMAGE)
-    contrast = rms_contrast(to_luma(read_reduced(sample.image)))
+    contrast = rms_contrast(to_luma(read_reduced(sample.image, WORKING_PX)))
     return Verdict(min(1.0, 2 * contrast), f"RMS contrast {contrast:.3f} of at most 0.5", {"rms": round(contrast, 6)})
