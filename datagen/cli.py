@@ -508,12 +508,13 @@ def audit(
     from datagen.pipeline import open_run
 
     loaded = load_recipe(recipe, set_ or [])
+    tables: dict[str, Any] = {}
     if text_sizes:
-        tables = audit_text(loaded, per_cell=text_sizes, seed=seed, fonts=font or (), sides=side or lettering.SIDES_PX)
-    elif picture_sizes:
-        tables = audit_sizes(loaded, per_skill=picture_sizes, seed=seed, sides=side or sizes.SIDES_PX)
-    else:
-        tables = audit_scenes(loaded, per_skill=prompts, seed=seed)
+        tables |= audit_text(loaded, per_cell=text_sizes, seed=seed, fonts=font or (), sides=side or lettering.SIDES_PX)
+    if picture_sizes:
+        tables |= audit_sizes(loaded, per_skill=picture_sizes, seed=seed, sides=side or sizes.SIDES_PX)
+    if not text_sizes and not picture_sizes:
+        tables |= audit_scenes(loaded, per_skill=prompts, seed=seed)
     if run is not None:
         tables |= audit_run(open_run(run), open_run(before) if before else None)
     show_tables(tables, json)

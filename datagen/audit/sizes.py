@@ -160,8 +160,8 @@ def tabulate_sizes(looks: Sequence[Look]) -> dict[str, list[Row]]:
     same: list[Row] = []
     means: list[Row] = []
     times: list[Row] = []
-    for kind, name in sorted({(look.kind, look.scorer) for look in looks}, key=lambda each: (each[0], each[1])):
-        mine = {side: {} for side in sides}  # type: dict[int, dict[int, Look]]
+    for kind, name in sorted({(look.kind, look.scorer) for look in looks}):
+        mine: dict[int, dict[int, Look]] = {side: {} for side in sides}
         for look in looks:
             if (look.kind, look.scorer) == (kind, name):
                 mine[look.side_px][look.picture] = look
