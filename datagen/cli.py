@@ -485,8 +485,13 @@ def audit(
         int,
         typer.Option(metavar="N", min=0, max=1000, help="Instead of scenes: text of all sizes, N pictures per cell."),
     ] = 0,
+    picture_sizes: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=1000, help="Instead: the same pictures at all sizes, N per skill."),
+    ] = 0,
     side: Annotated[
-        list[int] | None, typer.Option(metavar="PX", min=32, max=4096, help="Sizes of these pictures [256 to 2048].")
+        list[int] | None,
+        typer.Option(metavar="PX", min=32, max=4096, help="Sizes of either [256, 96 to 2048]; repeat it for more."),
     ] = None,
     font: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", help="Fonts of these texts: files or folders [one of Pillow].")
@@ -498,16 +503,18 @@ def audit(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
 ) -> None:
     """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
-    from datagen.audit import audit_run, audit_scenes, audit_text
-    from datagen.audit.lettering import SIDES_PX
+    from datagen.audit import audit_run, audit_scenes, audit_sizes, audit_text, lettering, sizes
     from datagen.config import load_recipe
     from datagen.pipeline import open_run
 
     loaded = load_recipe(recipe, set_ or [])
+    tables: dict[str, Any] = {}
     if text_sizes:
-        tables = audit_text(loaded, per_cell=text_sizes, seed=seed, fonts=font or (), sides=side or SIDES_PX)
-    else:
-        tables = audit_scenes(loaded, per_skill=prompts, seed=seed)
+        tables |= audit_text(loaded, per_cell=text_sizes, seed=seed, fonts=font or (), sides=side or lettering.SIDES_PX)
+    if picture_sizes:
+        tables |= audit_sizes(loaded, per_skill=picture_sizes, seed=seed, sides=side or sizes.SIDES_PX)
+    if not text_sizes and not picture_sizes:
+        tables |= audit_scenes(loaded, per_skill=prompts, seed=seed)
     if run is not None:
         tables |= audit_run(open_run(run), open_run(before) if before else None)
     show_tables(tables, json)

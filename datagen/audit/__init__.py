@@ -2,6 +2,7 @@
 
     datagen audit RECIPE                 true scenes, and the same scenes broken on purpose
     datagen audit RECIPE --text-sizes 5  instead: how well text is read, by size of picture and height of letters
+    datagen audit RECIPE --picture-sizes 2  instead: whether a verdict depends on the size of the picture
     datagen audit RECIPE --run RUN       also: where the scorers of a run agree, saturate, and drift from another run
 
 A scorer is right about an image if its verdict on the claims that it judges is true. The scenes come from the embedded
@@ -19,6 +20,8 @@ from datagen.audit.judges import NAMES, compare_judges, make_judges, rate_judges
 from datagen.audit.lettering import GROUNDS, SHARES, SIDES_PX, list_fonts, plan_letterings
 from datagen.audit.reading import read_letterings, tabulate
 from datagen.audit.scenes import make_cases
+from datagen.audit.sizes import SIDES_PX as PICTURE_SIDES_PX
+from datagen.audit.sizes import look_at_sizes, plan_subjects, tabulate_sizes
 from datagen.audit.trust import Row, ask_scorers, find_bias, rate_changes, rate_scorers
 from datagen.config import Recipe
 from datagen.errors import ConfigError
@@ -83,6 +86,23 @@ def audit_text(
         seed=seed,
     )
     return {"text by size": tabulate(list(read_letterings(run.tools, letterings)))}
+
+
+def audit_sizes(
+    recipe: Recipe, *, per_skill: int, seed: int, sides: Sequence[int] = PICTURE_SIDES_PX
+) -> dict[str, list[Row]]:
+    """Return the tables of `sizes.tabulate_sizes` for a recipe's image scorers and its detector.
+
+    They judge the same scenes, of `per_skill` prompts of each skill, and the same paintings, as many as there are
+    prompts, at each of the `sides`. Nothing is written. Raises ConfigError if no scorer can judge any of them.
+    """
+    run = Run(recipe, "audit")  # a name alone
+    prompts = [sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
+    tables = tabulate_sizes(list(look_at_sizes(run, plan_subjects(prompts, len(prompts), seed), sides)))
+    if not any(tables.values()):
+        hint = "audit a recipe with `lexicon: pictograms`, or with scorers that judge no claims"
+        raise ConfigError("there are no pictures for these prompts and scorers", where=recipe.name, hint=hint)
+    return tables
 
 
 def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:

@@ -16,6 +16,7 @@ from datagen.audit.scenes import CHANGES, Case, list_boxes
 from datagen.embedded.pictograms import BACKGROUNDS, CELL_PX, IMAGE_PX
 from datagen.errors import RunError
 from datagen.pipeline import Run, score_by
+from datagen.records import Failure
 from datagen.scoring.verdicts import says_yes
 
 Row = dict[str, str | int | float | None]
@@ -51,11 +52,16 @@ def ask_scorers(run: Run, cases: Iterable[Case]) -> list[Opinion]:
                 continue
             begin = time.perf_counter()
             score, failure = score_by(run, name, case.prompt, sample)
-            if failure is not None and failure.unreached:
-                raise RunError(failure.error, where=name, hint="repeat the audit when the model answers")
+            require_reached(name, failure)
             seconds = time.perf_counter() - begin
             opinions.append(Opinion(name, case, score.value, says_yes(score), score.reason, truth, seconds))
     return opinions
+
+
+def require_reached(name: str, failure: Failure | None) -> None:
+    """Raise RunError if a scorer's model was not reached, since an audit without it would be incomplete."""
+    if failure is not None and failure.unreached:
+        raise RunError(failure.error, where=name, hint="repeat the audit when the model answers")
 
 
 def truth_for(case: Case, kinds: Collection[str]) -> bool | None:

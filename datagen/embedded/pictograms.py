@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -210,13 +210,21 @@ SHAPES: dict[str, Callable[[ImageDraw.ImageDraw, int], None]] = {
 """Name of each pictogram to the function that renders it white on black into a unit square."""
 
 
-@lru_cache(maxsize=1024)
 def shape_mask(kind: str, size_px: int) -> np.ndarray:
     """Return the coverage of each pixel by a pictogram.
 
     Shape (size_px, size_px), float32 in [0, 1]. Raises KeyError for an unknown kind.
     """
-    big = size_px * _SUPERSAMPLE
+    return _remember_shape(kind, size_px) if size_px <= IMAGE_PX else _draw_shape(kind, size_px, 2)
+
+
+@lru_cache(maxsize=1024)
+def _remember_shape(kind: str, size_px: int) -> np.ndarray:
+    return _draw_shape(kind, size_px, _SUPERSAMPLE)
+
+
+def _draw_shape(kind: str, size_px: int, supersample: int) -> np.ndarray:
+    big = size_px * supersample
     image = Image.new("L", (big, big), 0)
     SHAPES[kind](ImageDraw.Draw(image), big)
     small = image.resize((size_px, size_px), Image.Resampling.BOX)
@@ -224,34 +232,37 @@ def shape_mask(kind: str, size_px: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def letter_mask(letter: str, width_px: int = CELL_PX, height_px: int = 2 * CELL_PX) -> np.ndarray:
+def letter_mask(letter: str, width_px: int = CELL_PX, height_px: int = 2 * CELL_PX, scale: int = 1) -> np.ndarray:
     """Return the coverage of each pixel by a block letter that fills its cell, with a margin at each side.
 
-    Shape (height_px, width_px), float32 in [0, 1]. The glyph is from the font that Pillow ships (Aileron, CC0),
-    thickened so that it survives small sizes.
+    Shape (height_px, width_px), float32 in [0, 1]; `scale` multiplies the margins. The glyph is from the font that
+    Pillow ships (Aileron, CC0), thickened so that it survives small sizes.
     """
-    font = ImageFont.load_default(size=160)
-    image = Image.new("L", (320, 320), 0)
-    ImageDraw.Draw(image).text((160, 160), letter, font=font, fill=255, anchor="mm", stroke_width=5, stroke_fill=255)
+    fine = -(-scale // 4)  # so that the glyph is never enlarged
+    font = ImageFont.load_default(size=160 * fine)
+    image = Image.new("L", (320 * fine, 320 * fine), 0)
+    middle, stroke = (160 * fine, 160 * fine), 5 * fine
+    ImageDraw.Draw(image).text(middle, letter, font=font, fill=255, anchor="mm", stroke_width=stroke, stroke_fill=255)
     box = image.getbbox()
     assert box is not None
     glyph = image.crop(box)
-    inner_w, inner_h = width_px - 3, height_px - 6
+    inner_w, inner_h = width_px - 3 * scale, height_px - 6 * scale
     if letter == "I":  # stretched to the full width it would be a square
-        inner_w = 5
+        inner_w = 5 * scale
     glyph = glyph.resize((inner_w, inner_h), Image.Resampling.LANCZOS)
     canvas = Image.new("L", (width_px, height_px), 0)
-    canvas.paste(glyph, ((width_px - inner_w) // 2, 3))
+    canvas.paste(glyph, ((width_px - inner_w) // scale // 2 * scale, 3 * scale))
     return np.asarray(ImageChops.lighter(canvas, canvas), dtype=np.float32) / 255.0
 
 
-def _item_mask(item: Item) -> np.ndarray:
-    width, height = (item.x2 - item.x1) * CELL_PX, (item.y2 - item.y1) * CELL_PX
+def _item_mask(item: Item, cell_px: int) -> np.ndarray:
+    scale = cell_px // CELL_PX
+    width, height = (item.x2 - item.x1) * cell_px, (item.y2 - item.y1) * cell_px
     if item.kind == "text":
         letter_px = width // len(item.word)
-        return np.concatenate([letter_mask(letter, letter_px, height) for letter in item.word], axis=1)
-    inner = shape_mask(item.kind, width - 2 * MARGIN_PX)
-    return np.pad(inner, MARGIN_PX)
+        return np.concatenate([letter_mask(letter, letter_px, height, scale) for letter in item.word], axis=1)
+    margin = MARGIN_PX * scale
+    return np.pad(shape_mask(item.kind, width - 2 * margin), margin)
 
 
 def mark_mask(mark: Mark) -> np.ndarray:
@@ -269,7 +280,7 @@ def _first_share(mask: np.ndarray, share: float, turn: int) -> np.ndarray:
 
 
 def _render_mark(canvas: np.ndarray, mark: Mark) -> None:
-    """Render a mark onto a canvas (IMAGE_PX, IMAGE_PX, 3) float32, clipped to the canvas."""
+    """Render a mark onto a canvas (side, side, 3) float32, clipped to the canvas."""
     mask = mark_mask(mark)
     tone = np.empty((*mask.shape, 3), np.float32)
     tone[:] = COLORS[mark.color]
@@ -277,26 +288,29 @@ def _render_mark(canvas: np.ndarray, mark: Mark) -> None:
         second = _first_share(mask, 0.5, mark.turn) == 0
         tone[second] = COLORS[mark.other]
     top, left = max(0, mark.y_px), max(0, mark.x_px)
-    bottom, right = min(IMAGE_PX, mark.y_px + mark.side_px), min(IMAGE_PX, mark.x_px + mark.side_px)
+    bottom, right = min(len(canvas), mark.y_px + mark.side_px), min(len(canvas), mark.x_px + mark.side_px)
     if top < bottom and left < right:
         inside = slice(top - mark.y_px, bottom - mark.y_px), slice(left - mark.x_px, right - mark.x_px)
         view = canvas[top:bottom, left:right]
         view += mask[inside][..., None] * (tone[inside] - view)
 
 
-def render_scene(scene: Scene) -> np.ndarray:
-    """Render a scene: (IMAGE_PX, IMAGE_PX, 3) uint8 RGB."""
-    canvas = np.empty((IMAGE_PX, IMAGE_PX, 3), dtype=np.float32)
+def render_scene(scene: Scene, scale: int = 1) -> np.ndarray:
+    """Render a scene, `scale` times as large as its canvas: (IMAGE_PX * scale, IMAGE_PX * scale, 3) uint8 RGB."""
+    cell_px = CELL_PX * scale
+    canvas = np.empty((IMAGE_PX * scale, IMAGE_PX * scale, 3), dtype=np.float32)
     canvas[:] = BACKGROUNDS[scene.background]
     for item in scene.items:
-        mask = _item_mask(item)[..., None]
-        view = canvas[item.y1 * CELL_PX : item.y2 * CELL_PX, item.x1 * CELL_PX : item.x2 * CELL_PX]
+        mask = _item_mask(item, cell_px)[..., None]
+        view = canvas[item.y1 * cell_px : item.y2 * cell_px, item.x1 * cell_px : item.x2 * cell_px]
         view += mask * (np.asarray(COLORS[item.color], dtype=np.float32) - view)  # alpha blending, in place
     for mark in scene.marks:
-        _render_mark(canvas, mark)
+        x, y, side = mark.x_px * scale, mark.y_px * scale, mark.side_px * scale
+        _render_mark(canvas, replace(mark, x_px=x, y_px=y, side_px=side))
     return np.round(canvas).astype(np.uint8)
 
 
 def read_canvas(image: bytes) -> np.ndarray:
     """Decode a picture of any size and resize it to the canvas (IMAGE_PX, IMAGE_PX, 3) uint8 RGB. Raises OSError."""
-    return np.array(read_image(image).resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC))
+    # The gap makes the resizing of pictures of 576 px and more several times faster; smaller ones stay as they were.
+    return np.array(read_image(image).resize((IMAGE_PX, IMAGE_PX), Image.Resampling.BICUBIC, reducing_gap=3.0))

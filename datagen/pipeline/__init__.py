@@ -29,7 +29,7 @@ from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
-from datagen.pipeline.shards import Job, ShardResult, finish_shard, score_by
+from datagen.pipeline.shards import Job, ShardResult, finish_shard, score_by, score_group_by, tools_for
 from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -80,6 +80,8 @@ __all__ = [
     "run_shard",
     "save_image",
     "score_by",
+    "score_group_by",
     "settle_makers",
+    "tools_for",
     "weigh_run",
 ]

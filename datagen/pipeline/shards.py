@@ -257,11 +257,20 @@ def score_groups(
     found: dict[tuple[str, str], tuple[Score, Failure | None]] = {}
     for name, module in run.scorers.items():
         for group in list_groups(samples) if hasattr(module, "score_group") else []:
-            said = attempt(partial(module.score_group, prompts[group[0].prompt_id], group, run.tools))
-            for k, sample in enumerate(group):
-                verdict = said if isinstance(said, Failed) else attempt(partial(_pick_verdict, said, k, len(group)))
-                found[sample.id, name] = _make_score(name, module, sample, verdict)
+            given = score_group_by(run, name, prompts[group[0].prompt_id], group)
+            found |= {(sample.id, name): each for sample, each in zip(group, given, strict=True)}
     return found
+
+
+def score_group_by(run: Run, name: str, prompt: Prompt, group: Sequence[Sample]) -> list[tuple[Score, Failure | None]]:
+    """Return the results of a scorer that compares candidates, those of one prompt in order: score and failure."""
+    module = run.scorers[name]
+    said = attempt(partial(module.score_group, prompt, group, run.tools))
+    verdicts = [
+        said if isinstance(said, Failed) else attempt(partial(_pick_verdict, said, k, len(group)))
+        for k in range(len(group))
+    ]
+    return [_make_score(name, module, sample, verdict) for sample, verdict in zip(group, verdicts, strict=True)]
 
 
 def list_rounds(sample: Sample) -> list[Sample]:

@@ -1,8 +1,16 @@
-"""Measures of pixels without a model: sharpness, contrast, and the share that is not blank."""
+"""Measures of pixels without a model: sharpness, contrast, and the share that is not blank.
+
+Neighbours in a large picture are more alike than in a small one of the same scene, so a measure of pixels depends on
+how many there are. `read_reduced` gives pictures of one size: a larger one is reduced, a smaller one stays as it is,
+since nothing could give it the details that it lacks.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from datagen.pictures import LUMA, read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -10,6 +18,38 @@ if TYPE_CHECKING:
 
 NEAR_TONE = 8
 """Largest difference of any channel (0..255) from the median tone in a blank pixel."""
+
+
+WORKING_PX = 512
+"""Longer side in pixels at which pictures are measured; our choice, see `benchmarks/blur.py`."""
+
+
+@lru_cache(maxsize=1)
+def read_reduced(image: bytes, side_px: int) -> np.ndarray:
+    """Decode an image with a longer side of at most `side_px` as (height, width, 3) float64, 0..255; raises OSError.
+
+    A pixel of a reduced picture is the mean of the area that it covers. The last picture is remembered, since several
+    scorers measure it in turn; the array cannot be changed.
+    """
+    import numpy as np
+    from PIL import Image
+
+    picture = read_image(image)
+    share = side_px / max(picture.size)
+    if share < 1:
+        width, height = (max(1, round(share * side)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.BOX)
+    rgb = np.asarray(picture, dtype=np.float64)
+    rgb.flags.writeable = False
+    return rgb
+
+
+def to_luma(rgb: np.ndarray) -> np.ndarray:
+    """Return the luma (H, W) of pixels (H, W, 3), both 0..255."""
+    import numpy as np
+
+    luma: np.ndarray = rgb @ np.array(LUMA)
+    return luma
 
 
 def laplacian_variance(luma: np.ndarray) -> float | None:
@@ -33,4 +73,4 @@ def drawn_share(rgb: np.ndarray) -> float:
     import numpy as np
 
     median = np.median(rgb.reshape(-1, 3), axis=0)
-    return float((np.abs(rgb - median).max(axis=2) > NEAR_TONE).mean())
+    return float((np.abs(rgb - median) > NEAR_TONE).any(axis=2).mean())

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import random
 from statistics import fmean, median, pvariance
-from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from datagen.config import ScorerChoice
 from datagen.embedded.pictograms import Item, Scene
-from datagen.rewards.pixels import blank, contrast, sharpness
-from datagen.vision.pixels import drawn_share, laplacian_variance, rms_contrast
+from datagen.scoring.scorers import Scorer, load_scorer
+from datagen.vision.pixels import WORKING_PX, drawn_share, laplacian_variance, read_reduced, rms_contrast
 from tests.helpers.reward_cases import draw, make_prompt, make_sample
+from tests.helpers.scorers import find_scorer
 from tests.helpers.seeing_cases import DAMAGED, blind_tools, flat, noise, png
 
+blank, contrast, sharpness = map(find_scorer, ("blank", "contrast", "sharpness"))
 SCENE = draw(Scene("sand", (Item("star", "red", 1, 1, 3, 3),)))
 
 
@@ -102,8 +104,8 @@ def test_blank(image: bytes, value: float) -> None:
     assert blank.score(make_prompt(), make_sample(image=image), blind_tools()).value == value
 
 
-@pytest.mark.parametrize("scorer", [sharpness, contrast, blank])
-def test_what_cannot_be_judged(scorer: ModuleType) -> None:
+@pytest.mark.parametrize("scorer", [sharpness, contrast, blank], ids=lambda scorer: scorer.__name__)
+def test_what_cannot_be_judged(scorer: Scorer) -> None:
     assert scorer.score(make_prompt(), make_sample(image=None), blind_tools()).reason == "the sample has no image"
     with pytest.raises(OSError):
         scorer.score(make_prompt(), make_sample(image=DAMAGED), blind_tools())
@@ -123,4 +125,40 @@ def test_a_flat_picture_is_neither_sharp_nor_has_contrast() -> None:
             0, abs=1e-9
         )
     tiny = sharpness.score(make_prompt(), make_sample(image=flat((1, 1, 1), 2, 9)), blind_tools())
-    assert (tiny.value, tiny.reason) == (None, "the image is smaller than 3 x 3 px")
+    assert (tiny.value, tiny.reason) == (None, "the image is narrower than 3 px, at most 512 px long")
+
+
+def test_a_picture_of_the_working_size_or_less_is_measured_as_it_is() -> None:
+    for side in (96, WORKING_PX):
+        pixels = np.random.default_rng(1).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        assert np.array_equal(read_reduced(png(pixels), WORKING_PX), pixels)
+
+
+def test_a_larger_picture_is_reduced_to_means_of_its_areas() -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (300, 1024, 3), dtype=np.uint8)
+    means = pixels.reshape(150, 2, 512, 2, 3).mean((1, 3))
+    assert np.abs(read_reduced(png(pixels), WORKING_PX) - means).max() <= 1
+    assert read_reduced(png(pixels[:2]), WORKING_PX).shape == (1, 512, 3)
+
+
+def test_the_working_size_of_sharpness_is_an_option() -> None:
+    fine = png(np.kron(np.indices((96, 96)).sum(0) % 2 * 200, np.ones((2, 2))).astype(np.uint8))
+    values = [
+        load_scorer(ScorerChoice.model_validate({"name": "sharpness", "side_px": side}))
+        .score(make_prompt(), make_sample(image=fine), blind_tools())
+        .value
+        for side in (48, 192)
+    ]
+    assert values[0] is not None
+    assert values[1] is not None
+    assert values[0] < 0.5 < values[1]
+
+
+def test_scorers_that_measure_the_same_picture_decode_it_once() -> None:
+    image = noise(7)
+    before = read_reduced.cache_info().misses
+    for scorer in (sharpness, contrast, blank):
+        scorer.score(make_prompt(), make_sample(image=image), blind_tools())
+    assert read_reduced.cache_info().misses == before + 1
+    with pytest.raises(ValueError, match="read-only"):
+        read_reduced(image, WORKING_PX)[0] = 0
