@@ -43,7 +43,7 @@ class Engine:
     def __init__(self, options: VllmOptions) -> None:
         self.options = options
         self.joint = has_codec(Path(options.model))
-        self._llm = self._start()
+        self.llm = self._start()
 
     def _start(self) -> Any:
         from vllm import LLM
@@ -63,7 +63,7 @@ class Engine:
     @property
     def window(self) -> int:
         """Most requests in the engine: two for each of its slots, so that a slot that falls free is taken at once."""
-        return 2 * int(self._llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
+        return 2 * int(self.llm.llm_engine.vllm_config.scheduler_config.max_num_seqs)
 
     def stream_tokens(self, asked: Iterator[Asked | None]) -> Iterator[tuple[Asked, list[int]] | None]:
         """Yield what was asked with the token ids generated after it, as they come; None when it has been quiet.
@@ -96,7 +96,7 @@ class Engine:
                     while unsent:
                         self._add(unsent[0], inside[unsent[0]])
                         unsent.popleft()
-                    finished = [output for output in self._llm.llm_engine.step() if output.finished]
+                    finished = [output for output in self.llm.llm_engine.step() if output.finished]
                 except EngineDeadError as error:
                     self._restart(deaths, error)
                     deaths, owed, unsent = deaths + 1, set(inside), deque(inside)
@@ -112,11 +112,11 @@ class Engine:
                     heard = time.monotonic()
         finally:
             if inside:
-                self._llm.llm_engine.abort_request(list(inside))
+                self.llm.llm_engine.abort_request(list(inside))
 
     def _add(self, name: str, asked: Asked) -> None:
         tokens = {"type": "token", "prompt_token_ids": list(asked.prompt)}
-        self._llm.llm_engine.add_request(name, tokens, asked.sampling)
+        self.llm.llm_engine.add_request(name, tokens, asked.sampling)
 
     def chat(self, messages: Sequence[Sequence[Message]], sampling: Sequence[Sampling]) -> list[Any]:
         """Return one `CompletionOutput` for each conversation."""
@@ -132,7 +132,7 @@ class Engine:
 
         for deaths in count():
             try:
-                return work(self._llm)
+                return work(self.llm)
             except EngineDeadError as error:
                 self._restart(deaths, error)
         raise AssertionError("the last turn returns or raises")
@@ -142,7 +142,7 @@ class Engine:
         if deaths == self.options.restarts:
             hint = "what was answered is kept; the engine's own log says why it died"
             raise BackendError("the vLLM engine died", where=self.options.model, hint=hint) from error
-        self._llm = self._start()
+        self.llm = self._start()
 
 
 def to_params(spec: Sampling, thinking_tokens: int = 0) -> Any:
@@ -221,7 +221,7 @@ class VllmBackend:
         refused: list[Failure] = []
         written: list[tuple[Request, Answer]] = []
         since = time.monotonic()
-        for said in self.engine.stream_tokens(self._ask(requests, refused)):
+        for said in self.engine.stream_tokens(self.ask(requests, refused)):
             if said is not None:
                 since = since if written else time.monotonic()
                 written.append((said[0].request, read_answer(self._reader.vocab, said[1])))
@@ -231,7 +231,7 @@ class VllmBackend:
                 yield from self._read(written, refused)
         yield from self._read(written, refused)
 
-    def _ask(self, requests: Iterator[Request | None], refused: list[Failure]) -> Iterator[Asked | None]:
+    def ask(self, requests: Iterator[Request | None], refused: list[Failure]) -> Iterator[Asked | None]:
         """Yield requests as prompts, and put failures for those that leave no room for an answer into `refused`."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
