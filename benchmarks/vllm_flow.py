@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
@@ -60,18 +62,29 @@ def name_ways(backend: VllmBackend, requests: Sequence[Request], shard: int) -> 
     }
 
 
+def count_processor_seconds() -> float:
+    """Return the processor time of this process and of the engine's."""
+    here = psutil.Process()
+    times = [each.cpu_times() for each in (here, *here.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
+
+
 def measure_ways(ways: dict[str, Callable[[], int]], rounds: int) -> list[dict[str, Any]]:
-    """Return one row a way: seconds of its fastest round, and as a multiple of the bare engine's."""
-    walls: dict[str, list[float]] = {name: [] for name in ways}
+    """Return one row a way: seconds of its fastest round and as a multiple of the bare engine's, processor seconds."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, run in ways.items():
-            started = time.perf_counter()
+            before, started = count_processor_seconds(), time.perf_counter()
             answers = run()
-            walls[name].append(time.perf_counter() - started)
-            print(f"{name}: {answers} answers, {walls[name][-1]:.1f} s", file=sys.stderr, flush=True)
+            wall, processor = time.perf_counter() - started, count_processor_seconds() - before
+            taken[name].append((wall, processor))
+            print(
+                f"{name}: {answers} answers, {wall:.1f} s, {processor:.1f} s of processor", file=sys.stderr, flush=True
+            )
+    best = {name: [min(values) for values in zip(*each, strict=True)] for name, each in taken.items()}
     return [
-        {"way": name, "seconds": round(min(taken), 2), "of_bare": round(min(taken) / min(walls[BARE]), 3)}
-        for name, taken in walls.items()
+        {"way": name, "wall_s": wall, "wall_of_bare": wall / best[BARE][0], "processor_s": processor}
+        for name, (wall, processor) in best.items()
     ]
 
 
@@ -89,7 +102,8 @@ def main() -> None:
     list(backend.generate(requests[: 2 * options.slots]))  # the first steps are slow
     rows = measure_ways(name_ways(backend, requests, options.shard), options.rounds)
     title = f"{options.requests:,} requests, {options.slots} slots"
-    print_table(["way", "seconds", "x bare"], [list(row.values()) for row in rows], title)
+    shown = [[row["way"], *(f"{value:.2f}" for value in list(row.values())[1:])] for row in rows]
+    print_table(["way", "wall s", "wall x bare", "processor s"], shown, title)
     if options.json:
         told = {"requests": options.requests, "slots": options.slots, "rows": rows}
         options.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from datagen.errors import first_line
@@ -50,11 +50,11 @@ class Batches:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._fits: dict[int, int] = {}
+        self._fits: dict[Hashable, int] = {}
 
     def run(
         self,
-        shape: int,
+        shape: Hashable,
         items: Sequence[Item],
         work: Callable[[Sequence[Item], int], Sequence[Made]],
         fail: Callable[[Item, str], Made],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -261,7 +262,9 @@ class VllmBackend:
         written.clear()
         refused.clear()
         yield from failures
-        yield from self._reader.read([request for request, _ in said], [answer for _, answer in said])
+        with _one_thread():
+            samples = list(self._reader.read([request for request, _ in said], [answer for _, answer in said]))
+        yield from samples
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
@@ -273,6 +276,19 @@ class VllmBackend:
             )
             first = (tokens[0].logprobs or None) if tokens else None
             yield check_reply(Reply(output.text, output.finish_reason or "stop", first, tokens=tokens), spec)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one core: on processors the engine has the others, and threads would wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _read_token(written: int, place: Mapping[int, Any]) -> Token:
