@@ -23,6 +23,7 @@ from datagen.embedded.loading import READER, has_reader, load_codec, require_fil
 from datagen.embedded.options import EmbeddedOptions
 from datagen.embedded.vocab import Vocabulary
 from datagen.errors import BackendError
+from datagen.generation.batches import stream_in_batches
 from datagen.records import Failure, Request, Sample
 
 ENGINE = "embedded/2"
@@ -30,6 +31,9 @@ IMAGE_MARKS = 3
 """Tokens around an image: begin, end, and end of sequence."""
 LEAST_PLAN = 5
 """Tokens reserved for a thought after the prompt."""
+
+TAKEN = 4
+"""Batches of each thread that are taken from a flow at once: enough to put answers of similar length together."""
 
 
 class EmbeddedBackend:
@@ -82,6 +86,10 @@ class EmbeddedBackend:
             for k, answer in zip(ours, self._reader.read(asked, found, switch), strict=True):
                 made[k] = self._note_reader(answer) if driven else answer
         yield from (made[k] for k in range(len(requests)))
+
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
+        """Yield one sample or failure for each request, `TAKEN` batches of every thread at a time."""
+        return stream_in_batches(self.generate, requests, TAKEN * self.options.batch_size * self.threads)
 
     def _note_reader(self, answer: Sample | Failure) -> Sample | Failure:
         """Return a sample whose settings also name the weights of the reader."""

@@ -1,4 +1,6 @@
-"""Batches that fit into memory: a batch that does not fit is halved and retried.
+"""Batches that follow one another without a pause, and batches that fit into memory.
+
+`stream_in_batches` cuts a flow of requests into batches. `Batches` halves and retries one that does not fit.
 
 Torch reports "out of memory" as a RuntimeError, on a GPU and on the CPU. The size that fits is remembered for each
 shape of item, so that a long prompt does not slow down short ones. An item that does not fit alone goes to `fail` and
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from datagen.errors import first_line
@@ -22,16 +24,37 @@ _SIGNS = ("out of memory", "can't allocate memory")
 """Parts of torch's messages: `CUDA out of memory. …` and `DefaultCPUAllocator: can't allocate memory: …`."""
 
 
+def stream_in_batches(
+    generate: Callable[[Sequence[Item]], Iterable[Made]], requests: Iterable[Item | None], size: int
+) -> Iterator[Made | None]:
+    """Yield what `generate` makes of a flow of requests, in batches of `size`.
+
+    A batch is smaller where `requests` yields None, "none to take now", or ends. Nothing is taken beyond the current
+    batch. A None that finds no batch begun is handed on, so that the caller looks around.
+    """
+    batch: list[Item] = []
+    for request in requests:
+        if request is not None:
+            batch.append(request)
+        elif not batch:
+            yield None
+        if batch and (request is None or len(batch) == size):
+            yield from generate(batch)
+            batch = []
+    if batch:
+        yield from generate(batch)
+
+
 class Batches:
     """Batches of at most `size` items, fewer if memory is short."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._fits: dict[int, int] = {}
+        self._fits: dict[Hashable, int] = {}
 
     def run(
         self,
-        shape: int,
+        shape: Hashable,
         items: Sequence[Item],
         work: Callable[[Sequence[Item], int], Sequence[Made]],
         fail: Callable[[Item, str], Made],

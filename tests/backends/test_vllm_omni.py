@@ -191,10 +191,10 @@ def test_an_engine_that_dies_again_and_again_stops_the_run_with_a_hint(world: Wo
     backend = build({**BAGEL, "restarts": 3})
     answers: list[Any] = []
     made = backend.generate(ask(*"abcdefgh"))
-    with pytest.raises(BackendError, match="more than `restarts` \\(3\\) times in one shard") as raised:
+    with pytest.raises(BackendError, match="more than `restarts` \\(3\\) times in a row") as raised:
         collect(made, answers)
     assert "no space left" in raised.value.hint
-    assert "finished shards are kept" in raised.value.hint
+    assert "what was answered is kept" in raised.value.hint
     assert [type(a) for a in answers] == [Failure, Failure]  # two calls each; the third request had one
     assert (len(world.started), backend.engine.restarts, world.closed) == (4, 3, 4)
 
@@ -205,14 +205,28 @@ def collect(made: Iterator[Any], answers: list[Any]) -> None:
         answers.append(answer)
 
 
-def test_restarts_are_counted_anew_for_each_shard(world: World) -> None:
+def test_restarts_are_counted_anew_after_each_answer(world: World) -> None:
     world.fails = fail_at("bad", RuntimeError("boom"))
     backend = build({**BAGEL, "restarts": 1})
-    for _ in range(3):
-        assert [type(a) for a in backend.generate(ask("bad", "good"))] == [Failure, Sample]
+    answers = list(backend.generate(ask(*["bad", "good"] * 3)))
+    assert [type(a) for a in answers] == [Failure, Sample] * 3
     assert backend.engine.restarts == 3
     with pytest.raises(BackendError):
         list(backend.generate(ask("bad", "bad", "good")))
+
+
+def test_a_flow_takes_one_request_at_a_time_and_hands_none_on(world: World) -> None:
+    first, second = ask("a", "b")
+    taken: list[str] = []
+
+    def flow() -> Iterator[Request | None]:
+        for request in (None, first, None, second):
+            taken.append(request.prompt.text if request else "")
+            yield request
+
+    seen = [(answer and answer.prompt_id, len(taken)) for answer in build(BAGEL).stream(flow())]
+    assert seen == [(None, 1), (first.prompt.id, 2), (None, 3), (second.prompt.id, 4)]
+    assert words_asked(world) == ["a", "b"]
 
 
 def test_an_engine_that_found_the_call_wrong_before_it_began_is_closed_too(world: World) -> None:

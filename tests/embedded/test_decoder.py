@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from functools import lru_cache
 
 import pytest
 import torch
 
-from datagen.embedded.backend import EmbeddedBackend
+from datagen.embedded.backend import TAKEN, EmbeddedBackend
 from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.records import Claim, Prompt, Request, Sample
 
@@ -63,6 +64,25 @@ def test_a_sample_does_not_depend_on_the_number_of_threads_or_batches() -> None:
     requests = make_requests([f"{text} {k}" for k in range(4) for text in TEXTS])
     one, three = (EmbeddedBackend(EmbeddedOptions(batch_size=8, threads=n, device="cpu")) for n in (1, 3))
     assert list(one.generate(requests)) == list(three.generate(requests)) == list(three.generate(requests))
+
+
+def test_a_flow_gives_the_samples_of_one_call_and_takes_a_few_batches_at_a_time() -> None:
+    few = EmbeddedBackend(EmbeddedOptions(batch_size=2, threads=1, device="cpu"))
+    requests, taken = make_requests([f"{text} {k}" for k in range(4) for text in TEXTS]), []
+
+    def flow() -> Iterator[Request | None]:
+        for place, request in enumerate(requests):
+            if place == 11:
+                yield None  # the batch goes out with what it has
+            taken.append(request)
+            yield request
+
+    made, most = [], 0
+    for answer in few.stream(flow()):
+        made.append(answer)
+        most = max(most, len(taken) - len(made) + 1)
+    assert made == list(few.generate(requests))
+    assert most == TAKEN * 2
 
 
 def test_threads_leave_the_settings_of_torch_alone() -> None:

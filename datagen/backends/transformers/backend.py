@@ -17,8 +17,8 @@ class Family(Protocol):
     lexicon: str
     settings: dict[str, Any]
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request, batch by batch."""
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
+        """Yield one sample or failure for each request, batch by batch; see `rows.RowRunner.stream`."""
 
 
 class TransformersBackend:
@@ -32,8 +32,12 @@ class TransformersBackend:
         self.settings = family.settings
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request as its batch finishes, longest prompts first."""
-        return self.family.generate(requests)
+        """Yield one sample or failure for each request as its batch finishes."""
+        return (answer for answer in self.stream(iter(requests)) if answer is not None)
+
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
+        """Yield one sample or failure for each request as its batch finishes; the next begins where the last ended."""
+        return self.family.stream(requests)
 
 
 def load_backend(options: TransformersOptions) -> TransformersBackend:

@@ -30,7 +30,7 @@ from transformers import DynamicCache, Emu3ForConditionalGeneration, GenerationC
 
 from datagen.backends.transformers.loading import ENGINE, fill_template, list_control_tokens, load_model, load_processor
 from datagen.backends.transformers.options import TransformersOptions
-from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, fit_row
 from datagen.errors import BackendError
 from datagen.pictures import encode_png
 from datagen.records import Failure, Mode, Request, Sample, Segment
@@ -67,7 +67,7 @@ class Emu3Family:
         self.model.generation_config = GenerationConfig(
             pad_token_id=self.pad, bos_token_id=self.tokenizer.bos_token_id, eos_token_id=self.form.eos
         )
-        self.runners = {mode: RowRunner(options, self.pad) for mode in self.limits}
+        self.runner = RowRunner(options, self.pad)
 
     @property
     def pad(self) -> int:
@@ -75,17 +75,14 @@ class Emu3Family:
         pad = self.tokenizer.pad_token_id
         return int(self.form.eos if pad is None else pad)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
         """Yield one sample or failure for each request, batch by batch."""
-        for mode in MODES:
-            rows = [
-                Row(request, tuple(self._encode(request.prompt.text, mode)), request.seed)
-                for request in requests
-                if request.mode == mode
-            ]
-            fitting, failures = split_fitting(rows, self.limits[mode])
-            yield from failures
-            yield from self.runners[mode].run(fitting, self._make)
+        rows = (None if request is None else self._ask(request) for request in requests)
+        return self.runner.stream(rows, self._make)
+
+    def _ask(self, request: Request) -> Row | Failure:
+        ids = tuple(self._encode(request.prompt.text, request.mode))
+        return fit_row(Row(request, ids, request.seed), self.limits[request.mode])
 
     def write(self, grid: Grid) -> list[list[int]]:
         """Return the token ids generated after each prompt of a batch, end of sequence included."""

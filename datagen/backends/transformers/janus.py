@@ -12,6 +12,7 @@ Not covered: images in prompts, so the model cannot look at its image and genera
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from transformers import LogitsProcessorList as Processors
 
 from datagen.backends.transformers.loading import ENGINE, fill_template, list_control_tokens, load_model, load_processor
 from datagen.backends.transformers.options import TransformersOptions
-from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, fit_row
 from datagen.errors import BackendError
 from datagen.pictures import encode_png
 from datagen.records import Failure, Request, Sample, Segment, seed_of
@@ -35,6 +36,15 @@ PLAN_FIRST = (
     "and where each one is. Answer with the plan alone."
 )
 """Default template of the request for a thought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A request with the thought before its image; in mode `direct` there is none."""
+
+    request: Request
+    text: str = ""
+    finish: str = "stop"
 
 
 class JanusFamily:
@@ -66,24 +76,22 @@ class JanusFamily:
         self.model.generation_config = self._make_config()
         self.thinker, self.drawer = RowRunner(options, self.pad), RowRunner(options, self.pad)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request: all thoughts first, then images batch by batch."""
-        asked = [request for request in requests if request.mode == "think"]
-        rows = [Row(r, self._encode(self.think_template, r.prompt.text, "text"), r.seed) for r in asked]
-        fitting, failures = split_fitting(rows, self.longest - self.options.max_tokens)
-        yield from failures
-        ready = [self._ask_image(r, "", "stop") for r in requests if r.mode == "direct"]
-        for thought in self.thinker.run(fitting, self._think):
-            if isinstance(thought, Failure):
-                yield thought
-            else:
-                ready.append(thought)
-        fitting, failures = split_fitting(ready, self.longest - self.codes)
-        yield from failures
-        yield from self.drawer.run(fitting, self._draw)
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
+        """Yield one sample or failure for each request, batch by batch: batches of thoughts, and batches of images."""
+        asked = (None if request is None else self._ask_thought(request) for request in requests)
+        return self.drawer.stream(self._ask_images(self.thinker.stream(asked, self._think)), self._draw)
 
-    def _think(self, grid: Grid) -> list[Row | Failure]:
-        """Return the prompt of each row's image, or a failure."""
+    def _ask_images(self, thoughts: Iterator[Thought | Failure | None]) -> Iterator[Row | Failure | None]:
+        for thought in thoughts:
+            yield self._ask_image(thought) if isinstance(thought, Thought) else thought
+
+    def _ask_thought(self, request: Request) -> Row | Thought | Failure:
+        if request.mode == "direct":
+            return Thought(request)
+        ids = self._encode(self.think_template, request.prompt.text, "text")
+        return fit_row(Row(request, ids, request.seed), self.longest - self.options.max_tokens)
+
+    def _think(self, grid: Grid) -> list[Thought | Failure]:
         # Janus's own `generate` ignores logits processors in text mode; the inherited one applies them.
         written = GenerationMixin.generate(
             self.model,
@@ -98,17 +106,19 @@ class JanusFamily:
         texts = [cut_after(row, self.eos) for row in written[: len(grid.rows), grid.length :].tolist()]
         return [self._read_thought(row.request, ids) for row, ids in zip(grid.rows, texts, strict=True)]
 
-    def _read_thought(self, request: Request, ids: Sequence[int]) -> Row | Failure:
+    def _read_thought(self, request: Request, ids: Sequence[int]) -> Thought | Failure:
         thought = str(self.tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
         if not thought:
             return Failure.unanswered(request, "the model writes no thought")
-        return self._ask_image(request, thought, "stop" if self.eos in ids else "length")
+        return Thought(request, thought, "stop" if self.eos in ids else "length")
 
-    def _ask_image(self, request: Request, thought: str, finish: str) -> Row:
-        text = f"{request.prompt.text}\n\n{thought}" if thought else request.prompt.text
+    def _ask_image(self, thought: Thought) -> Row | Failure:
+        request = thought.request
+        text = f"{request.prompt.text}\n\n{thought.text}" if thought.text else request.prompt.text
         ids = self._encode(self.options.template, text, "image")
         # A seed of its own: with the request's, the image would reuse the random numbers of the thought.
-        return Row(request, ids, seed_of(request.seed, "image"), thought, finish)
+        row = Row(request, ids, seed_of(request.seed, "image"), thought.text, thought.finish)
+        return fit_row(row, self.longest - self.codes)
 
     def _draw(self, grid: Grid) -> list[Sample]:
         codes = self.model.generate(

@@ -8,7 +8,7 @@ thought, and begins its image, by itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessor
 
 from datagen.backends.transformers.loading import ENGINE, load_model
 from datagen.backends.transformers.options import TransformersOptions
-from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, split_fitting
+from datagen.backends.transformers.rows import Grid, Row, RowRunner, cut_after, fit_row
 from datagen.embedded.answers import IMAGE_TOKENS, Reader, read_answer
 from datagen.embedded.loading import FILES, load_codec
 from datagen.embedded.vocab import Vocabulary
@@ -58,15 +58,14 @@ class JointFamily:
         self.model.generation_config = self._make_config()
         self.runner = RowRunner(options, self.vocab.pad)
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
         """Yield one sample or failure for each request, batch by batch."""
-        rows = [
-            Row(request, tuple(self.vocab.prompt_ids(request.prompt.text, request.mode)), request.seed)
-            for request in requests
-        ]
-        fitting, failures = split_fitting(rows, self.limit)
-        yield from failures
-        yield from self.runner.run(fitting, self._make)
+        rows = (None if request is None else self._encode(request) for request in requests)
+        return self.runner.stream(rows, self._make)
+
+    def _encode(self, request: Request) -> Row | Failure:
+        ids = tuple(self.vocab.prompt_ids(request.prompt.text, request.mode))
+        return fit_row(Row(request, ids, request.seed), self.limit)
 
     def write(self, grid: Grid) -> list[list[int]]:
         """Return the token ids generated after each prompt of a batch, end of sequence included."""

@@ -12,7 +12,6 @@ model.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -27,7 +26,10 @@ from datagen.records import Failure, Request
 
 STEP = 32
 """Prompt lengths are rounded up to a multiple of this: few shapes, little padding."""
+HELD = 8
+"""Batches' worth of rows that wait for others of their shape at most."""
 Made = TypeVar("Made")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class Row:
     def padded_length(self) -> int:
         """Number of tokens that the row takes in a batch."""
         return -(-len(self.ids) // STEP) * STEP
+
+    @property
+    def shape(self) -> tuple[str, int]:
+        """Mode and padded length: rows that are alike in both can share a batch."""
+        return self.request.mode, self.padded_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +81,45 @@ class RowRunner:
         self.device, self.pad = options.device, pad
         self._batches = Batches(options.batch_size)
 
-    def run(self, rows: Sequence[Row], work: Callable[[Grid], Sequence[Made]]) -> Iterator[Made | Failure]:
-        """Yield the result of each row, longest prompts first; a row that memory cannot hold fails."""
-        groups: dict[int, list[Row]] = defaultdict(list)
-        for row in rows:
-            groups[row.padded_length].append(row)
+    def stream(
+        self, rows: Iterator[Row | Other | None], work: Callable[[Grid], Sequence[Made]]
+    ) -> Iterator[Made | Failure | Other | None]:
+        """Yield the result of each row as its batch is done; a row that memory cannot hold fails.
 
+        Rows of one mode and padded length share a batch, which is run when it is full. The oldest batch is run as it is
+        where `rows` yields None, "none to take now", where `HELD` batches' worth of rows wait, and at the end. What is
+        no row is handed on at once, and so is a None that finds no row waiting.
+        """
+        groups: dict[tuple[str, int], list[Row]] = {}  # the oldest first, since a group is run as a whole
+        size = self._batches.size
+
+        def run(shape: tuple[str, int]) -> Iterator[Made | Failure]:
+            return self._run(shape, groups.pop(shape), work)
+
+        for row in rows:
+            if isinstance(row, Row):
+                groups.setdefault(row.shape, []).append(row)
+                if len(groups[row.shape]) == size:
+                    yield from run(row.shape)
+                elif sum(map(len, groups.values())) == HELD * size:
+                    yield from run(next(iter(groups)))
+            elif row is None and groups:
+                yield from run(next(iter(groups)))
+            else:
+                yield row
+        while groups:
+            yield from run(next(iter(groups)))
+
+    def _run(
+        self, shape: tuple[str, int], rows: Sequence[Row], work: Callable[[Grid], Sequence[Made]]
+    ) -> Iterator[Made | Failure]:
         def make(batch: Sequence[Row], size: int) -> Sequence[Made | Failure]:
             return work(self._lay_out(batch, size))
 
         def fail(row: Row, reason: str) -> Made | Failure:
             return Failure.unanswered(row.request, reason)
 
-        for length in sorted(groups, reverse=True):  # if memory runs out, it does so at once
-            yield from self._batches.run(length, groups[length], make, fail)
+        return self._batches.run(shape, rows, make, fail)
 
     def _lay_out(self, rows: Sequence[Row], size: int) -> Grid:
         length = rows[0].padded_length
@@ -97,15 +129,11 @@ class RowRunner:
         return Grid(rows, tokens.to(self.device), mask.to(self.device), size)
 
 
-def split_fitting(rows: Sequence[Row], limit: int) -> tuple[list[Row], list[Failure]]:
-    """Return the rows of at most `limit` tokens, and a failure for each of the others."""
-    fitting = [row for row in rows if len(row.ids) <= limit]
-    failures = [
-        Failure.unanswered(row.request, f"the prompt is {len(row.ids)} tokens long; this model reads {limit}")
-        for row in rows
-        if len(row.ids) > limit
-    ]
-    return fitting, failures
+def fit_row(row: Row, limit: int) -> Row | Failure:
+    """Return the row, or a failure if it has more than `limit` tokens."""
+    if len(row.ids) <= limit:
+        return row
+    return Failure.unanswered(row.request, f"the prompt is {len(row.ids)} tokens long; this model reads {limit}")
 
 
 def cut_after(ids: Sequence[int], end: int) -> list[int]:

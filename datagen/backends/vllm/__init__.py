@@ -4,6 +4,9 @@
 
 A folder with an image tokenizer in `codec/` (the embedded checkpoint, or one trained like it) generates samples; a text
 or vision model only answers chats, for rewriting and judging. vLLM is an extra: `pip install 'datagen[vllm]'`.
+
+Requests are fed to the engine while it runs, two for each of its slots (`engine: {max_num_seqs: …}`), so that it is
+never empty between shards. An engine that dies is restarted and asked again what it had not answered.
 """
 
 from __future__ import annotations

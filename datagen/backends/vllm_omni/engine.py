@@ -28,7 +28,7 @@ from pydantic import Field, field_validator
 from datagen.errors import BackendError, first_line
 from datagen.generation.options import BackendOptions
 from datagen.pictures import encode_picture
-from datagen.records import Failure, Request, Sample, Segment
+from datagen.records import Failure, Mode, Request, Sample, Segment
 
 
 class RequestError(Exception):
@@ -50,10 +50,6 @@ class Engine:
         self._omni: Any = self._start()
         self.hands_on_early = _hands_on_early(self._omni)
         self.think_template = find_think_template(options)
-
-    def begin_shard(self) -> None:
-        """Allow `restarts` restarts from here on."""
-        self._left = self.options.restarts
 
     def ask(self, request: Request) -> list[Any]:
         """Return the `OmniRequestOutput`s of one request.
@@ -83,6 +79,7 @@ class Engine:
         outputs: list[Any] | None = None
         try:
             outputs = omni.generate([prompt], params, py_generator=False, use_tqdm=False)
+            self._left = self.options.restarts
             return outputs
         finally:
             if outputs is None:
@@ -93,8 +90,8 @@ class Engine:
         """Return the running engine, restarting it as long as that is allowed."""
         if self._omni is None:
             if self._left == 0:
-                what = f"vLLM-Omni failed more than `restarts` ({self.options.restarts}) times in one shard"
-                hint = f"the last reason: {self._last_reason}; finished shards are kept"
+                what = f"vLLM-Omni failed more than `restarts` ({self.options.restarts}) times in a row"
+                hint = f"the last reason: {self._last_reason}; what was answered is kept"
                 raise BackendError(what, where=self.options.model, hint=hint)
             self._left -= 1
             self.restarts += 1
@@ -143,13 +140,19 @@ class OmniBackend:
         self.settings = {**options.describe(), "think_template": self.engine.think_template}
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request, in order.
+        """Yield one sample or failure for each request, in order; errors as in `stream`."""
+        return (answer for answer in self.stream(iter(requests)) if answer is not None)
+
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
+        """Yield one sample or failure for each request, in order, and take the next when the last is answered.
 
         Raises BackendError for a mode that the engine does not support, and after more than `restarts` restarts.
         """
-        self._check_modes(requests)
-        self.engine.begin_shard()
         for request in requests:
+            if request is None:
+                yield None
+                continue
+            self._check_mode(request.mode)
             yield self._make(request)
 
     def _make(self, request: Request) -> Sample | Failure:
@@ -159,12 +162,11 @@ class OmniBackend:
             return Failure.unanswered(request, str(error))
         return Sample.make(request, segments, engine=ENGINE, switch="forced", finish=finish, settings=self.settings)
 
-    def _check_modes(self, requests: Sequence[Request]) -> None:
-        modes = {request.mode for request in requests}
-        if "reflect" in modes:
+    def _check_mode(self, mode: Mode) -> None:
+        if mode == "reflect":
             hint = "start `vllm serve MODEL --omni` and use the backend openai, or mode: think"
             raise BackendError("vllm_omni gives one picture an answer and cannot reflect", where="mode", hint=hint)
-        if "think" in modes and self.engine.hands_on_early:
+        if mode == "think" and self.engine.hands_on_early:
             what = "with this deploy_config the picture is generated without the thought"
             hint = "for BAGEL: deploy_config: bagel_think.yaml"
             raise BackendError(what, where=self.options.deploy_config or self.options.model, hint=hint)
@@ -181,8 +183,8 @@ class OmniOptions(BackendOptions):
     cannot think. `height` and `width` are pixels. `temperature` and `max_tokens` apply to the thought; if the image
     stage thinks by itself (`bagel_single_stage.yaml`), no seed reaches the thought, and it is always the likeliest one.
     `extra_args` are further arguments of the image stage (`cfg_text_scale: 4.0`, …), `engine` further arguments of
-    `vllm_omni.Omni`. `restarts` bounds the restarts within one shard. `think_template: null` takes what BAGEL's authors
-    write before the prompt.
+    `vllm_omni.Omni`. `restarts` bounds the restarts with no answer between them. `think_template: null` takes what
+    BAGEL's authors write before the prompt.
     """
 
     model: str = Field(min_length=1)

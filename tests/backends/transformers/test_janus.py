@@ -14,7 +14,7 @@ from transformers import DynamicCache
 
 from datagen.backends.transformers import build
 from datagen.backends.transformers.backend import TransformersBackend
-from datagen.backends.transformers.janus import Guidance, JanusFamily
+from datagen.backends.transformers.janus import Guidance, JanusFamily, Thought
 from datagen.backends.transformers.rows import Row
 from datagen.records import Failure, Sample
 from tests.helpers.tiny_models import IMAGE_PX, make_requests
@@ -66,16 +66,29 @@ def test_a_sample_is_the_same_whatever_else_is_in_the_batch(janus: TransformersB
         assert [together[made.prompt_id] for made in alone] == alone
 
 
+def test_a_flow_gives_the_samples_of_one_call_in_any_order_and_mode(janus: TransformersBackend) -> None:
+    requests = [request for mode in ("direct", "think") for request in make_requests(TEXTS, mode, len(mode))]
+    expected = [answer for mode in (requests[: len(TEXTS)], requests[len(TEXTS) :]) for answer in janus.generate(mode)]
+    mixed = [request for pair in zip(requests, reversed(requests), strict=True) for request in pair][: len(requests)]
+    made = list(janus.stream(iter([None, *mixed[:3], None, None, *mixed[3:]])))
+    assert made[0] is None
+    answers = [answer for answer in made if answer is not None]
+    assert len(answers) == len(requests)
+    assert all(answer in expected for answer in answers)
+
+
 def test_the_thought_stands_in_the_prompt_of_the_image(janus: TransformersBackend) -> None:
     family, (request,) = family_of(janus), make_requests(["a red star"], "think")
-    row = family._read_thought(request, [*family.tokenizer("one star")["input_ids"], family.eos])
+    thought = family._read_thought(request, [*family.tokenizer("one star")["input_ids"], family.eos])
+    assert isinstance(thought, Thought)
+    row = family._ask_image(thought)
     assert isinstance(row, Row)
     assert (row.thought, row.finish) == ("one star", "stop")
     asked = family.tokenizer.decode(list(row.ids))
     assert "a red star\n\none star" in asked
     assert asked.endswith("assistant:<begin_of_image>")
     cut = family._read_thought(request, family.tokenizer("one star")["input_ids"])
-    assert isinstance(cut, Row)
+    assert isinstance(cut, Thought)
     assert cut.finish == "length"
 
 

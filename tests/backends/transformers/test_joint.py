@@ -34,7 +34,7 @@ def embedded(temperature: float) -> EmbeddedBackend:
 def write_here(family: JointFamily, requests: Sequence[Request]) -> list[list[int]]:
     prompts = [tuple(family.vocab.prompt_ids(r.prompt.text, r.mode)) for r in requests]
     rows = [Row(r, ids, r.seed) for r, ids in zip(requests, prompts, strict=True)]
-    return list(family.runner.run(rows, family.write))  # type: ignore[arg-type]
+    return list(family.runner.stream(iter(rows), family.write))  # type: ignore[arg-type]
 
 
 def write_embedded(engine: EmbeddedBackend, requests: Sequence[Request]) -> list[list[int]]:

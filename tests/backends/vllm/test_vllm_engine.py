@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip("vllm.sampling_params", reason="needs vLLM: make test-vllm")
 
 from datagen.backends.vllm import build
+from datagen.backends.vllm.engine import READ_TOGETHER, Asked
 from datagen.chat import ChatRequest, Message, Part, Sampling
 from datagen.embedded.backend import EmbeddedBackend
 from datagen.embedded.options import SHIPPED, EmbeddedOptions
@@ -28,7 +29,7 @@ from datagen.records import Request, Sample
 from datagen.workshop.bench import judge_model, open_tools, sample_held_out
 from tests.helpers.tiny_llava import save_tiny_llava
 
-SMALL = {"enforce_eager": True, "max_num_seqs": 64}
+SMALL = {"enforce_eager": True, "max_num_seqs": 16}
 SCHEMA = {
     "type": "object",
     "properties": {"ok": {"type": "boolean"}},
@@ -75,8 +76,9 @@ def test_greedy_tokens_are_those_of_transformers(painter: Any) -> None:
     model = AutoModelForCausalLM.from_pretrained(SHIPPED, dtype=torch.float32).eval()
     prompts = [vocab.prompt_ids(text, "think") for text in ("three red stars", 'the word "OPEN"', "a blue key")]
     greedy = SamplingParams(temperature=0, max_tokens=100, stop_token_ids=[vocab.eos], detokenize=False)
-    written = painter.engine.continue_tokens(prompts, [greedy] * 3)
-    for prompt, ids in zip(prompts, written, strict=True):
+    asked = [Asked(Request(sample_held_out(1, seed=0)[0], 0, 1, "think"), prompt, greedy) for prompt in prompts]
+    for said, ids in filter(None, painter.engine.stream_tokens(iter(asked))):
+        prompt = said.prompt
         whole = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=100, eos_token_id=vocab.eos)
         assert ids == whole[0, len(prompt) :].tolist()
 
@@ -105,6 +107,37 @@ def test_samples_carry_what_made_them(painter: Any) -> None:
     made = [s for s in painter.generate([Request(prompt, k, k, "think") for k in range(4)]) if isinstance(s, Sample)]
     assert made
     assert all(s.engine == "vllm/1" and s.switch == "autonomous" for s in made)
+
+
+def test_a_flow_gives_the_samples_of_one_call_and_takes_what_the_window_holds(painter: Any) -> None:
+    requests = [Request(prompt, k, 40 + k, "think") for prompt in sample_held_out(3, seed=1) for k in range(8)]
+    assert len(requests) > painter.engine.window
+    taken: list[Request] = []
+    answered: list[str] = []
+    held: list[int] = []
+
+    def flow() -> Iterator[Request | None]:
+        for request in reversed(requests):
+            taken.append(request)
+            held.append(len(taken) - len(answered))
+            yield request
+
+    made = {}
+    for answer in painter.stream(flow()):
+        if answer is not None:
+            answered.append(answer.prompt_id)
+            made[answer.prompt_id, answer.candidate] = answer
+    assert max(held) <= painter.engine.window + READ_TOGETHER
+    assert [made[r.prompt.id, r.candidate] for r in requests] == list(painter.generate(requests))
+
+
+def test_a_flow_that_is_left_leaves_an_engine_that_answers(painter: Any) -> None:
+    requests = [Request(sample_held_out(1, seed=0)[0], k, k, "think") for k in range(48)]
+    before = list(painter.generate(requests[:2]))
+    flow = painter.stream(iter(requests))
+    next(flow)
+    flow.close()
+    assert list(painter.generate(requests[:2])) == before
 
 
 def test_yes_no_has_log_probabilities_and_bound_answers_are_bound(judge: Any) -> None:

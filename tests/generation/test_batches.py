@@ -1,13 +1,13 @@
-"""Batches are halved until they fit, the size is remembered, and what does not fit alone becomes a record."""
+"""Batches follow one another; they are halved until they fit, and what does not fit alone becomes a record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
 
-from datagen.generation.batches import Batches, is_out_of_memory
+from datagen.generation.batches import Batches, is_out_of_memory, stream_in_batches
 
 CPU = "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
 
@@ -84,3 +84,48 @@ def test_any_other_error_passes() -> None:
 def test_work_that_forgets_an_item_is_an_error() -> None:
     with pytest.raises(ValueError, match="shorter"):
         list(Batches(8).run(0, [0, 1], lambda batch, size: ["one"], fail))
+
+
+def run_flow(flow: list[int | None], size: int) -> tuple[list[str | None], list[list[int]], list[int]]:
+    """Return what came out of a flow, its batches, and how many items were held after each one that was taken."""
+    batches: list[list[int]] = []
+    held: list[int] = []
+    made: list[str | None] = []
+
+    def take() -> Iterator[int | None]:
+        taken = 0
+        for item in flow:
+            taken += item is not None
+            held.append(taken - sum(answer is not None for answer in made))
+            yield item
+
+    def generate(batch: Sequence[int]) -> Iterator[str]:
+        batches.append(list(batch))
+        return (f"made {item}" for item in batch)
+
+    for answer in stream_in_batches(generate, take(), size):
+        made.append(answer)
+    return made, batches, held
+
+
+def test_a_flow_is_cut_into_batches_and_never_taken_further_than_one() -> None:
+    made, batches, held = run_flow([*range(7)], 3)
+    assert made == [f"made {k}" for k in range(7)]
+    assert batches == [[0, 1, 2], [3, 4, 5], [6]]
+    assert held == [1, 2, 3, 1, 2, 3, 1]
+
+
+def test_a_batch_goes_out_as_it_is_where_there_is_none_to_take() -> None:
+    made, batches, _ = run_flow([0, None, 1, 2, 3, None, 4], 2)
+    assert batches == [[0], [1, 2], [3], [4]]
+    assert made == [f"made {k}" for k in range(5)]
+
+
+def test_none_is_handed_on_where_no_batch_is_begun() -> None:
+    made, batches, _ = run_flow([None, 0, 1, None, None, 2], 2)
+    assert made == [None, "made 0", "made 1", None, None, "made 2"]
+    assert batches == [[0, 1], [2]]
+
+
+def test_a_flow_without_requests_has_no_batch() -> None:
+    assert run_flow([], 2) == ([], [], [])
