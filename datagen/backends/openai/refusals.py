@@ -58,6 +58,8 @@ class Refusals:
 
     def list_left_out(self, endpoint: str, body: Mapping[str, Any]) -> list[str]:
         """Return the parameters of a request that were not sent, sorted."""
+        if not self.known(endpoint):
+            return []
         sent = set(_names(fit(body, self.known(endpoint))))
         return sorted(name for name in _names(body) if name not in sent and INSTEAD.get(name) not in sent)
 

@@ -6,6 +6,9 @@ official client: its limit on `Retry-After` changes with its version, it would r
 wait for ever for a server that sends a byte now and then. An error that remains is marked `unreached`: the request was
 never answered. A parameter that the server refuses is dropped, see `refusals`.
 
+Bodies go through the client's own `post`, which sends them as they are and hands out the answer unread: its typed
+methods walk through every body and every answer once more, for a third of the processor time of a request.
+
 A chat answer holds a string, or a list of parts with pictures as data URLs (vLLM-Omni and others), or pictures beside
 the string under `images` (OpenRouter and others). The thought is in `reasoning_content` or `reasoning`, in the text
 before the picture, or in `metrics.think_text` (vLLM-Omni's BAGEL and SenseNova-U1); in an answer of text alone also
@@ -18,12 +21,15 @@ import asyncio
 import email.utils
 import importlib
 import json
+import math
 import os
 import random
 import re
+import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import openai
@@ -34,6 +40,7 @@ from datagen.backends.openai.window import Window
 from datagen.chat import MARKERS, Reply, Token, set_thought_aside
 from datagen.errors import BackendError, did_you_mean
 from datagen.notices import tell_once
+from datagen.picture_files import find_kind
 from datagen.pictures import from_base64, from_data_url, normalise
 from datagen.records import Segment
 
@@ -43,8 +50,11 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 20.0
 ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 """Statuses that blame the request itself, so that sending it again is no use."""
 CHAT, IMAGES = "/chat/completions", "/images/generations"
+CONNECTIONS = 16
+"""Most connections of one client: it looks at all of them twice for every request."""
 # The client is built on httpx or, from its version 3 on, httpx2; a body that breaks off raises that library's error.
-_HttpError: type[Exception] = importlib.import_module(openai.Timeout.__init__.__module__.split(".")[0]).HTTPError
+_http: Any = importlib.import_module(openai.Timeout.__init__.__module__.split(".")[0])
+_HttpError: type[Exception] = _http.HTTPError
 
 
 class RequestError(Exception):
@@ -64,78 +74,139 @@ class Transport:
     def __init__(self, options: OpenAIOptions, refusals: Refusals, window: Window) -> None:
         self.options, self.refusals, self.window = options, refusals, window
         self._key = os.environ.get(options.api_key_env) or NO_KEY
-        self.client = openai.AsyncOpenAI(
-            api_key=self._key, base_url=options.base_url, max_retries=0, timeout=options.timeout_seconds
+        self._clients: list[openai.AsyncOpenAI] = []
+        self._places: list[openai.AsyncOpenAI] = []
+        """The free connections, by client; the one used last is taken first."""
+        self._answered = math.inf
+        """When the last answer came, on the monotonic clock; infinite before the first one."""
+        self._gone_since: float | None = None
+        """When the server went away, on the monotonic clock."""
+
+    def _take_place(self) -> openai.AsyncOpenAI:
+        if not self._places:
+            client = self._make_client()
+            self._clients.append(client)
+            self._places += [client] * CONNECTIONS
+        return self._places.pop()
+
+    def _make_client(self) -> openai.AsyncOpenAI:
+        limits = _http.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        client = openai.DefaultAsyncHttpxClient(verify=_read_certificates(), limits=limits)
+        options = self.options
+        return openai.AsyncOpenAI(
+            api_key=self._key,
+            base_url=options.base_url,
+            max_retries=0,
+            timeout=options.timeout_seconds,
+            http_client=client,
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.client.close()
+        for client in self._clients:
+            await client.close()
 
     async def chat(self, **body: Any) -> dict[str, Any]:
         """Post to /chat/completions and return the parsed answer. Raises RequestError or BackendError."""
-        return await self._ask(CHAT, self.client.chat.completions.with_streaming_response.create, body)
+        return await self._ask(CHAT, body)
 
     async def images(self, **body: Any) -> dict[str, Any]:
         """Post to /images/generations and return the parsed answer. Raises RequestError or BackendError."""
-        return await self._ask(IMAGES, self.client.images.with_streaming_response.generate, body)
+        return await self._ask(IMAGES, body)
 
     async def check(self) -> None:
         """Raise BackendError if no server answers, the key is refused, or the server lists models without this one."""
-        options = self.options
+        options, client = self.options, self._take_place()
         try:
-            listed = await self.client.with_options(max_retries=0, timeout=20).models.list()
+            listed = await client.with_options(max_retries=0, timeout=20).models.list()
         except openai.APIStatusError as error:
             self._stop_if_refused(error)
             return  # some servers have no list of models and still answer
         except openai.APIConnectionError as error:
             hint = "start it, or change base_url"
             raise BackendError("no server answers", where=options.base_url, hint=hint) from error
+        finally:
+            self._places.append(client)
         names = [model.id for model in listed.data or []]
         if names and options.model not in names:
             hint = did_you_mean(options.model, names)
             raise BackendError(f"the server has no model {options.model!r}", where=options.base_url, hint=hint)
 
-    async def _ask(self, endpoint: str, call: Callable[..., Any], body: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         async with self.window:
-            refused, turn = self.refusals.known(endpoint), 0
-            while True:
-                sent = time.monotonic()
-                try:
-                    answer = await self._try(call, fit(body, refused))
-                    self.window.grow(time.monotonic() - sent)
-                    self.refusals.remember(endpoint, refused)
-                    return answer
-                except RequestError as error:
-                    raise RequestError(self._clean(str(error)), unreached=error.unreached) from None
-                except _RefusedError as error:
-                    name = find_refused(fit(body, refused), error.body, refused, self.refusals.own)
-                    if not name:
-                        raise RequestError(self._clean(str(error))) from None
-                    refused |= {name}  # ends, since a dropped parameter is not found again; costs no retry
-                except _BrokenError as error:
-                    if error.is_too_much:
-                        self.window.shrink(sent)
-                    times = f", {turn + 1} times" if turn else ""
-                    if turn == self.options.retries or error.is_last:
-                        raise RequestError(self._clean(f"{error}{times}"), unreached=True) from None
-                    # The random part spreads requests that failed together, or they would all come back at once.
-                    pause = min(FIRST_PAUSE_SECONDS * 2**turn, LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1)
-                    await asyncio.sleep(pause if error.wait_seconds is None else error.wait_seconds)
-                    turn += 1
+            client = self._take_place()
+            try:
+                return await self._insist(client, endpoint, body)
+            finally:
+                self._places.append(client)
 
-    async def _try(self, call: Callable[..., Any], body: dict[str, Any]) -> dict[str, Any]:
+    async def _insist(self, client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask until there is an answer, or an error that stays."""
+        refused, turn, begun = self.refusals.known(endpoint), 0, time.monotonic()
+        while True:
+            sent = time.monotonic()
+            try:
+                answer = await self._try(client, endpoint, _flatten(fit(body, refused)))
+                self.window.grow(time.monotonic() - sent)
+                self._note_answer()
+                self.refusals.remember(endpoint, refused)
+                return answer
+            except RequestError as error:
+                raise RequestError(self._clean(str(error)), unreached=error.unreached) from None
+            except _RefusedError as error:
+                name = find_refused(fit(body, refused), error.body, refused, self.refusals.own)
+                if not name:
+                    raise RequestError(self._clean(str(error))) from None
+                refused |= {name}  # ends, since a dropped parameter is not found again; costs no retry
+            except _BrokenError as error:
+                if error.is_too_much:
+                    self.window.shrink(sent)
+                times = f", {turn + 1} times" if turn else ""
+                if error.is_last or (turn >= self.options.retries and not self._may_come_back(error, begun)):
+                    raise RequestError(self._clean(f"{error}{times}"), unreached=True) from None
+                # The random part spreads requests that failed together, or they would all come back at once.
+                pause = min(FIRST_PAUSE_SECONDS * 2 ** min(turn, 10), LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1)
+                await asyncio.sleep(pause if error.wait_seconds is None else error.wait_seconds)
+                turn += 1
+
+    def _note_answer(self) -> None:
+        self._answered = time.monotonic()
+        if self._gone_since is not None:
+            self._gone_since = None
+            tell_once(f"{self.options.base_url} answers again ({datetime.now():%H:%M})")
+
+    def _may_come_back(self, error: _BrokenError, begun: float) -> bool:
+        """Return whether a server has gone away, for less than `max_wait_seconds` by now.
+
+        It has if it answered before, but nothing since this request was `begun`. Without retries nothing is waited for.
+        """
+        if not error.is_gone or self._answered > begun or not self.options.retries:
+            return False
+        if self._gone_since is None:
+            self._gone_since = time.monotonic()
+            most = f"up to {self.options.max_wait_seconds:,g} s (max_wait_seconds)"
+            tell_once(f"{self.options.base_url} went away ({datetime.now():%H:%M}, {error}); waiting {most} for it")
+        return time.monotonic() - self._gone_since < self.options.max_wait_seconds
+
+    async def _try(self, client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            # The client's own time-out restarts with every byte; this one bounds the whole body.
-            async with call(**body) as response, asyncio.timeout(self.options.timeout_seconds):
-                return _parse(await self._read(response.iter_bytes))
+            # A raw response that is streamed comes back unread, whatever the class of the stream.
+            kind, stream = _http.Response, openai.AsyncStream[Any]
+            response: Any = await client.post(endpoint, cast_to=kind, body=body, stream=True, stream_cls=stream)
+            try:
+                # The client's own time-out restarts with every byte; this one bounds the whole body.
+                async with asyncio.timeout(self.options.timeout_seconds):
+                    return _parse(await self._read(response.aiter_bytes()))
+            finally:
+                await response.aclose()
         except TimeoutError:
             what = f"the answer did not end within {self.options.timeout_seconds:g} s"
             raise _BrokenError(what, is_too_much=True) from None
         except openai.APITimeoutError:
             raise _BrokenError(f"no answer within {self.options.timeout_seconds:g} s", is_too_much=True) from None
         except openai.APIConnectionError as error:
-            raise _BrokenError(f"the connection failed: {error.__cause__ or error}") from None
+            is_gone = isinstance(error.__cause__, _http.ConnectError)
+            raise _BrokenError(f"the connection failed: {error.__cause__ or error}", is_gone=is_gone) from None
         except openai.APIStatusError as error:
             raise self._explain_status(error) from None
         except _HttpError as error:
@@ -154,15 +225,17 @@ class Transport:
             asks = f"asks to wait {wait:,.0f} s, and datagen waits at most {most:,g} s (max_wait_seconds)"
             tell_once(f"{self.options.base_url} {asks}: the next run asks again")
             return _BrokenError(f"{said}; the server {asks}", is_last=True)
-        return _BrokenError(said, wait_seconds=wait, is_too_much=error.status_code in (429, 503))
+        too_much, gone = error.status_code in (429, 503), error.status_code in (502, 503, 504)
+        return _BrokenError(said, wait_seconds=wait, is_too_much=too_much, is_gone=gone)
 
-    async def _read(self, pieces: Callable[[], Any]) -> bytes:
-        read = bytearray()
-        async for piece in pieces():
-            read += piece
-            if len(read) > self.options.max_answer_bytes:
+    async def _read(self, pieces: AsyncIterator[bytes]) -> bytes:
+        read, most = list[bytes](), self.options.max_answer_bytes
+        async for piece in pieces:
+            read.append(piece)
+            most -= len(piece)
+            if most < 0:
                 raise RequestError(f"the answer is longer than max_answer_bytes, {self.options.max_answer_bytes:,}")
-        return bytes(read)
+        return b"".join(read)
 
     def _stop_if_refused(self, error: openai.APIStatusError) -> None:
         if error.status_code in (401, 403):
@@ -198,17 +271,36 @@ def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
 
 
+@cache
+def _read_certificates() -> ssl.SSLContext:
+    """Return the certificates that servers are checked by; reading them takes longer than a dozen requests."""
+    context: ssl.SSLContext = _http.create_ssl_context()
+    return context
+
+
+def _flatten(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body as it is sent: what is not standard stands beside the rest."""
+    return {**{key: value for key, value in body.items() if key != "extra_body"}, **body.get("extra_body", {})}
+
+
 class _BrokenError(Exception):
     """A missing or incomplete answer: worth a retry after a pause, unless `is_last`.
 
-    `is_too_much` says that the server is asked more than it can do.
+    `is_too_much` says that the server is asked more than it can do, `is_gone` that there is no server at the moment,
+    whatever it is asked.
     """
 
     def __init__(
-        self, reason: str, *, wait_seconds: float | None = None, is_last: bool = False, is_too_much: bool = False
+        self,
+        reason: str,
+        *,
+        wait_seconds: float | None = None,
+        is_last: bool = False,
+        is_too_much: bool = False,
+        is_gone: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.wait_seconds, self.is_last, self.is_too_much = wait_seconds, is_last, is_too_much
+        self.wait_seconds, self.is_last, self.is_too_much, self.is_gone = wait_seconds, is_last, is_too_much, is_gone
 
 
 class _RefusedError(Exception):
@@ -380,7 +472,9 @@ def _say(text: str) -> Segment:
 
 
 def _draw(text: str, is_url: bool = True) -> Segment:
+    """Return a picture as it came, if it is of a kind that is stored; who stores it proves its pixels."""
     try:
-        return Segment("image", "image", image=normalise(from_data_url(text) if is_url else from_base64(text)))
+        image = from_data_url(text) if is_url else from_base64(text)
+        return Segment("image", "image", image=image if find_kind(image) else normalise(image))
     except (OSError, ValueError) as error:
         raise AnswerError(str(error)) from error

@@ -95,7 +95,7 @@ def test_500_samples_are_each_made_or_failed_once(tmp_path: Path) -> None:
         return kinds[seed % len(kinds)]
 
     with FaultyServer(fault) as server:
-        backend = {"name": "openai", "base_url": server.url, **QUICK, "retries": 1}
+        backend = {"name": "openai", "base_url": server.url, **QUICK, "retries": 1, "timeout_seconds": 60}
         recipe = small_recipe(
             prompts=125, candidates=4, shard_prompts=16, rewards=["tests.helpers.agree"], backend=backend
         )
