@@ -50,8 +50,6 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 20.0
 ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 """Statuses that blame the request itself, so that sending it again is no use."""
 CHAT, IMAGES = "/chat/completions", "/images/generations"
-CONNECTIONS = 16
-"""Most connections of one client: it looks at all of them twice for every request."""
 # The client is built on httpx or, from its version 3 on, httpx2; a body that breaks off raises that library's error.
 _http: Any = importlib.import_module(openai.Timeout.__init__.__module__.split(".")[0])
 _HttpError: type[Exception] = _http.HTTPError
@@ -75,22 +73,23 @@ class Transport:
         self.options, self.refusals, self.window = options, refusals, window
         self._key = os.environ.get(options.api_key_env) or NO_KEY
         self._clients: list[openai.AsyncOpenAI] = []
-        self._places: list[openai.AsyncOpenAI] = []
-        """The free connections, by client; the one used last is taken first."""
+        self._free: list[openai.AsyncOpenAI] = []
+        """The clients of which none is in a request; the one used last is taken first."""
         self._answered = math.inf
         """When the last answer came, on the monotonic clock; infinite before the first one."""
         self._gone_since: float | None = None
         """When the server went away, on the monotonic clock."""
 
-    def _take_place(self) -> openai.AsyncOpenAI:
-        if not self._places:
-            client = self._make_client()
-            self._clients.append(client)
-            self._places += [client] * CONNECTIONS
-        return self._places.pop()
+    def _take_client(self) -> openai.AsyncOpenAI:
+        """Return a client with one connection: one with many looks at all of them, twice for every request."""
+        if self._free:
+            return self._free.pop()
+        client = self._make_client()
+        self._clients.append(client)
+        return client
 
     def _make_client(self) -> openai.AsyncOpenAI:
-        limits = _http.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        limits = _http.Limits(max_connections=1, max_keepalive_connections=1)
         client = openai.DefaultAsyncHttpxClient(verify=_read_certificates(), limits=limits)
         options = self.options
         return openai.AsyncOpenAI(
@@ -116,7 +115,7 @@ class Transport:
 
     async def check(self) -> None:
         """Raise BackendError if no server answers, the key is refused, or the server lists models without this one."""
-        options, client = self.options, self._take_place()
+        options, client = self.options, self._take_client()
         try:
             listed = await client.with_options(max_retries=0, timeout=20).models.list()
         except openai.APIStatusError as error:
@@ -126,7 +125,7 @@ class Transport:
             hint = "start it, or change base_url"
             raise BackendError("no server answers", where=options.base_url, hint=hint) from error
         finally:
-            self._places.append(client)
+            self._free.append(client)
         names = [model.id for model in listed.data or []]
         if names and options.model not in names:
             hint = did_you_mean(options.model, names)
@@ -134,11 +133,11 @@ class Transport:
 
     async def _ask(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         async with self.window:
-            client = self._take_place()
+            client = self._take_client()
             try:
                 return await self._insist(client, endpoint, body)
             finally:
-                self._places.append(client)
+                self._free.append(client)
 
     async def _insist(self, client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer, or an error that stays."""
