@@ -141,7 +141,7 @@ class Transport:
 
     async def _insist(self, client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer, or an error that stays."""
-        refused, turn, begun = self.refusals.known(endpoint), 0, time.monotonic()
+        refused, turn, failed = self.refusals.known(endpoint), 0, math.inf
         while True:
             sent = time.monotonic()
             try:
@@ -158,10 +158,11 @@ class Transport:
                     raise RequestError(self._clean(str(error))) from None
                 refused |= {name}  # ends, since a dropped parameter is not found again; costs no retry
             except _BrokenError as error:
+                failed = min(failed, time.monotonic())
                 if error.is_too_much:
                     self.window.shrink(sent)
                 times = f", {turn + 1} times" if turn else ""
-                if error.is_last or (turn >= self.options.retries and not self._may_come_back(error, begun)):
+                if error.is_last or (turn >= self.options.retries and not self._may_come_back(error, failed)):
                     raise RequestError(self._clean(f"{error}{times}"), unreached=True) from None
                 # The random part spreads requests that failed together, or they would all come back at once.
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** min(turn, 10), LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1)
@@ -174,12 +175,13 @@ class Transport:
             self._gone_since = None
             tell_once(f"{self.options.base_url} answers again ({datetime.now():%H:%M})")
 
-    def _may_come_back(self, error: _BrokenError, begun: float) -> bool:
+    def _may_come_back(self, error: _BrokenError, failed: float) -> bool:
         """Return whether a server has gone away, for less than `max_wait_seconds` by now.
 
-        It has if it answered before, but nothing since this request was `begun`. Without retries nothing is waited for.
+        It has if it answered before, but nothing since this request first `failed`. Without retries nothing is waited
+        for.
         """
-        if not error.is_gone or self._answered > begun or not self.options.retries:
+        if not error.is_gone or self._answered > failed or not self.options.retries:
             return False
         if self._gone_since is None:
             self._gone_since = time.monotonic()

@@ -1,0 +1,132 @@
+"""Requests flow through a model from shard to shard; the files are those of a model asked shard by shard."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.config import Recipe
+from datagen.errors import BackendError
+from datagen.pipeline import Run, Silent, create_run, find_jobs, generate_shards, plan_stage, run_jobs
+from datagen.records import Failure, Request, Sample
+from datagen.runners.local import make_runner
+from tests.helpers.instant import Instant
+from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
+
+PLANS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "failures": {"backend": {"fails": 0.3}},
+    "adapt": {"candidates": 5, "adapt": {"start": 2, "by": ["counting", "attribute"]}},
+}
+
+
+@dataclass
+class Flowing:
+    """The instant model behind a window: it holds up to `size` requests and answers them in any order."""
+
+    model: Instant
+    size: int = 7
+    drops: Callable[[Request], bool] = lambda request: False
+    taken: list[Request] = field(default_factory=list)
+    most: int = 0
+    name: str = "flowing"
+    lexicon: str = "pictograms"
+
+    def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
+        held: list[Request] = []
+        rng, more = random.Random(5), True
+        while more or held:
+            while more and len(held) < self.size:
+                request = next(requests, False)
+                if request is None:
+                    break
+                if more := isinstance(request, Request):
+                    self.taken.append(request)
+                    held.append(request)
+            self.most = max(self.most, len(held))
+            if not held:
+                return
+            yield None
+            answered = held.pop(rng.randrange(len(held)))
+            if not self.drops(answered):
+                yield from self.model.generate([answered])
+
+    def generate(self, requests: list[Request]) -> Iterator[Sample | Failure]:
+        raise AssertionError("a backend with a stream is not asked shard by shard")
+
+
+def begin(folder: Path, recipe: Recipe, **options: Any) -> tuple[Run, Flowing]:
+    run = create_run(recipe, str(folder))
+    plan_stage(run, Silent())
+    model = Flowing(run.backend, **options)  # type: ignore[arg-type]
+    run.__dict__["backend"] = model
+    return run, model
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_files_are_those_of_a_model_asked_shard_by_shard(plan: str, size: int, tmp_path: Path) -> None:
+    recipe = small_recipe(**PLANS[plan])
+    build_here(recipe, tmp_path / "whole")
+    run, model = begin(tmp_path / "flow", recipe, size=size)
+    run_jobs(run, "both", make_runner(0), Silent())
+    assert hash_files(tmp_path / "flow", *SHARDS) == hash_files(tmp_path / "whole", *SHARDS)
+    assert model.most <= size
+    assert len({request.sample_id for request in model.taken}) == len(model.taken), "nothing is asked twice"
+
+
+def test_a_window_spans_shards(tmp_path: Path) -> None:
+    run, model = begin(tmp_path, small_recipe(), size=12)
+    jobs = find_jobs(run, "generate", Silent()).jobs
+    ended = [job.shard for job in generate_shards(run, jobs) if job is not None]
+    assert sorted(ended) == [0, 1, 2]
+    assert model.most == 12, "a shard has 8 requests"
+
+
+def test_later_candidates_enter_the_same_flow(tmp_path: Path) -> None:
+    run, model = begin(tmp_path, small_recipe(**PLANS["adapt"]), size=4)
+    run_jobs(run, "generate", make_runner(0), Silent())
+    kinds = [request.candidate >= 2 for request in model.taken]
+    assert any(kinds[: kinds.index(False, kinds.index(True))]), "later candidates come before the last first ones"
+
+
+def test_a_request_that_is_dropped_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
+    for plan in ("plain", "adapt"):
+        run, model = begin(tmp_path / plan, small_recipe(**PLANS[plan]), drops=lambda request: request.seed % 5 == 0)
+        run_jobs(run, "generate", make_runner(0), Silent())
+        lost = [request.sample_id for request in model.taken if request.seed % 5 == 0]
+        folder = run.folder
+        failures = [fault for shard in folder.list_shards("failures") for fault in folder.read_failures(shard)]
+        assert sorted(f"{fault.prompt_id}-{fault.candidate:02d}" for fault in failures) == sorted(lost)
+        assert {fault.error for fault in failures} == {"the backend gave no answer"}
+
+
+def test_a_stream_that_takes_nothing_is_one_clear_error(tmp_path: Path) -> None:
+    run, _ = begin(tmp_path, small_recipe(), size=0)
+    with pytest.raises(BackendError, match="stopped answering before all requests were made"):
+        run_jobs(run, "generate", make_runner(0), Silent())
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_stop_keeps_what_has_come_and_asks_for_nothing_more(plan: str, tmp_path: Path) -> None:
+    recipe = small_recipe(**PLANS[plan])
+    build_here(recipe, tmp_path / "whole")
+    run, model = begin(tmp_path / "run", recipe)
+    came: list[bool] = []
+    jobs = find_jobs(run, "generate", Silent()).jobs
+    for _ in generate_shards(run, jobs, came.append, lambda: len(came) >= 9):
+        pass
+    asked = {request.sample_id for request in model.taken}
+    assert 9 <= len(came) <= len(asked) <= 9 + model.size
+    kept = {job.shard: job.kept for job in find_jobs(run, "generate", Silent()).jobs}
+    assert sum(kept.values()) == len(came), "all of it is in parts"
+    again, model = begin(tmp_path / "run", recipe)
+    run_jobs(again, "both", make_runner(0), Silent())
+    twice = asked & {request.sample_id for request in model.taken}
+    assert len(twice) == len(asked) - len(came), "what was in flight"
+    assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "whole", *SHARDS)
