@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, Paused
 
 if TYPE_CHECKING:
     from datagen.diagnose import Diagnosis
@@ -45,6 +45,12 @@ WorkersOption = Annotated[
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a module or model file changed.")]
 ModelsOption = Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one per GPU].")]
+SamplesOption = Annotated[
+    int | None, typer.Option("--max-samples", min=1, help="Pause after so many samples; the same command goes on.")
+]
+HoursOption = Annotated[
+    float | None, typer.Option("--max-hours", min=0.0, help="Pause after so many hours; the same command goes on.")
+]
 
 
 def _print_version(value: bool) -> None:
@@ -73,16 +79,18 @@ def build(
     workers: WorkersOption = None,
     models: ModelsOption = None,
     keep: KeepOption = False,
+    max_samples: SamplesOption = None,
+    max_hours: HoursOption = None,
 ) -> None:
     """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
-    from datagen.pipeline import build_run
+    from datagen.pipeline import Budget, build_run
     from datagen.runners.local import make_runner
 
     opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
-        result = build_run(opened, make_runner(workers, models), board)
+        result = build_run(opened, make_runner(workers, models, Budget(max_samples, max_hours)), board)
     _print_result(opened, result)
 
 
@@ -101,10 +109,17 @@ def prompts(
 
 
 @app.command()
-def generate(run: RunArg, workers: WorkersOption = None, models: ModelsOption = None, keep: KeepOption = False) -> None:
+def generate(
+    run: RunArg,
+    workers: WorkersOption = None,
+    models: ModelsOption = None,
+    keep: KeepOption = False,
+    max_samples: SamplesOption = None,
+    max_hours: HoursOption = None,
+) -> None:
     """Generate the samples that a run still lacks."""
     from datagen.console import Board
-    from datagen.pipeline import open_run, run_jobs, settle_makers
+    from datagen.pipeline import Budget, open_run, run_jobs, settle_makers
     from datagen.runners.local import make_runner
 
     opened = open_run(run)
@@ -112,7 +127,7 @@ def generate(run: RunArg, workers: WorkersOption = None, models: ModelsOption = 
         opened.folder.clear_partials()
         if keep:
             settle_makers(opened, ("samples",), keep=True)
-        run_jobs(opened, "generate", make_runner(workers, models), board)
+        run_jobs(opened, "generate", make_runner(workers, models, Budget(max_samples, max_hours)), board)
 
 
 @app.command()
@@ -803,6 +818,8 @@ def main() -> None:
         if stop.code == INTERRUPTED:
             typer.echo(f"stopped; to go on: {shlex.join(['datagen', *args])}", err=True)
         raise
+    except Paused as pause:
+        typer.echo(f"{pause.what}\nto go on: {shlex.join(['datagen', *args])}")
     except Exception as error:
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:

@@ -7,7 +7,8 @@
     ├── RunError           a run folder cannot be used: another recipe's, a damaged shard, not a run
     ├── BackendError       a model cannot be loaded or cannot go on
     ├── PushError          a hub or a bucket cannot be read or written, or holds data that must not be touched
-    └── TooManyFailures    the share of failed samples passed the limit in the recipe
+    ├── TooManyFailures    the share of failed samples passed the limit in the recipe
+    └── Paused             a limit that the user set was reached; the same command goes on: exit code 0
 
 Each says what is wrong, where, and what to do. The CLI prints it in one panel and exits 1. A bad sample is not an
 error but a `Failure` record.
@@ -54,6 +55,10 @@ class BackendError(DatagenError):
 
 class PushError(DatagenError):
     """A hub or a bucket cannot be read or written, or its data must not be touched; nothing is left half-done."""
+
+
+class Paused(DatagenError):
+    """A run reached a limit that its user set and ended at a clean point; the command line ends with success."""
 
 
 class TooManyFailures(DatagenError):

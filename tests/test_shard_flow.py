@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from datagen.config import Recipe
-from datagen.errors import BackendError
-from datagen.pipeline import Run, Silent, create_run, find_jobs, generate_shards, plan_stage, run_jobs
+from datagen.errors import BackendError, Paused
+from datagen.pipeline import Budget, Run, Silent, create_run, find_jobs, generate_shards, plan_stage, run_jobs
 from datagen.records import Failure, Request, Sample
 from datagen.runners.local import make_runner
 from tests.helpers.instant import Instant
-from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
+from tests.helpers.runs import SHARDS, build_here, hash_files, run_cli, small_recipe, small_values
 
 PLANS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -130,3 +131,60 @@ def test_a_stop_keeps_what_has_come_and_asks_for_nothing_more(plan: str, tmp_pat
     twice = asked & {request.sample_id for request in model.taken}
     assert len(twice) == len(asked) - len(came), "what was in flight"
     assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "whole", *SHARDS)
+
+
+# ── Budgets ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_spent_budget_pauses_and_the_same_call_goes_on(plan: str, streams: bool, tmp_path: Path) -> None:
+    recipe = small_recipe(**PLANS[plan])
+    build_here(recipe, tmp_path / "whole")
+    turns = 0
+    while True:
+        run, model = begin(tmp_path / "run", recipe)
+        if not streams:
+            run.__dict__["backend"] = model.model
+        before = count_kept(run)
+        try:
+            run_jobs(run, "both", make_runner(0, budget=Budget(samples=7)), Silent())
+            break
+        except Paused:
+            pass
+        assert count_kept(run) == before + 7, "all that was asked for is awaited and kept"
+        turns += 1
+    assert turns >= 2
+    assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "whole", *SHARDS)
+
+
+def count_kept(run: Run) -> int:
+    """How many answers, made or failed, are on disk, in parts or in files."""
+    left = find_jobs(run, "generate", Silent())
+    done = {job.shard for job in left.jobs}
+    kept = sum(job.kept for job in left.jobs)
+    for shard in set(run.folder.list_shards("samples")) - done:
+        kept += run.folder.count_samples(shard)
+        kept += sum(fault.stage != "score" for fault in run.folder.read_failures(shard))
+    return kept
+
+
+def test_a_budget_of_hours_ends_too(tmp_path: Path) -> None:
+    run, model = begin(tmp_path, small_recipe())
+    with pytest.raises(Paused, match="--max-hours 0: 0 of 20 samples"):
+        run_jobs(run, "both", make_runner(0, budget=Budget(hours=0)), Silent())
+    assert not model.taken
+
+
+def test_the_command_line_pauses_with_success(tmp_path: Path) -> None:
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(yaml.safe_dump(small_values()), encoding="utf-8")
+    words = ("build", recipe, "--run", tmp_path / "run", "--max-samples", "15")
+    first = run_cli(*words)
+    assert first.returncode == 0, first.stderr
+    assert "paused at --max-samples 15: 15 of 20 samples are generated" in first.stdout
+    assert f"to go on: datagen build {recipe}" in first.stdout
+    assert not (tmp_path / "run" / "dataset").exists()
+    second = run_cli(*words)
+    assert second.returncode == 0, second.stderr
+    assert (tmp_path / "run" / "report.html").exists()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datagen.export import MADE
 from datagen.pipeline.checks import check_recipe, list_warnings
-from datagen.pipeline.flow import generate_shards, run_shard
+from datagen.pipeline.flow import Budget, Meter, generate_shards, run_shard
 from datagen.pipeline.inspect import (
     Estimate,
     Finding,
@@ -37,6 +37,7 @@ from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_
 __all__ = [
     "DIAGNOSIS_FILE",
     "MADE",
+    "Budget",
     "BuildResult",
     "Estimate",
     "Execute",
@@ -44,6 +45,7 @@ __all__ = [
     "Found",
     "Job",
     "Ledger",
+    "Meter",
     "Progress",
     "Run",
     "RunStatus",

@@ -24,6 +24,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import PurePosixPath
 from typing import Any, Self
 
@@ -66,18 +67,20 @@ def generate_shards(
     jobs: Iterable[Job],
     count: Callable[[bool], None] = lambda failed: None,
     is_stopped: Callable[[], bool] = lambda: False,
+    may_ask: Callable[[], bool] = lambda: True,
 ) -> Iterator[Job | None]:
     """Generate the samples of shards into their parts; yield each job when all of its requests are answered.
 
     Yields None between answers, so that the caller can do other things. What is in parts already, and what a job keeps,
     is not asked for again. With `adapt`, a prompt's other candidates are generated only if its first ones are judged
     differently. A request without an answer is a failure. `count` is called after each answer, with whether it failed.
-    When `is_stopped`, no further request is made and what has been answered is kept.
+    When `is_stopped`, no further request is made and what has been answered is kept. `may_ask` is called before each
+    request; when it says no, none is made any more and what is in flight is waited for.
 
     Raises BackendError when the model itself breaks down, RunError when the folder no longer belongs to this run; what
     the model answered before is kept.
     """
-    flow = Flow(run, iter(jobs), count, is_stopped)
+    flow = Flow(run, iter(jobs), count, is_stopped, may_ask)
     try:
         yield from flow.run()
     finally:
@@ -92,26 +95,67 @@ def run_shard(run: Run, job: Job) -> ShardResult:
     return finish_shard(run, job)
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of one call: samples to ask the model for, and hours in which it is asked; None is no limit."""
+
+    samples: int | None = None
+    hours: float | None = None
+
+    def describe(self) -> str:
+        """Return the limits as the command line names them."""
+        given = {"--max-samples": self.samples, "--max-hours": self.hours}
+        return " and ".join(f"{option} {value:g}" for option, value in given.items() if value is not None)
+
+
+class Meter:
+    """What was asked of a budget so far; passes to model processes, which share one `counter`."""
+
+    def __init__(self, budget: Budget, counter: Synchronized[int]) -> None:
+        self._samples, self._counter = budget.samples, counter
+        self._end = None if budget.hours is None else time.time() + 3600 * budget.hours
+
+    def is_spent(self) -> bool:
+        """Return whether no more may be asked."""
+        is_over = self._end is not None and time.time() >= self._end
+        return is_over or (self._samples is not None and self._counter.value >= self._samples)
+
+    def may_ask(self) -> bool:
+        """Return whether one more request may be made, and count it."""
+        with self._counter.get_lock():
+            if self.is_spent():
+                return False
+            self._counter.value += 1
+            return True
+
+
 class Flow:
     """Shards that are being generated, the requests that wait for an answer, and those that may be asked now."""
 
     def __init__(
-        self, run: Run, jobs: Iterator[Job], count: Callable[[bool], None], is_stopped: Callable[[], bool]
+        self,
+        run: Run,
+        jobs: Iterator[Job],
+        count: Callable[[bool], None],
+        is_stopped: Callable[[], bool],
+        may_ask: Callable[[], bool],
     ) -> None:
-        self._run, self._jobs, self._count, self._is_stopped = run, jobs, count, is_stopped
+        self._run, self._jobs, self._count, self._is_stopped, self._may_ask = run, jobs, count, is_stopped, may_ask
         self._open: dict[int, _Shard] = {}
         self._waiting: dict[Key, tuple[Request, _Shard]] = {}
         self._ready: deque[Request] = deque()
         self._done: deque[Job] = deque()
         self._is_fed = False
         """Whether the backend has been given every request there is, for now."""
+        self._is_spent = False
+        """Whether `may_ask` said no."""
 
     def run(self) -> Iterator[Job | None]:
         """Yield each job when it is done, and None between answers."""
         while not self._is_fed and not self._is_stopped():
             with closing(self._ask()) as answers:
                 yield from self._take_all(answers)
-            if self._is_stopped():
+            if self._is_stopped() or self._is_spent:
                 return
             if not self._waiting and not self._is_fed:
                 name = self._run.recipe.backend.name
@@ -147,6 +191,7 @@ class Flow:
             yield from _guard(self._run, lambda: backend.stream(self._feed()))
             return
         for stretch in self._stretches():
+            stretch = [request for request in stretch if self._spend()]
             if not stretch:
                 return
             yield from ask_backend(self._run, stretch)
@@ -159,14 +204,18 @@ class Flow:
             if not stretch:
                 yield None
             for request in stretch:
-                if self._is_stopped():
+                if self._is_stopped() or not self._spend():
                     return
                 yield request
+
+    def _spend(self) -> bool:
+        self._is_spent = self._is_spent or not self._may_ask()
+        return not self._is_spent
 
     def _stretches(self) -> Iterator[list[Request]]:
         """Yield requests that belong together: those of a shard, or later candidates; [] when there are none now."""
         self._is_fed = False
-        while not self._is_stopped():
+        while not self._is_stopped() and not self._is_spent:
             if self._ready:
                 stretch = list(self._ready)
                 self._ready.clear()

@@ -26,8 +26,8 @@ from multiprocessing.synchronize import Event
 from types import FrameType
 
 from datagen import notices
-from datagen.errors import DatagenError, RunError
-from datagen.pipeline import Execute, Job, Ledger, Run, ShardResult, finish_shard, generate_shards
+from datagen.errors import DatagenError, Paused, RunError
+from datagen.pipeline import Budget, Execute, Job, Ledger, Meter, Run, ShardResult, finish_shard, generate_shards
 
 MOST_WORKERS = 8
 LOOK_SECONDS = 0.2
@@ -60,52 +60,65 @@ def list_devices(models: int | None = None) -> list[str]:
     return [gpus[k % len(gpus)] if gpus else "" for k in range(count)] if count > 1 else []
 
 
-def make_runner(workers: int | None = None, models: int | None = None) -> Execute:
+def make_runner(workers: int | None = None, models: int | None = None, budget: Budget | None = None) -> Execute:
     """Return a runner with a number of scoring processes and of models (default: one per GPU).
 
-    With `workers` 0, one model does everything sequentially in this process.
+    With `workers` 0, one model does everything sequentially in this process. When the `budget` is spent, the runner
+    waits for what is in flight and raises Paused if anything is left.
     """
     count = default_workers() if workers is None else workers
+
+    meter = Meter(budget or Budget(), get_context("spawn").Value("q", 0))
 
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
         devices = list_devices(models) if count and any(job.draw for job in jobs) else []
         with _catch_interrupt(ledger) as stopped:
             if devices:
-                _run_spread(run, jobs, ledger, stopped, count, devices)
+                _run_spread(run, jobs, ledger, stopped, meter, count, devices)
             elif count:
-                _run_overlapped(run, jobs, ledger, stopped, count)
+                _run_overlapped(run, jobs, ledger, stopped, meter, count)
             else:
-                _run_plainly(run, jobs, ledger, stopped)
+                _run_plainly(run, jobs, ledger, stopped, meter)
         if stopped.is_set():
             raise KeyboardInterrupt
+        if budget is not None and meter.is_spent() and ledger.drawn < ledger.total:
+            raise Paused(f"paused at {budget.describe()}: {ledger.drawn:,} of {ledger.total:,} samples are generated")
 
     return execute
 
 
-def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event) -> None:
+def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, meter: Meter) -> None:
     for job in jobs:
         if not job.draw and not stopped.is_set():
             ledger.count_shard(finish_shard(run, job))
-    for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set):
+    for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, meter.may_ask):
         if done is not None:
             ledger.count_shard(finish_shard(run, done))
 
 
-def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
+def _run_overlapped(
+    run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, meter: Meter, workers: int
+) -> None:
     """Generate in this process, finish in workers; results are counted in this thread as they come."""
     with open_pool(run, workers) as pool:
         finishing = _Finishing(pool, ledger, stopped)
         finishing.warm_up(jobs)
-        for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set):
+        for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, meter.may_ask):
             finishing.add(done)
         finishing.wait()
 
 
 def _run_spread(
-    run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int, devices: Sequence[str]
+    run: Run,
+    jobs: Sequence[Job],
+    ledger: Ledger,
+    stopped: threading.Event,
+    meter: Meter,
+    workers: int,
+    devices: Sequence[str],
 ) -> None:
     """Generate in one process per device, finish in workers; pictures pass from one to the other on disk alone."""
-    with open_pool(run, workers) as pool, _open_models(run, list(_drawn(jobs)), devices) as models:
+    with open_pool(run, workers) as pool, _open_models(run, list(_drawn(jobs)), meter, devices) as models:
         finishing = _Finishing(pool, ledger, stopped)
         finishing.warm_up(jobs)
         for told in models.listen(stopped):
@@ -178,7 +191,7 @@ class _Told:
 
 
 @contextmanager
-def _open_models(run: Run, jobs: Sequence[Job], devices: Sequence[str]) -> Iterator[_Models]:
+def _open_models(run: Run, jobs: Sequence[Job], meter: Meter, devices: Sequence[str]) -> Iterator[_Models]:
     """Start one process per device; they end with this one, after a second Ctrl-C at once."""
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
@@ -187,7 +200,7 @@ def _open_models(run: Run, jobs: Sequence[Job], devices: Sequence[str]) -> Itera
     try:
         for device in devices:
             reader, writer = context.Pipe(duplex=False)
-            given = (run, theirs, device, threads, jobs, taken, models.stopped, writer)
+            given = (run, theirs, device, threads, jobs, meter, taken, models.stopped, writer)
             process: BaseProcess = context.Process(target=_generate_on, args=given)
             process.start()
             writer.close()  # else its end could not be seen
@@ -310,6 +323,7 @@ def _generate_on(
     device: str,
     threads: int,
     jobs: Sequence[Job],
+    meter: Meter,
     taken: Synchronized[int],
     stopped: Event,
     writer: Connection,
@@ -319,7 +333,7 @@ def _generate_on(
     _start_worker(run, line, threads)
     failed: list[bool] = []
     try:
-        for done in generate_shards(run, _take_turns(jobs, taken), failed.append, stopped.is_set):
+        for done in generate_shards(run, _take_turns(jobs, taken), failed.append, stopped.is_set, meter.may_ask):
             writer.send(_Told(tuple(failed), done, notices.take()))
             failed.clear()
     except (DatagenError, OSError, ValueError) as error:  # raised again by the parent

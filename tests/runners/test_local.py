@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from datagen.errors import RunError, TooManyFailures
-from datagen.pipeline import Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
+from datagen.errors import Paused, RunError, TooManyFailures
+from datagen.pipeline import Budget, Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
 from datagen.runners.local import count_cores, default_workers, list_devices, make_runner, open_pool
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
 
@@ -41,6 +41,17 @@ class Recorder(Silent):
 
     def show(self, progress: Progress) -> None:
         self.seen.append(progress)
+
+
+def test_model_processes_share_a_budget(tmp_path: Path) -> None:
+    recipe = small_recipe(prompts=30)
+    build_here(recipe, tmp_path / "whole")
+    run = create_run(recipe, str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    with pytest.raises(Paused, match="paused at --max-samples 25: 25 of 60 samples"):
+        run_jobs(run, "both", make_runner(1, 2, Budget(25)), Silent())
+    run_jobs(run, "both", make_runner(1, 2, Budget(100)), Silent())
+    assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "whole", *SHARDS)
 
 
 @pytest.mark.parametrize(("workers", "models"), [(1, 1), (3, 1), (1, 2)])
