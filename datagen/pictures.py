@@ -368,8 +368,6 @@ def to_data_url(image: bytes) -> str:
 
 
 Answer = TypeVar("Answer")
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the luma of ITU-R BT.601."""
 
 
 def read_rgb(image: bytes) -> np.ndarray:
@@ -377,14 +375,6 @@ def read_rgb(image: bytes) -> np.ndarray:
     import numpy as np
 
     return np.asarray(read_image(image), dtype=np.float64)
-
-
-def read_luma(image: bytes) -> np.ndarray:
-    """Decode an image as its luma (height, width) float64, 0..255; raises OSError."""
-    import numpy as np
-
-    luma: np.ndarray = read_rgb(image) @ np.array(LUMA)
-    return luma
 
 
 def count_threads() -> int:

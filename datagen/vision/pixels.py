@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from datagen.pictures import LUMA, read_image
+from datagen.pictures import read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 NEAR_TONE = 8
 """Largest difference of any channel (0..255) from the median tone in a blank pixel."""
-
-
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma of ITU-R BT.601."""
 WORKING_PX = 512
 """Longer side in pixels at which pictures are measured; our choice, see `benchmarks/blur.py`."""
 

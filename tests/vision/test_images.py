@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.pictures import read_image, read_luma, read_many, read_rgb
+from datagen.pictures import read_image, read_many, read_rgb
+from datagen.vision.pixels import to_luma
 from tests.helpers.seeing_cases import DAMAGED, flat, noise, png
 
 
@@ -46,7 +47,7 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
 
 
 def test_one_pixel() -> None:
-    assert read_luma(flat((255, 0, 0), 1, 1)).tolist() == [[pytest.approx(0.299 * 255)]]
+    assert to_luma(read_rgb(flat((255, 0, 0), 1, 1))).tolist() == [[pytest.approx(0.299 * 255)]]
 
 
 def test_damage_is_an_os_error() -> None:
