@@ -3,7 +3,8 @@
     prompts ──▶ generate ──▶ score ──▶ weigh ──▶ export ──▶ report
 
 The first three stages write shards; a shard's content depends only on the plan, never on who made it, when or in which
-order. The others are views on all shards, made again on every call. A runner needs `generate_shards` and `finish_shard`.
+order. The others are views on all shards, made again on every call. A runner needs `generate_shards` and
+`finish_shard`.
 """
 
 from __future__ import annotations
