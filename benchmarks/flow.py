@@ -16,9 +16,9 @@ difference between all samples and a tenth of them. With `--instant` the server 
 build are told apart, in one process. With `--kills` builds are killed at random moments and started again; a build that
 comes to its end is compared with one that nobody disturbed, and the next begins.
 
-Peers answer the same prompts with text, without pictures. They exclude each other's dependencies:
+Peers ask for as many texts, without pictures. Two of them exclude each other's dependencies:
 
-    python -m venv /tmp/one && /tmp/one/bin/pip install 'datatrove[inference]==0.10.1' data-designer==0.9.7
+    python -m venv /tmp/one && /tmp/one/bin/pip install datatrove==0.10.1 orjson aiosqlite data-designer==0.9.7
     python -m venv /tmp/two && /tmp/two/bin/pip install bespokelabs-curator==0.1.31
     python benchmarks/flow.py --peers /tmp/one/bin/python /tmp/two/bin/python
 
@@ -49,6 +49,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,7 @@ class Line(asyncio.Protocol):
         self.service = service
         self.turn: Turn | None = None
         self.read = bytearray()
+        self.is_last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep where answers go."""
@@ -223,6 +225,7 @@ class Line(asyncio.Protocol):
         if not blank or len(body) < int(length.split(b"\r\n")[0] or 0):
             return
         self.read.clear()
+        self.is_last = b"connection: close" in head.lower()
         if head.startswith(b"POST /v1/chat/completions"):
             self.service.take(self, body)
         elif head.startswith(b"GET /v1/models"):
@@ -238,6 +241,8 @@ class Line(asyncio.Protocol):
     def send(self, answer: bytes) -> None:
         """Send a whole answer."""
         self.transport.write(answer)
+        if self.is_last:
+            self.transport.close()
 
 
 def pack(answer: dict[str, Any]) -> bytes:
@@ -365,6 +370,80 @@ def measure(process: subprocess.Popen[bytes], server: Server, home: Path) -> dic
     }
 
 
+def start_peer(python: str, name: str, url: str, slots: int, home: Path, samples: int) -> subprocess.Popen[bytes]:
+    """Start a peer in its own environment."""
+    words = [python, __file__, "--as", name, "--url", url, "--samples", str(samples), "--slots", str(slots)]
+    return start(words, home)
+
+
+PEERS = {"datatrove": "datatrove", "Curator": "bespokelabs", "DataDesigner": "data_designer"}
+"""Peers and the packages by which they are found."""
+
+
+def find_peers(python: str) -> list[str]:
+    """Return the peers that an interpreter has."""
+    code = f"import importlib.util as u; print([n for n, p in {PEERS}.items() if u.find_spec(p)])"
+    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    return [name for name in PEERS if repr(name) in said]
+
+
+def run_peer(name: str, url: str, samples: int, slots: int) -> None:
+    """Let a peer ask for so many texts, `slots` at a time, and keep them in the current folder."""
+    {"datatrove": run_datatrove, "Curator": run_curator, "DataDesigner": run_designer}[name](url, samples, slots)
+
+
+def run_datatrove(url: str, samples: int, slots: int) -> None:
+    from datatrove.data import Document
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
+    from datatrove.pipeline.writers import JsonlWriter
+
+    async def roll_out(document: Any, generate: Callable[[dict[str, Any]], Any]) -> Any:
+        return await generate({"messages": [{"role": "user", "content": document.text}]})
+
+    config = InferenceConfig(
+        server_type="endpoint",
+        model_name_or_path="tiny",
+        endpoint_url=url.removesuffix("/v1"),
+        max_concurrent_generations=slots,
+    )
+    documents = [Document(text=f"Describe scene {k}", id=str(k)) for k in range(samples)]
+    steps = [documents, InferenceRunner(roll_out, config, JsonlWriter("texts"))]
+    LocalPipelineExecutor(steps, logging_dir="logs").run()
+
+
+def run_curator(url: str, samples: int, slots: int) -> None:
+    from importlib.util import find_spec
+
+    spec = find_spec("litellm")
+    assert spec is not None
+    assert spec.origin is not None
+    # Its tokenizer would be downloaded; the same file lies in a package that it needs anyway.
+    tokenizers = Path(spec.origin).parent / "litellm_core_utils" / "tokenizers"
+    os.environ.update(OPENAI_API_KEY="none", TELEMETRY_ENABLED="false", TIKTOKEN_CACHE_DIR=str(tokenizers))
+    os.environ.update(CURATOR_VIEWER="0", CURATOR_CACHE_DIR=str(Path.cwd()))
+    from bespokelabs import curator
+
+    most = {"max_requests_per_minute": 10**9, "max_tokens_per_minute": 10**12, "max_concurrent_requests": slots}
+    model = curator.LLM(model_name="tiny", backend="openai", backend_params={"base_url": url, **most})
+    model([f"Describe scene {k}" for k in range(samples)])
+
+
+def run_designer(url: str, samples: int, slots: int) -> None:
+    import data_designer.config as dd
+    from data_designer.interface import DataDesigner
+
+    params = dd.ChatCompletionInferenceParams(max_parallel_requests=slots)
+    model = dd.ModelConfig(
+        alias="tiny", model="tiny", provider="here", inference_parameters=params, skip_health_check=True
+    )
+    builder = dd.DataDesignerConfigBuilder(model_configs=[model])
+    builder.add_column(dd.SamplerColumnConfig(name="scene", sampler_type="uuid", params=dd.UUIDSamplerParams()))
+    builder.add_column(dd.LLMTextColumnConfig(name="text", prompt="Describe scene {{ scene }}", model_alias="tiny"))
+    here = dd.ModelProvider(name="here", endpoint=url, api_key="none")
+    DataDesigner(artifact_path="texts", model_providers=[here]).create(builder, num_records=samples)
+
+
 Start = Callable[[Path, int], subprocess.Popen[bytes]]
 """Starts a client in an empty folder, for a number of samples."""
 
@@ -484,12 +563,17 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0, metavar="N", help="kill -9 builds N times")
     parser.add_argument("--peers", nargs="+", default=[], metavar="PYTHON", help="interpreters that have peers")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--as", dest="peer", choices=[*PEERS], help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(Work(**options.serve))
         return
     samples = options.samples or (400 if options.kills else 2000)
+    if options.peer:
+        run_peer(options.peer, options.url, samples, options.slots)
+        return
     median = 0.0 if options.instant else options.median or (2.0 if options.kills else 0.5)
     work = Work(options.slots, median, options.sigma, options.side)
     with open_server(work) as server:
@@ -509,6 +593,9 @@ def measure_all(
     clients: dict[str, Start] = {
         "datagen": lambda home, n: start_build(write_recipe(home, server.url, n, slots), home / "run")
     }
+    for python in options.peers:
+        for name in find_peers(python):
+            clients[name] = partial(start_peer, python, name, server.url, slots)
     rows = [{"client": name, **measure_client(begin, server, samples)} for name, begin in clients.items()]
     if not options.instant:
         return {f"{count}, {slots} slots": [{"client": "ideal", **work.draw_ideal(samples)}, *rows]}
@@ -518,7 +605,7 @@ def measure_all(
 
 
 def print_tables(tables: dict[str, list[dict[str, Any]]]) -> None:
-    """Print tables with what a reader compares."""
+    """Print tables with those of the figures that a reader compares."""
     sys.path.insert(0, str(ROOT))
     from datagen.console import print_table
 
