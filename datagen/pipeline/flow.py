@@ -1,7 +1,7 @@
 """The flow of requests through a model: on from shard to shard, its answers kept as they come.
 
 `generate_shards` gives the model requests of as many shards as it has room for, so that no slot waits for the last
-answer of a shard, and keeps each answer in the parts of its shard within seconds. A shard is done when all of its
+answer of a shard, and keeps each answer in the parts of its shard within a second. A shard is done when all of its
 requests are answered; what its file then holds depends on the plan alone, never on what ran beside it.
 
 A backend with `stream` takes the requests one by one:
@@ -48,7 +48,7 @@ from datagen.records import Failure, Prompt, Request, Sample, Verdict
 from datagen.sample_files import to_samples
 from datagen.scoring.scorers import Scorer
 
-PART_SECONDS = 5.0
+PART_SECONDS = 1.0
 PART_BYTES = 32 << 20
 """Answers are on disk after this time, or as soon as their pictures have this many bytes."""
 STOP_SECONDS = 1.0
@@ -323,7 +323,7 @@ def _key(request: Request) -> Key:
 
 
 class Parts:
-    """Answers of a shard on their way to disk: at most a few seconds or megabytes of them are in memory.
+    """Answers of a shard on their way to disk: at most those of a second, or a few megabytes, are in memory.
 
     A timer writes what has come when no further answer does. On the way out all is written, after an exception too, but
     never into a folder that has become another run's.
