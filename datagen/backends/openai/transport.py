@@ -7,7 +7,7 @@ wait for ever for a server that sends a byte now and then. An error that remains
 never answered. A parameter that the server refuses is dropped, see `refusals`.
 
 Bodies go through the client's own `post`, which sends them as they are and hands out the answer unread: its typed
-methods walk through every body and every answer once more, for a third of the processor time of a request.
+methods walk through every body once more.
 
 A chat answer holds a string, or a list of parts with pictures as data URLs (vLLM-Omni and others), or pictures beside
 the string under `images` (OpenRouter and others). The thought is in `reasoning_content` or `reasoning`, in the text
