@@ -370,13 +370,6 @@ def to_data_url(image: bytes) -> str:
 Answer = TypeVar("Answer")
 
 
-def read_rgb(image: bytes) -> np.ndarray:
-    """Decode an image as (height, width, 3) float64, 0..255; raises OSError."""
-    import numpy as np
-
-    return np.asarray(read_image(image), dtype=np.float64)
-
-
 def count_threads() -> int:
     """Return how many threads this process may keep busy: `OMP_NUM_THREADS`, as in torch, else one per core."""
     given = os.environ.get("OMP_NUM_THREADS", "")

@@ -131,13 +131,14 @@ def test_what_a_model_answered_before_it_broke_down_is_kept(tmp_path: Path) -> N
 def test_answers_are_written_while_the_model_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "PART_SECONDS", 0.05)
     run = create_run(small_recipe(), str(tmp_path / "run"))
-    with flow.Parts(run, 0) as parts:
-        parts.add(make_samples(1)[0])
-        deadline = time.monotonic() + 60
-        while not run.folder.list_parts(0) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert [sample.id for sample in read(run.folder)] == ["p000-00"]
-        parts.add(Failure("generate", "p001", 0, "no image"))
+    parts = flow.Parts(run, 0)
+    parts.add(make_samples(1)[0])
+    deadline = time.monotonic() + 60
+    while not run.folder.list_parts(0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [sample.id for sample in read(run.folder)] == ["p000-00"]
+    parts.add(Failure("generate", "p001", 0, "no image"))
+    parts.flush()
     assert run.folder.list_parts(0) == ["samples/00000.parts/000000.arrow", "samples/00000.parts/000001.jsonl"]
     assert run.folder.read_parts(0, keep=False)[1] == [Failure("generate", "p001", 0, "no image")]
 

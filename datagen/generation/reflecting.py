@@ -11,10 +11,10 @@ Not covered: editing the first image; a backend of its own can do this for model
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -33,16 +33,6 @@ SCHEMA: dict[str, Any] = {
 """JSON Schema of a criticism."""
 MOST_CHARACTERS = 8000
 """Most characters of a criticism."""
-
-
-class Drawing(Protocol):
-    """A backend that generates images and chats about them."""
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        """Yield one sample or failure for each request."""
-
-    def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order."""
 
 
 Steps = Generator[Request | ChatRequest, "Sample | Failure | Reply", "Sample | Failure"]
@@ -76,40 +66,6 @@ def reflect_in_steps(request: Request, *, rounds: int, max_tokens: int) -> Steps
         finish = next((end for end in (sample.finish, reply.finish, answer.finish) if end != "stop"), "stop")
         sample = replace(sample, finish=finish, segments=(*sample.segments, *added))
     return replace(sample, mode=request.mode, switch="forced")
-
-
-def drive_reflection(
-    backend: Drawing, requests: Sequence[Request], *, rounds: int, max_tokens: int
-) -> Iterator[Sample | Failure]:
-    """Yield a sample with a refined image for each request, in order, or a failure that names the step.
-
-    All requests take each step together, so that the backend gets batches.
-    """
-    going = {k: reflect_in_steps(request, rounds=rounds, max_tokens=max_tokens) for k, request in enumerate(requests)}
-    asked = {k: next(steps) for k, steps in going.items()}
-    made: dict[int, Sample | Failure] = {}
-    while asked:
-        answers = _answer_all(backend, asked)
-        asked = {}
-        for k, answer in answers.items():
-            try:
-                asked[k] = going[k].send(answer)
-            except StopIteration as end:
-                made[k] = end.value
-    yield from (made[k] for k in range(len(requests)))
-
-
-def _answer_all(backend: Drawing, asked: Mapping[int, Request | ChatRequest]) -> dict[int, Sample | Failure | Reply]:
-    """Return the answer to each step, asked in one call for pictures and one for texts."""
-    drawings = {k: each for k, each in asked.items() if isinstance(each, Request)}
-    talks = {k: each for k, each in asked.items() if isinstance(each, ChatRequest)}
-    drawn = {(a.prompt_id, a.candidate): a for a in backend.generate(list(drawings.values()))} if drawings else {}
-    answers: dict[int, Sample | Failure | Reply] = {}
-    for k, request in drawings.items():
-        answer = drawn.get((request.prompt.id, request.candidate))
-        answers[k] = answer or Failure.unanswered(request, "the backend gave no answer")
-    replies = backend.chat(list(talks.values())) if talks else iter(())
-    return {**answers, **dict(zip(talks, replies, strict=True))}
 
 
 def _ask(request: Request, sample: Sample, turn: int, max_tokens: int) -> ChatRequest:

@@ -26,7 +26,7 @@ from functools import partial
 from itertools import chain
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import PurePosixPath
-from typing import Any, Self
+from typing import Any
 
 from datagen.config import Images
 from datagen.errors import BackendError, DatagenError
@@ -325,8 +325,7 @@ def _key(request: Request) -> Key:
 class Parts:
     """Answers of a shard on their way to disk: at most those of a second, or a few megabytes, are in memory.
 
-    A timer writes what has come when no further answer does. On the way out all is written, after an exception too, but
-    never into a folder that has become another run's.
+    A timer writes what has come when no further answer does, but never into a folder that has become another run's.
     """
 
     def __init__(self, run: Run, shard: int) -> None:
@@ -339,12 +338,6 @@ class Parts:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._error: Exception | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
 
     def add(self, answer: Sample | Failure) -> None:
         """Take an answer in. Raises RunError when answers before it could not be written."""

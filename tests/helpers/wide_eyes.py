@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.pictures import read_rgb
+from datagen.pictures import read_image
 from datagen.records import Detection
 from datagen.vision.finding import Found, to_detections
 
@@ -17,7 +17,7 @@ def build(options: Mapping[str, Any]) -> Callable[[bytes], list[Detection]]:
 
 
 def look(image: bytes) -> list[Detection]:
-    pixels = read_rgb(image)
+    pixels = np.asarray(read_image(image))
     height, width, _ = pixels.shape
     found = []
     for name, tone in (("cat", (255, 0, 0)), ("dog", (0, 0, 255))):

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.pictures import read_image, read_many, read_rgb
+from datagen.pictures import read_image, read_many
 from datagen.vision.pixels import to_luma
 from tests.helpers.seeing_cases import DAMAGED, flat, noise, png
+
+
+def read_rgb(image: bytes) -> np.ndarray:
+    return np.asarray(read_image(image), np.float64)
 
 
 def test_transparency_lies_on_white() -> None:

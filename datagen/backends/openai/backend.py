@@ -23,7 +23,7 @@ from datagen.backends.openai.transport import (
 from datagen.chat import ChatRequest, Message, Reply, check_reply, explain_cut
 from datagen.errors import BackendError
 from datagen.generation.reflecting import reflect_in_steps
-from datagen.pictures import to_data_url
+from datagen.pictures import normalise, to_data_url
 from datagen.records import Failure, Request, Sample, Segment
 
 PLAN_FIRST = (
@@ -92,9 +92,10 @@ class OpenAIBackend:
         steps = reflect_in_steps(request, rounds=self.options.rounds, max_tokens=most)
         asked = next(steps)
         while True:
-            answer = await (
-                self._make(transport, asked) if isinstance(asked, Request) else self._answer(transport, asked)
-            )
+            if isinstance(asked, Request):
+                answer: Sample | Failure | Reply = _as_stored(request, await self._make(transport, asked))
+            else:
+                answer = await self._answer(transport, asked)
             try:
                 asked = steps.send(answer)
             except StopIteration as end:
@@ -198,6 +199,17 @@ class OpenAIBackend:
         chosen = {"temperature": self.options.temperature, "max_tokens": self.options.max_tokens}
         given = {key: value for key, value in chosen.items() if value is not None}
         return {**body, **given, "messages": [_to_message(m) for m in request.messages], "extra_body": {}}
+
+
+def _as_stored(request: Request, answer: Sample | Failure) -> Sample | Failure:
+    """Return a sample with its images as they will be stored, for the model to look at; a failure for a damaged one."""
+    if isinstance(answer, Failure):
+        return answer
+    try:
+        segments = (replace(part, image=normalise(part.image)) if part.image else part for part in answer.segments)
+        return replace(answer, segments=tuple(segments))
+    except OSError as error:
+        return Failure.unanswered(request, str(error))
 
 
 def _to_message(message: Message) -> dict[str, Any]:

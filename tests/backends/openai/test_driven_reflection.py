@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from datagen.backends.openai import build
 from datagen.chat import ChatRequest, Reply, check_reply
-from datagen.generation.reflecting import MOST_CHARACTERS, drive_reflection
+from datagen.generation.reflecting import MOST_CHARACTERS, reflect_in_steps
+from datagen.pictures import from_data_url
 from datagen.records import Failure, Prompt, Request, Sample, Segment
+from tests.helpers.faulty_server import FaultyServer, chat_answer
+from tests.helpers.picture_kinds import KINDS, is_seen, pixels_of
 
 PARTS = {
     "look": "two stars",
@@ -30,7 +36,7 @@ class Scripted:
     drawn: list[Request] = field(default_factory=list)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Sample | Failure]:
-        for request in reversed(requests):  # a backend may answer in any order
+        for request in requests:
             self.drawn.append(request)
             if request.prompt.text == self.undrawn:
                 yield Failure.unanswered(request, "the canvas is torn")
@@ -55,7 +61,20 @@ def make_requests(count: int = 2) -> list[Request]:
 
 
 def drive(backend: Scripted, rounds: int = 1, count: int = 2) -> list[Sample | Failure]:
-    return list(drive_reflection(backend, make_requests(count), rounds=rounds, max_tokens=300))
+    return [reflect(backend, request, rounds) for request in make_requests(count)]
+
+
+def reflect(backend: Scripted, request: Request, rounds: int = 1) -> Sample | Failure:
+    """Take each step of a reflection with the scripted model."""
+    steps = reflect_in_steps(request, rounds=rounds, max_tokens=300)
+    asked = next(steps)
+    while True:
+        (answer,) = backend.generate([asked]) if isinstance(asked, Request) else backend.chat([asked])
+        try:
+            asked = steps.send(answer)
+        except StopIteration as end:
+            made: Sample | Failure = end.value
+            return made
 
 
 def test_a_sample_has_five_segments_and_says_that_it_was_driven() -> None:
@@ -110,3 +129,22 @@ def test_an_image_that_is_not_drawn_fails_with_the_step() -> None:
     for answer in drive(Scripted(undrawn="three stars")):
         assert isinstance(answer, Failure)
         assert answer.error == "round 1: the picture was not drawn again: the canvas is torn"
+
+
+def test_a_model_looks_at_its_picture_as_it_will_be_stored() -> None:
+    """A server's picture that EXIF turns, with metadata, comes back to it upright and bare."""
+    turned, seen, off = KINDS["a turned JPEG"]
+    looked: list[bytes] = []
+
+    def answer(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        content = body["messages"][0]["content"]
+        if isinstance(content, list):
+            looked.append(from_data_url(content[0]["image_url"]["url"]))
+            return chat_answer(json.dumps(PARTS))
+        picture = "data:image/jpeg;base64," + base64.b64encode(turned).decode()
+        return chat_answer([{"type": "text", "text": "a plan"}, {"type": "image_url", "image_url": {"url": picture}}])
+
+    with FaultyServer(answer=answer) as server:
+        (made,) = build({"base_url": server.url, "model": "tiny"}).generate(make_requests(1))
+    assert isinstance(made, Sample)
+    assert [is_seen(pixels_of(image), seen, off) for image in looked] == [True]

@@ -12,12 +12,11 @@ import pytest
 import yaml
 
 from datagen.chat import Reply, Sampling
-from datagen.generation.reflecting import drive_reflection
 from datagen.pictures import from_base64, from_data_url
 from datagen.pipeline import open_run
 from datagen.records import Failure, Sample
 from datagen.scoring.asking import ask_captions
-from tests.backends.openai.test_driven_reflection import PARTS, Scripted
+from tests.backends.openai.test_driven_reflection import PARTS, Scripted, reflect
 from tests.backends.openai.test_openai_backend import ask, draw, error_of, make_requests, picture_answer
 from tests.helpers.faulty_server import FaultyServer, chat_answer, png_of
 from tests.helpers.runs import small_values
@@ -145,7 +144,8 @@ def test_a_refusal_is_the_answer_of_a_chat() -> None:
 def test_a_step_of_a_reflection_that_is_cut_or_not_reached_says_so(
     replies: dict[int, Reply], finish: str, reason: str
 ) -> None:
-    (result,) = drive_reflection(Scripted(replies), make_requests([1], "reflect"), rounds=1, max_tokens=99)
+    (request,) = make_requests([1], "reflect")
+    result = reflect(Scripted(replies), request)
     assert (result.finish if isinstance(result, Sample) else "") == finish
     assert (result.error if isinstance(result, Failure) else "") == reason
     assert (isinstance(result, Failure) and result.unreached) == bool(reason)
