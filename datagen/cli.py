@@ -51,6 +51,10 @@ SamplesOption = Annotated[
 HoursOption = Annotated[
     float | None, typer.Option("--max-hours", min=0.0, help="Pause after so many hours; the same command goes on.")
 ]
+CostOption = Annotated[
+    float | None,
+    typer.Option("--max-cost", min=0.0, help="Pause when so much is spent, by the recipe's `prices`."),
+]
 
 
 def _print_version(value: bool) -> None:
@@ -81,6 +85,7 @@ def build(
     keep: KeepOption = False,
     max_samples: SamplesOption = None,
     max_hours: HoursOption = None,
+    max_cost: CostOption = None,
 ) -> None:
     """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
@@ -90,7 +95,8 @@ def build(
     opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
-        result = build_run(opened, make_runner(workers, models, Budget(max_samples, max_hours)), board)
+        budget = Budget(max_samples, max_hours, max_cost)
+        result = build_run(opened, make_runner(workers, models), board, budget)
     _print_result(opened, result)
 
 
@@ -116,10 +122,11 @@ def generate(
     keep: KeepOption = False,
     max_samples: SamplesOption = None,
     max_hours: HoursOption = None,
+    max_cost: CostOption = None,
 ) -> None:
     """Generate the samples that a run still lacks."""
     from datagen.console import Board
-    from datagen.pipeline import Budget, open_run, run_jobs, settle_makers
+    from datagen.pipeline import Account, Budget, open_run, run_jobs, settle_makers
     from datagen.runners.local import make_runner
 
     opened = open_run(run)
@@ -127,7 +134,8 @@ def generate(
         opened.folder.clear_partials()
         if keep:
             settle_makers(opened, ("samples",), keep=True)
-        run_jobs(opened, "generate", make_runner(workers, models, Budget(max_samples, max_hours)), board)
+        account = Account(opened, Budget(max_samples, max_hours, max_cost))
+        run_jobs(opened, "generate", make_runner(workers, models), board, account)
 
 
 @app.command()
@@ -139,14 +147,17 @@ def score(
     again: Annotated[bool, typer.Option("--again", help="Rescore everything.")] = False,
     workers: WorkersOption = None,
     keep: KeepOption = False,
+    max_hours: HoursOption = None,
+    max_cost: CostOption = None,
 ) -> None:
     """Score the samples that have no scores yet. With --set or --again, rescore all."""
     from datagen.console import Board
-    from datagen.pipeline import rescore_run
+    from datagen.pipeline import Budget, rescore_run
     from datagen.runners.local import make_runner
 
     with Board() as board:
-        opened = rescore_run(run, set_ or [], again, make_runner(workers), board, keep=keep)
+        budget = Budget(hours=max_hours, cost=max_cost)
+        opened = rescore_run(run, set_ or [], again, make_runner(workers), board, budget, keep=keep)
     typer.echo(f"next: datagen weigh {opened.folder}; datagen export {opened.folder}; datagen report {opened.folder}")
 
 
@@ -234,7 +245,9 @@ def status(run: RunArg = "quickstart") -> None:
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
     unreached = {"not finished": f"{now.unreached}; `datagen build` asks again"} if now.unreached else {}
     changed = {"changed since": ", ".join(now.changed)} if now.changed else {}
-    print_facts({"run": opened.folder, **done, "samples": samples, **views, **forms, **damaged, **changed, **unreached})
+    spent = {"spent": now.spent} if now.spent else {}
+    facts = {"run": opened.folder, **done, "samples": samples, **spent, **views, **forms}
+    print_facts({**facts, **damaged, **changed, **unreached})
     print_table(["weakness", "reward of", "mean"], [(*key, value) for key, value in now.rewards.items()])
 
 
@@ -298,14 +311,15 @@ def plan(
     probe: Annotated[bool, typer.Option(help="Load the model and time a few samples.")] = True,
     workers: WorkersOption = None,
 ) -> None:
-    """Estimate the size and time of a run before starting it. Lists prompts, samples, shards, disk and time."""
+    """Estimate a run before starting it. Lists prompts, samples, shards, disk, time, requests, tokens and money."""
     from datagen.config import load_recipe
     from datagen.console import print_estimate
     from datagen.pipeline import estimate_run
     from datagen.runners.local import default_workers
 
     count = default_workers() if workers is None else workers
-    print_estimate(estimate_run(load_recipe(recipe, set_ or []), probe=probe, workers=count), count)
+    loaded = load_recipe(recipe, set_ or [])
+    print_estimate(estimate_run(loaded, probe=probe, workers=count), count, loaded.prices)
 
 
 @app.command()
@@ -806,6 +820,11 @@ for command in (audit, diagnose, train, push, append, pull):
     app.command()(command)
 
 
+def _name_next(args: list[str]) -> str:
+    """Return the command that goes on where one ended; `--again` would begin anew."""
+    return shlex.join(["datagen", *(word for word in args if word != "--again")])
+
+
 def main() -> None:
     """Run the command line; the only place where an error becomes a message and an exit code."""
     if os.getcwd() not in sys.path:
@@ -816,10 +835,10 @@ def main() -> None:
         app(args)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            typer.echo(f"stopped; to go on: {shlex.join(['datagen', *args])}", err=True)
+            typer.echo(f"stopped; to go on: {_name_next(args)}", err=True)
         raise
     except Paused as pause:
-        typer.echo(f"{pause.what}\nto go on: {shlex.join(['datagen', *args])}")
+        typer.echo(f"{pause.what}\nto go on: {_name_next(args)}")
     except Exception as error:
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:

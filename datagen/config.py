@@ -55,7 +55,7 @@ MAX_SHARD_SAMPLES = 16_384
 """Limit of a shard, whose prompts and scores are held in memory, its pictures a row group at a time."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
-    | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses"}
+    | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
@@ -444,6 +444,40 @@ class Allocation(BaseModel):
         return self
 
 
+class Price(BaseModel):
+    """What one model costs, in the currency of `prices`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    input: float = Field(0.0, ge=0, description="a million tokens that it reads")
+    output: float = Field(0.0, ge=0, description="a million tokens that it writes")
+    image: float = Field(0.0, ge=0, description="a picture that it makes")
+    request: float = Field(0.0, ge=0, description="an answered request")
+
+
+class HeldPrice(Price):
+    """What the model that generates the samples costs: its machine may have a price of its own."""
+
+    hour: float = Field(0.0, ge=0, description="an hour of a model's machine, while the run holds it")
+
+
+class Prices(BaseModel):
+    """The keys under `prices:`, by the recipe's key of the model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    currency: str = Field("USD", min_length=1, max_length=10, description="shown behind each sum")
+    backend: HeldPrice | None = Field(None, description="of the model that generates the samples")
+    judge: Price | None = Field(None, description="of the judge; one that is the backend costs what the backend does")
+    drawer: Price | None = Field(None, description="of the drawer, likewise")
+    expand: Price | None = Field(None, description="of the model that rewrites prompts, likewise")
+
+    def of(self, key: str) -> Price | None:
+        """Return the price of the model that a key of the recipe names."""
+        found: Price | None = getattr(self, key, None)
+        return found
+
+
 SHIPPED = "shipped"
 """Word of the short list of rude words in the package."""
 
@@ -530,6 +564,7 @@ class Recipe(BaseModel):
     exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
         default_factory=dict, description="further exports of the dataset, by name; see docs/formats.md"
     )
+    prices: Prices | None = Field(None, description="what models cost, for plan, progress and --max-cost")
     failure_limit: float = Field(0.2, ge=0, le=1, description="greatest share of failed samples; a run stops above it")
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
     screen: ScreenOptions | None = Field(

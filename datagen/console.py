@@ -25,6 +25,7 @@ from datagen.plugins import find_own_line
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from datagen.config import Prices
     from datagen.diagnose import Allotment, Diagnosis, Rate
     from datagen.documents.reading import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
@@ -259,7 +260,7 @@ def print_sample(found: Found) -> None:
         print_table(["score", "judges", "value", "reason"], rows)
 
 
-def print_estimate(estimate: Estimate, workers: int) -> None:
+def print_estimate(estimate: Estimate, workers: int, prices: Prices | None = None) -> None:
     """Print the estimate of a recipe, and how it was measured."""
     from datagen.taxonomy import explain_skipped
 
@@ -275,6 +276,7 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
         rates = f"{estimate.samples_per_second:,.1f} samples/s, {estimate.scores_per_second:,.1f} scores/s per worker"
         facts["disk"] = f"{about} {format_bytes(estimate.disk_bytes)}"
         facts["time"] = f"{about} {format_seconds(estimate.seconds)} with {workers} workers"
+        facts |= _tell_spent(estimate, about, prices)
         facts["measured"] = f"now, on {estimate.probed} samples on this machine: {rates}"
     else:
         facts["disk, time"] = "not measured (--no-probe)"
@@ -287,6 +289,22 @@ def print_estimate(estimate: Estimate, workers: int) -> None:
         _print_allotment(estimate.allotment, estimate.prompts)
     for sentence in [*explain_skipped(estimate.skipped), *(f"warning: {what}" for what in estimate.warnings)]:
         print_line(sentence)
+
+
+def _tell_spent(estimate: Estimate, about: str, prices: Prices | None) -> dict[str, str]:
+    """Return what models will be asked for, and what that costs."""
+    facts: dict[str, str] = {}
+    spent = estimate.spent
+    if spent is None:
+        return facts
+    for name, usage in spent.usage.items():
+        tokens = f"{usage.input_tokens:,} tokens read, {usage.output_tokens:,} written"
+        counted = tokens if usage.input_tokens or usage.output_tokens else "the server counts no tokens"
+        facts[f"asked of {name}"] = f"{about} {usage.requests:,} requests, {counted}"
+    facts["model hours"] = f"{about} {spent.hours:,.2g}, divided by the number of models"
+    if prices is not None and estimate.cost is not None:
+        facts["money"] = f"{about} {estimate.cost:,.2f} {prices.currency}"
+    return facts
 
 
 def _print_allotment(allotment: Allotment, prompts: int) -> None:

@@ -18,7 +18,18 @@ from tests.helpers.scorers import NAMES, find_scorer
 PACKAGE = Path(__file__).parent.parent / "datagen"
 FLOORS = [
     {"errors"},
-    {"records", "plugins", "documents", "chat", "notices", "addresses", "filesystems", "pictures", "picture_files"}
+    {
+        "records",
+        "plugins",
+        "documents",
+        "chat",
+        "notices",
+        "addresses",
+        "filesystems",
+        "pictures",
+        "picture_files",
+        "usage",
+    }
     | {"control_tokens", "markup", "expressions"},
     {"sample_files"},
     {"taxonomy", "config", "store"},

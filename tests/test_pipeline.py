@@ -54,7 +54,7 @@ def score(prompt, sample, tools):
 def test_a_build_makes_every_file(tmp_path: Path) -> None:
     run, result = build_here(small_recipe(), tmp_path / "run")
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
-    expected = [".lock", "dataset", "log.txt", "report.html", "run.yaml", *SHARDS]
+    expected = [".lock", "dataset", "log.txt", "report.html", "run.yaml", "usage.json", *SHARDS]
     assert names == sorted(set(expected) - {".lock"})
     assert [run.folder.list_shards(stage) for stage in SHARDS] == [[0, 1, 2]] * 4
     assert len(result.weighed.rows) == 20

@@ -68,8 +68,9 @@ WRITTEN: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
 
 def marks_of(recipe: Recipe) -> tuple[str, str, str]:
     marks = stage_marks(recipe, FILES, MAKERS)
-    # `images` came later; unset, it is noted as null and marks nothing.
-    noted = {key: value for key, value in recipe.to_dict().items() if (key, value) != ("images", None)}
+    # These keys came later; unset, they are noted as null and mark nothing.
+    later = [("images", None), ("prices", None)]
+    noted = {key: value for key, value in recipe.to_dict().items() if (key, value) not in later}
     return hash_of(noted), fingerprint_of(recipe, FILES, MAKERS), hash_of(marks)
 
 

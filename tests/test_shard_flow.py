@@ -13,7 +13,7 @@ import yaml
 
 from datagen.config import Recipe
 from datagen.errors import BackendError, Paused
-from datagen.pipeline import Budget, Run, Silent, create_run, find_jobs, generate_shards, plan_stage, run_jobs
+from datagen.pipeline import Account, Budget, Run, Silent, create_run, find_jobs, generate_shards, plan_stage, run_jobs
 from datagen.records import Failure, Request, Sample
 from datagen.runners.local import make_runner
 from tests.helpers.instant import Instant
@@ -148,7 +148,7 @@ def test_a_spent_budget_pauses_and_the_same_call_goes_on(plan: str, streams: boo
             run.__dict__["backend"] = model.model
         before = count_kept(run)
         try:
-            run_jobs(run, "both", make_runner(0, budget=Budget(samples=7)), Silent())
+            run_jobs(run, "both", make_runner(0), Silent(), Account(run, Budget(samples=7)))
             break
         except Paused:
             pass
@@ -172,7 +172,7 @@ def count_kept(run: Run) -> int:
 def test_a_budget_of_hours_ends_too(tmp_path: Path) -> None:
     run, model = begin(tmp_path, small_recipe())
     with pytest.raises(Paused, match="--max-hours 0: 0 of 20 samples"):
-        run_jobs(run, "both", make_runner(0, budget=Budget(hours=0)), Silent())
+        run_jobs(run, "both", make_runner(0), Silent(), Account(run, Budget(hours=0)))
     assert not model.taken
 
 

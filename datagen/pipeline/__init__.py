@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from datagen.export import MADE
 from datagen.pipeline.checks import check_recipe, list_warnings
-from datagen.pipeline.flow import Budget, Meter, generate_shards, run_shard
+from datagen.pipeline.flow import generate_shards, run_shard
 from datagen.pipeline.inspect import (
     Estimate,
     Finding,
@@ -31,6 +31,7 @@ from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, score_by, score_group_by, tools_for
+from datagen.pipeline.spending import Account, Budget, Meter
 from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -38,6 +39,7 @@ from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_
 __all__ = [
     "DIAGNOSIS_FILE",
     "MADE",
+    "Account",
     "Budget",
     "BuildResult",
     "Estimate",

@@ -24,7 +24,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from multiprocessing.sharedctypes import Synchronized
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -93,40 +92,6 @@ def run_shard(run: Run, job: Job) -> ShardResult:
         for _ in generate_shards(run, [job]):
             pass
     return finish_shard(run, job)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Limits of one call: samples to ask the model for, and hours in which it is asked; None is no limit."""
-
-    samples: int | None = None
-    hours: float | None = None
-
-    def describe(self) -> str:
-        """Return the limits as the command line names them."""
-        given = {"--max-samples": self.samples, "--max-hours": self.hours}
-        return " and ".join(f"{option} {value:g}" for option, value in given.items() if value is not None)
-
-
-class Meter:
-    """What was asked of a budget so far; passes to model processes, which share one `counter`."""
-
-    def __init__(self, budget: Budget, counter: Synchronized[int]) -> None:
-        self._samples, self._counter = budget.samples, counter
-        self._end = None if budget.hours is None else time.time() + 3600 * budget.hours
-
-    def is_spent(self) -> bool:
-        """Return whether no more may be asked."""
-        is_over = self._end is not None and time.time() >= self._end
-        return is_over or (self._samples is not None and self._counter.value >= self._samples)
-
-    def may_ask(self) -> bool:
-        """Return whether one more request may be made, and count it."""
-        with self._counter.get_lock():
-            if self.is_spent():
-                return False
-            self._counter.value += 1
-            return True
 
 
 class Flow:

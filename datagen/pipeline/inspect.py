@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 
 from datagen.addresses import without_addresses
 from datagen.chat import ChatRequest, Message, Sampling
-from datagen.config import Recipe
+from datagen.config import Recipe, make_recipe
 from datagen.diagnose import Allotment
 from datagen.errors import BackendError, ConfigError, RunError
 from datagen.picture_files import name_ending
@@ -33,14 +33,18 @@ from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, t
 from datagen.pipeline.flow import accept_sample, ask_backend
 from datagen.pipeline.made import find_stale
 from datagen.pipeline.makers import find_changes
+from datagen.pipeline.prompts import draw_prompts
 from datagen.pipeline.run import STAGES, Run
 from datagen.pipeline.shards import list_requests, score_sample
+from datagen.pipeline.spending import Account, Spent, cost_of, describe_spent, read_spent
 from datagen.pipeline.unreached import Unreached
 from datagen.pipeline.views import read_rows
 from datagen.pipeline.work import count_planned
-from datagen.prompts.templated import plan_prompts, share_out
+from datagen.prompts.expanded import ExpandStats
+from datagen.prompts.templated import PromptStats, plan_prompts, share_out
 from datagen.records import Failure, Prompt, Request, Sample, Score, seed_of
 from datagen.store import SUFFIXES, RunFolder
+from datagen.usage import Usage, add_usage
 
 MOST_LISTED = 8
 """How many ids a message lists."""
@@ -55,7 +59,8 @@ class RunStatus:
     `is_bound` says that `planned_samples` is an upper bound: with `adapt`, until every shard is generated. `unreached`
     is a sentence about the samples for which a model must be asked again, `""` if there are none. `stale` gives the
     reason why dataset, exports or report are stale, `""` if they are not. `changed` names modules and model files that
-    differ from those of the run, and packages that were used in two versions.
+    differ from those of the run, and packages that were used in two versions. `spent` says in words what models were
+    asked for in all calls, `""` if that is not known.
     """
 
     planned_shards: int
@@ -72,6 +77,7 @@ class RunStatus:
     unreached: str
     stale: dict[str, str]
     changed: list[str]
+    spent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,7 @@ def read_status(run: Run) -> RunStatus:
         unreached=unreached.describe(),
         stale=find_stale(run),
         changed=_list_changed(run),
+        spent=describe_spent(read_spent(run), run.recipe.prices),
     )
 
 
@@ -286,7 +293,9 @@ VIEW_FACTOR = 2.4
 class Estimate:
     """The estimate of a run. Times and bytes are None without a probe; `probed` is the number of samples measured.
 
-    With `adapt`, `samples`, times and bytes are upper bounds, and `least_samples` is the lower bound.
+    With `adapt`, `samples`, times, bytes and what is `spent` are upper bounds, and `least_samples` is the lower bound.
+    `spent` is what models are asked for, rewriting included, in tokens as their servers count them; its hours are those
+    of the model that generates, and `cost` is the money by the recipe's prices, None without.
 
     `skills` holds the share of each skill by path; with `allocate:`, `allotment` holds the shares of levels instead.
     """
@@ -304,6 +313,8 @@ class Estimate:
     scores_per_second: float | None = None
     disk_bytes: int | None = None
     seconds: float | None = None
+    spent: Spent | None = None
+    cost: float | None = None
 
 
 def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
@@ -330,20 +341,25 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
 def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     recipe = run.recipe
     wanted = min(PROBE_SAMPLES, plain.samples)
-    first = -(-wanted // recipe.candidates)
-    prompts = list(plan_prompts(run.taxonomy, first, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
+    prompts, rewriting = _probe_prompts(run, -(-wanted // recipe.candidates))
     requests = list_requests(run, prompts)[:wanted]
     next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
+    run.take_usage()
     drawn, samples = _time_generation(run, requests)
     if not samples:
         raise BackendError("no sample of the probe succeeded", hint="`datagen build` records why, in failures/")
     by_id = {prompt.id: prompt for prompt in prompts}
     # Scored once before the clock starts: the first call loads detector, OCR and encoders.
+    usage = run.take_usage()
     score_sample(run, by_id[samples[0].prompt_id], samples[0])
     started = time.perf_counter()
     for sample in samples:
         score_sample(run, by_id[sample.prompt_id], sample)
     scored = len(samples) / (time.perf_counter() - started)
+    usage = add_usage(usage, run.take_usage())
+    asked = {name: each.scaled(plain.samples / len(requests)) for name, each in usage.items()}
+    rewritten = {name: each.scaled(plain.prompts / len(prompts)) for name, each in rewriting.items()}
+    spent = Spent(add_usage(asked, rewritten), plain.samples / drawn / 3600)
     RunFolder(run.folder.address).write_samples(0, samples)
     size = (run.folder.local_path / "samples/00000.parquet").stat().st_size / len(samples)
     return replace(
@@ -353,7 +369,20 @@ def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
         scores_per_second=scored,
         disk_bytes=round(size * VIEW_FACTOR * plain.samples),
         seconds=plain.samples / min(drawn, scored * max(1, workers)),
+        spent=spent,
+        cost=cost_of(spent, recipe.prices),
     )
+
+
+def _probe_prompts(run: Run, count: int) -> tuple[list[Prompt], dict[str, Usage]]:
+    """Return a few prompts of the plan, rewritten if the recipe says so, and what rewriting them asked for.
+
+    Rewrites go into the folder of the run.
+    """
+    few = Run(make_recipe({**run.recipe.to_dict(), "prompts": count}), run.folder.address)
+    account = Account(few)
+    prompts = list(draw_prompts(few, account, PromptStats(), ExpandStats()))
+    return prompts, dict(account.spent.usage)
 
 
 def _time_generation(run: Run, requests: Sequence[Request]) -> tuple[float, list[Sample]]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from datagen.chat import ChatEngine, ChatRequest, Reply
-from datagen.config import Choice
+from datagen.chat import ChatRequest, Reply
 from datagen.errors import BackendError, ConfigError
 from datagen.pipeline.run import Run
+from datagen.pipeline.spending import Account
 from datagen.pipeline.watch import Progress, Watch
 from datagen.plugins import load_plugin
 from datagen.prompts.expanded import ExpandStats, expand
@@ -24,11 +24,12 @@ from datagen.taxonomy import explain_skipped, resolve_lexicon
 from datagen.taxonomy.lexicon import load_lexicon
 
 
-def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
+def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[str, int]:
     """Write the prompt shards that are missing or damaged and return the counts of the plan.
 
-    If one shard is missing, the plan is sampled again from the start, and only that shard is written: the same recipe
-    gives the same plan. Raises ConfigError when no prompt is left, RunError for a shard of another recipe.
+    What rewriting costs goes to the account (default: one without limits). If one shard is missing, the plan is sampled
+    again from the start, and only that shard is written: the same recipe gives the same plan. Raises ConfigError when
+    no prompt is left, RunError for a shard of another recipe, Paused when hours or money of the account are spent.
     """
     folder, notes = run.folder, run.folder.read_notes()
     there = folder.list_shards("prompts")
@@ -42,15 +43,16 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     if isinstance(plan, dict) and finished == set(range(plan["shards"])):
         watch.show(Progress("prompts", plan["prompts"], plan["prompts"], before=plan["prompts"]))
         return plan
+    account = account or Account(run)
     stats, rewrites = PromptStats(), ExpandStats()
     written = 0
-    stream = _draw(run, stats, rewrites)
+    stream = draw_prompts(run, account, stats, rewrites)
     for shard, prompts in enumerate(_cut(stream, run.recipe.shard_prompts)):
         if shard not in finished:
             folder.write_prompts(shard, prompts)
         written += len(prompts)
         if written < run.recipe.prompts:
-            watch.show(Progress("prompts", written, run.recipe.prompts))
+            watch.show(Progress("prompts", written, run.recipe.prompts, note=account.describe()))
     if not written:
         raise ConfigError("the plan has no prompt", hint="; ".join(stats.notes()) or "every prompt was refused")
     counts = {
@@ -62,7 +64,7 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     }
     for note in [*explain_skipped(run.taxonomy.skipped), *stats.notes(), *rewrites.notes()]:
         watch.say(note)
-    watch.show(Progress("prompts", written, written))
+    watch.show(Progress("prompts", written, written, note=account.describe()))
     # `plan` goes into run.yaml only now: its presence says that all prompt shards are complete.
     expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}
     screened = {"screened": dict(stats.screened.most_common())} if run.screen is not None or stats.screened else {}
@@ -71,17 +73,17 @@ def plan_stage(run: Run, watch: Watch) -> dict[str, int]:
     return counts
 
 
-def _draw(run: Run, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Prompt]:
+def draw_prompts(run: Run, account: Account, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Prompt]:
     """Yield the plan: prompts from templates, rewritten if the recipe has `expand`, at most as many as it asks for."""
     recipe, options = run.recipe, run.expansion
     if options is None:
         return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats, run.shares, run.screen)
     sources = -(-recipe.prompts // options.per_prompt)
-    choice = options.backend or recipe.backend
-    form = getattr(load_plugin("backends", choice.name, "build"), "FORM", "instruct")
+    name = (options.backend or recipe.backend).name
+    form = getattr(load_plugin("backends", name, "build"), "FORM", "instruct")
     expanded = expand(
         plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats, run.shares, run.screen),
-        Recorder(run, choice),
+        Recorder(run, account),
         options,
         seed=recipe.seed,
         lexicon=load_lexicon(resolve_lexicon(run.lexicon)),
@@ -105,12 +107,14 @@ MOST_CHARACTERS = 20_000
 class Recorder:
     """An engine's answers by batch: from the run folder if stored, else from the engine, loaded on first use."""
 
-    def __init__(self, run: Run, choice: Choice) -> None:
-        self._run, self._choice, self._batch = run, choice, 0
-        self._engine: ChatEngine | None = None
+    def __init__(self, run: Run, account: Account) -> None:
+        self._run, self._account, self._batch = run, account, 0
 
     def __call__(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order. Raises BackendError when the model is not reached."""
+        """Yield one reply for each request, in order.
+
+        Raises BackendError when the model is not reached, Paused when the budget is spent before it is asked.
+        """
         batch, asked = self._batch, {_name(request): request for request in requests}
         self._batch += 1
         before = self._read(batch)
@@ -118,6 +122,7 @@ class Recorder:
         left, lost = {key: request for key, request in asked.items() if key not in kept}, ""
         # Ask again for what did not reach the model, as long as each turn brings at least one answer.
         while left:
+            self._account.require_rest("the plan is not finished")
             answered, lost = self._ask(left)
             kept |= answered
             left = {key: request for key, request in left.items() if key not in answered}
@@ -135,10 +140,10 @@ class Recorder:
 
     def _ask(self, requests: Mapping[str, ChatRequest]) -> tuple[dict[str, Rewrite], str]:
         """Return the answers by key, and the error of a request that did not reach the model."""
-        self._engine = self._engine or self._run.open_chat(self._choice)
-        replies = list(self._engine.chat(list(requests.values())))
+        replies = list(self._run.rewriter.chat(list(requests.values())))
+        self._account.save()
         if len(replies) != len(requests):
-            what = f"{self._choice.name!r} gave {len(replies)} answers to {len(requests)} requests"
+            what = f"the rewriting model gave {len(replies)} answers to {len(requests)} requests"
             raise ConfigError(what, hint="an engine yields one reply for each request")
         answered = {
             key: Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])

@@ -40,12 +40,15 @@ from datagen.scoring.scorers import Scorer, load_scorer
 from datagen.scoring.tools import Tools, make_draw, make_tools
 from datagen.store import SUFFIXES, Marks, RunFolder
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
+from datagen.usage import Usage
 from datagen.vision.ocr import LateReader
 
 OUTPUTS = "outputs"
 """Folder of runs given by name."""
 NOTED = ("plan", "expansion", "screened", "canaries")
 """Keys that stages add to run.yaml; they stay when the recipe is noted again."""
+MODELS = {"backend": "backend", "judge": "judge", "drawer": "drawer", "expand": "rewriter"}
+"""The attributes of a run that are models, by the recipe's key."""
 STAGES = ("prompts", "samples", "scores")
 """The stages whose files carry a mark, each made from the one before."""
 
@@ -54,7 +57,7 @@ class Backend(Protocol):
     """A model that generates samples. `lexicon` names the words that it knows.
 
     One with `stream` too takes requests on from shard to shard: see `flow`. One with `progress` has it in the progress
-    line.
+    line, one with `usage` (`datagen.usage.Usage`, all that it was asked for so far) its tokens and money.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Run:
     def __init__(self, recipe: Recipe, address: str, marks: Marks | None = None) -> None:
         self.recipe, self.folder = recipe, RunFolder(address, marks)
         self._known_notes = b""
+        self._told: dict[str, Usage] = {}
 
     def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str, Marks | None]]:
         return Run, (self.recipe, self.folder.address, self.folder.marks)
@@ -82,6 +86,21 @@ class Run:
     def describe_model(self) -> str:
         """Return what the model in this process says of its work (its `progress`), if there is one and it does."""
         return str(getattr(self.__dict__.get("backend"), "progress", ""))
+
+    def take_usage(self) -> dict[str, Usage]:
+        """Return what the models in this process were asked for since the last call, by the recipe's key of the model.
+
+        A model that several keys name counts under the first of backend, judge, drawer and expand.
+        """
+        new: dict[str, Usage] = {}
+        seen = set[int]()
+        for key, name in MODELS.items():
+            model = self.__dict__.get(name)
+            usage = getattr(model, "usage", None)
+            if usage is not None and id(model) not in seen and (more := usage - self._told.get(key, Usage())):
+                new[key], self._told[key] = more, usage
+            seen.add(id(model))
+        return new
 
     @cached_property
     def backend(self) -> Backend:
@@ -178,6 +197,11 @@ class Run:
                 "the recipe has no judge", hint="add `judge:` with a backend that answers chats, such as openai"
             )
         return self.open_chat(choice)
+
+    @cached_property
+    def rewriter(self) -> ChatEngine:
+        """The model that rewrites prompts: `expand.backend`, or `backend` itself. Raises ConfigError."""
+        return self.open_chat((self.recipe.expand and self.recipe.expand.backend) or self.recipe.backend)
 
     def open_chat(self, choice: Choice) -> ChatEngine:
         """Return a backend as a chat engine; raises ConfigError when it cannot chat."""

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
 from datagen.scoring.verdicts import ALONE, list_groups
 from datagen.store import Stage
+from datagen.usage import Usage
 
 Answer = TypeVar("Answer")
 BATCH_SAMPLES = 512
@@ -58,7 +59,8 @@ class Job:
 class ShardResult:
     """Counts of a finished shard: stored samples, samples with a failed scorer, sum and number of image rewards.
 
-    `asked` counts the requested samples, stored or failed. `notices` are messages from a worker process for the user.
+    `asked` counts the requested samples, stored or failed. `notices` are messages from a worker process for the user,
+    `usage` what its models were asked for since its last result.
     """
 
     shard: int
@@ -68,6 +70,7 @@ class ShardResult:
     reward_sum: float
     rewarded: int
     notices: tuple[str, ...] = ()
+    usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
 def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from datagen.config import SCORE_KEYS
-from datagen.errors import RunError, TooManyFailures
+from datagen.config import SCORE_KEYS, changed_keys
+from datagen.errors import Paused, RunError, TooManyFailures
 from datagen.export import ExportResult
 from datagen.notices import tell_once
 from datagen.pipeline.canaries import check_canaries
@@ -19,8 +19,9 @@ from datagen.pipeline.checks import check_judge, list_warnings
 from datagen.pipeline.makers import READERS, find_newer, read_versions
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.prompts import plan_stage
-from datagen.pipeline.run import STAGES, Run, open_run, renew_scores, settle_makers
+from datagen.pipeline.run import STAGES, Run, open_run, renew_scores, save_recipe, settle_makers
 from datagen.pipeline.shards import Job, ShardResult
+from datagen.pipeline.spending import Account, Budget
 from datagen.pipeline.unreached import find_unreached
 from datagen.pipeline.views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Watch
@@ -36,10 +37,14 @@ class Ledger:
     """Counts the progress of a run and stops it when too many samples fail.
 
     A runner calls `count_sample` for each generated sample and `count_shard` for each finished shard, from one thread.
+    It asks the model for nothing more when the meter of the `account` is spent, and begins nothing when that is over.
     """
 
-    def __init__(self, run: Run, jobs: Sequence[Job], before: Counts, watch: Watch) -> None:
+    def __init__(
+        self, run: Run, jobs: Sequence[Job], before: Counts, watch: Watch, account: Account | None = None
+    ) -> None:
         self.run, self.watch, self.total = run, watch, before.samples
+        self.account = account or Account(run)
         self.to_draw = sum(job.samples - job.kept for job in jobs if job.draw)
         self.to_score = sum(job.samples for job in jobs if job.score)
         self.drawn = self.drawn_before = before.samples - self.to_draw
@@ -54,11 +59,13 @@ class Ledger:
         self.drawn += 1
         self.tried += 1
         self.undrawn += failed
+        self.account.count_sample(failed)
         self._show_generated()
 
     def count_shard(self, result: ShardResult) -> None:
         """Count one finished shard. Raises TooManyFailures."""
         self.tell(result.notices)
+        self.account.add(result.usage)
         job = self._sizes[result.shard]
         if not job.draw:
             self.tried += job.samples
@@ -90,6 +97,14 @@ class Ledger:
             what += f". Most often: {faults}"
         raise TooManyFailures(what, where=str(self.run.folder), hint=hint)
 
+    def require_all(self) -> None:
+        """Raise Paused when the budget is spent and something is left."""
+        meter, budget = self.account.meter, self.account.meter.budget.describe()
+        if meter.is_spent() and self.drawn < self.total and self.to_draw:
+            raise Paused(f"paused at {budget}: {self.drawn:,} of {self.total:,} samples are generated")
+        if meter.is_over() and self.scored < self.total and self.to_score:
+            raise Paused(f"paused at {budget}: {self.scored:,} of {self.total:,} samples are scored")
+
     def tell(self, notices: Iterable[str]) -> None:
         """Show the notices of a worker process, each once."""
         for notice in notices:
@@ -103,12 +118,14 @@ class Ledger:
             self._show_scored()
 
     def _show_generated(self) -> None:
-        note = self.run.describe_model()
+        note = "  ".join(filter(None, (self.run.describe_model(), self.account.describe())))
         self.watch.show(Progress("generate", self.drawn, self.total, self.drawn_before, self.undrawn, note=note))
 
     def _show_scored(self) -> None:
         reward = math.fsum(self._sums) / self._rewarded if self._rewarded else None
-        self.watch.show(Progress("score", self.scored, self.total, self.scored_before, self.unscored, reward))
+        note = "" if self.to_draw else self.account.describe()
+        scored = Progress("score", self.scored, self.total, self.scored_before, self.unscored, reward, note)
+        self.watch.show(scored)
 
 
 @dataclass(slots=True)
@@ -200,8 +217,10 @@ def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch
     return set(there) - {damage.shard for damage in damaged}
 
 
-def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
-    """Do all missing work of a stage. Raises TooManyFailures, RunError, and errors of the runner.
+def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch, account: Account | None = None) -> None:
+    """Do all missing work of a stage, within the budget of the account (default: one without limits).
+
+    Raises TooManyFailures, RunError, errors of the runner, and Paused when the budget is spent and something is left.
 
     Raises before any work if shards belong to another recipe or modules or model files have changed. Before scoring,
     the scorers judge the recipe's canaries and the judge one picture, so that a broken scorer does not cost a night.
@@ -218,12 +237,13 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch) -> None:
         # A kill between the join of a shard and the end of its parts leaves them: all is in its file.
         for shard in set(run.folder.list_open()) - {job.shard for job in work.jobs if job.draw}:
             run.folder.remove_parts(shard)
-    ledger = Ledger(run, work.jobs, work.before, watch)
+    ledger = Ledger(run, work.jobs, work.before, watch, account)
     ledger.check_failures()
     if work.jobs:
         ledger.show_start()
         execute(run, work.jobs, ledger)
         ledger.check_failures()
+        ledger.require_all()
     elif stages != "score":
         watch.show(Progress("generate", ledger.total, ledger.total, ledger.total, ledger.undrawn))
     if lost := find_unreached(run).describe():
@@ -251,21 +271,35 @@ def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
 
 
 def rescore_run(
-    word: str, changes: Sequence[str], again: bool, execute: Execute, watch: Watch, *, keep: bool = False
+    word: str,
+    changes: Sequence[str],
+    again: bool,
+    execute: Execute,
+    watch: Watch,
+    budget: Budget | None = None,
+    *,
+    keep: bool = False,
 ) -> Run:
     """Score unscored samples; rescore all if `again`, or if `changes` name other rewards or another detector.
 
+    The same changes once more go on where that ended.
     Otherwise a scorer whose module changed is refused unless `keep`, since half of the scores would come from each
     version. Old scores are deleted before the new recipe is noted: a kill in between leaves shards to score, never a
     mixture.
     """
     run = open_run(word, changes, allowed=SCORE_KEYS)
     check_plugins(run)
-    if changes and run.recipe.adapt is not None and any(job.draw for job in find_jobs(run, "generate", watch).jobs):
+    anew = again or changed_keys(open_run(word).recipe.to_dict(), run.recipe.to_dict()) != []
+    if (
+        anew
+        and changes
+        and run.recipe.adapt is not None
+        and any(job.draw for job in find_jobs(run, "generate", watch).jobs)
+    ):
         hint = f"generate them first: datagen generate {run.folder}"
         raise RunError("with `adapt`, missing samples depend on the current scorers", where=word, hint=hint)
     with run.folder.hold():
-        if again or changes:
+        if anew:
             settle_makers(run, ())
             _find_sound(run, "samples", watch)  # raises for foreign samples, before any score is deleted
             for shard in run.folder.list_shards("scores"):
@@ -274,7 +308,9 @@ def rescore_run(
             note_versions(run, watch, again=True)
         elif keep:
             settle_makers(run, ("scores",), keep=True)
-        run_jobs(run, "score", execute, watch)
+        if changes:
+            save_recipe(run)
+        run_jobs(run, "score", execute, watch, Account(run, budget))
     return run
 
 
@@ -291,15 +327,17 @@ class BuildResult:
     unreached: str
 
 
-def build_run(run: Run, execute: Execute, watch: Watch) -> BuildResult:
+def build_run(run: Run, execute: Execute, watch: Watch, budget: Budget | None = None) -> BuildResult:
     """Finish a run from any state; `execute` is the runner that makes the shards.
 
-    On a finished run it only makes the views again. Raises DatagenError; every finished shard is kept.
+    On a finished run it only makes the views again. Raises DatagenError, among them Paused when the budget of this call
+    is spent; every finished shard is kept.
     """
+    account = Account(run, budget)
     for _, what in list_warnings(run, load=not _is_scored(run)):
         watch.say(f"warning: {what}")
-    plan_stage(run, watch)
-    run_jobs(run, "both", execute, watch)
+    plan_stage(run, watch, account)
+    run_jobs(run, "both", execute, watch, account)
     weighed = weigh_run(run, watch)
     dataset = export_run(run, weighed, watch)
     report = report_run(run, weighed, watch)

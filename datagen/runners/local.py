@@ -12,11 +12,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_any
@@ -26,8 +26,9 @@ from multiprocessing.synchronize import Event
 from types import FrameType
 
 from datagen import notices
-from datagen.errors import DatagenError, Paused, RunError
-from datagen.pipeline import Budget, Execute, Job, Ledger, Meter, Run, ShardResult, finish_shard, generate_shards
+from datagen.errors import DatagenError, RunError
+from datagen.pipeline import Execute, Job, Ledger, Meter, Run, ShardResult, finish_shard, generate_shards
+from datagen.usage import Usage
 
 MOST_WORKERS = 8
 LOOK_SECONDS = 0.2
@@ -60,50 +61,47 @@ def list_devices(models: int | None = None) -> list[str]:
     return [gpus[k % len(gpus)] if gpus else "" for k in range(count)] if count > 1 else []
 
 
-def make_runner(workers: int | None = None, models: int | None = None, budget: Budget | None = None) -> Execute:
+def make_runner(workers: int | None = None, models: int | None = None) -> Execute:
     """Return a runner with a number of scoring processes and of models (default: one per GPU).
 
-    With `workers` 0, one model does everything sequentially in this process. When the `budget` is spent, the runner
-    waits for what is in flight and raises Paused if anything is left.
+    With `workers` 0, one model does everything sequentially in this process. When the budget is spent, the runner waits
+    for what is in flight; when it is over, scoring ends with the shards that are begun.
     """
     count = default_workers() if workers is None else workers
 
-    meter = Meter(budget or Budget(), get_context("spawn").Value("q", 0))
-
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
         devices = list_devices(models) if count and any(job.draw for job in jobs) else []
-        with _catch_interrupt(ledger) as stopped:
+        held = max(1, len(devices)) if any(job.draw for job in jobs) else 0
+        with _catch_interrupt(ledger) as stopped, ledger.account.hold(held):
             if devices:
-                _run_spread(run, jobs, ledger, stopped, meter, count, devices)
+                _run_spread(run, jobs, ledger, stopped, count, devices)
             elif count:
-                _run_overlapped(run, jobs, ledger, stopped, meter, count)
+                _run_overlapped(run, jobs, ledger, stopped, count)
             else:
-                _run_plainly(run, jobs, ledger, stopped, meter)
+                _run_plainly(run, jobs, ledger, stopped)
         if stopped.is_set():
             raise KeyboardInterrupt
-        if budget is not None and meter.is_spent() and ledger.drawn < ledger.total:
-            raise Paused(f"paused at {budget.describe()}: {ledger.drawn:,} of {ledger.total:,} samples are generated")
 
     return execute
 
 
-def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, meter: Meter) -> None:
+def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event) -> None:
+    meter = ledger.account.meter
     for job in jobs:
-        if not job.draw and not stopped.is_set():
+        if not job.draw and not stopped.is_set() and not meter.is_over():
             ledger.count_shard(finish_shard(run, job))
     for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, meter.may_ask):
-        if done is not None:
+        if done is not None and not meter.is_over():
             ledger.count_shard(finish_shard(run, done))
 
 
-def _run_overlapped(
-    run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, meter: Meter, workers: int
-) -> None:
+def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
     """Generate in this process, finish in workers; results are counted in this thread as they come."""
     with open_pool(run, workers) as pool:
         finishing = _Finishing(pool, ledger, stopped)
         finishing.warm_up(jobs)
-        for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, meter.may_ask):
+        may_ask = ledger.account.meter.may_ask
+        for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, may_ask):
             finishing.add(done)
         finishing.wait()
 
@@ -113,16 +111,17 @@ def _run_spread(
     jobs: Sequence[Job],
     ledger: Ledger,
     stopped: threading.Event,
-    meter: Meter,
     workers: int,
     devices: Sequence[str],
 ) -> None:
     """Generate in one process per device, finish in workers; pictures pass from one to the other on disk alone."""
+    meter = ledger.account.meter
     with open_pool(run, workers) as pool, _open_models(run, list(_drawn(jobs)), meter, devices) as models:
         finishing = _Finishing(pool, ledger, stopped)
         finishing.warm_up(jobs)
         for told in models.listen(stopped):
             ledger.tell(told.notices)
+            ledger.account.add(told.usage)
             for failed in told.failed:
                 ledger.count_sample(failed)
             finishing.add(told.done)
@@ -164,9 +163,9 @@ class _Finishing:
             self._count(0)
 
     def wait(self) -> None:
-        """Wait until all shards are finished; when stopped, only for those that a worker has begun."""
+        """Wait until all shards are finished; when stopped or over budget, only for those that a worker has begun."""
         while self._waiting:
-            if self._stopped.is_set():
+            if self._stopped.is_set() or self._ledger.account.meter.is_over():
                 self._waiting = {future for future in self._waiting if not future.cancel()}
             self._count(LOOK_SECONDS)
 
@@ -187,6 +186,7 @@ class _Told:
     failed: tuple[bool, ...]
     done: Job | None = None
     notices: tuple[str, ...] = ()
+    usage: Mapping[str, Usage] = field(default_factory=dict)
     error: Exception | None = None
 
 
@@ -334,7 +334,7 @@ def _generate_on(
     failed: list[bool] = []
     try:
         for done in generate_shards(run, _take_turns(jobs, taken), failed.append, stopped.is_set, meter.may_ask):
-            writer.send(_Told(tuple(failed), done, notices.take()))
+            writer.send(_Told(tuple(failed), done, notices.take(), run.take_usage()))
             failed.clear()
     except (DatagenError, OSError, ValueError) as error:  # raised again by the parent
         writer.send(_Told(tuple(failed), error=error))
@@ -352,4 +352,5 @@ def _take_turns(jobs: Sequence[Job], taken: Synchronized[int]) -> Iterator[Job]:
 
 
 def _finish(job: Job) -> ShardResult:
-    return replace(finish_shard(_worker_run(), job), notices=notices.take())
+    run = _worker_run()
+    return replace(finish_shard(run, job), notices=notices.take(), usage=run.take_usage())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import Paused, RunError, TooManyFailures
-from datagen.pipeline import Budget, Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
+from datagen.pipeline import Account, Budget, Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
 from datagen.runners.local import count_cores, default_workers, list_devices, make_runner, open_pool
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
 
@@ -49,8 +49,8 @@ def test_model_processes_share_a_budget(tmp_path: Path) -> None:
     run = create_run(recipe, str(tmp_path / "run"))
     plan_stage(run, Silent())
     with pytest.raises(Paused, match="paused at --max-samples 25: 25 of 60 samples"):
-        run_jobs(run, "both", make_runner(1, 2, Budget(25)), Silent())
-    run_jobs(run, "both", make_runner(1, 2, Budget(100)), Silent())
+        run_jobs(run, "both", make_runner(1, 2), Silent(), Account(run, Budget(25)))
+    run_jobs(run, "both", make_runner(1, 2), Silent(), Account(run, Budget(100)))
     assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "whole", *SHARDS)
 
 

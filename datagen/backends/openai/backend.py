@@ -25,6 +25,7 @@ from datagen.errors import BackendError
 from datagen.generation.reflecting import reflect_in_steps
 from datagen.pictures import normalise, to_data_url
 from datagen.records import Failure, Request, Sample, Segment
+from datagen.usage import Usage
 
 PLAN_FIRST = (
     "Think about the picture before it is drawn: name every object with its colour, how many there are, and where each "
@@ -62,6 +63,11 @@ class OpenAIBackend:
     def progress(self) -> str:
         """How many requests may be open, with `concurrency: auto`."""
         return f"{self.line.window.limit} open" if self.options.concurrency == "auto" else ""
+
+    @property
+    def usage(self) -> Usage:
+        """What the server was asked for so far, in tokens as it counts them."""
+        return self.line.transport.usage
 
     def check_server(self) -> None:
         """Raise BackendError when no server answers, the key is refused, or the server does not have the model."""
@@ -105,6 +111,7 @@ class OpenAIBackend:
     async def _make(self, transport: Transport, request: Request) -> Sample | Failure:
         try:
             segments, finish, switch = await self._draw(transport, request)
+            transport.usage += Usage(images=sum(segment.kind == "image" for segment in segments))
         except RequestError as error:
             return Failure.unanswered(request, str(error), unreached=error.unreached)
         except AnswerError as error:

@@ -43,6 +43,7 @@ from datagen.notices import tell_once
 from datagen.picture_files import find_kind
 from datagen.pictures import from_base64, from_data_url, normalise
 from datagen.records import Segment
+from datagen.usage import Usage
 
 NO_KEY = "no-key"
 """Sent when the environment holds no key: the client wants one, while local servers rarely do."""
@@ -71,6 +72,8 @@ class Transport:
 
     def __init__(self, options: OpenAIOptions, refusals: Refusals, window: Window) -> None:
         self.options, self.refusals, self.window = options, refusals, window
+        self.usage = Usage()
+        """What was answered so far; replaced as a whole, so that other threads may read it."""
         self._key = os.environ.get(options.api_key_env) or NO_KEY
         self._clients: list[openai.AsyncOpenAI] = []
         self._free: list[openai.AsyncOpenAI] = []
@@ -146,6 +149,7 @@ class Transport:
             sent = time.monotonic()
             try:
                 answer = await self._try(client, endpoint, _flatten(fit(body, refused)))
+                self.usage += Usage.read(answer)
                 self.window.grow(time.monotonic() - sent)
                 self._note_answer()
                 self.refusals.remember(endpoint, refused)
