@@ -36,7 +36,7 @@ PLAIN_SECONDS = 10.0
 """Shortest time between two plain lines of one stage."""
 LIVE_SECONDS = 0.1
 
-UNITS = {"prompts": "prompts", "send": "files", "verify": "files", "fetch": "files"}
+UNITS = {"rewrite": "answers", "prompts": "prompts", "send": "files", "verify": "files", "fetch": "files"}
 """What a stage counts, if not samples."""
 
 PLAIN_WIDTH = 160

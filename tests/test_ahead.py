@@ -78,7 +78,7 @@ def test_a_judge_is_asked_all_of_a_shard_at_once(
     assert len(asked) == len(set(map(repr, asked))), "the two Soft-TIFA scorers ask the same"
     scores = list_scores(run)
     assert all(score.value is not None for score in scores)
-    monkeypatch.setattr("datagen.pipeline.shards.ask_ahead", lambda *given: None)
+    monkeypatch.setattr("datagen.pipeline.shards.ask_ahead", lambda run, prompts, samples: samples)
     alone, _ = build_here(small_recipe(rewards=SCORERS, judge="planted.judge"), tmp_path / "alone")
     assert len(judge.calls) - len(together) > sum(SHARDS)
     assert list_scores(alone) == scores, "asked one by one, a judge says the same"

@@ -39,6 +39,7 @@ from datagen.pipeline.shards import list_requests, score_sample
 from datagen.pipeline.spending import Account, Spent, cost_of, describe_spent, read_spent
 from datagen.pipeline.unreached import Unreached
 from datagen.pipeline.views import read_rows
+from datagen.pipeline.watch import Silent
 from datagen.pipeline.work import count_planned
 from datagen.prompts.expanded import ExpandStats
 from datagen.prompts.templated import PromptStats, plan_prompts, share_out
@@ -381,7 +382,7 @@ def _probe_prompts(run: Run, count: int) -> tuple[list[Prompt], dict[str, Usage]
     """
     few = Run(make_recipe({**run.recipe.to_dict(), "prompts": count}), run.folder.address)
     account = Account(few)
-    prompts = list(draw_prompts(few, account, PromptStats(), ExpandStats()))
+    prompts = list(draw_prompts(few, account, Silent(), PromptStats(), ExpandStats()))
     return prompts, dict(account.spent.usage)
 
 

@@ -1,15 +1,17 @@
 """The prompt stage: samples the plan as a stream and writes it in shards, so memory stays flat.
 
 Rewrites by a language model are stored, so that the plan is the same after a kill. The answers to one batch of requests
-are one file, `rewrites/00003.jsonl`. Batches come in the same order each time the plan is made: stored answers are read
-back, missing answers and changed requests are asked again. The plan needs every answer, so requests that did not reach
-the model are repeated while any of them succeed, and then by the next run.
+are one file, `rewrites/00003.jsonl`, which grows as they come. Batches come in the same order each time the plan is
+made: stored answers are read back, missing answers and changed requests are asked again. The plan needs every answer,
+so requests that did not reach the model are repeated while any of them succeed, and then by the next run.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 
 from datagen.chat import ChatRequest, Reply
 from datagen.errors import BackendError, ConfigError
@@ -46,7 +48,7 @@ def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[s
     account = account or Account(run)
     stats, rewrites = PromptStats(), ExpandStats()
     written = 0
-    stream = draw_prompts(run, account, stats, rewrites)
+    stream = draw_prompts(run, account, watch, stats, rewrites)
     for shard, prompts in enumerate(_cut(stream, run.recipe.shard_prompts)):
         if shard not in finished:
             folder.write_prompts(shard, prompts)
@@ -73,7 +75,9 @@ def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[s
     return counts
 
 
-def draw_prompts(run: Run, account: Account, stats: PromptStats, rewrites: ExpandStats) -> Iterator[Prompt]:
+def draw_prompts(
+    run: Run, account: Account, watch: Watch, stats: PromptStats, rewrites: ExpandStats
+) -> Iterator[Prompt]:
     """Yield the plan: prompts from templates, rewritten if the recipe has `expand`, at most as many as it asks for."""
     recipe, options = run.recipe, run.expansion
     if options is None:
@@ -83,7 +87,7 @@ def draw_prompts(run: Run, account: Account, stats: PromptStats, rewrites: Expan
     form = getattr(load_plugin("backends", name, "build"), "FORM", "instruct")
     expanded = expand(
         plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats, run.shares, run.screen),
-        Recorder(run, account),
+        Recorder(run, account, watch, sources * options.per_prompt),
         options,
         seed=recipe.seed,
         lexicon=load_lexicon(resolve_lexicon(run.lexicon)),
@@ -100,37 +104,44 @@ def _cut(prompts: Iterator[Prompt], size: int) -> Iterator[list[Prompt]]:
         yield chunk
 
 
+STORE_SECONDS = 5.0
+"""How long an answer may wait to be stored while others come."""
 MOST_CHARACTERS = 20_000
 """Longest stored answer; longer ones are cut, and later refused as too long."""
 
 
 class Recorder:
-    """An engine's answers by batch: from the run folder if stored, else from the engine, loaded on first use."""
+    """An engine's answers by batch: from the run folder if stored, else from the engine, loaded on first use.
 
-    def __init__(self, run: Run, account: Account) -> None:
-        self._run, self._account, self._batch = run, account, 0
+    Answers are stored within seconds of their coming.
+    """
+
+    def __init__(self, run: Run, account: Account, watch: Watch, total: int) -> None:
+        self._run, self._account, self._watch, self._total = run, account, watch, total
+        self._batch = self._done = self._before = 0
 
     def __call__(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order.
 
-        Raises BackendError when the model is not reached, Paused when the budget is spent before it is asked.
+        Raises BackendError when the model is not reached, Paused when the budget is spent.
         """
         batch, asked = self._batch, {_name(request): request for request in requests}
         self._batch += 1
         before = self._read(batch)
         kept = {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
+        self._done, self._before = self._done + len(kept), self._before + len(kept)
         left, lost = {key: request for key, request in asked.items() if key not in kept}, ""
         # Ask again for what did not reach the model, as long as each turn brings at least one answer.
-        while left:
-            self._account.require_rest("the plan is not finished")
-            answered, lost = self._ask(left)
-            kept |= answered
-            left = {key: request for key, request in left.items() if key not in answered}
-            if not answered:
-                break
-        rewrites = [kept[key] for key in asked if key in kept]
-        if rewrites != before:
-            self._run.folder.write_rewrites(batch, rewrites)
+        try:
+            while left:
+                many = len(kept)
+                lost = self._ask(left, kept, lambda: self._store(batch, asked, kept))
+                left = {key: request for key, request in asked.items() if key not in kept}
+                if len(kept) == many:
+                    break
+        finally:
+            if [kept[key] for key in asked if key in kept] != before:
+                self._store(batch, asked, kept)
         if left:
             what = f"the rewriting model was not reached for {len(left)} of {len(asked)} prompts: {lost}"
             hint = "its answers are kept; the same command asks again for the rest"
@@ -138,19 +149,36 @@ class Recorder:
         named = (kept[_name(request)] for request in requests)
         return (Reply(rewrite.text, rewrite.finish, error=rewrite.error) for rewrite in named)
 
-    def _ask(self, requests: Mapping[str, ChatRequest]) -> tuple[dict[str, Rewrite], str]:
-        """Return the answers by key, and the error of a request that did not reach the model."""
-        replies = list(self._run.rewriter.chat(list(requests.values())))
-        self._account.save()
-        if len(replies) != len(requests):
-            what = f"the rewriting model gave {len(replies)} answers to {len(requests)} requests"
+    def _ask(self, requests: Mapping[str, ChatRequest], kept: dict[str, Rewrite], store: Callable[[], None]) -> str:
+        """Keep the answers by key, `store` them now and then; return the error of one that did not reach the model."""
+        lost, stored, replies = "", time.monotonic(), 0
+        self._account.require_rest("the plan is not finished")
+        with closing(_iterate(self._run.rewriter.chat(list(requests.values())))) as answers:
+            for key, reply in zip(requests, answers, strict=False):
+                replies += 1
+                if reply.unreached:
+                    lost = lost or reply.error
+                    continue
+                text, error = reply.text[:MOST_CHARACTERS], reply.error[:MOST_CHARACTERS]
+                kept[key] = Rewrite(key, text, reply.finish, error)
+                self._count()
+                if time.monotonic() - stored > STORE_SECONDS:
+                    store()
+                    stored = time.monotonic()
+                self._account.require_rest("the plan is not finished")
+            replies += sum(1 for _ in answers)
+        if replies != len(requests):
+            what = f"the rewriting model gave {replies} answers to {len(requests)} requests"
             raise ConfigError(what, hint="an engine yields one reply for each request")
-        answered = {
-            key: Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])
-            for key, reply in zip(requests, replies, strict=True)
-            if not reply.unreached
-        }
-        return answered, next((reply.error for reply in replies if reply.unreached), "")
+        return lost
+
+    def _count(self) -> None:
+        self._done += 1
+        self._account.add({})
+        self._watch.show(Progress("rewrite", self._done, self._total, self._before, note=self._account.describe()))
+
+    def _store(self, batch: int, asked: Mapping[str, ChatRequest], kept: Mapping[str, Rewrite]) -> None:
+        self._run.folder.write_rewrites(batch, [kept[key] for key in asked if key in kept])
 
     def _read(self, batch: int) -> list[Rewrite]:
         folder = self._run.folder
@@ -161,6 +189,10 @@ class Recorder:
                 raise damage.refuse()
             return []
         return folder.read_rewrites(batch)
+
+
+def _iterate(replies: Iterable[Reply]) -> Generator[Reply]:
+    yield from replies
 
 
 def _name(request: ChatRequest) -> str:

@@ -22,7 +22,7 @@ from datagen.pipeline.unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
-from datagen.scoring.tools import REMEMBERED, Later, Tools, UnansweredError
+from datagen.scoring.tools import REMEMBERED, REMEMBERED_DRAWINGS, Later, Tools, UnansweredError
 from datagen.scoring.verdicts import ALONE, list_groups
 from datagen.store import Stage
 from datagen.usage import Usage
@@ -31,8 +31,8 @@ Answer = TypeVar("Answer")
 BATCH_SAMPLES = 512
 BATCH_BYTES = 64 << 20
 """Samples that are in memory at a time while they are scored: whole prompts, up to this many or this many bytes."""
-ASKED_TOGETHER = 64
-"""Samples judged in one call: the tools remember all answers even with eight answers sampled per question."""
+ASKED_TOGETHER = REMEMBERED // 8
+"""Questions asked in one call: the tools remember all answers even if a judge is then asked for eight of each."""
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
 """Reason of a score without a value; the server's error is stored only in the failures."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -195,10 +195,7 @@ def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
     look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
     found: dict[str, Given] = {}
-    for place, sample in enumerate(samples):
-        # The tools forget old answers, so questions are asked ahead in slices that they can remember.
-        if place % ASKED_TOGETHER == 0:
-            ask_ahead(run, prompts, samples[place : place + ASKED_TOGETHER])
+    for sample in ask_ahead(run, prompts, samples):
         given, failed = score_sample(run, prompts[sample.prompt_id], sample)
         for k, score in enumerate(given):
             if (sample.id, score.name) in compared:
@@ -219,18 +216,27 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
             attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
 
 
-def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> None:
-    """Ask judge and drawer all that the scorers will ask about some samples, in as few calls as possible."""
+def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> Iterator[Sample]:
+    """Yield the samples once judge and drawer were asked all that the scorers will ask about them.
+
+    They are asked in as few calls as possible, so that they seldom wait for the last answers of a call, and about no
+    more than the tools remember.
+    """
     asking = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
-    waiting = [
-        (m, prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample) for m in asking
-    ]
-    later = Later(run.tools)
-    # Each turn runs the scorers until they meet a question without an answer, then asks all of these in one call.
-    # A scorer that raises anything else drops out here: it raises again when it scores, and that is recorded.
-    while waiting := [each for each in waiting if _is_unanswered(run, later, *each)]:
-        if isinstance(attempt(later.ask), Failed):
-            return
+    asked, images, later, waiting = 0, 0, Later(run.tools), list[tuple[Scorer, Prompt, Sample]]()
+    for place, sample in enumerate(samples, start=1):
+        parts = list_rounds(sample)
+        images += len(parts)
+        tasks = [(module, prompts[sample.prompt_id], part) for part in parts for module in asking]
+        waiting += [each for each in tasks if _is_unanswered(run, later, *each)]
+        if later.noted < ASKED_TOGETHER and images < REMEMBERED_DRAWINGS and place < len(samples):
+            continue
+        # Each turn asks all questions in one call and runs the scorers until they meet one without an answer. A scorer
+        # that raises anything else drops out here: it raises again when it scores, and that is recorded.
+        while waiting and not isinstance(attempt(later.ask), Failed):
+            waiting = [each for each in waiting if _is_unanswered(run, later, *each)]
+        yield from samples[asked:place]
+        asked, images, later, waiting = place, 0, Later(run.tools), []
 
 
 def _is_unanswered(run: Run, later: Later, module: Scorer, prompt: Prompt, sample: Sample) -> bool:

@@ -289,6 +289,11 @@ class Later:
         """Return tools whose models raise UnansweredError for new requests."""
         return replace(tools, ask=self._judge, draw=self._drawer)
 
+    @property
+    def noted(self) -> int:
+        """How many requests were recorded since the last time."""
+        return sum(len(each.noted) for each in (self._judge, self._drawer) if each is not None)
+
     def ask(self) -> None:
         """Send each model all requests recorded since the last time, in one call. Its exceptions are passed on.
 
@@ -303,17 +308,17 @@ class _Postponed(Generic[Asked, Answer]):
     def __init__(self, model: Remembered[Asked, Answer]) -> None:
         self._model = model
         self._asked: set[Hashable] = set()
-        self._noted: list[Asked] = []
+        self.noted: list[Asked] = []
 
     def __call__(self, things: Sequence[Asked]) -> list[Answer]:
         # A scorer may ask a second question that depends on the first answer: each pass gets one question further.
         if self._asked.issuperset(map(self._model.name, things)):
             return self._model(things)
-        self._noted += things
+        self.noted += things
         raise UnansweredError
 
     def ask(self) -> None:
-        noted, self._noted = self._noted, []
+        noted, self.noted = self.noted, []
         if noted:
             self._model.learn(noted)  # not a call: an answer that was lost must raise in the scorer, not here
             self._asked.update(map(self._model.name, noted))
