@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Role = Literal["system", "user", "assistant"]
 MARKERS = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})
@@ -110,6 +110,14 @@ class ChatEngine(Protocol):
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; a failed request does not fail the others."""
+
+
+@runtime_checkable
+class StreamingChat(Protocol):
+    """A chat engine that takes requests one by one, as it has room for them."""
+
+    def stream_chat(self, requests: Iterable[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order, while later ones are open; see `ChatEngine`."""
 
 
 def check_reply(reply: Reply, sampling: Sampling) -> Reply:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 GROUP_BYTES = 32 << 20
 GROUP_ROWS = 4096
 """A row group is closed at this many rows or bytes of pictures, whichever comes first."""
-OPEN_TABLES = 2
-"""How many parts or row groups are open at once while parts are joined."""
+OPEN_BYTES, OPEN_TABLES = 64 << 20, 128
+"""How many bytes of pictures, and how many parts or row groups, are open at once while parts are joined."""
 SEEN = {"datagen.pictures": "upright RGB"}
 """Metadata of a file whose pictures were all taken in by `datagen.pictures`; older files lack it."""
 
@@ -129,6 +129,8 @@ class Rows:
     def __init__(self) -> None:
         self._open: list[Callable[[], pyarrow.Table]] = []
         self._tables: dict[int, pyarrow.Table] = {}
+        self._bytes = 0
+        """Bytes of pictures in the open tables."""
         self._places: dict[str, tuple[int, int]] = {}
         self._sizes: list[list[int]] = []
 
@@ -161,6 +163,7 @@ class Rows:
         if group:
             yield self._take(group)
         self._tables.clear()
+        self._bytes = 0
 
     def _take(self, group: Sequence[tuple[int, int]]) -> pyarrow.Table:
         """Return rows given as (table, row): stretches of neighbours are views, which copy nothing."""
@@ -176,8 +179,11 @@ class Rows:
 
     def _table(self, number: int) -> pyarrow.Table:
         if number not in self._tables:
-            while len(self._tables) >= OPEN_TABLES:
-                del self._tables[next(iter(self._tables))]
+            self._bytes += sum(self._sizes[number])
+            while self._tables and (len(self._tables) >= OPEN_TABLES or self._bytes > OPEN_BYTES):
+                oldest = next(iter(self._tables))
+                del self._tables[oldest]
+                self._bytes -= sum(self._sizes[oldest])
             self._tables[number] = self._open[number]()
         return self._tables[number]
 

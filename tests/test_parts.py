@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import BackendError, RunError
-from datagen.pipeline import Silent, create_run, find_jobs, flow, plan_stage, read_status, run_jobs
+from datagen.pipeline import Silent, create_run, find_jobs, plan_stage, read_status, run_jobs
+from datagen.pipeline import parts as parts_module
+from datagen.pipeline.parts import Pace, Parts
 from datagen.records import Failure, Request, Sample, Segment
 from datagen.runners.local import make_runner
 from datagen.sample_files import group_samples
@@ -102,7 +104,7 @@ def test_a_kill_costs_what_was_in_flight_alone(
             yield answer
 
     monkeypatch.setattr(Instant, "generate", mortal)
-    monkeypatch.setattr(flow, "PART_BYTES", 1)  # each answer is on disk at once
+    monkeypatch.setattr(parts_module, "PART_BYTES", 1)  # each answer is on disk at once
     run = create_run(recipe, str(tmp_path / "torn"))
     plan_stage(run, Silent())
     kills = 0
@@ -128,30 +130,28 @@ def test_what_a_model_answered_before_it_broke_down_is_kept(tmp_path: Path) -> N
     assert (read_status(run).samples, read_status(run).kept) == (0, kept.jobs[0].kept)
 
 
-def test_answers_are_written_while_the_model_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "PART_SECONDS", 0.05)
+def test_answers_are_written_while_the_model_is_silent(tmp_path: Path) -> None:
     run = create_run(small_recipe(), str(tmp_path / "run"))
-    parts = flow.Parts(run, 0)
-    parts.add(make_samples(1)[0])
+    parts = Parts(run)
+    parts.add(0, make_samples(1)[0])
     deadline = time.monotonic() + 60
     while not run.folder.list_parts(0) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [sample.id for sample in read(run.folder)] == ["p000-00"]
-    parts.add(Failure("generate", "p001", 0, "no image"))
+    parts.add(0, Failure("generate", "p001", 0, "no image"))
     parts.flush()
     assert run.folder.list_parts(0) == ["samples/00000.parts/000000.arrow", "samples/00000.parts/000001.jsonl"]
     assert run.folder.read_parts(0, keep=False)[1] == [Failure("generate", "p001", 0, "no image")]
 
 
-def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "PART_SECONDS", 0.01)
+def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path) -> None:
     run = create_run(small_recipe(), str(tmp_path / "run"))
     (tmp_path / "run" / "samples").write_text("a file where the folder should be")
-    parts, deadline = flow.Parts(run, 0), time.monotonic() + 60
+    parts, deadline = Parts(run), time.monotonic() + 60
 
     def add_until_it_is_told() -> None:
         while time.monotonic() < deadline:
-            parts.add(make_samples(1)[0])
+            parts.add(0, make_samples(1)[0])
             time.sleep(0.02)
 
     with pytest.raises(RunError, match="cannot be written"):
@@ -160,12 +160,68 @@ def test_an_answer_that_could_not_be_written_stops_the_run(tmp_path: Path, monke
 
 def test_nothing_is_written_into_a_folder_that_was_deleted(tmp_path: Path) -> None:
     run = create_run(small_recipe(), str(tmp_path / "run"))
-    parts = flow.Parts(run, 0)
-    parts.add(make_samples(1)[0])
+    parts = Parts(run)
     shutil.rmtree(tmp_path / "run")
+    parts.add(0, make_samples(1)[0])
     with pytest.raises(RunError, match="was deleted"):
         parts.flush()
     assert not (tmp_path / "run").exists()
+
+
+def write_for(pace: Pace, clock: list[float], *seconds: float) -> float:
+    """Write parts that take so long by a clock of the test's own; return how long to wait before the next."""
+    for each in seconds:
+        with pace.measure():
+            clock[0] += each
+    return pace.wait_seconds()
+
+
+def test_writing_takes_a_twentieth_of_the_time() -> None:
+    clock = [100.0]
+    pace = Pace(lambda: clock[0])
+    assert pace.wait_seconds() == 0, "the first answer need not wait"
+    assert write_for(pace, clock, *[0.0005] * 5) == pytest.approx(0.03), "a fast disk"
+    assert write_for(pace, clock, *[0.01] * 5) == pytest.approx(0.2)
+    assert write_for(pace, clock, *[0.3] * 5) == pytest.approx(1.0), "an object store"
+    clock[0] += 0.75
+    assert pace.wait_seconds() == pytest.approx(0.25)
+    clock[0] += 10
+    assert pace.wait_seconds() == 0, "what comes after a pause is written at once"
+
+
+def test_a_disk_that_stalls_once_is_not_slow() -> None:
+    clock = [0.0]
+    pace = Pace(lambda: clock[0])
+    assert write_for(pace, clock, *[0.002] * 5, 3.0) == pytest.approx(0.04)
+    assert write_for(pace, clock, 3.0, 3.0) == pytest.approx(1.0)
+
+
+def test_what_could_not_be_written_waits_for_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no answer")
+
+    run = create_run(small_recipe(), str(tmp_path / "run"))
+    parts = Parts(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "write_part", fail)
+        parts.add(0, make_samples(1)[0])
+        with pytest.raises(OSError, match="no answer"):
+            parts.flush()
+    parts.flush()
+    assert [sample.id for sample in read(run.folder)] == ["p000-00"]
+
+
+def test_each_shard_of_a_flow_has_its_own_parts(tmp_path: Path) -> None:
+    run = create_run(small_recipe(), str(tmp_path / "run"))
+    samples = make_samples(4)
+    first, second = Parts(run), Parts(run)
+    for parts, shard, sample in zip((first, first, second, second), (0, 1, 0, 1), samples, strict=True):
+        parts.add(shard, sample)
+        parts.end(shard)
+    for shard in (0, 1):
+        rows, _ = run.folder.read_parts(shard, keep=False)
+        assert [sample.id in rows for sample in samples] == [shard == k % 2 for k in range(4)]
+        assert len(run.folder.list_parts(shard)) == 2, "a part is never written over"
 
 
 def read(folder: RunFolder) -> list[Sample]:

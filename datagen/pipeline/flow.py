@@ -1,8 +1,8 @@
 """The flow of requests through a model: on from shard to shard, its answers kept as they come.
 
 `generate_shards` gives the model requests of as many shards as it has room for, so that no slot waits for the last
-answer of a shard, and keeps each answer in the parts of its shard within a second. A shard is done when all of its
-requests are answered; what its file then holds depends on the plan alone, never on what ran beside it.
+answer of a shard, and keeps each answer in the parts of its shard as it comes (`parts`). A shard is done when all of
+its requests are answered; what its file then holds depends on the plan alone, never on what ran beside it.
 
 A backend with `stream` takes the requests one by one:
 
@@ -16,7 +16,6 @@ half a second, so that its caller can stop. A backend without `stream` is asked 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -24,13 +23,13 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from pathlib import PurePosixPath
 from typing import Any
 
 from datagen.config import Images
-from datagen.errors import BackendError, DatagenError
+from datagen.errors import BackendError
 from datagen.picture_files import PictureError, find_kind
 from datagen.pictures import normalise
+from datagen.pipeline.parts import Parts
 from datagen.pipeline.run import Run
 from datagen.pipeline.shards import (
     Failed,
@@ -47,9 +46,6 @@ from datagen.records import Failure, Prompt, Request, Sample, Verdict
 from datagen.sample_files import to_samples
 from datagen.scoring.scorers import Scorer
 
-PART_SECONDS = 1.0
-PART_BYTES = 32 << 20
-"""Answers are on disk after this time, or as soon as their pictures have this many bytes."""
 STOP_SECONDS = 1.0
 """How long a stopped flow takes in what has been answered already."""
 AS_SENT = Images()
@@ -106,6 +102,7 @@ class Flow:
         may_ask: Callable[[], bool],
     ) -> None:
         self._run, self._jobs, self._count, self._is_stopped, self._may_ask = run, jobs, count, is_stopped, may_ask
+        self._parts = Parts(run)
         self._open: dict[int, _Shard] = {}
         self._waiting: dict[Key, tuple[Request, _Shard]] = {}
         self._ready: deque[Request] = deque()
@@ -145,8 +142,7 @@ class Flow:
 
     def close(self) -> None:
         """Write all that has come, after an exception too."""
-        for shard in self._open.values():
-            shard.parts.flush()
+        self._parts.flush()
 
     def _ask(self) -> Generator[Answer | None]:
         backend = attempt(lambda: self._run.backend)
@@ -203,7 +199,7 @@ class Flow:
         rows, failures = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
         done = {(each.prompt_id, each.candidate) for each in (*failures, *read_lasting(run, job)) if not each.unreached}
         rest = [r for r in requests if _key(r) not in done and r.sample_id not in rows]
-        shard = self._open[job.shard] = _Shard(job, Parts(run, job.shard), {prompt.id: prompt for prompt in prompts})
+        shard = self._open[job.shard] = _Shard(job, {prompt.id: prompt for prompt in prompts})
         if run.recipe.adapt is None:
             return self._expect(shard, rest)
         first = run.recipe.least_candidates
@@ -240,7 +236,7 @@ class Flow:
             raise BackendError(what, hint="a backend yields one answer for each request")
         request, shard = self._waiting.pop(key)
         kept = answer if isinstance(answer, Failure) else accept_sample(self._run.recipe.images, request, answer)
-        shard.parts.add(kept)
+        self._parts.add(shard.job.shard, kept)
         shard.left -= 1
         self._count(isinstance(kept, Failure))
         if request.prompt.id in shard.undecided and request.candidate < self._run.recipe.least_candidates:
@@ -261,7 +257,7 @@ class Flow:
 
     def _end_if_done(self, shard: _Shard) -> None:
         if not shard.left and not shard.undecided:
-            shard.parts.flush()
+            self._parts.end(shard.job.shard)
             del self._open[shard.job.shard]
             self._done.append(shard.job)
 
@@ -275,7 +271,6 @@ class _Shard:
     """
 
     job: Job
-    parts: Parts
     prompts: dict[str, Prompt]
     left: int = 0
     undecided: dict[str, int] = field(default_factory=dict)
@@ -285,59 +280,6 @@ class _Shard:
 
 def _key(request: Request) -> Key:
     return request.prompt.id, request.candidate
-
-
-class Parts:
-    """Answers of a shard on their way to disk: at most those of a second, or a few megabytes, are in memory.
-
-    A timer writes what has come when no further answer does, but never into a folder that has become another run's.
-    """
-
-    def __init__(self, run: Run, shard: int) -> None:
-        self._run, self._shard = run, shard
-        numbers = [int(PurePosixPath(name).stem) for name in run.folder.list_parts(shard)]
-        self._number = max(numbers, default=-1) + 1
-        self._samples: list[Sample] = []
-        self._failures: list[Failure] = []
-        self._bytes = 0
-        self._lock = threading.Lock()
-        self._timer: threading.Timer | None = None
-        self._error: Exception | None = None
-
-    def add(self, answer: Sample | Failure) -> None:
-        """Take an answer in. Raises RunError when answers before it could not be written."""
-        if self._error is not None:
-            raise self._error
-        with self._lock:
-            if isinstance(answer, Failure):
-                self._failures.append(answer)
-            else:
-                self._samples.append(answer)
-                self._bytes += answer.image_bytes
-            if self._timer is None:
-                self._timer = threading.Timer(PART_SECONDS, self._flush_late)
-                self._timer.daemon = True
-                self._timer.start()
-        if self._bytes >= PART_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what has come since the last time."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            if self._samples or self._failures:
-                self._run.require_same()
-                self._run.folder.write_part(self._shard, self._number, self._samples, self._failures)
-                self._number += 1
-                self._samples, self._failures, self._bytes = [], [], 0
-
-    def _flush_late(self) -> None:
-        try:
-            self.flush()
-        except (DatagenError, OSError, ValueError) as error:  # raised by `add`, in the thread that asks the model
-            self._error = error
 
 
 def is_undecided(run: Run, prompt: Prompt, samples: Sequence[Sample]) -> bool:

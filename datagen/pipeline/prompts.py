@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from datagen.chat import ChatRequest, Reply
+from datagen.chat import ChatRequest, Reply, StreamingChat
 from datagen.errors import BackendError, ConfigError
 from datagen.pipeline.run import Run
 from datagen.pipeline.spending import Account
@@ -151,26 +151,39 @@ class Recorder:
 
     def _ask(self, requests: Mapping[str, ChatRequest], kept: dict[str, Rewrite], store: Callable[[], None]) -> str:
         """Keep the answers by key, `store` them now and then; return the error of one that did not reach the model."""
-        lost, stored, replies = "", time.monotonic(), 0
         self._account.require_rest("the plan is not finished")
-        with closing(_iterate(self._run.rewriter.chat(list(requests.values())))) as answers:
-            for key, reply in zip(requests, answers, strict=False):
-                replies += 1
-                if reply.unreached:
-                    lost = lost or reply.error
-                    continue
-                text, error = reply.text[:MOST_CHARACTERS], reply.error[:MOST_CHARACTERS]
-                kept[key] = Rewrite(key, text, reply.finish, error)
-                self._count()
-                if time.monotonic() - stored > STORE_SECONDS:
-                    store()
-                    stored = time.monotonic()
-                self._account.require_rest("the plan is not finished")
-            replies += sum(1 for _ in answers)
+        lost, stored, replies, asked = "", time.monotonic(), 0, deque[str]()
+        for reply in self._stream(requests, asked):
+            replies += 1
+            if not asked:
+                continue
+            key = asked.popleft()
+            if reply.unreached:
+                lost = lost or reply.error
+                continue
+            kept[key] = Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])
+            self._count()
+            if time.monotonic() - stored > STORE_SECONDS:
+                store()
+                stored = time.monotonic()
+        self._account.require_rest("the plan is not finished")
         if replies != len(requests):
             what = f"the rewriting model gave {replies} answers to {len(requests)} requests"
             raise ConfigError(what, hint="an engine yields one reply for each request")
         return lost
+
+    def _stream(self, requests: Mapping[str, ChatRequest], asked: deque[str]) -> Iterator[Reply]:
+        """Yield the replies in order and note in `asked` what the engine takes, until the budget is spent."""
+
+        def take() -> Iterator[ChatRequest]:
+            for key, request in requests.items():
+                if self._account.meter.is_over():
+                    return
+                asked.append(key)
+                yield request
+
+        engine = self._run.rewriter
+        return engine.stream_chat(take()) if isinstance(engine, StreamingChat) else engine.chat(list(take()))
 
     def _count(self) -> None:
         self._done += 1
@@ -189,10 +202,6 @@ class Recorder:
                 raise damage.refuse()
             return []
         return folder.read_rewrites(batch)
-
-
-def _iterate(replies: Iterable[Reply]) -> Generator[Reply]:
-    yield from replies
 
 
 def _name(request: ChatRequest) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,6 +88,10 @@ class OpenAIBackend:
 
     def chat(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
+        return self.stream_chat(requests)
+
+    def stream_chat(self, requests: Iterable[ChatRequest]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order, taking each when there is room; see `StreamingChat`."""
         return self.line.run(self._answer, requests)
 
     async def _generate(self, transport: Transport, request: Request) -> Sample | Failure:
