@@ -116,8 +116,11 @@ class ChatEngine(Protocol):
 class StreamingChat(Protocol):
     """A chat engine that takes requests one by one, as it has room for them."""
 
-    def stream_chat(self, requests: Iterable[ChatRequest]) -> Iterator[Reply]:
-        """Yield one reply for each request, in order, while later ones are open; see `ChatEngine`."""
+    def stream_chat(self, requests: Iterable[ChatRequest | None]) -> Iterator[Reply]:
+        """Yield one reply for each request, in order, while later ones are open; see `ChatEngine`.
+
+        `requests` yields None when there is none to take now; with none open, that is the end.
+        """
 
 
 def check_reply(reply: Reply, sampling: Sampling) -> Reply:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,10 +16,12 @@ import numpy as np
 import pytest
 
 from datagen.chat import ChatRequest, Reply
-from datagen.pipeline import Run
+from datagen.pipeline import Run, Silent, create_run, find_jobs, finish_shards, plan_stage, run_jobs
 from datagen.records import Failure, Request, Sample, Score, Segment
-from tests.helpers.faulty_server import png_of
+from datagen.runners.local import make_runner
+from tests.helpers.faulty_server import FaultyServer, png_of
 from tests.helpers.runs import build_here, small_recipe
+from tests.test_unreached import answer_question
 
 SCORERS = ["vqa", {"name": "soft_tifa", "mean": "am"}, "soft_tifa", "question_graph", "rubric"]
 SHARDS = (8, 8, 4)
@@ -78,7 +82,7 @@ def test_a_judge_is_asked_all_of_a_shard_at_once(
     assert len(asked) == len(set(map(repr, asked))), "the two Soft-TIFA scorers ask the same"
     scores = list_scores(run)
     assert all(score.value is not None for score in scores)
-    monkeypatch.setattr("datagen.pipeline.shards.ask_ahead", lambda run, prompts, samples: samples)
+    monkeypatch.setattr("datagen.pipeline.shards._open_asking", lambda run: None)
     alone, _ = build_here(small_recipe(rewards=SCORERS, judge="planted.judge"), tmp_path / "alone")
     assert len(judge.calls) - len(together) > sum(SHARDS)
     assert list_scores(alone) == scores, "asked one by one, a judge says the same"
@@ -122,3 +126,42 @@ def test_a_question_that_breaks_the_judge_costs_its_neighbours_nothing(
     lost = [score for score in list_scores(run) if score.value is None]
     assert [score.sample_id for score in lost] == [broken.id]
     assert "no memory for this one" in lost[0].reason
+
+
+class Crowd:
+    """A judge's server that answers the oldest question when so many are open at a time, or when few are left."""
+
+    def __init__(self, crowd: int, questions: int) -> None:
+        self.crowd, self.left, self.open = crowd, questions, list[object]()
+        self.changed = threading.Condition()
+
+    def choose(self, path: str, body: dict[str, Any]) -> str:
+        me = object()
+        with self.changed:
+            self.open.append(me)
+            self.changed.notify_all()
+            is_due = self.changed.wait_for(
+                lambda: self.open[0] is me and len(self.open) >= min(self.crowd, self.left), timeout=60
+            )
+            assert is_due
+            self.open.remove(me)
+            self.left -= 1
+            self.changed.notify_all()
+        return ""
+
+
+def test_a_judge_behind_http_is_asked_across_shards_without_a_pause(tmp_path: Path) -> None:
+    """Shards have eight questions and the judge wants twelve at a time, so those of the next one are asked before."""
+    with FaultyServer(answer=answer_question) as server:
+        judge = {"name": "openai", "base_url": server.url, "model": "tiny", "concurrency": 12}
+        recipe = small_recipe(rewards=["vqa"], judge=judge, prompts=20)
+        alone, _ = build_here(recipe, tmp_path / "alone")
+        asked = len(server.bodies)
+        run = create_run(recipe, str(tmp_path / "run"))
+        plan_stage(run, Silent())
+        run_jobs(run, "generate", make_runner(0), Silent())
+        server.choose = Crowd(12, 40).choose
+        results = list(finish_shards(run, find_jobs(run, "score", Silent()).jobs))
+        assert len(server.bodies) - asked == 40, "nothing is asked twice"
+    assert sorted(result.shard for result in results) == [0, 1, 2, 3, 4]
+    assert list_scores(run) == list_scores(alone)

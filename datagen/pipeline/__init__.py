@@ -30,7 +30,7 @@ from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
-from datagen.pipeline.shards import Job, ShardResult, finish_shard, score_by, score_group_by, tools_for
+from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter
 from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
@@ -68,6 +68,7 @@ __all__ = [
     "find_sample",
     "find_stale",
     "finish_shard",
+    "finish_shards",
     "generate_shards",
     "list_scorable",
     "list_warnings",

@@ -10,29 +10,33 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
 
+from datagen.chat import StreamingChat
 from datagen.errors import DatagenError
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
+from datagen.scoring.ahead import Asking, Group, UnansweredError
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
-from datagen.scoring.tools import REMEMBERED, REMEMBERED_DRAWINGS, Later, Tools, UnansweredError
+from datagen.scoring.tools import REMEMBERED, REMEMBERED_DRAWINGS, Tools
 from datagen.scoring.verdicts import ALONE, list_groups
 from datagen.store import Stage
-from datagen.usage import Usage
 
 Answer = TypeVar("Answer")
 BATCH_SAMPLES = 512
 BATCH_BYTES = 64 << 20
 """Samples that are in memory at a time while they are scored: whole prompts, up to this many or this many bytes."""
-ASKED_TOGETHER = REMEMBERED // 8
-"""Questions asked in one call: the tools remember all answers even if a judge is then asked for eight of each."""
+ASKED_TOGETHER = REMEMBERED // 16
+"""Questions of a stretch: the tools remember the answers of two even if a judge is then asked for eight of each."""
+MOST_BEGUN, FEW_QUESTIONS = 4, 256
+"""Shards that wait for a judge at a time: two, and up to so many while fewer questions than this are left to ask."""
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
 """Reason of a score without a value; the server's error is stored only in the failures."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -59,8 +63,7 @@ class Job:
 class ShardResult:
     """Counts of a finished shard: stored samples, samples with a failed scorer, sum and number of image rewards.
 
-    `asked` counts the requested samples, stored or failed. `notices` are messages from a worker process for the user,
-    `usage` what its models were asked for since its last result.
+    `asked` counts the requested samples, stored or failed.
     """
 
     shard: int
@@ -69,8 +72,6 @@ class ShardResult:
     unscored: int
     reward_sum: float
     rewarded: int
-    notices: tuple[str, ...] = ()
-    usage: Mapping[str, Usage] = field(default_factory=dict)
 
 
 def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
@@ -92,6 +93,75 @@ def finish_shard(run: Run, job: Job) -> ShardResult:
     The order of writes makes a kill harmless: the file that marks a stage as done is written last. If that file exists
     already, the failures are written last, since they say what is still to be asked. Parts go after both.
     """
+    (result,) = finish_shards(run, [job])
+    return result
+
+
+def finish_shards(run: Run, jobs: Iterable[Job | None]) -> Iterator[ShardResult]:
+    """Finish shards one after the other, as `finish_shard` does, and yield the result of each.
+
+    While one waits for a judge, later ones are begun, so that the judge always has questions. `jobs` may wait for a
+    short time and yield None when there is none to begin now.
+    """
+    asking: Asking | None = None
+    begun: deque[_Begun] = deque()
+    source, more = iter(jobs), True
+    while more or begun:
+        while more and _may_begin(begun, asking):
+            job = next(source, _NO_MORE)
+            if job is None:
+                break
+            if more := isinstance(job, Job):
+                asking = asking or (_open_asking(run) if job.score else None)
+                begun.append(_Begun(_finish(run, job, asking)))
+        if begun and (result := begun[0].go_on(asking)) is not None:
+            begun.popleft()
+            yield result
+
+
+_NO_MORE = object()
+
+
+class _Begun:
+    """A shard that is being finished; `group` are the scorers of which it awaits the answers, once it has begun."""
+
+    def __init__(self, steps: Generator[Group, None, ShardResult]) -> None:
+        self._steps, self.group = steps, Group()
+        self.result: ShardResult | None = None
+        self._step()
+
+    def _step(self) -> None:
+        try:
+            self.group = next(self._steps)
+        except StopIteration as end:
+            self.result = end.value
+
+    def go_on(self, asking: Asking | None) -> ShardResult | None:
+        """Wait for the answers and go on to the next questions, or to the end; then return the result."""
+        if self.result is None:
+            if asking is not None and isinstance(attempt(partial(asking.settle, self.group)), Failed):
+                asking.give_up()
+            self._step()
+        return self.result
+
+
+def _may_begin(begun: Sequence[_Begun], asking: Asking | None) -> bool:
+    """Return whether one more shard should be begun: two at a time are, or a few with few questions."""
+    if asking is None or len(begun) < 2:
+        return len(begun) < (1 if asking is None else 2)
+    return len(begun) < MOST_BEGUN and asking.waiting < FEW_QUESTIONS
+
+
+def _open_asking(run: Run) -> Asking | None:
+    """Return what asks the judge and the drawer, None if no scorer does."""
+    if not any(getattr(module, "NEEDS_JUDGE", False) for module in run.scorers.values()):
+        return None
+    judge = run.judge if run.recipe.judge is not None else None
+    return Asking(run.tools, judge.stream_chat if isinstance(judge, StreamingChat) else None)
+
+
+def _finish(run: Run, job: Job, asking: Asking | None) -> Generator[Group, None, ShardResult]:
+    """Finish a shard; yields what it has to wait for."""
     run.require_same()
     folder = run.folder
     before = folder.read_failures(job.shard) if not job.draw or job.keeps else []
@@ -111,7 +181,8 @@ def finish_shard(run: Run, job: Job) -> ShardResult:
     rewards: list[float | None] = []
     run.tools.forget_lost()
     for batch in batch_samples(folder.iter_samples(job.shard)):
-        given = _score_all(run, prompts, [sample for sample in batch if sample.id not in standing])
+        new = [sample for sample in batch if sample.id not in standing]
+        given = yield from _score_all(run, prompts, new, asking)
         for sample in batch:
             said, failed = standing.get(sample.id) or given[sample.id]
             scores += said
@@ -190,18 +261,24 @@ def _read_standing(run: Run, job: Job, noted: Sequence[Failure]) -> dict[str, Gi
     return found
 
 
-def _score_all(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> dict[str, Given]:
+def _score_all(
+    run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample], asking: Asking | None
+) -> Generator[Group, None, dict[str, Given]]:
     """Score samples and return the results by sample id; all candidates of a prompt must be included."""
     look_ahead(run, prompts, samples)
     compared = score_groups(run, prompts, samples)
     found: dict[str, Given] = {}
-    for sample in ask_ahead(run, prompts, samples):
-        given, failed = score_sample(run, prompts[sample.prompt_id], sample)
-        for k, score in enumerate(given):
-            if (sample.id, score.name) in compared:
-                given[k], failure = compared[sample.id, score.name]
-                failed += [failure] if failure else []
-        found[sample.id] = given, failed
+    ahead = [(samples, None)] if asking is None else ask_ahead(run, asking, prompts, samples)
+    for stretch, group in ahead:
+        if group is not None:
+            yield group
+        for sample in stretch:
+            given, failed = score_sample(run, prompts[sample.prompt_id], sample)
+            for k, score in enumerate(given):
+                if (sample.id, score.name) in compared:
+                    given[k], failure = compared[sample.id, score.name]
+                    failed += [failure] if failure else []
+            found[sample.id] = given, failed
     return found
 
 
@@ -216,32 +293,32 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
             attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
 
 
-def ask_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample]) -> Iterator[Sample]:
-    """Yield the samples once judge and drawer were asked all that the scorers will ask about them.
+def ask_ahead(
+    run: Run, asking: Asking, prompts: Mapping[str, Prompt], samples: Sequence[Sample]
+) -> Iterator[tuple[Sequence[Sample], Group]]:
+    """Note what scorers will ask about samples; yield stretches of them, and what to wait for before they are scored.
 
-    They are asked in as few calls as possible, so that they seldom wait for the last answers of a call, and about no
-    more than the tools remember.
+    A stretch has no more questions than the tools remember answers.
     """
-    asking = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
-    asked, images, later, waiting = 0, 0, Later(run.tools), list[tuple[Scorer, Prompt, Sample]]()
+    modules = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
+    first, images, group = 0, 0, Group()
     for place, sample in enumerate(samples, start=1):
         parts = list_rounds(sample)
         images += len(parts)
-        tasks = [(module, prompts[sample.prompt_id], part) for part in parts for module in asking]
-        waiting += [each for each in tasks if _is_unanswered(run, later, *each)]
-        if later.noted < ASKED_TOGETHER and images < REMEMBERED_DRAWINGS and place < len(samples):
-            continue
-        # Each turn asks all questions in one call and runs the scorers until they meet one without an answer. A scorer
-        # that raises anything else drops out here: it raises again when it scores, and that is recorded.
-        while waiting and not isinstance(attempt(later.ask), Failed):
-            waiting = [each for each in waiting if _is_unanswered(run, later, *each)]
-        yield from samples[asked:place]
-        asked, images, later, waiting = place, 0, Later(run.tools), []
+        for part in parts:
+            for module in modules:
+                asking.begin(group, partial(_is_unanswered, run, asking, module, prompts[sample.prompt_id], part))
+        if group.noted >= ASKED_TOGETHER or images >= REMEMBERED_DRAWINGS // 2 or place == len(samples):
+            yield samples[first:place], group
+            first, images, group = place, 0, Group()
 
 
-def _is_unanswered(run: Run, later: Later, module: Scorer, prompt: Prompt, sample: Sample) -> bool:
-    """Run a scorer with deferred models; return whether it needs an answer that they have not given yet."""
-    said = attempt(partial(module.score, prompt, sample, later.bind(tools_for(run, prompt, sample))))
+def _is_unanswered(run: Run, asking: Asking, module: Scorer, prompt: Prompt, sample: Sample) -> bool:
+    """Run a scorer with models that only remember; return whether it needs an answer that they do not have.
+
+    A scorer that raises anything else raises it again when it scores, and that is recorded.
+    """
+    said = attempt(partial(module.score, prompt, sample, asking.bind(tools_for(run, prompt, sample))))
     return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
 
 

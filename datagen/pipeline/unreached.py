@@ -59,9 +59,14 @@ def _tell_most(reasons: Counter[str]) -> str:
 
 
 def find_unreached(run: Run) -> Unreached:
-    """Return what a run must ask again; damaged files count as missing."""
+    """Return what a run must ask again, and what failed, also in shards that are not whole.
+
+    Damaged files count as missing.
+    """
     found, folder = Unreached(), run.folder
     there = folder.list_shards("failures")
+    for shard in set(folder.list_open()) - set(there):
+        found.add(folder.read_parts(shard, keep=False)[1])
     damaged = {damage.shard for damage in folder.find_damage("failures", there)}
     for shard in there:
         if shard not in damaged:

@@ -13,7 +13,7 @@ some, the scorer must have a value, or the sample has no reward. A scorer that u
 the kinds of claim in `SEES`, so that names they do not know are reported before a run (`scoring.unseen`).
 
 A scorer that asks a model about the image sets `NEEDS_JUDGE = True`, and its recipe has `judge:`. It runs on each
-sample until all its questions are answered (`scoring.tools.Later`), so that the judge can be asked in batches. `score`
+sample until all its questions are answered (`scoring.ahead`), so that the judge can be asked in batches. `score`
 may therefore run several times and must have no side effects.
 
 A scorer that uses encoders or matchers also has `look_ahead(pairs, tools)`, which is called with every prompt and

@@ -12,27 +12,24 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.connection import wait as wait_for_any
-from multiprocessing.process import BaseProcess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.queues import Queue
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from queue import Empty
 from types import FrameType
 
-from datagen import notices
-from datagen.errors import DatagenError, RunError
-from datagen.pipeline import Execute, Job, Ledger, Meter, Run, ShardResult, finish_shard, generate_shards
-from datagen.usage import Usage
+from datagen.pipeline import Execute, Job, Ledger, Meter, Run, finish_shard, finish_shards, generate_shards
+from datagen.runners.processes import Crew, Tell, Told
 
 MOST_WORKERS = 8
 LOOK_SECONDS = 0.2
 """How often finished shards are counted."""
+TAKE_SECONDS = 0.05
+"""How long a process waits for a shard before it goes on with those that it has begun."""
+SCORING_HINT = "out of memory? try --workers 1 or a smaller shard_prompts; finished shards are kept"
+MODEL_HINT = "out of memory? see the log of the engine; what it answered before is kept"
 
 
 def count_cores() -> int:
@@ -97,13 +94,12 @@ def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threadi
 
 def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
     """Generate in this process, finish in workers; results are counted in this thread as they come."""
-    with open_pool(run, workers) as pool:
-        finishing = _Finishing(pool, ledger, stopped)
-        finishing.warm_up(jobs)
+    with Crew(run, "scoring", SCORING_HINT) as crew:
+        scorers = _Scorers(crew, ledger, stopped, jobs, workers)
         may_ask = ledger.account.meter.may_ask
         for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, may_ask):
-            finishing.add(done)
-        finishing.wait()
+            scorers.add(done)
+        scorers.wait()
 
 
 def _run_spread(
@@ -115,158 +111,69 @@ def _run_spread(
     devices: Sequence[str],
 ) -> None:
     """Generate in one process per device, finish in workers; pictures pass from one to the other on disk alone."""
-    meter = ledger.account.meter
-    with open_pool(run, workers) as pool, _open_models(run, list(_drawn(jobs)), meter, devices) as models:
-        finishing = _Finishing(pool, ledger, stopped)
-        finishing.warm_up(jobs)
-        for told in models.listen(stopped):
-            ledger.tell(told.notices)
-            ledger.account.add(told.usage)
-            for failed in told.failed:
-                ledger.count_sample(failed)
-            finishing.add(told.done)
-        finishing.wait()
+    with Crew(run, "scoring", SCORING_HINT) as crew, Crew(run, "model", MODEL_HINT) as models:
+        scorers = _Scorers(crew, ledger, stopped, jobs, workers)
+        drawn, taken = list(_drawn(jobs)), models.context.Value("q", 0)
+        for device in devices:
+            threads = max(1, count_cores() // len(devices))
+            models.start(_generate, threads, drawn, ledger.account.meter, taken, device=device)
+        while models.is_working:
+            if stopped.is_set():
+                models.stopped.set()
+            for told in models.listen(LOOK_SECONDS):
+                ledger.tell(told.notices)
+                ledger.account.add(told.usage)
+                for failed in told.failed:
+                    ledger.count_sample(failed)
+                scorers.add(told.done)
+            scorers.add(None)
+        scorers.wait()
 
 
 def _drawn(jobs: Iterable[Job]) -> Iterator[Job]:
     return (job for job in jobs if job.draw)
 
 
-class _Finishing:
-    """Shards in the scoring processes: only their numbers wait here, however many there are."""
+class _Scorers:
+    """The processes that join and score shards, and the shards that wait for one: only their numbers, however many."""
 
-    def __init__(self, pool: ProcessPoolExecutor, ledger: Ledger, stopped: threading.Event) -> None:
-        self._pool, self._ledger, self._stopped = pool, ledger, stopped
-        self._waiting: set[Future[ShardResult]] = set()
-        self._warm: Future[None] | None = None
+    def __init__(self, crew: Crew, ledger: Ledger, stopped: threading.Event, jobs: Sequence[Job], workers: int) -> None:
+        self._crew, self._ledger, self._stopped, self._workers = crew, ledger, stopped, workers
+        self._waiting: Queue[Job | None] = crew.context.Queue()
+        self._waiting.cancel_join_thread()  # what nobody takes any more does not keep this process
         self._looked = 0.0
-
-    def warm_up(self, jobs: Sequence[Job]) -> None:
-        """Load the scorers, and begin with the shards that are generated already."""
-        if any(job.score for job in jobs):
-            self._warm = self._pool.submit(_warm_up)
+        is_scoring = any(job.score for job in jobs)
+        for _ in range(workers):
+            crew.start(_finish, max(1, count_cores() // workers), self._waiting, is_scoring)
         for job in jobs:
             if not job.draw:
                 self.add(job)
 
     def add(self, job: Job | None) -> None:
-        """Take a generated shard, and count what is finished by now."""
+        """Take a generated shard, and count what is finished by now. Raises what ended a process."""
         if job is not None:
-            self._waiting.add(self._pool.submit(_finish, job))
+            self._waiting.put(job)
             self._ledger.check_failures()
         now = time.monotonic()
         if now - self._looked > LOOK_SECONDS:
             self._looked = now
-            # Raises now if a worker cannot load the scorers, instead of after the last shard.
-            if self._warm is not None and self._warm.done():
-                self._warm.result()
             self._count(0)
 
     def wait(self) -> None:
-        """Wait until all shards are finished; when stopped or over budget, only for those that a worker has begun."""
-        while self._waiting:
+        """Wait until all shards are finished; when stopped or over budget, only for those that a process has begun."""
+        for _ in range(self._workers):
+            self._waiting.put(None)
+        while self._crew.is_working:
             if self._stopped.is_set() or self._ledger.account.meter.is_over():
-                self._waiting = {future for future in self._waiting if not future.cancel()}
+                self._crew.stopped.set()
             self._count(LOOK_SECONDS)
 
     def _count(self, seconds: float) -> None:
-        finished, self._waiting = wait(self._waiting, timeout=seconds, return_when=FIRST_COMPLETED)
-        try:
-            for future in finished:
-                self._ledger.count_shard(future.result())
-        except BrokenProcessPool as error:
-            hint = "out of memory? try --workers 1 or a smaller shard_prompts; finished shards are kept"
-            raise RunError("a scoring process was killed", where=str(self._ledger.run.folder), hint=hint) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A message of a model process: whether each answer since the last one failed, a shard that is done, an error."""
-
-    failed: tuple[bool, ...]
-    done: Job | None = None
-    notices: tuple[str, ...] = ()
-    usage: Mapping[str, Usage] = field(default_factory=dict)
-    error: Exception | None = None
-
-
-@contextmanager
-def _open_models(run: Run, jobs: Sequence[Job], meter: Meter, devices: Sequence[str]) -> Iterator[_Models]:
-    """Start one process per device; they end with this one, after a second Ctrl-C at once."""
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    models = _Models(str(run.folder), {}, context.Event())
-    taken, threads = context.Value("q", 0), max(1, count_cores() // len(devices))
-    try:
-        for device in devices:
-            reader, writer = context.Pipe(duplex=False)
-            given = (run, theirs, device, threads, jobs, meter, taken, models.stopped, writer)
-            process: BaseProcess = context.Process(target=_generate_on, args=given)
-            process.start()
-            writer.close()  # else its end could not be seen
-            models.processes[reader] = process
-        yield models
-    except KeyboardInterrupt:
-        ours.close()
-        raise
-    finally:
-        models.stopped.set()
-        for process in models.processes.values():
-            process.join()
-        ours.close()
-        theirs.close()
-
-
-@dataclass(slots=True)
-class _Models:
-    """One process for each device by the pipe through which it tells what it did, and the event that stops them."""
-
-    where: str
-    processes: dict[Connection, BaseProcess]
-    stopped: Event
-
-    def listen(self, stopped: threading.Event) -> Iterator[_Told]:
-        """Yield what the processes tell until all have ended, an empty message when they tell nothing for a while."""
-        while self.processes:
-            if stopped.is_set():
-                self.stopped.set()
-            for reader in wait_for_any(list(self.processes), timeout=LOOK_SECONDS):
-                assert isinstance(reader, Connection)
-                try:
-                    told = reader.recv()
-                except EOFError:
-                    process = self.processes.pop(reader)
-                    process.join()
-                    if process.exitcode:
-                        hint = "out of memory? see the log of the engine; what it answered before is kept"
-                        raise RunError("a model process was killed", where=self.where, hint=hint) from None
-                    continue
-                if told.error is not None:
-                    raise told.error
-                yield told
-            yield _Told(())
-
-
-@contextmanager
-def open_pool(run: Run, workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Open worker processes that exit with this process: each waits for the end of a pipe that is never written to.
-
-    After an error, shards that a worker has begun are finished; after a second Ctrl-C they are not.
-    """
-    # CUDA and running threads do not survive a fork.
-    context = get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    given = (run, theirs, max(1, count_cores() // workers))
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=given)
-    try:
-        yield pool
-    except KeyboardInterrupt:
-        ours.close()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        ours.close()
-        theirs.close()
+        for told in self._crew.listen(seconds):
+            self._ledger.tell(told.notices)
+            self._ledger.account.add(told.usage)
+            if told.result is not None:
+                self._ledger.count_shard(told.result)
 
 
 @contextmanager
@@ -289,56 +196,22 @@ def _catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-_run: Run | None = None
-"""The run of this worker process."""
-
-
-def _start_worker(run: Run, line: Connection, threads: int) -> None:
-    global _run
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else each worker would use all cores
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; only the parent handles it
-    _run = run
-    notices.collect()
-    threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
-
-
-def _end_with_parent(line: Connection) -> None:
-    with suppress(EOFError, OSError):
-        line.recv_bytes()
-    os._exit(1)
-
-
-def _worker_run() -> Run:
-    assert _run is not None, "a worker without a run"
-    return _run
-
-
-def _warm_up() -> None:
-    _ = _worker_run().tools, _worker_run().scorers
-
-
-def _generate_on(
+def _generate(
     run: Run,
-    line: Connection,
-    device: str,
-    threads: int,
+    tell: Tell,
+    stopped: Event,
     jobs: Sequence[Job],
     meter: Meter,
     taken: Synchronized[int],
-    stopped: Event,
-    writer: Connection,
 ) -> None:
-    """Generate shards in this process with the model on one GPU, the next one that no other process has taken."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = device
-    _start_worker(run, line, threads)
+    """Generate shards with the model in this process, the next one that no other process has taken."""
     failed: list[bool] = []
     try:
         for done in generate_shards(run, _take_turns(jobs, taken), failed.append, stopped.is_set, meter.may_ask):
-            writer.send(_Told(tuple(failed), done, notices.take(), run.take_usage()))
+            tell(Told(tuple(failed), done))
             failed.clear()
-    except (DatagenError, OSError, ValueError) as error:  # raised again by the parent
-        writer.send(_Told(tuple(failed), error=error))
-    writer.close()
+    finally:
+        tell(Told(tuple(failed)))
 
 
 def _take_turns(jobs: Sequence[Job], taken: Synchronized[int]) -> Iterator[Job]:
@@ -351,6 +224,21 @@ def _take_turns(jobs: Sequence[Job], taken: Synchronized[int]) -> Iterator[Job]:
         yield jobs[number]
 
 
-def _finish(job: Job) -> ShardResult:
-    run = _worker_run()
-    return replace(finish_shard(run, job), notices=notices.take(), usage=run.take_usage())
+def _finish(run: Run, tell: Tell, stopped: Event, waiting: Queue[Job | None], is_scoring: bool) -> None:
+    """Join and score the shards that wait, the scorers loaded before the first one comes."""
+    if is_scoring:
+        _ = run.tools, run.scorers
+    for result in finish_shards(run, _take_waiting(waiting, stopped)):
+        tell(Told(result=result))
+
+
+def _take_waiting(waiting: Queue[Job | None], stopped: Event) -> Iterator[Job | None]:
+    while not stopped.is_set():
+        try:
+            job = waiting.get(timeout=TAKE_SECONDS)
+        except Empty:
+            yield None
+            continue
+        if job is None:
+            return
+        yield job

@@ -6,11 +6,6 @@ answers of models: a question that two scorers ask is answered once.
 A detector with an open vocabulary needs names to search for. `Tools.look_for` binds it to those of one sample; until
 then it knows no name, and claims are not judged.
 
-`Later` batches the judge and the drawer over many samples, which takes an engine a fraction of the time. A scorer asks
-about one sample and needs the answer to go on. So it first runs with models that know only earlier answers: they record
-a new question and raise. Then all recorded questions are asked together, and the scorer runs again. The real models
-must cache their answers, as those of `make_tools` do.
-
 `make_draw` turns a backend into a `Draw`, so that a scorer can have images generated without knowing backends.
 """
 
@@ -195,6 +190,14 @@ class Remembered(Generic[Asked, Answer]):
         self._known.update(zip(new, found, strict=True))
         return names
 
+    def knows(self, name: Hashable) -> bool:
+        """Return whether the answer of a key is cached."""
+        return name in self._known
+
+    def keep(self, name: Hashable, answer: Answer) -> None:
+        """Cache an answer that somebody else has asked for."""
+        self._known[name] = answer
+
     def forget_lost(self) -> None:
         """Forget requests that were never answered, so that they are sent again."""
         self._known = {name: answer for name, answer in self._known.items() if not self._find_loss(answer)}
@@ -272,56 +275,6 @@ def make_tools(
         sight.most,
     )
     return tools.look_for(())
-
-
-class UnansweredError(Exception):
-    """A scorer asked a question that has no answer yet; it must run again."""
-
-
-class Later:
-    """Postpones the judge and the drawer of `tools`: `bind` them to the tools of a scorer, run it, then `ask`."""
-
-    def __init__(self, tools: Tools) -> None:
-        self._judge = _Postponed(tools.ask) if isinstance(tools.ask, Remembered) else None
-        self._drawer = _Postponed(tools.draw) if isinstance(tools.draw, Remembered) else None
-
-    def bind(self, tools: Tools) -> Tools:
-        """Return tools whose models raise UnansweredError for new requests."""
-        return replace(tools, ask=self._judge, draw=self._drawer)
-
-    @property
-    def noted(self) -> int:
-        """How many requests were recorded since the last time."""
-        return sum(len(each.noted) for each in (self._judge, self._drawer) if each is not None)
-
-    def ask(self) -> None:
-        """Send each model all requests recorded since the last time, in one call. Its exceptions are passed on.
-
-        A request for which the model was not reached raises when a scorer uses its answer.
-        """
-        for postponed in (self._judge, self._drawer):
-            if postponed is not None:
-                postponed.ask()
-
-
-class _Postponed(Generic[Asked, Answer]):
-    def __init__(self, model: Remembered[Asked, Answer]) -> None:
-        self._model = model
-        self._asked: set[Hashable] = set()
-        self.noted: list[Asked] = []
-
-    def __call__(self, things: Sequence[Asked]) -> list[Answer]:
-        # A scorer may ask a second question that depends on the first answer: each pass gets one question further.
-        if self._asked.issuperset(map(self._model.name, things)):
-            return self._model(things)
-        self.noted += things
-        raise UnansweredError
-
-    def ask(self) -> None:
-        noted, self.noted = self.noted, []
-        if noted:
-            self._model.learn(noted)  # not a call: an answer that was lost must raise in the scorer, not here
-            self._asked.update(map(self._model.name, noted))
 
 
 Generate = Callable[[Sequence[Request]], Iterable[Sample | Failure]]

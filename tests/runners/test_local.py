@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from datagen.errors import Paused, RunError, TooManyFailures
 from datagen.pipeline import Account, Budget, Progress, Silent, build_run, create_run, find_jobs, plan_stage, run_jobs
-from datagen.runners.local import count_cores, default_workers, list_devices, make_runner, open_pool
+from datagen.runners.local import count_cores, default_workers, list_devices, make_runner
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
 
 KILLER = """
@@ -21,6 +20,14 @@ def score(prompt, sample, tools):
 """
 
 
+THREADS = """
+import os
+from datagen.records import Verdict
+TARGET = "image"
+JUDGES = frozenset()
+def score(prompt, sample, tools):
+    return Verdict(1.0, os.environ["OMP_NUM_THREADS"])
+"""
 DYING = """
 import os
 from dataclasses import dataclass
@@ -102,9 +109,14 @@ def test_workers_share_the_cores_unless_threads_are_given(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if given:
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-    with open_pool(create_run(small_recipe(), str(tmp_path)), 2) as pool:
-        threads = pool.submit(os.getenv, "OMP_NUM_THREADS").result()
-    assert threads == (given or str(max(1, count_cores() // 2)))
+    (tmp_path / "asks").mkdir()
+    (tmp_path / "asks/threads.py").write_text(THREADS, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run = create_run(small_recipe(rewards=["asks.threads"]), str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    run_jobs(run, "both", make_runner(2), Silent())
+    reasons = {score.reason for shard in run.folder.list_shards("scores") for score in run.folder.read_scores(shard)}
+    assert reasons == {given or str(max(1, count_cores() // 2))}
 
 
 def test_each_model_sees_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,10 +146,10 @@ def test_failures_over_the_limit_stop_and_what_was_drawn_is_written(tmp_path: Pa
     recipe = small_recipe(prompts=60, candidates=5, backend={"fails": 0.7}, failure_limit=0.1)
     run = create_run(recipe, str(tmp_path / "run"))
     plan_stage(run, Silent())
-    with pytest.raises(TooManyFailures):
+    with pytest.raises(TooManyFailures, match="Most often: "):
         run_jobs(run, "both", make_runner(1), Silent())
     assert run.folder.list_shards("samples") == run.folder.list_shards("scores")
-    assert 0 < len(run.folder.list_shards("samples")) < 15
+    assert 0 < len({*run.folder.list_shards("samples"), *run.folder.list_open()}) < 15
     assert find_jobs(run, "both", Silent()).jobs
 
 

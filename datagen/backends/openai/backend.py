@@ -90,7 +90,7 @@ class OpenAIBackend:
         """Yield one reply for each request, in order; see `datagen.chat.ChatEngine`."""
         return self.stream_chat(requests)
 
-    def stream_chat(self, requests: Iterable[ChatRequest]) -> Iterator[Reply]:
+    def stream_chat(self, requests: Iterable[ChatRequest | None]) -> Iterator[Reply]:
         """Yield one reply for each request, in order, taking each when there is room; see `StreamingChat`."""
         return self.line.run(self._answer, requests)
 

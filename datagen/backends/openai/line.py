@@ -47,8 +47,11 @@ class Line:
         weakref.finalize(self, loop.call_soon_threadsafe, loop.stop).atexit = False
         return loop
 
-    def run(self, work: Work[Item, Made], items: Iterable[Item]) -> Iterator[Made]:
-        """Yield results in the order of the items while later ones are open; closing the iterator cancels them."""
+    def run(self, work: Work[Item, Made], items: Iterable[Item | None]) -> Iterator[Made]:
+        """Yield results in the order of the items while later ones are open; closing the iterator cancels them.
+
+        An item None says that there is none now; with none open, that is the end.
+        """
         made: dict[int, Made] = {}
         wanted = 0
         for answer in self._flow(work, iter(items)):
