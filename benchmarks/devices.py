@@ -10,10 +10,11 @@ a  The embedded model, samples a second: the backend's `stream` with PNG files m
 b  vLLM: `benchmarks/vllm_flow.py` in a process of its own; wall as a multiple of the bare engine's. The goal is 1.05
    for `stream`, which is what a build waits for; files are not written.
 c  Janus with random weights in the size of Janus-Pro-7B, images a second: the backend `transformers` against the loop
-   that its authors show, a call of the library's `generate` for a batch, then the decoder; both make PNG files. The
-   limit of the memory is w * n / v seconds for a batch: w bytes of weights read at each token (blocks, last norm, image
-   head and aligner), n tokens of an image, v bytes a second that a copy on the device reads and writes. A second share
-   adds to w the keys and values that a token needs on average, those without the prompt included.
+   that its authors show, a call of the library's `generate` for a batch, then the decoder. Both make PNG files of one
+   full batch, candidates of one prompt. The limit of the memory is w * n / v seconds for a batch: w bytes of weights
+   read at each token (blocks, last norm, image head and aligner), n tokens of an image, v bytes a second that a copy on
+   the device reads and writes. A second share adds to w the keys and values of image tokens that a token needs on
+   average, for the rows with the prompt and those without.
 d  OCR and detectors, pictures a second, each on the devices that its runtime can use.
 
 Seeds are fixed. Each way runs once before the clock starts; then ways take turns, and of each the fastest round counts.
@@ -295,7 +296,9 @@ def measure_janus(place: Place, size: Size, rounds: int) -> Iterator[Row]:
             options = {"model": str(folder), "device": place.device, "dtype": place.dtype, "batch_size": batch}
             backend: Any = transformers.build(options)
             family, plain = backend.family, "library: generate and decode"
-            requests = [Request(each.prompt, 0, each.seed, "direct") for each in list_requests(batch)]
+            # Candidates of one prompt fill one batch; the tokens here are bytes, so that prompts would differ in shape.
+            (first,) = list_requests(1)
+            requests = [Request(first.prompt, k, first.seed + k, "direct") for k in range(batch)]
             ways: dict[str, Way] = {
                 plain: lambda r=requests, f=family: draw_plainly(f.model, f.processor, r),
                 "transformers: stream": lambda r=requests, k=backend: count_drawn(k.stream(iter(r))),
