@@ -4,7 +4,8 @@
 
 Needs vLLM; `make test-vllm` makes an environment that has it on processors. The four ways take turns, and of each the
 fastest round counts, so that other work on the machine disturbs the ratios least. The bare engine is given all prompts
-in one call of `LLM.generate` and decodes no picture; nothing here writes files.
+in one call of `LLM.generate` and decodes no picture; nothing here writes files. `--graphs` lets vLLM compile and
+capture its steps, as it does by itself on a GPU.
 """
 
 from __future__ import annotations
@@ -94,10 +95,12 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=64, help="sequences that the engine writes at a time")
     parser.add_argument("--shard", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--graphs", action="store_true", help="vLLM compiles its steps: minutes, but faster ones")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
-    engine = {"enforce_eager": True, "max_num_seqs": options.slots, "disable_log_stats": True}
-    backend = build({"dtype": "float32", "max_model_len": 160, "engine": engine})
+    engine = {"enforce_eager": not options.graphs, "max_num_seqs": options.slots, "disable_log_stats": True}
+    backend = build({"dtype": options.dtype, "max_model_len": 160, "engine": engine})
     requests = list_requests(options.requests)
     list(backend.generate(requests[: 2 * options.slots]))  # the first steps are slow
     rows = measure_ways(name_ways(backend, requests, options.shard), options.rounds)

@@ -109,6 +109,11 @@ class Reader:
     settings: Mapping[str, Any]
     device: str = "cpu"
     batch: int = 64
+    tokenizer: str = field(init=False)
+    """Fingerprint of the image tokenizer, made once: it reads all weights back from the device."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tokenizer", fingerprint(self.codec))
 
     def read(
         self, requests: Sequence[Request], written: Sequence[Answer], switch: str = "autonomous"
@@ -120,7 +125,7 @@ class Reader:
             for j, piece in enumerate(answer.pieces)
             if piece.codes and not answer.problem
         }
-        images = render_codes(self.codec, codes, self.batch, self.device)
+        images = render_codes(self.codec, self.tokenizer, codes, self.batch, self.device)
         for k, (request, answer) in enumerate(zip(requests, written, strict=True)):
             if answer.problem:
                 yield Failure.unanswered(request, answer.problem, answer.text)
@@ -159,13 +164,15 @@ class Fitting:
         return fitting
 
 
-def render_codes(codec: ImageCodec, codes: Mapping[Any, tuple[int, ...]], size: int, device: str) -> dict[Any, bytes]:
+def render_codes(
+    codec: ImageCodec, tokenizer: str, codes: Mapping[Any, tuple[int, ...]], size: int, device: str
+) -> dict[Any, bytes]:
     """Decode images to PNG bytes, in batches of one fixed shape: the last batch repeats its last image.
 
-    Each file also stores the codes it was decoded from, see `codec`.
+    Each file also stores the codes it was decoded from, and `tokenizer`, the fingerprint of `codec`.
     """
     drawn: dict[Any, bytes] = {}
-    keys, tokenizer = list(codes), fingerprint(codec) if codes else ""
+    keys = list(codes)
     for start in range(0, len(keys), size):
         rows = [codes[keys[min(start + k, len(keys) - 1)]] for k in range(size)]
         with torch.inference_mode():

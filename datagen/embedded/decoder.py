@@ -23,6 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+SYNC_STEPS = 8
+"""Steps after which a GPU is asked whether all rows have ended; the answer waits for all that it was given to do."""
+
 
 class LlamaDecoder:
     """Holds fused float32 weights on one device and samples batches of token sequences."""
@@ -34,6 +37,7 @@ class LlamaDecoder:
         raw = load_file(str(folder / "model.safetensors"))
         weights = {name: tensor.to(device=device, dtype=torch.float32) for name, tensor in raw.items()}
         self.device = device
+        self.sync_steps = 1 if torch.device(device).type == "cpu" else SYNC_STEPS
         self.width: int = config["hidden_size"]
         self.heads: int = config["num_attention_heads"]
         self.kv_heads: int = config["num_key_value_heads"]
@@ -164,7 +168,7 @@ class LlamaDecoder:
             picked = torch.where(done, eos, torch.where(given >= 0, given, picked))
             tokens[:, position + 1] = picked
             done |= (given < 0) & (picked == eos)
-            if bool(done.all()):
+            if (position + 1) % self.sync_steps == 0 and bool(done.all()):
                 tokens[:, position + 2 :] = eos
                 break
         return tokens

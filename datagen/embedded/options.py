@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
-from datagen.generation.options import BackendOptions
+from datagen.generation.options import BackendOptions, settle_device
 
 SHIPPED = Path(__file__).parent / "checkpoint"
 
@@ -31,8 +31,5 @@ class EmbeddedOptions(BackendOptions):
     def parse(cls, options: Mapping[str, Any]) -> Self:
         """Validate options from a recipe and resolve the device. Raises BackendError naming the first wrong one."""
         parsed = super().parse(options)
-        if parsed.device == "auto":
-            import torch
-
-            parsed.device = "cuda" if torch.cuda.is_available() else "cpu"
+        parsed.device = settle_device(parsed.device)
         return parsed

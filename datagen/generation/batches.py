@@ -20,8 +20,9 @@ from datagen.errors import first_line
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-_SIGNS = ("out of memory", "can't allocate memory")
-"""Parts of torch's messages: `CUDA out of memory. …` and `DefaultCPUAllocator: can't allocate memory: …`."""
+_SIGNS = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
+"""Parts of torch's messages: `CUDA out of memory. …`, `DefaultCPUAllocator: can't allocate memory: …`, and that of a
+GPU's library without room for its workspace, `CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling …`."""
 
 
 def stream_in_batches(

@@ -54,3 +54,24 @@ class ChatOptions(BackendOptions):
     def template_kwargs(self) -> dict[str, bool]:
         """Variables for the chat template; a template reads those that it knows."""
         return {"enable_thinking": False, "thinking": False} if self.thinking is False else {}
+
+
+def settle_device(device: str) -> str:
+    """Return a device as torch names it; `auto` is a GPU if there is one. Raises BackendError if it is not there."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind, index = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError as error:
+        raise BackendError(
+            f"backend option 'device': {device!r} is no device", hint="auto, cpu, cuda, cuda:1"
+        ) from error
+    if kind == "cuda" and index >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise BackendError(
+            f"backend option 'device': {device!r} was asked for, and torch sees {found} CUDA devices",
+            hint="device: auto",
+        )
+    return device

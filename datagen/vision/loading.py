@@ -84,7 +84,8 @@ def _load(kind: str, options: ModelOptions) -> tuple[Any, list[str]]:
             options.model, revision=options.revision, dtype=torch.float32, output_loading_info=True
         )
         model = model.to(options.settle_device()).eval()
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, AssertionError, SafetensorError) as error:
+        # An AssertionError is what torch without CUDA says to `device: cuda`.
         raise _describe("the model", error, options.model) from error
     return model, sorted(info["missing_keys"])
 

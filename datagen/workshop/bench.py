@@ -39,6 +39,7 @@ from datagen.embedded.chat import DESCRIBE
 from datagen.embedded.loading import has_reader
 from datagen.embedded.options import SHIPPED, EmbeddedOptions
 from datagen.embedded.pictograms import Scene, render_scene
+from datagen.embedded.vocab import Vocabulary
 from datagen.embedded.world import lay_out
 from datagen.pictures import encode_png
 from datagen.plugins import load_plugin, shipped_path
@@ -356,8 +357,8 @@ def measure_generation(
     )
     requests = sorted((Request(prompt, 0, 0, "think") for prompt in prompts), key=expected_length, reverse=True)
     prompt_ids = [backend.vocab.prompt_ids(request.prompt.text, request.mode) for request in requests]
-    engines: dict[str, Callable[[int], None]] = {
-        "transformers generate": _make_transformers(backend, prompt_ids, batch, checkpoint),
+    engines: dict[str, Callable[[int], object]] = {
+        "transformers generate": make_library(backend.vocab, prompt_ids, batch, backend.options.max_tokens, checkpoint),
         "datagen embedded": _make_embedded(backend, prompt_ids),
     }
     rates: dict[str, list[float]] = {name: [] for name in engines}
@@ -388,33 +389,48 @@ def _make_embedded(backend: EmbeddedBackend, prompt_ids: list[list[int]]) -> Cal
     return run
 
 
-def _make_transformers(
-    backend: EmbeddedBackend, prompt_ids: list[list[int]], batch: int, checkpoint: Path
-) -> Callable[[int], None]:
+def make_library(
+    vocab: Vocabulary,
+    prompt_ids: Sequence[Sequence[int]],
+    batch: int,
+    most_tokens: int,
+    checkpoint: Path = SHIPPED,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+) -> Callable[[int], int]:
+    """Return what continues prompts with `generate` of transformers from a seed, and returns how many it continued.
+
+    Prompts are token ids, `batch` a call; prompt and answer have at most `most_tokens`. The tokens stay tokens.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    pad = backend.vocab.pad
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=getattr(torch, dtype)).to(device).eval()
+    pad = vocab.pad
     batches = []
     for start in range(0, len(prompt_ids), batch):
         rows = prompt_ids[start : start + batch]
         longest = max(len(ids) for ids in rows)
-        batches.append(torch.tensor([[pad] * (longest - len(ids)) + ids for ids in rows]))
+        padded = [[pad] * (longest - len(ids)) + list(ids) for ids in rows]
+        batches.append(torch.tensor(padded, device=device))
 
-    def run(turn: int) -> None:
+    def run(turn: int) -> int:
+        written = 0
         torch.manual_seed(turn)
         for padded in batches:
             with torch.inference_mode():
-                model.generate(
+                tokens = model.generate(
                     padded,
                     attention_mask=(padded != pad).long(),
                     do_sample=True,
                     temperature=1.0,
                     top_k=0,
-                    max_length=backend.options.max_tokens,
-                    eos_token_id=backend.vocab.eos,
+                    max_length=most_tokens,
+                    eos_token_id=vocab.eos,
                     pad_token_id=pad,
                 )
+            written += len(tokens.tolist())
+        return written
 
     return run

@@ -9,8 +9,11 @@ from functools import lru_cache
 import pytest
 import torch
 
+from datagen.backends.embedded import build
 from datagen.embedded.backend import TAKEN, EmbeddedBackend
+from datagen.embedded.decoder import SYNC_STEPS
 from datagen.embedded.options import SHIPPED, EmbeddedOptions
+from datagen.errors import BackendError
 from datagen.records import Claim, Prompt, Request, Sample
 
 TEXTS = ["a red star", "three blue fish", 'the word "OPEN"', "a key to the left of a bell", "two moons and one car"]
@@ -83,6 +86,22 @@ def test_a_flow_gives_the_samples_of_one_call_and_takes_a_few_batches_at_a_time(
         most = max(most, len(taken) - len(made) + 1)
     assert made == list(few.generate(requests))
     assert most == TAKEN * 2
+
+
+def test_a_sample_does_not_depend_on_how_often_the_device_is_asked_for_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests, own = make_requests(), EmbeddedBackend(EmbeddedOptions(batch_size=8, device="cpu"))
+    expected = list(own.generate(requests))
+    for steps in (3, SYNC_STEPS, 1000):
+        monkeypatch.setattr(own.decoder, "sync_steps", steps)
+        assert list(own.generate(requests)) == expected
+
+
+@pytest.mark.parametrize("device", ["cuda:64", "nonsense"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(BackendError, match=f"backend option 'device': '{device}'"):
+        build({"device": device})
 
 
 def test_threads_leave_the_settings_of_torch_alone() -> None:

@@ -61,7 +61,15 @@ def test_what_does_not_fit_alone_fails_and_its_neighbours_are_made() -> None:
     assert "\n" not in made[2]
 
 
-@pytest.mark.parametrize("error", [RuntimeError(CPU), RuntimeError("CUDA error: out of memory"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(CPU),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+)
 def test_every_way_to_say_it_is_known(error: Exception) -> None:
     assert is_out_of_memory(error)
 

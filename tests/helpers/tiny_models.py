@@ -6,7 +6,7 @@ a token is: the end of a text, or the begin of an image, comes after ten tokens 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +96,12 @@ def save_emu3(folder: Path, positions: int = 512) -> Path:
 
 def save_janus(folder: Path) -> Path:
     """Write a tiny Janus whose images are 32 x 32 px, 16 codes."""
-    names = {"image_token": "<image_placeholder>", "boi_token": "<begin_of_image>", "eoi_token": "<end_of_image>"}
-    tokenizer = _make_tokenizer(names, [])
-    known, patch = tokenizer.get_vocab(), 8
+    return save_janus_of(folder, configure_janus)
+
+
+def configure_janus(ids: dict[str, int]) -> JanusConfig:
+    """Return the configuration of the tiny Janus for a vocabulary."""
+    patch = 8
     codes = (IMAGE_PX // patch) ** 2
     vision = JanusVisionConfig(
         hidden_size=32,
@@ -111,7 +114,7 @@ def save_janus(folder: Path) -> Path:
         num_image_tokens=codes,
         depth=1,
     )
-    text = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, max_position_embeddings=512, **SHAPE, **IDS)
+    text = LlamaConfig(vocab_size=len(ids), num_key_value_heads=2, max_position_embeddings=512, **SHAPE, **IDS)
     vq = JanusVQVAEConfig(
         embed_dim=8,
         num_embeddings=CODES,
@@ -123,18 +126,30 @@ def save_janus(folder: Path) -> Path:
         num_hidden_layers=2,
         image_token_embed_dim=32,
     )
-    torch.manual_seed(0)
-    config = JanusConfig(
+    return JanusConfig(
         text_config=text,
         vision_config=vision,
         vq_config=vq,
-        image_token_id=known["<image_placeholder>"],
+        image_token_id=ids["<image_placeholder>"],
         tie_word_embeddings=False,
     )
-    model = JanusForConditionalGeneration(config)
+
+
+def save_janus_of(
+    folder: Path, configure: Callable[[dict[str, int]], JanusConfig], device: str = "cpu", dtype: str = "float32"
+) -> Path:
+    """Write a Janus with random weights, made on a device, of the configuration for the vocabulary of bytes."""
+    names = {"image_token": "<image_placeholder>", "boi_token": "<begin_of_image>", "eoi_token": "<end_of_image>"}
+    tokenizer = _make_tokenizer(names, [])
+    known = tokenizer.get_vocab()
+    config = configure(known)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = JanusForConditionalGeneration._from_config(config, dtype=getattr(torch, dtype))
     _favour(model, {2: 3.0})
     model.generation_config = GenerationConfig(**IDS, generation_kwargs={"boi_token_id": known["<begin_of_image>"]})
-    images = JanusImageProcessor(size={"height": IMAGE_PX, "width": IMAGE_PX}, min_size=14)
+    side, codes = config.vision_config.image_size, config.vision_config.num_image_tokens
+    images = JanusImageProcessor(size={"height": side, "width": side}, min_size=14)
     model.save_pretrained(folder)
     processor = JanusProcessor(image_processor=images, tokenizer=tokenizer, num_image_tokens=codes, chat_template=CHAT)
     processor.save_pretrained(folder)

@@ -97,6 +97,16 @@ def save_owl(folder: Path, kind: str = "owlv2") -> Path:
     return folder
 
 
+def save_full_owl(folder: Path) -> Path:
+    """Write an OWLv2 with random weights, of the size of google/owlv2-base-patch16-ensemble: 960 x 960 px."""
+    torch.manual_seed(0)
+    config = Owlv2Config(text_config={"pad_token_id": 0}, vision_config={"image_size": 960}, projection_dim=512)
+    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    Owlv2ImageProcessor(size={"height": 960, "width": 960}).save_pretrained(folder)
+    _save_tokenizer(folder)
+    return folder
+
+
 def save_grounding_dino(folder: Path) -> Path:
     """Write a Grounding DINO of 128 x 128 px with five queries. Its ids of `.`, `[CLS]` and `[SEP]` are fixed."""
     swin = SwinConfig(

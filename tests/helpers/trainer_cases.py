@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from datagen.embedded.answers import render_codes
-from datagen.embedded.codec import ImageCodec
+from datagen.embedded.codec import ImageCodec, fingerprint
 from datagen.embedded.loading import load_codec, save_codec, save_lm
 from datagen.embedded.options import SHIPPED
 from datagen.embedded.pictograms import Scene
@@ -42,14 +42,15 @@ def shipped_codec() -> ImageCodec:
 
 def make_parts(count: int, mode: Any = "think", seed: int = 0) -> list[tuple[Prompt, Sample, Scene]]:
     """Samples as the embedded model would write them if it made no mistake."""
-    source, rng, table = PromptSource(), random.Random(seed), CodeTable(shipped_codec())
+    codec = shipped_codec()
+    source, rng, table, tokenizer = PromptSource(), random.Random(seed), CodeTable(codec), fingerprint(codec)
     made = []
     for index in range(count):
         text, claims = source(rng)
         scene = lay_out(claims, rng)
         where = {"weakness": "w", "skill": "s", "level": "easy", "index": index, "seed": seed, "template": "t"}
         prompt = Prompt.make(text, claims, **where)
-        image = render_codes(shipped_codec(), {0: tuple(table.codes(scene))}, 1, "cpu")[0]
+        image = render_codes(codec, tokenizer, {0: tuple(table.codes(scene))}, 1, "cpu")[0]
         segments = [Segment("text", "think", text=describe_scene(scene)), Segment("image", "image", image=image)]
         if mode == "direct":
             segments = segments[1:]

@@ -57,6 +57,7 @@ class JointFamily:
             )
         self.model.generation_config = self._make_config()
         self.runner = RowRunner(options, self.vocab.pad)
+        self.reader = Reader(self.vocab, self.codec, ENGINE, settings, device=options.device, batch=options.batch_size)
 
     def stream(self, requests: Iterator[Request | None]) -> Iterator[Sample | Failure | None]:
         """Yield one sample or failure for each request, batch by batch."""
@@ -79,8 +80,7 @@ class JointFamily:
 
     def _make(self, grid: Grid) -> list[Sample | Failure]:
         answers = [read_answer(self.vocab, ids) for ids in self.write(grid)]
-        reader = Reader(self.vocab, self.codec, ENGINE, self.settings, device=self.options.device, batch=grid.size)
-        return list(reader.read([row.request for row in grid.rows], answers))
+        return list(self.reader.read([row.request for row in grid.rows], answers))
 
     def _make_config(self) -> Any:
         """Return a configuration with the recipe's sampling alone, ignoring any in the folder.

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator
 
 from datagen.errors import BackendError
-from datagen.generation.options import BackendOptions
+from datagen.generation.options import BackendOptions, settle_device
 
 COMMON = ("model", "revision", "device", "dtype", "batch_size", "temperature", "top_p", "max_tokens")
 """Options of every family; a family lists its others in `USES`."""
@@ -49,7 +49,7 @@ class TransformersOptions(BackendOptions):
     def parse(cls, options: Mapping[str, Any]) -> Self:
         """Validate options from a recipe and resolve device and dtype. Raises BackendError."""
         parsed = super().parse(options)
-        parsed.device = _check_device(parsed.device)
+        parsed.device = settle_device(parsed.device)
         if parsed.dtype == "auto":
             parsed.dtype = "bfloat16" if parsed.device.startswith("cuda") else "float32"
         return parsed
@@ -68,23 +68,3 @@ class TransformersOptions(BackendOptions):
         keys = ("model", "dtype", "temperature", "top_p", "max_tokens", *sorted(uses))
         chosen = {key: getattr(self, key) for key in keys}
         return {"family": family, **{key: value for key, value in chosen.items() if value is not None}}
-
-
-def _check_device(device: str) -> str:
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind, index = torch.device(device).type, torch.device(device).index or 0
-    except RuntimeError as error:
-        raise BackendError(
-            f"backend option 'device': {device!r} is no device", hint="auto, cpu, cuda, cuda:1"
-        ) from error
-    if kind == "cuda" and index >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise BackendError(
-            f"backend option 'device': {device!r} was asked for, and torch sees {found} CUDA devices",
-            hint="device: auto",
-        )
-    return device

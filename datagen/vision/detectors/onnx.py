@@ -13,6 +13,8 @@ describes the outputs, in order:
 * `boxes`: three, corners (boxes, 4) in pixels of the input, confidences (boxes,), class numbers (boxes,); each may have
   a leading dimension of 1.
 
+`device` is `auto`, `cpu`, `cuda` or `cuda:1`; `auto` is a GPU if there is one and the package `onnxruntime-gpu`.
+
 Not covered: masks, rotated boxes, classes that are not in the list of names (a ValueError).
 """
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 
+ON_CPU, ON_GPU = "CPUExecutionProvider", "CUDAExecutionProvider"
 GREY = 114
 """Value of padding before scaling."""
 
@@ -52,6 +55,7 @@ class Options(FindOptions):
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     threads: int | None = Field(None, ge=1)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
 
 def build(options: Mapping[str, Any]) -> OnnxDetector:
@@ -153,16 +157,29 @@ def read_names(model: Path, names: str | None) -> list[str]:
 
 
 def _open_session(options: Options) -> Any:
+    """Return the session on its device. Raises BackendError for a file that cannot be run, or a GPU it cannot use."""
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = options.threads or count_threads()
     settings.log_severity_level = 3
+    providers: list[Any] = [ON_CPU]
+    if options.device != "cpu" and ON_GPU in onnxruntime.get_available_providers():
+        if hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on; it finds the libraries that came with torch
+            onnxruntime.preload_dlls()
+        providers.insert(0, (ON_GPU, {"device_id": int(options.device.partition(":")[2] or 0)}))
     try:
-        return onnxruntime.InferenceSession(options.model, settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(options.model, settings, providers=providers)
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile, ValueError, RuntimeError) as error:
         raise BackendError(f"the ONNX file cannot be run: {first_line(error)}", where=options.model) from error
+    if options.device.startswith("cuda") and ON_GPU not in session.get_providers():
+        raise BackendError(
+            f"onnxruntime cannot use the device {options.device!r}",
+            where=options.model,
+            hint="device: auto; a GPU needs the package onnxruntime-gpu in place of onnxruntime",
+        )
+    return session
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

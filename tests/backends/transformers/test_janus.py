@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import DynamicCache
+from transformers import DynamicCache, StaticCache
 
 from datagen.backends.transformers import build
 from datagen.backends.transformers.backend import TransformersBackend
-from datagen.backends.transformers.janus import Guidance, JanusFamily, Thought
+from datagen.backends.transformers.janus import Guidance, JanusFamily, Thought, make_cache
 from datagen.backends.transformers.rows import Row
 from datagen.records import Failure, Sample
 from tests.helpers.tiny_models import IMAGE_PX, make_requests
@@ -120,6 +120,23 @@ def test_guidance_is_that_of_the_library(janus: TransformersBackend) -> None:
         **inputs, generation_mode="image", past_key_values=DynamicCache(), logits_processor=[Guidance(4.0)]
     )
     assert torch.equal(ours, expected)
+
+
+def test_a_cache_of_full_size_draws_what_a_growing_one_does(
+    janus: TransformersBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = make_requests(TEXTS, "direct")
+    expected = list(janus.generate(requests))
+    made: list[tuple[Any, int]] = []
+
+    def make_static(config: Any, length: int, device: str) -> Any:
+        made.append((make_cache(config, length, "cuda"), length))
+        return made[-1][0]
+
+    monkeypatch.setattr("datagen.backends.transformers.janus.make_cache", make_static)
+    assert list(janus.generate(requests)) == expected
+    assert {type(cache) for cache, _ in made} == {StaticCache}
+    assert all(int(cache.get_seq_length()) == length - 1 for cache, length in made)  # the last code is not read
 
 
 def test_settings_say_what_makes_the_sample_again(janus: TransformersBackend, janus_folder: Path) -> None:

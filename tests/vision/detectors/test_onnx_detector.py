@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from datagen.errors import BackendError, ConfigError
@@ -128,6 +129,14 @@ def test_mean_and_spread_scale_the_pixels(tmp_path: Path) -> None:
     plain = onnx.build({"model": options["model"]})(scene())
     scaled = onnx.build({**options, "threshold": 0.1})(scene())
     assert scaled[0].confidence == pytest.approx(plain[0].confidence / 2, abs=1e-3)
+
+
+@pytest.mark.skipif(onnx.ON_GPU in onnxruntime.get_available_providers(), reason="onnxruntime is built for GPUs")
+def test_a_gpu_that_onnxruntime_cannot_use_is_named(tmp_path: Path) -> None:
+    path = str(save_detector(tmp_path, "yolo"))
+    with pytest.raises(BackendError, match="onnxruntime cannot use the device 'cuda:1'"):
+        onnx.build({"model": path, "device": "cuda:1"})
+    assert onnx.build({"model": path, "device": "cpu"})(scene()) == onnx.build({"model": path})(scene())
 
 
 def test_what_is_not_sure_enough_or_too_many_goes(tmp_path: Path) -> None:

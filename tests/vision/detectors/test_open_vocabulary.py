@@ -165,6 +165,8 @@ def test_colours_by_clip(owl: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_be_used_says_why(owl: Path, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="cannot be loaded"):
+        open_vocabulary.build({"model": str(owl), "device": "cuda:64"})
+    with pytest.raises(BackendError, match="cannot be loaded"):
         open_vocabulary.build({"model": str(save_clip(tmp_path))})
     with pytest.raises(ConfigError):
         open_vocabulary.build({"model": str(owl), "colors": "clip"})
