@@ -8,6 +8,7 @@ this process ends, even if it is killed. Try `datagen build --workers 2 --models
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -30,6 +31,8 @@ from datagen.errors import DatagenError, Paused, RunError
 from datagen.pipeline import Budget, Execute, Job, Ledger, Meter, Run, ShardResult, finish_shard, generate_shards
 
 MOST_WORKERS = 8
+M_MMAP_THRESHOLD, LARGE_BYTES = -3, 1 << 18
+"""glibc's number of the setting (malloc.h), and the size from which memory goes back to the system when it is free."""
 LOOK_SECONDS = 0.2
 """How often finished shards are counted."""
 
@@ -67,7 +70,7 @@ def make_runner(workers: int | None = None, models: int | None = None, budget: B
     waits for what is in flight and raises Paused if anything is left.
     """
     count = default_workers() if workers is None else workers
-
+    _give_memory_back()
     meter = Meter(budget or Budget(), get_context("spawn").Value("q", 0))
 
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
@@ -289,12 +292,22 @@ def _catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
+def _give_memory_back() -> None:
+    """Let the memory of pictures go back to the system as soon as it is free.
+
+    glibc would raise the size from which it does to that of the largest picture, up to 32 MB, and keep the rest.
+    """
+    with suppress(OSError, AttributeError):  # other C libraries have no such setting
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
 _run: Run | None = None
 """The run of this worker process."""
 
 
 def _start_worker(run: Run, line: Connection, threads: int) -> None:
     global _run
+    _give_memory_back()
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else each worker would use all cores
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; only the parent handles it
     _run = run

@@ -241,14 +241,13 @@ class Transport:
         too_much, gone = error.status_code in (429, 503), error.status_code in (502, 503, 504)
         return _BrokenError(said, wait_seconds=wait, is_too_much=too_much, is_gone=gone)
 
-    async def _read(self, pieces: AsyncIterator[bytes]) -> bytes:
-        read, most = list[bytes](), self.options.max_answer_bytes
+    async def _read(self, pieces: AsyncIterator[bytes]) -> bytearray:
+        read, most = bytearray(), self.options.max_answer_bytes
         async for piece in pieces:
-            read.append(piece)
-            most -= len(piece)
-            if most < 0:
+            read += piece
+            if len(read) > most:
                 raise RequestError(f"the answer is longer than max_answer_bytes, {self.options.max_answer_bytes:,}")
-        return b"".join(read)
+        return read
 
     def _stop_if_refused(self, error: openai.APIStatusError) -> None:
         if error.status_code in (401, 403):
@@ -326,13 +325,13 @@ class _RefusedError(Exception):
         self.body = body
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def _parse(body: bytearray) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except ValueError:
-        raise _BrokenError(f"the answer is not JSON: {body[:60]!r}") from None
+        raise _BrokenError(f"the answer is not JSON: {bytes(body[:60])!r}") from None
     if not isinstance(answer, dict):
-        raise RequestError(f"the answer is not an object: {body[:60]!r}")
+        raise RequestError(f"the answer is not an object: {bytes(body[:60])!r}")
     if error := answer.get("error"):  # gateways report an error of the server behind them with HTTP 200
         code = str(error.get("code")) if isinstance(error, dict) else ""
         about = code in {str(status) for status in ABOUT_THE_REQUEST}
