@@ -45,9 +45,9 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -502,7 +502,8 @@ def measure_stages(url: str, samples: int, slots: int, home: Path) -> list[dict[
 def measure_kills(server: Server, samples: int, slots: int, kills: int, seed: int = 0) -> dict[str, Any]:
     """Kill builds at random moments and start them again; return what the server was asked `again`.
 
-    Each moment lies between the start of a process and the time that a whole build takes. `dropped` requests were in
+    A moment lies between the start of a process and the time that a whole build takes; it comes sooner where the
+    process reaches a stage that was drawn beforehand, so that short stages are hit too. `dropped` requests were in
     flight when their client died, `lost` ones were answered and asked again. Raises SystemExit if a build ends with
     other files than one that nobody disturbed.
     """
@@ -516,28 +517,58 @@ def measure_kills(server: Server, samples: int, slots: int, kills: int, seed: in
             server.forget()
             folder = home / f"torn{len(rows)}"
             left = kills - sum(row["kills"] for row in rows)
-            rows.append(tear(server, recipe, folder, left, lambda: rng.uniform(0, usual)))
+            rows.append(tear(server, recipe, folder, left, usual, rng))
             if hash_files(folder) != wanted:
                 raise SystemExit(f"build {len(rows)} ended with other files than the undisturbed one")
     counts = {key: sum(row[key] for row in rows) for key in ("kills", "again", "lost", "dropped")}
-    return {"builds": len(rows), **counts, "most_again": max(row["most_again"] for row in rows)}
+    stages = sum((row["stages"] for row in rows), Counter[str]())
+    hit = ", ".join(f"{stage} {stages[stage]}" for stage in ("start", *dict.fromkeys(STAGES.values())))
+    return {"builds": len(rows), **counts, "most_again": max(row["most_again"] for row in rows), "killed_in": hit}
 
 
-def tear(server: Server, recipe: Path, folder: Path, kills: int, wait: Callable[[], float]) -> dict[str, Any]:
-    """Start a build until it comes to its end, and kill it after `wait()` seconds so many times."""
-    killed = most_again = again = 0
+STAGES = {
+    "prompts": "prompts",
+    "samples": "generate",
+    "failures": "score",
+    "scores": "score",
+    "dataset": "export",
+    "report": "report",
+}
+"""The stages of a build by what they write; weighing, between score and export, writes no file of its own."""
+
+
+def find_stage(folder: Path, since: float) -> str:
+    """Return the stage that has written last since a time (seconds since 1970), `start` if none has."""
+    written = {"start": since}
+    for path in (*folder.glob("*"), *folder.glob("samples/*.parts")):
+        name = str(path.relative_to(folder))
+        for stage in (stage for word, stage in STAGES.items() if word in name):
+            with suppress(OSError):  # it was renamed
+                written[stage] = max(written.get(stage, 0.0), path.stat().st_mtime)
+    return max(written, key=lambda stage: written[stage])
+
+
+def tear(server: Server, recipe: Path, folder: Path, kills: int, usual: float, rng: random.Random) -> dict[str, Any]:
+    """Start a build until it comes to its end, and kill it so many times: see `measure_kills`."""
+    stages, most_again, again = Counter[str](), 0, 0
     while True:
+        began = time.time()
         process = start_build(recipe, folder)
-        try:
-            process.wait(wait() if killed < kills else None)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        if stages.total() == kills:
             process.wait()
-            killed += 1
+        else:
+            end, aim = began + rng.uniform(0, usual), rng.choice([None, *STAGES.values()])
+            while process.poll() is None and time.time() < end and find_stage(folder, began) != aim:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.1) if time.time() < end else 0)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+                stages[find_stage(folder, began)] += 1
         figures = server.read()
         most_again, again = max(most_again, figures["again"] - again), figures["again"]
         if process.returncode == 0:
-            return {**figures, "kills": killed, "most_again": most_again}
+            return {**figures, "kills": stages.total(), "stages": stages, "most_again": most_again}
         if process.returncode != -signal.SIGKILL:
             require_success(process, recipe.parent)
 
@@ -622,6 +653,7 @@ def print_tables(tables: dict[str, list[dict[str, Any]]]) -> None:
         "again",
         "lost",
         "most_again",
+        "killed_in",
         "ms_a_sample",
     )
     for title, rows in tables.items():

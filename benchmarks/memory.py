@@ -1,11 +1,14 @@
 """Memory of a build with large pictures: all processes of it together, and each stage of the end.
 
-    python benchmarks/memory.py [--sides 96 512 1024 2048] [--prompts 64] [--shard-prompts 64] [--json FILE]
+    python benchmarks/memory.py [--sides 96 512 1024 2048] [--prompts 64] [--shard-prompts 64] [--http] [--json FILE]
 
 Every picture is another one, of about 2 bytes a pixel (2 MB at 1024 px), from a backend that answers at once, judged by
 scorers that look at pixels; one process generates and one joins and scores. `peak` is the largest sum of their
 proportional set sizes (what several processes share counts once), looked at every 20 ms; `pictures` is what the run's
 pictures weigh on disk.
+
+With `--http` the pictures come from the server of `benchmarks/flow.py`, 64 requests at a time, in answers of 2 s in the
+median; the server is not counted. `bound` is 300 MB and 1.5 times the bytes of 64 pictures.
 """
 
 from __future__ import annotations
@@ -16,16 +19,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from benchmarks.flow import Work, open_server  # noqa: E402
+
+OPEN = 64
+"""Requests at a time with `--http`."""
 
 
-def measure(side: int, prompts: int, shard_prompts: int, home: Path) -> dict[str, Any]:
+def measure(side: int, prompts: int, shard_prompts: int, backend: dict[str, Any], home: Path) -> dict[str, Any]:
     """Build one run and return its peak memory in MB."""
     recipe = home / "large.yaml"
     values = {
@@ -35,7 +43,8 @@ def measure(side: int, prompts: int, shard_prompts: int, home: Path) -> dict[str
         "prompts": prompts,
         "shard_prompts": shard_prompts,
         "candidates": 4,
-        "backend": {"name": "tests.helpers.instant", "noise": side},
+        "mode": "direct",
+        "backend": backend,
         "rewards": ["sharpness", "contrast", "tests.helpers.agree"],
     }
     recipe.write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -49,12 +58,14 @@ def measure(side: int, prompts: int, shard_prompts: int, home: Path) -> dict[str
     if process.returncode:
         raise SystemExit(process.stderr.read() if process.stderr else "failed")
     files = sum(path.stat().st_size for path in (home / "run" / "samples").iterdir())
+    in_flight = OPEN * files / (4 * prompts) / 1e6
     return {
         "side_px": side,
         "samples": 4 * prompts,
         "shard_prompts": shard_prompts,
         "pictures_mb": files / 1e6,
         "peak_mb": peak,
+        "bound_mb": 300 + 1.5 * in_flight,
         "seconds": time.perf_counter() - started,
     }
 
@@ -82,17 +93,24 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[96, 512, 1024, 2048])
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--shard-prompts", type=int, nargs="+", default=[64])
+    parser.add_argument("--http", action="store_true", help="pictures come from a server, 64 at a time")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     rows = []
     for side in options.sides:
         for shard_prompts in options.shard_prompts:
-            with tempfile.TemporaryDirectory() as home:
-                rows.append(measure(side, options.prompts, shard_prompts, Path(home)))
+            with ExitStack() as stack:
+                home = stack.enter_context(tempfile.TemporaryDirectory())
+                backend: dict[str, Any] = {"name": "tests.helpers.instant", "noise": side}
+                if options.http:
+                    server = stack.enter_context(open_server(Work(OPEN, 2.0, 0.6, side)))
+                    backend = {"name": "openai", "base_url": server.url, "model": "tiny", "concurrency": OPEN}
+                rows.append(measure(side, options.prompts, shard_prompts, backend, Path(home)))
             row = rows[-1]
+            bound = f" (bound {row['bound_mb']:.0f})" if options.http else ""
             print(
                 f"{side:5} px  {row['samples']} samples, {shard_prompts} prompts a shard, pictures "
-                f"{row['pictures_mb']:7.0f} MB: peak {row['peak_mb']:6.0f} MB in {row['seconds']:.0f} s",
+                f"{row['pictures_mb']:7.0f} MB: peak {row['peak_mb']:6.0f} MB{bound} in {row['seconds']:.0f} s",
                 flush=True,
             )
     if options.json:

@@ -21,7 +21,7 @@ from queue import Empty
 from types import FrameType
 
 from datagen.pipeline import Execute, Job, Ledger, Meter, Run, finish_shard, finish_shards, generate_shards
-from datagen.runners.processes import Crew, Tell, Told
+from datagen.runners.processes import Crew, Tell, Told, give_memory_back
 
 MOST_WORKERS = 8
 LOOK_SECONDS = 0.2
@@ -65,6 +65,7 @@ def make_runner(workers: int | None = None, models: int | None = None) -> Execut
     for what is in flight; when it is over, scoring ends with the shards that are begun.
     """
     count = default_workers() if workers is None else workers
+    give_memory_back()
 
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
         devices = list_devices(models) if count and any(job.draw for job in jobs) else []

@@ -5,6 +5,7 @@ Each waits in a thread for the end of a pipe that is never written to, so that i
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
@@ -23,6 +24,9 @@ from datagen import notices
 from datagen.errors import DatagenError, RunError
 from datagen.pipeline import Job, Run, ShardResult
 from datagen.usage import Usage
+
+M_MMAP_THRESHOLD, LARGE_BYTES = -3, 1 << 18
+"""glibc's number of the setting (malloc.h), and the size from which memory goes back to the system when it is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ def _work(
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else each process would use all cores
+    give_memory_back()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; only the parent handles it
     notices.collect()
     threading.Thread(target=_end_with_parent, args=(line,), daemon=True).start()
@@ -131,6 +136,15 @@ def _work(
     except (DatagenError, OSError, ValueError) as error:  # raised again by the parent
         tell(Told(error=error))
     writer.close()
+
+
+def give_memory_back() -> None:
+    """Let the memory of pictures go back to the system as soon as it is free.
+
+    glibc would raise the size from which it does to that of the largest picture, up to 32 MB, and keep the rest.
+    """
+    with suppress(OSError, AttributeError):  # other C libraries have no such setting
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def _end_with_parent(line: Connection) -> None:

@@ -50,6 +50,9 @@ NO_KEY = "no-key"
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 20.0
 ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 """Statuses that blame the request itself, so that sending it again is no use."""
+ONE_ANSWER = {"Connection": "close"}
+"""Each request has a connection of its own: on one that goes on, httpcore2 2.16.2 takes what else a server sends for
+the answer to the next request, where RFC 9112 (6.3) forbids that."""
 CHAT, IMAGES = "/chat/completions", "/images/generations"
 # The client is built on httpx or, from its version 3 on, httpx2; a body that breaks off raises that library's error.
 _http: Any = importlib.import_module(openai.Timeout.__init__.__module__.split(".")[0])
@@ -92,7 +95,7 @@ class Transport:
         return client
 
     def _make_client(self) -> openai.AsyncOpenAI:
-        limits = _http.Limits(max_connections=1, max_keepalive_connections=1)
+        limits = _http.Limits(max_connections=1, max_keepalive_connections=0)
         client = openai.DefaultAsyncHttpxClient(verify=_read_certificates(), limits=limits)
         options = self.options
         return openai.AsyncOpenAI(
@@ -100,6 +103,7 @@ class Transport:
             base_url=options.base_url,
             max_retries=0,
             timeout=options.timeout_seconds,
+            default_headers=ONE_ANSWER,
             http_client=client,
         )
 
@@ -144,7 +148,7 @@ class Transport:
 
     async def _insist(self, client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer, or an error that stays."""
-        refused, turn, failed = self.refusals.known(endpoint), 0, math.inf
+        refused, turn, spared, failed = self.refusals.known(endpoint), 0, 0, math.inf
         while True:
             sent = time.monotonic()
             try:
@@ -165,12 +169,19 @@ class Transport:
                 failed = min(failed, time.monotonic())
                 if error.is_too_much:
                     self.window.shrink(sent)
+                # A full server turns requests away, whatever they are: these do not count.
+                is_patient = self.options.retries > 0 and time.monotonic() - failed < self.options.max_wait_seconds
+                spared += error.is_dropped and self.window.drop() and is_patient
                 times = f", {turn + 1} times" if turn else ""
-                if error.is_last or (turn >= self.options.retries and not self._may_come_back(error, failed)):
+                if error.is_last or (turn - spared >= self.options.retries and not self._may_come_back(error, failed)):
                     raise RequestError(self._clean(f"{error}{times}"), unreached=True) from None
                 # The random part spreads requests that failed together, or they would all come back at once.
                 pause = min(FIRST_PAUSE_SECONDS * 2 ** min(turn, 10), LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1)
-                await asyncio.sleep(pause if error.wait_seconds is None else error.wait_seconds)
+                self.window.dropped += error.is_dropped
+                try:
+                    await asyncio.sleep(pause if error.wait_seconds is None else error.wait_seconds)
+                finally:
+                    self.window.dropped -= error.is_dropped
                 turn += 1
 
     def _note_answer(self) -> None:
@@ -211,7 +222,8 @@ class Transport:
             raise _BrokenError(f"no answer within {self.options.timeout_seconds:g} s", is_too_much=True) from None
         except openai.APIConnectionError as error:
             is_gone = isinstance(error.__cause__, _http.ConnectError)
-            raise _BrokenError(f"the connection failed: {error.__cause__ or error}", is_gone=is_gone) from None
+            what = f"the connection failed: {error.__cause__ or error}"
+            raise _BrokenError(what, is_gone=is_gone, is_dropped=True) from None
         except openai.APIStatusError as error:
             raise self._explain_status(error) from None
         except _HttpError as error:
@@ -233,14 +245,13 @@ class Transport:
         too_much, gone = error.status_code in (429, 503), error.status_code in (502, 503, 504)
         return _BrokenError(said, wait_seconds=wait, is_too_much=too_much, is_gone=gone)
 
-    async def _read(self, pieces: AsyncIterator[bytes]) -> bytes:
-        read, most = list[bytes](), self.options.max_answer_bytes
+    async def _read(self, pieces: AsyncIterator[bytes]) -> bytearray:
+        read, most = bytearray(), self.options.max_answer_bytes
         async for piece in pieces:
-            read.append(piece)
-            most -= len(piece)
-            if most < 0:
+            read += piece
+            if len(read) > most:
                 raise RequestError(f"the answer is longer than max_answer_bytes, {self.options.max_answer_bytes:,}")
-        return b"".join(read)
+        return read
 
     def _stop_if_refused(self, error: openai.APIStatusError) -> None:
         if error.status_code in (401, 403):
@@ -292,7 +303,7 @@ class _BrokenError(Exception):
     """A missing or incomplete answer: worth a retry after a pause, unless `is_last`.
 
     `is_too_much` says that the server is asked more than it can do, `is_gone` that there is no server at the moment,
-    whatever it is asked.
+    whatever it is asked, `is_dropped` that the connection was refused or ended before an answer.
     """
 
     def __init__(
@@ -303,9 +314,11 @@ class _BrokenError(Exception):
         is_last: bool = False,
         is_too_much: bool = False,
         is_gone: bool = False,
+        is_dropped: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.wait_seconds, self.is_last, self.is_too_much, self.is_gone = wait_seconds, is_last, is_too_much, is_gone
+        self.wait_seconds, self.is_last, self.is_too_much = wait_seconds, is_last, is_too_much
+        self.is_gone, self.is_dropped = is_gone, is_dropped
 
 
 class _RefusedError(Exception):
@@ -316,13 +329,13 @@ class _RefusedError(Exception):
         self.body = body
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def _parse(body: bytearray) -> dict[str, Any]:
     try:
         answer = json.loads(body)
     except ValueError:
-        raise _BrokenError(f"the answer is not JSON: {body[:60]!r}") from None
+        raise _BrokenError(f"the answer is not JSON: {bytes(body[:60])!r}") from None
     if not isinstance(answer, dict):
-        raise RequestError(f"the answer is not an object: {body[:60]!r}")
+        raise RequestError(f"the answer is not an object: {bytes(body[:60])!r}")
     if error := answer.get("error"):  # gateways report an error of the server behind them with HTTP 200
         code = str(error.get("code")) if isinstance(error, dict) else ""
         about = code in {str(status) for status in ABOUT_THE_REQUEST}

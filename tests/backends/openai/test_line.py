@@ -186,6 +186,27 @@ def test_a_refusal_halves_the_number_once_for_a_crowd() -> None:
     assert window.limit == 1
 
 
+@pytest.mark.parametrize("concurrency", [16, "auto"])
+def test_where_connections_are_dropped_the_number_is_that_of_the_others(concurrency: Any) -> None:
+    async def work() -> None:
+        window = Window(concurrency)
+        answer_all(window, 1.0)
+        for _ in range(16):
+            await window.__aenter__()
+        assert not window.drop(), "one alone is the fault of its request, or bad luck"
+        assert window.limit == 16
+        for _ in range(5):
+            window.dropped += 1
+            assert window.drop()
+        assert window.limit == 10
+        answer_all(window, 1.0)
+        assert window.limit == 11
+        window.dropped = 15
+        assert not window.drop(), "a server that holds none is not full but gone"
+
+    asyncio.run(work())
+
+
 def test_places_are_never_more_than_the_number() -> None:
     async def work() -> int:
         window, open_, most = Window(3), 0, 0
