@@ -61,6 +61,8 @@ class Parts:
     """
 
     def __init__(self, run: Run, pace: Pace | None = None) -> None:
+        import pyarrow.ipc  # noqa: F401  # now, so that the first answers need not wait for it
+
         self._run, self._pace = run, pace or Pace()
         self._shards: dict[int, _Waiting] = {}
         self._bytes = 0
