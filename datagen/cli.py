@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from datagen.errors import ConfigError, Paused
+from datagen.errors import ConfigError, Paused, did_you_mean
 
 if TYPE_CHECKING:
     from datagen.diagnose import Diagnosis
-    from datagen.pipeline import BuildResult, Run, RunStatus, Weighed
+    from datagen.pipeline import BuildResult, Execute, Run, RunStatus, Weighed
     from datagen.push import Pushed
 
 
@@ -44,7 +44,13 @@ WorkersOption = Annotated[
     int | None, typer.Option(min=0, max=256, help="Scoring processes; 0 scores in the main process.")
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a module or model file changed.")]
-ModelsOption = Annotated[int | None, typer.Option(min=1, max=64, help="Model processes [one per GPU].")]
+ModelsOption = Annotated[int | None, typer.Option(min=1, max=10_000, help="Model processes [one per GPU].")]
+RUNNERS = ("local", "ray")
+RunnerOption = Annotated[str, typer.Option(help="local, or ray: a cluster.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Of the Ray cluster; auto: the one that this machine is part of [one here].")
+]
+GpusOption = Annotated[float | None, typer.Option(min=0.0, help="With ray: GPUs of each model.")]
 SamplesOption = Annotated[
     int | None, typer.Option("--max-samples", min=1, help="Pause after so many samples; the same command goes on.")
 ]
@@ -86,17 +92,20 @@ def build(
     max_samples: SamplesOption = None,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
+    runner: RunnerOption = "local",
+    address: AddressOption = None,
+    gpus_per_model: GpusOption = None,
 ) -> None:
     """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
     from datagen.pipeline import Budget, build_run
-    from datagen.runners.local import make_runner
 
+    execute = _make_runner(runner, workers, models, address, gpus_per_model)
     opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
         budget = Budget(max_samples, max_hours, max_cost)
-        result = build_run(opened, make_runner(workers, models), board, budget)
+        result = build_run(opened, execute, board, budget)
     _print_result(opened, result)
 
 
@@ -123,19 +132,22 @@ def generate(
     max_samples: SamplesOption = None,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
+    runner: RunnerOption = "local",
+    address: AddressOption = None,
+    gpus_per_model: GpusOption = None,
 ) -> None:
     """Generate the samples that a run still lacks."""
     from datagen.console import Board
     from datagen.pipeline import Account, Budget, open_run, run_jobs, settle_makers
-    from datagen.runners.local import make_runner
 
+    execute = _make_runner(runner, workers, models, address, gpus_per_model)
     opened = open_run(run)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
         if keep:
             settle_makers(opened, ("samples",), keep=True)
         account = Account(opened, Budget(max_samples, max_hours, max_cost))
-        run_jobs(opened, "generate", make_runner(workers, models), board, account)
+        run_jobs(opened, "generate", execute, board, account)
 
 
 @app.command()
@@ -149,15 +161,17 @@ def score(
     keep: KeepOption = False,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
+    runner: RunnerOption = "local",
+    address: AddressOption = None,
 ) -> None:
     """Score the samples that have no scores yet. With --set or --again, rescore all."""
     from datagen.console import Board
     from datagen.pipeline import Budget, rescore_run
-    from datagen.runners.local import make_runner
 
+    execute = _make_runner(runner, workers, None, address, None)
     with Board() as board:
         budget = Budget(hours=max_hours, cost=max_cost)
-        opened = rescore_run(run, set_ or [], again, make_runner(workers), board, budget, keep=keep)
+        opened = rescore_run(run, set_ or [], again, execute, board, budget, keep=keep)
     typer.echo(f"next: datagen weigh {opened.folder}; datagen export {opened.folder}; datagen report {opened.folder}")
 
 
@@ -415,6 +429,28 @@ def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: 
     sets = "".join(f" --set {shlex.quote(change)}" for change in overrides or [])
     command = f"datagen build {shlex.quote(recipe)}{sets}"
     return create_run(loaded, folder or f"outputs/{loaded.name}", command, keep=keep)
+
+
+def _make_runner(
+    name: str, workers: int | None, models: int | None, address: str | None, gpus_per_model: float | None
+) -> Execute:
+    """Return the runner of that name; raises ConfigError for another name, or options that it does not have."""
+    from importlib.util import find_spec
+
+    if name not in RUNNERS:
+        raise ConfigError(f"no runner named {name!r}", where="--runner", hint=did_you_mean(name, RUNNERS))
+    if name == "local":
+        from datagen.runners.local import make_runner
+
+        if address is not None or gpus_per_model is not None:
+            hint = "add --runner ray"
+            raise ConfigError("--address and --gpus-per-model are those of a cluster", where="--runner", hint=hint)
+        return make_runner(workers, models)
+    if find_spec("ray") is None:
+        raise ConfigError("ray is not installed", where="--runner", hint="pip install 'datagen[ray]'")
+    from datagen.runners.ray import make_ray_runner
+
+    return make_ray_runner(address, models, gpus_per_model)
 
 
 def _print_result(run: Run, result: BuildResult) -> None:

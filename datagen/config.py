@@ -56,6 +56,7 @@ MAX_SHARD_SAMPLES = 16_384
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
     | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
+    | {"cluster"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
@@ -478,6 +479,28 @@ class Prices(BaseModel):
         return found
 
 
+class Resources(BaseModel):
+    """What one actor or task of a Ray cluster occupies."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    num_cpus: float = Field(1.0, ge=0, description="processors, or a share of one")
+    num_gpus: float = Field(0.0, ge=0, description="GPUs, or a share of one")
+    memory: int | None = Field(None, ge=1, strict=True, description="bytes of memory")
+    resources: dict[str, float] = Field(default_factory=dict, description="resources of the cluster by their names")
+
+
+class Cluster(BaseModel):
+    """The keys under `cluster:`, for `--runner ray`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    models: int = Field(1, ge=1, le=10_000, strict=True, description="actors that hold a model; `--models` replaces it")
+    model: Resources = Field(Resources(), description="what each of these occupies")
+    scorer: Resources = Field(Resources(), description="what a task occupies that joins and scores a shard")
+    stretch: int = Field(16, ge=1, le=4096, strict=True, description="samples handed out at a time, in whole prompts")
+
+
 SHIPPED = "shipped"
 """Word of the short list of rude words in the package."""
 
@@ -564,6 +587,7 @@ class Recipe(BaseModel):
     exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
         default_factory=dict, description="further exports of the dataset, by name; see docs/formats.md"
     )
+    cluster: Cluster | None = Field(None, description="resources on a Ray cluster; see docs/cluster.md")
     prices: Prices | None = Field(None, description="what models cost, for plan, progress and --max-cost")
     failure_limit: float = Field(0.2, ge=0, le=1, description="greatest share of failed samples; a run stops above it")
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")

@@ -74,7 +74,7 @@ The mark `""` stands for files that were written before marks existed.
 _pack = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTS = re.compile(r"(\d{5,})\.parts")
-_PART = re.compile(r"\d{6,}\.(arrow|jsonl)")
+_PART = re.compile(r"\d{6,}(-[0-9a-f]+)?\.(arrow|jsonl)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
 _COPY_BYTES = 4 << 20
@@ -141,6 +141,10 @@ class RunFolder:
             found = (_SHARD.fullmatch(name) for name in names)
             return sorted(int(match[1]) for match in found if match and match[2] == SUFFIXES[stage])
         return []
+
+    def is_sound(self, stage: Stage, shard: int) -> bool:
+        """Return whether a shard of a stage is there, whole, and of this run."""
+        return self.has(_shard_name(stage, shard)) and not self.find_damage(stage, [shard])
 
     def list_folders(self, name: str) -> list[str]:
         """Return the names of the folders in `name`, such as `exports`, in order and without hidden ones."""
@@ -230,19 +234,25 @@ class RunFolder:
         with self.open_whole(_shard_name("samples", shard)) as file:
             write_tables(file, tables, schema)
 
-    def write_part(self, shard: int, number: int, samples: Sequence[Sample], failures: Sequence[Failure]) -> None:
-        """Keep some answers of a shard that is still being generated, in any order, under a number of their own."""
+    def write_part(
+        self, shard: int, number: int, samples: Sequence[Sample], failures: Sequence[Failure], writer: str = "0"
+    ) -> None:
+        """Keep some answers of a shard that is still being generated, in any order.
+
+        A `writer` (hexadecimal) gives each of its parts of a shard another number; several may write one shard.
+        """
         import pyarrow as pa
 
+        name = f"{_parts_name(shard)}/{number:06d}-{writer}"
         if failures:
-            self.write_file(f"{_parts_name(shard)}/{number:06d}.jsonl", self._pack_lines("failures", failures))
+            self.write_file(f"{name}.jsonl", self._pack_lines("failures", failures))
         if samples:
             schema = sample_schema(self._mark("samples"))
             with (
-                self.open_whole(f"{_parts_name(shard)}/{number:06d}.arrow") as file,
-                pa.ipc.new_file(file, schema) as writer,
+                self.open_whole(f"{name}.arrow") as file,
+                pa.ipc.new_file(file, schema) as stream,
             ):
-                writer.write_table(to_table(samples, schema))
+                stream.write_table(to_table(samples, schema))
 
     def list_open(self) -> list[int]:
         """Return the shards that have parts, in order."""
@@ -250,7 +260,7 @@ class RunFolder:
         return sorted(int(match[1]) for match in found if match)
 
     def list_parts(self, shard: int) -> list[str]:
-        """Return the names of the parts of a shard, in the order in which they were written."""
+        """Return the names of the parts of a shard."""
         folder = _parts_name(shard)
         with suppress(FileNotFoundError, NotADirectoryError):
             entries = self._fs.ls(self._at(folder), detail=False, refresh=True)

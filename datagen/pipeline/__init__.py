@@ -26,6 +26,7 @@ from datagen.pipeline.inspect import (
     save_image,
 )
 from datagen.pipeline.made import find_stale, require_current
+from datagen.pipeline.makers import list_code, read_versions
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
@@ -70,6 +71,7 @@ __all__ = [
     "finish_shard",
     "finish_shards",
     "generate_shards",
+    "list_code",
     "list_scorable",
     "list_warnings",
     "make_again",
@@ -79,6 +81,7 @@ __all__ = [
     "probe_recipe",
     "publish_recipe",
     "read_status",
+    "read_versions",
     "report_run",
     "require_current",
     "rescore_run",

@@ -43,7 +43,7 @@ from datagen.pipeline.shards import (
     tools_for,
 )
 from datagen.records import Failure, Prompt, Request, Sample, Verdict
-from datagen.sample_files import to_samples
+from datagen.sample_files import Rows, to_samples
 from datagen.scoring.scorers import Scorer
 
 STOP_SECONDS = 1.0
@@ -59,12 +59,14 @@ END = object()
 
 def generate_shards(
     run: Run,
-    jobs: Iterable[Job],
+    jobs: Iterable[Job | None],
     count: Callable[[bool], None] = lambda failed: None,
     is_stopped: Callable[[], bool] = lambda: False,
     may_ask: Callable[[], bool] = lambda: True,
 ) -> Iterator[Job | None]:
     """Generate the samples of shards into their parts; yield each job when all of its requests are answered.
+
+    `jobs` may wait for a short time and yield None when there is none to begin now.
 
     Yields None between answers, so that the caller can do other things. What is in parts already, and what a job keeps,
     is not asked for again. With `adapt`, a prompt's other candidates are generated only if its first ones are judged
@@ -82,6 +84,9 @@ def generate_shards(
         flow.close()
 
 
+_NO_MORE = object()
+
+
 def run_shard(run: Run, job: Job) -> ShardResult:
     """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
     if job.draw:
@@ -96,14 +101,14 @@ class Flow:
     def __init__(
         self,
         run: Run,
-        jobs: Iterator[Job],
+        jobs: Iterator[Job | None],
         count: Callable[[bool], None],
         is_stopped: Callable[[], bool],
         may_ask: Callable[[], bool],
     ) -> None:
         self._run, self._jobs, self._count, self._is_stopped, self._may_ask = run, jobs, count, is_stopped, may_ask
         self._parts = Parts(run)
-        self._open: dict[int, _Shard] = {}
+        self._open: dict[tuple[int, tuple[int, int] | None], _Shard] = {}
         self._waiting: dict[Key, tuple[Request, _Shard]] = {}
         self._ready: deque[Request] = deque()
         self._done: deque[Job] = deque()
@@ -181,7 +186,10 @@ class Flow:
                 stretch = list(self._ready)
                 self._ready.clear()
                 yield stretch
-            elif (job := next(self._jobs, None)) is not None:
+            elif (job := next(self._jobs, _NO_MORE)) is None:
+                if self._waiting:
+                    yield []
+            elif isinstance(job, Job):
                 if stretch := self._begin(job):
                     yield stretch
             elif any(shard.undecided for shard in self._open.values()):
@@ -195,11 +203,14 @@ class Flow:
         run = self._run
         run.require_same()
         prompts = run.folder.read_prompts(job.shard)
+        prompts = prompts[slice(*job.prompts)] if job.prompts else prompts
         requests = list_requests(run, prompts)
-        rows, failures = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
+        rows, failures = Rows(), list[Failure]()
+        if not job.is_new:
+            rows, failures = run.folder.read_parts(job.shard, keep="samples" in job.keeps)
         done = {(each.prompt_id, each.candidate) for each in (*failures, *read_lasting(run, job)) if not each.unreached}
         rest = [r for r in requests if _key(r) not in done and r.sample_id not in rows]
-        shard = self._open[job.shard] = _Shard(job, {prompt.id: prompt for prompt in prompts})
+        shard = self._open[job.shard, job.prompts] = _Shard(job, {prompt.id: prompt for prompt in prompts})
         if run.recipe.adapt is None:
             return self._expect(shard, rest)
         first = run.recipe.least_candidates
@@ -258,7 +269,7 @@ class Flow:
     def _end_if_done(self, shard: _Shard) -> None:
         if not shard.left and not shard.undecided:
             self._parts.end(shard.job.shard)
-            del self._open[shard.job.shard]
+            del self._open[shard.job.shard, shard.job.prompts]
             self._done.append(shard.job)
 
 

@@ -57,6 +57,21 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
     return {stage: dict(sorted(_hash_named(words, choices))) for stage, (words, choices) in named.items()}
 
 
+def list_code(recipe: Recipe) -> list[Path]:
+    """Return the packages and modules of the user's own that a recipe names, as folders and files."""
+    plain = recipe.to_dict()
+    words = [choice.name for choice in recipe.scorers.values()]
+    words += [*(recipe.adapt.by if recipe.adapt else ()), *_list_words(plain.get("expand") or {})]
+    for choice in _choices(recipe, "backend", "detector", "judge", "drawer", "encoders", "matchers").values():
+        words += _list_words(choice)
+    found: dict[Path, None] = {}
+    for word in words:
+        for label, path in list_sources(word).items():
+            depth = len(Path(label).parts) - 1
+            found[path.parents[depth - 1] if depth else path] = None
+    return list(found)
+
+
 def _choices(recipe: Recipe, *keys: str) -> dict[str, Any]:
     """Return the plugins under some recipe keys as plain values; lists and mappings give one entry per item."""
     found: dict[str, Any] = {}

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from statistics import median
 
 from datagen.errors import DatagenError
@@ -64,6 +64,8 @@ class Parts:
         import pyarrow.ipc  # noqa: F401  # now, so that the first answers need not wait for it
 
         self._run, self._pace = run, pace or Pace()
+        self._name, self._number = uuid.uuid4().hex[:8], 0
+        """Of this writer, and of its next part: others may write parts of the same shards."""
         self._shards: dict[int, _Waiting] = {}
         self._bytes = 0
         self._lock = threading.Lock()
@@ -76,10 +78,8 @@ class Parts:
         """Take an answer in. Raises RunError when answers before it could not be written."""
         if self._error is not None:
             raise self._error
-        if shard not in self._shards:
-            self._open(shard)
         with self._lock:
-            self._shards[shard].answers.append(answer)
+            self._shards.setdefault(shard, _Waiting()).answers.append(answer)
             self._bytes += _size(answer)
             if self._timer is None:
                 self._set_timer()
@@ -101,15 +101,11 @@ class Parts:
                     self._set_timer()
 
     def end(self, shard: int) -> None:
-        """Write what is left of a shard that is done."""
+        """Write what is left of a shard of which something is done."""
         self._write(shard)
         with self._lock:
-            self._shards.pop(shard, None)
-
-    def _open(self, shard: int) -> None:
-        numbers = [int(PurePosixPath(name).stem) for name in self._run.folder.list_parts(shard)]
-        with self._lock:
-            self._shards[shard] = _Waiting(max(numbers, default=-1) + 1)
+            if (those := self._shards.get(shard)) is not None and not those.answers:
+                del self._shards[shard]
 
     def _write(self, shard: int) -> None:
         if (those := self._shards.get(shard)) is None:
@@ -120,8 +116,9 @@ class Parts:
             samples = [answer for answer in answers if isinstance(answer, Sample)]
             failures = [answer for answer in answers if isinstance(answer, Failure)]
             self._run.require_same()
-            self._run.folder.write_part(shard, those.number, samples, failures)
-            those.number += 1
+            with self._lock:
+                number, self._number = self._number, self._number + 1
+            self._run.folder.write_part(shard, number, samples, failures, self._name)
             with self._lock:
                 del those.answers[: len(answers)]
                 self._bytes -= sum(map(_size, answers))
@@ -140,9 +137,8 @@ class Parts:
 
 @dataclass(slots=True)
 class _Waiting:
-    """The answers of a shard that are not on disk yet, and the number of its next part; `lock` is held to write it."""
+    """The answers of a shard that are not on disk yet; `lock` is held to write them."""
 
-    number: int
     answers: list[Sample | Failure] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 

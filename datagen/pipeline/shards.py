@@ -48,7 +48,8 @@ class Job:
     """The work left in one shard: samples, scores or both; `samples` is their number, with `adapt` an upper bound.
 
     Stages in `keeps` already have a file: its results stay, and only unreached ones are asked again. If samples are
-    generated again, `kept` answers of the model stay.
+    generated again, `kept` answers of the model stay. A stretch of a shard, to be generated alone, names its `prompts`:
+    the first one and the one behind the last. Of one that `is_new`, nothing is in parts.
     """
 
     shard: int
@@ -57,6 +58,8 @@ class Job:
     samples: int
     keeps: frozenset[Stage] = frozenset()
     kept: int = 0
+    prompts: tuple[int, int] | None = None
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +205,21 @@ def _finish(run: Run, job: Job, asking: Asking | None) -> Generator[Group, None,
 
 
 def _join(run: Run, job: Job) -> list[Failure]:
-    """Write samples and failures of a shard from its parts, in the order of the requests; return the failures."""
+    """Write samples and failures of a shard from its parts, in the order of the requests; return the failures.
+
+    Joined once more, as after the loss of a node that had joined it, a shard stays as it is.
+    """
     folder = run.folder
+    before = folder.read_failures(job.shard) if folder.is_sound("failures", job.shard) else []
+    before = [each for each in before if each.stage != "score"]
+    if "samples" not in job.keeps and folder.is_sound("failures", job.shard) and folder.is_sound("samples", job.shard):
+        folder.remove_parts(job.shard)
+        return before
     rows, failures = folder.read_parts(job.shard, keep="samples" in job.keeps)
-    failed = {(each.prompt_id, each.candidate): each for each in (*read_lasting(run, job), *failures)}
+    noted = [*(before if "samples" in job.keeps else ()), *failures]
+    # Of several failures of a request, one that is an answer counts.
+    noted.sort(key=lambda each: not each.unreached)
+    failed = {(each.prompt_id, each.candidate): each for each in noted}
     # Backends answer in any order; the files always have the order of the requests.
     order = list_requests(run, folder.read_prompts(job.shard))
     keys = ((r.prompt.id, r.candidate) for r in order if r.sample_id not in rows)

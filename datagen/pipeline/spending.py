@@ -80,13 +80,14 @@ class Meter:
             return True
         return self.budget.cost is not None and self._spent.value + self._due.value >= self.budget.cost
 
-    def may_ask(self) -> bool:
-        """Return whether one more request may be made, and count it."""
+    def may_ask(self, samples: int = 1) -> bool:
+        """Return whether so many more samples may be asked for, and count them."""
         with self._asked.get_lock():
-            if self.is_spent():
+            most = self.budget.samples
+            if self.is_spent() or (most is not None and self.asked + samples > most):
                 self._is_ended.value = True  # what was due may turn out to cost less
                 return False
-            self._asked.value += 1
+            self._asked.value += samples
             return True
 
 

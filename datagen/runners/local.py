@@ -70,7 +70,7 @@ def make_runner(workers: int | None = None, models: int | None = None) -> Execut
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
         devices = list_devices(models) if count and any(job.draw for job in jobs) else []
         held = max(1, len(devices)) if any(job.draw for job in jobs) else 0
-        with _catch_interrupt(ledger) as stopped, ledger.account.hold(held):
+        with catch_interrupt(ledger) as stopped, ledger.account.hold(held):
             if devices:
                 _run_spread(run, jobs, ledger, stopped, count, devices)
             elif count:
@@ -178,7 +178,7 @@ class _Scorers:
 
 
 @contextmanager
-def _catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
+def catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event; the second one interrupts as usual."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():

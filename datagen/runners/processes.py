@@ -33,7 +33,8 @@ M_MMAP_THRESHOLD, LARGE_BYTES = -3, 1 << 18
 class Told:
     """A message of a process: whether each answer since the last one failed, a shard that is generated, or finished.
 
-    `usage` is what its models were asked for since the last message, `error` what ended it.
+    `usage` is what its models were asked for since the last message, `error` what ended it. `has_waited` says that a
+    model had room for more than it was given.
     """
 
     failed: tuple[bool, ...] = ()
@@ -42,6 +43,7 @@ class Told:
     notices: tuple[str, ...] = ()
     usage: Mapping[str, Usage] = field(default_factory=dict)
     error: Exception | None = None
+    has_waited: bool = False
 
 
 Tell = Callable[[Told], None]

@@ -1,0 +1,443 @@
+"""Ray runner: models in actors, joining and scoring in tasks, on all nodes of a cluster that see the run folder.
+
+The driver, which is the process of the command, hands out stretches of shards: a few prompts, so that a slow node never
+holds the end up. A model gets as many ahead as keep its engine full. Its answers go into parts of the run folder, from
+where a task joins and scores a shard when all of its stretches are done. Placement, autoscaling and restarts are Ray's.
+
+Whatever is lost, a node, an actor, the driver itself, costs the answers that were in flight: a stretch is handed out
+anew and asks for what is in no part. Nothing is written that depends on who did the work, so the files are those of one
+process. Nodes need the same versions of the packages that read pictures and run models; datagen itself and modules of
+the user's own travel with the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import datagen
+from datagen import notices
+from datagen.config import Cluster, Resources
+from datagen.errors import DatagenError, RunError
+from datagen.pipeline import Execute, Job, Ledger, Run, finish_shard, generate_shards, list_code, read_versions
+from datagen.runners.local import catch_interrupt
+from datagen.runners.processes import Told, give_memory_back
+
+FIRST_AHEAD, MOST_AHEAD = 2, 32
+"""Stretches that a model is given at first, and at most; one more each time that it had to wait for one."""
+THREADS = MOST_AHEAD + 4
+"""Calls that an actor answers at a time: its stretches, and questions how far it is."""
+LOOK_SECONDS = 0.1
+"""How long the driver waits for something to happen."""
+TELL_SECONDS = 1.0
+"""How often models are asked how far they are."""
+REST_SECONDS = (1.0, 20.0)
+"""How long nothing is given to an actor that was lost: at first, and at most, doubled each time."""
+DEATHS = 8
+"""So many losses of a model without an answer in between are the model's own fault."""
+STOP_SECONDS = 15.0
+"""How long models may take to write what they have when the run is stopped."""
+TASK_RETRIES = 16
+"""How often Ray begins a scoring task anew whose node or process was lost."""
+INBOX_SECONDS = 0.05
+
+
+def make_ray_runner(
+    address: str | None = None, models: int | None = None, gpus_per_model: float | None = None
+) -> Execute:
+    """Return a runner on a Ray cluster at an address (`auto`: the one this machine is part of), else on this machine.
+
+    Resources are those of the recipe's `cluster`; `models` and `gpus_per_model` replace what it says.
+    """
+
+    def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        cluster = run.recipe.cluster or Cluster()
+        if models is not None:
+            cluster = cluster.model_copy(update={"models": models})
+        if gpus_per_model is not None:
+            changed = cluster.model.model_copy(update={"num_gpus": gpus_per_model})
+            cluster = cluster.model_copy(update={"model": changed})
+        with catch_interrupt(ledger) as stopped, _connect(run, address), _Drive(run, jobs, ledger, cluster) as drive:
+            drive.work(stopped)
+        if stopped.is_set():
+            raise KeyboardInterrupt
+
+    return execute
+
+
+@contextmanager
+def _connect(run: Run, address: str | None) -> Iterator[None]:
+    """Connect to a cluster, or start one on this machine; one that is connected already is used and left."""
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    code = [str(Path(datagen.__file__).parent), *map(str, list_code(run.recipe))]
+    given = address or os.environ.get("RAY_ADDRESS")
+    # On this machine alone, everybody sees the same files.
+    about = {"address": given, "runtime_env": {"py_modules": code}} if given else {"include_dashboard": False}
+    try:
+        ray.init(logging_level=logging.WARNING, **about)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        what = f"no Ray cluster answers ({str(error).splitlines()[0]})"
+        raise RunError(what, where=str(given or "here"), hint="`ray start --head` begins one") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+# ── In the driver ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Actor:
+    """A model on some node: the stretches that it has, and until when it rests after a loss (monotonic clock)."""
+
+    handle: Any
+    ahead: int = FIRST_AHEAD
+    jobs: int = 0
+    rests_until: float = 0.0
+    rest: float = REST_SECONDS[0]
+    deaths: int = 0
+    is_ready: bool = False
+    is_telling: bool = False
+
+
+class _Drive:
+    """One call of a run on a cluster: hands out stretches and shards, and counts what comes back, in one thread."""
+
+    def __init__(self, run: Run, jobs: Sequence[Job], ledger: Ledger, cluster: Cluster) -> None:
+        import ray
+
+        self._ray, self._ledger, self._cluster = ray, ledger, cluster
+        self._here = str(run.folder)
+        address = run.folder.address if not run.folder.is_local else str(Path(run.folder.address).absolute())
+        self._run = Run(run.recipe, address, run.folder.marks)
+        self._given = ray.put(_Given(self._run, os.getcwd(), read_versions()))
+        self._drawn = [job for job in jobs if job.draw]
+        self._begun = set(run.folder.list_open())
+        self._stretches = self._cut()
+        self._fresh: Job | None = None
+        self._returned: deque[Job] = deque()
+        """Stretches that were lost with an actor."""
+        self._left: dict[int, int] = {}
+        """Stretches that are not done, by shard."""
+        self._whole: dict[int, Job] = {}
+        self._waiting: deque[Job] = deque(job for job in jobs if not job.draw)
+        """Shards that can be finished and are not given to a task yet."""
+        self._calls: dict[Any, tuple[str, _Actor | None, Job | None]] = {}
+        """What is under way: `generate`, `hello`, `tell` of an actor, or `finish` of a shard."""
+        self._actors: list[_Actor] = []
+        self._finishing = 0
+        self._told = 0.0
+
+    def __enter__(self) -> _Drive:
+        ray, cluster = self._ray, self._cluster
+        if self._drawn:
+            kind = ray.remote(**_options(cluster.model), max_restarts=-1, max_concurrency=THREADS)(_Model)
+            self._actors = [_Actor(kind.remote(self._given)) for _ in range(cluster.models)]
+            for actor in self._actors:
+                self._call("hello", actor)
+        self._finish = ray.remote(**_options(cluster.scorer), max_retries=TASK_RETRIES)(_finish)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in self._actors:
+            self._ray.kill(actor.handle)
+
+    def work(self, stopped: threading.Event) -> None:
+        """Do all jobs; when stopped or over budget, keep what the models have and what tasks have begun."""
+        meter = self._ledger.account.meter
+        with self._ledger.account.hold(len(self._actors)):
+            while not stopped.is_set():
+                if not (is_over := meter.is_over()):
+                    self._hand_out()
+                if self._actors and not self._is_generating:
+                    self._dismiss()
+                if not (self._actors or self._finishing or (self._waiting and not is_over)):
+                    return
+                self._listen(LOOK_SECONDS)
+            self._stop_models()
+            while self._finishing:
+                self._listen(LOOK_SECONDS)
+
+    @property
+    def _is_generating(self) -> bool:
+        """Whether a model has, or will be given, something to do."""
+        if any(actor.jobs for actor in self._actors):
+            return True
+        return not self._ledger.account.meter.is_over() and self._peek() is not None
+
+    def _peek(self) -> Job | None:
+        """Return the stretch that is handed out next, None if there is none, or none that the budget allows."""
+        if self._returned:
+            return self._returned[0]  # it was counted when it was handed out first
+        if self._fresh is None:
+            self._fresh = next(self._stretches, None)
+        return None if self._ledger.account.meter.is_spent() else self._fresh
+
+    def _take_stretch(self) -> Job | None:
+        job = self._peek()
+        if self._returned:
+            return self._returned.popleft()
+        if job is None or not self._ledger.account.meter.may_ask(job.samples):
+            return None
+        self._fresh = None
+        return job
+
+    def _cut(self) -> Iterator[Job]:
+        """Yield the stretches of all shards in order."""
+        candidates = self._run.recipe.candidates
+        size = max(1, self._cluster.stretch // candidates)
+        for job in self._drawn:
+            prompts = -(-job.samples // candidates)
+            is_new = job.shard not in self._begun and not job.keeps
+            bounds = [(first, min(prompts, first + size)) for first in range(0, prompts, size)]
+            self._left[job.shard], self._whole[job.shard] = len(bounds), job
+            for first, last in bounds:
+                yield replace(job, prompts=(first, last), samples=(last - first) * candidates, is_new=is_new)
+
+    def _hand_out(self) -> None:
+        """Give each model and each free processor something to do."""
+        now = time.monotonic()
+        for actor in sorted(self._actors, key=lambda each: each.jobs):
+            while actor.is_ready and actor.rests_until <= now and actor.jobs < actor.ahead:
+                if (job := self._take_stretch()) is None:
+                    break
+                actor.jobs += 1
+                self._call("generate", actor, job)
+        if now - self._told > TELL_SECONDS:
+            self._told = now
+            for actor in self._actors:
+                if actor.is_ready and not actor.is_telling and actor.rests_until <= now:
+                    actor.is_telling = True
+                    self._call("tell", actor)
+        most = int(self._ray.cluster_resources().get("CPU", 1)) + 8
+        while self._waiting and self._finishing < most:
+            self._finishing += 1
+            self._call("finish", None, self._waiting.popleft())
+
+    def _call(self, what: str, actor: _Actor | None, job: Job | None = None) -> None:
+        if actor is None:
+            ref = self._finish.remote(self._given, job)
+        elif what == "generate":
+            ref = actor.handle.generate.remote(job)
+        else:
+            ref = getattr(actor.handle, what).remote()
+        self._calls[ref] = what, actor, job
+
+    def _listen(self, seconds: float) -> None:
+        """Take in what has come back. Raises what a model or a scorer raised."""
+        if not self._calls:
+            time.sleep(seconds)
+            return
+        for ref in self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=seconds)[0]:
+            what, actor, job = self._calls.pop(ref)
+            try:
+                told: Told = self._ray.get(ref)
+            except self._ray.exceptions.RayActorError as error:
+                assert actor is not None
+                self._lose(what, actor, job, error)
+                continue
+            except (self._ray.exceptions.RaySystemError, self._ray.exceptions.WorkerCrashedError) as error:
+                hint = "out of memory? give `cluster: {scorer: …}` more of it; finished shards are kept"
+                raise RunError("a scoring process was killed", where=self._here, hint=hint) from error
+            self._take(what, actor, job, told)
+
+    def _take(self, what: str, actor: _Actor | None, job: Job | None, told: Told) -> None:
+        if told.error is not None:
+            raise told.error
+        ledger = self._ledger
+        ledger.tell(told.notices)
+        ledger.account.add(told.usage)
+        for failed in told.failed:
+            ledger.count_sample(failed)
+        if actor is not None:
+            actor.is_telling = actor.is_telling and what != "tell"
+            actor.is_ready = True
+            if told.failed:
+                actor.deaths, actor.rest = 0, REST_SECONDS[0]
+        if what == "generate":
+            assert actor is not None
+            assert job is not None
+            actor.jobs -= 1
+            actor.ahead = min(MOST_AHEAD, actor.ahead + told.has_waited)
+            self._left[job.shard] -= 1
+            if not self._left[job.shard]:
+                del self._left[job.shard]
+                self._waiting.append(self._whole.pop(job.shard))
+                ledger.check_failures()
+        if told.result is not None:
+            self._finishing -= 1
+            ledger.count_shard(told.result)
+
+    def _lose(self, what: str, actor: _Actor, job: Job | None, error: Exception) -> None:
+        """Take in that an actor is gone for now: Ray begins it anew, and its stretches are handed out again."""
+        now = time.monotonic()
+        if actor.rests_until <= now:
+            actor.deaths += 1
+            actor.rests_until, actor.rest = now + actor.rest, min(2 * actor.rest, REST_SECONDS[1])
+            why = str(error).splitlines()[0][:200]
+            notices.tell_once(f"a model was lost ({why}); what it had in flight is asked again")
+        if actor.deaths >= DEATHS:
+            hint = "out of memory? see its log under /tmp/ray; what was answered is kept"
+            raise RunError(f"a model process was killed {DEATHS} times without an answer", where=self._here, hint=hint)
+        if what == "generate":
+            assert job is not None
+            actor.jobs -= 1
+            self._returned.appendleft(replace(job, is_new=False))
+        elif what == "tell":
+            actor.is_telling = False
+        else:
+            self._call("hello", actor)
+
+    def _stop_models(self) -> None:
+        """Let the models write what they have, count it, and end them."""
+        refs = [actor.handle.stop.remote() for actor in self._actors if actor.is_ready]
+        for ref in self._ray.wait(refs, num_returns=len(refs), timeout=STOP_SECONDS)[0] if refs else ():
+            with suppress(self._ray.exceptions.RayError):
+                told: Told = self._ray.get(ref)
+                self._ledger.account.add(told.usage)
+                for failed in told.failed:
+                    self._ledger.count_sample(failed)
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        """End the actors, so that their nodes can go."""
+        for actor in self._actors:
+            self._ray.kill(actor.handle)
+        self._calls = {ref: call for ref, call in self._calls.items() if call[0] == "finish"}
+        self._actors = []
+
+
+def _options(resources: Resources) -> dict[str, Any]:
+    """Return what Ray is told about an actor or a task."""
+    return {name: value for name, value in resources.model_dump().items() if value not in (None, {})}
+
+
+# ── On the nodes ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What travels to every node: the run, the folder of the command, and its versions of packages."""
+
+    run: Run
+    folder: str
+    versions: Mapping[str, str]
+
+    def arrive(self) -> None:
+        """Make this process ready: relative paths and modules are found, and notices are kept for the driver."""
+        with suppress(OSError):  # a node may not have that folder
+            os.chdir(self.folder)
+        if self.folder not in sys.path:
+            sys.path.append(self.folder)
+        give_memory_back()
+        notices.collect()
+
+    def find_difference(self) -> RunError | None:
+        """Return the error of a node whose packages would make other files; datagen itself travels with the run."""
+        here = read_versions()
+        for name, version in self.versions.items():
+            if name != "datagen" and here.get(name) != version:
+                what = f"node {socket.gethostname()} has {name} {here.get(name, 'not at all')}, the driver {version}"
+                return RunError(what, hint="give all nodes one image: these packages read pictures and run models")
+        return None
+
+
+class _Model:
+    """An actor: a model that goes through the stretches it is given in one flow."""
+
+    def __init__(self, given: _Given) -> None:
+        given.arrive()
+        self._given, self._run = given, given.run
+        self._inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._done: dict[tuple[int, Any], threading.Event] = {}
+        self._failed: list[bool] = []
+        self._has_waited = False
+        self._stopped = threading.Event()
+        self._error: Exception | None = None
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def hello(self) -> Told:
+        """Say that it is there; the error of a node that would make other files."""
+        return Told(error=self._given.find_difference())
+
+    def generate(self, job: Job) -> Told:
+        """Generate a stretch into its parts."""
+        done = self._done[job.shard, job.prompts] = threading.Event()
+        self._inbox.put(job)
+        while not done.wait(1.0) and self._thread.is_alive():
+            pass
+        if self._error is not None:
+            return Told(error=self._error)
+        if not done.is_set():
+            return Told(error=RunError("a model ended in the middle", where=str(self._run.folder)))
+        return self.tell()
+
+    def tell(self) -> Told:
+        """Return what happened since the last time."""
+        with self._lock:
+            failed, self._failed = tuple(self._failed), []
+            has_waited, self._has_waited = self._has_waited, False
+            return Told(failed, notices=notices.take(), usage=self._run.take_usage(), has_waited=has_waited)
+
+    def stop(self) -> Told:
+        """Write what has come, and end."""
+        self._stopped.set()
+        self._thread.join(STOP_SECONDS - 2)
+        return self.tell()
+
+    def _work(self) -> None:
+        try:
+            for job in generate_shards(self._run, self._take_jobs(), self._count, self._stopped.is_set):
+                if job is not None:
+                    self._done.pop((job.shard, job.prompts)).set()
+        except (DatagenError, OSError, ValueError) as error:  # raised again by the driver
+            self._error = error
+
+    def _take_jobs(self) -> Iterator[Job | None]:
+        while not self._stopped.is_set():
+            try:
+                yield self._inbox.get(timeout=INBOX_SECONDS)
+            except queue.Empty:
+                self._has_waited = True
+                yield None
+
+    def _count(self, failed: bool) -> None:
+        with self._lock:
+            self._failed.append(failed)
+
+
+_runs: dict[tuple[str, str], Run] = {}
+"""The run of this process by its folder and recipe: its scorers stay loaded from shard to shard."""
+
+
+def _finish(given: _Given, job: Job) -> Told:
+    """Join and score a shard."""
+    name = given.run.folder.address, repr(given.run.recipe)
+    if name not in _runs:
+        given.arrive()
+        if (difference := given.find_difference()) is not None:
+            return Told(error=difference)
+    run = _runs.setdefault(name, given.run)
+    try:
+        result = finish_shard(run, job)
+    except (DatagenError, OSError, ValueError) as error:  # raised again by the driver
+        return Told(error=error, notices=notices.take(), usage=run.take_usage())
+    return Told(result=result, notices=notices.take(), usage=run.take_usage())
