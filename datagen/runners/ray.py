@@ -113,6 +113,8 @@ class _Actor:
     rest: float = REST_SECONDS[0]
     deaths: int = 0
     is_ready: bool = False
+    """Whether it has said hello since it began or was lost: calls to one that Ray cannot place would wait for ever."""
+    is_greeted: bool = False
     is_telling: bool = False
 
 
@@ -149,8 +151,6 @@ class _Drive:
         if self._drawn:
             kind = ray.remote(**_options(cluster.model), max_restarts=-1, max_concurrency=THREADS)(_Model)
             self._actors = [_Actor(kind.remote(self._given)) for _ in range(cluster.models)]
-            for actor in self._actors:
-                self._call("hello", actor)
         self._finish = ray.remote(**_options(cluster.scorer), max_retries=TASK_RETRIES)(_finish)
         return self
 
@@ -213,8 +213,12 @@ class _Drive:
     def _hand_out(self) -> None:
         """Give each model and each free processor something to do."""
         now = time.monotonic()
+        for actor in self._actors:
+            if not actor.is_ready and not actor.is_greeted and actor.rests_until <= now:
+                actor.is_greeted = True
+                self._call("hello", actor)
         for actor in sorted(self._actors, key=lambda each: each.jobs):
-            while actor.is_ready and actor.rests_until <= now and actor.jobs < actor.ahead:
+            while actor.is_ready and actor.jobs < actor.ahead:
                 if (job := self._take_stretch()) is None:
                     break
                 actor.jobs += 1
@@ -222,7 +226,7 @@ class _Drive:
         if now - self._told > TELL_SECONDS:
             self._told = now
             for actor in self._actors:
-                if actor.is_ready and not actor.is_telling and actor.rests_until <= now:
+                if actor.is_ready and not actor.is_telling:
                     actor.is_telling = True
                     self._call("tell", actor)
         most = int(self._ray.cluster_resources().get("CPU", 1)) + 8
@@ -266,8 +270,10 @@ class _Drive:
         for failed in told.failed:
             ledger.count_sample(failed)
         if actor is not None:
-            actor.is_telling = actor.is_telling and what != "tell"
-            actor.is_ready = True
+            if what == "hello":
+                actor.is_ready, actor.is_greeted = True, False
+            if what == "tell":
+                actor.is_telling = False
             if told.failed:
                 actor.deaths, actor.rest = 0, REST_SECONDS[0]
         if what == "generate":
@@ -286,10 +292,10 @@ class _Drive:
 
     def _lose(self, what: str, actor: _Actor, job: Job | None, error: Exception) -> None:
         """Take in that an actor is gone for now: Ray begins it anew, and its stretches are handed out again."""
-        now = time.monotonic()
-        if actor.rests_until <= now:
-            actor.deaths += 1
-            actor.rests_until, actor.rest = now + actor.rest, min(2 * actor.rest, REST_SECONDS[1])
+        if actor.is_ready or what == "hello":  # the first of its calls that fails
+            actor.is_ready, actor.deaths = False, actor.deaths + 1
+            actor.rests_until = time.monotonic() + actor.rest
+            actor.rest = min(2 * actor.rest, REST_SECONDS[1])
             why = str(error).splitlines()[0][:200]
             notices.tell_once(f"a model was lost ({why}); what it had in flight is asked again")
         if actor.deaths >= DEATHS:
@@ -302,7 +308,7 @@ class _Drive:
         elif what == "tell":
             actor.is_telling = False
         else:
-            self._call("hello", actor)
+            actor.is_greeted = False
 
     def _stop_models(self) -> None:
         """Let the models write what they have, count it, and end them."""

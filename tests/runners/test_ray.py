@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from datagen.pipeline import Silent, build_run, create_run
+from datagen.config import Recipe
+from datagen.errors import Paused, RunError
+from datagen.pipeline import (
+    Account,
+    Budget,
+    Silent,
+    build_run,
+    create_run,
+    find_jobs,
+    finish_shard,
+    generate_shards,
+    plan_stage,
+    run_jobs,
+)
 from datagen.runners.ray import make_ray_runner
+from datagen.store import SUFFIXES, RunFolder
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
+from tests.helpers.s3_server import BUCKET, KEYS, S3Server
+from tests.runners.test_local import DYING
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -23,7 +42,18 @@ PLANS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """Started before the cluster, whose nodes find it by the environment."""
+    with S3Server(tmp_path_factory.mktemp("s3")) as server, pytest.MonkeyPatch.context() as patch:
+        key, secret = KEYS["admin"]
+        given = {"AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+        for name, value in {**given, "AWS_REGION": "us-east-1"}.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: S3Server) -> Iterator[Any]:
     made = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     ray.init(address=made.address, logging_level=logging.ERROR, log_to_driver=False)
     yield made
@@ -33,11 +63,13 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture
 def second(cluster: Any) -> Iterator[Any]:
-    """A second node, which alone has room for models."""
-    node = cluster.add_node(num_cpus=2, resources={"painter": 2})
+    """A node that may be lost, and another one."""
+    nodes = [cluster.add_node(num_cpus=2, resources={"painter": 2}) for _ in range(2)]
     cluster.wait_for_nodes()
-    yield node
-    cluster.remove_node(node)
+    yield nodes[0]
+    for node in nodes:
+        if node in cluster.list_all_nodes():
+            cluster.remove_node(node)
 
 
 @pytest.mark.parametrize("plan", PLANS)
@@ -47,3 +79,119 @@ def test_a_cluster_writes_what_one_process_writes(cluster: Any, second: Any, pla
     build_run(create_run(recipe, str(tmp_path / "cluster")), make_ray_runner(), Silent())
     parts = (*SHARDS, "dataset")
     assert hash_files(tmp_path / "cluster", *parts) == hash_files(tmp_path / "here", *parts)
+
+
+def when(condition: Callable[[], bool], act: Callable[[], None]) -> threading.Thread:
+    """Do something in a thread as soon as a condition holds."""
+
+    def wait() -> None:
+        while not condition():
+            time.sleep(0.02)
+        act()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def lose_a_node(cluster: Any, node: Any, address: str) -> threading.Thread:
+    """Kill a node when part of the samples is there."""
+    folder = RunFolder(address)
+    kill = partial(cluster.remove_node, node, allow_graceful=False)
+    return when(lambda: len(folder.list_shards("samples")) >= 3, kill)
+
+
+def painting(**changes: Any) -> Recipe:
+    """500 samples, of which each takes a moment, from three models; two have room on each of two nodes."""
+    cluster = {"models": 3, "stretch": 5, "model": {"num_cpus": 0.5, "resources": {"painter": 1}}}
+    values = {"prompts": 125, "candidates": 4, "shard_prompts": 5, "cluster": cluster, "backend": {"delay": 0.02}}
+    return small_recipe(**{**values, **changes})
+
+
+def test_a_node_that_is_lost_costs_what_was_in_flight(cluster: Any, second: Any, tmp_path: Path) -> None:
+    recipe = painting()
+    build_here(recipe, tmp_path / "here")
+    losing = lose_a_node(cluster, second, str(tmp_path / "cluster"))
+    run = create_run(recipe, str(tmp_path / "cluster"))
+    plan_stage(run, Silent())
+    run_jobs(run, "both", make_ray_runner(), Silent())
+    losing.join(timeout=60)
+    assert not losing.is_alive(), "the node was lost before the end"
+    assert hash_files(tmp_path / "cluster", *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
+
+
+def test_on_an_object_store_a_lost_node_costs_no_more(s3: S3Server, cluster: Any, second: Any, tmp_path: Path) -> None:
+    s3.wait()
+    recipe, address = painting(), f"s3://{BUCKET}/cluster"
+    build_here(recipe, tmp_path / "here")
+    losing = lose_a_node(cluster, second, address)
+    run = create_run(recipe, address)
+    plan_stage(run, Silent())
+    run_jobs(run, "both", make_ray_runner(), Silent())
+    losing.join(timeout=60)
+    assert not losing.is_alive(), "the node was lost before the end"
+    for stage in SHARDS:
+        for shard in run.folder.list_shards(stage):
+            name = f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
+            assert run.folder.read_head(name, -1) == (tmp_path / "here" / name).read_bytes(), name
+
+
+def test_a_budget_is_kept_in_whole_prompts(cluster: Any, tmp_path: Path) -> None:
+    recipe = small_recipe(prompts=30, cluster={"models": 2, "stretch": 4})
+    build_here(recipe, tmp_path / "here")
+    run = create_run(recipe, str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    with pytest.raises(Paused, match=r"paused at --max-samples 25: 2[0-4] of 60 samples"):
+        run_jobs(run, "both", make_ray_runner(), Silent(), Account(run, Budget(25)))
+    run_jobs(run, "both", make_ray_runner(), Silent())
+    assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
+
+
+def test_a_model_that_always_dies_is_one_clear_error(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datagen.runners.ray.REST_SECONDS", (0.1, 0.2))
+    (tmp_path / "dying").mkdir()
+    (tmp_path / "dying/model.py").write_text(DYING, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    run = create_run(small_recipe(backend={"name": "dying.model"}), str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    with pytest.raises(RunError, match="a model process was killed 8 times without an answer"):
+        run_jobs(run, "both", make_ray_runner(), Silent())
+
+
+def test_a_node_with_another_version_is_refused_in_one_line(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datagen.runners.ray.read_versions", lambda: {"numpy": "9.9"})
+    run = create_run(small_recipe(), str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    with pytest.raises(RunError, match=r"node \S+ has numpy \S+, the driver 9\.9"):
+        run_jobs(run, "both", make_ray_runner(), Silent())
+
+
+def test_an_error_of_a_task_is_that_of_one_process(cluster: Any, tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(), tmp_path / "run")
+    path = tmp_path / "run/samples/00001.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\0" * 64 + content[68:])
+    run.folder.remove_shard("scores", 1)
+    with pytest.raises(RunError, match="damaged") as caught:
+        run_jobs(run, "score", make_ray_runner(), Silent())
+    assert caught.value.where == str(path)
+
+
+def test_a_task_that_runs_twice_changes_nothing(tmp_path: Path) -> None:
+    """Ray may begin a task anew on another node after the first one has written all of it."""
+    recipe = small_recipe(backend={"fails": 0.3})
+    build_here(recipe, tmp_path / "here")
+    run = create_run(recipe, str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    jobs = find_jobs(run, "both", Silent()).jobs
+    for done in generate_shards(run, jobs):
+        if done is not None:
+            finish_shard(run, done)
+    for job in jobs:
+        finish_shard(run, job)
+    assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
