@@ -46,6 +46,8 @@ REST_SECONDS = (1.0, 20.0)
 """How long nothing is given to an actor that was lost: at first, and at most, doubled each time."""
 DEATHS = 8
 """So many losses of a model without an answer in between are the model's own fault."""
+MORE_TASKS = 8
+"""Scoring tasks that are given to Ray at a time, beyond its processors: some that wait make a cluster grow."""
 STOP_SECONDS = 15.0
 """How long models may take to write what they have when the run is stopped."""
 TASK_RETRIES = 16
@@ -144,7 +146,7 @@ class _Drive:
         """What is under way: `generate`, `hello`, `tell` of an actor, or `finish` of a shard."""
         self._actors: list[_Actor] = []
         self._finishing = 0
-        self._told = 0.0
+        self._told, self._processors = 0.0, 1
 
     def __enter__(self) -> _Drive:
         ray, cluster = self._ray, self._cluster
@@ -224,13 +226,12 @@ class _Drive:
                 actor.jobs += 1
                 self._call("generate", actor, job)
         if now - self._told > TELL_SECONDS:
-            self._told = now
+            self._told, self._processors = now, int(self._ray.cluster_resources().get("CPU", 1))
             for actor in self._actors:
                 if actor.is_ready and not actor.is_telling:
                     actor.is_telling = True
                     self._call("tell", actor)
-        most = int(self._ray.cluster_resources().get("CPU", 1)) + 8
-        while self._waiting and self._finishing < most:
+        while self._waiting and self._finishing < self._processors + MORE_TASKS:
             self._finishing += 1
             self._call("finish", None, self._waiting.popleft())
 
