@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from datagen.backends.openai import build
+from datagen.backends.openai.fleet import Fleet, Place
 from datagen.backends.openai.window import FIRST, MOST, Window
 from datagen.records import Failure, Request, Sample
 from tests.backends.openai.test_openai_backend import QUICK, make_requests
@@ -188,32 +189,28 @@ def test_a_refusal_halves_the_number_once_for_a_crowd() -> None:
 
 @pytest.mark.parametrize("concurrency", [16, "auto"])
 def test_where_connections_are_dropped_the_number_is_that_of_the_others(concurrency: Any) -> None:
-    async def work() -> None:
-        window = Window(concurrency)
-        answer_all(window, 1.0)
-        for _ in range(16):
-            await window.__aenter__()
-        assert not window.drop(), "one alone is the fault of its request, or bad luck"
-        assert window.limit == 16
-        for _ in range(5):
-            window.dropped += 1
-            assert window.drop()
-        assert window.limit == 10
-        answer_all(window, 1.0)
-        assert window.limit == 11
-        window.dropped = 15
-        assert not window.drop(), "a server that holds none is not full but gone"
-
-    asyncio.run(work())
+    window = Window(concurrency)
+    answer_all(window, 1.0)
+    window.open = 16
+    assert not window.drop(), "one alone is the fault of its request, or bad luck"
+    assert window.limit == 16
+    for _ in range(5):
+        window.dropped += 1
+        assert window.drop()
+    assert window.limit == 10
+    answer_all(window, 1.0)
+    assert window.limit == 11
+    window.dropped = 15
+    assert not window.drop(), "a server that holds none is not full but gone"
 
 
 def test_places_are_never_more_than_the_number() -> None:
     async def work() -> int:
-        window, open_, most = Window(3), 0, 0
+        fleet, open_, most = Fleet(["http://a"], 3), 0, 0
 
         async def hold(k: int) -> None:
             nonlocal open_, most
-            async with window:
+            async with Place(fleet):
                 open_ += 1
                 most = max(most, open_)
                 await asyncio.sleep(0.001 * (k % 3))
@@ -224,7 +221,7 @@ def test_places_are_never_more_than_the_number() -> None:
         for task in tasks[10::5]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        async with window:
+        async with Place(fleet):
             pass
         return most
 
