@@ -95,11 +95,11 @@ class Fleet:
     ) -> bool:
         """Take the failure of a request that was `sent` then into account; return whether to ask another at once.
 
-        `is_deaf` says that one failure is enough to leave it out, `seconds` how long it asks to wait. What was sent
-        before its last answer says nothing: it has answered since.
+        `is_deaf` says that this one is enough to leave the server out, `seconds` how long it asks to wait. Otherwise
+        the failure of what was sent before its last answer says nothing: it has answered since.
         """
         server.failures += 1
-        is_lost = (is_deaf or server.failures >= LOST) and server.answered < sent
+        is_lost = is_deaf or (server.failures >= LOST and server.answered < sent)
         if is_lost and not server.is_out and len(self.servers) > 1:
             self._postpone(server, seconds or 0.0)
             server.left = time.monotonic()

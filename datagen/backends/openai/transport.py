@@ -217,8 +217,7 @@ class Transport:
     def _note_failure(self, server: Server, sent: float, error: _BrokenError) -> bool:
         """Let the fleet know; return whether another server is asked at once."""
         window = server.window
-        is_full = error.is_dropped and not error.is_gone and window.held > 0  # it may be: it holds the rest
-        if error.is_limit or is_full:
+        if error.is_limit or (error.is_dropped and window.held > 0):  # it may be full: it holds the rest
             return self.fleet.has_others(server)
         # Nobody listens, it says itself that it is no use, or it has dropped all that it held.
         is_deaf = (error.is_dropped and (error.is_gone or window.dropped > 0)) or error.is_last
