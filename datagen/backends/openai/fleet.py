@@ -80,14 +80,14 @@ class Fleet:
         """Take an answer into account, which brings back a server that was left out."""
         server.answered, server.failures = time.monotonic(), 0
         if server.is_out:
+            for each in self.servers:
+                if each.is_out:
+                    each.tell()
             server.pause, server.due = 0.0, -math.inf
             if server.is_told:
                 server.is_told = False
                 server.window.renew()
                 tell_once(f"{server.address} answers again ({datetime.now():%H:%M})")
-            for other in self.servers:
-                if other.is_out:
-                    other.tell()
             self.fill()
 
     def note_failure(
