@@ -37,10 +37,10 @@ class RawServer:
     At most `most` connections are open; others are closed at once, or with `waits` left to wait until one ends.
     """
 
-    def __init__(self, send: Send, most: int = 10_000, waits: bool = False) -> None:
+    def __init__(self, send: Send, most: int = 10_000, waits: bool = False, port: int = 0) -> None:
         self._send, self._most, self._waits = send, most, waits
         self.requests = self.open = self.most_open = self.turned_away = 0
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
         self._socket.setblocking(False)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/v1"
 

@@ -57,20 +57,20 @@ class OpenAIBackend:
         self.lexicon = options.lexicon
         left_out = NOT_OF_A_SAMPLE | ({"thinking"} if options.thinking is None else set())
         self.settings = options.model_dump(exclude=left_out)
-        self.line = Line(options, Refusals(options.base_url, {*options.extra_body, *options.think_body}))
+        self.line = Line(options, Refusals({*options.extra_body, *options.think_body}))
 
     @property
     def progress(self) -> str:
         """How many requests may be open, with `concurrency: auto`."""
-        return f"{self.line.window.limit} open" if self.options.concurrency == "auto" else ""
+        return f"{self.line.fleet.limit} open" if self.options.concurrency == "auto" else ""
 
     @property
     def usage(self) -> Usage:
-        """What the server was asked for so far, in tokens as it counts them."""
+        """What the servers were asked for so far, in tokens as it counts them."""
         return self.line.transport.usage
 
     def check_server(self) -> None:
-        """Raise BackendError when no server answers, the key is refused, or the server does not have the model."""
+        """Raise BackendError when no server answers, or one refuses the key or does not have the model."""
 
         async def check(transport: Transport, nothing: int) -> None:
             await transport.check()

@@ -1,4 +1,4 @@
-"""The line to a server: one event loop in a thread of its own, and one client, for all calls.
+"""The line to the servers: one event loop in a thread of its own, and one transport, for all calls.
 
 Answers are received while their caller writes earlier ones to disk, and no time-out runs out because it was busy. A few
 requests more than may be open stand ready, so that a place that falls free is taken at once.
@@ -14,10 +14,10 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
+from datagen.backends.openai.fleet import Fleet
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.refusals import Refusals
 from datagen.backends.openai.transport import Transport
-from datagen.backends.openai.window import Window
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -30,15 +30,16 @@ _END = object()
 
 
 class Line:
-    """Sends the requests of all calls to one server. Its thread ends when nobody uses it any more."""
+    """Sends the requests of all calls to the servers. Its thread ends when nobody uses it any more."""
 
     def __init__(self, options: OpenAIOptions, refusals: Refusals) -> None:
-        self.options, self.refusals, self.window = options, refusals, Window(options.concurrency)
+        self.options, self.refusals = options, refusals
+        self.fleet = Fleet(options.addresses, options.concurrency)
 
     @cached_property
     def transport(self) -> Transport:
-        """The client of this line, for use inside its loop."""
-        return Transport(self.options, self.refusals, self.window)
+        """What sends the requests of this line, for use inside its loop."""
+        return Transport(self.options, self.refusals, self.fleet)
 
     @cached_property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -83,7 +84,7 @@ class Line:
         number, open_, more = 0, 0, True
         try:
             while True:
-                while more and open_ < self.window.ready:
+                while more and open_ < self.fleet.ready:
                     item: Any = next(items, _END)
                     if item is None:
                         break

@@ -11,13 +11,17 @@ from datagen.generation.options import ChatOptions
 
 
 class OpenAIOptions(ChatOptions):
-    """Server address, request limits and sampling. Times are in seconds, sizes in bytes."""
+    """Server addresses, request limits and sampling. Times are in seconds, sizes in bytes."""
 
-    base_url: str = "http://localhost:8000/v1"
+    base_url: str | list[str] = Field(
+        "http://localhost:8000/v1", description="the server, or a list that share the work"
+    )
     model: str = Field(min_length=1)
     api: Literal["chat", "images"] = "chat"
     api_key_env: str = "OPENAI_API_KEY"
-    concurrency: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 8
+    concurrency: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        8, description="requests in flight at each server; `auto` follows each server"
+    )
     retries: int = Field(5, ge=0, le=100)
     timeout_seconds: float = Field(600, gt=0)
     max_wait_seconds: float = Field(600, gt=0)
@@ -38,12 +42,30 @@ class OpenAIOptions(ChatOptions):
         said = self.extra_body.get("chat_template_kwargs")
         return {**self.extra_body, "chat_template_kwargs": {**self.template_kwargs, **(said or {})}}
 
-    @field_validator("base_url")
+    @property
+    def addresses(self) -> list[str]:
+        """The address of each server."""
+        return [self.base_url] if isinstance(self.base_url, str) else self.base_url
+
+    @field_validator("base_url", mode="before", json_schema_input_type=str | list[str])
     @classmethod
-    def _without_secrets(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an address begins with http:// or https://")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("an address must hold no user name, key or query: put the key into the environment")
-        return value.rstrip("/")
+    def _without_secrets(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return _read_address(value)
+        addresses = [_read_address(each) for each in value]
+        if not addresses:
+            raise ValueError("an empty list names no server")
+        if twice := {each for each in addresses if addresses.count(each) > 1}:
+            raise ValueError(f"{min(twice)} stands twice in the list")
+        return addresses
+
+
+def _read_address(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be an address, or a list of addresses")
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address begins with http:// or https://")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("an address must hold no user name, key or query: put the key into the environment")
+    return value.rstrip("/")

@@ -37,23 +37,24 @@ _SIGNS = re.compile(
 
 
 class Refusals:
-    """The parameters that one server refuses, by endpoint. All connections to it share them.
+    """The parameters that a server refuses, by endpoint. All servers of a fleet share them: all are asked alike.
 
-    `own` names the parameters that the recipe sets, which are never dropped.
+    Otherwise what a sample or a score is made from would depend on who had room: half of the judgements from
+    log-probabilities, the others not. `own` names the parameters that the recipe sets, which are never dropped.
     """
 
-    def __init__(self, server: str, own: Iterable[str] = ()) -> None:
-        self.server, self.own = server, frozenset(own)
+    def __init__(self, own: Iterable[str] = ()) -> None:
+        self.own = frozenset(own)
         self._known: dict[str, frozenset[str]] = {}
 
     def known(self, endpoint: str) -> frozenset[str]:
         """Return the parameters that the endpoint refuses; `top_logprobs` alone means that it gives fewer of them."""
         return self._known.get(endpoint, frozenset())
 
-    def remember(self, endpoint: str, refused: frozenset[str]) -> None:
-        """Record the parameters that a request was answered without, and report the new ones."""
+    def remember(self, endpoint: str, refused: frozenset[str], server: str) -> None:
+        """Record the parameters that a request was answered without by a server, and report the new ones."""
         for name in sorted(refused - self.known(endpoint)):
-            tell_once(f"{self.server} refuses {_describe(name, refused)}")
+            tell_once(f"{server} refuses {_describe(name, refused)}")
         self._known[endpoint] = self.known(endpoint) | refused
 
     def list_left_out(self, endpoint: str, body: Mapping[str, Any]) -> list[str]:

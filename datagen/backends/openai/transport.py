@@ -28,15 +28,16 @@ import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import openai
 
+from datagen.backends.openai.fleet import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Fleet, Place, Server
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.refusals import Refusals, find_refused, fit
-from datagen.backends.openai.window import Window
 from datagen.chat import MARKERS, Reply, Token, set_thought_aside
 from datagen.errors import BackendError, did_you_mean
 from datagen.notices import tell_once
@@ -47,7 +48,6 @@ from datagen.usage import Usage
 
 NO_KEY = "no-key"
 """Sent when the environment holds no key: the client wants one, while local servers rarely do."""
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 20.0
 ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 """Statuses that blame the request itself, so that sending it again is no use."""
 ONE_ANSWER = {"Connection": "close"}
@@ -71,36 +71,41 @@ class RequestError(Exception):
 
 
 class Transport:
-    """Sends requests, at most as many at once as the window may ever hold. Use and close it inside one event loop."""
+    """Sends requests, as many at once as the fleet has places. Use and close it inside one event loop."""
 
-    def __init__(self, options: OpenAIOptions, refusals: Refusals, window: Window) -> None:
-        self.options, self.refusals, self.window = options, refusals, window
+    def __init__(self, options: OpenAIOptions, refusals: Refusals, fleet: Fleet) -> None:
+        self.options, self.refusals, self.fleet = options, refusals, fleet
         self.usage = Usage()
         """What was answered so far; replaced as a whole, so that other threads may read it."""
         self._key = os.environ.get(options.api_key_env) or NO_KEY
         self._clients: list[openai.AsyncOpenAI] = []
-        self._free: list[openai.AsyncOpenAI] = []
-        """The clients of which none is in a request; the one used last is taken first."""
+        self._free: dict[str, list[openai.AsyncOpenAI]] = {server.address: [] for server in fleet.servers}
+        """The clients of each address of which none is in a request; the one used last is taken first."""
         self._answered = math.inf
         """When the last answer came, on the monotonic clock; infinite before the first one."""
         self._gone_since: float | None = None
-        """When the server went away, on the monotonic clock."""
+        """When the last server went away, on the monotonic clock."""
 
-    def _take_client(self) -> openai.AsyncOpenAI:
-        """Return a client with one connection: one with many looks at all of them, twice for every request."""
-        if self._free:
-            return self._free.pop()
-        client = self._make_client()
-        self._clients.append(client)
-        return client
+    @contextmanager
+    def _lend_client(self, address: str) -> Iterator[openai.AsyncOpenAI]:
+        """Lend a client with one connection: one with many looks at all of them, twice for every request."""
+        free = self._free[address]
+        if not free:
+            free.append(self._make_client(address))
+            self._clients.append(free[-1])
+        client = free.pop()
+        try:
+            yield client
+        finally:
+            free.append(client)
 
-    def _make_client(self) -> openai.AsyncOpenAI:
+    def _make_client(self, address: str) -> openai.AsyncOpenAI:
         limits = _http.Limits(max_connections=1, max_keepalive_connections=0)
         client = openai.DefaultAsyncHttpxClient(verify=_read_certificates(), limits=limits)
         options = self.options
         return openai.AsyncOpenAI(
             api_key=self._key,
-            base_url=options.base_url,
+            base_url=address,
             max_retries=0,
             timeout=options.timeout_seconds,
             default_headers=ONE_ANSWER,
@@ -121,42 +126,53 @@ class Transport:
         return await self._ask(IMAGES, body)
 
     async def check(self) -> None:
-        """Raise BackendError if no server answers, the key is refused, or the server lists models without this one."""
-        options, client = self.options, self._take_client()
-        try:
-            listed = await client.with_options(max_retries=0, timeout=20).models.list()
-        except openai.APIStatusError as error:
-            self._stop_if_refused(error)
-            return  # some servers have no list of models and still answer
-        except openai.APIConnectionError as error:
-            hint = "start it, or change base_url"
-            raise BackendError("no server answers", where=options.base_url, hint=hint) from error
-        finally:
-            self._free.append(client)
+        """Raise BackendError if no server answers, or one refuses the key or lists models without this one.
+
+        A server that does not answer is left out while others do, as it would be later.
+        """
+        servers = list(self.fleet.servers)
+        found = await asyncio.gather(*(self._check(server.address) for server in servers), return_exceptions=True)
+        away = [each for each in found if isinstance(each, _AwayError)]
+        if wrong := [each for each in found if isinstance(each, BaseException) and each not in away]:
+            raise wrong[0]
+        if len(away) == len(servers):
+            where = ", ".join(server.address for server in servers)
+            raise BackendError("no server answers", where=where, hint="start it, or change base_url") from away[0]
+        for server, error in zip(servers, found, strict=True):
+            if isinstance(error, _AwayError):
+                self.fleet.note_failure(server, time.monotonic(), str(error), is_deaf=True)
+
+    async def _check(self, address: str) -> None:
+        with self._lend_client(address) as client:
+            try:
+                listed = await client.with_options(max_retries=0, timeout=20).models.list()
+            except openai.APIStatusError as error:
+                self._stop_if_refused(error, address)
+                return  # some servers have no list of models and still answer
+            except openai.APIConnectionError as error:
+                raise _AwayError("no answer") from error
         names = [model.id for model in listed.data or []]
-        if names and options.model not in names:
-            hint = did_you_mean(options.model, names)
-            raise BackendError(f"the server has no model {options.model!r}", where=options.base_url, hint=hint)
+        if names and self.options.model not in names:
+            hint = did_you_mean(self.options.model, names)
+            raise BackendError(f"the server has no model {self.options.model!r}", where=address, hint=hint)
 
     async def _ask(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
-        async with self.window:
-            client = self._take_client()
-            try:
-                return await self._insist(client, endpoint, body)
-            finally:
-                self._free.append(client)
+        async with Place(self.fleet) as place:
+            return await self._insist(place, endpoint, body)
 
-    async def _insist(self, client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _insist(self, place: Place, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer, or an error that stays."""
         refused, turn, spared, failed = self.refusals.known(endpoint), 0, 0, math.inf
         while True:
-            sent = time.monotonic()
+            sent, server = time.monotonic(), place.server
+            window = server.window
             try:
-                answer = await self._try(client, endpoint, _flatten(fit(body, refused)))
+                with self._lend_client(server.address) as client:
+                    answer = await self._try(client, server, endpoint, _flatten(fit(body, refused)))
                 self.usage += Usage.read(answer)
-                self.window.grow(time.monotonic() - sent)
-                self._note_answer()
-                self.refusals.remember(endpoint, refused)
+                window.grow(time.monotonic() - sent)
+                self._note_answer(server)
+                self.refusals.remember(endpoint, refused, server.address)
                 return answer
             except RequestError as error:
                 raise RequestError(self._clean(str(error)), unreached=error.unreached) from None
@@ -168,32 +184,49 @@ class Transport:
             except _BrokenError as error:
                 failed = min(failed, time.monotonic())
                 if error.is_too_much:
-                    self.window.shrink(sent)
-                # A full server turns requests away, whatever they are: these do not count.
-                is_patient = self.options.retries > 0 and time.monotonic() - failed < self.options.max_wait_seconds
-                spared += error.is_dropped and self.window.drop() and is_patient
+                    window.shrink(sent)
+                # A full server turns requests away, whatever they are, and so does one that went away while others
+                # are there: these do not count.
+                is_early = time.monotonic() - failed < self.options.max_wait_seconds
+                asks_another = self._note_failure(server, sent, error)
+                is_full = error.is_dropped and window.drop() and self.options.retries > 0
+                spared += is_early and (asks_another or is_full)
                 times = f", {turn + 1} times" if turn else ""
-                if error.is_last or (turn - spared >= self.options.retries and not self._may_come_back(error, failed)):
+                is_over = turn - spared >= self.options.retries and not self._may_come_back(server, error, failed)
+                if is_over or (error.is_last and not asks_another):
                     raise RequestError(self._clean(f"{error}{times}"), unreached=True) from None
-                # The random part spreads requests that failed together, or they would all come back at once.
-                pause = min(FIRST_PAUSE_SECONDS * 2 ** min(turn, 10), LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1)
-                self.window.dropped += error.is_dropped
-                try:
-                    await asyncio.sleep(pause if error.wait_seconds is None else error.wait_seconds)
-                finally:
-                    self.window.dropped -= error.is_dropped
+                if not asks_another:
+                    # The random part spreads requests that failed together, or they would all come back at once.
+                    pause = min(FIRST_PAUSE_SECONDS * 2 ** min(turn, 10), LONGEST_PAUSE_SECONDS)
+                    pause *= random.uniform(0.75, 1)
+                    window.dropped += error.is_dropped
+                    try:
+                        await server.rest(pause if error.wait_seconds is None else error.wait_seconds)
+                    finally:
+                        window.dropped -= error.is_dropped
                 turn += 1
+                await place.move()
 
-    def _note_answer(self) -> None:
+    def _note_answer(self, server: Server) -> None:
         self._answered = time.monotonic()
+        self.fleet.note_answer(server)
         if self._gone_since is not None:
             self._gone_since = None
-            tell_once(f"{self.options.base_url} answers again ({datetime.now():%H:%M})")
+            tell_once(f"{server.address} answers again ({datetime.now():%H:%M})")
 
-    def _may_come_back(self, error: _BrokenError, failed: float) -> bool:
-        """Return whether a server has gone away, for less than `max_wait_seconds` by now.
+    def _note_failure(self, server: Server, sent: float, error: _BrokenError) -> bool:
+        """Let the fleet know; return whether another server is asked at once."""
+        window = server.window
+        if error.is_limit or (error.is_dropped and window.held > 0):  # it may be full: it holds the rest
+            return self.fleet.has_others(server)
+        # Nobody listens, it says itself that it is no use, or it has dropped all that it held.
+        is_deaf = (error.is_dropped and (error.is_gone or window.dropped > 0)) or error.is_last
+        return self.fleet.note_failure(server, sent, self._clean(str(error)), is_deaf, error.wait_seconds)
 
-        It has if it answered before, but nothing since this request first `failed`. Without retries nothing is waited
+    def _may_come_back(self, server: Server, error: _BrokenError, failed: float) -> bool:
+        """Return whether all servers have gone away, for less than `max_wait_seconds` by now.
+
+        They have if one answered before, but none since this request first `failed`. Without retries nothing is waited
         for.
         """
         if not error.is_gone or self._answered > failed or not self.options.retries:
@@ -201,10 +234,14 @@ class Transport:
         if self._gone_since is None:
             self._gone_since = time.monotonic()
             most = f"up to {self.options.max_wait_seconds:,g} s (max_wait_seconds)"
-            tell_once(f"{self.options.base_url} went away ({datetime.now():%H:%M}, {error}); waiting {most} for it")
+            many, why = len(self.fleet.servers), f"({datetime.now():%H:%M}, {self._clean(str(error))})"
+            gone = f"{server.address} went away {why}" if many == 1 else f"all {many} servers went away {why}"
+            tell_once(f"{gone}; waiting {most} for {'it' if many == 1 else 'one'}")
         return time.monotonic() - self._gone_since < self.options.max_wait_seconds
 
-    async def _try(self, client: openai.AsyncOpenAI, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _try(
+        self, client: openai.AsyncOpenAI, server: Server, endpoint: str, body: dict[str, Any]
+    ) -> dict[str, Any]:
         try:
             # A raw response that is streamed comes back unread, whatever the class of the stream.
             kind, stream = _http.Response, openai.AsyncStream[Any]
@@ -225,25 +262,28 @@ class Transport:
             what = f"the connection failed: {error.__cause__ or error}"
             raise _BrokenError(what, is_gone=is_gone, is_dropped=True) from None
         except openai.APIStatusError as error:
-            raise self._explain_status(error) from None
+            raise self._explain_status(error, server.address) from None
         except _HttpError as error:
             raise _BrokenError(f"the answer broke off ({type(error).__name__})") from None
 
-    def _explain_status(self, error: openai.APIStatusError) -> Exception:
+    def _explain_status(self, error: openai.APIStatusError, address: str) -> Exception:
         """Return the exception for an error status: refused request, retry now, or retry in a later run."""
-        self._stop_if_refused(error)
+        self._stop_if_refused(error, address)
         said = f"HTTP {error.status_code}: {_message_of(error)}"
         if error.status_code in ABOUT_THE_REQUEST:
             return _RefusedError(said, error.body)
         if error.status_code not in (408, 409, 429) and error.status_code < 500:
-            return RequestError(said, unreached=True)
+            # A missing model or path is the fault of this server: others may have it.
+            return _BrokenError(said, is_last=True) if error.status_code == 404 else RequestError(said, unreached=True)
         wait, most = read_retry_after(error.response.headers, time.time()), self.options.max_wait_seconds
         if wait is not None and wait > most:
             asks = f"asks to wait {wait:,.0f} s, and datagen waits at most {most:,g} s (max_wait_seconds)"
-            tell_once(f"{self.options.base_url} {asks}: the next run asks again")
-            return _BrokenError(f"{said}; the server {asks}", is_last=True)
+            if len(self.fleet.servers) == 1:
+                tell_once(f"{address} {asks}: the next run asks again")
+            return _BrokenError(f"{said}; the server {asks}", wait_seconds=wait, is_last=True)
         too_much, gone = error.status_code in (429, 503), error.status_code in (502, 503, 504)
-        return _BrokenError(said, wait_seconds=wait, is_too_much=too_much, is_gone=gone)
+        is_limit = error.status_code == 429
+        return _BrokenError(said, wait_seconds=wait, is_too_much=too_much, is_gone=gone, is_limit=is_limit)
 
     async def _read(self, pieces: AsyncIterator[bytes]) -> bytearray:
         read, most = bytearray(), self.options.max_answer_bytes
@@ -253,7 +293,7 @@ class Transport:
                 raise RequestError(f"the answer is longer than max_answer_bytes, {self.options.max_answer_bytes:,}")
         return read
 
-    def _stop_if_refused(self, error: openai.APIStatusError) -> None:
+    def _stop_if_refused(self, error: openai.APIStatusError, address: str) -> None:
         if error.status_code in (401, 403):
             name = self.options.api_key_env
             what = (
@@ -261,7 +301,7 @@ class Transport:
                 if self._key != NO_KEY
                 else f"the server wants a key; ${name} is not set"
             )
-            raise BackendError(what, where=self.options.base_url, hint=f"export {name}=…") from None
+            raise BackendError(what, where=address, hint=f"export {name}=…") from None
 
     def _clean(self, text: str) -> str:
         text = " ".join(text.split())
@@ -299,11 +339,16 @@ def _flatten(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**{key: value for key, value in body.items() if key != "extra_body"}, **body.get("extra_body", {})}
 
 
+class _AwayError(Exception):
+    """No server answers at an address."""
+
+
 class _BrokenError(Exception):
     """A missing or incomplete answer: worth a retry after a pause, unless `is_last`.
 
     `is_too_much` says that the server is asked more than it can do, `is_gone` that there is no server at the moment,
-    whatever it is asked, `is_dropped` that the connection was refused or ended before an answer.
+    whatever it is asked, `is_dropped` that the connection was refused or ended before an answer, `is_limit` that the
+    server limits how often it is asked (429).
     """
 
     def __init__(
@@ -315,10 +360,11 @@ class _BrokenError(Exception):
         is_too_much: bool = False,
         is_gone: bool = False,
         is_dropped: bool = False,
+        is_limit: bool = False,
     ) -> None:
         super().__init__(reason)
         self.wait_seconds, self.is_last, self.is_too_much = wait_seconds, is_last, is_too_much
-        self.is_gone, self.is_dropped = is_gone, is_dropped
+        self.is_gone, self.is_dropped, self.is_limit = is_gone, is_dropped, is_limit
 
 
 class _RefusedError(Exception):

@@ -10,10 +10,8 @@ connections which the server holds, and grows from there.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections import deque
 from typing import Literal
 
 FIRST, MOST = 8, 512
@@ -23,48 +21,32 @@ SLOWER = 2.0
 
 
 class Window:
-    """The places for open requests, `limit` of them, which follows the server; for use in one event loop."""
+    """How many requests are `open` at a server, and how many may be: `limit`, which follows the server."""
 
     def __init__(self, concurrency: int | Literal["auto"]) -> None:
         self._is_auto = concurrency == "auto"
         self._most = MOST if concurrency == "auto" else concurrency
-        self.limit = FIRST if concurrency == "auto" else concurrency
+        self.open = 0
         self.dropped = 0
-        """How many requests wait to be sent again after their connection was dropped; they keep their places."""
-        self._open = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        """How many of them wait to be sent again after their connection was dropped; they keep their places."""
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin with the first number again: a server that comes back is not the one that went away."""
+        self.limit = FIRST if self._is_auto else self._most
         self._sum, self._count, self._fastest = 0.0, 0, math.inf
         self._lowered = -math.inf
         """When the number was last lowered, on the monotonic clock."""
 
     @property
-    def ready(self) -> int:
-        """How many requests to have begun: a quarter more than may be open, so that a free place is taken at once."""
-        return self.limit + max(1, self.limit // 4)
+    def has_room(self) -> bool:
+        """Whether one more may be open."""
+        return self.open < self.limit
 
-    async def __aenter__(self) -> None:
-        while self._open >= self.limit:
-            place = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
-            try:
-                await place
-            except asyncio.CancelledError:
-                self._wake()
-                raise
-        self._open += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        self._open -= 1
-        self._wake()
-
-    def _wake(self) -> None:
-        """Let as many go on as there are places."""
-        for _ in range(self.limit - self._open):
-            while self._waiting:
-                place = self._waiting.popleft()
-                if not place.done():
-                    place.set_result(None)
-                    break
+    @property
+    def held(self) -> int:
+        """How many requests the server holds beside one that failed just now."""
+        return self.open - self.dropped - 1
 
     def grow(self, seconds: float) -> None:
         """Take an answer into account, and how long it took."""
@@ -80,7 +62,6 @@ class Window:
         if mean <= SLOWER * self._fastest:
             more = self.limit if self._lowered == -math.inf else max(1, self.limit // 8)
             self.limit = min(self._most, self.limit + more)
-            self._wake()
 
     def shrink(self, sent: float) -> None:
         """Take a refusal or a time-out of a request that was `sent` then (monotonic clock) into account.
@@ -95,10 +76,9 @@ class Window:
 
         So it seems when others were dropped too, while it holds the rest.
         """
-        held = self._open - self.dropped - 1
-        is_full = self.dropped > 0 and held > 0
+        is_full = self.dropped > 0 and self.held > 0
         if is_full:
-            self._lower(min(self.limit, held))
+            self._lower(min(self.limit, self.held))
         return is_full
 
     def _lower(self, limit: int) -> None:

@@ -152,7 +152,7 @@ def test_the_window_stops_growing_where_answers_become_slower() -> None:
     with RawServer(send_slower) as server:
         backend = open_backend(server, concurrency="auto")  # type: ignore[arg-type]
         made = list(backend.generate(make_requests([*range(300)])))
-        limit = backend.line.window.limit
+        limit = backend.line.fleet.limit
     assert are_right(made)
     assert FIRST <= limit <= 64, "300 answers that took as long as the first would have made it 256"
 
