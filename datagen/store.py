@@ -83,7 +83,7 @@ _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
 _COPY_BYTES = 4 << 20
 MOST_READ, MOST_PARTS_READ = 24, 8
-"""Files of an object store that are read at a time: their ends, or parts of up to 32 MB. pyarrow opens 25 connections."""
+"""Files of an object store that are read at a time: their ends (pyarrow has 25 connections), or parts of 32 MB."""
 _MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
 MEND = "delete that file and build again: only that shard is made again"
 
