@@ -25,6 +25,10 @@ GCS_SECONDS = 60
 """How long Google's client repeats one request, or asks for credentials; 15 minutes if it is not told."""
 
 
+OPTIONS = {"s3": "?allow_delayed_open=true", "gs": f"?retry_limit_seconds={GCS_SECONDS}"}
+"""Options of an address: an object of S3 that is smaller than 5 MB is then one request to write, else three."""
+
+
 def open_bucket(address: str) -> tuple[Any, str]:
     """Return pyarrow's file system of an `s3://`, `gs://` or `file://` address, and the folder in it.
 
@@ -42,11 +46,11 @@ def open_bucket(address: str) -> tuple[Any, str]:
                 raise ValueError("a folder of this machine is named from its root")
             return fs.LocalFileSystem(), folder
         if endpoint and scheme == "s3":
-            return fs.S3FileSystem(endpoint_override=url.netloc + url.path.rstrip("/"), scheme=url.scheme), folder
+            where = url.netloc + url.path.rstrip("/")
+            return fs.S3FileSystem(endpoint_override=where, scheme=url.scheme, allow_delayed_open=True), folder
         if endpoint:
             return fs.GcsFileSystem(anonymous=True, endpoint_override=url.netloc, scheme=url.scheme), folder
-        patience = f"?retry_limit_seconds={GCS_SECONDS}" if scheme == "gs" else ""
-        system, folder = fs.FileSystem.from_uri(address + patience)
+        system, folder = fs.FileSystem.from_uri(address + OPTIONS.get(scheme, ""))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(first_line(error)) from error
     return system, folder

@@ -140,12 +140,14 @@ class Rows:
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, open_: Callable[[], pyarrow.Table]) -> Self:
-        """Take a table in. A sample that is there already keeps its row."""
-        table = open_()
+    def add(self, open_: Callable[[], pyarrow.Table], table: pyarrow.Table | None = None) -> Self:
+        """Take a table in, which is opened unless given. A sample that is there already keeps its row."""
+        table = open_() if table is None else table
         number = len(self._open)
         self._open.append(open_)
         self._sizes.append(_image_bytes(table))
+        if self._has_room(number):
+            self._hold(number, table)
         for row, sample_id in enumerate(table.column("id").to_pylist()):
             self._places.setdefault(sample_id, (number, row))
         return self
@@ -179,13 +181,19 @@ class Rows:
 
     def _table(self, number: int) -> pyarrow.Table:
         if number not in self._tables:
-            self._bytes += sum(self._sizes[number])
-            while self._tables and (len(self._tables) >= OPEN_TABLES or self._bytes > OPEN_BYTES):
+            while self._tables and not self._has_room(number):
                 oldest = next(iter(self._tables))
                 del self._tables[oldest]
                 self._bytes -= sum(self._sizes[oldest])
-            self._tables[number] = self._open[number]()
+            self._hold(number, self._open[number]())
         return self._tables[number]
+
+    def _has_room(self, number: int) -> bool:
+        return len(self._tables) < OPEN_TABLES and self._bytes + sum(self._sizes[number]) <= OPEN_BYTES
+
+    def _hold(self, number: int, table: pyarrow.Table) -> None:
+        self._tables[number] = table
+        self._bytes += sum(self._sizes[number])
 
 
 def _image_bytes(table: pyarrow.Table) -> list[int]:

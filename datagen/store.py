@@ -24,10 +24,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 Stage = Literal["prompts", "rewrites", "samples", "scores", "failures"]
 Record = TypeVar("Record")
+Named = TypeVar("Named")
+Found = TypeVar("Found")
 SUFFIXES: dict[Stage, str] = {
     "prompts": "jsonl",
     "rewrites": "jsonl",
@@ -78,6 +82,8 @@ _PART = re.compile(r"\d{6,}(-[0-9a-f]+)?\.(arrow|jsonl)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
 _COPY_BYTES = 4 << 20
+MOST_READ, MOST_PARTS_READ = 24, 8
+"""Files of an object store that are read at a time: their ends (pyarrow has 25 connections), or parts of 32 MB."""
 _MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
 MEND = "delete that file and build again: only that shard is made again"
 
@@ -179,17 +185,31 @@ class RunFolder:
 
         Reads only the ends of each file, and decodes no records.
         """
-        found = []
-        for shard in shards:
-            check = _check_parquet if SUFFIXES[stage] == "parquet" else _check_jsonl
-            with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
-                what = check(file)
-                foreign = False
-                if not what and self.marks is not None:
-                    what, foreign = self._look_at_mark(stage, file)
-            if what:
-                found.append(Damage(stage, shard, self.where(stage, shard), what, foreign))
-        return found
+        return [found for found in self.map_files(partial(self._find_damage, stage), shards) if found is not None]
+
+    def _find_damage(self, stage: Stage, shard: int) -> Damage | None:
+        check = _check_parquet if SUFFIXES[stage] == "parquet" else _check_jsonl
+        with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
+            what = check(file)
+            foreign = False
+            if not what and self.marks is not None:
+                what, foreign = self._look_at_mark(stage, file)
+        return Damage(stage, shard, self.where(stage, shard), what, foreign) if what else None
+
+    def map_files(
+        self, look: Callable[[Named], Found], files: Iterable[Named], many: int = MOST_READ
+    ) -> Iterator[Found]:
+        """Yield what `look` finds in each file, in order. It must only read: on an object store `many` run at a time.
+
+        Each request takes a tenth of a second there, so that a run of many shards could not be listed one by one.
+        """
+        if self.is_local:
+            yield from map(look, files)
+            return
+        with ThreadPoolExecutor(many) as pool:
+            left = iter(files)
+            while batch := list(islice(left, 4 * many)):
+                yield from pool.map(look, batch)
 
     def _look_at_mark(self, stage: Stage, file: Any) -> tuple[str, bool]:
         """Return what is wrong with an open file's mark, and whether it is foreign; an empty file fits any run."""
@@ -276,11 +296,14 @@ class RunFolder:
         rows, failures = Rows(), list[Failure]()
         for group in range(self._count_groups(shard) if keep else 0):
             rows.add(partial(self._read_group, shard, group))
-        for name in self.list_parts(shard):
+        names = self.list_parts(shard)
+        for name in names:
             if name.endswith(".jsonl"):
                 failures += self._read_lines("failures", shard, Failure.from_dict, name)
-            else:
-                rows.add(partial(self._open_part, shard, name))
+        tables = [name for name in names if not name.endswith(".jsonl")]
+        opened = self.map_files(partial(self._open_part, shard), tables, MOST_PARTS_READ)
+        for name, table in zip(tables, opened, strict=True):
+            rows.add(partial(self._open_part, shard, name), table)
         return rows, failures
 
     def join_parts(self, shard: int, rows: Rows, order: Iterable[str]) -> None:
@@ -454,14 +477,18 @@ class RunFolder:
                 self._fs.put(str(source), self._at(name), recursive=source.is_dir())
 
     def log(self, line: str) -> None:
-        """Append one dated line to log.txt."""
-        dated = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n"
+        """Append one line to log.txt, dated now."""
+        self.log_dated([date_line(line)])
+
+    def log_dated(self, lines: Iterable[str]) -> None:
+        """Append lines of `date_line` to log.txt at once: on an object store it is read and put again each time."""
+        content = "".join(f"{line}\n" for line in lines).encode()
         with self._explain_disk():
             if not self.is_local:  # an object cannot be appended to
-                self.write_file("log.txt", self.read_head("log.txt", -1) + dated.encode())
+                self.write_file("log.txt", self.read_head("log.txt", -1) + content)
                 return
             with Path(self._at("log.txt")).open("ab") as file:
-                file.write(dated.encode())
+                file.write(content)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -584,6 +611,11 @@ class RunFolder:
             hint = "free some space or check permissions, then run the same command: finished shards are kept"
             what = f"cannot be written: {error.strerror or error}"
             raise RunError(what, where=str(error.filename or self.address), hint=hint) from error
+
+
+def date_line(text: str) -> str:
+    """Return a line of log.txt: the time now, to the second and with its zone, and the text."""
+    return f"{datetime.now().astimezone().isoformat(timespec='seconds')} {text}"
 
 
 def _parts_name(shard: int) -> str:

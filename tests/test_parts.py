@@ -6,9 +6,11 @@ import random
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
+from pyarrow import Table
 
 from datagen.errors import BackendError, RunError
 from datagen.pipeline import Silent, create_run, find_jobs, plan_stage, read_status, run_jobs
@@ -16,7 +18,7 @@ from datagen.pipeline import parts as parts_module
 from datagen.pipeline.parts import Pace, Parts
 from datagen.records import Failure, Request, Sample, Segment
 from datagen.runners.local import make_runner
-from datagen.sample_files import group_samples
+from datagen.sample_files import Rows, group_samples, sample_schema, to_table
 from datagen.store import RunFolder
 from tests.helpers.instant import Instant
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
@@ -229,3 +231,37 @@ def read(folder: RunFolder) -> list[Sample]:
 
     rows, _ = folder.read_parts(0, keep=False)
     return [sample for table in rows.group(["p000-00"]) for sample in to_samples(table)]
+
+
+def test_a_part_that_fits_into_memory_is_opened_once() -> None:
+    samples = [Sample(f"p-{k:02d}", "p", k, 1, "direct", "e", "", "stop", (), {}) for k in range(8)]
+    tables = [to_table(samples[k : k + 2], sample_schema()) for k in range(0, 8, 2)]
+    opened = list[int]()
+
+    def open_part(number: int) -> Table:
+        opened.append(number)
+        return tables[number]
+
+    rows = Rows()
+    for number in range(4):
+        rows.add(partial(open_part, number))
+    (group,) = rows.group(sample.id for sample in reversed(samples))
+    assert group.column("id").to_pylist() == [sample.id for sample in reversed(samples)]
+    assert opened == [0, 1, 2, 3]
+
+
+def test_shards_that_end_together_are_logged_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written, log = list[int](), RunFolder.log_dated
+
+    def count_lines(folder: RunFolder, lines: Sequence[str]) -> None:
+        written.append(len(lines))
+        log(folder, lines)
+
+    monkeypatch.setattr(RunFolder, "log_dated", count_lines)
+    run = create_run(small_recipe(prompts=20, shard_prompts=2), str(tmp_path))
+    plan_stage(run, Silent())
+    monkeypatch.setattr(Pace, "wait_seconds", lambda pace: 60.0)
+    run_jobs(run, "both", make_runner(0), Silent())
+    assert written == [1, 10]
+    lines = (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines()[1:]
+    assert [line.split()[2] for line in lines] == [f"{shard:05d}:" for shard in range(10)]

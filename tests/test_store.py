@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,15 @@ def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
     assert "another datagen is writing this run" in second.stderr
     third = subprocess.run(arguments, capture_output=True, text=True, env=environment(), timeout=120)
     assert third.stdout == "held\n"
+
+
+def test_files_of_a_store_are_read_at_the_same_time_and_come_in_order(tmp_path: Path) -> None:
+    far, together = RunFolder(f"memory://{tmp_path.name}/run"), threading.Barrier(8)
+
+    def look(shard: int) -> int:
+        together.wait(timeout=60)
+        return -shard
+
+    assert list(far.map_files(look, range(24), 8)) == [-shard for shard in range(24)]
+    near = RunFolder(tmp_path / "run")
+    assert {*near.map_files(lambda shard: threading.get_ident(), range(24), 8)} == {threading.get_ident()}

@@ -31,16 +31,19 @@ REMEMBERED = 5
 
 
 class Pace:
-    """When to write again: after a pause of about `REST` times what writing took lately. `clock` gives seconds."""
+    """When to write again: after a pause of about `REST` times what writing took lately, `longest` seconds at most.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    `clock` gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, longest: float = LONGEST_REST) -> None:
+        self._clock, self._longest = clock, longest
         self._took = deque([0.0] * REMEMBERED, maxlen=REMEMBERED)
         self._end = float("-inf")
 
     def wait_seconds(self) -> float:
         """Return the seconds until it is time to write again, 0 if it is time now."""
-        rest = min(max(REST * median(self._took), SHORTEST_REST), LONGEST_REST)
+        rest = min(max(REST * median(self._took), SHORTEST_REST), self._longest)
         return max(0.0, self._end + rest - self._clock())
 
     @contextmanager

@@ -68,9 +68,8 @@ def find_unreached(run: Run) -> Unreached:
     for shard in set(folder.list_open()) - set(there):
         found.add(folder.read_parts(shard, keep=False)[1])
     damaged = {damage.shard for damage in folder.find_damage("failures", there)}
-    for shard in there:
-        if shard not in damaged:
-            found.add(folder.read_failures(shard))
+    for failures in folder.map_files(folder.read_failures, [shard for shard in there if shard not in damaged]):
+        found.add(failures)
     return found
 
 

@@ -18,6 +18,7 @@ from datagen.pipeline.canaries import check_canaries
 from datagen.pipeline.checks import check_judge, list_warnings
 from datagen.pipeline.makers import READERS, find_newer, read_versions
 from datagen.pipeline.needs import check_plugins
+from datagen.pipeline.parts import Pace
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import STAGES, Run, open_run, renew_scores, save_recipe, settle_makers
 from datagen.pipeline.shards import Job, ShardResult
@@ -26,11 +27,13 @@ from datagen.pipeline.unreached import find_unreached
 from datagen.pipeline.views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure
-from datagen.store import RunFolder, Stage
+from datagen.store import RunFolder, Stage, date_line
 
 ASKED_AGAIN = "these are not results: when the model answers again, the same command repeats them"
 LEAST_SAMPLES = 100
 """Fewer samples than this say too little about the share of failures to stop a run; in a smaller run, all do."""
+LONGEST_LOG_REST = 60.0
+"""Seconds that the line of a finished shard waits at most for the next shard to be logged with it."""
 
 
 class Ledger:
@@ -53,6 +56,8 @@ class Ledger:
         self._sums: list[float] = []
         self._rewarded = 0
         self._sizes = {job.shard: job for job in jobs}
+        self._lines: list[str] = []
+        self._pace = Pace(longest=LONGEST_LOG_REST)
 
     def count_sample(self, failed: bool) -> None:
         """Count one answer of the model."""
@@ -79,8 +84,19 @@ class Ledger:
             self._show_scored()
         mean = f", mean image reward {result.reward_sum / result.rewarded:.3f}" if result.rewarded else ""
         done = " and ".join(word for word, yes in (("generated", job.draw), ("scored", job.score)) if yes)
-        self.run.folder.log(f"shard {result.shard:05d}: {result.samples} of {result.asked} samples {done}{mean}")
+        self._lines.append(
+            date_line(f"shard {result.shard:05d}: {result.samples} of {result.asked} samples {done}{mean}")
+        )
+        if not self._pace.wait_seconds():
+            self.write_log()
         self.check_failures()
+
+    def write_log(self) -> None:
+        """Write the lines of finished shards that log.txt lacks: it takes a twentieth of the time at most."""
+        if self._lines:
+            with self._pace.measure():
+                self.run.folder.log_dated(self._lines)
+            self._lines.clear()
 
     def check_failures(self) -> None:
         """Raise TooManyFailures when the share of failed samples exceeds the recipe's limit."""
@@ -164,8 +180,10 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
     drawn = _find_sound(run, "samples", watch) & _find_sound(run, "failures", watch)
     scored = _find_sound(run, "scores", watch) & drawn
     work, opened = Work(), set(folder.list_open())
-    for shard in range(plan["shards"]):
-        noted = folder.read_failures(shard) if shard in drawn else []
+    faults = folder.map_files(
+        lambda shard: folder.read_failures(shard) if shard in drawn else [], range(plan["shards"])
+    )
+    for shard, noted in enumerate(faults):
         undrawn = [fault for fault in noted if fault.stage != "score"]
         # Unreached requests of the model repeat the generation; the scores of their prompts then follow.
         redraw = any(fault.unreached for fault in undrawn) and stages != "score"
@@ -240,7 +258,10 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch, account: 
     ledger.check_failures()
     if work.jobs:
         ledger.show_start()
-        execute(run, work.jobs, ledger)
+        try:
+            execute(run, work.jobs, ledger)
+        finally:
+            ledger.write_log()
         ledger.check_failures()
         ledger.require_all()
     elif stages != "score":

@@ -9,7 +9,10 @@ from push_cases import Folder, call
 
 from datagen.errors import RunError
 from datagen.pipeline.run import find_run
+from datagen.store import RunFolder
 from tests.helpers.runs import SHARDS, build_here, small_recipe
+from tests.helpers.s3_server import BUCKET, S3Server
+from tests.helpers.slow_store import SlowStore
 
 IN_BUCKETS = pytest.mark.parametrize("folder", ["s3", "gs"], indirect=True)
 
@@ -48,3 +51,12 @@ def test_a_run_in_a_bucket_goes_on_where_shards_are_missing(folder: Folder) -> N
 def test_a_bucket_without_a_run_says_so(folder: Folder) -> None:
     with pytest.raises(RunError, match=f"^{folder.address}: no such run"):
         find_run(folder.address)
+
+
+def test_a_small_file_of_a_run_in_s3_is_one_request(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SlowStore(s3.endpoint, seconds=0.0) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        folder = RunFolder(f"s3://{BUCKET}/one")
+        folder.write_file("small", b"x" * 1_000_000)
+        assert store.requests == {"PUT": 1}
+        assert folder.read_head("small", -1) == b"x" * 1_000_000
