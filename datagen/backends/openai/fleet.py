@@ -72,6 +72,11 @@ class Fleet:
         return sum(server.window.limit for server in self._list_present() or self.servers)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether all servers are left out; one alone never is."""
+        return not self._list_present()
+
+    @property
     def ready(self) -> int:
         """How many requests to have begun: a quarter more than may be open, so that a free place is taken at once."""
         return self.limit + max(1, self.limit // 4)

@@ -226,10 +226,11 @@ class Transport:
     def _may_come_back(self, server: Server, error: _BrokenError, failed: float) -> bool:
         """Return whether all servers have gone away, for less than `max_wait_seconds` by now.
 
-        They have if one answered before, but none since this request first `failed`. Without retries nothing is waited
-        for.
+        They have if one answered before, but none since this request first `failed`, or all of several are left out.
+        Without retries nothing is waited for.
         """
-        if not error.is_gone or self._answered > failed or not self.options.retries:
+        is_silent = self._answered <= failed or (self.fleet.is_gone and self._answered < math.inf)
+        if not error.is_gone or not is_silent or not self.options.retries:
             return False
         if self._gone_since is None:
             self._gone_since = time.monotonic()
