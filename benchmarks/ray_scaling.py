@@ -63,7 +63,7 @@ def main() -> None:
     import ray
 
     # One processor more than there are models, so that shards are joined meanwhile.
-    ray.init(num_cpus=max(options.workers) + 1, include_dashboard=False, logging_level="ERROR")
+    ray.init("local", num_cpus=max(options.workers) + 1, include_dashboard=False, logging_level="ERROR")
     best = dict.fromkeys(options.workers, 0.0)
     for _ in range(options.rounds):
         for workers in options.workers:

@@ -88,8 +88,9 @@ def _connect(run: Run, address: str | None) -> Iterator[None]:
         return
     code = [str(Path(datagen.__file__).parent), *map(str, list_code(run.recipe))]
     given = address or os.environ.get("RAY_ADDRESS")
-    # On this machine alone, everybody sees the same files.
-    about = {"address": given, "runtime_env": {"py_modules": code}} if given else {"include_dashboard": False}
+    # Without `local`, Ray 2.60.0 would look for a cluster that was begun on this machine, and wait for one that is dead.
+    alone = {"address": "local", "include_dashboard": False}  # everybody sees the same files
+    about = {"address": given, "runtime_env": {"py_modules": code}} if given else alone
     try:
         ray.init(logging_level=logging.WARNING, **about)
     except (ConnectionError, ValueError, RuntimeError) as error:
