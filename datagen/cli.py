@@ -431,12 +431,58 @@ def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: 
     return create_run(loaded, folder or f"outputs/{loaded.name}", command, keep=keep)
 
 
+def slurm(
+    recipe: RecipeArg,
+    nodes: Annotated[int, typer.Option(min=1, max=10_000, help="Nodes of the job.")],
+    gpus_per_node: Annotated[int | None, typer.Option(min=1, help="GPUs of each node [none].")] = None,
+    cpus_per_node: Annotated[int | None, typer.Option(min=1, help="Processors of each node [whole nodes].")] = None,
+    time: Annotated[
+        str, typer.Option(help="As Slurm reads it; the job is queued again until all is done.")
+    ] = "24:00:00",
+    partition: Annotated[str | None, typer.Option(help="Partition [the cluster's own].")] = None,
+    account: Annotated[str | None, typer.Option(help="Account [the user's own].")] = None,
+    models: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Model processes [as many as the GPUs have room for].")
+    ] = None,
+    gpus_per_model: Annotated[
+        float | None, typer.Option(min=0.0, help="GPUs of each model [1 if there are any].")
+    ] = None,
+    run: FolderOption = None,
+    set_: SetOption = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Output file [standard output].")] = None,
+) -> None:
+    """Write a Slurm job script that builds a recipe on many nodes. It starts Ray there and goes on after each stop."""
+    from datagen.config import load_recipe
+    from datagen.pipeline import Run, check_plugins
+    from datagen.runners.slurm import SlurmJob, choose_models, make_script
+
+    _need_ray("datagen slurm")
+    loaded = load_recipe(recipe, set_ or [])
+    check_plugins(Run(loaded, run or f"outputs/{loaded.name}"))
+    job = SlurmJob(nodes, gpus_per_node, cpus_per_node, time, partition, account)
+    models, gpus_per_model = choose_models(job, loaded, models, gpus_per_model)
+    words = ["build", recipe, *(word for change in set_ or [] for word in ("--set", change))]
+    for option, value in (("--run", run), ("--models", models), ("--gpus-per-model", gpus_per_model)):
+        words += [option, str(value)] if value is not None else []
+    script = make_script(job, loaded.name, words, os.getcwd())
+    if out is None:
+        typer.echo(script, nl=False)
+        return
+    _write(out, script)
+    typer.echo(f"{out}\nnext: sbatch {shlex.quote(str(out))}")
+
+
+def _need_ray(where: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("ray") is None:
+        raise ConfigError("ray is not installed", where=where, hint="pip install 'datagen[ray]'")
+
+
 def _make_runner(
     name: str, workers: int | None, models: int | None, address: str | None, gpus_per_model: float | None
 ) -> Execute:
     """Return the runner of that name; raises ConfigError for another name, or options that it does not have."""
-    from importlib.util import find_spec
-
     if name not in RUNNERS:
         raise ConfigError(f"no runner named {name!r}", where="--runner", hint=did_you_mean(name, RUNNERS))
     if name == "local":
@@ -446,8 +492,7 @@ def _make_runner(
             hint = "add --runner ray"
             raise ConfigError("--address and --gpus-per-model are those of a cluster", where="--runner", hint=hint)
         return make_runner(workers, models)
-    if find_spec("ray") is None:
-        raise ConfigError("ray is not installed", where="--runner", hint="pip install 'datagen[ray]'")
+    _need_ray("--runner")
     from datagen.runners.ray import make_ray_runner
 
     return make_ray_runner(address, models, gpus_per_model)
@@ -611,6 +656,7 @@ def diagnose(
 ) -> None:
     """Find where a model fails. Measures pass@1, pass@n and reward of every skill at every level."""
     from datagen.console import print_diagnosis, print_line
+    from datagen.diagnose import dump_diagnosis
 
     if results is not None:
         made, place = _read(results, category, model)
@@ -619,7 +665,7 @@ def diagnose(
         command = shlex.join(["datagen", "diagnose", recipe, *(f"--set={change}" for change in set_ or [])])
         made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models, keep)
     file = out or place
-    _write(file, made)
+    _write(file, dump_diagnosis(made))
     print_diagnosis(made)
     print_line(f"written to {file}")
     print_line(NEXT.format(file))
@@ -665,13 +711,12 @@ def _read(results: str, category: str, model: str) -> tuple[Diagnosis, Path]:
     return diagnose_run(open_run(address)), Path(address) / DIAGNOSIS_FILE
 
 
-def _write(file: Path, made: Diagnosis) -> None:
-    from datagen.diagnose import dump_diagnosis
+def _write(file: Path, text: str) -> None:
     from datagen.errors import RunError
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(dump_diagnosis(made), encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         what = f"cannot be written: {error.strerror}"
         raise RunError(what, where=str(file), hint="choose another place with --out") from error
@@ -852,7 +897,7 @@ def _show_figure(value: Any) -> str:
 
 
 app.add_typer(bench, name="bench")
-for command in (audit, diagnose, train, push, append, pull):
+for command in (slurm, audit, diagnose, train, push, append, pull):
     app.command()(command)
 
 

@@ -13,7 +13,18 @@ import yaml
 
 from datagen.config import Recipe
 from datagen.errors import BackendError, Paused
-from datagen.pipeline import Account, Budget, Run, Silent, create_run, find_jobs, generate_shards, plan_stage, run_jobs
+from datagen.pipeline import (
+    Account,
+    Budget,
+    Job,
+    Run,
+    Silent,
+    create_run,
+    find_jobs,
+    generate_shards,
+    plan_stage,
+    run_jobs,
+)
 from datagen.records import Failure, Request, Sample
 from datagen.runners.local import make_runner
 from tests.helpers.instant import Instant
@@ -111,6 +122,31 @@ def test_a_stream_that_takes_nothing_is_one_clear_error(tmp_path: Path) -> None:
     run, _ = begin(tmp_path, small_recipe(), size=0)
     with pytest.raises(BackendError, match="stopped answering before all requests were made"):
         run_jobs(run, "generate", make_runner(0), Silent())
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_job_that_needs_nothing_is_told_while_others_are_awaited(plan: str, streams: bool, tmp_path: Path) -> None:
+    """All of it is in parts, and whoever hands out jobs has no other one now."""
+    run, _ = begin(tmp_path, small_recipe(**PLANS[plan]))
+    first, *_ = find_jobs(run, "generate", Silent()).jobs
+    assert [job for job in generate_shards(run, [first]) if job is not None] == [first]
+    if not streams:
+        del run.__dict__["backend"]
+    told: list[Job] = []
+
+    def hand_out() -> Iterator[Job | None]:
+        yield first
+        for _ in range(100):
+            if told:
+                return
+            yield None
+        raise AssertionError("it was not told")
+
+    for job in generate_shards(run, hand_out()):
+        if job is not None:
+            told.append(job)
+    assert told == [first]
 
 
 @pytest.mark.parametrize("plan", PLANS)

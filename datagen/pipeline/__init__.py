@@ -27,6 +27,7 @@ from datagen.pipeline.inspect import (
 )
 from datagen.pipeline.made import find_stale, require_current
 from datagen.pipeline.makers import list_code, read_versions
+from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe
 from datagen.pipeline.prompts import plan_stage
@@ -58,6 +59,7 @@ __all__ = [
     "Watch",
     "Weighed",
     "build_run",
+    "check_plugins",
     "check_recipe",
     "create_run",
     "diagnose_run",

@@ -124,7 +124,7 @@ class Flow:
                 yield from self._take_all(answers)
             if self._is_stopped() or self._is_spent:
                 return
-            if not self._waiting and not self._is_fed:
+            if not self._waiting and not self._is_fed and not self._done:
                 name = self._run.recipe.backend.name
                 raise BackendError(f"{name!r} stopped answering before all requests were made", hint=KEPT)
             for key in list(self._waiting):
@@ -189,6 +189,8 @@ class Flow:
             elif (job := next(self._jobs, _NO_MORE)) is None:
                 if self._waiting:
                     yield []
+                elif self._done:  # jobs of which nothing had to be asked: tell them, and ask the backend anew
+                    return
             elif isinstance(job, Job):
                 if stretch := self._begin(job):
                     yield stretch
