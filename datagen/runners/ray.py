@@ -53,6 +53,7 @@ STOP_SECONDS = 15.0
 TASK_RETRIES = 16
 """How often Ray begins a scoring task anew whose node or process was lost."""
 INBOX_SECONDS = 0.05
+NO_CLUSTER = "`ray start --head` begins one; one that wants tokens is reached with RAY_AUTH_MODE=token"
 
 
 def make_ray_runner(
@@ -88,14 +89,14 @@ def _connect(run: Run, address: str | None) -> Iterator[None]:
         return
     code = [str(Path(datagen.__file__).parent), *map(str, list_code(run.recipe))]
     given = address or os.environ.get("RAY_ADDRESS")
-    # Without `local`, Ray 2.60.0 would look for a cluster that was begun on this machine, and wait for one that is dead.
+    # Without `local`, Ray 2.60.0 looks for a cluster that was begun on this machine, and waits for one that is dead.
     alone = {"address": "local", "include_dashboard": False}  # everybody sees the same files
     about = {"address": given, "runtime_env": {"py_modules": code}} if given else alone
     try:
         ray.init(logging_level=logging.WARNING, **about)
     except (ConnectionError, ValueError, RuntimeError) as error:
         what = f"no Ray cluster answers ({str(error).splitlines()[0]})"
-        raise RunError(what, where=str(given or "here"), hint="`ray start --head` begins one") from error
+        raise RunError(what, where=str(given or "here"), hint=NO_CLUSTER) from error
     try:
         yield
     finally:
