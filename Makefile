@@ -18,7 +18,7 @@ test-vllm: $(VLLM)/.ready
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm
 
 test-ray: $(VENV)/.ray
-	$(BIN)/python -m pytest tests/runners
+	$(BIN)/python -m pytest tests/runners/test_ray.py tests/runners/test_slurm.py
 
 check: $(READY)
 	$(BIN)/ruff format --check datagen tests benchmarks

@@ -206,10 +206,12 @@ class _Drive:
         """Yield the stretches of all shards in order."""
         candidates = self._run.recipe.candidates
         size = max(1, self._cluster.stretch // candidates)
+        rest = sum(-(-job.samples // candidates) for job in self._drawn)
         for job in self._drawn:
             prompts = -(-job.samples // candidates)
             is_new = job.shard not in self._begun and not job.keeps
-            bounds = [(first, min(prompts, first + size)) for first in range(0, prompts, size)]
+            bounds = cut_prompts(prompts, size, rest, self._cluster.models)
+            rest -= prompts
             self._left[job.shard], self._whole[job.shard] = len(bounds), job
             for first, last in bounds:
                 yield replace(job, prompts=(first, last), samples=(last - first) * candidates, is_new=is_new)
@@ -330,6 +332,20 @@ class _Drive:
             self._ray.kill(actor.handle)
         self._calls = {ref: call for ref, call in self._calls.items() if call[0] == "finish"}
         self._actors = []
+
+
+def cut_prompts(prompts: int, size: int, rest: int, models: int) -> list[tuple[int, int]]:
+    """Return the stretches of a shard, each as its first prompt and the one behind the last.
+
+    They have `size` prompts, and fewer when the `rest` of the run, this shard included, is not two of them for each
+    model: so all models end at about the same time.
+    """
+    bounds, first = list[tuple[int, int]](), 0
+    while first < prompts:
+        behind = min(prompts, first + max(1, min(size, (rest - first) // (2 * models))))
+        bounds.append((first, behind))
+        first = behind
+    return bounds
 
 
 def _options(resources: Resources) -> dict[str, Any]:

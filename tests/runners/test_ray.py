@@ -32,7 +32,7 @@ from datagen.pipeline import (
     plan_stage,
     run_jobs,
 )
-from datagen.runners.ray import make_ray_runner
+from datagen.runners.ray import cut_prompts, make_ray_runner
 from datagen.store import SUFFIXES, RunFolder
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe, small_values
 from tests.helpers.s3_server import BUCKET, KEYS, S3Server
@@ -186,6 +186,21 @@ def test_an_error_of_a_task_is_that_of_one_process(cluster: Any, tmp_path: Path)
     with pytest.raises(RunError, match="damaged") as caught:
         run_jobs(run, "score", make_ray_runner(), Silent())
     assert caught.value.where == str(path)
+
+
+def test_stretches_become_smaller_towards_the_end() -> None:
+    assert cut_prompts(10, size=4, rest=1000, models=8) == [(0, 4), (4, 8), (8, 10)]
+    assert cut_prompts(10, size=4, rest=10, models=2) == [
+        (0, 2),
+        (2, 4),
+        (4, 5),
+        (5, 6),
+        (6, 7),
+        (7, 8),
+        (8, 9),
+        (9, 10),
+    ]
+    assert cut_prompts(3, size=4, rest=3, models=100) == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_a_task_that_runs_twice_changes_nothing(tmp_path: Path) -> None:
