@@ -404,9 +404,13 @@ class _Model:
         return Told(error=self._given.find_difference())
 
     def generate(self, job: Job) -> Told:
-        """Generate a stretch into its parts."""
-        done = self._done[job.shard, job.prompts] = threading.Event()
-        self._inbox.put(job)
+        """Generate a stretch into its parts; one that it was given before and still has is waited for."""
+        name = job.shard, job.prompts
+        with self._lock:
+            is_here = name in self._done
+            done = self._done.setdefault(name, threading.Event())
+        if not is_here:
+            self._inbox.put(job)
         while not done.wait(1.0) and self._thread.is_alive():
             pass
         if self._error is not None:
@@ -432,7 +436,8 @@ class _Model:
         try:
             for job in generate_shards(self._run, self._take_jobs(), self._count, self._stopped.is_set):
                 if job is not None:
-                    self._done.pop((job.shard, job.prompts)).set()
+                    with self._lock:
+                        self._done.pop((job.shard, job.prompts)).set()
         except (DatagenError, OSError, ValueError) as error:  # raised again by the driver
             self._error = error
 
