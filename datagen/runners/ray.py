@@ -132,7 +132,9 @@ class _Drive:
         self._here = str(run.folder)
         address = run.folder.address if not run.folder.is_local else str(Path(run.folder.address).absolute())
         self._run = Run(run.recipe, address, run.folder.marks)
-        self._given = ray.put(_Given(self._run, os.getcwd(), read_versions()))
+        given = _Given(self._run, os.getcwd(), read_versions())
+        self._value, self._given = given, ray.put(given)
+        """For actors by value, since one that is begun anew may outlive a node with the object; for tasks once."""
         self._drawn = [job for job in jobs if job.draw]
         self._begun = set(run.folder.list_open())
         self._stretches = self._cut()
@@ -154,7 +156,7 @@ class _Drive:
         ray, cluster = self._ray, self._cluster
         if self._drawn:
             kind = ray.remote(**_options(cluster.model), max_restarts=-1, max_concurrency=THREADS)(_Model)
-            self._actors = [_Actor(kind.remote(self._given)) for _ in range(cluster.models)]
+            self._actors = [_Actor(kind.remote(self._value)) for _ in range(cluster.models)]
         self._finish = ray.remote(**_options(cluster.scorer), max_retries=TASK_RETRIES)(_finish)
         return self
 
