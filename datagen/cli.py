@@ -45,6 +45,8 @@ WorkersOption = Annotated[
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a module or model file changed.")]
 ModelsOption = Annotated[int | None, typer.Option(min=1, max=10_000, help="Model processes [one per GPU].")]
+MOST_MODELS = 64
+"""Model processes on one machine."""
 RUNNERS = ("local", "ray")
 RunnerOption = Annotated[str, typer.Option(help="local, or ray: a cluster.")]
 AddressOption = Annotated[
@@ -488,11 +490,14 @@ def _make_runner(
     if name == "local":
         from datagen.runners.local import make_runner
 
-        if address is not None or gpus_per_model is not None:
-            hint = "add --runner ray"
-            raise ConfigError("--address and --gpus-per-model are those of a cluster", where="--runner", hint=hint)
+        if address is not None or gpus_per_model is not None or (models or 0) > MOST_MODELS:
+            what = f"--address, --gpus-per-model and more than {MOST_MODELS} models are those of a cluster"
+            raise ConfigError(what, where="--runner", hint="add --runner ray")
         return make_runner(workers, models)
     _need_ray("--runner")
+    if workers is not None:
+        hint = "`cluster: {scorer: {num_cpus: 1}}` says what a scoring task occupies"
+        raise ConfigError("a cluster has no --workers: it scores on what is free", where="--runner", hint=hint)
     from datagen.runners.ray import make_ray_runner
 
     return make_ray_runner(address, models, gpus_per_model)

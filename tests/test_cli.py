@@ -157,6 +157,9 @@ def test_the_recipe_of_a_new_project_can_be_planned(tmp_path: Path) -> None:
         (["build", "quickstart", "--set", "prompts=1000000000", "--run", "x"], "less than or equal to 10000000"),
         (["build", "--set", "backend.checkpoint=/nowhere", "--run", "x"], "/nowhere"),
         (["build", "quickstart", "--run", "/proc/nowhere"], "cannot be written"),
+        (["build", "--runner", "rya", "--run", "x"], "did you mean 'ray'"),
+        (["build", "--address", "auto", "--run", "x"], "those of a cluster"),
+        (["build", "--models", "65", "--run", "x"], "more than 64 models are those of a cluster"),
     ],
 )
 def test_what_stops_a_command_is_one_message_and_exit_1(tmp_path: Path, words: list[str], said: str) -> None:

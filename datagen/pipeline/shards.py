@@ -149,10 +149,10 @@ class _Begun:
 
 
 def _may_begin(begun: Sequence[_Begun], asking: Asking | None) -> bool:
-    """Return whether one more shard should be begun: two at a time are, or a few with few questions."""
-    if asking is None or len(begun) < 2:
-        return len(begun) < (1 if asking is None else 2)
-    return len(begun) < MOST_BEGUN and asking.waiting < FEW_QUESTIONS
+    """Return whether one more shard should be begun: with a judge two at a time are, or a few with few questions."""
+    if asking is None:
+        return not begun
+    return len(begun) < (MOST_BEGUN if asking.waiting < FEW_QUESTIONS else 2)
 
 
 def _open_asking(run: Run) -> Asking | None:
@@ -210,9 +210,9 @@ def _join(run: Run, job: Job) -> list[Failure]:
     Joined once more, as after the loss of a node that had joined it, a shard stays as it is.
     """
     folder = run.folder
-    before = folder.read_failures(job.shard) if folder.is_sound("failures", job.shard) else []
-    before = [each for each in before if each.stage != "score"]
-    if "samples" not in job.keeps and folder.is_sound("failures", job.shard) and folder.is_sound("samples", job.shard):
+    is_noted = folder.is_sound("failures", job.shard)
+    before = [each for each in folder.read_failures(job.shard) if each.stage != "score"] if is_noted else []
+    if "samples" not in job.keeps and is_noted and folder.is_sound("samples", job.shard):
         folder.remove_parts(job.shard)
         return before
     rows, failures = folder.read_parts(job.shard, keep="samples" in job.keeps)

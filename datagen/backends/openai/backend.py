@@ -66,7 +66,7 @@ class OpenAIBackend:
 
     @property
     def usage(self) -> Usage:
-        """What the servers were asked for so far, in tokens as it counts them."""
+        """What the servers were asked for so far, in tokens as they count them."""
         return self.line.transport.usage
 
     def check_server(self) -> None:
