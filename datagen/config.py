@@ -497,7 +497,10 @@ class Cluster(BaseModel):
 
     models: int = Field(1, ge=1, le=10_000, strict=True, description="actors that hold a model; `--models` replaces it")
     model: Resources = Field(Resources(), description="what each of these occupies")
-    scorer: Resources = Field(Resources(), description="what a task occupies that joins and scores a shard")
+    scorers: int = Field(
+        0, ge=0, le=10_000, strict=True, description="actors that join and score; 0: a task for each shard"
+    )
+    scorer: Resources = Field(Resources(), description="what each of these actors or tasks occupies")
     stretch: int = Field(16, ge=1, le=4096, strict=True, description="samples handed out at a time, in whole prompts")
 
 

@@ -481,13 +481,18 @@ class RunFolder:
         self.log_dated([date_line(line)])
 
     def log_dated(self, lines: Iterable[str]) -> None:
-        """Append lines of `date_line` to log.txt at once: on an object store it is read and put again each time."""
-        content = "".join(f"{line}\n" for line in lines).encode()
+        """Append lines of `date_line` to log.txt at once."""
+        self.append("log.txt", "".join(f"{line}\n" for line in lines).encode())
+
+    def append(self, name: str, content: bytes) -> None:
+        """Append to a file: on an object store it is read and put again each time."""
         with self._explain_disk():
             if not self.is_local:  # an object cannot be appended to
-                self.write_file("log.txt", self.read_head("log.txt", -1) + content)
+                self.write_file(name, self.read_head(name, -1) + content)
                 return
-            with Path(self._at("log.txt")).open("ab") as file:
+            path = Path(self._at(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
                 file.write(content)
 
     @contextmanager

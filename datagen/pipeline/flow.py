@@ -29,7 +29,7 @@ from datagen.config import Images
 from datagen.errors import BackendError
 from datagen.picture_files import PictureError, find_kind
 from datagen.pictures import normalise
-from datagen.pipeline.parts import Parts
+from datagen.pipeline.parts import LONGEST_REST, Pace, Parts
 from datagen.pipeline.run import Run
 from datagen.pipeline.shards import (
     Failed,
@@ -63,6 +63,7 @@ def generate_shards(
     count: Callable[[bool], None] = lambda failed: None,
     is_stopped: Callable[[], bool] = lambda: False,
     may_ask: Callable[[], bool] = lambda: True,
+    longest_rest: float = LONGEST_REST,
 ) -> Iterator[Job | None]:
     """Generate the samples of shards into their parts; yield each job when all of its requests are answered.
 
@@ -72,12 +73,13 @@ def generate_shards(
     is not asked for again. With `adapt`, a prompt's other candidates are generated only if its first ones are judged
     differently. A request without an answer is a failure. `count` is called after each answer, with whether it failed.
     When `is_stopped`, no further request is made and what has been answered is kept. `may_ask` is called before each
-    request; when it says no, none is made any more and what is in flight is waited for.
+    request; when it says no, none is made any more and what is in flight is waited for. Parts are written at least
+    every `longest_rest` seconds.
 
     Raises BackendError when the model itself breaks down, RunError when the folder no longer belongs to this run; what
     the model answered before is kept.
     """
-    flow = Flow(run, iter(jobs), count, is_stopped, may_ask)
+    flow = Flow(run, iter(jobs), count, is_stopped, may_ask, Pace(longest=longest_rest))
     try:
         yield from flow.run()
     finally:
@@ -105,9 +107,10 @@ class Flow:
         count: Callable[[bool], None],
         is_stopped: Callable[[], bool],
         may_ask: Callable[[], bool],
+        pace: Pace,
     ) -> None:
         self._run, self._jobs, self._count, self._is_stopped, self._may_ask = run, jobs, count, is_stopped, may_ask
-        self._parts = Parts(run)
+        self._parts = Parts(run, pace)
         self._open: dict[tuple[int, tuple[int, int] | None], _Shard] = {}
         self._waiting: dict[Key, tuple[Request, _Shard]] = {}
         self._ready: deque[Request] = deque()

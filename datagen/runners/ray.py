@@ -1,8 +1,9 @@
-"""Ray runner: models in actors, joining and scoring in tasks, on all nodes of a cluster that see the run folder.
+"""Ray runner: models in actors, joining and scoring in tasks or actors, on all nodes that see the run folder.
 
 The driver, which is the process of the command, hands out stretches of shards: a few prompts, so that a slow node never
 holds the end up. A model gets as many ahead as keep its engine full. Its answers go into parts of the run folder, from
-where a task joins and scores a shard when all of its stretches are done. Placement, autoscaling and restarts are Ray's.
+where a shard is joined and scored when all of its stretches are done: by a task, or by an actor that goes on with other
+shards while its judge answers. Placement, autoscaling and restarts are Ray's.
 
 Whatever is lost, a node, an actor, the driver itself, costs the answers that were in flight: a stretch is handed out
 anew and asks for what is in no part. Nothing is written that depends on who did the work, so the files are those of one
@@ -20,24 +21,44 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import datagen
 from datagen import notices
 from datagen.config import Cluster, Resources
 from datagen.errors import DatagenError, RunError
-from datagen.pipeline import Execute, Job, Ledger, Run, finish_shard, generate_shards, list_code, read_versions
+from datagen.pipeline import (
+    Execute,
+    Job,
+    Ledger,
+    Run,
+    ShardResult,
+    finish_shard,
+    finish_shards,
+    generate_shards,
+    list_code,
+    read_versions,
+)
+from datagen.pipeline.parts import LONGEST_REST as SHORTER_REST
+from datagen.pipeline.shards import MOST_BEGUN
 from datagen.runners.local import catch_interrupt
 from datagen.runners.processes import Told, give_memory_back
+from datagen.runners.worker_logs import WorkerLogs, keep_logs
 
 FIRST_AHEAD, MOST_AHEAD = 2, 32
 """Stretches that a model is given at first, and at most; one more each time that it had to wait for one."""
+SCORED_AHEAD = 2 * MOST_BEGUN
+"""Shards that a scoring actor is given at a time: those that it has begun, and as many."""
 THREADS = MOST_AHEAD + 4
-"""Calls that an actor answers at a time: its stretches, and questions how far it is."""
+"""Calls that an actor answers at a time: what it was given, and questions how far it is."""
+PARTS_A_SECOND = 100
+"""Parts that all models together write in a second at most, as far as a pause of `LONGEST_REST` allows."""
+LONGEST_REST = 10.0
+"""Seconds between two parts of a model, at most, however many there are."""
 LOOK_SECONDS = 0.1
 """How long the driver waits for something to happen."""
 TELL_SECONDS = 1.0
@@ -71,7 +92,12 @@ def make_ray_runner(
         if gpus_per_model is not None:
             changed = cluster.model.model_copy(update={"num_gpus": gpus_per_model})
             cluster = cluster.model_copy(update={"model": changed})
-        with catch_interrupt(ledger) as stopped, _connect(run, address), _Drive(run, jobs, ledger, cluster) as drive:
+        with (
+            catch_interrupt(ledger) as stopped,
+            _connect(run, address) as is_ours,
+            keep_logs(run.folder, quiet=is_ours) as logs,
+            _Drive(run, jobs, ledger, cluster, logs) as drive,
+        ):
             drive.work(stopped)
         if stopped.is_set():
             raise KeyboardInterrupt
@@ -80,12 +106,12 @@ def make_ray_runner(
 
 
 @contextmanager
-def _connect(run: Run, address: str | None) -> Iterator[None]:
-    """Connect to a cluster, or start one on this machine; one that is connected already is used and left."""
+def _connect(run: Run, address: str | None) -> Iterator[bool]:
+    """Connect to a cluster, or start one on this machine; yields whether it did, since one that is there is left."""
     import ray
 
     if ray.is_initialized():
-        yield
+        yield False
         return
     code = [str(Path(datagen.__file__).parent), *map(str, list_code(run.recipe))]
     given = address or os.environ.get("RAY_ADDRESS")
@@ -98,7 +124,7 @@ def _connect(run: Run, address: str | None) -> Iterator[None]:
         what = f"no Ray cluster answers ({str(error).splitlines()[0]})"
         raise RunError(what, where=str(given or "here"), hint=NO_CLUSTER) from error
     try:
-        yield
+        yield True
     finally:
         ray.shutdown()
 
@@ -108,10 +134,11 @@ def _connect(run: Run, address: str | None) -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Actor:
-    """A model on some node: the stretches that it has, and until when it rests after a loss (monotonic clock)."""
+    """A model or scorer on some node: the jobs that it has, and until when it rests after a loss (monotonic clock)."""
 
     handle: Any
-    ahead: int = FIRST_AHEAD
+    role: Literal["model", "scoring"]
+    ahead: int
     jobs: int = 0
     rests_until: float = 0.0
     rest: float = REST_SECONDS[0]
@@ -125,14 +152,15 @@ class _Actor:
 class _Drive:
     """One call of a run on a cluster: hands out stretches and shards, and counts what comes back, in one thread."""
 
-    def __init__(self, run: Run, jobs: Sequence[Job], ledger: Ledger, cluster: Cluster) -> None:
+    def __init__(self, run: Run, jobs: Sequence[Job], ledger: Ledger, cluster: Cluster, logs: WorkerLogs) -> None:
         import ray
 
-        self._ray, self._ledger, self._cluster = ray, ledger, cluster
+        self._ray, self._ledger, self._cluster, self._logs = ray, ledger, cluster, logs
         self._here = str(run.folder)
         address = run.folder.address if not run.folder.is_local else str(Path(run.folder.address).absolute())
         self._run = Run(run.recipe, address, run.folder.marks)
-        given = _Given(self._run, os.getcwd(), read_versions())
+        rest = min(LONGEST_REST, max(SHORTER_REST, cluster.models / PARTS_A_SECOND))
+        given = _Given(self._run, os.getcwd(), read_versions(), rest)
         self._value, self._given = given, ray.put(given)
         """For actors by value, since one that is begun anew may outlive a node with the object; for tasks once."""
         self._drawn = [job for job in jobs if job.draw]
@@ -145,45 +173,52 @@ class _Drive:
         """Stretches that are not done, by shard."""
         self._whole: dict[int, Job] = {}
         self._waiting: deque[Job] = deque(job for job in jobs if not job.draw)
-        """Shards that can be finished and are not given to a task yet."""
+        """Shards that can be finished and are not given to anybody yet."""
         self._calls: dict[Any, tuple[str, _Actor | None, Job | None]] = {}
-        """What is under way: `generate`, `hello`, `tell` of an actor, or `finish` of a shard."""
-        self._actors: list[_Actor] = []
+        """What is under way: `do`, `hello` or `tell` of an actor, or a task that does a job."""
+        self._models: list[_Actor] = []
+        self._scorers: list[_Actor] = []
         self._finishing = 0
+        """Shards that were given to a task or an actor and are not finished."""
         self._told, self._processors = 0.0, 1
 
     def __enter__(self) -> _Drive:
         ray, cluster = self._ray, self._cluster
+        lasting = {"max_restarts": -1, "max_concurrency": THREADS}
         if self._drawn:
-            kind = ray.remote(**_options(cluster.model), max_restarts=-1, max_concurrency=THREADS)(_Model)
-            self._actors = [_Actor(kind.remote(self._value)) for _ in range(cluster.models)]
+            model = ray.remote(**_options(cluster.model), **lasting)(_Model)
+            self._models = [_Actor(model.remote(self._value), "model", FIRST_AHEAD) for _ in range(cluster.models)]
+        scorer = ray.remote(**_options(cluster.scorer), **lasting)(_Scorer)
+        self._scorers = [_Actor(scorer.remote(self._value), "scoring", SCORED_AHEAD) for _ in range(cluster.scorers)]
         self._finish = ray.remote(**_options(cluster.scorer), max_retries=TASK_RETRIES)(_finish)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for actor in self._actors:
-            self._ray.kill(actor.handle)
+        self._end(self._models)
+        self._end(self._scorers)
 
     def work(self, stopped: threading.Event) -> None:
         """Do all jobs; when stopped or over budget, keep what the models have and what tasks have begun."""
         meter = self._ledger.account.meter
-        with self._ledger.account.hold(len(self._actors)):
+        with self._ledger.account.hold(len(self._models)):
             while not stopped.is_set():
                 if not (is_over := meter.is_over()):
                     self._hand_out()
-                if self._actors and not self._is_generating:
-                    self._dismiss()
-                if not (self._actors or self._finishing or (self._waiting and not is_over)):
+                if self._models and not self._is_generating:
+                    self._dismiss_models()
+                if not (self._models or self._finishing or (self._waiting and not is_over)):
                     return
                 self._listen(LOOK_SECONDS)
             self._stop_models()
+            for actor in self._scorers:
+                actor.handle.stop.remote()
             while self._finishing:
                 self._listen(LOOK_SECONDS)
 
     @property
     def _is_generating(self) -> bool:
         """Whether a model has, or will be given, something to do."""
-        if any(actor.jobs for actor in self._actors):
+        if any(actor.jobs for actor in self._models):
             return True
         return not self._ledger.account.meter.is_over() and self._peek() is not None
 
@@ -219,39 +254,50 @@ class _Drive:
                 yield replace(job, prompts=(first, last), samples=(last - first) * candidates, is_new=is_new)
 
     def _hand_out(self) -> None:
-        """Give each model and each free processor something to do."""
-        now = time.monotonic()
-        for actor in self._actors:
+        """Give each model, and each scorer or free processor, something to do."""
+        now, actors = time.monotonic(), (*self._models, *self._scorers)
+        for actor in actors:
             if not actor.is_ready and not actor.is_greeted and actor.rests_until <= now:
                 actor.is_greeted = True
                 self._call("hello", actor)
-        for actor in sorted(self._actors, key=lambda each: each.jobs):
-            while actor.is_ready and actor.jobs < actor.ahead:
-                if (job := self._take_stretch()) is None:
-                    break
-                actor.jobs += 1
-                self._call("generate", actor, job)
+        self._give(self._models, self._take_stretch)
         if now - self._told > TELL_SECONDS:
             self._told, self._processors = now, int(self._ray.cluster_resources().get("CPU", 1))
-            for actor in self._actors:
+            for actor in actors:
                 if actor.is_ready and not actor.is_telling:
                     actor.is_telling = True
                     self._call("tell", actor)
-        while self._waiting and self._finishing < self._processors + MORE_TASKS:
+        if self._scorers:
+            self._finishing += self._give(self._scorers, lambda: self._waiting.popleft() if self._waiting else None)
+        while self._waiting and not self._scorers and self._finishing < self._processors + MORE_TASKS:
             self._finishing += 1
-            self._call("finish", None, self._waiting.popleft())
+            self._call("do", None, self._waiting.popleft())
+
+    def _give(self, actors: Sequence[_Actor], take: Callable[[], Job | None]) -> int:
+        """Give actors jobs in rounds, so that each has one before any has two; return how many."""
+        given = 0
+        while free := [actor for actor in actors if actor.is_ready and actor.jobs < actor.ahead]:
+            fewest = min(actor.jobs for actor in free)
+            for actor in free:
+                if actor.jobs > fewest:
+                    continue
+                if (job := take()) is None:
+                    return given
+                actor.jobs += 1
+                given += 1
+                self._call("do", actor, job)
+        return given
 
     def _call(self, what: str, actor: _Actor | None, job: Job | None = None) -> None:
         if actor is None:
             ref = self._finish.remote(self._given, job)
-        elif what == "generate":
-            ref = actor.handle.generate.remote(job)
         else:
-            ref = getattr(actor.handle, what).remote()
+            ref = getattr(actor.handle, what).remote(*([] if job is None else [job]))
         self._calls[ref] = what, actor, job
 
     def _listen(self, seconds: float) -> None:
-        """Take in what has come back. Raises what a model or a scorer raised."""
+        """Take in what has come back, and what workers print. Raises what a model or a scorer raised."""
+        self._logs.write()
         if not self._calls:
             time.sleep(seconds)
             return
@@ -281,37 +327,42 @@ class _Drive:
                 actor.is_ready, actor.is_greeted = True, False
             if what == "tell":
                 actor.is_telling = False
-            if told.failed:
+            if told.failed or told.result is not None:
                 actor.deaths, actor.rest = 0, REST_SECONDS[0]
-        if what == "generate":
-            assert actor is not None
-            assert job is not None
-            actor.jobs -= 1
-            actor.ahead = min(MOST_AHEAD, actor.ahead + told.has_waited)
-            self._left[job.shard] -= 1
-            if not self._left[job.shard]:
-                del self._left[job.shard]
-                self._waiting.append(self._whole.pop(job.shard))
-                ledger.check_failures()
-        if told.result is not None:
+            actor.jobs -= what == "do"
+        if job is None:
+            return
+        if actor is None or actor.role == "scoring":
             self._finishing -= 1
-            ledger.count_shard(told.result)
+            if told.result is not None:  # else it was stopped before it began
+                ledger.count_shard(told.result)
+            return
+        actor.ahead = min(MOST_AHEAD, actor.ahead + told.has_waited)
+        self._left[job.shard] -= 1
+        if not self._left[job.shard]:
+            del self._left[job.shard]
+            self._waiting.append(self._whole.pop(job.shard))
+            ledger.check_failures()
 
     def _lose(self, what: str, actor: _Actor, job: Job | None, error: Exception) -> None:
-        """Take in that an actor is gone for now: Ray begins it anew, and its stretches are handed out again."""
+        """Take in that an actor is gone for now: Ray begins it anew, and its jobs are handed out again."""
         if actor.is_ready or what == "hello":  # the first of its calls that fails
             actor.is_ready, actor.deaths = False, actor.deaths + 1
             actor.rests_until = time.monotonic() + actor.rest
             actor.rest = min(2 * actor.rest, REST_SECONDS[1])
             why = str(error).splitlines()[0][:200]
-            notices.tell_once(f"a model was lost ({why}); what it had in flight is asked again")
+            notices.tell_once(f"a {actor.role} process was lost ({why}); what it had in flight is asked again")
         if actor.deaths >= DEATHS:
-            hint = "out of memory? see its log under /tmp/ray; what was answered is kept"
-            raise RunError(f"a model process was killed {DEATHS} times without an answer", where=self._here, hint=hint)
-        if what == "generate":
-            assert job is not None
+            hint = "out of memory? see logs/ there; what was answered is kept"
+            what = f"a {actor.role} process was killed {DEATHS} times without an answer"
+            raise RunError(what, where=self._here, hint=hint)
+        if job is not None:
             actor.jobs -= 1
-            self._returned.appendleft(replace(job, is_new=False))
+            if actor.role == "model":
+                self._returned.appendleft(replace(job, is_new=False))
+            else:
+                self._finishing -= 1
+                self._waiting.appendleft(job)
         elif what == "tell":
             actor.is_telling = False
         else:
@@ -319,21 +370,24 @@ class _Drive:
 
     def _stop_models(self) -> None:
         """Let the models write what they have, count it, and end them."""
-        refs = [actor.handle.stop.remote() for actor in self._actors if actor.is_ready]
+        refs = [actor.handle.stop.remote() for actor in self._models if actor.is_ready]
         for ref in self._ray.wait(refs, num_returns=len(refs), timeout=STOP_SECONDS)[0] if refs else ():
             with suppress(self._ray.exceptions.RayError):
                 told: Told = self._ray.get(ref)
                 self._ledger.account.add(told.usage)
                 for failed in told.failed:
                     self._ledger.count_sample(failed)
-        self._dismiss()
+        self._dismiss_models()
 
-    def _dismiss(self) -> None:
-        """End the actors, so that their nodes can go."""
-        for actor in self._actors:
+    def _dismiss_models(self) -> None:
+        """End the models, so that their nodes can go."""
+        self._end(self._models)
+        self._calls = {ref: call for ref, call in self._calls.items() if call[1] is None or call[1].role == "scoring"}
+        self._models = []
+
+    def _end(self, actors: Sequence[_Actor]) -> None:
+        for actor in actors:
             self._ray.kill(actor.handle)
-        self._calls = {ref: call for ref, call in self._calls.items() if call[0] == "finish"}
-        self._actors = []
 
 
 def cut_prompts(prompts: int, size: int, rest: int, models: int) -> list[tuple[int, int]]:
@@ -360,14 +414,17 @@ def _options(resources: Resources) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What travels to every node: the run, the folder of the command, and its versions of packages."""
+    """What travels to every node: the run, the folder of the command, its versions of packages, the pause of parts."""
 
     run: Run
     folder: str
     versions: Mapping[str, str]
+    rest: float
 
     def arrive(self) -> None:
         """Make this process ready: relative paths and modules are found, and notices are kept for the driver."""
+        devices = os.environ.get("CUDA_VISIBLE_DEVICES") or "none"
+        print(f"datagen on {socket.gethostname()}, process {os.getpid()}, GPUs: {devices}", flush=True)
         with suppress(OSError):  # a node may not have that folder
             os.chdir(self.folder)
         if self.folder not in sys.path:
@@ -385,14 +442,14 @@ class _Given:
         return None
 
 
-class _Model:
-    """An actor: a model that goes through the stretches it is given in one flow."""
+class _Worker:
+    """An actor whose thread goes through the jobs that it is given, in one flow."""
 
     def __init__(self, given: _Given) -> None:
         given.arrive()
         self._given, self._run = given, given.run
         self._inbox: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._done: dict[tuple[int, Any], threading.Event] = {}
+        self._open: dict[tuple[int, Any], _Call] = {}
         self._failed: list[bool] = []
         self._has_waited = False
         self._stopped = threading.Event()
@@ -405,21 +462,21 @@ class _Model:
         """Say that it is there; the error of a node that would make other files."""
         return Told(error=self._given.find_difference())
 
-    def generate(self, job: Job) -> Told:
-        """Generate a stretch into its parts; one that it was given before and still has is waited for."""
+    def do(self, job: Job) -> Told:
+        """Do a job; one that it was given before and still has is waited for."""
         name = job.shard, job.prompts
         with self._lock:
-            is_here = name in self._done
-            done = self._done.setdefault(name, threading.Event())
+            is_here = name in self._open
+            call = self._open.setdefault(name, _Call())
         if not is_here:
             self._inbox.put(job)
-        while not done.wait(1.0) and self._thread.is_alive():
+        while not call.done.wait(1.0) and self._thread.is_alive():
             pass
         if self._error is not None:
             return Told(error=self._error)
-        if not done.is_set():
-            return Told(error=RunError("a model ended in the middle", where=str(self._run.folder)))
-        return self.tell()
+        if not call.done.is_set() and not self._stopped.is_set():
+            return Told(error=RunError("a process of the run ended in the middle", where=str(self._run.folder)))
+        return replace(self.tell(), result=call.result)
 
     def tell(self) -> Told:
         """Return what happened since the last time."""
@@ -429,17 +486,22 @@ class _Model:
             return Told(failed, notices=notices.take(), usage=self._run.take_usage(), has_waited=has_waited)
 
     def stop(self) -> Told:
-        """Write what has come, and end."""
+        """Begin nothing more, write what has come, and end."""
         self._stopped.set()
         self._thread.join(STOP_SECONDS - 2)
         return self.tell()
 
+    def _flow(self) -> Iterator[tuple[tuple[int, Any], ShardResult | None]]:
+        """Do the jobs of `_take_jobs`; yield the shard and the stretch of each that is done, and its result."""
+        raise NotImplementedError
+
     def _work(self) -> None:
         try:
-            for job in generate_shards(self._run, self._take_jobs(), self._count, self._stopped.is_set):
-                if job is not None:
-                    with self._lock:
-                        self._done.pop((job.shard, job.prompts)).set()
+            for name, result in self._flow():
+                with self._lock:
+                    call = self._open.pop(name)
+                call.result = result
+                call.done.set()
         except (DatagenError, OSError, ValueError) as error:  # raised again by the driver
             self._error = error
 
@@ -451,9 +513,35 @@ class _Model:
                 self._has_waited = True
                 yield None
 
+
+@dataclass(slots=True)
+class _Call:
+    """A job that an actor was given, and of a shard that it scored the result."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    result: ShardResult | None = None
+
+
+class _Model(_Worker):
+    """An actor with a model, which generates stretches into their parts."""
+
+    def _flow(self) -> Iterator[tuple[tuple[int, Any], None]]:
+        stopped, rest = self._stopped.is_set, self._given.rest
+        for job in generate_shards(self._run, self._take_jobs(), self._count, stopped, longest_rest=rest):
+            if job is not None:
+                yield (job.shard, job.prompts), None
+
     def _count(self, failed: bool) -> None:
         with self._lock:
             self._failed.append(failed)
+
+
+class _Scorer(_Worker):
+    """An actor that joins and scores shards: its models stay loaded, and its judge is asked across shards."""
+
+    def _flow(self) -> Iterator[tuple[tuple[int, Any], ShardResult]]:
+        for result in finish_shards(self._run, self._take_jobs()):
+            yield (result.shard, None), result
 
 
 _runs: dict[tuple[str, str], Run] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -42,6 +43,7 @@ ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 PLANS: dict[str, dict[str, Any]] = {
     "plain": {"cluster": {"models": 2, "stretch": 3}},
+    "scorers": {"cluster": {"models": 2, "stretch": 3, "scorers": 2, "scorer": {"num_cpus": 0.5}}},
     "failures": {"cluster": {"models": 2}, "backend": {"fails": 0.3}},
     "adapt": {"cluster": {"stretch": 4}, "candidates": 5, "adapt": {"start": 2, "by": ["counting", "attribute"]}},
 }
@@ -109,13 +111,14 @@ def lose_a_node(cluster: Any, node: Any, address: str) -> threading.Thread:
 
 def painting(**changes: Any) -> Recipe:
     """500 samples, of which each takes a moment, from three models; two have room on each of two nodes."""
-    cluster = {"models": 3, "stretch": 5, "model": {"num_cpus": 0.5, "resources": {"painter": 1}}}
+    cluster = {"models": 3, "stretch": 5, "model": {"num_cpus": 0.5, "resources": {"painter": 1}}, **changes}
     values = {"prompts": 125, "candidates": 4, "shard_prompts": 5, "cluster": cluster, "backend": {"delay": 0.02}}
-    return small_recipe(**{**values, **changes})
+    return small_recipe(**values)
 
 
-def test_a_node_that_is_lost_costs_what_was_in_flight(cluster: Any, second: Any, tmp_path: Path) -> None:
-    recipe = painting()
+@pytest.mark.parametrize("scorers", [0, 2])
+def test_a_node_that_is_lost_costs_what_was_in_flight(cluster: Any, second: Any, scorers: int, tmp_path: Path) -> None:
+    recipe = painting(scorers=scorers, scorer={"num_cpus": 0.25, "resources": {"painter": 0.5 if scorers else 0}})
     build_here(recipe, tmp_path / "here")
     losing = lose_a_node(cluster, second, str(tmp_path / "cluster"))
     run = create_run(recipe, str(tmp_path / "cluster"))
@@ -234,8 +237,11 @@ def test_a_driver_that_ends_keeps_what_has_come(number: signal.Signals, tmp_path
     assert process.returncode == (130 if number == signal.SIGINT else -signal.SIGKILL), said
     kept = count_answers(folder)
     assert 4 <= kept < 96
-    subprocess.run(words, env=environment, check=True, timeout=180, capture_output=True)
+    told = subprocess.run(words, env=environment, check=True, timeout=180, capture_output=True, text=True)
     assert hash_files(folder, *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
+    printed = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("logs/*.txt")))
+    assert f"datagen on {socket.gethostname()}" in printed, "what workers print is in the run folder"
+    assert "datagen on" not in told.stdout + told.stderr, "and not on the console"
 
 
 def count_answers(folder: Path) -> int:
