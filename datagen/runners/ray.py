@@ -30,7 +30,7 @@ from typing import Any, Literal
 import datagen
 from datagen import notices
 from datagen.config import Cluster, Resources
-from datagen.errors import DatagenError, RunError
+from datagen.errors import DatagenError, RunError, first_line
 from datagen.pipeline import (
     Execute,
     Job,
@@ -65,6 +65,11 @@ TELL_SECONDS = 1.0
 """How often models are asked how far they are."""
 REST_SECONDS = (1.0, 20.0)
 """How long nothing is given to an actor that was lost: at first, and at most, doubled each time."""
+HEAD_SECONDS = 10.0
+"""How late an answer of the head is worth a word: without one for a minute, Ray 2.60.0 ends the driver."""
+HEAD_LOST = (
+    "the head of the cluster does not answer; if it is gone Ray ends this command soon, and the same one goes on"
+)
 DEATHS = 8
 """So many losses of a model without an answer in between are the model's own fault."""
 MORE_TASKS = 8
@@ -181,6 +186,7 @@ class _Drive:
         self._finishing = 0
         """Shards that were given to a task or an actor and are not finished."""
         self._told, self._processors = 0.0, 1
+        self._is_over = threading.Event()
 
     def __enter__(self) -> _Drive:
         ray, cluster = self._ray, self._cluster
@@ -191,9 +197,11 @@ class _Drive:
         scorer = ray.remote(**_options(cluster.scorer), **lasting)(_Scorer)
         self._scorers = [_Actor(scorer.remote(self._value), "scoring", SCORED_AHEAD) for _ in range(cluster.scorers)]
         self._finish = ray.remote(**_options(cluster.scorer), max_retries=TASK_RETRIES)(_finish)
+        threading.Thread(target=self._count_processors, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_over.set()
         self._end(self._models)
         self._end(self._scorers)
 
@@ -262,7 +270,7 @@ class _Drive:
                 self._call("hello", actor)
         self._give(self._models, self._take_stretch)
         if now - self._told > TELL_SECONDS:
-            self._told, self._processors = now, int(self._ray.cluster_resources().get("CPU", 1))
+            self._told = now
             for actor in actors:
                 if actor.is_ready and not actor.is_telling:
                     actor.is_telling = True
@@ -272,6 +280,16 @@ class _Drive:
         while self._waiting and not self._scorers and self._finishing < self._processors + MORE_TASKS:
             self._finishing += 1
             self._call("do", None, self._waiting.popleft())
+
+    def _count_processors(self) -> None:
+        """Ask the head now and then, in a thread of its own, and tell when it is silent: then all calls may wait."""
+        while not self._is_over.wait(TELL_SECONDS):
+            late = threading.Timer(HEAD_SECONDS, notices.tell_once, [HEAD_LOST])
+            late.daemon = True
+            late.start()
+            with suppress(self._ray.exceptions.RayError, OSError):
+                self._processors = int(self._ray.cluster_resources().get("CPU", 1))
+            late.cancel()
 
     def _give(self, actors: Sequence[_Actor], take: Callable[[], Job | None]) -> int:
         """Give actors jobs in rounds, so that each has one before any has two; return how many."""
@@ -350,8 +368,8 @@ class _Drive:
             actor.is_ready, actor.deaths = False, actor.deaths + 1
             actor.rests_until = time.monotonic() + actor.rest
             actor.rest = min(2 * actor.rest, REST_SECONDS[1])
-            why = str(error).splitlines()[0][:200]
-            notices.tell_once(f"a {actor.role} process was lost ({why}); what it had in flight is asked again")
+            self._logs.say(f"a {actor.role} process was lost: {first_line(str(error))}")
+            notices.tell_once(f"a {actor.role} process was lost (see logs/); what it had in flight is asked again")
         if actor.deaths >= DEATHS:
             hint = "out of memory? see logs/ there; what was answered is kept"
             what = f"a {actor.role} process was killed {DEATHS} times without an answer"

@@ -224,10 +224,7 @@ def test_a_task_that_runs_twice_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_driver_that_ends_keeps_what_has_come(number: signal.Signals, tmp_path: Path) -> None:
     """Without an address the command starts a cluster of its own, which ends with it."""
-    values = {"prompts": 24, "candidates": 4, "backend": {"delay": 0.1}, "cluster": {"models": 2, "stretch": 4}}
-    path, folder = tmp_path / "small.yaml", tmp_path / "run"
-    path.write_text(yaml.safe_dump(small_values(**values)), encoding="utf-8")
-    build_here(small_recipe(**values), tmp_path / "here")
+    path, folder = write_recipe(tmp_path), tmp_path / "run"
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     words = [sys.executable, "-m", "datagen", "build", str(path), "--run", str(folder), "--runner", "ray"]
     process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -242,6 +239,33 @@ def test_a_driver_that_ends_keeps_what_has_come(number: signal.Signals, tmp_path
     printed = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("logs/*.txt")))
     assert f"datagen on {socket.gethostname()}" in printed, "what workers print is in the run folder"
     assert "datagen on" not in told.stdout + told.stderr, "and not on the console"
+
+
+def test_a_head_that_is_lost_ends_the_command_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    path, folder = write_recipe(tmp_path), tmp_path / "run"
+    losing = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    words = [sys.executable, "-m", "datagen", "build", str(path), "--run", str(folder)]
+    environment = {**os.environ, "RAY_gcs_rpc_server_reconnect_timeout_s": "12"}
+    given = [*words, "--runner", "ray", "--address", losing.address]
+    process = subprocess.Popen(given, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    waiting = when(lambda: len(list(folder.glob("samples/*/*.arrow"))) >= 5, losing.head_node.kill_all_processes)
+    said = process.communicate(timeout=180)[0]
+    waiting.join(timeout=1)
+    losing.shutdown()
+    assert process.returncode > 0, said
+    assert "the head of the cluster does not answer" in said
+    assert 4 <= count_answers(folder) < 96
+    subprocess.run(words, check=True, timeout=180, capture_output=True)
+    assert hash_files(folder, *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
+
+
+def write_recipe(tmp_path: Path) -> Path:
+    """Write a recipe of 96 samples that take a moment each, and build it in one process, in `here`."""
+    values = {"prompts": 24, "candidates": 4, "backend": {"delay": 0.1}, "cluster": {"models": 2, "stretch": 4}}
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(small_values(**values)), encoding="utf-8")
+    build_here(small_recipe(**values), tmp_path / "here")
+    return path
 
 
 def count_answers(folder: Path) -> int:
