@@ -47,6 +47,8 @@ KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a mo
 ModelsOption = Annotated[int | None, typer.Option(min=1, max=10_000, help="Model processes [one per GPU].")]
 MOST_MODELS = 64
 """Model processes on one machine."""
+JOB_FOLDER = "working_dir_files"
+"""What Ray 2.60.0 names the folder in which it keeps what came with `ray job submit --working-dir`."""
 RUNNERS = ("local", "ray")
 RunnerOption = Annotated[str, typer.Option(help="local, or ray: a cluster.")]
 AddressOption = Annotated[
@@ -103,6 +105,7 @@ def build(
     from datagen.pipeline import Budget, build_run
 
     execute = _make_runner(runner, workers, models, address, gpus_per_model)
+    _refuse_job_folder(run)
     opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board() as board:
         opened.folder.clear_partials()
@@ -501,6 +504,13 @@ def _make_runner(
     from datagen.runners.ray import make_ray_runner
 
     return make_ray_runner(address, models, gpus_per_model)
+
+
+def _refuse_job_folder(run: str | None) -> None:
+    """Raise ConfigError when the run would be in the folder that Ray makes for a job and removes after it."""
+    if JOB_FOLDER in Path.cwd().parts and (run is None or ("://" not in run and not Path(run).is_absolute())):
+        what = "this folder is a Ray job's and goes with it"
+        raise ConfigError(what, where="--run", hint="give an address that all nodes see, such as s3://bucket/run")
 
 
 def _print_result(run: Run, result: BuildResult) -> None:

@@ -169,6 +169,15 @@ def test_what_stops_a_command_is_one_message_and_exit_1(tmp_path: Path, words: l
     assert "Traceback" not in done.stderr
 
 
+def test_a_run_in_a_folder_that_goes_with_a_ray_job_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "session/runtime_resources/working_dir_files/_ray_pkg_0"
+    folder.mkdir(parents=True)
+    done = run_cli("build", "quickstart", cwd=folder)
+    assert done.returncode == 1
+    assert "a Ray job's and goes with it" in done.stderr
+    assert not list(folder.iterdir())
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = run_cli("status", "no_such_run", "--debug", cwd=tmp_path)
     assert "Traceback" in done.stderr

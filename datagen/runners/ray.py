@@ -368,7 +368,7 @@ class _Drive:
             actor.is_ready, actor.deaths = False, actor.deaths + 1
             actor.rests_until = time.monotonic() + actor.rest
             actor.rest = min(2 * actor.rest, REST_SECONDS[1])
-            self._logs.say(f"a {actor.role} process was lost: {first_line(str(error))}")
+            self._logs.say(f"a {actor.role} process was lost: {first_line(error)}")
             notices.tell_once(f"a {actor.role} process was lost (see logs/); what it had in flight is asked again")
         if actor.deaths >= DEATHS:
             hint = "out of memory? see logs/ there; what was answered is kept"

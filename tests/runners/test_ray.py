@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -257,6 +258,14 @@ def test_a_head_that_is_lost_ends_the_command_and_the_next_one_goes_on(tmp_path:
     assert 4 <= count_answers(folder) < 96
     subprocess.run(words, check=True, timeout=180, capture_output=True)
     assert hash_files(folder, *SHARDS) == hash_files(tmp_path / "here", *SHARDS)
+
+
+def test_the_cluster_file_of_the_docs_is_one_that_ray_takes() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    page = (Path(__file__).parents[2] / "docs/cluster.md").read_text(encoding="utf-8")
+    (written,) = re.findall(r"```yaml\n(cluster_name.*?)```", page, re.DOTALL)
+    validate_config(prepare_config(yaml.safe_load(written)))
 
 
 def write_recipe(tmp_path: Path) -> Path:
