@@ -1,20 +1,23 @@
 """A thousand workers on paper: where the design of a run bends, simulated with costs that are measured here.
 
     python benchmarks/scale.py --measure      measure the costs on this machine into benchmarks/scale.json
-    python benchmarks/scale.py [--hours 24]    simulate fleets of 10 to 10,000 workers with them
+    python benchmarks/scale.py [--hours 8]    simulate fleets of 10 to 10,000 workers with them
 
-A driver hands out stretches of prompts to workers, some ahead; a worker makes one picture after the other, writes parts
-at the pace of `datagen.pipeline.parts` and reports a stretch when its last part is on the store; a finished shard is
-joined by a task; the driver counts and logs. Pictures take log-normal times, workers differ in speed, and each fails
-about once an hour: what it had in flight is lost, its stretches are handed out again, and it is back after a minute.
+The driver of the Ray runner goes its rounds: it takes what came, asks models how far they are, hands out stretches of
+prompts, some ahead, and waits a tenth of a second. A worker reads the prompts of a stretch, makes one picture after the
+other, writes parts at the pace of `datagen.pipeline.parts` and reports the stretch when its last part is on the store.
+A finished shard is joined by a task; the driver counts and logs. Pictures take log-normal times, workers differ in
+speed, and each fails about once an hour: what it had in flight is lost, its stretches are handed out again, and it is
+back after a minute.
 
 Latencies and limits are those that the stores document: "Best practices design patterns: optimizing Amazon S3
 performance" (small objects in 100 to 200 ms, 3,500 writes and 5,500 reads a second per partitioned prefix), the page of
 ListObjectsV2 (1,000 keys a call), "Request rate and access distribution guidelines" of Google Cloud Storage (about
 1,000 writes and 5,000 reads a second per bucket at first) and its "Quotas & limits" (one write a second to one object).
 
-Not covered: growth of a store's limits under load, answers of 503, bandwidth, the time that scorers take. An engine of
-n slots counts as n workers of n times the seconds; that their failures coincide changes no mean.
+Not covered: growth of a store's limits under load, answers of 503, bandwidth, the time that scorers take, and what Ray
+itself does for so many actors, on the driver's machine or on its head. An engine of n slots counts as n workers of n
+times the seconds, though its one thread waits for the files of all.
 """
 
 from __future__ import annotations
@@ -31,7 +34,6 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from heapq import heappop, heappush, heapreplace
@@ -60,8 +62,8 @@ CALL_SECONDS = 0.001
 """The way of a message between two machines of a cluster."""
 BLOCK = 1 << 20
 """Pictures whose times are drawn at once."""
-MOST_STRETCHES = 5_000_000
-"""Stretches of a simulated run: one of more is simulated for fewer hours."""
+MOST_STRETCHES, FEW_STRETCHES, ONE_SEED = 2_000_000, 300_000, 1_000_000
+"""Stretches of a simulated run: one of more is simulated for fewer hours, and of more than the last with one seed."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +148,13 @@ class Fleet:
 class Design:
     """How work is shared out; the defaults are what is built and shipped, the rest what it could be.
 
-    `stretch` is in pictures, `held` the stretches that a model has at most, `tell_seconds` how often a model is asked how
-    far it is (0: so that a fleet is asked about 100 times a second), `rest` the seconds between parts at most (0: as the
-    Ray runner chooses). `has_taper`: stretches become smaller towards the end. `holds_one_last`: one is handed out only
-    to a model that has none when two prompts a model are left. `splits_prompts`: the last stretches are single pictures.
-    `reads_ahead`: prompts of the next stretch are read, and `writes_behind`: the last part of one is written, while the
-    model works. `is_log_paced`: log.txt is written in at most a twentieth of the time, else for each shard.
+    `stretch` is in pictures, `held` the stretches that a model has at most. `tell_seconds`: how often a model is asked
+    how far it is; 0: so that a fleet is asked 100 times a second. `rest`: the seconds between parts at most; 0: as the
+    Ray runner chooses. `taper`: towards the end a stretch is so many times smaller than what is left for each model; 0:
+    as large as before. `cuts_anew`: so is one that was lost. `splits_prompts`: the last ones are single pictures.
+    `holds_one_last`: when two prompts a model are left, one is handed out only to a model that has none. `reads_ahead`:
+    prompts of the next stretch are read, `writes_behind`: the last part of one is written while the model works.
+    `is_log_paced`: log.txt is written in at most a twentieth of the time, else for each shard.
     """
 
     stretch: int = 16
@@ -160,8 +163,9 @@ class Design:
     tell_seconds: float = TELL_SECONDS
     shard_prompts: int = 64
     candidates: int = 4
-    has_taper: bool = True
+    taper: int = 2
     holds_one_last: bool = False
+    cuts_anew: bool = False
     splits_prompts: bool = False
     reads_ahead: bool = False
     writes_behind: bool = False
@@ -345,7 +349,9 @@ class Simulation:
             busy = self._hand_out(now, busy)
         busy += costs.call * self.open_calls + costs.model * len(self.workers)
         self.driver_busy += busy
-        return now + busy + (LOOK_SECONDS if self.store.seconds else 1e-9)
+        if self.store.seconds:
+            return now + busy + LOOK_SECONDS
+        return min(each[0][0] for each in (self.inbox, self.events) if each) if self.undone else now
 
     def _hand_out(self, now: float, busy: float) -> float:
         """Give stretches to workers with room, those that have fewest first; return how long the driver is busy."""
@@ -375,21 +381,29 @@ class Simulation:
         return busy
 
     def _cut(self) -> tuple[int, int] | None:
-        """Return the next stretch, None if none is left: a lost one as it was, then of the next shard."""
+        """Return the next stretch, None if none is left: a lost one, then one of the next shard."""
         if self.returned:
-            return self.returned.popleft()
+            shard, count = self.returned.popleft()
+            if self.design.cuts_anew and count > (most := self._limit()):
+                self.returned.appendleft((shard, count - most))
+                count = most
+            return shard, count
         if not self.fresh:
             return None
-        design, most = self.design, self.design.stretch
-        if design.has_taper:
-            most = min(most, self.fresh // (2 * len(self.workers)))
-        unit = 1 if design.splits_prompts and most < design.candidates else design.candidates
-        count = min(max(unit, most // unit * unit), self.size - self.next_picture)
-        shard, self.fresh = self.next_shard, self.fresh - count
+        shard, count = self.next_shard, min(self._limit(), self.size - self.next_picture)
+        self.fresh -= count
         self.next_picture += count
         if self.next_picture == self.size:
             self.next_shard, self.next_picture = shard + 1, 0
         return shard, count
+
+    def _limit(self) -> int:
+        """Return how many pictures a stretch has now at most."""
+        design, most = self.design, self.design.stretch
+        if design.taper:
+            most = min(most, self.fresh // (design.taper * len(self.workers)))
+        unit = 1 if design.splits_prompts and most < design.candidates else design.candidates
+        return max(unit, most // unit * unit)
 
     def _count(self, now: float, shard: int, count: int) -> None:
         self.made += count
@@ -554,12 +568,32 @@ def simulate(design: Design, fleet: Fleet, store: Store, costs: Costs, hours: fl
     return Simulation(design, fleet, store, costs, shards, seed).run()
 
 
-def average(design: Design, fleet: Fleet, store: Store, costs: Costs, hours: float) -> Result:
-    """Return the mean of three runs, as which picture comes last is luck; one run of more than ten workers."""
-    most = max(MOST_STRETCHES, 20 * fleet.workers) * design.stretch
-    hours = min(hours, most * fleet.seconds / 3600 / fleet.workers)
-    runs = [simulate(design, fleet, store, costs, hours, seed) for seed in range(1 if fleet.workers > 10 else 3)]
-    return Result(**{each.name: float(np.mean([getattr(run, each.name) for run in runs])) for each in fields(Result)})
+@dataclass(frozen=True)
+class Mean:
+    """The mean of runs that differ by their seed alone, and the least and the greatest share of useful work."""
+
+    hours: float
+    mean: Result
+    least: float
+    most: float
+
+    def tell(self) -> str:
+        """Return the useful share in %, with half the spread between seeds where there are several."""
+        spread = f" ± {50 * (self.most - self.least):.1f}" if self.most > self.least else ""
+        return f"{100 * self.mean.useful:.1f}{spread}"
+
+
+def average(design: Design, fleet: Fleet, store: Store, costs: Costs, hours: float, most: int = MOST_STRETCHES) -> Mean:
+    """Simulate runs of three seeds, as which picture comes last is luck; one of more than `ONE_SEED` stretches.
+
+    A run has at most so many stretches of 16 pictures, whatever its own have: runs that are compared are as long.
+    """
+    a_hour = fleet.workers * 3600 / fleet.seconds / Design.stretch
+    hours = min(hours, most / a_hour)
+    runs = [simulate(design, fleet, store, costs, hours, k) for k in range(1 if hours * a_hour > ONE_SEED else 3)]
+    mean = Result(**{each.name: sum(getattr(run, each.name) for run in runs) / len(runs) for each in fields(Result)})
+    useful = [run.useful for run in runs]
+    return Mean(hours, mean, min(useful), max(useful))
 
 
 # Costs, measured on the code of datagen.
@@ -763,120 +797,86 @@ def measure() -> dict[str, Any]:
 
 SIZES, SPEEDS = (10, 100, 1000, 10_000), (1.0, 10.0, 60.0)
 PLAIN = Design()
-"""The defaults of a run, stretches of 16 pictures, three of which a worker holds."""
-ONE_BY_ONE = replace(PLAIN, is_log_paced=False, join_threads=1)
-"""The same when log.txt was put for every shard, and the parts of a join were read one after the other."""
+"""What is built, with the recipe's defaults."""
+BETTER = Design(stretch=64, taper=4, cuts_anew=True, holds_one_last=True, tell_seconds=0.0)
+"""What the driver of the Ray runner could do, with one setting for all speeds."""
 
 
 def recommend(seconds: float) -> Design:
-    """Return the parameters to use for workers of so many seconds a picture."""
-    stretch, ahead = max(PLAIN.candidates, round(30 / seconds)), 1 if seconds < 10 else 0
-    return replace(PLAIN, stretch=stretch, ahead=ahead, rest=10.0, shard_prompts=512, taper=True)
+    """Return what to set for workers of so many seconds a picture, with what is built."""
+    return replace(PLAIN, stretch=64 if seconds < 5 else 16 if seconds < 30 else 8)
+
+
+CHANGES: dict[str, Design] = {
+    "as shipped": PLAIN,
+    "models are asked how far they are 100 times a second": replace(PLAIN, tell_seconds=0.0),
+    "files are waited for while the model works": replace(PLAIN, reads_ahead=True, writes_behind=True),
+    "one stretch a model": replace(PLAIN, held=1),
+    "three stretches a model": replace(PLAIN, held=3),
+    "stretches as large at the end": replace(PLAIN, taper=0),
+    "a quarter of what is left, not half": replace(PLAIN, taper=4),
+    "lost stretches are cut anew": replace(PLAIN, cuts_anew=True),
+    "one stretch a model at the end": replace(PLAIN, holds_one_last=True),
+    "the last prompts are split": replace(PLAIN, splits_prompts=True),
+    "stretches of 64": replace(PLAIN, stretch=64),
+    "parts every second": replace(PLAIN, rest=LONGEST_REST),
+    "parts of a join one by one": replace(PLAIN, join_threads=1),
+    "log.txt for each shard": replace(PLAIN, is_log_paced=False),
+    "the driver that is proposed, stretches of 64": BETTER,
+}
 
 
 def estimate_start(shards: int, costs: Costs, store: Store, threads: int) -> float:
     """Return the seconds that `find_jobs` takes in a run of finished shards, `threads` files at a time."""
     waits = costs.look_requests * max(store.seconds / threads, 1 / store.reads)
-    return shards * max(costs.look, waits) + 5 * -(-shards // 1000) * store.seconds
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-Case = tuple[Design, Fleet, Store, Costs, float]
+    return shards * max(costs.look, waits) + 4 * -(-shards // 1000) * store.seconds
 
 
 def print_all(costs: Costs, hours: float) -> None:
     """Print every table of docs/scale.md."""
-    before = replace(costs, part_writes=3.0, join_reads_a_part=2 * costs.join_reads_a_part)
-    store, names = STORES["s3"], [f"{seconds:g} s" for seconds in SPEEDS]
-    designs: dict[str, tuple[Callable[[float], Design], Costs]] = {
-        "before": (lambda seconds: ONE_BY_ONE, before),
-        "defaults": (lambda seconds: PLAIN, costs),
-        "recommended": (recommend, costs),
-    }
-    tables: dict[str, dict[tuple[str, ...], list[Case]]] = {"fleets": {}, "changes": {}, "stores": {}, "failures": {}}
-    for name, (make, those) in designs.items():
+    s3, names = STORES["s3"], [f"{seconds:g} s" for seconds in SPEEDS]
+    useful = "useful work, % of worker-seconds"
+    rows, rest = list[list[str]](), list[list[str]]()
+    designs = {"as shipped": lambda _: PLAIN, "what to set": recommend, "proposed": lambda _: BETTER}
+    for name, make in designs.items():
         for workers in SIZES:
-            cases = [(make(s), Fleet(workers, s), store, those, hours) for s in SPEEDS]
-            tables["fleets"][name, f"{workers:,}"] = cases
-    for name, change in list_changes().items():
-        cases = [(change(s), Fleet(1000, s), store, costs, hours) for s in SPEEDS]
-        tables["changes"][(name,)] = cases
-    for name, each in STORES.items():
-        for workers in (1000,):
-            cases = [(recommend(s), Fleet(workers, s), each, costs, hours) for s in SPEEDS]
-            tables["stores"][name, f"{workers:,}"] = cases
-    for failures in (0.0, 1.0, 4.0):
-        cases = [(recommend(s), Fleet(1000, s, failures=failures), store, costs, hours) for s in SPEEDS]
-        tables["failures"][(f"{failures:g}",)] = cases
-    every = list(dict.fromkeys(case for rows in tables.values() for cases in rows.values() for case in cases))
-    with ProcessPoolExecutor() as pool:
-        found = dict(zip(every, pool.map(average, *zip(*every, strict=True)), strict=True))
+            found = [average(make(s), Fleet(workers, s), s3, costs, hours) for s in SPEEDS]
+            rows.append([name, f"{workers:,}", *(each.tell() for each in found)])
+            for seconds, each in zip(SPEEDS, found, strict=True):
+                r = each.mean
+                shares = (r.useful, r.failed, r.down, r.files, r.waiting, r.end, r.driver)
+                rest.append(
+                    [name, f"{workers:,}", f"{seconds:g}", f"{each.hours:.1f}", *(f"{100 * one:.1f}" for one in shares)]
+                )
+                rest[-1] += [f"{r.writes:,.0f}", f"{r.reads:,.0f}", f"{r.joins:,.1f}"]
+    print_table(["design", "workers", *names], rows, f"{useful}, about {hours:g} h on S3")
+    heads = ["design", "workers", "s", "hours", "useful", "lost", "down", "files", "waiting", "end", "driver"]
+    print_table([*heads, "writes/s", "reads/s", "joins"], rest, "where it goes, %; the driver: % of its time")
 
-    def show(title: str, heads: list[str], table: str, tell: Callable[[Result], str]) -> None:
-        rows = [[*key, *(tell(found[case]) for case in cases)] for key, cases in tables[table].items()]
-        print_table([*heads, *names], rows, title)
+    def show(title: str, head: str, cases: dict[str, tuple[Design, Store, dict[str, float]]]) -> None:
+        table = [
+            [name] + [average(made, Fleet(1000, s, **more), at, costs, hours, FEW_STRETCHES).tell() for s in SPEEDS]
+            for name, (made, at, more) in cases.items()
+        ]
+        print_table([head, *names], table, f"{useful}, 1,000 workers: {title}")
 
-    show(f"useful work, %, about {hours:g} h on S3", ["design", "workers"], "fleets", lambda r: percent(r.useful))
-    heads = [
-        "design",
-        "workers",
-        "s",
-        "hours",
-        "lost",
-        "down",
-        "waiting",
-        "end",
-        "driver",
-        "writes/s",
-        "reads/s",
-        "joins",
-    ]
+    show("changes", "one change", {name: (design, s3, {}) for name, design in CHANGES.items()})
+    show("stores", "store", {name: (PLAIN, store, {}) for name, store in STORES.items()})
+    show("failures", "an hour", {f"{each:g}": (PLAIN, s3, {"failures": each}) for each in (0.0, 1.0, 4.0)})
+    counts = [1000, 10_000, 20_000, 100_000]
     rows = [
-        [*key, f"{case[1].seconds:g}", f"{r.span / 3600:.1f}",
-         *map(percent, (r.failed, r.down, r.waiting, r.end, r.driver)),
-         f"{r.writes:,.0f}", f"{r.reads:,.0f}", f"{r.joins:,.1f}"]
-        for key, cases in tables["fleets"].items() for case in cases for r in [found[case]]
-    ]  # fmt: skip
-    print_table(heads, rows, "where the rest goes, % of worker-seconds; driver: % of its time")
-    show("lost, %, 1,000 workers on S3", ["recommended, but"], "changes", lambda r: percent(r.lost))
-    show("lost, % (writes a second)", ["store", "workers"], "stores", lambda r: f"{percent(r.lost)} ({r.writes:,.0f})")
-    show("lost, %, 1,000 workers on S3", ["failures an hour"], "failures", lambda r: percent(r.lost))
-    rows = [
-        [f"{shards:,}", *(f"{estimate_start(shards, costs, store, threads):,.0f} s" for threads in (1, MOST_READ))]
-        for shards in (1000, 10_000, 100_000)
+        [f"{shards:,}", *(f"{estimate_start(shards, costs, s3, threads):,.0f} s" for threads in (1, MOST_READ))]
+        for shards in counts
     ]
-    print_table(
-        ["finished shards", "one by one", f"{MOST_READ} at a time"], rows, "find_jobs at the start of a call, S3"
-    )
-
-
-def list_changes() -> dict[str, Callable[[float], Design]]:
-    """Return designs by name, each the recommended one but for one parameter."""
-
-    def but(**change: Any) -> Callable[[float], Design]:
-        return lambda seconds: replace(recommend(seconds), **change)
-
-    def stretch(of_seconds: float) -> Callable[[float], Design]:
-        size = lambda seconds: max(PLAIN.candidates, round(of_seconds / seconds))  # noqa: E731
-        return lambda seconds: replace(recommend(seconds), stretch=size(seconds))
-
-    found = {"as recommended": but()}
-    found |= {f"stretches of {n} s": stretch(n) for n in (5, 600)}
-    found |= {f"{n} ahead": but(ahead=n) for n in (0, 2)}
-    found |= {f"parts every {n:g} s": but(rest=n) for n in (1.0, 60.0)}
-    found |= {f"{n:,} prompts a shard": but(shard_prompts=n) for n in (64,)}
-    found |= {"stretches as large at the end": but(taper=False), "log.txt for each shard": but(is_log_paced=False)}
-    return found | {"parts of a join one by one": but(join_threads=1)}
+    heads = ["finished shards", "one by one", f"{MOST_READ} at a time"]
+    print_table(heads, rows, "find_jobs at the start of a call, S3")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--measure", action="store_true", help="measure the costs anew")
     parser.add_argument("--json", type=Path, default=FILE, metavar="FILE", help="the costs")
-    parser.add_argument("--hours", type=float, default=24.0, help="how long the fleet is kept busy")
+    parser.add_argument("--hours", type=float, default=8.0, help="how long the fleet is kept busy")
     options = parser.parse_args()
     if options.measure:
         options.json.write_text(json.dumps(measure(), indent=2) + "\n", encoding="utf-8")
