@@ -81,9 +81,13 @@ _PARTS = re.compile(r"(\d{5,})\.parts")
 _PART = re.compile(r"\d{6,}(-[0-9a-f]+)?\.(arrow|jsonl)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _TAIL_BYTES = 65_536
+_LINES_BYTES = 1 << 20
+"""Bytes of the end of a JSON-lines file that are read to check it: nearly always all, so that it is one request."""
 _COPY_BYTES = 4 << 20
 MOST_READ, MOST_PARTS_READ = 24, 8
 """Files of an object store that are read at a time: their ends (pyarrow has 25 connections), or parts of 32 MB."""
+_TIMES = {"mtime", "created", "updated", "LastModified", "last_modified"}
+"""What file systems of fsspec call the time of the last change."""
 _MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
 MEND = "delete that file and build again: only that shard is made again"
 
@@ -142,11 +146,17 @@ class RunFolder:
 
     def list_shards(self, stage: Stage) -> list[int]:
         """Return the numbers of a stage's finished shards in order; temporary files do not count."""
+        return list(self.list_sizes(stage))
+
+    def list_sizes(self, stage: Stage) -> dict[int, int]:
+        """Return the bytes of the file of each finished shard of a stage, in order of their numbers."""
+        sizes = dict[int, int]()
         with suppress(FileNotFoundError, NotADirectoryError):
-            names = (entry.rsplit("/", 1)[-1] for entry in self._fs.ls(self._at(stage), detail=False, refresh=True))
-            found = (_SHARD.fullmatch(name) for name in names)
-            return sorted(int(match[1]) for match in found if match and match[2] == SUFFIXES[stage])
-        return []
+            for entry in self._fs.ls(self._at(stage), detail=True, refresh=True):
+                found = _SHARD.fullmatch(entry["name"].rsplit("/", 1)[-1])
+                if found and found[2] == SUFFIXES[stage]:
+                    sizes[int(found[1])] = entry["size"] or 0
+        return dict(sorted(sizes.items()))
 
     def is_sound(self, stage: Stage, shard: int) -> bool:
         """Return whether a shard of a stage is there, whole, and of this run."""
@@ -183,18 +193,25 @@ class RunFolder:
     def find_damage(self, stage: Stage, shards: Iterable[int]) -> list[Damage]:
         """Return the shard files that are cut off or were made by another recipe.
 
-        Reads only the ends of each file, and decodes no records.
+        Reads only the ends of each file, and decodes no records. On an object store that is two requests a file: its
+        size, which pyarrow asks for, and its end; one more for JSON lines of more than a megabyte.
         """
         return [found for found in self.map_files(partial(self._find_damage, stage), shards) if found is not None]
 
     def _find_damage(self, stage: Stage, shard: int) -> Damage | None:
-        check = _check_parquet if SUFFIXES[stage] == "parquet" else _check_jsonl
         with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
-            what = check(file)
-            foreign = False
-            if not what and self.marks is not None:
-                what, foreign = self._look_at_mark(stage, file)
-        return Damage(stage, shard, self.where(stage, shard), what, foreign) if what else None
+            if SUFFIXES[stage] == "parquet":
+                mark, what = _check_parquet(file, has_head=self.is_local)
+            else:
+                mark, what = _check_jsonl(file)
+            return self._judge(stage, shard, mark, what, file)
+
+    def _judge(self, stage: Stage, shard: int, mark: str | None, what: str, file: Any) -> Damage | None:
+        """Return the damage of an open file of which a mark was read (None: it fits any run) and a fault was found."""
+        is_foreign = not what and mark is not None and not self._is_own(stage, mark)
+        if is_foreign:
+            what = self._tell_foreign(stage, mark or "", _describe(stage, file))
+        return Damage(stage, shard, self.where(stage, shard), what, is_foreign) if what else None
 
     def map_files(
         self, look: Callable[[Named], Found], files: Iterable[Named], many: int = MOST_READ
@@ -210,13 +227,6 @@ class RunFolder:
             left = iter(files)
             while batch := list(islice(left, 4 * many)):
                 yield from pool.map(look, batch)
-
-    def _look_at_mark(self, stage: Stage, file: Any) -> tuple[str, bool]:
-        """Return what is wrong with an open file's mark, and whether it is foreign; an empty file fits any run."""
-        mark, fault = _read_parquet_mark(file) if SUFFIXES[stage] == "parquet" else (_read_line_mark(file), "")
-        if mark is None or self._is_own(stage, mark):
-            return fault, False
-        return self._tell_foreign(stage, mark, _describe(stage, file)), True
 
     def _is_own(self, stage: Stage, mark: str) -> bool:
         return self.marks is None or mark in self.marks[MARKED_AS[stage]]
@@ -351,6 +361,23 @@ class RunFolder:
         """Return the failures of a shard."""
         return list(self._read_lines("failures", shard, Failure.from_dict))
 
+    def look_at_failures(
+        self, sizes: Mapping[int, int], shards: Iterable[int]
+    ) -> Iterator[list[Failure] | Damage | None]:
+        """Yield the failures of each shard, or what is wrong with its file as `find_damage` does; None if it has none.
+
+        `sizes` are those of `list_sizes`: an empty file, as most are, is not opened. Others are read once, for both.
+        """
+        return self.map_files(lambda shard: self._look_at_failures(shard, sizes.get(shard)), shards)
+
+    def _look_at_failures(self, shard: int, size: int | None) -> list[Failure] | Damage | None:
+        if not size:
+            return None if size is None else []
+        content = self._read_file(_shard_name("failures", shard))
+        mark, what = _check_jsonl(io.BytesIO(content))
+        damage = self._judge("failures", shard, mark, what, io.BytesIO(content))
+        return damage or list(self._read_lines("failures", shard, Failure.from_dict, content=content))
+
     def read_rewrites(self, batch: int) -> list[Rewrite]:
         """Return a language model's answers to one batch of requests."""
         return list(self._read_lines("rewrites", batch, Rewrite.from_dict))
@@ -422,6 +449,13 @@ class RunFolder:
     def has(self, name: str) -> bool:
         """Return whether a file such as `report.html` exists."""
         return bool(self._fs.exists(self._at(name)))
+
+    def read_stamp(self, name: str) -> dict[str, Any]:
+        """Return what tells versions of a file apart without reading it, such as size and time; {} if nothing does."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            about: dict[str, Any] = self._fs.info(self._at(name))
+            return about if _TIMES & about.keys() else {}
+        return {}
 
     def read_notes(self) -> dict[str, Any]:
         """Return run.yaml as plain values; raises RunError when it is missing or broken."""
@@ -538,13 +572,18 @@ class RunFolder:
         return buffer.getvalue().encode()
 
     def _read_lines(
-        self, stage: Stage, shard: int, make: Callable[[Mapping[str, Any]], Record], name: str = ""
+        self,
+        stage: Stage,
+        shard: int,
+        make: Callable[[Mapping[str, Any]], Record],
+        name: str = "",
+        content: bytes | None = None,
     ) -> Iterator[Record]:
-        """Yield the records of a shard file, or of a part under another name."""
+        """Yield the records of a shard file, which is read unless its content is given, or of a part of that name."""
         import jsonlines
 
         file = f"{self.address.rstrip('/')}/{name}" if name else self.where(stage, shard)
-        content = self._read_file(name or _shard_name(stage, shard))
+        content = self._read_file(name or _shard_name(stage, shard)) if content is None else content
         number = 1
         try:
             if content and not content.endswith(b"\n"):
@@ -631,54 +670,64 @@ def _shard_name(stage: Stage, shard: int) -> str:
     return f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
 
 
-def _check_parquet(file: Any) -> str:
-    """Return what is wrong with the ends of a parquet file: magic bytes at both ends, and the footer length."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 8))
-    tail = file.read(8)
-    file.seek(0)
-    if size < 12 or file.read(4) != b"PAR1" or tail[4:] != b"PAR1":
-        return f"cut off after {size:,} bytes"
-    return "" if int.from_bytes(tail[:4], "little") + 12 <= size else "its footer is longer than the file"
+def _check_parquet(file: Any, *, has_head: bool) -> tuple[str | None, str]:
+    """Return the mark of an open parquet file, and what is wrong with its end or with its footer.
 
-
-def _check_jsonl(file: Any) -> str:
-    """Return what is wrong with the end of a JSON-lines file; an empty file is valid."""
-    size = file.seek(0, os.SEEK_END)
-    if size == 0:
-        return ""
-    file.seek(max(0, size - _TAIL_BYTES))
-    tail = file.read()
-    if not tail.endswith(b"\n"):
-        return "its last line is cut"
-    body, newline, last = tail[:-1].rpartition(b"\n")
-    if not newline and size > _TAIL_BYTES:
-        return ""  # one line longer than the tail: only a full read could tell
-    try:
-        json.loads(last)
-    except ValueError:
-        return "its last line is not JSON"
-    return "" if b"\0" not in body else "it holds zero bytes"
-
-
-def _read_parquet_mark(file: Any) -> tuple[str | None, str]:
-    """Return the mark of an open parquet file, or None and the error if its footer cannot be read."""
+    With `has_head` its first bytes are looked at too, as a disk that fails can lose them alone; on an object store that
+    would be one more request for what cannot be: an object is there as it was put.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file.seek(0)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _TAIL_BYTES))
+    tail = file.read()
+    if size < 12 or tail[-4:] != b"PAR1" or (has_head and _read_start(file, 4) != b"PAR1"):
+        return None, f"cut off after {size:,} bytes"
+    footer = int.from_bytes(tail[-8:-4], "little") + 8
+    if footer + 4 > size:
+        return None, "its footer is longer than the file"
     try:
-        return (pq.read_metadata(file).metadata or {}).get(MADE_BY.encode(), b"").decode(), ""
+        about = pq.read_metadata(pa.BufferReader(tail) if footer <= len(tail) else file)
     except (pa.ArrowException, OSError, ValueError) as error:
         return None, first_line(error)
+    groups = (about.row_group(number) for number in range(about.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    if any(
+        (each.dictionary_page_offset or each.data_page_offset) + each.total_compressed_size > size - footer
+        for each in columns
+    ):
+        return None, f"cut off before its footer: {size:,} bytes are fewer than that tells of"
+    return (about.metadata or {}).get(MADE_BY.encode(), b"").decode(), ""
 
 
-def _read_line_mark(file: Any) -> str | None:
-    """Return the mark in the first line of an open file; None if it has no lines."""
+def _check_jsonl(file: Any) -> tuple[str | None, str]:
+    """Return the mark of an open JSON-lines file, and what is wrong with its end; an empty file is valid and has none.
+
+    Files before there were marks have the mark `""`.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return None, ""
+    file.seek(max(0, size - _LINES_BYTES))
+    tail = file.read()
+    if not tail.endswith(b"\n"):
+        return None, "its last line is cut"
+    body, newline, last = tail[:-1].rpartition(b"\n")
+    if newline or size <= len(tail):  # else one line is longer than the tail: only a full read could tell
+        try:
+            json.loads(last)
+        except ValueError:
+            return None, "its last line is not JSON"
+        if b"\0" in body:
+            return None, "it holds zero bytes"
+    found = _MARK.match(tail if size <= len(tail) else _read_start(file, 64))
+    return found[1].decode() if found else "", ""
+
+
+def _read_start(file: Any, size: int) -> bytes:
     file.seek(0)
-    head = file.read(64)
-    found = _MARK.match(head)
-    return found[1].decode() if found else "" if head else None
+    return bytes(file.read(size))
 
 
 def _describe(stage: Stage, file: Any) -> str:

@@ -44,7 +44,7 @@ from datagen.pipeline.work import count_planned
 from datagen.prompts.expanded import ExpandStats
 from datagen.prompts.templated import PromptStats, plan_prompts, share_out
 from datagen.records import Failure, Prompt, Request, Sample, Score, seed_of
-from datagen.store import SUFFIXES, RunFolder
+from datagen.store import SUFFIXES, Damage, RunFolder
 from datagen.usage import Usage, add_usage
 
 MOST_LISTED = 8
@@ -97,16 +97,22 @@ def read_status(run: Run) -> RunStatus:
     """Read the progress of a run; reads no images."""
     folder = run.folder
     plan: dict[str, Any] = folder.read_notes().get("plan") or {}
-    there = {stage: folder.list_shards(stage) for stage in SUFFIXES}
-    damage = [found for stage, shards in there.items() for found in folder.find_damage(stage, shards)]
-    bad = {(found.stage, found.shard) for found in damage}
+    sizes = {stage: folder.list_sizes(stage) for stage in SUFFIXES}
+    there = {stage: list(each) for stage, each in sizes.items()}
+    damage = [found for stage in SUFFIXES if stage != "failures" for found in folder.find_damage(stage, there[stage])]
     failed: set[tuple[str, int]] = set()
+    undrawn = dict[int, int]()
     unreached = Unreached()
-    for shard in there["failures"]:
-        if ("failures", shard) not in bad:
-            faults = folder.read_failures(shard)
+    for shard, faults in zip(
+        there["failures"], folder.look_at_failures(sizes["failures"], there["failures"]), strict=True
+    ):
+        if isinstance(faults, Damage):
+            damage.append(faults)
+        elif faults is not None:
             failed |= {(fault.prompt_id, fault.candidate) for fault in faults}
+            undrawn[shard] = sum(fault.stage != "score" for fault in faults)
             unreached.add(faults)
+    bad = {(found.stage, found.shard) for found in damage}
     values: dict[tuple[str, str], list[float]] = {}
     for shard in there["scores"]:
         if {("scores", shard), ("prompts", shard)} & bad or shard not in there["prompts"]:
@@ -116,11 +122,14 @@ def read_status(run: Run) -> RunStatus:
                 if value is not None:
                     values.setdefault((row.weakness, modality), []).append(value)
     shards = range(int(plan.get("shards", 0)))
-    broken = {found.shard for found in damage if found.stage in ("samples", "failures")}
-    drawn = ({*there["samples"]} & {*there["failures"]} & {*shards}) - broken
+    drawn = (
+        {*there["samples"]} & undrawn.keys() & {*shards} - {found.shard for found in damage if found.stage == "samples"}
+    )
     return RunStatus(
         planned_shards=len(shards),
-        planned_samples=sum(count_planned(run, plan, shard, is_drawn=shard in drawn) for shard in shards),
+        planned_samples=sum(
+            count_planned(run, plan, shard, undrawn[shard] if shard in drawn else None) for shard in shards
+        ),
         shards={stage: len(shards) for stage, shards in there.items()},
         samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
         failed=len(failed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,8 @@ from datagen.usage import Usage
 from datagen.vision.ocr import LateReader
 
 OUTPUTS = "outputs"
+STAMP_SECONDS = 2.0
+"""A file may be written twice within this, and have one size and time: some stores tell whole seconds."""
 """Folder of runs given by name."""
 NOTED = ("plan", "expansion", "screened", "canaries")
 """Keys that stages add to run.yaml; they stay when the recipe is noted again."""
@@ -73,6 +76,9 @@ class Run:
     def __init__(self, recipe: Recipe, address: str, marks: Marks | None = None) -> None:
         self.recipe, self.folder = recipe, RunFolder(address, marks)
         self._known_notes = b""
+        self._stamp: tuple[dict[str, Any], float] = {}, 0.0
+        """Of run.yaml, and when it was first seen (monotonic clock)."""
+        self._trusted_stamp: dict[str, Any] = {}
         self._told: dict[str, Usage] = {}
 
     def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str, Marks | None]]:
@@ -272,16 +278,22 @@ class Run:
         """Raise RunError if the folder was deleted or taken by another run since this run was opened."""
         if self.folder.marks is None:
             return
-        # Called for every shard: comparing bytes is cheaper than parsing YAML.
-        content = self.folder.read_head("run.yaml", size=-1)
-        if content and content == self._known_notes:
+        # Called for every part: size and time are one request, the content two more, and YAML is slow to parse.
+        stamp, now = self.folder.read_stamp("run.yaml"), time.monotonic()
+        if stamp and stamp == self._trusted_stamp:
             return
-        notes = self.folder.read_notes() if content else {}
-        if notes.get("marks") != self.folder.marks:
-            what = "became the run of another recipe" if notes else "was deleted, or lost its run.yaml,"
-            hint = "nothing more is written there; start again with a --run of its own"
-            raise RunError(f"{what} while it was being made", where=str(self.folder), hint=hint)
-        self._known_notes = content
+        if stamp != self._stamp[0]:
+            self._stamp = stamp, now
+        content = self.folder.read_head("run.yaml", size=-1)
+        if not content or content != self._known_notes:
+            notes = self.folder.read_notes() if content else {}
+            if notes.get("marks") != self.folder.marks:
+                what = "became the run of another recipe" if notes else "was deleted, or lost its run.yaml,"
+                hint = "nothing more is written there; start again with a --run of its own"
+                raise RunError(f"{what} while it was being made", where=str(self.folder), hint=hint)
+            self._known_notes = content
+        if now - self._stamp[1] > STAMP_SECONDS:
+            self._trusted_stamp = stamp
 
     def read_plan(self) -> dict[str, int]:
         """Return the counts of the finished prompt stage; raises RunError if it is not finished."""

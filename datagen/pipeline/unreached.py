@@ -64,12 +64,12 @@ def find_unreached(run: Run) -> Unreached:
     Damaged files count as missing.
     """
     found, folder = Unreached(), run.folder
-    there = folder.list_shards("failures")
-    for shard in set(folder.list_open()) - set(there):
+    sizes = folder.list_sizes("failures")
+    for shard in set(folder.list_open()) - set(sizes):
         found.add(folder.read_parts(shard, keep=False)[1])
-    damaged = {damage.shard for damage in folder.find_damage("failures", there)}
-    for failures in folder.map_files(folder.read_failures, [shard for shard in there if shard not in damaged]):
-        found.add(failures)
+    for failures in folder.look_at_failures(sizes, sizes):
+        if isinstance(failures, list):
+            found.add(failures)
     return found
 
 

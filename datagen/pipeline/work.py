@@ -27,7 +27,7 @@ from datagen.pipeline.unreached import find_unreached
 from datagen.pipeline.views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure
-from datagen.store import RunFolder, Stage, date_line
+from datagen.store import Damage, RunFolder, Stage, date_line
 
 ASKED_AGAIN = "these are not results: when the model answers again, the same command repeats them"
 LEAST_SAMPLES = 100
@@ -177,22 +177,26 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
     Damaged files count as missing; in a file with unreached results, only those are missing.
     """
     plan, folder = run.read_plan(), run.folder
-    drawn = _find_sound(run, "samples", watch) & _find_sound(run, "failures", watch)
-    scored = _find_sound(run, "scores", watch) & drawn
-    work, opened = Work(), set(folder.list_open())
-    faults = folder.map_files(
-        lambda shard: folder.read_failures(shard) if shard in drawn else [], range(plan["shards"])
-    )
-    for shard, noted in enumerate(faults):
-        undrawn = [fault for fault in noted if fault.stage != "score"]
+    sound = {stage: _find_sound(run, stage, watch) for stage in ("samples", "scores")}
+    work, opened, sizes = Work(), set(folder.list_open()), folder.list_sizes("failures")
+    shards = sorted({*range(plan["shards"]), *sizes})
+    for shard, noted in zip(shards, folder.look_at_failures(sizes, shards), strict=True):
+        if isinstance(noted, Damage):
+            _take_damage(noted, watch)
+        if shard >= plan["shards"]:
+            continue
+        is_drawn = isinstance(noted, list) and shard in sound["samples"]
+        is_scored = is_drawn and shard in sound["scores"]
+        faults = noted if isinstance(noted, list) and is_drawn else []
+        undrawn = [fault for fault in faults if fault.stage != "score"]
         # Unreached requests of the model repeat the generation; the scores of their prompts then follow.
         redraw = any(fault.unreached for fault in undrawn) and stages != "score"
-        rescore = redraw or any(fault.unreached for fault in noted if fault.stage == "score")
-        there: list[tuple[Stage, set[int]]] = [("samples", drawn), ("scores", scored)]
-        keeps = frozenset(stage for stage, sound in there if shard in sound)
-        draw = (shard not in drawn or redraw) and stages != "score"
-        score = (shard not in scored or rescore) and stages != "generate" and (shard in drawn or stages == "both")
-        samples = count_planned(run, plan, shard, is_drawn=shard in drawn and not redraw)
+        rescore = redraw or any(fault.unreached for fault in faults if fault.stage == "score")
+        there: list[tuple[Stage, bool]] = [("samples", is_drawn), ("scores", is_scored)]
+        keeps = frozenset(stage for stage, is_there in there if is_there)
+        draw = (not is_drawn or redraw) and stages != "score"
+        score = (not is_scored or rescore) and stages != "generate" and (is_drawn or stages == "both")
+        samples = count_planned(run, plan, shard, len(undrawn) if is_drawn and not redraw else None)
         kept, lasting = _count_kept(folder, shard, keeps, undrawn) if draw and (redraw or shard in opened) else (0, 0)
         if draw or score:
             work.jobs.append(Job(shard, draw, score, samples, keeps, kept))
@@ -201,10 +205,10 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
         if redraw or kept:
             work.before.tried += kept
             work.before.undrawn += lasting
-        elif shard in drawn and not score:
+        elif is_drawn and not score:
             work.before.tried += samples
             work.before.undrawn += len(undrawn)
-            work.before.unscored += len({(f.prompt_id, f.candidate) for f in noted if f.stage == "score"})
+            work.before.unscored += len({(f.prompt_id, f.candidate) for f in faults if f.stage == "score"})
     return work
 
 
@@ -215,23 +219,29 @@ def _count_kept(folder: RunFolder, shard: int, keeps: frozenset[Stage], undrawn:
     return len(rows) + len(lasting), len(lasting)
 
 
-def count_planned(run: Run, plan: Mapping[str, int], shard: int, *, is_drawn: bool) -> int:
-    """Return the number of samples of a shard; with `adapt`, an upper bound until the shard is generated."""
-    if run.recipe.adapt is not None and is_drawn:
-        faults = run.folder.read_failures(shard)
-        return run.folder.count_samples(shard) + sum(fault.stage != "score" for fault in faults)
+def count_planned(run: Run, plan: Mapping[str, int], shard: int, undrawn: int | None) -> int:
+    """Return the number of samples of a shard; with `adapt`, an upper bound until the shard is generated.
+
+    `undrawn` counts the failures of its model, None if it is not generated yet.
+    """
+    if run.recipe.adapt is not None and undrawn is not None:
+        return run.folder.count_samples(shard) + undrawn
     rest = plan["prompts"] - shard * run.recipe.shard_prompts
     return min(run.recipe.shard_prompts, rest) * run.recipe.candidates
 
 
-def _find_sound(run: Run, stage: Literal["samples", "scores", "failures"], watch: Watch) -> set[int]:
+def _find_sound(run: Run, stage: Literal["samples", "scores"], watch: Watch) -> set[int]:
     there = run.folder.list_shards(stage)
     damaged = run.folder.find_damage(stage, there)
     for damage in damaged:
-        if damage.is_foreign:
-            raise damage.refuse()
-        watch.say(f"{damage.where} is damaged ({damage.what}): counts as missing")
+        _take_damage(damage, watch)
     return set(there) - {damage.shard for damage in damaged}
+
+
+def _take_damage(damage: Damage, watch: Watch) -> None:
+    if damage.is_foreign:
+        raise damage.refuse()
+    watch.say(f"{damage.where} is damaged ({damage.what}): counts as missing")
 
 
 def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch, account: Account | None = None) -> None:

@@ -8,9 +8,11 @@ import pytest
 from push_cases import Folder, call
 
 from datagen.errors import RunError
+from datagen.pipeline import Silent, create_run, find_jobs
+from datagen.pipeline import run as run_module
 from datagen.pipeline.run import find_run
 from datagen.store import RunFolder
-from tests.helpers.runs import SHARDS, build_here, small_recipe
+from tests.helpers.runs import SHARDS, Listener, build_here, small_recipe
 from tests.helpers.s3_server import BUCKET, S3Server
 from tests.helpers.slow_store import SlowStore
 
@@ -60,3 +62,76 @@ def test_a_small_file_of_a_run_in_s3_is_one_request(s3: S3Server, monkeypatch: p
         folder.write_file("small", b"x" * 1_000_000)
         assert store.requests == {"PUT": 1}
         assert folder.read_head("small", -1) == b"x" * 1_000_000
+
+
+def test_a_finished_shard_in_s3_is_four_requests_to_look_at(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = build_here(small_recipe(prompts=40, shard_prompts=2), f"s3://{BUCKET}/looked")
+    with SlowStore(s3.endpoint, seconds=0.0) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        run = create_run(run.recipe, run.folder.address)
+        store.requests.clear()
+        assert not find_jobs(run, "both", Silent()).jobs
+        beside = 4 + 2  # listings of three stages and of open shards, run.yaml
+        assert sum(store.requests.values()) <= 20 * 4 + beside
+
+
+@IN_BUCKETS
+@pytest.mark.parametrize(
+    ("file", "lost"),
+    [
+        ("samples/00001.parquet", "start"),
+        ("samples/00001.parquet", "middle"),
+        ("samples/00001.parquet", "end"),
+        ("failures/00001.jsonl", "end"),
+        ("scores/00001.jsonl", "end"),
+    ],
+)
+def test_a_cut_file_in_a_bucket_is_found(file: str, lost: str, folder: Folder) -> None:
+    run, _ = build_here(small_recipe(backend={"fails": 0.5}), folder.address)
+    content = folder.files()[file]
+    third = len(content) // 3
+    cut = {"start": content[third:], "middle": content[:third] + content[-third:], "end": content[:-third]}
+    run.folder.write_file(file, cut[lost])
+    listener = Listener()
+    assert [job.shard for job in find_jobs(run, "both", listener).jobs] == [1]
+    assert len(listener.said) == 1
+    assert f"{file} is damaged" in listener.said[0]
+
+
+@IN_BUCKETS
+def test_a_file_of_another_recipe_in_a_bucket_is_refused(folder: Folder) -> None:
+    run, _ = build_here(small_recipe(), folder.address)
+    other, _ = build_here(small_recipe(seed=5, rewards=["counting"]), f"{folder.address}-other")
+    for stage in ("samples", "scores"):
+        name = f"{stage}/00001.{'parquet' if stage == 'samples' else 'jsonl'}"
+        own = run.folder.read_head(name, -1)
+        run.folder.write_file(name, other.folder.read_head(name, -1))
+        with pytest.raises(RunError, match=f"{name}: was made by another recipe"):
+            find_jobs(run, "both", Silent())
+        run.folder.write_file(name, own)
+
+
+def test_whose_run_it_is_takes_one_request_to_see(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "STAMP_SECONDS", 0.0)
+    with SlowStore(s3.endpoint, seconds=0.0) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        run = create_run(small_recipe(), f"s3://{BUCKET}/same")
+        for _ in range(2):
+            run.require_same()
+        store.requests.clear()
+        run.require_same()
+        assert store.requests == {"HEAD": 1}
+        run.folder.write_notes({**run.folder.read_notes(), "marks": {"samples": ["0"]}})
+        with pytest.raises(RunError, match="became the run of another recipe"):
+            run.require_same()
+
+
+@IN_BUCKETS
+def test_a_run_that_takes_the_place_of_another_within_a_second_is_seen(folder: Folder) -> None:
+    run = create_run(small_recipe(), folder.address)
+    run.require_same()
+    notes = run.folder.read_head("run.yaml", -1)
+    mark = run.folder.marks["samples"][-1].encode()
+    run.folder.write_file("run.yaml", notes.replace(mark, mark[::-1]))
+    with pytest.raises(RunError, match="became the run of another recipe"):
+        run.require_same()
