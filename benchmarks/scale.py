@@ -48,7 +48,15 @@ sys.path.insert(0, str(ROOT))
 from datagen.console import print_table  # noqa: E402
 from datagen.pipeline.parts import LONGEST_REST, REST, SHORTEST_REST  # noqa: E402
 from datagen.pipeline.work import LONGEST_LOG_REST  # noqa: E402
-from datagen.runners.ray import FIRST_AHEAD, LOOK_SECONDS, TELL_SECONDS  # noqa: E402
+from datagen.runners.ray import (  # noqa: E402
+    FIRST_AHEAD,
+    LAST_SHARE,
+    LEAST_STRETCH,
+    LOOK_SECONDS,
+    TELL_SECONDS,
+    choose_stretch,
+    longest_rest,
+)
 from datagen.store import MOST_PARTS_READ, MOST_READ  # noqa: E402
 
 FILE = Path(__file__).with_suffix(".json")
@@ -140,31 +148,32 @@ class Fleet:
 
     @property
     def longest_rest(self) -> float:
-        """Return the seconds between the parts of a model at most: a fleet writes about 100 a second."""
-        return min(10.0, max(LONGEST_REST, self.workers / 100))
+        """Return the seconds between the parts of a model at most."""
+        return longest_rest(self.workers)
 
 
 @dataclass(frozen=True)
 class Design:
     """How work is shared out; the defaults are what is built and shipped, the rest what it could be.
 
-    `stretch` is in pictures, `held` the stretches that a model has at most. `tell_seconds`: how often a model is asked
-    how far it is; 0: so that a fleet is asked 100 times a second. `rest`: the seconds between parts at most; 0: as the
-    Ray runner chooses. `taper`: towards the end a stretch is so many times smaller than what is left for each model; 0:
-    as large as before. `cuts_anew`: so is one that was lost. `splits_prompts`: the last ones are single pictures.
-    `holds_one_last`: when two prompts a model are left, one is handed out only to a model that has none. `reads_ahead`:
-    prompts of the next stretch are read, `writes_behind`: the last part of one is written while the model works.
-    `is_log_paced`: log.txt is written in at most a twentieth of the time, else for each shard.
+    `stretch` is in pictures, 0: as the Ray runner chooses it; `held` are the stretches that a model has at most.
+    `tell_seconds`: how often a model is asked how far it is; 0: so that a fleet is asked 100 times a second. `rest`:
+    the seconds between parts at most; 0: as the Ray runner chooses. `taper`: towards the end a stretch is so many times
+    smaller than what is left for each model; 0: as large as before. `cuts_anew`: so is one that was lost.
+    `splits_prompts`: the last ones are single pictures. `holds_one_last`: when two prompts a model are left, one is
+    handed out only to a model that has none. `reads_ahead`: prompts of the next stretch are read, `writes_behind`: the
+    last part of one is written while the model works. `is_log_paced`: log.txt is written in at most a twentieth of the
+    time, else for each shard.
     """
 
-    stretch: int = 16
+    stretch: int = 0
     held: int = FIRST_AHEAD
     rest: float = 0.0
-    tell_seconds: float = TELL_SECONDS
+    tell_seconds: float = 0.0
     shard_prompts: int = 64
     candidates: int = 4
-    taper: int = 2
-    holds_one_last: bool = False
+    taper: int = LAST_SHARE
+    holds_one_last: bool = True
     cuts_anew: bool = False
     splits_prompts: bool = False
     reads_ahead: bool = False
@@ -246,10 +255,19 @@ END, BEGIN, FAIL, BACK, JOINED = range(5)
 """What happens: to a worker, or to a shard."""
 
 
+def choose(design: Design, seconds: float) -> Design:
+    """Return a design with the stretches that the Ray runner chooses for workers of so many seconds a picture."""
+    if design.stretch:
+        return design
+    size = choose_stretch(1000, 1000 * seconds) // design.candidates * design.candidates
+    return replace(design, stretch=size)
+
+
 class Simulation:
     """One run by one fleet; `run` returns its `Result`. The same arguments give the same result."""
 
     def __init__(self, design: Design, fleet: Fleet, store: Store, costs: Costs, shards: int, seed: int = 0) -> None:
+        design = choose(design, fleet.seconds)
         self.design, self.fleet, self.store, self.costs = design, fleet, store, costs
         self.rng, self.luck = np.random.default_rng(seed), random.Random(seed)
         self.size = design.shard_prompts * design.candidates
@@ -588,7 +606,7 @@ def average(design: Design, fleet: Fleet, store: Store, costs: Costs, hours: flo
 
     A run has at most so many stretches of 16 pictures, whatever its own have: runs that are compared are as long.
     """
-    a_hour = fleet.workers * 3600 / fleet.seconds / Design.stretch
+    a_hour = fleet.workers * 3600 / fleet.seconds / LEAST_STRETCH
     hours = min(hours, most / a_hour)
     runs = [simulate(design, fleet, store, costs, hours, k) for k in range(1 if hours * a_hour > ONE_SEED else 3)]
     mean = Result(**{each.name: sum(getattr(run, each.name) for run in runs) / len(runs) for each in fields(Result)})
@@ -798,31 +816,29 @@ def measure() -> dict[str, Any]:
 SIZES, SPEEDS = (10, 100, 1000, 10_000), (1.0, 10.0, 60.0)
 PLAIN = Design()
 """What is built, with the recipe's defaults."""
-BETTER = Design(stretch=64, taper=4, cuts_anew=True, holds_one_last=True, tell_seconds=0.0)
-"""What the driver of the Ray runner could do, with one setting for all speeds."""
-
-
-def recommend(seconds: float) -> Design:
-    """Return what to set for workers of so many seconds a picture, with what is built."""
-    return replace(PLAIN, stretch=64 if seconds < 5 else 16 if seconds < 30 else 8)
+BEFORE = Design(stretch=16, tell_seconds=TELL_SECONDS, taper=2, holds_one_last=False)
+"""A driver that asks all models each second, halves what is left, and gives two stretches to the end."""
+BETTER = replace(PLAIN, cuts_anew=True, reads_ahead=True, writes_behind=True)
+"""What the runner could do: cut lost stretches anew, and read and write while the model works."""
 
 
 CHANGES: dict[str, Design] = {
     "as shipped": PLAIN,
-    "models are asked how far they are 100 times a second": replace(PLAIN, tell_seconds=0.0),
+    "all models are asked how far they are, each second": replace(PLAIN, tell_seconds=TELL_SECONDS),
     "files are waited for while the model works": replace(PLAIN, reads_ahead=True, writes_behind=True),
     "one stretch a model": replace(PLAIN, held=1),
     "three stretches a model": replace(PLAIN, held=3),
     "stretches as large at the end": replace(PLAIN, taper=0),
-    "a quarter of what is left, not half": replace(PLAIN, taper=4),
+    "half of what is left, not a quarter": replace(PLAIN, taper=2),
     "lost stretches are cut anew": replace(PLAIN, cuts_anew=True),
-    "one stretch a model at the end": replace(PLAIN, holds_one_last=True),
+    "two stretches a model at the end": replace(PLAIN, holds_one_last=False),
     "the last prompts are split": replace(PLAIN, splits_prompts=True),
+    "stretches of 16": replace(PLAIN, stretch=16),
     "stretches of 64": replace(PLAIN, stretch=64),
     "parts every second": replace(PLAIN, rest=LONGEST_REST),
     "parts of a join one by one": replace(PLAIN, join_threads=1),
     "log.txt for each shard": replace(PLAIN, is_log_paced=False),
-    "the driver that is proposed, stretches of 64": BETTER,
+    "all that could be done": BETTER,
 }
 
 
@@ -837,10 +853,9 @@ def print_all(costs: Costs, hours: float) -> None:
     s3, names = STORES["s3"], [f"{seconds:g} s" for seconds in SPEEDS]
     useful = "useful work, % of worker-seconds"
     rows, rest = list[list[str]](), list[list[str]]()
-    designs = {"as shipped": lambda _: PLAIN, "what to set": recommend, "proposed": lambda _: BETTER}
-    for name, make in designs.items():
+    for name, design in {"before": BEFORE, "as shipped": PLAIN, "could be": BETTER}.items():
         for workers in SIZES:
-            found = [average(make(s), Fleet(workers, s), s3, costs, hours) for s in SPEEDS]
+            found = [average(design, Fleet(workers, s), s3, costs, hours) for s in SPEEDS]
             rows.append([name, f"{workers:,}", *(each.tell() for each in found)])
             for seconds, each in zip(SPEEDS, found, strict=True):
                 r = each.mean

@@ -501,7 +501,13 @@ class Cluster(BaseModel):
         0, ge=0, le=10_000, strict=True, description="actors that join and score; 0: a task for each shard"
     )
     scorer: Resources = Field(Resources(), description="what each of these actors or tasks occupies")
-    stretch: int = Field(16, ge=1, le=4096, strict=True, description="samples handed out at a time, in whole prompts")
+    stretch: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        strict=True,
+        description="samples handed out at a time, in whole prompts; default: a minute's work of a model, 16 to 64",
+    )
 
 
 SHIPPED = "shipped"

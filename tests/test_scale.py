@@ -87,7 +87,7 @@ def test_a_model_waits_for_its_files_unless_they_are_read_and_written_meanwhile(
     fleet, s3 = Fleet(4, 1.0, failures=0), STORES["s3"]
     waiting, not_waiting = (
         simulate(design, fleet, s3, COSTS, hours=1)
-        for design in (PLAIN, replace(PLAIN, reads_ahead=True, writes_behind=True))
+        for design in (Design(stretch=16), Design(stretch=16, reads_ahead=True, writes_behind=True))
     )
     # Of a stretch of 16 s: run.yaml, size and content of prompts at its start, run.yaml and a part at its end.
     assert waiting.files / waiting.useful == pytest.approx(5 * 0.15 / 16, rel=0.1)
@@ -97,7 +97,6 @@ def test_a_model_waits_for_its_files_unless_they_are_read_and_written_meanwhile(
 
 def test_smaller_stretches_at_the_end_end_sooner() -> None:
     fleet = Fleet(20, 10.0, failures=0)
-    spans = [
-        simulate(replace(PLAIN, stretch=64, taper=taper), fleet, STORES["s3"], COSTS, 1).span for taper in (0, 2, 4)
-    ]
+    design = Design(stretch=64, holds_one_last=False)
+    spans = [simulate(replace(design, taper=taper), fleet, STORES["s3"], COSTS, 1).span for taper in (0, 2, 4)]
     assert spans == sorted(spans, reverse=True)

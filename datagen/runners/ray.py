@@ -61,8 +61,12 @@ LONGEST_REST = 10.0
 """Seconds between two parts of a model, at most, however many there are."""
 LOOK_SECONDS = 0.1
 """How long the driver waits for something to happen."""
-TELL_SECONDS = 1.0
-"""How often models are asked how far they are."""
+TELL_SECONDS, TOLD_A_SECOND = 1.0, 100
+"""How often models are asked how far they are; those of a large fleet more rarely, so many of them a second."""
+LEAST_STRETCH, MOST_STRETCH, STRETCH_SECONDS = 16, 64, 60.0
+"""Samples of a stretch, at least and at most, unless the recipe says it: what a model makes in so many seconds."""
+LAST_SHARE = 4
+"""Towards the end a stretch is at most this part of what is left for each model."""
 REST_SECONDS = (1.0, 20.0)
 """How long nothing is given to an actor that was lost: at first, and at most, doubled each time."""
 HEAD_SECONDS = 10.0
@@ -164,14 +168,18 @@ class _Drive:
         self._here = str(run.folder)
         address = run.folder.address if not run.folder.is_local else str(Path(run.folder.address).absolute())
         self._run = Run(run.recipe, address, run.folder.marks)
-        rest = min(LONGEST_REST, max(SHORTER_REST, cluster.models / PARTS_A_SECOND))
-        given = _Given(self._run, os.getcwd(), read_versions(), rest)
+        given = _Given(self._run, os.getcwd(), read_versions(), longest_rest(cluster.models))
         self._value, self._given = given, ray.put(given)
         """For actors by value, since one that is begun anew may outlive a node with the object; for tasks once."""
         self._drawn = [job for job in jobs if job.draw]
         self._begun = set(run.folder.list_open())
         self._stretches = self._cut()
         self._fresh: Job | None = None
+        self._answers, self._drawing_seconds = 0, 0.0
+        """What models have answered, and for how long they have had something to do, all together."""
+        self._looked = time.monotonic()
+        self._rest = 0
+        """Prompts of which no stretch was cut yet."""
         self._returned: deque[Job] = deque()
         """Stretches that were lost with an actor."""
         self._left: dict[int, int] = {}
@@ -250,26 +258,28 @@ class _Drive:
     def _cut(self) -> Iterator[Job]:
         """Yield the stretches of all shards in order."""
         candidates = self._run.recipe.candidates
-        size = max(1, self._cluster.stretch // candidates)
-        rest = sum(-(-job.samples // candidates) for job in self._drawn)
+        self._rest = sum(-(-job.samples // candidates) for job in self._drawn)
         for job in self._drawn:
             prompts = -(-job.samples // candidates)
             is_new = job.shard not in self._begun and not job.keeps
-            bounds = cut_prompts(prompts, size, rest, self._cluster.models)
-            rest -= prompts
+            size = self._cluster.stretch or choose_stretch(self._answers, self._drawing_seconds)
+            bounds = cut_prompts(prompts, max(1, size // candidates), self._rest, self._cluster.models)
             self._left[job.shard], self._whole[job.shard] = len(bounds), job
             for first, last in bounds:
+                self._rest -= last - first
                 yield replace(job, prompts=(first, last), samples=(last - first) * candidates, is_new=is_new)
 
     def _hand_out(self) -> None:
         """Give each model, and each scorer or free processor, something to do."""
         now, actors = time.monotonic(), (*self._models, *self._scorers)
+        self._drawing_seconds += (now - self._looked) * sum(actor.is_ready and actor.jobs > 0 for actor in self._models)
+        self._looked = now
         for actor in actors:
             if not actor.is_ready and not actor.is_greeted and actor.rests_until <= now:
                 actor.is_greeted = True
                 self._call("hello", actor)
         self._give(self._models, self._take_stretch)
-        if now - self._told > TELL_SECONDS:
+        if now - self._told > max(TELL_SECONDS, len(actors) / TOLD_A_SECOND):
             self._told = now
             for actor in actors:
                 if actor.is_ready and not actor.is_telling:
@@ -294,7 +304,7 @@ class _Drive:
     def _give(self, actors: Sequence[_Actor], take: Callable[[], Job | None]) -> int:
         """Give actors jobs in rounds, so that each has one before any has two; return how many."""
         given = 0
-        while free := [actor for actor in actors if actor.is_ready and actor.jobs < actor.ahead]:
+        while free := [actor for actor in actors if self._has_room(actor)]:
             fewest = min(actor.jobs for actor in free)
             for actor in free:
                 if actor.jobs > fewest:
@@ -305,6 +315,11 @@ class _Drive:
                 given += 1
                 self._call("do", actor, job)
         return given
+
+    def _has_room(self, actor: _Actor) -> bool:
+        """Return whether an actor is given more; towards the end a model that never waited has one stretch at most."""
+        is_near = actor.ahead == FIRST_AHEAD and self._rest <= 2 * len(self._models)
+        return actor.is_ready and actor.jobs < (1 if is_near else actor.ahead)
 
     def _call(self, what: str, actor: _Actor | None, job: Job | None = None) -> None:
         if actor is None:
@@ -336,6 +351,7 @@ class _Drive:
         if told.error is not None:
             raise told.error
         ledger = self._ledger
+        self._answers += len(told.failed)
         ledger.tell(told.notices)
         ledger.account.add(told.usage)
         for failed in told.failed:
@@ -347,6 +363,8 @@ class _Drive:
                 actor.is_telling = False
             if told.failed or told.result is not None:
                 actor.deaths, actor.rest = 0, REST_SECONDS[0]
+            if actor.role == "model" and actor.jobs:
+                actor.ahead = min(MOST_AHEAD, actor.ahead + told.has_waited)
             actor.jobs -= what == "do"
         if job is None:
             return
@@ -355,7 +373,6 @@ class _Drive:
             if told.result is not None:  # else it was stopped before it began
                 ledger.count_shard(told.result)
             return
-        actor.ahead = min(MOST_AHEAD, actor.ahead + told.has_waited)
         self._left[job.shard] -= 1
         if not self._left[job.shard]:
             del self._left[job.shard]
@@ -408,15 +425,26 @@ class _Drive:
             self._ray.kill(actor.handle)
 
 
+def choose_stretch(answers: int, seconds: float) -> int:
+    """Return the samples of a stretch, by what models have answered in so many seconds of work, all together."""
+    known = answers * STRETCH_SECONDS / seconds if seconds else 0.0
+    return round(min(MOST_STRETCH, max(LEAST_STRETCH, known)))
+
+
+def longest_rest(models: int) -> float:
+    """Return the seconds between two parts of a model, at most: a fleet writes about `PARTS_A_SECOND`."""
+    return min(LONGEST_REST, max(SHORTER_REST, models / PARTS_A_SECOND))
+
+
 def cut_prompts(prompts: int, size: int, rest: int, models: int) -> list[tuple[int, int]]:
     """Return the stretches of a shard, each as its first prompt and the one behind the last.
 
-    They have `size` prompts, and fewer when the `rest` of the run, this shard included, is not two of them for each
+    They have `size` prompts, and fewer when the `rest` of the run, this shard included, is not four of them for each
     model: so all models end at about the same time.
     """
     bounds, first = list[tuple[int, int]](), 0
     while first < prompts:
-        behind = min(prompts, first + max(1, min(size, (rest - first) // (2 * models))))
+        behind = min(prompts, first + max(1, min(size, (rest - first) // (LAST_SHARE * models))))
         bounds.append((first, behind))
         first = behind
     return bounds

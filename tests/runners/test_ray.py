@@ -34,7 +34,7 @@ from datagen.pipeline import (
     plan_stage,
     run_jobs,
 )
-from datagen.runners.ray import cut_prompts, make_ray_runner
+from datagen.runners.ray import choose_stretch, cut_prompts, make_ray_runner
 from datagen.store import SUFFIXES, RunFolder
 from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe, small_values
 from tests.helpers.s3_server import BUCKET, KEYS, S3Server
@@ -194,17 +194,16 @@ def test_an_error_of_a_task_is_that_of_one_process(cluster: Any, tmp_path: Path)
 
 def test_stretches_become_smaller_towards_the_end() -> None:
     assert cut_prompts(10, size=4, rest=1000, models=8) == [(0, 4), (4, 8), (8, 10)]
-    assert cut_prompts(10, size=4, rest=10, models=2) == [
-        (0, 2),
-        (2, 4),
-        (4, 5),
-        (5, 6),
-        (6, 7),
-        (7, 8),
-        (8, 9),
-        (9, 10),
-    ]
+    assert cut_prompts(9, size=4, rest=17, models=1) == [(0, 4), (4, 7), (7, 9)]
+    assert cut_prompts(9, size=4, rest=9, models=1) == [(0, 2), *((k, k + 1) for k in range(2, 9))]
     assert cut_prompts(3, size=4, rest=3, models=100) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_stretch_is_what_a_model_makes_in_a_minute_within_bounds() -> None:
+    assert choose_stretch(0, 0.0) == choose_stretch(0, 5.0) == 16
+    assert choose_stretch(100, 1000.0) == 16
+    assert choose_stretch(100, 200.0) == 30
+    assert choose_stretch(1000, 100.0) == 64
 
 
 def test_a_task_that_runs_twice_changes_nothing(tmp_path: Path) -> None:
