@@ -23,7 +23,7 @@ SHIPPED = {
     "quickstart": ("65f87140f72e53cd", "33e453df13f363f8", "c417e48bc3ccbbba"),
     "reasongen_r1": ("64b8ea00fe055b61", "5167e7e696541c59", "4473725601ad56d2"),
     "reflect": ("8d2048b3867faa6d", "8fa810b91a434e6a", "4544e325a4bd4a61"),
-    "t2i_r1": ("b022b04e9787ff61", "9c02234d091a30f7", "daf4acfbce8a98b1"),
+    "t2i_r1": ("6b173f7961e2476f", "9c02234d091a30f7", "daf4acfbce8a98b1"),
     "tiger": ("cb0e0bfee72d3a3d", "ce44976b0ec12331", "6b012ee4712ee448"),
     "uae": ("1216b194bab7aaf9", "080672a50f933d49", "567e8ed716367897"),
     "unifluid": ("56991939a56366bb", "0d19f609512e3533", "9927b03fc6fee8bc"),

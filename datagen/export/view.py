@@ -31,7 +31,8 @@ SHOWN = 100
 class ViewPlan:
     """A view and a format by name, with their options; `name` is the folder under exports/.
 
-    `skip` omits examples whose texts a trainer would misread, instead of failing.
+    `skip` omits examples whose texts a trainer would misread, and those that the format cannot hold, if it says which
+    (`find_fault`), instead of failing.
     """
 
     name: str
@@ -44,19 +45,21 @@ class ViewPlan:
 
 @dataclass(frozen=True, slots=True)
 class ViewResult:
-    """Result of an export: the folder, the number of examples of each split, and the token of each omitted example."""
+    """Result of an export: the folder, the number of examples of each split, and why examples were omitted.
+
+    `skipped` has the token of each omitted text, `unheld` the reason for each example that the format cannot hold.
+    """
 
     path: Path
     examples: dict[str, int]
     skipped: dict[str, str] = field(default_factory=dict)
+    unheld: dict[str, str] = field(default_factory=dict)
 
     def describe_skipped(self, shown: int = 5) -> str:
-        """Return one line about the omitted examples and their tokens, `""` if there are none."""
-        if not self.skipped:
-            return ""
-        tokens = ", ".join(f"{token!r} {count:,}" for token, count in Counter(self.skipped.values()).most_common(shown))
-        names = ", ".join([*self.skipped][:shown]) + (", …" if len(self.skipped) > shown else "")
-        return f"{len(self.skipped):,} examples left out, whose texts hold {tokens}: {names}"
+        """Return one line about the omitted examples and the reasons, `""` if there are none."""
+        tokens = {name: repr(token) for name, token in self.skipped.items()}
+        told = [(tokens, "whose texts hold"), (self.unheld, "which the format cannot hold:")]
+        return "; ".join(_describe_omitted(omitted, why, shown) for omitted, why in told if omitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
     partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    checks, counts = Checks(dataset, find_tags_of(format_), plan.skip), dict[str, int]()
+    checks = Checks(dataset, find_tags_of(format_), plan.skip, getattr(format_, "find_fault", lambda example: ""))
+    counts = dict[str, int]()
     try:
         with ExplainDisk(out):
             _refuse_stranger(out)
@@ -132,7 +136,7 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
                 needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
                 hint = f"it needs {needs}"
                 raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
-            result = ViewResult(out, counts, checks.skipped)
+            result = ViewResult(out, counts, checks.skipped, checks.unheld)
             (partial / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
             note_made(partial, made)
             put_in_place(partial, out, old)
@@ -165,6 +169,12 @@ def _load(plan: ViewPlan) -> tuple[Any, Any]:
     return view, format_
 
 
+def _describe_omitted(omitted: Mapping[str, str], why: str, shown: int) -> str:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in Counter(omitted.values()).most_common(shown))
+    names = ", ".join([*omitted][:shown]) + (", …" if len(omitted) > shown else "")
+    return f"{len(omitted):,} examples left out, {why} {reasons}: {names}"
+
+
 def _refuse_stranger(out: Path) -> None:
     if out.exists() and not (out / "README.md").is_file() and (not out.is_dir() or os.listdir(out)):
         raise RunError(
@@ -181,7 +191,7 @@ def _describe(plan: ViewPlan, view: Any, format_: Any, result: ViewResult) -> st
         "",
     ]
     lines += [f"* {split}: {count:,} examples" for split, count in result.examples.items()]
-    lines += ["", f"{result.describe_skipped(SHOWN)}."] if result.skipped else []
+    lines += ["", f"{result.describe_skipped(SHOWN)}."] if result.describe_skipped() else []
     lines += ["", f"Lost in this format: {format_.LOSES or 'nothing'}.", ""]
     return "\n".join(lines)
 

@@ -166,6 +166,15 @@ def test_words_and_things_of_two_colours_are_captions_too() -> None:
             },
         ),
         (
+            (Claim("relation", "cup", "above", "star"),),
+            {
+                "nouns": ["cup", "star"],
+                "task_type": "spatial",
+                "spatial_info": {"obj1": "cup", "obj2": "star", "locality": "on the top of"},
+            },
+        ),
+        ((Claim("relation", "cup", "inside", "star"),), {"nouns": ["cup", "star"], "task_type": "complex"}),
+        (
             (LEFT, Claim("relation", "star", "above", "key")),
             {"nouns": ["cup", "star", "key"], "task_type": "complex"},
         ),

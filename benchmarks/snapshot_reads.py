@@ -1,0 +1,170 @@
+"""Our files, read by the data code of trainers and evaluators that are public as repositories alone.
+
+    python benchmarks/snapshot_reads.py FORMAT SNAPSHOT
+
+SNAPSHOT is a checkout of the repository that FORMAT's module names, at that commit. Each reader exports examples, lets
+the repository's own classes and functions read them, and compares. What a reader does not need (detectors, GPUs,
+weights) is left out; nothing is trained. BAGEL and its forks are in bagel_reads.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import sys
+import tempfile
+import textwrap
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from datagen.export.examples import Example
+from datagen.plugins import load_plugin
+from datagen.records import Claim
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "export"))
+from export_cases import draw_png
+from format_cases import ask, make_example, show
+from view_rows import make_row
+
+
+def main() -> None:
+    """Read and print what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("format", choices=sorted(READERS))
+    parser.add_argument("snapshot", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as away:
+        print(READERS[asked.format](asked.snapshot.resolve(), Path(away)))
+
+
+def read_geneval(snapshot: Path, folder: Path) -> str:
+    """Let GenEval's `main` walk our folders, with a stand-in for its detector alone."""
+    prompts = make_prompts()
+    examples = [
+        replace(e, id=f"{e.id}{k}", parts=(*e.parts, show(draw_png("red"), 1.0))) for e in prompts for k in (0, 1)
+    ]
+    export("geneval", examples, folder, layout="folders")
+    seen = []
+    scope = take(snapshot / "evaluation" / "evaluate_images.py", ["main"])
+
+    def evaluate_image(path: str, metadata: dict[str, Any]) -> dict[str, Any]:
+        seen.append((metadata["prompt"], os.path.basename(path), Path(path).read_bytes()))
+        return {"filename": path, "tag": metadata["tag"], "prompt": metadata["prompt"], "correct": True, "reason": ""}
+
+    import pandas as pd
+
+    scope.update(os=os, json=json, pd=pd, tqdm=types.SimpleNamespace(tqdm=lambda x: x), evaluate_image=evaluate_image)
+    import re
+
+    scope.update(re=re)
+    options = types.SimpleNamespace(imagedir=str(folder / "train"), outfile=str(folder / "results.jsonl"))
+    scope["main"](options)
+    assert sorted(seen) == sorted(
+        (e.parts[0].text, f"0000{k % 2}.png", e.parts[1].image) for k, e in enumerate(examples)
+    )
+    assert len(pd.read_json(options.outfile, lines=True)) == len(seen)
+    return f"{len(seen)} images of {len(prompts)} prompts"
+
+
+def read_flow_grpo(snapshot: Path, folder: Path) -> str:
+    """Let flow_grpo's `GenevalPromptDataset` read our lines."""
+    export("geneval", make_prompts(), folder, layout="flow_grpo")
+    scope = take(snapshot / "scripts" / "train_sd3.py", ["GenevalPromptDataset"], Dataset=object, os=os, json=json)
+    dataset = scope["GenevalPromptDataset"](str(folder), "train")
+    prompts, lines = dataset.collate_fn([dataset[k] for k in range(len(dataset))])
+    assert prompts == [e.parts[0].text for e in make_prompts()] == [line["prompt"] for line in lines]
+    return f"{len(dataset)} prompts: {[line['tag'] for line in lines]}"
+
+
+def read_t2i_r1(snapshot: Path, folder: Path) -> str:
+    """Let T2I-R1's grpo.py load and map our rows, up to its trainer, which takes them in place of training."""
+    view = load_plugin("export.views", "t2i_r1", "view")
+    cup, star = Claim("count", "cup", value=1), Claim("count", "star", value=1)
+    claims = [
+        (cup, star),
+        (Claim("relation", "cup", "above", "star"),),
+        (Claim("count", "cup", value=2),),
+        (Claim("attribute", "star", "color", "red"),),
+    ]
+    rows = [make_row(claims=each, id=f"p{k}-00", prompt_id=f"p{k}", prompt=f"p{k}") for k, each in enumerate(claims)]
+    export("t2i_r1", list(view.view(rows, view.Options())), folder)
+    taken: dict[str, Any] = {}
+    trainer = types.ModuleType("open_r1.trainer")
+    trainer.JanusT2IR1Trainer = type(  # type: ignore[attr-defined]
+        "Taker",
+        (),
+        {"__init__": lambda self, **k: taken.update(k), "train": lambda self: None, "save_model": lambda *a: None},
+    )
+    sys.modules["open_r1.trainer"] = trainer
+    sys.path.insert(0, str(snapshot / "src" / "t2i-r1" / "src"))
+    package = types.ModuleType("open_r1")
+    package.__path__ = [str(snapshot / "src" / "t2i-r1" / "src" / "open_r1")]
+    sys.modules["open_r1"] = package
+    from open_r1 import grpo  # type: ignore[import-not-found]
+
+    space = types.SimpleNamespace
+    words = str(snapshot / "data" / "prompt" / "reasoning_prompt.txt")
+    grpo.main(
+        space(
+            reward_funcs=["git", "gdino"],
+            dataset_name=str(folder / "train.parquet"),
+            dataset_train_split="train",
+            dataset_test_split="",
+        ),
+        space(reasoning_prompt_path=words, eval_strategy="no", output_dir="", push_to_hub=False),
+        space(model_name_or_path="", attn_implementation="", use_peft=False),
+    )
+    data = taken["train_dataset"]
+    assert [row["det_prompt"]["text_prompt"] for row in data] == ["cup . star.", "cup . star.", "cup.", "star."]
+    assert [row["attr_nouns"] for row in data] == [None, None, None, ["red star"]]
+    place = take(snapshot / "src/t2i-r1/src/utils/reward_gdino.py", ["determine_position"], torch=space(Tensor=()))
+    high, low = ({"x_min": 0, "x_max": 9, "y_min": y, "y_max": y + 9} for y in (0, 90))
+    said = [
+        place["determine_position"](None, word, high, low) for word in ("above", data[1]["spatial_info"]["locality"])
+    ]
+    assert said == [0, 1]
+    return f"{len(data)} rows; a cup above a star gets {said[0]} for 'above' and {said[1]} for our word"
+
+
+def make_prompts() -> list[Example]:
+    """Prompts with claims as the dataset has them."""
+    claims = {
+        "three stars": [Claim("count", "star", value=3)],
+        "a red star": [Claim("count", "star", value=1), Claim("attribute", "star", "color", "red")],
+        "a cat left of a box": [Claim("relation", "cat", "left of", "box")],
+    }
+    return [
+        make_example(text, ask(text), claims=[{**claim.to_dict(), "value": str(claim.value)} for claim in each])
+        for text, each in claims.items()
+    ]
+
+
+def export(word: str, examples: Sequence[Example], folder: Path, **options: Any) -> None:
+    """Write examples as the split `train` of a format."""
+    format_ = load_plugin("export.formats", word, "write")
+    format_.write(iter(examples), folder, "train", format_.Options(**options))
+
+
+def take(path: Path, names: Sequence[str], **scope: Any) -> dict[str, Any]:
+    """Return classes and functions of a file by name, without running the rest of it, which may need a GPU."""
+    text = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in names:
+            exec(textwrap.dedent(ast.get_source_segment(text, node) or ""), scope)
+    assert {*names} <= scope.keys()
+    return scope
+
+
+READERS: dict[str, Callable[[Path, Path], str]] = {
+    "flow_grpo": read_flow_grpo,
+    "geneval": read_geneval,
+    "t2i_r1": read_t2i_r1,
+}
+
+if __name__ == "__main__":
+    main()
