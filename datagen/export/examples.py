@@ -2,8 +2,9 @@
 
 A row is one sample of the exported dataset, with the columns of `dataset_features`. A view turns rows into examples, a
 format writes examples as files. Both are plugins. `datagen/export/views/<word>.py` has `Options` and
-`view(rows, options)`, and may state requirements on a run: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES` and
-`NEEDS_LIKELIHOOD`, which are checked before a run is built (as is an option `reward`), and `NEEDS` in words.
+`view(rows, options)`, and may state requirements on a run: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES`,
+`NEEDS_LIKELIHOOD` and `MOST_ROUNDS`, which are checked before a run is built (as is an option `reward`), and `NEEDS` in
+words.
 `datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
 `TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts; `find_fault(example)` says why it cannot
 hold an example.

@@ -67,13 +67,14 @@ class RunPlan:
     """Properties of the samples that a recipe's run will have.
 
     `candidates` is the least number for each prompt; `likelihood` tells whether the backend stores the likelihood of
-    each image.
+    each image; `rounds` is the number of reflections that mode `reflect` asks for.
     """
 
     mode: str
     scorers: Sequence[str]
     candidates: int
     likelihood: bool
+    rounds: int = 1
 
 
 def check_needs(plan: ViewPlan, run: RunPlan) -> None:
@@ -93,6 +94,9 @@ def check_needs(plan: ViewPlan, run: RunPlan) -> None:
     if getattr(view, "NEEDS_LIKELIHOOD", False) and not run.likelihood:
         what = f"{name} needs the likelihood of each image, which the backend of the recipe does not give"
         raise ConfigError(what, where=where, hint=f"build with the backend `gallery`, {other}")
+    if run.mode == "reflect" and run.rounds > (most := getattr(view, "MOST_ROUNDS", run.rounds)):
+        what = f"{name} takes {most} reflection a sample, but the recipe asks for {run.rounds}"
+        raise ConfigError(what, where=where, hint=f"build with `backend: {{rounds: {most}}}`, {other}")
     known = ("image", "text", *run.scorers)
     if (reward := getattr(options, "reward", "image")) not in known:
         hint = did_you_mean(reward, known)
