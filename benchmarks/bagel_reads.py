@@ -154,8 +154,11 @@ def read_as(folder: Path, gpus: int, workers: int, reader: int) -> Iterator[tupl
             yield [dataset.tokenizer.decode(ids) for ids in sample["text_ids_list"]], sample["sequence_plan"]
 
 
-def make_packed(folder: Path, rank: int, gpus: int, workers: int) -> Any:
-    """Return BAGEL's `PackedDataset` over an export, its own table of data sets filled from train.json."""
+def make_packed(folder: Path, rank: int, gpus: int, workers: int, *, resize: bool = True) -> Any:
+    """Return BAGEL's `PackedDataset` over an export, its own table of data sets filled from train.json.
+
+    With `resize`, images become small, so that thousands are read in a minute.
+    """
     from data import dataset_base, dataset_info  # type: ignore[import-not-found]
     from data.data_utils import add_special_tokens  # type: ignore[import-not-found]
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -167,7 +170,7 @@ def make_packed(folder: Path, rank: int, gpus: int, workers: int) -> Any:
     tokenizer, ids, _ = add_special_tokens(PreTrainedTokenizerFast(tokenizer_object=plain))
     dataset_info.DATASET_INFO.update(json.loads((folder / "train.json").read_text()))
     config = dataset_base.DataConfig(yaml.safe_load((folder / "train.yaml").read_text()))
-    for group in config.grouped_datasets.values():  # small, so that thousands are read in a minute
+    for group in config.grouped_datasets.values() if resize else ():
         group["image_transform_args"].update(max_image_size=32, min_image_size=16)
         if "vit_image_transform_args" in group:
             group["vit_image_transform_args"].update(max_image_size=28, min_image_size=14)

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import textwrap
 import types
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from datagen.records import Claim
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "export"))
 from export_cases import draw_png
-from format_cases import ask, make_example, show
+from format_cases import ask, make_closed, make_example, show
 from view_rows import make_row
 
 
@@ -131,6 +132,79 @@ def read_t2i_r1(snapshot: Path, folder: Path) -> str:
     return f"{len(data)} rows; a cup above a star gets {said[0]} for 'above' and {said[1]} for our word"
 
 
+def read_srum(snapshot: Path, folder: Path) -> str:
+    """Let SRUM's `PackedDataset` read our lines, and look at its maps of weights and at a batch."""
+    sys.path.insert(0, str(snapshot))
+    from bagel_reads import make_packed, quiet
+    from test_regions import SCORED
+
+    plain = folder / "plain"
+    plain.mkdir()
+    export("srum", SCORED, plain)
+    export("srum", SCORED, folder, root=str(folder))
+    lines = {line["id"]: line for line in map(json.loads, (plain / "train.jsonl").open(encoding="utf-8"))}
+    with quiet():
+        packed = make_packed(folder, 0, 1, 1, resize=False)
+        (dataset,) = packed.grouped_datasets
+        found: dict[str, Any] = {}
+        for sample in dataset:
+            name = json.loads(dataset.lines[sample["data_indexes"]["data_indexes"][0]])["id"]
+            spots = {"top left": (9, 9), "bottom right": (-9, -9), "middle": (260, 260), "bottom left": (-9, 9)}
+            shown = {spot: float(sample["regional_reward_map"][place]) for spot, place in spots.items()}
+            found[name] = {"line": lines[name], "map": shown}
+            if len(found) == len(SCORED):
+                break
+        batch = next(iter(packed))
+    shape = tuple(batch["regional_reward_map"].shape)
+    return "\n".join(f"{json.dumps(name)}: {json.dumps(each)}" for name, each in found.items()) + f"\nmaps {shape}"
+
+
+def read_verl_omni(snapshot: Path, folder: Path) -> str:
+    """Let verl-omni's validator, planner and `RLHFDataset` (with verl) read trajectories and prompts."""
+    for name in ("verl_omni", "verl_omni.utils", "verl_omni.utils.dataset"):
+        package = types.ModuleType(name)  # its own __init__ needs a GPU
+        package.__path__ = [str(snapshot / name.replace(".", "/"))]
+        sys.modules[name] = package
+    from verl_omni.utils.dataset import visual_reflection as reader  # type: ignore[import-not-found]
+    from verl_omni.utils.dataset.visual_reflection.images import validate_image_asset  # type: ignore[import-not-found]
+
+    export("verl_omni", make_closed(), folder)
+    lines = [json.loads(line) for line in (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    ratios = {"train": 1.0, "validation": 0.0, "test": 0.0}
+    partition = reader.make_split_provenance(ratios=ratios, seed="1")
+    splits = reader.assign_source_splits(lines, ratios=ratios, seed="1")
+    found = {}
+    for line in lines:
+        assert reader.validate_trajectory(line) == line
+        assert all(validate_image_asset(image, asset_root=folder) == image for image in line["images"])
+        split = splits[line["source_dataset"], line["source_record_id"]]
+        atoms = reader.plan_atomic_examples(line, source_split=split, partition=partition)
+        counts = dict(Counter(atom["task"] for atom in atoms))
+        found[line["source_record_id"]] = {"trajectory_id": line["trajectory_id"], "atoms": counts}
+    return "\n".join(f"{json.dumps(name)}: {json.dumps(each)}" for name, each in found.items()) + _read_rows(folder)
+
+
+def _read_rows(folder: Path) -> str:
+    import tokenizers
+    from omegaconf import OmegaConf  # type: ignore[import-not-found]
+    from transformers import PreTrainedTokenizerFast
+    from verl_omni.utils.dataset.rl_dataset import RLHFDataset  # type: ignore[import-not-found]
+
+    words = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1}, []))
+    words.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    words.save(str(folder / "tokenizer.json"))
+    prompts = [make_example(f"p{k}", ask(text)) for k, text in enumerate(["ab", "bba"])]
+    export("verl_omni", prompts, folder, layout="grpo", tokenizer=folder / "tokenizer.json")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, chat_template="{{ messages[0].content }}")
+    config = OmegaConf.create({"cache_dir": str(folder / "cache"), "filter_overlong_prompts": False})
+    rows = RLHFDataset(data_files=[str(next(folder.glob("train-*.parquet")))], tokenizer=tokenizer, config=config)
+    read = [
+        (row["raw_prompt"], row["raw_negative_prompt"], [*row["prompt_token_ids"]])
+        for row in map(rows.__getitem__, (0, 1))
+    ]
+    return f"\n{read}"
+
+
 def make_prompts() -> list[Example]:
     """Prompts with claims as the dataset has them."""
     claims = {
@@ -163,7 +237,9 @@ def take(path: Path, names: Sequence[str], **scope: Any) -> dict[str, Any]:
 READERS: dict[str, Callable[[Path, Path], str]] = {
     "flow_grpo": read_flow_grpo,
     "geneval": read_geneval,
+    "srum": read_srum,
     "t2i_r1": read_t2i_r1,
+    "verl_omni": read_verl_omni,
 }
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ format writes examples as files. Both are plugins. `datagen/export/views/<word>.
 `NEEDS_LIKELIHOOD` and `MOST_ROUNDS`, which are checked before a run is built (as is an option `reward`), and `NEEDS` in
 words.
 `datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
-`TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts; `find_fault(example)` says why it cannot
-hold an example.
+`TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts; `find_fault(example, options)` says why it
+cannot hold an example.
 
 The claims of a row are also available as nouns, and as nouns with attributes, which some trainers want.
 """

@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,17 +121,18 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
     """
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
-    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    checks = Checks(dataset, find_tags_of(format_), plan.skip, getattr(format_, "find_fault", lambda example: ""))
+    building, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
+    find_fault = getattr(format_, "find_fault", lambda example, options: "")
+    checks = Checks(dataset, find_tags_of(format_), plan.skip, partial(find_fault, options=format_options))
     counts = dict[str, int]()
     try:
         with ExplainDisk(out):
             _refuse_stranger(out)
-            clear_leftovers(partial, out, old)
-            partial.mkdir(parents=True)
+            clear_leftovers(building, out, old)
+            building.mkdir(parents=True)
             for split in list_splits(dataset):
                 examples: Iterator[Example] = view.view(checks.check_rows(read_rows(dataset, split)), view_options)
-                written = format_.write(checks.check_examples(examples), partial, split, format_options)
+                written = format_.write(checks.check_examples(examples), building, split, format_options)
                 if not isinstance(written, int):
                     what = f"the format {plan.format!r} returned {written!r} instead of a number of examples"
                     raise PluginError(what, where=format_.__name__, hint="its `write` must return that number")
@@ -141,11 +143,11 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
                 hint = f"it needs {needs}"
                 raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
             result = ViewResult(out, counts, checks.skipped, checks.unheld)
-            (partial / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
-            note_made(partial, made)
-            put_in_place(partial, out, old)
+            (building / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
+            note_made(building, made)
+            put_in_place(building, out, old)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(building, ignore_errors=True)
     return result
 
 

@@ -100,7 +100,7 @@ def test_geneval_folders_have_the_images_that_its_evaluator_judges(tmp_path: Pat
 def test_prompts_that_geneval_cannot_ask_for_are_left_out_on_request(tmp_path: Path) -> None:
     sign = make_example("sign", ask("a sign"), claims=[{"kind": "text", "subject": "", "name": "", "value": "OPEN"}])
     format_ = load_plugin("export.formats", "geneval", "write")
-    checks = Checks(tmp_path, skip=True, find_fault=format_.find_fault)
+    checks = Checks(tmp_path, skip=True, find_fault=lambda example: format_.find_fault(example, format_.Options()))
     given = checks.check_examples([sign, *make_prompts()])
     assert format_.write(given, tmp_path, "train", format_.Options()) == 3
     result = ViewResult(tmp_path, {}, checks.skipped, checks.unheld)

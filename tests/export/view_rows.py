@@ -39,6 +39,7 @@ def make_row(mode: str = "think", claims: tuple[Claim, ...] = STARS, **changes: 
         "segments": segments,
         "images": images,
         "caption": None,
+        "regions": [],
         "weakness": "counting",
         "skill": "one_kind",
         "level": "easy",

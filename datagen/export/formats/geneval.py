@@ -44,7 +44,7 @@ class Options(BaseModel):
     layout: Literal["lines", "flow_grpo", "folders"] = Field("lines", description="names of files, or images beside")
 
 
-def find_fault(example: Example) -> str:
+def find_fault(example: Example, options: Options) -> str:
     """Return why GenEval cannot ask for the claims of an example, or `""`."""
     try:
         line_of([_read_claim(claim) for claim in example.facts.get("claims", ())])

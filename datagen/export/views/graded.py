@@ -45,7 +45,7 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
             continue
         for (row, reward), advantage in zip(graded, find_advantages(rewards, mean), strict=True):
             grades = {"reward": reward, "advantage": advantage, "group_mean": mean, "group_size": len(graded)}
-            facts = {**facts_of(row), **grades, "claims": _list_claims(row)}
+            facts = {**facts_of(row), **grades, "claims": _list_claims(row), "regions": row.get("regions") or []}
             yield Example(row["id"], "graded", row["group_id"], whole_parts(row), facts=facts)
 
 
