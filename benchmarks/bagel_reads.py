@@ -175,6 +175,8 @@ def make_packed(folder: Path, rank: int, gpus: int, workers: int, *, resize: boo
         if "vit_image_transform_args" in group:
             group["vit_image_transform_args"].update(max_image_size=28, min_image_size=14)
     limits = {"expected_num_tokens": 2000, "max_num_tokens": 2400, "max_num_tokens_per_sample": 1600}
+    if not resize:
+        limits = dict.fromkeys(limits, 40_000)
     return dataset_base.PackedDataset(config, tokenizer, ids, rank, gpus, workers, **limits, prefer_buffer_before=1600)
 
 

@@ -26,7 +26,9 @@ Region: TypeAlias = dict[str, Any]
 
 def list_regions(claims: Sequence[Claim], scores: Sequence[Score]) -> list[Region]:
     """Return the regions of a sample's last image by its prompt's claims and its scores, in the detector's order."""
-    found = next((score.evidence["detections"] for score in scores if "detections" in score.evidence), [])
+    found: list[dict[str, Any]] = next(
+        (score.evidence["detections"] for score in scores if "detections" in score.evidence), []
+    )
     verdicts: dict[str, float] = {}
     for score in scores:
         for claim, holds in score.evidence.get("claims", {}).items():

@@ -100,7 +100,9 @@ def test_srum_has_a_score_for_the_whole_and_for_each_object(tmp_path: Path) -> N
         "jsonl_path": "/data/srum/train.jsonl",
         "image_dirs": {"bad": "/data/srum/", "good": "/data/srum/"},
     }
-    config = yaml.safe_load((tmp_path / "train.yaml").read_text())["regional_reward"]
+    text = (tmp_path / "train.yaml").read_text()
+    assert "max_num_tokens: 16,384 and" in text.split("\n")[0]
+    config = yaml.safe_load(text)["regional_reward"]
     assert config["dataset_names"] == ["train"]
     assert not config["is_mandatory"]
 
@@ -136,7 +138,7 @@ def test_boxes_are_in_pixels_of_the_size_to_which_srum_resizes(size: tuple[int, 
         ([make_preference()], "a preference"),
         (
             [SCORED[0], replace(SCORED[1], parts=(ask("x"), show(draw("red", size_px=1000), 1.0)))],
-            "images of 512 x 512",
+            "images of 512 x 512 and 992 x 992",
         ),
     ],
 )

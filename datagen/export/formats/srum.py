@@ -14,7 +14,8 @@ or neither.
 
 SRUM weighs the loss of each place by (score + 1) / 2 inside boxes, by 0.5 outside, and all by (global + 1) / 2. It
 takes the larger of a box and what lies below, so a score under 0 counts as 0: a wrong object weighs as much as the
-background, half of a right one.
+background, half of a right one. It counts 16 times the tokens of an image, so `--max_num_tokens_per_sample` and
+`--max_num_tokens` must be above what the head of {split}.yaml says, or it skips every line for ever.
 
 Source: `RegionalRewardDataset` in data/regional_reward_dataset.py of github.com/WayneJin0918/SRUM at a53ba18 (arXiv
 2510.12784).
@@ -52,22 +53,27 @@ class Options(BaseModel):
 def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
     """Write the examples of one split and return their number. Raises RunError without rewards, or for mixed sizes."""
     images = ImageFolder(folder)
-    count = write_lines(folder / f"{split}.jsonl", _list_lines(examples, images))
+    sizes: set[tuple[int, int]] = set()
+    count = write_lines(folder / f"{split}.jsonl", _list_lines(examples, images, sizes))
     place = f"{options.root.rstrip('/')}/" if options.root else ""
     home = place or "."
     about = {"jsonl_path": f"{place}{split}.jsonl", "image_dirs": {"bad": home, "good": home}}
     # SRUM stops at once at a mandatory group: its loop for them has an `assert 0`.
     group = {"dataset_names": [split], "image_transform_args": IMAGE_ARGS, "is_mandatory": False, "weight": 1.0}
+    tokens = max((width * height // IMAGE_ARGS["image_stride"] for width, height in sizes), default=0)
+    limits = f"# --max_num_tokens_per_sample and --max_num_tokens: {tokens:,} and the tokens of a prompt, or more\n"
     for name, packed in (
         ("json", json.dumps({"regional_reward": {split: about}}, indent=2) + "\n"),
-        ("yaml", yaml.safe_dump({"regional_reward": group}, sort_keys=False)),
+        ("yaml", limits + yaml.safe_dump({"regional_reward": group}, sort_keys=False)),
     ):
         (folder / f"{split}.{name}").write_text(packed, encoding="utf-8")
     return count
 
 
-def _list_lines(examples: Iterable[Example], images: ImageFolder) -> Iterator[tuple[str, dict[str, Any]]]:
-    size: tuple[int, int] | None = None
+def _list_lines(
+    examples: Iterable[Example], images: ImageFolder, sizes: set[tuple[int, int]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the id and the line of each example, and note the one size of all images in `sizes`."""
     for _, group in groupby(examples, key=lambda example: example.group):
         candidates = list(group)
         shown = [_find_image(example) for example in candidates]
@@ -75,10 +81,11 @@ def _list_lines(examples: Iterable[Example], images: ImageFolder) -> Iterator[tu
         best = images.put(shown[rewards.index(max(rewards))])
         for example, image, reward in zip(candidates, shown, rewards, strict=True):
             now = find_size(*read_size(image))
-            size = size or now
-            if now != size or max(now) > IMAGE_ARGS["max_image_size"]:
-                what = f"images of {size[0]} x {size[1]} and of {now[0]} x {now[1]} pixels, after it resized them"
-                raise refuse(example, "srum", what, "its batches need images of one size, not above 1024 a side")
+            sizes.add(now)
+            if len(sizes) > 1 or max(now) > IMAGE_ARGS["max_image_size"]:
+                seen = " and ".join(f"{width} x {height}" for width, height in sorted(sizes))
+                hint = "its batches need images of one size, not above 1024 a side"
+                raise refuse(example, "srum", f"images of {seen} pixels, after it resized them", hint)
             yield (
                 example.id,
                 {
