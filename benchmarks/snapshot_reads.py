@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Union
 
 from datagen.export.examples import Example
 from datagen.plugins import load_plugin
@@ -29,7 +29,7 @@ from datagen.records import Claim
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "export"))
 from export_cases import draw_png
-from format_cases import ask, make_closed, make_example, show
+from format_cases import ask, make_closed, make_example, make_reflections, make_trajectories, show
 from view_rows import make_row
 
 
@@ -130,6 +130,104 @@ def read_t2i_r1(snapshot: Path, folder: Path) -> str:
     ]
     assert said == [0, 1]
     return f"{len(data)} rows; a cup above a star gets {said[0]} for 'above' and {said[1]} for our word"
+
+
+def read_omnigen2(snapshot: Path, folder: Path) -> str:
+    """Let OmniGen2's dataset read our lines, with a stand-in for the processor of pixels."""
+    import glob
+    import random
+
+    import torch
+    import yaml
+    from datasets import concatenate_datasets, load_dataset
+    from PIL import Image
+
+    export("omnigen2", [*make_trajectories(), *make_reflections()], folder, root=str(folder))
+    processor = types.SimpleNamespace(preprocess=lambda image, **_: image.getpixel((0, 0)))
+    scope = take(
+        snapshot / "omnigen2" / "dataset" / "omnigen2_train_dataset.py",
+        ["OmniGen2TrainDataset"],
+        **{"torch": torch, "yaml": yaml, "glob": glob, "os": os, "random": random, "Image": Image},
+        **{"load_dataset": load_dataset, "concatenate_datasets": concatenate_datasets, "List": list},
+        **{"Optional": Optional, "Union": Union, "OmniGen2ImageProcessor": lambda **_: processor},
+    )
+    data = scope["OmniGen2TrainDataset"](str(folder / "train.yml"), None, use_chat_template=False)
+    counts = Counter(row["id"] for row in data.data)
+    read = {data.data[k]["id"]: data[k] for k in range(len(data))}
+    assert {name: read[name]["output_image"] for name in ("t0", "whole")} == {"t0": (255, 0, 0), "whole": (0, 0, 255)}
+    assert read["whole"]["input_images"] == [(255, 0, 0)]
+    assert read["t0"]["input_images"] is None
+    return f"{dict(counts)}\n{read['whole']}"
+
+
+def read_diffsynth(snapshot: Path, folder: Path) -> str:
+    """Let DiffSynth's `UnifiedDataset` read our lines, with an operator that opens the named files."""
+    import pandas
+    import torch
+    from PIL import Image
+
+    export("diffsynth", [*make_trajectories(), *make_reflections()], folder)
+    scope = take(
+        snapshot / "diffsynth" / "core" / "data" / "unified_dataset.py",
+        ["UnifiedDataset"],
+        **{"torch": torch, "json": json, "pandas": pandas, "os": os, "LoadTorchPickle": lambda: None},
+    )
+
+    def open_all(named: Any) -> Any:
+        return [open_all(each) for each in named] if isinstance(named, list) else Image.open(folder / named).size
+
+    keys = ("image", "edit_image")
+    data = scope["UnifiedDataset"](str(folder), str(folder / "train.jsonl"), 1, keys, open_all)
+    rows = [data[k] for k in range(len(data))]
+    return f"{dict(Counter(row['id'] for row in rows))}\n{rows[-1]}"
+
+
+def read_showo2(snapshot: Path, folder: Path) -> str:
+    """Let Show-o2's `ImageTextDataset` read our lines, images made larger, as it wants them."""
+    from test_regions import draw
+
+    examples = [make_example(f"e{k}", ask("a\nstar"), show(draw("red", size_px=512), k / 2)) for k in range(4)]
+    export("showo2", examples, folder, root=str(folder))
+    for name in [name for name in sys.modules if name == "datasets" or name.startswith("datasets.")]:
+        del sys.modules[name]  # its package has the same name
+    sys.path.insert(0, str(snapshot / "show-o2"))
+    from datasets.image_text_dataset import ImageTextDataset  # type: ignore[attr-defined]
+
+    def tokenize(words: Any, **_: Any) -> Any:
+        ids = [[ord(letter) for letter in each] for each in words] if isinstance(words, tuple) else [*map(ord, words)]
+        return types.SimpleNamespace(input_ids=ids)
+
+    tokenize.pad_token_id = 0  # type: ignore[attr-defined]
+    ids = dict.fromkeys(("bos_id", "eos_id", "boi_id", "eoi_id", "img_pad_id"), 1)
+    data = ImageTextDataset(str(folder / "train.jsonl"), tokenize, showo_token_ids=ids, cond_dropout_prob=0.0)
+    read = [data[k] for k in range(len(data))]
+    assert {each["texts"] for each in read} == {"a star"}
+    return f"{len(read)} samples {[line['id'] for line in data.anno]}, image {tuple(read[0]['images'].shape)}"
+
+
+def read_tiif(snapshot: Path, folder: Path) -> str:
+    """Let R3's `TIIFDataset` read our lines."""
+    export("tiif", make_prompts(), folder)
+    scope = take(snapshot / "train" / "data_utils.py", ["TIIFDataset"], Dataset=object, json=json)
+    data = scope["TIIFDataset"](str(folder / "train.jsonl"))
+    prompts, lines = data.collate_fn([data[k] for k in range(len(data))])
+    return f"{prompts} {[dict(zip(x['yn_question_list'], x['yn_answer_list'], strict=True)) for x in lines]}"
+
+
+def read_unirl(snapshot: Path, folder: Path) -> str:
+    """Let UniRL's `TextPromptDataset` read our rows."""
+    for name in ("unirl", "unirl.data", "unirl.types"):
+        package = types.ModuleType(name)
+        package.__path__ = [str(snapshot / name.replace(".", "/"))]
+        sys.modules[name] = package
+    from unirl.data.datasets import TextPromptDataset  # type: ignore[import-not-found]
+
+    seen = make_example("seen", show(draw_png("red"), sees="vit"), ask("again"))
+    export("unirl", [*make_prompts(), seen], folder)
+    data = TextPromptDataset(str(folder / "train.jsonl"))
+    rows = [data.get_prompt_example(k) for k in range(len(data))]
+    assert Path(rows[-1]["media_refs"][0].uri).is_file()
+    return "\n".join(map(str, rows))
 
 
 def read_srum(snapshot: Path, folder: Path) -> str:
@@ -235,10 +333,15 @@ def take(path: Path, names: Sequence[str], **scope: Any) -> dict[str, Any]:
 
 
 READERS: dict[str, Callable[[Path, Path], str]] = {
+    "diffsynth": read_diffsynth,
     "flow_grpo": read_flow_grpo,
     "geneval": read_geneval,
+    "omnigen2": read_omnigen2,
+    "showo2": read_showo2,
     "srum": read_srum,
     "t2i_r1": read_t2i_r1,
+    "tiif": read_tiif,
+    "unirl": read_unirl,
     "verl_omni": read_verl_omni,
 }
 

@@ -11,9 +11,8 @@ for ever. So all files and row groups of a group have equal numbers of rows and 
 a reader receives, it reads by weight. Nothing is dropped if the readers divide `readers`; with more readers than that,
 BAGEL waits for ever.
 
-The copies are drawn systematically (one in each of equal steps along the sum of the weights), which needs all weights
-first: rows are collected in a temporary file, 16 bytes each in memory. The sum of the copies of all examples of one
-weight is right to a single copy.
+The copies are drawn systematically (`export.copies`), which needs all weights first: rows are collected in a temporary
+file, 16 bytes each in memory.
 
 Source: github.com/ByteDance-Seed/Bagel at 056b5fd, data/distributed_iterable_dataset.py and data/dataset_base.py.
 """
@@ -32,8 +31,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from datagen.export.copies import CopiesOptions, draw_copies
 from datagen.export.shards import TableMaker, open_parquet, sync_file, turn_rows
 from datagen.records import seed_of
 
@@ -46,16 +46,12 @@ IMAGE_ARGS = {"image_stride": 16, "max_image_size": 1024, "min_image_size": 512}
 """Sizes of BAGEL's data/configs/example.yaml for the encoder of generation (VAE)."""
 
 
-class BagelOptions(BaseModel):
+class BagelOptions(CopiesOptions):
     """The readers, the copies of an example, and the path of the folder for BAGEL."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    root: str = Field("", description="path of the export's folder for BAGEL, such as /data/exports/t2i")
     readers: int = Field(
         64, ge=1, le=65536, strict=True, description="GPUs x workers of each, or a multiple: BAGEL hangs with more"
     )
-    copies: float = Field(4.0, gt=0, le=1000, description="copies for a weight of 1; a larger number rounds less")
 
 
 class BagelWriter:
@@ -87,6 +83,7 @@ class BagelWriter:
         """Add a row that is read in proportion to its weight; 0 omits it."""
         if weight > 0:
             if group not in self._groups:
+                self._folder.mkdir(parents=True, exist_ok=True)
                 self._groups[group] = _Collected(self._folder)
             self._groups[group].add(row, weight, image_bytes)
 
@@ -103,7 +100,7 @@ class BagelWriter:
             config[name] = self._configure(group.total)
             about[name] = {self._split: self._locate(home, len(picks))}
             counts = {"num_row_groups": groups, "num_rows": groups * height}
-            known |= {self._name(f"{home}/{self._shard(k)}"): counts for k in range(self._options.readers)}
+            known |= {self._options.name(f"{home}/{self._shard(k)}"): counts for k in range(self._options.readers)}
         readers = (
             f"# For at most {self._options.readers} readers (GPUs x workers); with one of its divisors, all is read.\n"
         )
@@ -130,9 +127,9 @@ class BagelWriter:
         return f"{self._split}-{number:05d}-of-{self._options.readers:05d}.parquet"
 
     def _locate(self, home: str, rows: int) -> dict[str, Any]:
-        info = {"parquet_info_path": self._name(f"{self._split}.parquet_info.json")} if self._vit else {}
+        info = {"parquet_info_path": self._options.name(f"{self._split}.parquet_info.json")} if self._vit else {}
         return {
-            "data_dir": self._name(home),
+            "data_dir": self._options.name(home),
             "num_files": self._options.readers,
             "num_total_samples": rows,
             **info,
@@ -140,10 +137,6 @@ class BagelWriter:
 
     def _write(self, name: str, text: str) -> None:
         (self._folder / name).write_text(text + "\n", encoding="utf-8")
-
-    def _name(self, path: str) -> str:
-        root = self._options.root
-        return f"{root.rstrip('/')}/{path}" if root else path
 
     def _configure(self, weight: float) -> dict[str, Any]:
         # A mandatory group is read once more in every batch, which no weight can balance.
@@ -191,10 +184,5 @@ class _Collected:
         return groups, max(1, math.ceil(options.copies * self.total / options.readers / groups))
 
     def draw(self, count: int) -> array[int]:
-        """Return the row of each of `count` copies, of rising weight: one in each equal step of their sum."""
-        picks, step, reached = array("L"), self.total / count, 0.0
-        for number in sorted(range(len(self._weights)), key=self._weights.__getitem__):
-            reached += self._weights[number]
-            while len(picks) < count and (len(picks) + 0.5) * step < reached:
-                picks.append(number)
-        return picks
+        """Return the row of each of `count` copies, of rising weight."""
+        return draw_copies(self._weights, count)

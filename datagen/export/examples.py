@@ -137,11 +137,14 @@ _NUMBERS = ("count", "part")
 
 
 def read_claims(row: Row) -> tuple[Claim, ...]:
-    """Return the claims of a row with their original values, which the dataset stores as text."""
-    return tuple(
-        Claim(c["kind"], c["subject"], c["name"], int(c["value"]) if c["kind"] in _NUMBERS else c["value"])
-        for c in row["claims"]
-    )
+    """Return the claims of a row with their original values."""
+    return tuple(map(read_claim, row["claims"]))
+
+
+def read_claim(claim: Mapping[str, Any]) -> Claim:
+    """Return a claim with its original value, which the dataset stores as text."""
+    value = int(claim["value"]) if claim["kind"] in _NUMBERS else claim["value"]
+    return Claim(claim["kind"], claim["subject"], claim["name"], value)
 
 
 def name_nouns(claims: Sequence[Claim]) -> list[str]:

@@ -16,7 +16,7 @@ scripts/train_sd3.py of github.com/yifan123/flow_grpo at ac4c86e.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -25,11 +25,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.documents.geneval_lines import line_of
 from datagen.errors import RunError
-from datagen.export.examples import Example
+from datagen.export.examples import Example, read_claim
 from datagen.export.files import pack_line, refuse, write_lines
 from datagen.picture_files import name_ending
 from datagen.pictures import encode_picture, read_image
-from datagen.records import Claim
 
 WEIGHTS = "none"
 LOSES = "answers, weights, ids, and images except in `layout: folders`: a line has the prompt and what it asks for"
@@ -47,7 +46,7 @@ class Options(BaseModel):
 def find_fault(example: Example, options: Options) -> str:
     """Return why GenEval cannot ask for the claims of an example, or `""`."""
     try:
-        line_of([_read_claim(claim) for claim in example.facts.get("claims", ())])
+        line_of([read_claim(claim) for claim in example.facts.get("claims", ())])
     except ValueError as error:
         return str(error)
     return ""
@@ -85,13 +84,7 @@ def _make_line(example: Example) -> dict[str, Any]:
         raise RunError("the view gives no claims, which the format 'geneval' needs", where=where, hint=hint)
     prompt = next((part.text for part in example.parts if part.role == "prompt" and part.kind == "text"), "")
     try:
-        return line_of([_read_claim(claim) for claim in example.facts["claims"]], prompt=prompt).to_dict()
+        return line_of([read_claim(claim) for claim in example.facts["claims"]], prompt=prompt).to_dict()
     except ValueError as error:
         hint = "`skip: true`, or `--skip`, leaves such prompts out; the skills of `datagen geneval` have none"
         raise RunError(str(error), where=where, hint=hint) from error
-
-
-def _read_claim(claim: Mapping[str, Any]) -> Claim:
-    """Return a claim with its original value, which the dataset stores as text."""
-    value = claim["value"]
-    return Claim.from_dict({**claim, "value": int(value) if claim["kind"] in ("count", "part") else value})
