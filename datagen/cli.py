@@ -211,10 +211,23 @@ def export(
         bool,
         typer.Option("--skip", help="Leave out samples whose texts hold control tokens; with --view, only from it."),
     ] = False,
+    drop: Annotated[
+        list[str] | None, typer.Option("--drop", metavar="NAME", help="Remove exports/NAME, and write nothing.")
+    ] = None,
 ) -> None:
-    """Write the dataset of a run: parquet and card. --view adds a trainer's format under exports/."""
+    """Write the dataset of a run and its exports anew. --view adds a trainer's format under exports/, and writes only
+    what is not current."""
     from datagen.console import Board, format_bytes, print_facts
-    from datagen.pipeline import export_run, open_run, weigh_run
+    from datagen.pipeline import drop_views, export_run, open_run, weigh_run
+
+    if drop:
+        if view or skip:
+            raise ConfigError("--drop goes alone", where="export", hint="drop first, then export")
+        opened = open_run(run)
+        with opened.folder.hold():
+            drop_views(opened, drop)
+        typer.echo(f"removed: {', '.join(f'{opened.folder}/exports/{name}' for name in drop)}")
+        return
 
     name = "exports." + f"{view}-{form}".lower().replace(".", "_")
     changes = [f"{name}.view={view}", f"{name}.format={form}"] if view else []
@@ -224,7 +237,7 @@ def export(
     opened = open_run(run, changes)
     with opened.folder.hold(), Board() as board:
         # weigh with the stored recipe: weighing saves it, and a form that is refused later must not stay in it
-        result = export_run(opened, weigh_run(open_run(run), board), board)
+        result = export_run(opened, weigh_run(open_run(run), board), board, anew=not view)
     rows = {f"{split} rows": count for split, count in result.rows.items()}
     print_facts({"dataset": f"{opened.folder}/dataset", **rows, "size": format_bytes(result.file_bytes)})
 

@@ -282,11 +282,9 @@ def print_estimate(estimate: Estimate, workers: int, prices: Prices | None = Non
         facts["disk, time"] = "not measured (--no-probe)"
     print_facts(facts)
     if estimate.allotment is None:
-        print_table(
-            ["skill", "prompts"], [(path, round(share * estimate.prompts)) for path, share in estimate.skills.items()]
-        )
+        print_table(["skill", "prompts"], list(estimate.places.items()))
     else:
-        _print_allotment(estimate.allotment, estimate.prompts)
+        _print_allotment(estimate.allotment, estimate.places)
     for sentence in [*explain_skipped(estimate.skipped), *(f"warning: {what}" for what in estimate.warnings)]:
         print_line(sentence)
 
@@ -307,13 +305,13 @@ def _tell_spent(estimate: Estimate, about: str, prices: Prices | None) -> dict[s
     return facts
 
 
-def _print_allotment(allotment: Allotment, prompts: int) -> None:
+def _print_allotment(allotment: Allotment, places: Mapping[str, int]) -> None:
     """Print the share of each level, and the measurements behind it."""
     rows = []
     for each in allotment.shares:
         row = each.row
         measured = (None,) * 4 if row is None else (_value(row.pass_1), _value(row.pass_n), row.verdict, row.path)
-        rows.append((each.path, *measured, each.weight, each.share, round(each.share * prompts)))
+        rows.append((each.path, *measured, each.weight, each.share, places[each.path]))
     columns = ["level", "pass@1", "pass@n", "verdict", "measured as", "by policy", "share", "prompts"]
     print_table(columns, rows, f"allocate: {allotment.policy}")
     for note in allotment.notes:

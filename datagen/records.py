@@ -173,7 +173,8 @@ class Request:
 class Segment:
     """One part of a model's output: text, or an image as the bytes of a PNG, JPEG or WebP file, and its role.
 
-    Roles: `think`, `image`; a reflection adds `look` (what the model sees), `reflect` and `refined image`.
+    Roles: `think`, `image`; a reflection adds `look` (what the model sees), `reflect` and `refined image`, and on
+    request ends in `closing look` and `close`, a reflection about the last image that no image follows.
     """
 
     kind: Modality

@@ -510,6 +510,11 @@ class RunFolder:
             if source.exists():
                 self._fs.put(str(source), self._at(name), recursive=source.is_dir())
 
+    def remove_tree(self, name: str) -> None:
+        """Delete a folder such as `exports/sft` if it exists."""
+        with self._explain_disk(), suppress(FileNotFoundError):
+            self._fs.rm(self._at(name), recursive=True)
+
     def log(self, line: str) -> None:
         """Append one line to log.txt, dated now."""
         self.log_dated([date_line(line)])

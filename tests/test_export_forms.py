@@ -71,6 +71,14 @@ def test_a_view_that_the_run_cannot_give_is_refused_before_it_is_built(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_second_reflection_that_irg_has_no_place_for_is_refused_before_the_run(tmp_path: Path) -> None:
+    backend = {"name": "embedded", "rounds": 2}
+    recipe = small_recipe(mode="reflect", backend=backend, exports={"mine": {"view": "irg", "format": "jsonl"}})
+    with pytest.raises(ConfigError, match="the view 'irg' takes 1 reflection a sample, but the recipe asks for 2"):
+        create_run(recipe, str(tmp_path / "run"))
+    create_run(small_recipe(mode="reflect", backend=backend), str(tmp_path / "run"))
+
+
 @pytest.mark.parametrize("view", ["pairs", "graded"])
 def test_candidates_that_are_compared_are_asked_for_before_a_run_is_built(view: str, tmp_path: Path) -> None:
     recipe = small_recipe(candidates=1, exports={"mine": {"view": view, "format": "jsonl"}})

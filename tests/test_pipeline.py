@@ -347,7 +347,7 @@ def test_a_run_on_an_object_store(tmp_path: Path) -> None:
 def test_an_estimate_counts_and_measures() -> None:
     plain = estimate_run(small_recipe(), probe=False, workers=1)
     assert (plain.prompts, plain.samples, plain.shards, plain.seconds) == (10, 20, 3, None)
-    assert abs(sum(plain.skills.values()) - 1) < 1e-9
+    assert sum(plain.places.values()) == 10
     probed = estimate_run(small_recipe(), probe=True, workers=1)
     assert probed.probed == 20
     assert probed.seconds is not None

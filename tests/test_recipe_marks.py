@@ -23,13 +23,13 @@ SHIPPED = {
     "quickstart": ("65f87140f72e53cd", "33e453df13f363f8", "c417e48bc3ccbbba"),
     "reasongen_r1": ("64b8ea00fe055b61", "5167e7e696541c59", "4473725601ad56d2"),
     "reflect": ("8d2048b3867faa6d", "8fa810b91a434e6a", "4544e325a4bd4a61"),
-    "t2i_r1": ("b022b04e9787ff61", "9c02234d091a30f7", "daf4acfbce8a98b1"),
+    "t2i_r1": ("6b173f7961e2476f", "9c02234d091a30f7", "daf4acfbce8a98b1"),
     "tiger": ("cb0e0bfee72d3a3d", "ce44976b0ec12331", "6b012ee4712ee448"),
     "uae": ("1216b194bab7aaf9", "080672a50f933d49", "567e8ed716367897"),
     "unifluid": ("56991939a56366bb", "0d19f609512e3533", "9927b03fc6fee8bc"),
-    "weakness_targeted": ("2c70c963598906e4", "ce77ab94e67aecdf", "e0360400455e67ca"),
-    "weakness_targeted_benchmark_aligned": ("dd35e573025fdf11", "feeff91e9f63a4b2", "2dace1dad0bc4da8"),
-    "weakness_targeted_broad": ("b41e04884537e11a", "feeff91e9f63a4b2", "2dace1dad0bc4da8"),
+    "weakness_targeted": ("823b705c3c2ea853", "71c5471134574370", "c000f1b2046df0dd"),
+    "weakness_targeted_benchmark_aligned": ("7b2aedfa6fbf91d0", "af58db24b3479950", "dd6dd2548b7b9935"),
+    "weakness_targeted_broad": ("e9cc93af4eb81579", "af58db24b3479950", "dd6dd2548b7b9935"),
 }
 """Of what each shipped recipe notes, its fingerprint, and its marks: as they were when their keys were plain values."""
 WRITTEN: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {

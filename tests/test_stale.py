@@ -182,3 +182,43 @@ def test_a_word_that_names_two_runs_is_refused(run: Path, monkeypatch: pytest.Mo
         call("train", "run", "--out", "trained")
     call("status", "./run")
     call("status", "outputs/run")
+
+
+def find_places(run: Path, name: str) -> dict[str, tuple[int, int]]:
+    """Which files a folder has: a file that was written anew, even with the same bytes, is another."""
+    found = {str(p.relative_to(run)): p.stat() for p in (run / name).rglob("*") if p.is_file()}
+    return {path: (each.st_ino, each.st_mtime_ns) for path, each in found.items()}
+
+
+def test_another_view_leaves_what_is_current_where_it_is(run: Path) -> None:
+    """A trainer may be reading it."""
+    before = {name: find_places(run, name) for name in ("dataset", f"exports/{VIEW}")}
+    said = call("export", run, "--view", "trajectories")
+    assert {name: find_places(run, name) for name in before} == before
+    assert "train rows" in said
+    assert stale(run) == {}
+    call("export", run, "--view", "trajectories", "--skip")
+    assert {name: find_places(run, name) for name in before} == before
+    call("export", run)
+    assert find_places(run, "dataset").items().isdisjoint(before["dataset"].items())
+
+
+def test_another_view_renews_what_is_stale_or_gone(run: Path) -> None:
+    call("weigh", run, "--policy", "uniform")
+    shutil.rmtree(run / "exports" / VIEW)
+    call("export", run, "--view", "trajectories")
+    assert {*stale(run)} == {"report.html"}
+    assert read_view_weights(run) == {(1.0, 1.0)}
+    assert {weight for pair in read_dataset_weights(run) for weight in pair} == {1.0}
+
+
+def test_a_view_is_dropped_with_its_files_and_stays_away(run: Path) -> None:
+    with pytest.raises(RunError, match=f"has no export 'piece-jsonl'\n.*did you mean '{VIEW}'"):
+        call("export", run, "--drop", "piece-jsonl")
+    before = find_places(run, "dataset")
+    call("export", run, "--drop", VIEW)
+    assert find_places(run, "dataset") == before
+    assert not (run / "exports" / VIEW).exists()
+    assert stale(run) == {}
+    call("export", run)
+    assert not (run / "exports" / VIEW).exists()

@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from datagen.config import Recipe
+from datagen.config import Recipe, make_recipe
 from datagen.diagnose import dump_diagnosis
-from datagen.pipeline import Run, check_recipe, diagnose_run, list_scorable, list_warnings, probe_recipe
+from datagen.pipeline import (
+    Run,
+    check_recipe,
+    diagnose_run,
+    estimate_run,
+    list_scorable,
+    list_warnings,
+    probe_recipe,
+)
 from datagen.taxonomy.check import check_paths
 from tests.helpers.runs import Listener, build_here, run_cli, small_recipe, small_values
 
@@ -101,6 +109,14 @@ def test_build_plan_and_check_say_it(tmp_path: Path) -> None:
     assert "warning: no scorer of the image" in done.stdout, done.stderr
     done = run_cli("check", file)
     assert (done.returncode, "0 errors, 1 warnings" in done.stderr) == (0, True)
+
+
+def test_plan_says_which_skill_has_too_few_prompts() -> None:
+    recipe = make_recipe({**small_values(), "taxonomy": "geneval_forms", "prompts": 400, "lexicon": "pictograms"})
+    with_few = estimate_run(recipe, probe=False, workers=1)
+    assert sum(with_few.places.values()) == 400
+    sizes = "geneval_forms/single_object has at most 36 prompts, and the plan asks for 58; add words or wordings"
+    assert sizes in with_few.warnings
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import torch
 
 from datagen.chat import ChatRequest, Reply
 from datagen.embedded.answers import IMAGE_TOKENS, Answer, Fitting, Reader, read_answer
-from datagen.embedded.chat import ChatModel, encode_image, reflect
+from datagen.embedded.chat import ChatModel, close, encode_image, reflect
 from datagen.embedded.codec import ImageCodec
 from datagen.embedded.decoder import LlamaDecoder
 from datagen.embedded.loading import READER, has_reader, load_codec, require_files
@@ -82,6 +82,8 @@ class EmbeddedBackend:
             asked, found = [requests[k] for k in ours], [answers[k] for k in ours]
             for turn in range(1, self.options.rounds + 1 if driven and ours else 0):
                 found = reflect(self.vocab, asked, found, self.talker.read, self.write, turn=turn, limit=room)
+            if driven and ours and self.options.close:
+                found = close(self.vocab, asked, found, self.talker.read)
             switch = "forced" if driven else "autonomous"
             for k, answer in zip(ours, self._reader.read(asked, found, switch), strict=True):
                 made[k] = self._note_reader(answer) if driven else answer

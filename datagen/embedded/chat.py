@@ -243,6 +243,21 @@ def reflect(
     return answers
 
 
+def close(vocab: Vocabulary, requests: Sequence[Request], answers: Sequence[Answer], read: Write) -> list[Answer]:
+    """Add a look at the last image and a reflection about it to each answer without a problem; no image follows."""
+    answers = list(answers)
+    whole = [k for k, answer in enumerate(answers) if not answer.problem]
+    given = [_show(vocab, requests[k].prompt.text, answers[k]) for k in whole]
+    for k, ids in zip(whole, read(given, [0] * len(given)) if given else [], strict=True):
+        after = _add_reflection(vocab, answers[k], ids)
+        if not after.problem:
+            *before, look, reflection = after.pieces
+            closing = replace(look, role="closing look"), replace(reflection, role="close")
+            after = replace(after, pieces=(*before, *closing))
+        answers[k] = after
+    return answers
+
+
 def _show(vocab: Vocabulary, text: str, answer: Answer) -> list[int]:
     """Return the reader's input: the prompt, the plan of the last image, and that image."""
     return vocab.reflection_ids(text, _begin(vocab, answer), _last_image(answer).codes)

@@ -16,7 +16,8 @@ SHIPPED = Path(__file__).parent / "checkpoint"
 class EmbeddedOptions(BackendOptions):
     """Options under `backend: {name: embedded, …}`; `threads: 0` means one for each core, and one on a GPU.
 
-    `max_tokens` bounds prompt, thought and image together; `rounds` is the number of rounds of a reflection.
+    `max_tokens` bounds prompt, thought and image together; `rounds` is the number of rounds of a reflection, and
+    `close` adds a look at the last image.
     """
 
     checkpoint: Path = SHIPPED
@@ -25,6 +26,7 @@ class EmbeddedOptions(BackendOptions):
     threads: int = Field(0, ge=0, le=256)
     max_tokens: int = Field(128, ge=64, le=512)
     rounds: int = Field(1, ge=1, le=8)
+    close: bool = False
     device: str = "auto"
 
     @classmethod

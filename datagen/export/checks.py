@@ -18,6 +18,7 @@ from datagen.pictures import check_image
 
 WEIGHTS = ("text_weight", "image_weight")
 FindTags: TypeAlias = Callable[[Example], Sequence[str]]
+FindFault: TypeAlias = Callable[[Example], str]
 AGAIN = "weigh and export the run again: `datagen export RUN`"
 
 
@@ -26,13 +27,16 @@ class Checks:
     """The checks of one export, with counts of kept rows and of rows with a weight above 0.
 
     `find_tags` returns the media tags of the format's trainer for an example's texts. With `skip`, an example whose
-    text contains such a tag or a control token is omitted, and `skipped` maps its id to the token.
+    text contains such a tag or a control token is omitted, and `skipped` maps its id to the token; so is one that the
+    format cannot hold, for the reason that `find_fault` returns (`""` for none), and `unheld` maps its id to that.
     """
 
     dataset: Path
     find_tags: FindTags = lambda example: ()
     skip: bool = False
+    find_fault: FindFault = lambda example: ""
     skipped: dict[str, str] = field(default_factory=dict)
+    unheld: dict[str, str] = field(default_factory=dict)
     kept: int = 0
     weighted: int = 0
 
@@ -65,6 +69,9 @@ class Checks:
                     hint = "`skip: true` beside its view, or `datagen export … --skip`, omits such samples"
                     raise RunError(what, where=where, hint=hint)
                 self.skipped[example.id] = token
+                continue
+            if self.skip and (fault := self.find_fault(example)):
+                self.unheld[example.id] = fault
                 continue
             for part in (*example.parts, *example.rejected):
                 for name, value in (("loss", part.loss), ("switch", part.switch)):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.addresses import hide_addresses, without_addresses
 from datagen.errors import RunError
+from datagen.export.regions import list_regions
 from datagen.export.shards import Columns, Nested
 from datagen.picture_files import name_ending
 from datagen.pictures import check_image, hash_image
@@ -50,7 +51,8 @@ def dataset_features(scorers: Sequence[str]) -> Features:
     """Return the columns and types of the dataset, with a `reward_…` and a `reason_…` column for each scorer.
 
     Rewards are in [0, 1], or null if nothing could be scored; weights are >= 0; `settings`, `receipt` and `provenance`
-    are JSON text. `source` is the origin of the prompt's words, a template or a rewrite with its style; `caption` is
+    are JSON text. `regions` has each object that was detected in the last image, with a score of its own, see
+    `export.regions`. `source` is the origin of the prompt's words, a template or a rewrite with its style; `caption` is
     the description of the last image that a scorer asked for, null without one. `image_sha256` has the SHA-256 of each
     file under `images`, in hexadecimal. Raises RunError if two scorers would share a column.
     """
@@ -69,6 +71,7 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             "images": List(Image()),
             "image_sha256": List(text),
             "caption": text,
+            "regions": List({"object": text, "color": text, "box": List(Value("int32")), "score": number}),
             **rewards,
             **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
             **dict.fromkeys(("kept", "passed"), flag),
@@ -134,6 +137,7 @@ def columns_of(
         "image_sha256": [
             [hash_image(part.image) for part in each.segments if part.kind == "image"] for each in samples
         ],
+        "regions": _nest_regions(items),
         **_judge_columns(items, scorers, str if addresses else hide_addresses),
         "text_reward": [reward.text for reward in rewards],
         "image_reward": [reward.image for reward in rewards],
@@ -187,6 +191,12 @@ def _nest_claims(prompts: Sequence[Prompt]) -> Nested:
         "value": [str(claim.value) for claim in claims],
     }
     return Nested([len(prompt.claims) for prompt in prompts], fields)
+
+
+def _nest_regions(items: Sequence[ExportItem]) -> Nested:
+    listed = [list_regions(item.prompt.claims, item.scores) for item in items]
+    names = ("object", "color", "box", "score")
+    return Nested(list(map(len, listed)), {name: [each[name] for row in listed for each in row] for name in names})
 
 
 def _nest_segments(samples: Sequence[Sample]) -> dict[str, Nested]:

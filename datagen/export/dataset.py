@@ -87,6 +87,20 @@ def export_dataset(
     return ExportResult(out, rows, tally.kept, len(files), size)
 
 
+def read_result(out: Path) -> ExportResult:
+    """Return the result of an earlier export from the files of its dataset."""
+    import pyarrow.parquet as pq
+
+    paths = sorted((out / "data").glob("*.parquet"))
+    rows = dict.fromkeys(SPLITS, 0)
+    kept = 0
+    for path in paths:
+        flags = pq.read_table(path, columns=["kept"])["kept"]
+        rows[path.name.split("-")[0]] += len(flags)
+        kept += sum(flags.to_pylist())
+    return ExportResult(out, rows, kept, len(paths), sum(path.stat().st_size for path in paths))
+
+
 def note_made(folder: Path, made: Mapping[str, str] | None) -> None:
     """Write hashes of an export's sources into its folder, if they are known."""
     if made is not None:

@@ -2,10 +2,12 @@
 
 A row is one sample of the exported dataset, with the columns of `dataset_features`. A view turns rows into examples, a
 format writes examples as files. Both are plugins. `datagen/export/views/<word>.py` has `Options` and
-`view(rows, options)`, and may state requirements on a run: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES` and
-`NEEDS_LIKELIHOOD`, which are checked before a run is built (as is an option `reward`), and `NEEDS` in words.
+`view(rows, options)`, and may state requirements on a run: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES`,
+`NEEDS_LIKELIHOOD` and `MOST_ROUNDS`, which are checked before a run is built (as is an option `reward`), and `NEEDS` in
+words.
 `datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
-`TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts.
+`TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts; `find_fault(example, options)` says why it
+cannot hold an example.
 
 The claims of a row are also available as nouns, and as nouns with attributes, which some trainers want.
 """
@@ -135,11 +137,14 @@ _NUMBERS = ("count", "part")
 
 
 def read_claims(row: Row) -> tuple[Claim, ...]:
-    """Return the claims of a row with their original values, which the dataset stores as text."""
-    return tuple(
-        Claim(c["kind"], c["subject"], c["name"], int(c["value"]) if c["kind"] in _NUMBERS else c["value"])
-        for c in row["claims"]
-    )
+    """Return the claims of a row with their original values."""
+    return tuple(map(read_claim, row["claims"]))
+
+
+def read_claim(claim: Mapping[str, Any]) -> Claim:
+    """Return a claim with its original value, which the dataset stores as text."""
+    value = int(claim["value"]) if claim["kind"] in _NUMBERS else claim["value"]
+    return Claim(claim["kind"], claim["subject"], claim["name"], value)
 
 
 def name_nouns(claims: Sequence[Claim]) -> list[str]:

@@ -124,6 +124,13 @@ def list_images(parts: Sequence[Part], put: Callable[[bytes], str]) -> list[str]
     return [put(part.image) for part in parts if part.kind == "image"]
 
 
+def weight_of(parts: Sequence[Part]) -> float:
+    """Return one weight for parts: the mean over modalities of the mean loss of learned parts; 0 if none is learned."""
+    by_kind = [[part.loss for part in parts if part.kind == kind and part.learned] for kind in ("text", "image")]
+    means = [sum(losses) / len(losses) for losses in by_kind if losses]
+    return sum(means) / len(means) if means else 0.0
+
+
 def refuse_preference(example: Example, format_: str) -> None:
     """Raise RunError for an example with a rejected answer, for a format that cannot hold one."""
     if example.rejected:

@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ SHOWN = 100
 class ViewPlan:
     """A view and a format by name, with their options; `name` is the folder under exports/.
 
-    `skip` omits examples whose texts a trainer would misread, instead of failing.
+    `skip` omits examples whose texts a trainer would misread, and those that the format cannot hold, if it says which
+    (`find_fault`), instead of failing.
     """
 
     name: str
@@ -44,19 +46,21 @@ class ViewPlan:
 
 @dataclass(frozen=True, slots=True)
 class ViewResult:
-    """Result of an export: the folder, the number of examples of each split, and the token of each omitted example."""
+    """Result of an export: the folder, the number of examples of each split, and why examples were omitted.
+
+    `skipped` has the token of each omitted text, `unheld` the reason for each example that the format cannot hold.
+    """
 
     path: Path
     examples: dict[str, int]
     skipped: dict[str, str] = field(default_factory=dict)
+    unheld: dict[str, str] = field(default_factory=dict)
 
     def describe_skipped(self, shown: int = 5) -> str:
-        """Return one line about the omitted examples and their tokens, `""` if there are none."""
-        if not self.skipped:
-            return ""
-        tokens = ", ".join(f"{token!r} {count:,}" for token, count in Counter(self.skipped.values()).most_common(shown))
-        names = ", ".join([*self.skipped][:shown]) + (", …" if len(self.skipped) > shown else "")
-        return f"{len(self.skipped):,} examples left out, whose texts hold {tokens}: {names}"
+        """Return one line about the omitted examples and the reasons, `""` if there are none."""
+        tokens = {name: repr(token) for name, token in self.skipped.items()}
+        told = [(tokens, "whose texts hold"), (self.unheld, "which the format cannot hold:")]
+        return "; ".join(_describe_omitted(omitted, why, shown) for omitted, why in told if omitted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,14 @@ class RunPlan:
     """Properties of the samples that a recipe's run will have.
 
     `candidates` is the least number for each prompt; `likelihood` tells whether the backend stores the likelihood of
-    each image.
+    each image; `rounds` is the number of reflections that mode `reflect` asks for.
     """
 
     mode: str
     scorers: Sequence[str]
     candidates: int
     likelihood: bool
+    rounds: int = 1
 
 
 def check_needs(plan: ViewPlan, run: RunPlan) -> None:
@@ -90,6 +95,9 @@ def check_needs(plan: ViewPlan, run: RunPlan) -> None:
     if getattr(view, "NEEDS_LIKELIHOOD", False) and not run.likelihood:
         what = f"{name} needs the likelihood of each image, which the backend of the recipe does not give"
         raise ConfigError(what, where=where, hint=f"build with the backend `gallery`, {other}")
+    if run.mode == "reflect" and run.rounds > (most := getattr(view, "MOST_ROUNDS", run.rounds)):
+        what = f"{name} takes {most} reflection a sample, but the recipe asks for {run.rounds}"
+        raise ConfigError(what, where=where, hint=f"build with `backend: {{rounds: {most}}}`, {other}")
     known = ("image", "text", *run.scorers)
     if (reward := getattr(options, "reward", "image")) not in known:
         hint = did_you_mean(reward, known)
@@ -113,16 +121,18 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
     """
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
-    partial, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
-    checks, counts = Checks(dataset, find_tags_of(format_), plan.skip), dict[str, int]()
+    building, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
+    find_fault = getattr(format_, "find_fault", lambda example, options: "")
+    checks = Checks(dataset, find_tags_of(format_), plan.skip, partial(find_fault, options=format_options))
+    counts = dict[str, int]()
     try:
         with ExplainDisk(out):
             _refuse_stranger(out)
-            clear_leftovers(partial, out, old)
-            partial.mkdir(parents=True)
+            clear_leftovers(building, out, old)
+            building.mkdir(parents=True)
             for split in list_splits(dataset):
                 examples: Iterator[Example] = view.view(checks.check_rows(read_rows(dataset, split)), view_options)
-                written = format_.write(checks.check_examples(examples), partial, split, format_options)
+                written = format_.write(checks.check_examples(examples), building, split, format_options)
                 if not isinstance(written, int):
                     what = f"the format {plan.format!r} returned {written!r} instead of a number of examples"
                     raise PluginError(what, where=format_.__name__, hint="its `write` must return that number")
@@ -132,12 +142,12 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
                 needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
                 hint = f"it needs {needs}"
                 raise RunError(f"the view {plan.view!r} finds no example in this run", where=str(dataset), hint=hint)
-            result = ViewResult(out, counts, checks.skipped)
-            (partial / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
-            note_made(partial, made)
-            put_in_place(partial, out, old)
+            result = ViewResult(out, counts, checks.skipped, checks.unheld)
+            (building / "README.md").write_text(_describe(plan, view, format_, result), encoding="utf-8")
+            note_made(building, made)
+            put_in_place(building, out, old)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(building, ignore_errors=True)
     return result
 
 
@@ -165,6 +175,12 @@ def _load(plan: ViewPlan) -> tuple[Any, Any]:
     return view, format_
 
 
+def _describe_omitted(omitted: Mapping[str, str], why: str, shown: int) -> str:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in Counter(omitted.values()).most_common(shown))
+    names = ", ".join([*omitted][:shown]) + (", …" if len(omitted) > shown else "")
+    return f"{len(omitted):,} examples left out, {why} {reasons}: {names}"
+
+
 def _refuse_stranger(out: Path) -> None:
     if out.exists() and not (out / "README.md").is_file() and (not out.is_dir() or os.listdir(out)):
         raise RunError(
@@ -181,7 +197,7 @@ def _describe(plan: ViewPlan, view: Any, format_: Any, result: ViewResult) -> st
         "",
     ]
     lines += [f"* {split}: {count:,} examples" for split, count in result.examples.items()]
-    lines += ["", f"{result.describe_skipped(SHOWN)}."] if result.skipped else []
+    lines += ["", f"{result.describe_skipped(SHOWN)}."] if result.describe_skipped() else []
     lines += ["", f"Lost in this format: {format_.LOSES or 'nothing'}.", ""]
     return "\n".join(lines)
 

@@ -1,7 +1,8 @@
 """Step-by-step reflection for models that cannot reflect in one sequence: generate, look, criticise, generate again.
 
 The parts of the criticism are those of IRG (arXiv 2509.06945): required improvements, step-by-step guidance, a final
-prompt; the second image is generated from the final prompt. Such samples have `switch: forced`, and `finish: length` if
+prompt; the second image is generated from the final prompt. With `close`, a last criticism is about the last image; it
+should find nothing to improve. Such samples have `switch: forced`, and `finish: length` if
 any step was cut off. An error after the first image makes the sample a failure with its reason; if the model was not
 reached, the next run repeats the sample from its start.
 
@@ -39,30 +40,32 @@ Steps = Generator[Request | ChatRequest, "Sample | Failure | Reply", "Sample | F
 """A reflection as steps: yields what to ask, takes the answer, returns the sample or a failure that names the step."""
 
 
-def reflect_in_steps(request: Request, *, rounds: int, max_tokens: int) -> Steps:
+def reflect_in_steps(request: Request, *, rounds: int, max_tokens: int, close: bool = False) -> Steps:
     """Reflect about the image of one request; whoever runs the steps decides how the model is asked."""
     answer = yield replace(request, mode="think")
     if not isinstance(answer, Sample):
         assert isinstance(answer, Failure)
         return answer
     sample = answer
-    for turn in range(1, rounds + 1):
+    for turn in range(1, rounds + 1 + close):
         reply = yield _ask(request, sample, turn, max_tokens)
         assert isinstance(reply, Reply)
         parts = _read(reply)
         if isinstance(parts, str):
             return Failure.unanswered(request, f"round {turn}: {parts}", unreached=reply.unreached)
+        reflection = write_reflection(parts["improvements"], parts["guidance"], parts["final_prompt"])
+        look, criticism = Segment("text", "look", text=parts["look"]), Segment("text", "reflect", text=reflection)
+        if turn > rounds:
+            closing = replace(look, role="closing look"), replace(criticism, role="close")
+            finish = reply.finish if sample.finish == "stop" else sample.finish
+            sample = replace(sample, finish=finish, segments=(*sample.segments, *closing))
+            break
         answer = yield _redraw(request, parts["final_prompt"], turn)
         if not isinstance(answer, Sample) or answer.image is None:
             reason, unreached = (answer.error, answer.unreached) if isinstance(answer, Failure) else ("no image", False)
             what = f"round {turn}: the picture was not drawn again: {reason}"
             return Failure.unanswered(request, what, unreached=unreached)
-        reflection = write_reflection(parts["improvements"], parts["guidance"], parts["final_prompt"])
-        added = (
-            Segment("text", "look", text=parts["look"]),
-            Segment("text", "reflect", text=reflection),
-            Segment("image", "refined image", image=answer.image),
-        )
+        added = (look, criticism, Segment("image", "refined image", image=answer.image))
         finish = next((end for end in (sample.finish, reply.finish, answer.finish) if end != "stop"), "stop")
         sample = replace(sample, finish=finish, segments=(*sample.segments, *added))
     return replace(sample, mode=request.mode, switch="forced")

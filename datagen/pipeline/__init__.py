@@ -34,7 +34,7 @@ from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter
-from datagen.pipeline.views import Weighed, export_run, publish_recipe, report_run, weigh_run
+from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
 
@@ -63,6 +63,7 @@ __all__ = [
     "check_recipe",
     "create_run",
     "diagnose_run",
+    "drop_views",
     "estimate_run",
     "examine_recipe",
     "export_run",

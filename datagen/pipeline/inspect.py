@@ -42,7 +42,7 @@ from datagen.pipeline.views import read_rows
 from datagen.pipeline.watch import Silent
 from datagen.pipeline.work import count_planned
 from datagen.prompts.expanded import ExpandStats
-from datagen.prompts.templated import PromptStats, plan_prompts, share_out
+from datagen.prompts.templated import PromptStats, count_places, plan_prompts, share_out
 from datagen.records import Failure, Prompt, Request, Sample, Score, seed_of
 from datagen.store import SUFFIXES, Damage, RunFolder
 from datagen.usage import Usage, add_usage
@@ -307,14 +307,15 @@ class Estimate:
     `spent` is what models are asked for, rewriting included, in tokens as their servers count them; its hours are those
     of the model that generates, and `cost` is the money by the recipe's prices, None without.
 
-    `skills` holds the share of each skill by path; with `allocate:`, `allotment` holds the shares of levels instead.
+    `places` holds the number of prompts of each skill by path; with `allocate:`, of each level, whose shares are in
+    `allotment`.
     """
 
     prompts: int
     samples: int
     least_samples: int
     shards: int
-    skills: dict[str, float]
+    places: dict[str, int]
     skipped: tuple[tuple[str, str], ...]
     allotment: Allotment | None = None
     warnings: tuple[str, ...] = ()
@@ -334,16 +335,22 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
     """
     with tempfile.TemporaryDirectory() as away:
         run = Run(recipe, away)
-        parts = share_out(run.taxonomy)
+        places = count_places(run.shares or share_out(run.taxonomy), recipe.prompts)
+        sizes = {skill.path: skill.size for skill in run.taxonomy.skills}
+        few = [
+            f"{path} has at most {sizes[path]:,} prompts, and the plan asks for {asked:,}; add words or wordings"
+            for path, asked in places.items()
+            if asked > sizes.get(path, asked)
+        ]
         plain = Estimate(
             prompts=recipe.prompts,
             samples=recipe.prompts * recipe.candidates,
             least_samples=recipe.prompts * recipe.least_candidates,
             shards=-(-recipe.prompts // recipe.shard_prompts),
-            skills={path: part / sum(parts.values()) for path, part in parts.items()},
+            places=places,
             skipped=run.taxonomy.skipped,
             allotment=run.allotment,
-            warnings=tuple(what for _, what in list_warnings(run, load=probe)),
+            warnings=(*few, *(what for _, what in list_warnings(run, load=probe))),
         )
         return _probe(run, plain, workers) if probe else plain
 

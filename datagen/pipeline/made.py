@@ -54,6 +54,7 @@ def trace_view(made: Made, plan: ViewPlan) -> Made:
         for label, path in list_sources(word).items()
     }
     form = [plan.view, plan.format, dict(plan.view_options), dict(plan.format_options), *([sources] if sources else [])]
+    form += ["skip"] if plan.skip else []
     return {**made, "form": hash_of(form)}
 
 
@@ -78,6 +79,11 @@ def find_stale(run: Run) -> dict[str, str]:
         note = _REPORT_NOTE.search(run.folder.read_head("report.html"))
         found["report.html"] = _compare(_read_note(html.unescape(note[1].decode()).encode() if note else b""), now)
     return found
+
+
+def is_current(run: Run, name: str, made: Made) -> bool:
+    """Tell whether an output, such as `exports/NAME`, exists and was made from what `made` says."""
+    return not _compare(_read_note(run.folder.read_head(f"{name}/{MADE}")), made)
 
 
 def require_current(run: Run, names: Sequence[str]) -> None:

@@ -127,10 +127,13 @@ def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
     """Yield name and error of each broken entry under `exports`. Raises PluginError for an unknown backend."""
     recipe, backend = run.recipe, load_plugin("backends", run.recipe.backend.name, "build")
     likelihood = getattr(backend, "NOTES_LIKELIHOOD", False)
+    asked = recipe.backend.options.get("rounds", 1)
+    rounds = asked if isinstance(asked, int) else 1  # the backend says what is wrong with anything else
+    made = RunPlan(recipe.mode, list(recipe.scorers), recipe.least_candidates, likelihood, rounds)
     for plan in run.views:
         try:
             check_view(plan)
-            check_needs(plan, RunPlan(recipe.mode, list(recipe.scorers), recipe.least_candidates, likelihood))
+            check_needs(plan, made)
         except (ConfigError, PluginError) as error:
             yield plan.name, error
 

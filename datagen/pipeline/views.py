@@ -13,11 +13,11 @@ from typing import Any
 from datagen.addresses import without_addresses
 from datagen.config import Recipe, name_files
 from datagen.documents.reading import dump_yaml
-from datagen.errors import RunError
-from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view
+from datagen.errors import RunError, did_you_mean
+from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, read_result
 from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
-from datagen.pipeline.made import trace, trace_view
+from datagen.pipeline.made import is_current, trace, trace_view
 from datagen.pipeline.makers import find_changes
 from datagen.pipeline.run import Run, save_recipe
 from datagen.pipeline.watch import Progress, Watch
@@ -64,10 +64,11 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     return Weighed(rows, weights, report)
 
 
-def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
+def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -> ExportResult:
     """Write dataset/ from the samples and their weights, then every export under `exports`, and note the recipe.
 
-    Of a run on an object store the path of the result is gone: its dataset was copied there.
+    Unless `anew`, what is current stays as it is: a trainer may be reading it. Of a run on an object store the path of
+    the result is gone: its dataset was copied there.
     Raises RunError when samples and weights do not match, or a format cannot hold the examples of its view.
     """
     items = (
@@ -94,17 +95,24 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
     )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
-        result = export_dataset(
-            items,
-            out,
-            scorers=list(run.recipe.scorers),
-            policy=run.policy,
-            notes=notes,
-            validation_share=run.recipe.validation_share,
-            made=made,
-        )
+        keeps = not anew and is_current(run, "dataset", made)
+        if keeps and run.folder.is_local:
+            result = read_result(out)
+        else:
+            result = export_dataset(
+                items,
+                out,
+                scorers=list(run.recipe.scorers),
+                policy=run.policy,
+                notes=notes,
+                validation_share=run.recipe.validation_share,
+                made=made,
+            )
         for plan in run.views:
-            view = export_view(out, out.with_name("exports") / plan.name, plan, trace_view(made, plan))
+            form = trace_view(made, plan)
+            if not anew and is_current(run, f"exports/{plan.name}", form):
+                continue
+            view = export_view(out, out.with_name("exports") / plan.name, plan, form)
             where = f"{run.folder}/exports/{plan.name}"
             watch.say(f"{where}: {sum(view.examples.values()):,} examples")
             if left_out := view.describe_skipped():
@@ -112,9 +120,22 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             if not run.folder.is_local:
                 run.folder.put_tree(view.path, f"exports/{plan.name}")
         save_recipe(run)
-        if not run.folder.is_local:
+        if not run.folder.is_local and not keeps:
             run.folder.put_tree(out, "dataset")
     return result
+
+
+def drop_views(run: Run, names: Sequence[str]) -> None:
+    """Remove exports by name, their folders and their entries in the recipe. Raises RunError for an unknown one."""
+    known = run.recipe.exports
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) if known else "it has none"
+            raise RunError(f"has no export {name!r}", where=str(run.folder), hint=hint)
+    kept = {name: each for name, each in known.items() if name not in names}
+    save_recipe(Run(run.recipe.model_copy(update={"exports": kept}), run.folder.address, run.folder.marks))
+    for name in names:
+        run.folder.remove_tree(f"exports/{name}")
 
 
 def publish_recipe(recipe: Recipe) -> str:

@@ -219,6 +219,12 @@ def share_out(taxonomy: Taxonomy) -> dict[str, float]:
     return {skill.path: skill.share / totals[skill.weakness] for skill in taxonomy.skills}
 
 
+def count_places(shares: Mapping[str, float], count: int) -> dict[str, int]:
+    """Return how many of `count` prompts a plan asks of each path, in the order of `shares`; they sum to `count`."""
+    dealt = Counter(itertools.islice(_deal(shares), count))
+    return {path: dealt[path] for path in shares}
+
+
 def _deal(shares: Mapping[str, float]) -> Iterator[str]:
     """Yield paths endlessly, as often as their shares say and evenly spread; a share of 0 never."""
     paths = [path for path, share in shares.items() if share]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
 from tokenizers import Tokenizer
 
 from datagen.embedded.answers import Answer, Piece
-from datagen.embedded.chat import Write, reflect
+from datagen.embedded.chat import NOTHING, Write, close, reflect
 from datagen.embedded.options import SHIPPED
 from datagen.embedded.vocab import Vocabulary
 from datagen.records import Prompt, Request
@@ -77,6 +78,24 @@ def test_the_next_round_reads_the_last_image_with_the_last_guidance() -> None:
     v = vocab()
     assert shown[0] == v.reflection_ids("a red star", [v.think, *v.plan_ids(OTHER), v.end_think], NEW)
     assert [piece.role for piece in second.pieces[5:]] == ["look", "reflect", "refined image"]
+
+
+def test_a_closing_look_is_about_the_last_image_and_draws_nothing() -> None:
+    v = vocab()
+    once, _ = run(reading("make it mint"), drawing())
+    shown: list[list[int]] = []
+
+    def read(prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[list[int]]:
+        shown.extend(list(prompt) for prompt in prompts)
+        return [reading("none") for _ in prompts]
+
+    (closed,) = close(v, [request()], [once], read)
+    assert shown == [v.reflection_ids("a red star", [v.think, *v.plan_ids(OTHER), v.end_think], NEW)]
+    assert closed.pieces[:-2] == once.pieces
+    assert [piece.role for piece in closed.pieces[-2:]] == ["closing look", "close"]
+    assert closed.pieces[-1].text.startswith(NOTHING)
+    broken = replace(once, problem="the thought never ends")
+    assert close(v, [request()], [broken], read) == [broken]
 
 
 @pytest.mark.parametrize(

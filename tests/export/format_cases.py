@@ -17,6 +17,7 @@ from datagen.export.checks import Checks
 from datagen.export.examples import Example, Part
 from datagen.export.view import find_tags_of
 from datagen.plugins import load_plugin
+from datagen.records import write_reflection
 
 RED, GREEN, BLUE = draw("red"), draw("green", "JPEG"), draw("blue", "WEBP", lossless=True)
 """One image of each kind in which images are stored."""
@@ -66,6 +67,25 @@ def make_reflections() -> list[Example]:
     whole = (*whole, say("besser so", 0.75, "reflect"), show(BLUE, 3.0, role="refined image"))
     read = tuple(replace(part, loss=0.0, sees="vae+vit" if part.kind == "image" else "") for part in whole[:-1])
     return [make_example("whole", *whole), make_example("piece", *read, whole[-1], task="text and image to image")]
+
+
+def criticise(improvements: str, role: str = "reflect") -> tuple[Part, Part]:
+    """A look at an image and what must improve, as the last of a sample with the role `close`."""
+    look = "closing look" if role == "close" else "look"
+    words = write_reflection(improvements, "so", "zwei Sterne")
+    return say(f"ich sehe {improvements}", 1.0, look), say(words, 1.0, role)
+
+
+def make_closed() -> list[Example]:
+    """Reflections that end in a look at the last image: nothing to improve at once, after one edit, and after two."""
+    first = ask("zwei «Sterne»"), say("plan", 1.0), show(RED, 1.0)
+    second, third = show(GREEN, 1.0, role="refined image"), show(BLUE, 1.0, role="refined image")
+    same, edit, close = show(RED, 1.0, role="refined image"), criticise("mehr grün"), criticise("none", "close")
+    return [
+        make_example("at once", *first, *criticise("none"), same, *close),
+        make_example("after one", *first, *edit, second, *close),
+        make_example("after two", *first, *edit, second, *criticise("mehr blau"), third, *close),
+    ]
 
 
 def make_preference(images: bool = True) -> Example:

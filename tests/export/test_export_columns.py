@@ -13,11 +13,19 @@ from export_cases import POLICY, SCORERS, draw_noise, make_items, make_prompt
 
 from datagen.export import ExportItem, dataset_features
 from datagen.export.columns import columns_of, pack_json
+from datagen.export.regions import list_regions
 from datagen.export.shards import TableMaker
 from datagen.records import Claim, Segment
 from datagen.weighting import receipt_of
 
 WORDS = ["3 étoiles «rouges»", "三颗星 🌟", 'a sign "OPEN|NOW"', "line\nbreak \u2028 <b>", ""]
+STAR = {"label": "star", "color": "red", "box": [0, 100, 500, 1000], "confidence": 0.9}
+EVIDENCE: list[dict[str, Any]] = [
+    {},
+    {"caption": "two stars"},
+    {"claims": {"count(star, 3)": False}, "detections": [STAR, {**STAR, "label": "cup", "color": ""}]},
+    {"detections": []},
+]
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"b": 1, "a": [None, True]},
@@ -40,9 +48,7 @@ def make_messy(seed: int, count: int) -> list[ExportItem]:
             for _ in range(rng.randrange(5))
         ]
         scores = [
-            replace(
-                score, value=rng.choice([None, 0.0, 0.1 + 0.2]), evidence=rng.choice([{}, {"caption": "two stars"}])
-            )
+            replace(score, value=rng.choice([None, 0.0, 0.1 + 0.2]), evidence=rng.choice(EVIDENCE))
             for score in rng.sample(item.scores, rng.randrange(3))
         ]
         messy.append(
@@ -78,6 +84,7 @@ def write_row(item: ExportItem) -> dict[str, Any]:
     row["image_sha256"] = [hashlib.sha256(image["bytes"]).hexdigest() for image in row["images"]]
     captions = [score.evidence["caption"] for score in item.scores if "caption" in score.evidence]
     row["caption"] = captions[0] if captions else None
+    row["regions"] = list_regions(prompt.claims, item.scores)
     for scorer in SCORERS:
         (score,) = [score for score in item.scores if score.name == scorer] or [None]
         row[f"reward_{scorer.replace('.', '_')}"] = score.value if score else None

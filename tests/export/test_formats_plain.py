@@ -21,6 +21,7 @@ from datagen.errors import RunError
 from datagen.export.examples import Example, Part
 from datagen.export.formats import webdataset as tars
 from datagen.picture_files import name_ending
+from datagen.plugins import load_plugin
 
 ALL = [*make_trajectories(), *make_reflections(), make_preference(), *make_questions()]
 
@@ -106,6 +107,18 @@ def test_an_image_folder_loads_with_its_texts_and_weights(tmp_path: Path) -> Non
     assert [row["id"] for row in rows] == [e.id for e in examples]
     assert [Path(row["image"]["path"]).read_bytes() for row in rows] == [e.parts[2].image for e in examples]
     assert len(list((tmp_path / "train" / "images").rglob("*.*"))) == 3
+
+
+def test_an_image_folder_of_one_split_has_no_other_below_it(tmp_path: Path) -> None:
+    """diffusers' scripts load everything below a folder: `data_files={"train": "FOLDER/**"}`."""
+    format_ = load_plugin("export.formats", "imagefolder", "write")
+    options = format_.Options(split="train")
+    examples = make_trajectories()
+    assert format_.write(examples, tmp_path, "train", options) == len(examples)
+    assert format_.write(examples[:1], tmp_path, "validation", options) == 0
+    (tmp_path / "README.md").write_text("# an export\n")
+    rows = load("imagefolder", data_files={"train": str(tmp_path / "**")})
+    assert sorted(row["id"] for row in rows) == sorted(example.id for example in examples)
 
 
 @pytest.mark.parametrize("example", [make_preference(), make_reflections()[0], make_questions()[0]])

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from datagen.plugins import known_words, load_plugin
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-WORDS = {"parts", "message", "column", "repeat", "none"}
+WORDS = {"parts", "message", "column", "copies", "repeat", "reward", "none"}
 FORMATS = known_words("export.formats")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import statistics
@@ -11,7 +12,7 @@ from view_rows import PLAN, STARS, make_row
 
 from datagen.errors import RunError
 from datagen.export.examples import NoOptions, Row
-from datagen.export.views import got_r1, reasongen_r1, t2i_r1
+from datagen.export.views import got_r1, reasongen_r1, t2i_r1, tiger
 from datagen.records import Claim
 from datagen.scoring.layout import read_layout
 
@@ -83,7 +84,8 @@ def make_target() -> list[Row]:
 
 
 def test_captions_of_the_same_claims_become_columns() -> None:
-    first, short, *_, other = reasongen_r1.view(make_target(), reasongen_r1.Options())
+    found = {example.id: example for example in reasongen_r1.view(make_target(), reasongen_r1.Options())}
+    first, short, *_, other = found.values()
     assert first.facts["brief_caption"] == first.parts[0].text == "two red stars"
     assert first.facts["detailed_caption"] == PLAN
     assert first.facts["augmented_prompts"] == {
@@ -95,7 +97,24 @@ def test_captions_of_the_same_claims_become_columns() -> None:
     }
     assert "short_caption" not in short.facts["augmented_prompts"]
     assert "two red stars" in short.facts["augmented_prompts"]["varied_captions"]
+    dense = found["p3-00"]
+    assert dense.facts["brief_caption"] == dense.parts[0].text == "red stars, two"
+    assert "Two stars are red." in dense.facts["augmented_prompts"]["varied_captions"]
     assert other.facts["augmented_prompts"] == {"tags": ["cup"], "object_prompts": ["a cup"]}
+
+
+def test_a_run_that_rewards_images_alone_teaches_no_thought() -> None:
+    settings = {"log_given": -30.0, "log_prior": -60.0, "tokens": 36}
+    for text_weight, learned in ((0.0, False), (None, False), (0.5, True)):
+        rows = [
+            make_row(id="p1-00", text_weight=text_weight, settings=json.dumps({**settings, "source": "generated"})),
+            make_row(
+                id="p1-01", image_weight=0.0, settings=json.dumps({**settings, "source": "gallery", "tokens": 99})
+            ),
+        ]
+        (example,) = tiger.view(rows, NO)
+        assert [part.loss for part in example.parts] == [0.0, float(learned), 1.0]
+        assert [part.loss for part in example.rejected] == [float(learned), 1.0]
 
 
 def test_the_published_loss_scale_is_the_default() -> None:
@@ -165,6 +184,15 @@ def test_words_and_things_of_two_colours_are_captions_too() -> None:
                 "numeracy_info": [{"obj_name": "star", "num": 2}],
             },
         ),
+        (
+            (Claim("relation", "cup", "above", "star"),),
+            {
+                "nouns": ["cup", "star"],
+                "task_type": "spatial",
+                "spatial_info": {"obj1": "cup", "obj2": "star", "locality": "on the top of"},
+            },
+        ),
+        ((Claim("relation", "cup", "inside", "star"),), {"nouns": ["cup", "star"], "task_type": "complex"}),
         (
             (LEFT, Claim("relation", "star", "above", "key")),
             {"nouns": ["cup", "star", "key"], "task_type": "complex"},

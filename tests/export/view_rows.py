@@ -39,6 +39,7 @@ def make_row(mode: str = "think", claims: tuple[Claim, ...] = STARS, **changes: 
         "segments": segments,
         "images": images,
         "caption": None,
+        "regions": [],
         "weakness": "counting",
         "skill": "one_kind",
         "level": "easy",
@@ -55,7 +56,7 @@ def make_row(mode: str = "think", claims: tuple[Claim, ...] = STARS, **changes: 
         "switch": "forced" if mode == "reflect" else "autonomous",
         "engine": "embedded/2",
     }
-    assert not changes.keys() - row.keys() - {"reward_reconstruction"}
+    assert not changes.keys() - row.keys() - {"reward_reconstruction", "settings"}
     return {**row, **changes}
 
 

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from datagen.errors import ConfigError
 from datagen.prompts.contamination import Contamination, normalize
-from datagen.prompts.templated import PATIENCE, PromptStats, SeenTexts, plan_prompts, preview, sample_prompt
+from datagen.prompts.templated import (
+    PATIENCE,
+    PromptStats,
+    SeenTexts,
+    count_places,
+    plan_prompts,
+    preview,
+    sample_prompt,
+    share_out,
+)
 from datagen.records import Prompt
 from datagen.taxonomy import Taxonomy, load_taxonomy
 
@@ -143,6 +152,15 @@ def test_a_plan_keeps_the_shares_at_every_length(taxonomy: Taxonomy) -> None:
         counts[prompt.path] += 1
         assert all(abs(counts[path] - share * length) < 1.01 for path, share in shares.items()), length
     assert counts.total() == 1000
+
+
+def test_the_places_of_a_plan_are_those_that_it_fills(taxonomy: Taxonomy) -> None:
+    for count in (1, 8, 100):
+        places = count_places(share_out(taxonomy), count)
+        stats = PromptStats()
+        list(plan_prompts(taxonomy, count, 3, stats=stats))
+        assert sum(places.values()) == count
+        assert places == {path: each.asked for path, each in stats.skills.items()}
 
 
 def test_a_longer_plan_begins_with_the_shorter_one(taxonomy: Taxonomy) -> None:

@@ -105,9 +105,18 @@ def test_benchmark_aligned_prompts_have_the_forms_of_geneval_in_its_proportions(
     everyday = load_lexicon(resolve_lexicon("everyday"))
     forms = {(p.skill, shape(p.text, everyday)) for p, _ in geneval_forms(everyday, 1)}
     ours = {(prompt.skill, shape(prompt.text, everyday)) for prompt in prompts}
-    assert {(skill, text) for skill, text in ours if skill != "position"} <= forms
+    assert {(skill, text) for skill, text in ours if skill not in ("position", "single_object")} <= forms
+    assert {text for skill, text in forms if skill == "single_object"} < {t for s, t in ours if s == "single_object"}
     for prompt in prompts:
         line_of(prompt.claims, prompt.skill, prompt.text)  # GenEval's evaluator can read every one
+
+
+def test_the_arms_of_weakness_targeted_have_equally_many_prompts() -> None:
+    for arm in ("", "_broad", "_benchmark_aligned"):
+        run = Run(load_recipe(f"weakness_targeted{arm}"), "")
+        prompts = list(plan_prompts(run.taxonomy, run.recipe.prompts, run.recipe.seed, shares=run.shares))
+        assert len(prompts) == 240
+    assert sum(prompt.skill == "single_object" for prompt in prompts) == round(240 * 80 / 553)
 
 
 def shape(text: str, lexicon: Lexicon) -> str:

@@ -99,7 +99,8 @@ class OpenAIBackend:
         if request.mode != "reflect":
             return await self._make(transport, request)
         most = self.options.max_tokens or 2048
-        steps = reflect_in_steps(request, rounds=self.options.rounds, max_tokens=most)
+        options = self.options
+        steps = reflect_in_steps(request, rounds=options.rounds, max_tokens=most, close=options.close)
         asked = next(steps)
         while True:
             if isinstance(asked, Request):

@@ -31,6 +31,7 @@ class OpenAIOptions(ChatOptions):
     image_size: str | None = Field(None, pattern=r"^\d+x\d+$")
     think: Literal["native", "driven"] = "native"
     rounds: int = Field(1, ge=1, le=8)
+    close: bool = False
     think_body: dict[str, Any] = Field(default_factory=lambda: {"think": True})
     extra_body: dict[str, Any] = Field(default_factory=dict)
     lexicon: str = "everyday"

@@ -4,9 +4,10 @@
      {"role": "assistant", "content": [{"type": "text", "content": "…", "need_loss": true},
       {"type": "image", "content": "<base64>", "need_loss": true, "need_vae": true, "need_vit": true}]}]
 
-as JSON text. Each `task` has its own folder, like IRG's six learning modes. An image that is learned and read later has
-both flags: BAGEL puts it into the sequence noised, to learn, and clean, to see. An image that is only read names its
-encoders (`sees`), or uses both. IRG reads only text from the user, so images before the answer are in a turn of the
+as JSON text. The groups are those of IRG's registry: `initial_full_learning` and five more, all read by the same code.
+A `task` of another view goes to the one that shows and teaches the same kinds. An image that is learned and read later
+has both flags: BAGEL puts it into the sequence noised, to learn, and clean, to see. An image that is only read names
+its encoders (`sees`), or uses both. IRG reads only text from the user, so images before the answer are in a turn of the
 assistant, without loss; and it skips empty pieces, which are omitted here.
 
 `export.bagel` describes the files. Source: `MultiThinkInterleaveT2IDataset` in SFT/data/interleave_datasets of
@@ -21,15 +22,26 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from datagen.export.bagel import BagelOptions, BagelWriter, weight_of
+from datagen.export.bagel import BagelOptions, BagelWriter
 from datagen.export.columns import pack_json
 from datagen.export.examples import Example, Part
-from datagen.export.files import refuse_preference
+from datagen.export.files import refuse_preference, weight_of
 
 Options = BagelOptions
-WEIGHTS = "repeat"
+VIT_ARGS = {"image_stride": 14, "max_image_size": 980, "min_image_size": 378}
+"""Sizes of IRG's data/configs/train_toy_dataset_stage1.yaml for the encoder of understanding (ViT)."""
+GROUPS = (
+    "initial_thinking_understanding_learning",
+    "initial_thinking_generation_learning",
+    "initial_full_learning",
+    "improving_thinking_understanding_learning",
+    "improving_thinking_generation_learning",
+    "improving_full_learning",
+)
+"""Keys of `DATASET_REGISTRY` in IRG's data/dataset_info.py."""
+WEIGHTS = "copies"
 LOSES = (
-    "the loss on the switch, and weights apart for text and image: their mean is rounded to a number of repeats, right "
+    "the loss on the switch, and weights apart for text and image: their mean is rounded to a number of copies, right "
     "on average"
 )
 
@@ -40,14 +52,26 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
 
     text = Value("string")
     features = Features({"conversation": text, "id": text, "weight": Value("float64")})
-    with BagelWriter(folder, split, features, options.root, interleaved=True) as writer:
+    with BagelWriter(folder, split, features, options, VIT_ARGS) as writer:
         for example in examples:
             refuse_preference(example, "bagel_conversation")
             packed = pack_json(make_conversation(example.parts))
-            row = {"conversation": packed, "id": example.id, "weight": weight_of(example.parts)}
-            group = example.task.replace(" ", "_")
-            writer.add(group, options.count(example, example.parts), row, len(packed))
+            weight = weight_of(example.parts)
+            row = {"conversation": packed, "id": example.id, "weight": weight}
+            writer.add(name_group(example), weight, row, len(packed))
     return writer.rows
+
+
+def name_group(example: Example) -> str:
+    """Return the key of an example in IRG's registry: its task, or by what it shows and teaches."""
+    if (name := f"{example.task}_learning") in GROUPS:
+        return name
+    kinds = [part.kind for part in example.parts]
+    learned = [k for k, part in enumerate(example.parts) if part.learned]
+    shown = "image" in kinds[: learned[-1]] if learned else False
+    if any(kinds[k] == "image" for k in learned):
+        return f"{'improving' if shown else 'initial'}_full_learning"
+    return f"initial_thinking_{'understanding' if shown else 'generation'}_learning"
 
 
 def make_conversation(parts: Sequence[Part]) -> list[dict[str, Any]]:

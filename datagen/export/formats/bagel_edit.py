@@ -14,15 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from datagen.export.bagel import BagelOptions, BagelWriter, weight_of
+from datagen.export.bagel import BagelOptions, BagelWriter
 from datagen.export.examples import Example, Part
-from datagen.export.files import join_parts, refuse, refuse_preference
+from datagen.export.files import join_parts, refuse, refuse_preference, weight_of
 
 Options = BagelOptions
-WEIGHTS = "repeat"
+VIT_ARGS = {"image_stride": 14, "max_image_size": 518, "min_image_size": 224}
+"""Sizes of BAGEL's data/configs/example.yaml for the encoder of understanding (ViT)."""
+WEIGHTS = "copies"
 LOSES = (
     "the loss on text, on the first image and on the switch, and the place of texts before the first image; weights "
-    "are rounded to numbers of repeats, right on average"
+    "are rounded to numbers of copies, right on average"
 )
 
 
@@ -33,21 +35,22 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
     text = Value("string")
     columns = {"image_list": List(Value("binary")), "instruction_list": List(List(text))}
     features = Features({**columns, "id": text, "weight": Value("float64")})
-    with BagelWriter(folder, split, features, options.root, interleaved=True) as writer:
+    with BagelWriter(folder, split, features, options, VIT_ARGS) as writer:
         for example in examples:
             refuse_preference(example, "bagel_edit")
             images = [part for part in example.parts if part.kind == "image"]
             if len(images) < 2 or example.parts[-1].kind != "image":
                 hint = "take `trajectories` of a reflection, or its `pieces` with `tasks: [text and image to image]`"
                 raise refuse(example, "bagel_edit", "an example that does not end in an edited image", hint)
+            weight = weight_of(images[1:])
             row = {
                 "image_list": [part.image for part in images],
                 "instruction_list": [[step] for step in list_instructions(example.parts)],
                 "id": example.id,
-                "weight": weight_of(images[1:]),
+                "weight": weight,
             }
             size = sum(len(part.image) for part in images)
-            writer.add("unified_edit", options.count(example, images[1:]), row, size)
+            writer.add("unified_edit", weight, row, size)
     return writer.rows
 
 

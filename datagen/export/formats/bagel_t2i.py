@@ -19,10 +19,10 @@ from datagen.export.examples import Example
 from datagen.export.files import join_parts, refuse, refuse_preference
 
 Options = BagelOptions
-WEIGHTS = "repeat"
+WEIGHTS = "copies"
 LOSES = (
-    "the loss on text and on the switch, since BAGEL learns the image alone; weights are rounded to numbers of "
-    "repeats, right on average"
+    "the loss on text and on the switch, since BAGEL learns the image alone; weights are rounded to numbers "
+    "of copies, right on average"
 )
 
 
@@ -32,7 +32,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
 
     text = Value("string")
     features = Features({"image": Value("binary"), "captions": text, "id": text, "weight": Value("float64")})
-    with BagelWriter(folder, split, features, options.root, interleaved=False) as writer:
+    with BagelWriter(folder, split, features, options) as writer:
         for example in examples:
             refuse_preference(example, "bagel_t2i")
             *before, last = example.parts
@@ -40,6 +40,6 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: BagelO
                 hint = "use `pieces` with `tasks: [text to image]`, or another view with one image at the end"
                 raise refuse(example, "bagel_t2i", "an example that is not texts with one image after them", hint)
             row = {"image": last.image, "captions": pack_json({"caption": join_parts(before)})}
-            repeats = options.count(example, (last,))
-            writer.add("t2i_pretrain", repeats, {**row, "id": example.id, "weight": last.loss}, len(last.image))
+            about = {"id": example.id, "weight": last.loss}
+            writer.add("t2i_pretrain", last.loss, {**row, **about}, len(last.image))
     return writer.rows

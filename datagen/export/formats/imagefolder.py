@@ -3,27 +3,40 @@
     {split}/metadata.jsonl              {"file_name": "images/ab/….png", "text": "…", "weight": 0.7, "id", "task", …}
     {split}/images/{ab}/{hash}.png      each image once
 
-`text` has all texts before the image, `weight` is the image's loss.
+`text` has all texts before the image, `weight` is the image's loss. Scripts such as diffusers' take everything below
+`--train_data_dir` for training: name `{split}` there, or export one split alone (`split: train`), which stands in the
+root.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from datagen.export.examples import Example, NoOptions
+from pydantic import BaseModel, ConfigDict, Field
+
+from datagen.export.examples import Example
 from datagen.export.files import ImageFolder, join_parts, pack_facts, refuse, refuse_preference, write_lines
 
-Options = NoOptions
 WEIGHTS = "column"
 LOSES = "the loss on text and on the switch, and the borders between texts"
 
 
-def write(examples: Iterable[Example], folder: Path, split: str, options: NoOptions) -> int:
+class Options(BaseModel):
+    """The splits to write."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    split: Literal["all", "train", "validation"] = Field("all", description="one split alone stands in the root")
+
+
+def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
     """Write the examples of one split and return their number. Raises RunError unless each ends in its only image."""
-    home = folder / split
-    home.mkdir()
+    if options.split not in ("all", split):
+        return 0
+    home = folder / split if options.split == "all" else folder
+    home.mkdir(exist_ok=True)
     images = ImageFolder(home)
     return write_lines(home / "metadata.jsonl", ((example.id, _make_line(example, images)) for example in examples))
 

@@ -8,7 +8,8 @@
 Each task and each number of repeats has its own file. The task depends on the positions of images: `t2i` has one at the
 end of the answer; `it2i` the same, with images in the question; `interleave_gen` is any other answer with images;
 without an image in the answer the task is empty (understanding), or `text` if there is no image at all. SenseNova-U1
-learns the whole answer, so everything before the first learned piece is the human's.
+learns the whole answer, so everything before the first learned piece is the human's. A thought that begins an answer is
+in `<think>` tags: before an answer without them its trainer puts an empty thought (`thinking_method="tag"`).
 
 Source: training/data/sample and training/sensenovavl/data/multimodal_dataset.py of
 github.com/OpenSenseNova/SenseNova-U1 at 0029177.
@@ -17,16 +18,16 @@ github.com/OpenSenseNova/SenseNova-U1 at 0029177.
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from datagen.control_tokens import MEDIA_TAGS
-from datagen.export.bagel import Repeats
 from datagen.export.examples import Example, Part
 from datagen.export.files import (
     ImageFolder,
@@ -36,8 +37,10 @@ from datagen.export.files import (
     refuse,
     refuse_preference,
     split_by_loss,
+    weight_of,
 )
 from datagen.picture_files import read_size
+from datagen.records import hash_of
 
 WEIGHTS = "repeat"
 LOSES = (
@@ -49,10 +52,37 @@ MOST_IMAGES = 40
 """Most images of a conversation; SenseNova-U1 skips longer ones."""
 
 
-class Options(Repeats):
-    """Conversion of weights to repeats, and the path of the folder for the trainer."""
+class Options(BaseModel):
+    """Conversion of weights to repeats, and the path of the folder for the trainer.
 
+    A weight times `copies` lies between two of the `buckets` (or 0 and the first) and is rounded to one of them by a
+    hash of the example's id, to the nearer one more often: the same in every export, and exactly the weight on average.
+    Above the last bucket it is cut.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    copies: float = Field(4.0, gt=0, description="repeats for a weight of 1; a larger number rounds less")
+    buckets: tuple[Annotated[int, Field(ge=1, strict=True)], ...] = Field(
+        (1, 2, 4, 8, 16, 32), min_length=1, description="allowed numbers of repeats, in rising order"
+    )
     root: str = Field("", description="path of the export's folder for the trainer, such as data/exports/t2i")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError(f"`buckets` must rise, and do not: {list(self.buckets)}")
+        return self
+
+    def count(self, example: Example) -> int:
+        """Return the number of repeats of an example by its weight: a bucket, or 0 to omit it."""
+        wanted = min(self.copies * weight_of(example.parts), self.buckets[-1])
+        steps = (0, *self.buckets)
+        place = min(bisect_right(steps, wanted), len(steps) - 1)
+        below, above = steps[place - 1], steps[place]
+        # A hash in [0, 1) in place of a random number: the expected number of repeats is `wanted`.
+        draw = int(hash_of("repeats", example.id), 16) / 2**64
+        return above if draw < (wanted - below) / (above - below) else below
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
@@ -63,7 +93,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: Option
         for example in examples:
             refuse_preference(example, "sensenova")
             task, line = _make_line(example, images)
-            key = task, options.count(example, example.parts)
+            key = task, options.count(example)
             if not key[1]:
                 continue
             if key not in files:
@@ -84,13 +114,21 @@ def _make_line(example: Example, images: ImageFolder) -> tuple[str, dict[str, An
         raise refuse(example, "sensenova", f"more than {MOST_IMAGES} images", "choose a view with shorter examples")
     line: dict[str, Any] = {
         "id": example.id,
-        "conversations": [{"from": "human", "value": join_parts(human)}, {"from": "gpt", "value": join_parts(gpt)}],
+        "conversations": [{"from": "human", "value": join_parts(human)}, {"from": "gpt", "value": _answer(gpt)}],
     }
     if pictures:
         sizes = [read_size(part.image) for part in pictures]
         line["image"] = list_images(pictures, images.put)
         line["width"], line["height"] = [width for width, _ in sizes], [height for _, height in sizes]
     return find_task(human, gpt), line
+
+
+def _answer(gpt: Sequence[Part]) -> str:
+    """Return the answer with its first thought in tags, as SenseNova-U1 writes it."""
+    first = gpt[0] if gpt else Part("text", "")
+    if first.role != "think" or not first.text:
+        return join_parts(gpt)
+    return f"<think>\n{first.text}\n</think>\n\n{join_parts(gpt[1:])}"
 
 
 def find_task(human: Iterable[Part], gpt: Iterable[Part]) -> str:

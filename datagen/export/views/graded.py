@@ -45,7 +45,8 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
             continue
         for (row, reward), advantage in zip(graded, find_advantages(rewards, mean), strict=True):
             grades = {"reward": reward, "advantage": advantage, "group_mean": mean, "group_size": len(graded)}
-            yield Example(row["id"], "graded", row["group_id"], whole_parts(row), facts={**facts_of(row), **grades})
+            facts = {**facts_of(row), **grades, "claims": _list_claims(row), "regions": row.get("regions") or []}
+            yield Example(row["id"], "graded", row["group_id"], whole_parts(row), facts=facts)
 
 
 def find_advantages(rewards: Sequence[float], mean: float) -> list[float]:
@@ -56,10 +57,13 @@ def find_advantages(rewards: Sequence[float], mean: float) -> list[float]:
     return [(reward - mean) / (std + STD_FLOOR) for reward in rewards]
 
 
+def _list_claims(row: Row) -> list[dict[str, Any]]:
+    return [dict(claim) for claim in row["claims"]]
+
+
 def _list_prompt(row: Row, rewards: Sequence[float], mean: float) -> Example:
     facts: dict[str, Any] = {name: row[name] for name in ("weakness", "skill", "level")}
-    claims = [dict(claim) for claim in row["claims"]]
-    facts |= {"claims": claims, "rewards": list(rewards), "group_mean": mean, "group_size": len(rewards)}
+    facts |= {"claims": _list_claims(row), "rewards": list(rewards), "group_mean": mean, "group_size": len(rewards)}
     return Example(
         row["prompt_id"], "prompt", row["group_id"], (Part("text", "prompt", text=row["prompt"]),), (), facts
     )

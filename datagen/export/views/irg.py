@@ -32,6 +32,7 @@ from datagen.export.view import need_mode
 from datagen.records import hash_of
 
 NEEDS_MODE = "reflect"
+MOST_ROUNDS = 1
 Use = Encoder | Literal["learn"]
 """Use of a part: learned, or read through encoders (`""` for text, which has none)."""
 TURNS = {"prompt": "prompt", "T1": "think", "I1": "image", "T2": "reflect", "I2": "refined image"}

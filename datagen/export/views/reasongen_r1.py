@@ -1,10 +1,11 @@
 """Captions of several styles for one target (ReasonGen-R1): the reasoning and the image of a sample.
 
 The columns are those of its trainer (arXiv 2505.24875, github.com/Franklin-Zhang0/ReasonGen-R1 at cda3c80):
-`brief_caption` is the prompt, `detailed_caption` the reasoning before the image, and `augmented_prompts` has
-`short_caption`, `paraphrases` and `varied_captions` (other rewrites of the same claims, if the recipe expands its
-prompts), `tags` and `object_prompts` (made from the claims). The trainer samples one of them each time. For other
-trainers, `each` makes an example of every caption and divides the loss by their number, so that the sum is the same.
+`brief_caption` is the prompt, or if that is a longer rewrite, the shortest text with the same claims;
+`detailed_caption` is the reasoning before the image, and `augmented_prompts` has `short_caption`, `paraphrases` and
+`varied_captions` (other texts of the same claims, if the recipe expands its prompts), `tags` and `object_prompts` (made
+from the claims). The trainer samples one of them each time. For other trainers, `each` makes an example of every
+caption and divides the loss by their number, so that the sum is the same.
 
 `loss_scale` multiplies the weights: text 2, image 1 and 0 for the token that opens the image, as published. The weight
 policy drops groups of equal rewards: `weights: {drop_equal: true}`.
@@ -59,7 +60,9 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
             if not row["kept"]:
                 continue
             columns = write_columns(row, texts)
-            captions = list_captions(columns) if options.each else {"brief_caption": row["prompt"]}
+            captions = list_captions(columns)
+            if not options.each:
+                captions = {"brief_caption": captions["brief_caption"]}
             for k, (style, caption) in enumerate(captions.items()):
                 parts = _scale(parts_of(row), caption, options.loss_scale, len(captions))
                 facts = {**facts_of(row), "caption_style": style, **columns}
@@ -69,7 +72,8 @@ def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
 
 def write_columns(row: Row, texts: Mapping[str, str]) -> dict[str, Any]:
     """Return the caption columns of a sample; `texts` are the prompts with its claims, each with its source."""
-    others = {text: source.removeprefix(_REWRITE) for text, source in texts.items() if text != row["prompt"]}
+    brief = _find_brief(row["prompt"], texts)
+    others = {text: source.removeprefix(_REWRITE) for text, source in texts.items() if text != brief}
     claims = read_claims(row)
     written = [f'the text "{claim.value}"' for claim in claims if claim.kind == "text"]
     augmented: dict[str, Any] = {
@@ -80,10 +84,17 @@ def write_columns(row: Row, texts: Mapping[str, str]) -> dict[str, Any]:
         "object_prompts": [*name_phrases(claims), *written],
     }
     return {
-        "brief_caption": row["prompt"],
+        "brief_caption": brief,
         "detailed_caption": "\n".join(s["text"] for s in row["segments"] if s["role"] == "think"),
         "augmented_prompts": {name: value for name, value in augmented.items() if value},
     }
+
+
+def _find_brief(prompt: str, texts: Mapping[str, str]) -> str:
+    """Return the prompt unless it is a longer rewrite, else the shortest text of a template or a short caption."""
+    brief = [text for text, source in texts.items() if source in ("template", f"{_REWRITE}short caption")]
+    known = brief or list(texts)
+    return prompt if prompt in brief else min(known, key=lambda text: (len(text.split()), text))
 
 
 def list_captions(columns: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,9 @@
 
 and `attr_nouns`, `numeracy_info: [{obj_name, num}]` where they apply, as in the data of github.com/CaraJ7/T2I-R1 at
 2d9d4d1 (arXiv 2505.00703). A prompt with one kind of claim has that type (`spatial`, `numeracy`, `color`, `texture`,
-`shape`; `object` if it only names objects); all others are `complex` and have all fields. `rewards` and `advantages`
+`shape`; `object` if it only names objects); all others are `complex` and have all fields. Its reward of places knows
+`above` only as `on the top of` (`above`, though in its own data, always gets 0), so that is written; a prompt with a
+relation that it does not know is `complex`. `rewards` and `advantages`
 are those of the run's samples: (r - mean) / (std + 1e-4) over the group, std with n - 1, null for a sample without a
 reward.
 
@@ -27,6 +29,11 @@ Options = NoOptions
 NEEDS_MODE = "think"
 FAMILIES = {"color": "color", "shape": "shape", "texture": "texture", "material": "texture", "pattern": "texture"}
 """Type of task by claimed attribute."""
+LOCALITIES = {
+    **{name: name for name in ("left of", "right of", "below", "next to", "near")},
+    "above": "on the top of",
+}
+"""Relations in the words of `determine_position` in src/t2i-r1/src/utils/reward_gdino.py."""
 STD_FLOOR = 1e-4
 
 
@@ -56,9 +63,9 @@ def write_row(prompt: str, claims: Sequence[Claim]) -> dict[str, Any]:
     row: dict[str, Any] = {"prompt": prompt, "nouns": name_nouns(claims), "task_type": find_task(claims)}
     if any(claim.kind == "attribute" for claim in claims):
         row["attr_nouns"] = name_attributed(claims)
-    if len(relations) == 1:
+    if len(relations) == 1 and (locality := LOCALITIES.get(relations[0].name)):
         (one,) = relations
-        row["spatial_info"] = {"obj1": one.subject, "obj2": str(one.value), "locality": one.name}
+        row["spatial_info"] = {"obj1": one.subject, "obj2": str(one.value), "locality": locality}
     if any(claim.value != 1 for claim in counts):
         row["numeracy_info"] = [{"obj_name": claim.subject, "num": claim.value} for claim in counts]
     return row
@@ -73,7 +80,7 @@ def find_task(claims: Sequence[Claim]) -> str:
         elif claim.kind == "count":
             types += ["numeracy"] if claim.value != 1 else []
         else:
-            types.append("spatial" if claim.kind == "relation" else "complex")
+            types.append("spatial" if claim.kind == "relation" and claim.name in LOCALITIES else "complex")
     return "object" if not types else types[0] if len({*types}) == 1 and types.count("spatial") < 2 else "complex"
 
 

@@ -3,7 +3,8 @@
 TIGeR (arXiv 2406.05814) ranks images of a gallery and generated ones together, by log p(image | prompt) minus the
 prior, and shows the first. Needs samples of the backend `gallery`. An example is the prompt with the chosen image, and
 the best of the other source as `rejected`; `decision` is `gallery` or `generated`, and `ranking` has every candidate
-with its `source`, its likelihoods and its score in nats per image token.
+with its `source`, its likelihoods and its score in nats per image token. Images have weight 1; a thought has weight 1
+only if the chosen sample's text has a weight, so that a run that rewards images alone teaches no thought.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from datagen.export.examples import Example, NoOptions, Row, facts_of, group_rows
-from datagen.export.grades import whole_parts
+from datagen.export.examples import Example, NoOptions, Part, Row, facts_of, group_rows, parts_of
 
 Options = NoOptions
 NEEDS_LIKELIHOOD = True
@@ -36,8 +36,15 @@ def view(rows: Iterable[Row], options: NoOptions) -> Iterator[Example]:
             "margin": None if other is None else first["score"] - other[1]["score"],
             "ranking": [candidate for _, candidate in ranked],
         }
-        rejected = () if other is None else whole_parts(other[0])[1:]
-        yield Example(chosen["prompt_id"], "found or drawn", chosen["group_id"], whole_parts(chosen), rejected, facts)
+        thinks = bool(chosen["text_weight"])
+        rejected = () if other is None else _weigh(other[0], thinks)[1:]
+        parts = _weigh(chosen, thinks)
+        yield Example(chosen["prompt_id"], "found or drawn", chosen["group_id"], parts, rejected, facts)
+
+
+def _weigh(row: Row, thinks: bool) -> tuple[Part, ...]:
+    """Return a row as parts of weight 1, texts only if the thought is taught."""
+    return parts_of({**row, "text_weight": float(thinks), "image_weight": 1.0})
 
 
 def _read(row: Row) -> dict[str, Any] | None:

@@ -64,9 +64,9 @@ def drive(backend: Scripted, rounds: int = 1, count: int = 2) -> list[Sample | F
     return [reflect(backend, request, rounds) for request in make_requests(count)]
 
 
-def reflect(backend: Scripted, request: Request, rounds: int = 1) -> Sample | Failure:
+def reflect(backend: Scripted, request: Request, rounds: int = 1, close: bool = False) -> Sample | Failure:
     """Take each step of a reflection with the scripted model."""
-    steps = reflect_in_steps(request, rounds=rounds, max_tokens=300)
+    steps = reflect_in_steps(request, rounds=rounds, max_tokens=300, close=close)
     asked = next(steps)
     while True:
         (answer,) = backend.generate([asked]) if isinstance(asked, Request) else backend.chat([asked])
@@ -103,6 +103,25 @@ def test_rounds_follow_each_other_on_the_last_image() -> None:
     assert [s.role for s in sample.segments].count("refined image") == 3
     assert [chat.messages[0].parts[0].image for chat in backend.asked] == [b"prompt 0", b"three stars", b"three stars"]
     assert len({chat.sampling.seed for chat in backend.asked}) == 3
+
+
+def test_a_closing_look_is_about_the_last_image_and_draws_nothing() -> None:
+    nothing = Reply(json.dumps({**PARTS, "look": "three stars", "improvements": "none"}))
+    backend = Scripted({1: nothing})
+    sample = reflect(backend, make_requests(1)[0], close=True)
+    assert isinstance(sample, Sample)
+    roles = ["think", "image", "look", "reflect", "refined image", "closing look", "close"]
+    assert [s.role for s in sample.segments] == roles
+    assert [segment.text.splitlines()[0] for segment in sample.segments[-2:]] == [
+        "three stars",
+        "Required improvements: none",
+    ]
+    assert [chat.messages[0].parts[0].image for chat in backend.asked] == [b"prompt 0", b"three stars"]
+    assert len(backend.drawn) == 2
+    assert sample.image == b"three stars"
+    failed = reflect(Scripted({1: Reply("{}")}), make_requests(1)[0], close=True)
+    assert isinstance(failed, Failure)
+    assert failed.error.startswith("round 2: the model does not reflect")
 
 
 @pytest.mark.parametrize(
