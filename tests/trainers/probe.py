@@ -1,7 +1,7 @@
 """Trains on an export with a trainer's own entry, and notes what each example of each batch teaches.
 
 Runs in the environment of the trainers, without datagen: `python probe.py JOB.json`. A job has `entry`, `arguments`,
-`model` (a folder), `images` (a folder with files to recognise), `parameters`, and `out`, the file for what was seen:
+`model` (a folder), `images` (a folder with files to recognise), and `out`, the file for what was seen, in training:
 
     rows     [{"spans": [[text, weight], …], "pictures": [names of files]}, …]
     losses   [[the trainer's loss, the mean over learned tokens of weight times cross-entropy], …]
@@ -10,7 +10,9 @@ Runs in the environment of the trainers, without datagen: `python probe.py JOB.j
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import inspect
 import json
 import sys
 from itertools import groupby
@@ -98,7 +100,8 @@ def describe(inputs: dict[str, Any], processor: Any, names: dict[str, str]) -> l
         ]
         opened = sum(token == processor.tokenizer.convert_tokens_to_ids("<|vision_start|>") for token, _ in tokens)
         found.append({"spans": spans, "pictures": [names[hash_tensor(pictures.pop(0))] for _ in range(opened)]})
-    assert not pictures
+    # LLaMA-Factory adds a white picture that nothing attends to, where a batch has none
+    assert all(hash_tensor(picture) not in names for picture in pictures)
     return found
 
 
@@ -113,9 +116,9 @@ def weighted_mean(model: Any, inputs: dict[str, Any]) -> float:
     """Return the sum over learned tokens of weight times cross-entropy, over their number."""
     import torch
 
-    known = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "mm_token_type_ids")
+    known = {*inspect.signature(model.forward).parameters} - {"labels", "logits_to_keep"}
     with torch.no_grad():
-        given = {name: inputs[name] for name in known if inputs.get(name) is not None}
+        given = {name: value for name, value in inputs.items() if name in known}
         logits = model(**given).logits[:, :-1].float()
     labels = inputs["labels"][:, 1:]
     entropy = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORED, reduction="none")
@@ -139,16 +142,31 @@ def hash_tensor(tensor: Any) -> str:
 
 
 def read_verl(job: dict[str, Any]) -> dict[str, Any]:
-    """Read prompts with verl's dataset and collate function."""
+    """Read prompts with verl's dataset and collate function, and prepare them as its rollouts do."""
     from omegaconf import OmegaConf
     from transformers import AutoProcessor
     from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 
     processor = AutoProcessor.from_pretrained(job["model"])
-    config = OmegaConf.create({"max_prompt_length": 4096, "filter_overlong_prompts": False, **job["parameters"]})
+    names = name_pictures(processor, Path(job["images"]))
+    config = OmegaConf.create({"max_prompt_length": 4096, "filter_overlong_prompts": True, "cache_dir": job["cache"]})
     dataset = RLHFDataset(job["arguments"], processor.tokenizer, config, processor=processor)
     batch = collate_fn([dataset[k] for k in range(len(dataset))])
-    return {"rows": [{name: repr(values[k]) for name, values in batch.items()} for k in range(len(dataset))]}
+    rows = []
+    for k, messages in enumerate(batch["raw_prompt"]):
+        text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        shown = [
+            piece["type"]
+            for message in messages
+            if isinstance(message["content"], list)
+            for piece in message["content"]
+        ]
+        pictures = asyncio.run(dataset.process_vision_info(messages, 14, config))[0] if "image" in shown else None
+        inputs = processor(text=[text], images=pictures, return_tensors="pt")
+        row = {"pictures": [names[hash_tensor(each)] for each in split_pictures(inputs, processor)], "text": text}
+        kept = {name: batch[name][k] for name in ("data_source", "reward_model", "extra_info", "index", "ability")}
+        rows.append({**row, **kept})
+    return {"rows": rows}
 
 
 if __name__ == "__main__":

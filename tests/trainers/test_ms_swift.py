@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from format_cases import write
 from lessons import LESSONS, ONE, PICTURE, THREE, TWO, name_of, prefer
+from spans import ANSWERS, ASKED, END, SHOWN, shorten
 
 ARGUMENTS = {
     "model_type": "qwen2_vl",
@@ -34,8 +35,6 @@ ARGUMENTS = {
     "use_logits_to_keep": "false",
     "strict": "true",
 }
-SHOWN = "<|vision_start|><|image_pad|><|vision_end|>"
-ASKED, ANSWERS, END = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>"
 
 
 def train(ask: Any, tiny: Any, folder: Path, entry: str = "swift_sft", **changes: Any) -> dict[str, Any]:
@@ -44,18 +43,6 @@ def train(ask: Any, tiny: Any, folder: Path, entry: str = "swift_sft", **changes
     arguments = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     seen: dict[str, Any] = ask("swift", entry, arguments=arguments, model=model, images=folder / "images")
     return seen
-
-
-def shorten(rows: list[dict[str, Any]]) -> list[list[tuple[str, float]]]:
-    """The spans of each example, a picture as one token."""
-    pad = "<|image_pad|>"
-
-    def once(text: str) -> str:
-        while pad + pad in text:
-            text = text.replace(pad + pad, pad)
-        return text
-
-    return [[(once(text), weight) for text, weight in row["spans"]] for row in rows]
 
 
 def test_each_piece_is_learned_with_its_weight_and_no_picture_is(ask: Any, tiny: Any, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ from datagen.export.files import BREAK, ImageFolder, join_parts, list_images, pa
 WEIGHTS = "message"
 LOSES = (
     "the loss on images, which ms-swift reads and never learns, and on the switch; examples that teach no text are "
-    "left out; weights need `--is_binary_loss_scale false`, pieces that go on `--remove_unused_columns false`, and images "
-    "`ROOT_IMAGE_DIR`, set to this folder, unless it was exported with `root:`"
+    "left out; weights need `--is_binary_loss_scale false`, pieces that go on `--remove_unused_columns false`, and "
+    "images `ROOT_IMAGE_DIR`, set to this folder, unless it was exported with `root:`"
 )
 TAGS = MEDIA_TAGS["ms_swift"]
 
