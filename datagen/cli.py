@@ -219,7 +219,7 @@ def export(
     changes, names = list[str](), list[str]()
     for key, choice in (("view", view), ("format", form)) if view else ():
         word, *options = re.split(r"[:,](?=\w+=)", choice or "")
-        names += [word, *options]
+        names += [word, *(option for option in options if "/" not in option)]
         changes += [f"{key}={word}", *(f"{key}.{option}" for option in options)]
     name = "exports." + re.sub(r"[^a-z0-9-]+", "_", "-".join(names).lower())[:64]
     changes = [f"{name}.{change}" for change in changes]

@@ -24,13 +24,8 @@ IGNORED = -100
 
 def main(path: str) -> None:
     job = json.loads(Path(path).read_text())
-    seen = {
-        "swift_sft": watch_training,
-        "swift_rlhf": watch_training,
-        "llamafactory": watch_training,
-        "verl": read_verl,
-    }
-    Path(job["out"]).write_text(json.dumps(seen[job["entry"]](job)))
+    watch = READERS.get(job["entry"], watch_training)
+    Path(job["out"]).write_text(json.dumps(watch(job)))
 
 
 def watch_training(job: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +163,30 @@ def read_verl(job: dict[str, Any]) -> dict[str, Any]:
         rows.append({**row, **kept})
     return {"rows": rows}
 
+
+def read_open_clip(job: dict[str, Any]) -> dict[str, Any]:
+    """Read pairs with open_clip's loader: each text, and the name of the file whose pixels came with it."""
+    from types import SimpleNamespace
+
+    import torch
+    from open_clip_train.data import get_wds_dataset
+    from PIL import Image
+    from torchvision.transforms.functional import pil_to_tensor
+
+    names = {hash_tensor(pil_to_tensor(Image.open(path))): path.name for path in Path(job["images"]).iterdir()}
+    args = SimpleNamespace(
+        train_data=job["arguments"], train_num_samples=job["samples"], train_data_upsampling_factors=None, seed=0,
+        batch_size=1, workers=0, world_size=1, dataset_resampled=False,
+    )  # fmt: skip
+
+    def tokenize(text: str) -> Any:
+        return torch.tensor([list(text.encode())])
+
+    loader = get_wds_dataset(args, pil_to_tensor, is_train=True, tokenizer=tokenize).dataloader
+    return {"rows": [[bytes(text[0].tolist()).decode(), names[hash_tensor(image[0])]] for image, text in loader]}
+
+
+READERS = {"verl": read_verl, "open_clip": read_open_clip}
 
 if __name__ == "__main__":
     main(sys.argv[1])

@@ -10,6 +10,11 @@ import pytest
 from format_cases import write
 from lessons import LESSONS, ONE, PICTURE, THREE, TWO, name_of, prefer
 from spans import ANSWERS, ASKED, END, SHOWN, shorten
+from typer.testing import CliRunner
+
+from datagen.cli import app
+from datagen.export.examples import read_rows
+from tests.helpers.runs import build_here, small_recipe
 
 ARGUMENTS = {
     "model_type": "qwen2_vl",
@@ -98,6 +103,25 @@ def test_a_preference_trains_with_the_images_of_both(ask: Any, tiny: Any, tmp_pa
     assert [chosen["pictures"], rejected["pictures"]] == [[name_of(ONE)], [name_of(TWO)]]
     assert [spans[-2][0] for spans in shorten([chosen, rejected])] == [SHOWN, SHOWN]
     assert seen["moved"] > 0
+
+
+def test_a_run_trains_with_its_weights(ask: Any, tiny: Any, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "run" / "exports" / "pieces-ms_swift"
+    drawn = {"mode": "reflect", "prompts": 4, "backend": {"noise": 112}, "rewards": ["contrast"]}
+    build_here(small_recipe(**drawn, weights={"modalities": "shared", "beta": 0.01}), run)
+    words = ["export", str(run), "--view", "pieces", "--format", f"ms_swift:root={out}"]
+    CliRunner().invoke(app, words, catch_exceptions=False)
+    seen = train(ask, tiny, out, is_binary_loss_scale="false", remove_unused_columns="false")
+    taught = []
+    for row in read_rows(run / "dataset", "train"):
+        if row["kept"]:
+            texts = [part["text"] for part in row["segments"] if part["kind"] == "text"]
+            shown = [[], [name_of(row["images"][0])], [name_of(row["images"][0])]]
+            taught += [(text, row["text_weight"], names) for text, names in zip(texts, shown, strict=True)]
+    assert len({weight for _, weight, _ in taught}) > 2
+    found = [(*spans[-1], row["pictures"]) for spans, row in zip(shorten(seen["rows"]), seen["rows"], strict=True)]
+    expected = [(text, pytest.approx(weight, abs=1e-6), names) for text, weight, names in taught]
+    assert found[: len(taught)] == expected, "each text alone, without the end of a turn that goes on"
 
 
 def test_an_example_that_teaches_no_text_is_left_out(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def llama(llava: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What each step of training is given."""
     from transformers import Trainer
 
@@ -53,7 +53,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         return step(self, model, inputs, *rest, **named)
 
     monkeypatch.setattr(Trainer, "training_step", training_step)
-    yield seen
+    return seen
 
 
 def load_processor(model: Path) -> Any:

@@ -1,4 +1,4 @@
-"""verl 0.9: prompts, pictures and what a reward function receives, by its dataset, its filter and its collate function."""
+"""verl 0.9: its dataset, its filter and its collate function read prompts, pictures and facts."""
 
 from __future__ import annotations
 

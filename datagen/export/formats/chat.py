@@ -12,9 +12,9 @@ alone, and would learn their placeholders in an answer. So every learned text is
 example that only teaches an image is left out.
 
 `layout: completion` separates the learned part, which is what TRL learns then. `layout: messages` is one list, of which
-TRL learns the prompt too, with the placeholders of its images, unless `assistant_only_loss` is set. `layout: prompt`, for GRPO, has one row for each prompt,
-without answers; reward functions receive `facts`, JSON text. A preference has `prompt`, `chosen`, `rejected` and
-`margin`, and pictures in its prompt only, for DPO, KTO and reward models.
+TRL learns the prompt too, with the placeholders of its images, unless `assistant_only_loss` is set. `layout: prompt`,
+for GRPO, has one row for each prompt, without answers; reward functions receive `facts`, JSON text. A preference has
+`prompt`, `chosen`, `rejected` and `margin`, and pictures in its prompt only, for DPO, KTO and reward models.
 
 A split without images has no column `images`, since TRL takes a dataset with one for a vision model's. Messages without
 an image are plain texts, as chat templates of text models require.
