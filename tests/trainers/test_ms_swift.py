@@ -87,6 +87,12 @@ def test_without_its_options_ms_swift_learns_all_alike(ask: Any, tiny: Any, tmp_
     assert thought[-1] == ("so<|im_end|>\n", 1.0)
 
 
+def test_without_a_way_to_its_images_an_example_is_left_out(ask: Any, tiny: Any, tmp_path: Path) -> None:
+    write("ms_swift", LESSONS, tmp_path)
+    seen = train(ask, tiny, tmp_path, strict="false")
+    assert {row["spans"][0][0] for row in seen["rows"]} == {f"{ASKED}ein Stern{ANSWERS}"}, "the one without images"
+
+
 def test_relative_paths_are_found_by_root_image_dir(
     ask: Callable[..., dict[str, Any]], tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +121,8 @@ def test_a_run_trains_with_its_weights(ask: Any, tiny: Any, tmp_path: Path) -> N
     taught = []
     for row in read_rows(run / "dataset", "train"):
         if row["kept"]:
-            texts = [part["text"] for part in row["segments"] if part["kind"] == "text"]
+            thought, seen_there, better = (part["text"] for part in row["segments"] if part["kind"] == "text")
+            texts = [thought, seen_there, f"\n\n{better}"]
             shown = [[], [name_of(row["images"][0])], [name_of(row["images"][0])]]
             taught += [(text, row["text_weight"], names) for text, names in zip(texts, shown, strict=True)]
     assert len({weight for _, weight, _ in taught}) > 2

@@ -34,7 +34,10 @@ from datagen.export.files import join_parts, pack_example, pack_facts, pack_line
 from datagen.picture_files import name_ending
 
 WEIGHTS = "parts"
-LOSES = ""
+LOSES = (
+    "nothing; with `layout: pair` the loss on text and on the switch, and the borders between texts, and an example has "
+    "one image"
+)
 TAR_BYTES = 256 * 1024 * 1024
 
 
