@@ -34,6 +34,13 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
     export()
 
 
+def test_a_format_that_leaves_every_example_out_says_so(tmp_path: Path) -> None:
+    build_here(small_recipe(), tmp_path / "run")
+    words = ["export", str(tmp_path / "run"), "--view", "pieces:tasks=[text to image]", "--format", "chat"]
+    with pytest.raises(RunError, match="the format 'chat' can hold none of the"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
 def test_views_and_formats_take_options_on_the_command_line(tmp_path: Path) -> None:
     run = tmp_path / "run"
     build_here(small_recipe(), run)

@@ -43,7 +43,7 @@ def watch_training(job: dict[str, Any]) -> dict[str, Any]:
         for name, value in model.named_parameters():
             first.setdefault(name, value.detach().clone())
         seen["rows"] += describe(inputs, processor, names)
-        expected = weighted_mean(model, inputs)
+        expected = weighted_mean(model, inputs) if "labels" in inputs else None
         loss = step(self, model, inputs, *rest, **named)
         seen["losses"].append([loss.item(), expected])
         seen["model"] = model
@@ -81,7 +81,8 @@ def describe(inputs: dict[str, Any], processor: Any, names: dict[str, str]) -> l
     """Return for each example its text in spans of one weight, and its pictures."""
     found = []
     pictures = split_pictures(inputs, processor)
-    for k, (ids, labels) in enumerate(zip(inputs["input_ids"], inputs["labels"], strict=True)):
+    answers = inputs.get("labels", inputs["input_ids"])  # a reward model has no labels
+    for k, (ids, labels) in enumerate(zip(inputs["input_ids"], answers, strict=True)):
         weights = inputs["loss_scale"][k].tolist() if inputs.get("loss_scale") is not None else [1.0] * len(ids)
         kept = inputs["attention_mask"][k].tolist()
         tokens = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from format_cases import write
 from lessons import LESSONS, ONE, THREE, name_of, prefer
 from spans import ANSWERS, ASKED, END, SHOWN, shorten
@@ -52,14 +53,14 @@ def test_every_learned_text_is_learned_once_and_no_picture_is(ask: Any, tiny: An
     ]
     pictures = [row["pictures"] for row in seen["rows"][:5]]
     assert pictures == [[], [name_of(ONE)], [name_of(ONE)], [name_of(THREE)], []]
+    assert all(loss == pytest.approx(mean, rel=1e-3) for loss, mean in seen["losses"])
     assert seen["moved"] > 0
 
 
-def test_a_preference_trains(ask: Any, tiny: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["dpo", "rm"])
+def test_a_preference_trains(kind: str, ask: Any, tiny: Any, tmp_path: Path) -> None:
     write("llamafactory", [prefer(images=False)] * 2, tmp_path)
-    seen = train(ask, tiny, tmp_path, stage="dpo")
-    assert [spans[-1][0] for spans in shorten(seen["rows"][:4])] == [
-        *[f"gut{END}\n"] * 2,
-        *[f"schlecht{END}\n"] * 2,
-    ]
+    seen = train(ask, tiny, tmp_path, stage=kind)
+    said = ["".join(text for text, _ in spans) for spans in shorten(seen["rows"][:4])]
+    assert [text.split(ANSWERS)[1] for text in said] == [*[f"gut{END}\n"] * 2, *[f"schlecht{END}\n"] * 2]
     assert seen["moved"] > 0

@@ -102,12 +102,15 @@ def test_relative_paths_are_found_by_root_image_dir(
     assert [row["pictures"] for row in seen["rows"][:3]] == [[name_of(ONE), name_of(TWO)], [name_of(THREE)], []]
 
 
-def test_a_preference_trains_with_the_images_of_both(ask: Any, tiny: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["dpo", "rm"])
+def test_a_preference_trains_with_the_images_of_both(kind: str, ask: Any, tiny: Any, tmp_path: Path) -> None:
     write("ms_swift", [prefer()] * 2, tmp_path, root=str(tmp_path))
-    seen = train(ask, tiny, tmp_path, "swift_rlhf", rlhf_type="dpo")
-    chosen, rejected = seen["rows"][0], seen["rows"][2]
-    assert [chosen["pictures"], rejected["pictures"]] == [[name_of(ONE)], [name_of(TWO)]]
-    assert [spans[-2][0] for spans in shorten([chosen, rejected])] == [SHOWN, SHOWN]
+    seen = train(ask, tiny, tmp_path, "swift_rlhf", rlhf_type=kind)
+    assert [row["pictures"] for row in seen["rows"][:4]] == [[name_of(ONE)]] * 2 + [[name_of(TWO)]] * 2
+    said = ["".join(text for text, _ in spans) for spans in shorten(seen["rows"][:4])]
+    assert [f"{word}{SHOWN}" in text for word, text in zip(["gut"] * 2 + ["schlecht"] * 2, said, strict=True)] == [
+        True
+    ] * 4
     assert seen["moved"] > 0
 
 

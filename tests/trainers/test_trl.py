@@ -173,6 +173,16 @@ def test_grpo_answers_each_prompt_once_and_its_reward_reads_the_facts(
     assert all(facts == {"weakness": "counting", "rewards": [1.0]} for _, facts in asked)
 
 
+def test_grpo_sees_the_pictures_of_a_prompt(llava: Path, batches: Any, tmp_path: Path) -> None:
+    def reward(completions: Any, **_: Any) -> list[float]:
+        return [float(k) for k, _ in enumerate(completions)]
+
+    asked = [make_example(f"q{k}", show(image), ask("What?"), say("x", 1.0)) for k, image in enumerate((ONE, THREE))]
+    settings = {"reward_funcs": reward, "num_generations": 2, "max_completion_length": 8}
+    train("GRPO", llava, asked, tmp_path, settings, layout="prompt")
+    assert all(each["images"] for batch in batches for each in batch["examples"])
+
+
 def test_what_only_teaches_a_picture_is_left_out(tmp_path: Path) -> None:
     from datasets import load_dataset
 

@@ -13,7 +13,8 @@
 
 All examples of a tar have files of the same suffixes, and those with most files stand in the first tars: `load_dataset`
 takes the columns of the first examples for all, and later ones that lack a file are null there. So it reads everything
-if all images are of one kind (`images: {format: png}` in the recipe); the `webdataset` package reads any.
+if all images are of one kind (`images: {format: png}` in the recipe) and no other split has more of them; the
+`webdataset` package reads any.
 
 A tar is closed before it exceeds TAR_BYTES. Equal examples give equal bytes: tars have no times or owners.
 """
@@ -35,8 +36,8 @@ from datagen.picture_files import name_ending
 
 WEIGHTS = "parts"
 LOSES = (
-    "nothing; with `layout: pair` the loss on text and on the switch, and the borders between texts, and an example has "
-    "one image"
+    "nothing; with `layout: pair` the loss on text and on the switch, and the borders between texts: one image an "
+    "example"
 )
 TAR_BYTES = 256 * 1024 * 1024
 
