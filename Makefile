@@ -22,8 +22,9 @@ test-vllm: $(VLLM)/.ready
 test-ray: $(VENV)/.ray
 	$(BIN)/python -m pytest tests/runners/test_ray.py tests/runners/test_slurm.py
 
-test-trainers: $(READY) $(TRAINERS)/swift/.ready $(TRAINERS)/llamafactory/.ready
-	$(BIN)/python -m pytest tests/trainers
+test-trainers: $(READY)
+	$(MAKE) -j 2 $(TRAINERS)/swift/.ready $(TRAINERS)/llamafactory/.ready
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/trainers
 
 check: $(READY)
 	$(BIN)/ruff format --check datagen tests benchmarks

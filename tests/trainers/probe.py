@@ -1,7 +1,8 @@
 """Trains on an export with a trainer's own entry, and notes what each example of each batch teaches.
 
 Runs in the environment of the trainers, without datagen: `python probe.py JOB.json`. A job has `entry`, `arguments`,
-`model` (a folder), `images` (a folder with files to recognise), and `out`, the file for what was seen, in training:
+`model` (a folder), `images` (a folder with files to recognise), `stage`, and `out`, the file for what was seen, in
+training:
 
     rows     [{"spans": [[text, weight], …], "pictures": [names of files]}, …]
     losses   [[the trainer's loss, the mean over learned tokens of weight times cross-entropy], …]
@@ -43,7 +44,7 @@ def watch_training(job: dict[str, Any]) -> dict[str, Any]:
         for name, value in model.named_parameters():
             first.setdefault(name, value.detach().clone())
         seen["rows"] += describe(inputs, processor, names)
-        expected = weighted_mean(model, inputs) if "labels" in inputs else None
+        expected = weighted_mean(model, inputs) if job.get("stage", "sft") == "sft" else None
         loss = step(self, model, inputs, *rest, **named)
         seen["losses"].append([loss.item(), expected])
         seen["model"] = model

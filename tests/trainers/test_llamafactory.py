@@ -36,7 +36,8 @@ def train(ask: Any, tiny: Any, folder: Path, **changes: Any) -> dict[str, Any]:
     model = tiny("llamafactory")
     paths = {"model_name_or_path": str(model), "dataset_dir": str(folder), "output_dir": str(folder / "out")}
     given = {**ARGUMENTS, **paths, **changes}
-    seen: dict[str, Any] = ask("llamafactory", "llamafactory", arguments=given, model=model, images=folder / "images")
+    known = {"model": model, "images": folder / "images", "stage": given["stage"]}
+    seen: dict[str, Any] = ask("llamafactory", "llamafactory", arguments=given, **known)
     return seen
 
 

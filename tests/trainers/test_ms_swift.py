@@ -46,7 +46,8 @@ def train(ask: Any, tiny: Any, folder: Path, entry: str = "swift_sft", **changes
     model, out = tiny("swift"), folder / "out"
     given = {"model": model, "dataset": folder / "train.jsonl", "output_dir": out, **ARGUMENTS, **changes}
     arguments = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    seen: dict[str, Any] = ask("swift", entry, arguments=arguments, model=model, images=folder / "images")
+    known = {"model": model, "images": folder / "images", "stage": given.get("rlhf_type", "sft")}
+    seen: dict[str, Any] = ask("swift", entry, arguments=arguments, **known)
     return seen
 
 
