@@ -76,14 +76,41 @@ def pack_facts(example: Example) -> str:
         raise RunError(error.what, where=f"example {example.id}", hint=PLAIN) from error
 
 
+EARLY_BYTES = 1 << 20
+"""Where a first line with images is late: `datasets` takes the types of the first 10 MB for all lines."""
+
+
 def write_lines(path: Path, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
-    """Write pairs (id of the example, line) as JSON lines and return their number. Raises RunError for other values."""
-    count = 0
-    with path.open("w", encoding="utf-8") as file:
+    """Write pairs (id of the example, line) as JSON lines and return their number. Raises RunError for other values.
+
+    The first line with a non-empty `images` becomes the first of the file if it comes late: a reader would take the
+    empty lists before it for lists of nothing.
+    """
+    count = written = 0
+    late: bytes | None = None
+    with path.open("wb") as file:
         for name, line in lines:
-            file.write(pack_line(name, line))
+            packed = pack_line(name, line).encode()
+            if late is None and line.get("images"):
+                late = packed if written > EARLY_BYTES else b""
+            written += file.write(packed)
             count += 1
+    if late:
+        _put_first(path, late)
     return count
+
+
+def _put_first(path: Path, first: bytes) -> None:
+    part = path.with_suffix(".part")
+    with path.open("rb") as old, part.open("wb") as new:
+        new.write(first)
+        moved = False
+        for line in old:
+            if not moved and line == first:
+                moved = True
+            else:
+                new.write(line)
+    part.replace(path)
 
 
 def pack_line(name: str, line: Mapping[str, Any]) -> str:

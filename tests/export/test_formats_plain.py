@@ -80,6 +80,15 @@ def test_datasets_reads_more_json_lines_than_it_takes_the_types_from(tmp_path: P
     assert [rebuild(row, lambda name: (tmp_path / name).read_bytes()) for row in rows] == examples
 
 
+@pytest.mark.parametrize("word", ["ms_swift", "llamafactory"])
+def test_datasets_reads_json_lines_whose_images_come_late(word: str, tmp_path: Path) -> None:
+    examples = [make_example(f"text {k}", ask("x" * 4096), say("so", 1.0)) for k in range(2600)]
+    write(word, [*examples, *make_questions(), *make_questions()], tmp_path)
+    rows = load("json", data_files=str(tmp_path / "train.jsonl"))
+    assert [row["id"] for row in rows] == ["question", *[example.id for example in examples], "question"]
+    assert len(rows[0]["images"]) == len(rows[-1]["images"]) == 1
+
+
 def read_tars(folder: Path) -> list[dict[str, Any]]:
     webdataset = pytest.importorskip("webdataset")
     return list(
