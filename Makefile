@@ -1,12 +1,14 @@
 # make demo   build outputs/quickstart      make test   run the tests      make check   format, lint, types
 # make test-vllm   the tests that need vLLM, in an environment of their own     make test-ray   those that need Ray
+# make test-trainers   steps of real training on what is exported, in environments of the trainers
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM := .venv-vllm
+TRAINERS := .venv-trainers
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-vllm test-ray check format setup clean
+.PHONY: demo test test-vllm test-ray test-trainers check format setup clean
 
 demo: $(READY)
 	$(BIN)/datagen build
@@ -19,6 +21,10 @@ test-vllm: $(VLLM)/.ready
 
 test-ray: $(VENV)/.ray
 	$(BIN)/python -m pytest tests/runners/test_ray.py tests/runners/test_slurm.py
+
+test-trainers: $(READY)
+	$(MAKE) -j 2 $(TRAINERS)/swift/.ready $(TRAINERS)/llamafactory/.ready
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/trainers
 
 check: $(READY)
 	$(BIN)/ruff format --check datagen tests benchmarks
@@ -53,5 +59,23 @@ $(VLLM)/.ready: pyproject.toml tests/helpers/torchvision_ops.py
 	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -e '.[openai]' pytest
 	@touch $@
 
+# The trainers ask for different versions of the same libraries; TRL stands in $(VENV). torchaudio is built for CUDA, and
+# LLaMA-Factory only needs it to be there.
+$(TRAINERS)/swift/.ready: WITH := ms-swift==4.6.0 verl==0.9.1 qwen-vl-utils==0.0.14 open-clip-torch==3.3.0 webdataset==0.2.86
+$(TRAINERS)/llamafactory/.ready: WITH := llamafactory==0.9.5
+$(TRAINERS)/%/.ready: tests/helpers/torchvision_ops.py Makefile
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(@D)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 $(WITH)
+	@site=$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	cp tests/helpers/torchvision_ops.py $$site/; \
+	echo 'import torchvision_ops' > $$site/torchvision_ops.pth; \
+	if [ -d $$site/torchaudio ]; then \
+		$(@D)/bin/pip uninstall --quiet --yes torchaudio; \
+		mkdir -p $$site/torchaudio; \
+		touch $$site/torchaudio/__init__.py; \
+	fi
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VLLM) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM) $(TRAINERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -206,7 +207,9 @@ def weigh(
 def export(
     run: RunArg,
     view: Annotated[str | None, typer.Option(help="Also write these training examples, such as pieces.")] = None,
-    form: Annotated[str, typer.Option("--format", help="The trainer's file format for --view.")] = "jsonl",
+    form: Annotated[
+        str, typer.Option("--format", help="The trainer's file format for --view; with options: chat:layout=prompt.")
+    ] = "jsonl",
     skip: Annotated[
         bool,
         typer.Option("--skip", help="Leave out samples whose texts hold control tokens; with --view, only from it."),
@@ -229,8 +232,13 @@ def export(
         typer.echo(f"removed: {', '.join(f'{opened.folder}/exports/{name}' for name in drop)}")
         return
 
-    name = "exports." + f"{view}-{form}".lower().replace(".", "_")
-    changes = [f"{name}.view={view}", f"{name}.format={form}"] if view else []
+    changes, names = list[str](), list[str]()
+    for key, choice in (("view", view), ("format", form)) if view else ():
+        word, *options = re.split(r"[:,](?=\w+=)", choice or "")
+        names += [word, *(option for option in options if "/" not in option)]
+        changes += [f"{key}={word}", *(f"{key}.{option}" for option in options)]
+    name = "exports." + re.sub(r"[^a-z0-9-]+", "_", "-".join(names).lower())[:64]
+    changes = [f"{name}.{change}" for change in changes]
     if skip:
         names = [name] if view else [f"exports.{each}" for each in open_run(run).recipe.exports]
         changes += [f"{each}.skip=true" for each in names]

@@ -34,6 +34,28 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
     export()
 
 
+def test_a_format_that_leaves_every_example_out_says_so(tmp_path: Path) -> None:
+    build_here(small_recipe(), tmp_path / "run")
+    words = ["export", str(tmp_path / "run"), "--view", "pieces:tasks=[text to image]", "--format", "chat"]
+    with pytest.raises(RunError, match="the format 'chat' can hold none of the"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_views_and_formats_take_options_on_the_command_line(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    build_here(small_recipe(), run)
+    words = ["--view", "pieces:tasks=[text to text, text to image],average=token", "--format", "chat:layout=messages"]
+    CliRunner().invoke(app, ["export", str(run), *words], catch_exceptions=False)
+    ((name, kept),) = open_run(str(run)).recipe.exports.items()
+    assert kept.view.options == {"tasks": ["text to text", "text to image"], "average": "token"}
+    assert (kept.format.name, kept.format.options) == ("chat", {"layout": "messages"})
+    assert (run / "exports" / name / "data" / "train-00000-of-00001.parquet").is_file()
+    with pytest.raises(ConfigError, match="layout"):
+        CliRunner().invoke(
+            app, ["export", str(run), "--view", "pieces", "--format", "chat:layout=none"], catch_exceptions=False
+        )
+
+
 @pytest.mark.parametrize(
     ("view", "mode", "said", "fix"),
     [

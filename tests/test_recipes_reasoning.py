@@ -60,7 +60,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [{**line, "facts": json.loads(line.get("facts", "{}"))} for line in lines]
 
 
 def by_role(line: dict[str, Any]) -> dict[str, dict[str, Any]]:

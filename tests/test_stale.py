@@ -49,7 +49,7 @@ def stale(run: Path) -> dict[str, str]:
 def read_view_weights(run: Path) -> set[tuple[float, float]]:
     """Text and image weight of each example in the files that a push would send."""
     lines = [line for path in (run / "exports" / VIEW).glob("*.jsonl") for line in path.open(encoding="utf-8")]
-    facts = [json.loads(line)["facts"] for line in lines]
+    facts = [json.loads(json.loads(line)["facts"]) for line in lines]
     return {(each["text_weight"], each["image_weight"]) for each in facts}
 
 

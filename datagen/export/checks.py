@@ -24,7 +24,7 @@ AGAIN = "weigh and export the run again: `datagen export RUN`"
 
 @dataclass(slots=True)
 class Checks:
-    """The checks of one export, with counts of kept rows and of rows with a weight above 0.
+    """The checks of one export, with counts of kept rows, of rows with a weight above 0, and of examples that passed.
 
     `find_tags` returns the media tags of the format's trainer for an example's texts. With `skip`, an example whose
     text contains such a tag or a control token is omitted, and `skipped` maps its id to the token; so is one that the
@@ -39,6 +39,7 @@ class Checks:
     unheld: dict[str, str] = field(default_factory=dict)
     kept: int = 0
     weighted: int = 0
+    passed: int = 0
 
     def check_rows(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows. Raises RunError if weights are missing, negative, NaN or infinite."""
@@ -79,6 +80,7 @@ class Checks:
                         raise RunError(f"the {name} of its part {part.role!r} is {value}", where=where, hint=AGAIN)
                 if part.kind == "image":
                     check_image(part.image, where)
+            self.passed += 1
             yield example
 
     def _find_held(self, example: Example) -> tuple[str, str] | None:

@@ -1,9 +1,11 @@
 """Helpers that formats share: images named by content, JSON lines, and examples as conversations.
 
-There are two ways to split an example into the user's and the assistant's parts. By role: everything up to the last
+There are three ways to split an example into the user's and the assistant's parts. By role: everything up to the last
 prompt is the user's, everything after it the assistant's, read or learned; for trainers that mask each message or
 piece. By loss: everything before the first learned part is the user's, the rest the assistant's; for trainers that
-learn the assistant's whole answer.
+learn the assistant's whole turn, images too. By answer: each stretch of learned texts is the assistant's, everything
+before it the user's; for trainers that learn the assistant's whole turn, and would learn the placeholder of an image in
+it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -39,7 +43,11 @@ class ImageFolder:
 
 
 def pack_example(example: Example, put: Callable[[bytes], str]) -> dict[str, Any]:
-    """Return an example as plain values with all flags of all parts; `put` stores an image and returns its name."""
+    """Return an example as plain values with all flags of all parts; `put` stores an image and returns its name.
+
+    Every part has the same keys, and `facts` is JSON text: readers such as `datasets` take the types of the first lines
+    for all. Raises RunError if the facts are not plain JSON.
+    """
     rejected = {"rejected": _pack_parts(example.rejected, put)} if example.rejected else {}
     return {
         "id": example.id,
@@ -47,15 +55,15 @@ def pack_example(example: Example, put: Callable[[bytes], str]) -> dict[str, Any
         "group": example.group,
         "parts": _pack_parts(example.parts, put),
         **rejected,
-        "facts": dict(example.facts),
+        "facts": pack_facts(example),
     }
 
 
 def _pack_parts(parts: Sequence[Part], put: Callable[[bytes], str]) -> list[dict[str, Any]]:
     packed = []
     for part in parts:
-        content = {"image": put(part.image)} if part.kind == "image" else {"text": part.text}
-        flags = {"loss": part.loss, "switch": part.switch, "sees": part.sees}
+        content = {"text": part.text, "image": put(part.image) if part.kind == "image" else ""}
+        flags = {"loss": float(part.loss), "switch": float(part.switch), "sees": part.sees}
         packed.append({"kind": part.kind, "role": part.role, **content, **flags})
     return packed
 
@@ -68,14 +76,41 @@ def pack_facts(example: Example) -> str:
         raise RunError(error.what, where=f"example {example.id}", hint=PLAIN) from error
 
 
+EARLY_BYTES = 1 << 20
+"""Where a first line with images is late: `datasets` takes the types of the first 10 MB for all lines."""
+
+
 def write_lines(path: Path, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
-    """Write pairs (id of the example, line) as JSON lines and return their number. Raises RunError for other values."""
-    count = 0
-    with path.open("w", encoding="utf-8") as file:
+    """Write pairs (id of the example, line) as JSON lines and return their number. Raises RunError for other values.
+
+    The first line with a non-empty `images` becomes the first of the file if it comes late: a reader would take the
+    empty lists before it for lists of nothing.
+    """
+    count = written = 0
+    late: bytes | None = None
+    with path.open("wb") as file:
         for name, line in lines:
-            file.write(pack_line(name, line))
+            packed = pack_line(name, line).encode()
+            if late is None and line.get("images"):
+                late = packed if written > EARLY_BYTES else b""
+            written += file.write(packed)
             count += 1
+    if late:
+        _put_first(path, late)
     return count
+
+
+def _put_first(path: Path, first: bytes) -> None:
+    part = path.with_suffix(".part")
+    with path.open("rb") as old, part.open("wb") as new:
+        new.write(first)
+        moved = False
+        for line in old:
+            if not moved and line == first:
+                moved = True
+            else:
+                new.write(line)
+    part.replace(path)
 
 
 def pack_line(name: str, line: Mapping[str, Any]) -> str:
@@ -101,6 +136,36 @@ def split_by_loss(example: Example) -> Turns:
     """Return the parts before the first learned one, and the rest; all are the user's if none is learned."""
     first = next((k for k, part in enumerate(example.parts) if part.learned), len(example.parts))
     return example.parts[:first], example.parts[first:]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stretch of consecutive learned texts of one weight, and all parts before it. `id` is unique in an export."""
+
+    id: str
+    asked: tuple[Part, ...]
+    said: tuple[Part, ...]
+
+    @property
+    def weight(self) -> float:
+        """The loss of its texts."""
+        return float(self.said[0].loss)
+
+
+def list_answers(example: Example) -> list[Answer]:
+    """Return the answers of an example, in order: together they are all its learned texts, each in its context."""
+    stretches = []
+    start = 0
+    for weight, parts in groupby(example.parts, key=lambda part: part.loss if part.kind == "text" else 0.0):
+        end = start + len(list(parts))
+        if weight > 0 and any(part.text for part in example.parts[start:end]):
+            stretches.append((start, end))
+        start = end
+    names = [example.id] if len(stretches) == 1 else [f"{example.id}-{k}" for k in range(1, len(stretches) + 1)]
+    return [
+        Answer(name, example.parts[:start], example.parts[start:end])
+        for name, (start, end) in zip(names, stretches, strict=True)
+    ]
 
 
 def join_parts(parts: Sequence[Part], tag: str = "<image>") -> str:

@@ -249,6 +249,20 @@ class SplitWriter:
         self._open_bytes = 0
 
 
+def drop_column(path: Path, features: Features) -> None:
+    """Write a parquet file anew with the columns of `features` alone, a row group at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema, part = features.arrow_schema, path.with_suffix(".part")
+    with pq.ParquetFile(path) as old, pa.OSFile(str(part), "wb") as file, open_parquet(file, schema) as new:
+        for k in range(old.num_row_groups):
+            new.write_table(old.read_row_group(k, schema.names).cast(schema))
+        new.add_key_value_metadata({"content_defined_chunking": json.dumps(CHUNKING)})
+    sync_file(part)
+    os.replace(part, path)
+
+
 def sync_file(path: Path) -> None:
     """Wait until a file, or the entries of a folder, are on disk."""
     handle = os.open(path, os.O_RDONLY)

@@ -116,8 +116,8 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
     """Write `dataset` (an exported folder) by a view to `out`, replacing an older export of the same name.
 
     `made`, hashes of the sources, is stored beside it. Raises RunError if the view finds no example in this run, a
-    weight, an image or a text is invalid (`Checks`), the format cannot hold an example, or the folder cannot be
-    written.
+    weight, an image or a text is invalid (`Checks`), the format cannot hold an example or leaves out all of them, or
+    the folder cannot be written.
     """
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
@@ -138,6 +138,9 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
                     raise PluginError(what, where=format_.__name__, hint="its `write` must return that number")
                 counts[split] = written
             checks.check_weighted()
+            if checks.passed and not any(counts.values()):
+                what = f"the format {plan.format!r} can hold none of the {checks.passed:,} examples of {plan.view!r}"
+                raise RunError(what, where=str(dataset), hint=f"it loses {format_.LOSES}")
             if not any(counts.values()):
                 needs = getattr(view, "NEEDS", "samples with a weight; `datagen weigh RUN` shows them")
                 hint = f"it needs {needs}"

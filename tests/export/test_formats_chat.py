@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,16 @@ from format_cases import (
     make_questions,
     make_reflections,
     make_trajectories,
-    pixels,
     read_lines,
     say,
     show,
-    texts,
     write,
 )
 
 from datagen.errors import RunError
 from datagen.export.examples import Example, Part
+from datagen.export.files import split_by_role
+from datagen.plugins import load_plugin
 
 ALL = [*make_trajectories(), *make_reflections(), *make_questions()]
 
@@ -56,66 +57,107 @@ def glue(parts: Sequence[Part]) -> list[str | bytes]:
     return [each for each in seen if each]
 
 
-def split(example: Example) -> int:
-    """Where the first learned part of an example stands."""
-    return next(k for k, part in enumerate(example.parts) if part.learned)
+def list_lessons(examples: Sequence[Example]) -> list[tuple[list[str | bytes], str, float]]:
+    """What comes before each stretch of learned texts of one weight, the stretch, and the weight."""
+    lessons = []
+    for example in examples:
+        for weight, stretch in groupby(enumerate(example.parts), lambda each: (each[1].kind == "text") * each[1].loss):
+            numbered = list(stretch)
+            said = "\n\n".join(part.text for _, part in numbered)
+            if weight and said:
+                lessons.append((glue(example.parts[: numbered[0][0]]), said, weight))
+    return lessons
 
 
 # ── chat ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def flatten(messages: list[dict[str, Any]]) -> list[tuple[str, Any]]:
-    """(role, content) of every piece, images as their colour."""
-    pieces = [(message["role"], piece) for message in messages for piece in message["content"]]
-    return [(role, piece["text"] if piece["type"] == "text" else piece["image"]) for role, piece in pieces]
+def flatten(messages: list[dict[str, Any]]) -> list[str | bytes]:
+    """The pieces of every message, images as their bytes."""
+    pieces = [piece for message in messages for piece in message["content"]]
+    return [piece["text"] if piece["type"] == "text" else piece["image"] for piece in pieces]
 
 
-@pytest.mark.parametrize("layout", ["messages", "completion"])
-def test_trl_fills_the_images_of_a_conversation(layout: str, tmp_path: Path) -> None:
+def fill(row: dict[str, Any], name: str, *, images: bool = True) -> list[str | bytes]:
+    """The pieces of a row's messages after TRL has filled its images in."""
     prepare = pytest.importorskip("trl.data_utils").prepare_multimodal_messages
-    write("chat", ALL, tmp_path, layout=layout)
+    return flatten(prepare(row[name], images=[image["bytes"] for image in row["images"]] if images else None))
+
+
+def test_every_learned_text_is_an_answer_for_trl_and_images_are_in_prompts_alone(tmp_path: Path) -> None:
+    write("chat", ALL, tmp_path)
     rows = load(str(tmp_path))
-    assert [row["id"] for row in rows] == [example.id for example in ALL]
-    for row, example in zip(rows, ALL, strict=True):
-        messages = row["messages"] if layout == "messages" else [*row["prompt"], *row["completion"]]
-        filled = prepare(messages, images=[image["bytes"] for image in row["images"]])
-        content = [part.image if part.kind == "image" else part.text for part in example.parts]
-        assert [each for _, each in flatten(filled)] == content
-        assert row["weights"] == [part.loss for part in example.parts]
-        assert json.loads(row["facts"]) == dict(example.facts)
+    found = [(fill(row, "prompt"), fill(row, "completion", images=False), row["weight"]) for row in rows]
+    assert found == [(asked, [said], weight) for asked, said, weight in list_lessons(ALL)]
+    assert len({row["id"] for row in rows}) == len(rows)
+    assert {row["id"].rsplit("-", 1)[0] for row in rows} >= {"whole"}
+    assert all(json.loads(row["facts"])["weakness"] == "counting" for row in rows)
+
+
+def test_one_list_holds_the_same_turns(tmp_path: Path) -> None:
+    write("chat", ALL, tmp_path / "completion")
+    write("chat", ALL, tmp_path / "messages", layout="messages")
+    apart, together = load(str(tmp_path / "completion")), load(str(tmp_path / "messages"))
+    assert [row["messages"] for row in together] == [[*row["prompt"], *row["completion"]] for row in apart]
 
 
 def test_pieces_of_a_conversation_have_no_null_keys(tmp_path: Path) -> None:
     write("chat", ALL, tmp_path)
     for row in load(str(tmp_path)):
-        for message in row["messages"]:
+        for message in [*row["prompt"], *row["completion"]]:
             assert set(message) == {"role", "content"}
-            assert all(set(piece) in ({"type"}, {"type", "text"}) for piece in message["content"])
-            assert all(("text" in piece) == (piece["type"] == "text") for piece in message["content"])
+            pieces = [] if isinstance(message["content"], str) else message["content"]
+            assert all(set(piece) in ({"type"}, {"type", "text"}) for piece in pieces)
+            assert all(("text" in piece) == (piece["type"] == "text") for piece in pieces)
 
 
-def test_what_is_learned_is_what_trl_learns(tmp_path: Path) -> None:
-    whole, piece = make_reflections()
-    write("chat", [whole, piece], tmp_path / "messages")
-    write("chat", [whole, piece], tmp_path / "completion", layout="completion")
-    one, two = load(str(tmp_path / "messages"))
-    assert [len(message["content"]) for message in one["messages"]] == [1, 5]
-    assert [len(message["content"]) for message in two["messages"]] == [5, 1]
-    one, two = load(str(tmp_path / "completion"))
-    assert [message["role"] for message in two["prompt"]] == ["user", "assistant"]
-    assert two["completion"] == [{"role": "assistant", "content": [{"type": "image"}]}]
-    assert [message["role"] for message in one["prompt"]] == ["user"]
+def test_texts_alone_have_no_column_of_images_and_plain_contents(tmp_path: Path) -> None:
+    write("chat", make_trajectories(), tmp_path)
+    rows = load(str(tmp_path))
+    assert "images" not in rows[0]
+    assert [row["completion"] for row in rows] == [
+        [{"role": "assistant", "content": said}] for _, said, _ in list_lessons(make_trajectories())
+    ]
+
+
+def read_split(folder: Path, split: str) -> list[dict[str, Any]]:
+    """The rows of a split, out of the one dataset that all splits are."""
+    from datasets import load_dataset
+
+    return list(load_dataset(str(folder))[split])
+
+
+def test_a_split_has_images_if_an_earlier_one_has(tmp_path: Path) -> None:
+    chat = load_plugin("export.formats", "chat", "write")
+    for split, examples in (("train", make_reflections()), ("validation", make_trajectories())):
+        chat.write(iter(examples), tmp_path, split, chat.Options())
+    assert {tuple(row) for row in read_split(tmp_path, "train")} == {
+        tuple(row) for row in read_split(tmp_path, "validation")
+    }
+
+
+def test_images_in_a_later_split_alone_are_refused(tmp_path: Path) -> None:
+    chat = load_plugin("export.formats", "chat", "write")
+    chat.write(iter(make_trajectories()), tmp_path, "train", chat.Options())
+    with pytest.raises(RunError, match="images in the split 'validation' alone"):
+        chat.write(iter(make_reflections()), tmp_path, "validation", chat.Options())
+
+
+def test_prompts_alone_stand_once_with_their_images(tmp_path: Path) -> None:
+    twice = [each for example in (*ALL[:2], *make_questions()) for each in (example, replace(example, id="again"))]
+    write("chat", twice, tmp_path, layout="prompt")
+    rows = load(str(tmp_path))
+    assert [fill(row, "prompt") for row in rows] == [glue(split_by_role(example)[0]) for example in twice[::2]]
+    assert [json.loads(row["facts"]) for row in rows] == [dict(example.facts) for example in twice[::2]]
 
 
 def test_a_preference_between_texts_is_one_for_trl(tmp_path: Path) -> None:
-    prepare = pytest.importorskip("trl.data_utils").prepare_multimodal_messages
     asked = replace(make_preference(images=False), parts=(show(RED), *make_preference(images=False).parts))
     write("chat", [asked], tmp_path)
     (row,) = load(str(tmp_path))
-    filled = prepare(row["prompt"], images=[image["bytes"] for image in row["images"]])
-    assert flatten(filled) == [("user", RED), ("user", "ein Stern")]
-    assert flatten(prepare(row["chosen"])) == [("assistant", "gut ✓")]
-    assert flatten(prepare(row["rejected"])) == [("assistant", "schlecht")]
+    assert fill(row, "prompt") == [RED, "ein Stern"]
+    assert row["chosen"] == [{"role": "assistant", "content": "gut ✓"}]
+    assert row["rejected"] == [{"role": "assistant", "content": "schlecht"}]
     assert row["margin"] == 0.375
 
 
@@ -127,12 +169,9 @@ def test_what_trl_cannot_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_image_tag_in_a_text_stays_a_text_where_images_have_parts(tmp_path: Path) -> None:
-    prepare = pytest.importorskip("trl.data_utils").prepare_multimodal_messages
-    example = make_example("tag", ask("draw <image> twice"), show(BLUE, 1.0))
-    write("chat", [example], tmp_path)
+    write("chat", [make_example("tag", ask("draw <image> twice"), show(BLUE), say("no", 1.0))], tmp_path)
     (row,) = load(str(tmp_path))
-    assert pixels(flatten(prepare(row["messages"], images=[BLUE]))[1][1]) == (0, 0, 255)
-    assert flatten(row["messages"][:1]) == [("user", "draw <image> twice")]
+    assert fill(row, "prompt") == ["draw <image> twice", BLUE]
 
 
 # ── ms-swift ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -149,7 +188,8 @@ def join_swift(messages: list[dict[str, Any]]) -> tuple[str, list[tuple[str, boo
 def test_ms_swift_reads_pieces_with_their_loss_scale(tmp_path: Path) -> None:
     write("ms_swift", ALL, tmp_path)
     lines = read_lines(tmp_path / "train.jsonl")
-    for line, example in zip(lines, ALL, strict=True):
+    taught = [example for example in ALL if list_lessons([example])]
+    for line, example in zip(lines, taught, strict=True):
         query, answer = join_swift(line["messages"])
         pictures = [(tmp_path / path).read_bytes() for path in line["images"]]
         assert pictures == images(example.parts)
@@ -157,9 +197,21 @@ def test_ms_swift_reads_pieces_with_their_loss_scale(tmp_path: Path) -> None:
         behind = example.parts[-len(answer) :]
         assert [scale for *_, scale in answer] == [part.loss for part in behind]
         assert [loss for _, loss, _ in answer] == [part.learned for part in behind]
-        assert line["facts"] == dict(example.facts)
+        assert json.loads(line["facts"]) == dict(example.facts)
     rows = load("json", data_files=str(tmp_path / "train.jsonl"))
-    assert [row["id"] for row in rows] == [example.id for example in ALL]
+    assert [row["id"] for row in rows] == [example.id for example in taught]
+
+
+def test_ms_swift_is_told_where_images_are_and_how_a_turn_ends(tmp_path: Path) -> None:
+    thought = make_example("thought", ask("ein Stern"), say("so", 0.5), piece=1, pieces=2)
+    write("ms_swift", [*make_questions(), thought], tmp_path, root="/data/mine/", end="<|im_end|>")
+    question, goes_on = read_lines(tmp_path / "train.jsonl")
+    assert [path.startswith("/data/mine/images/") for path in question["images"]] == [True]
+    ending = {"role": "assistant", "content": "<|im_end|>", "loss": True, "loss_scale": 0.7}
+    assert question["messages"][-1] == ending
+    assert goes_on["messages"][-1]["content"] == "so"
+    assert not question["add_eos"]
+    assert not goes_on["add_eos"]
 
 
 def glue_turns(example: Example) -> list[str | bytes]:
@@ -206,38 +258,22 @@ def read_sharegpt(folder: Path, name: str) -> list[tuple[list[str], list[str], l
     return found
 
 
-def test_the_first_engine_of_llamafactory_reads_two_turns(tmp_path: Path) -> None:
+def test_llamafactory_reads_every_learned_text_as_an_answer(tmp_path: Path) -> None:
     write("llamafactory", ALL, tmp_path)
-    for ((asked,), (answer,), paths), example in zip(read_sharegpt(tmp_path, "train"), ALL, strict=True):
+    lines = read_lines(tmp_path / "train.jsonl")
+    found = []
+    for ((asked,), (answer,), paths), line in zip(read_sharegpt(tmp_path, "train"), lines, strict=True):
         pictures = [(tmp_path / path).read_bytes() for path in paths]
-        first = split(example)
-        assert read_tags(asked, pictures) == glue(example.parts[:first])
-        assert read_tags(answer, pictures) == glue(example.parts[first:])
+        found.append((read_tags(asked, pictures), answer, line["weight"]))
         assert not pictures
-
-
-def test_the_v1_engine_of_llamafactory_reads_a_weight_for_each_message(tmp_path: Path) -> None:
-    write("llamafactory", ALL, tmp_path)
+    assert found == list_lessons(ALL)
     rows = load("json", data_files=str(tmp_path / "train.jsonl"))
-    for row, example in zip(rows, ALL, strict=True):
-        pieces = [(piece, message) for message in row["messages"] for piece in message["content"]]
-        assert {piece["type"] for piece, _ in pieces} <= {"text", "image_url"}
-        said = [piece["value"] for piece, _ in pieces if piece["type"] == "text"]
-        assert said == texts(example.parts)
-        shown = [(tmp_path / piece["value"]).read_bytes() for piece, _ in pieces if piece["type"] == "image_url"]
-        assert shown == images(example.parts)
-        weights = [message["loss_weight"] for _, message in pieces]
-        assert weights == [part.loss for part in example.parts]
-        assert {message["role"] for _, message in pieces} == {"user", "assistant"}
+    assert [row["id"] for row in rows] == [line["id"] for line in lines]
 
 
 def test_llamafactory_reads_a_preference_between_texts(tmp_path: Path) -> None:
     write("llamafactory", [make_preference(images=False)], tmp_path)
     assert read_sharegpt(tmp_path, "train") == [(["ein Stern"], ["gut ✓", "schlecht"], [])]
-    (line,) = read_lines(tmp_path / "train.jsonl")
-    for name, said in (("chosen_messages", "gut ✓"), ("rejected_messages", "schlecht")):
-        assert [message["content"][0]["value"] for message in line[name]] == ["ein Stern", said]
-        assert [message["loss_weight"] for message in line[name]] == [0.0, 1.0]
     with pytest.raises(RunError, match="a preference between images"):
         write("llamafactory", [make_preference()], tmp_path)
     with pytest.raises(RunError, match="preferences beside single answers"):

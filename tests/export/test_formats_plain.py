@@ -2,40 +2,45 @@ from __future__ import annotations
 
 import json
 import tarfile
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 from format_cases import (
+    RED,
+    ask,
     images,
     load,
+    make_example,
     make_preference,
     make_questions,
     make_reflections,
     make_trajectories,
     read_lines,
+    say,
+    show,
     write,
 )
 
 from datagen.errors import RunError
 from datagen.export.examples import Example, Part
 from datagen.export.formats import webdataset as tars
-from datagen.picture_files import name_ending
 from datagen.plugins import load_plugin
 
 ALL = [*make_trajectories(), *make_reflections(), make_preference(), *make_questions()]
 
 
 def rebuild(line: dict[str, Any], read: Any) -> Example:
-    """An example out of its plain form, without the nulls of Arrow; `read` gives an image's bytes by its name."""
+    """An example out of its plain form; `read` gives an image's bytes by its name."""
 
     def part(packed: dict[str, Any]) -> Part:
-        known = {name: value for name, value in packed.items() if value is not None}
-        return Part(**{**known, "image": read(known["image"])} if "image" in known else known)
+        drawn = packed["kind"] == "image"
+        return Part(**{**packed, "text": packed["text"] or "", "image": read(packed["image"]) if drawn else b""})
 
-    parts, rejected = (tuple(part(each) for each in line.get(name, [])) for name in ("parts", "rejected"))
-    facts = {name: value for name, value in line["facts"].items() if value is not None}
-    return Example(line["id"], line["task"], line["group"], parts, rejected, facts)
+    parts, rejected = (tuple(part(each) for each in line.get(name) or []) for name in ("parts", "rejected"))
+    return Example(line["id"], line["task"], line["group"], parts, rejected, json.loads(line["facts"]))
 
 
 def test_json_lines_keep_everything(tmp_path: Path) -> None:
@@ -53,7 +58,7 @@ def test_a_dataset_of_examples_keeps_everything(tmp_path: Path) -> None:
     for row, example in zip(rows, ALL, strict=True):
         stored = [image["bytes"] for image in row["images"]]
 
-        line = {**row, "parts": [*row["segments"], *row["chosen"]], "facts": json.loads(row["facts"])}
+        line = {**row, "parts": [*row["segments"], *row["chosen"]]}
         assert rebuild(line, stored.__getitem__) == example
         assert stored == list(dict.fromkeys(images((*example.parts, *example.rejected))))
 
@@ -66,20 +71,72 @@ def test_a_preference_stands_apart_in_a_dataset_of_examples(tmp_path: Path) -> N
     assert [part["image"] for part in row["rejected"]] == [None, 1]
 
 
-def test_tars_keep_everything_for_webdataset(tmp_path: Path) -> None:
+def test_datasets_reads_more_json_lines_than_it_takes_the_types_from(tmp_path: Path) -> None:
+    long = "x" * 4096
+    examples = [make_example(f"text {k}", ask(long), say("so", 1.0), reward=None, more={}) for k in range(2600)]
+    examples += [make_example("image", ask("so"), show(RED, 0.5), reward=0.5, more={"a": [1]}, other="a")]
+    write("jsonl", examples, tmp_path)
+    assert (tmp_path / "train.jsonl").stat().st_size > 10 * 2**20, "a block, of which datasets takes the types"
+    rows = load("json", data_files=str(tmp_path / "train.jsonl"))
+    assert [rebuild(row, lambda name: (tmp_path / name).read_bytes()) for row in rows] == examples
+
+
+@pytest.mark.parametrize("word", ["ms_swift", "llamafactory"])
+def test_datasets_reads_json_lines_whose_images_come_late(word: str, tmp_path: Path) -> None:
+    examples = [make_example(f"text {k}", ask("x" * 4096), say("so", 1.0)) for k in range(2600)]
+    write(word, [*examples, *make_questions(), *make_questions()], tmp_path)
+    rows = load("json", data_files=str(tmp_path / "train.jsonl"))
+    assert [row["id"] for row in rows] == ["question", *[example.id for example in examples], "question"]
+    assert len(rows[0]["images"]) == len(rows[-1]["images"]) == 1
+
+
+def read_tars(folder: Path) -> list[dict[str, Any]]:
     webdataset = pytest.importorskip("webdataset")
+    return list(
+        webdataset.WebDataset(sorted(map(str, folder.glob("train-*.tar"))), shardshuffle=False, empty_check=False)
+    )
+
+
+def test_tars_keep_everything_for_webdataset(tmp_path: Path) -> None:
     write("webdataset", ALL, tmp_path)
-    found = list(webdataset.WebDataset(str(tmp_path / "train-000000.tar"), shardshuffle=False))
+    found = sorted(read_tars(tmp_path), key=lambda sample: sample["__key__"])
     assert [sample["__key__"] for sample in found] == [f"{k:08d}" for k in range(len(ALL))]
     assert [rebuild(json.loads(sample["json"]), sample.__getitem__) for sample in found] == ALL
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
-def test_tars_load_with_datasets(ending: str, tmp_path: Path) -> None:
-    examples = [each for each in make_trajectories() if name_ending(each.parts[-1].image) == ending]
+@pytest.mark.parametrize("reader", ["datasets", "webdataset"])
+def test_tars_of_different_numbers_of_images_load_whole(reader: str, tmp_path: Path) -> None:
+    twice = make_example("equal images", ask("a"), show(RED), say("b", 0.5), show(RED, 1.0))
+    one, none = (
+        make_example("one", ask("a"), show(RED, 1.0), reward=None),
+        make_example("none", ask("a"), say("b", 1.0)),
+    )
+    examples = [*[replace(one, id=f"one {k}") for k in range(9)], none, twice, replace(one, id="later", facts={"r": 1})]
     write("webdataset", examples, tmp_path)
+    if reader == "datasets":
+        rows = load("webdataset", data_files={"train": str(tmp_path / "*.tar")})
+        found = [rebuild(row["json"], lambda name, row=row: row[name]["bytes"]) for row in rows]
+    else:
+        found = [rebuild(json.loads(row["json"]), row.__getitem__) for row in read_tars(tmp_path)]
+    assert sorted(found, key=lambda each: each.id) == sorted(examples, key=lambda each: each.id)
+
+
+def test_pairs_are_a_text_beside_a_picture(tmp_path: Path) -> None:
+    examples = make_trajectories()[::3]
+    write("webdataset", examples, tmp_path, layout="pair")
+    for row, example in zip(read_tars(tmp_path), examples, strict=True):
+        assert row["txt"].decode() == f"{example.parts[0].text}\n\n{example.parts[1].text}"
+        assert row["png"] == example.parts[2].image
+        about = json.loads(row["json"])
+        assert (about["weight"], json.loads(about["facts"])) == (example.parts[2].loss, dict(example.facts))
     rows = load("webdataset", data_files={"train": str(tmp_path / "*.tar")})
-    assert [rebuild(row["json"], lambda _, row=row: row[f"0.{ending}"]["bytes"]) for row in rows] == examples
+    assert [row["png"]["bytes"] for row in rows] == [example.parts[2].image for example in examples]
+
+
+@pytest.mark.parametrize("example", [make_preference(), make_reflections()[0], make_questions()[0]])
+def test_a_pair_holds_one_image_behind_texts_alone(example: Example, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"example {example.id}: the format 'webdataset' cannot hold"):
+        write("webdataset", [example], tmp_path, layout="pair")
 
 
 def test_tars_are_closed_in_time_and_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +150,15 @@ def test_tars_are_closed_in_time_and_the_same_each_time(tmp_path: Path, monkeypa
     keys = []
     for path in sorted((tmp_path / "one").iterdir()):
         with tarfile.open(path) as tar:
-            keys += [name.split(".")[0] for name in tar.getnames()]
-    assert keys == sorted(keys)
-    assert len({*keys}) == len(ALL)
+            suffixes = [{name.split(".", 1)[1] for name in names} for names in group_members(tar)]
+            assert all(each == suffixes[0] for each in suffixes), "the members of a tar have the same suffixes"
+            keys += [names[0].split(".")[0] for names in group_members(tar)]
+    assert sorted(keys) == [f"{k:08d}" for k in range(len(ALL))]
+
+
+def group_members(tar: tarfile.TarFile) -> list[list[str]]:
+    """The names of the members of each example."""
+    return [list(names) for _, names in groupby(tar.getnames(), key=lambda name: name.split(".")[0])]
 
 
 def test_an_image_folder_loads_with_its_texts_and_weights(tmp_path: Path) -> None:

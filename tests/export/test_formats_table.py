@@ -46,7 +46,7 @@ def test_an_empty_split_is_no_error(word: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["jsonl", "datasets", "webdataset", "chat", "ms_swift", "llamafactory", "sensenova"])
 def test_two_splits_stand_in_one_folder(word: str, tmp_path: Path) -> None:
     format_ = load_plugin("export.formats", word, "write")
-    for split, examples in (("train", make_trajectories()), ("validation", make_reflections())):
-        assert 0 < format_.write(iter(examples), tmp_path, split, format_.Options()) <= len(examples)
+    for split, examples in (("train", make_reflections()), ("validation", make_trajectories())):
+        assert format_.write(iter(examples), tmp_path, split, format_.Options()) > 0
     files = [path for path in tmp_path.rglob("*.*") if "images" not in path.relative_to(tmp_path).parts]
     assert {path.name.split("-")[0].split(".")[0] for path in files} <= {"train", "validation", "dataset_info"}

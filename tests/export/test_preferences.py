@@ -94,8 +94,9 @@ def test_a_pair_is_two_whole_answers_that_count_one(items: list[ExportItem], tmp
     lines = [json.loads(x) for split in result.examples for x in (result.path / f"{split}.jsonl").open()]
     assert len(lines) == 12  # candidates score 0, 0.5, 1 and None: one pair a prompt
     for line in lines:
-        better, worse = rows[line["facts"]["chosen_id"]], rows[line["facts"]["rejected_id"]]
-        assert (better["image_reward"], worse["image_reward"], line["facts"]["margin"]) == (1.0, 0.0, 1.0)
+        facts = json.loads(line["facts"])
+        better, worse = rows[facts["chosen_id"]], rows[facts["rejected_id"]]
+        assert (better["image_reward"], worse["image_reward"], facts["margin"]) == (1.0, 0.0, 1.0)
         assert [part["role"] for part in line["parts"]] == ["prompt", "think", "image"]
         assert [part["role"] for part in line["rejected"]] == ["think", "image"]
         assert [part["loss"] for part in line["parts"]] == [0, 1, 1]

@@ -1,7 +1,7 @@
 """Makes torchvision's CUDA wheel importable beside a CPU build of torch: declares the two operators it looks for.
 
-Copied into the site-packages of the vLLM environment by the Makefile, and loaded there by a .pth file. Only the import
-needs them; nothing calls them.
+Copied into the site-packages of the environments of vLLM and the trainers by the Makefile, and loaded there by a .pth
+file. Only the import needs them; nothing calls them.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def rows_of(run: Run) -> dict[str, Row]:
 
 def lines_of(run: Run, export: str) -> list[Line]:
     path = run.folder.local_path / "exports" / export / "train.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [{**line, "facts": json.loads(line["facts"])} for line in lines]
 
 
 def image_of(run: Run, export: str, part: Line) -> bytes:
