@@ -20,15 +20,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from datagen.records import Claim, Score
+from datagen.scoring.layout import as_box
 
 Region: TypeAlias = dict[str, Any]
 
 
 def list_regions(claims: Sequence[Claim], scores: Sequence[Score]) -> list[Region]:
     """Return the regions of a sample's last image by its prompt's claims and its scores, in the detector's order."""
-    found: list[dict[str, Any]] = next(
-        (score.evidence["detections"] for score in scores if "detections" in score.evidence), []
-    )
+    found = _list_objects(scores)
     verdicts: dict[str, float] = {}
     for score in scores:
         for claim, holds in score.evidence.get("claims", {}).items():
@@ -39,10 +38,25 @@ def list_regions(claims: Sequence[Claim], scores: Sequence[Score]) -> list[Regio
         {
             "object": thing["label"],
             "color": thing["color"],
-            "box": list(thing["box"]),
+            "box": thing["box"],
             "score": _score(thing, claims, verdicts, counted[k]),
         }
         for k, thing in enumerate(found)
+    ]
+
+
+def _list_objects(scores: Sequence[Score]) -> list[dict[str, Any]]:
+    """Return what the first scorer with detections found, malformed ones left out."""
+    given: Any = next((score.evidence["detections"] for score in scores if "detections" in score.evidence), [])
+    return [
+        {
+            "label": str(each.get("label") or ""),
+            "color": str(each.get("color") or ""),
+            "box": list(box),
+            "confidence": each.get("confidence", 0.0),
+        }
+        for each in (given if isinstance(given, list) else ())
+        if isinstance(each, Mapping) and (box := as_box(each.get("box"))) is not None
     ]
 
 
@@ -64,7 +78,7 @@ def _score(
 def _count_places(claims: Sequence[Claim], found: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     """Return for each object whether it is one of as many as are claimed, once for each claim of a number."""
     votes: list[list[float]] = [[] for _ in found]
-    order = sorted(range(len(found)), key=lambda k: -found[k].get("confidence", 0.0))
+    order = sorted(range(len(found)), key=lambda k: -found[k]["confidence"])
     for claim in claims:
         if not claim.is_counted:
             continue

@@ -20,7 +20,7 @@ from datagen.markup import Box, Marked, read_markup
 from datagen.records import Score
 from datagen.report.figures import ReportItem
 from datagen.report.thumbs import Thumb
-from datagen.scoring.layout import find_box_fault
+from datagen.scoring.layout import as_box
 from datagen.scoring.verdicts import Dispute, find_dispute
 
 PIXELATED_UP_TO_PX = 256
@@ -140,17 +140,6 @@ def read_detections(scores: tuple[Score, ...]) -> Iterator[tuple[Box, str]]:
 
 def _label(entry: dict[str, Any]) -> str:
     return " ".join(str(entry[key]) for key in ("color", "label") if entry.get(key)) or "?"
-
-
-def as_box(values: object) -> Box | None:
-    """Return four numbers as a box with 0 <= x1 < x2 <= 1000, likewise y; None for anything else."""
-    if not isinstance(values, (list, tuple)) or len(values) != 4:
-        return None
-    try:
-        x1, y1, x2, y2 = (round(float(value)) for value in values)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return None if find_box_fault((x1, y1, x2, y2)) else (x1, y1, x2, y2)
 
 
 def pack(values: object, most_bytes: int) -> tuple[str, bool]:

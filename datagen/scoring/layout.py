@@ -103,6 +103,17 @@ def find_box_fault(box: Box) -> str:
     return "leaves the picture" if min(box) < 0 or max(box) > 1000 else "has its corners out of order"
 
 
+def as_box(values: object) -> Box | None:
+    """Return four numbers as a box with 0 <= x1 < x2 <= 1000, likewise y; None for anything else."""
+    if not isinstance(values, (list, tuple)) or len(values) != 4:
+        return None
+    try:
+        x1, y1, x2, y2 = (round(float(value)) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return None if find_box_fault((x1, y1, x2, y2)) else (x1, y1, x2, y2)
+
+
 @lru_cache(maxsize=4096)
 def _read_phrase(phrase: str) -> tuple[str, str, str]:
     """Return the label, the colour and the quoted text of a phrase."""

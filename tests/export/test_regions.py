@@ -15,7 +15,7 @@ from golden import GOLDEN
 
 from datagen.errors import RunError
 from datagen.export.examples import Example
-from datagen.export.formats.srum import find_size
+from datagen.export.formats.srum import find_size, list_around
 from datagen.export.regions import list_regions
 from datagen.records import Claim, Score
 
@@ -89,6 +89,8 @@ def test_srum_has_a_score_for_the_whole_and_for_each_object(tmp_path: Path) -> N
     assert half["vlm_rewards"] == [
         {"object": "red cup", "score": 1.0, "bbox": [0, 0, 256, 256]},
         {"object": "red cup", "score": -1.0, "bbox": [256, 256, 512, 512]},
+        {"object": "background", "score": 0.5, "bbox": [0, 0, 512, 256]},
+        {"object": "background", "score": 0.5, "bbox": [0, 256, 256, 512]},
         {"object": "global_layout_reward", "score": 0.0},
     ]
     assert alone["vlm_rewards"] == [{"object": "global_layout_reward", "score": -0.5}]
@@ -115,10 +117,28 @@ def test_srum_made_these_maps_of_the_lines(tmp_path: Path) -> None:
         name: each["line"] for name, each in golden.items()
     }
     assert {name: each["map"] for name, each in golden.items()} == {
-        "half": {"top left": 0.5, "bottom right": 0.25, "middle": 0.25, "bottom left": 0.25},
+        "half": {"top left": 0.5, "bottom right": 0.25, "middle": 0.25, "bottom left": 0.375},
         "best": {"top left": 0.5, "bottom right": 0.5, "middle": 1.0, "bottom left": 0.5},
         "alone": {"top left": 0.125, "bottom right": 0.125, "middle": 0.125, "bottom left": 0.125},
     }
+
+
+def test_what_is_right_in_a_wrong_image_is_learned_and_what_is_missing_counts_for_all(tmp_path: Path) -> None:
+    right, wrong = ([0, 0, 500, 500], 1.0), ([500, 500, 1000, 1000], 0.0)
+    write("srum", [make_scored("wrong", 0.0, right, wrong), make_scored("missing", 0.0, right, group="h")], tmp_path)
+    first, second = (line["vlm_rewards"][-1]["score"] for line in read_lines(tmp_path / "train.jsonl"))
+    assert (first, second) == (0.0, -1.0)
+
+
+def test_boxes_around_others_cover_the_rest_and_nothing_twice() -> None:
+    boxes = [(100, 100, 300, 300), (200, 200, 600, 400), (0, 900, 1000, 1000)]
+    covered = [[0] * 10 for _ in range(10)]
+    for x1, y1, x2, y2 in [*boxes, *list_around(boxes)]:
+        for y in range(y1 // 100, y2 // 100):
+            for x in range(x1 // 100, x2 // 100):
+                covered[y][x] += 1
+    assert {cell for row in covered for cell in row} == {1, 2}
+    assert sum(row.count(2) for row in covered) == 1, "where the first two overlap"
 
 
 @pytest.mark.parametrize(

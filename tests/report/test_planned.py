@@ -9,7 +9,8 @@ import pytest
 from datagen.embedded.pictograms import GRID
 from datagen.embedded.vocab import describe_scene
 from datagen.embedded.world import random_scene
-from datagen.report.cards import Plan, as_box, read_plan
+from datagen.report.cards import Plan, read_plan
+from datagen.scoring.layout import as_box
 
 
 def test_a_plan_of_a_true_scene_gives_back_its_items() -> None:

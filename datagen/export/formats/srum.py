@@ -13,9 +13,11 @@ scale boxes with the image: `bbox` is in pixels of the size to which it resizes 
 or neither.
 
 SRUM weighs the loss of each place by (score + 1) / 2 inside boxes, by 0.5 outside, and all by (global + 1) / 2. It
-takes the larger of a box and what lies below, so a score under 0 counts as 0: a wrong object weighs as much as the
-background, half of a right one. It counts 16 times the tokens of an image, so `--max_num_tokens_per_sample` and
-`--max_num_tokens` must be above what the head of {split}.yaml says, or it skips every line for ever.
+takes the larger of a box and what lies below, so a score under 0 counts as 0. So that a wrong object weighs less than
+its surroundings, what is around it has boxes of its own, with the score `background`. The global score is the image
+reward, or, if an object is wrong, the mean of the objects: what is right in such an image is still learned. SRUM
+counts 16 times the tokens of an image, so `--max_num_tokens_per_sample` and `--max_num_tokens` must be above what the
+head of {split}.yaml says, or it skips every line for ever.
 
 Source: `RegionalRewardDataset` in data/regional_reward_dataset.py of github.com/WayneJin0918/SRUM at a53ba18 (arXiv
 2510.12784).
@@ -25,7 +27,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +45,19 @@ LOSES = "the loss on text and on the switch, thoughts, all images but the last, 
 
 
 class Options(BaseModel):
-    """The path of the folder for SRUM."""
+    """The path of the folder for SRUM, and what is around wrong objects."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     root: str = Field("", description="path of the export's folder for SRUM, such as /data/exports/srum")
+    background: float = Field(0.5, ge=0, le=1, description="score of what is around wrong objects, as written")
 
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: Options) -> int:
     """Write the examples of one split and return their number. Raises RunError without rewards, or for mixed sizes."""
     images = ImageFolder(folder)
     sizes: set[tuple[int, int]] = set()
-    count = write_lines(folder / f"{split}.jsonl", _list_lines(examples, images, sizes))
+    count = write_lines(folder / f"{split}.jsonl", _list_lines(examples, images, sizes, options.background))
     place = f"{options.root.rstrip('/')}/" if options.root else ""
     home = place or "."
     about = {"jsonl_path": f"{place}{split}.jsonl", "image_dirs": {"bad": home, "good": home}}
@@ -71,7 +74,7 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: Option
 
 
 def _list_lines(
-    examples: Iterable[Example], images: ImageFolder, sizes: set[tuple[int, int]]
+    examples: Iterable[Example], images: ImageFolder, sizes: set[tuple[int, int]], background: float
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the id and the line of each example, and note the one size of all images in `sizes`."""
     for _, group in groupby(examples, key=lambda example: example.group):
@@ -93,8 +96,8 @@ def _list_lines(
                     "bad_image_file": images.put(image),
                     "good_image_file": best,
                     "vlm_rewards": [
-                        *_list_rewards(example.facts["regions"], now),
-                        _give("global_layout_reward", reward),
+                        *_list_rewards(example.facts["regions"], now, background),
+                        _give("global_layout_reward", _find_whole(example.facts["regions"], reward)),
                     ],
                     "id": example.id,
                 },
@@ -126,12 +129,33 @@ def _find_reward(example: Example) -> float:
     return float(reward)
 
 
-def _list_rewards(regions: Sequence[dict[str, Any]], size: tuple[int, int]) -> list[dict[str, Any]]:
-    return [
+def _find_whole(regions: Sequence[dict[str, Any]], reward: float) -> float:
+    scores = [each["score"] for each in regions if each["score"] is not None]
+    return sum(scores) / len(scores) if min(scores, default=1.0) < 1.0 else reward
+
+
+def _list_rewards(regions: Sequence[dict[str, Any]], size: tuple[int, int], background: float) -> list[dict[str, Any]]:
+    judged = [each for each in regions if each["score"] is not None]
+    rewards = [
         {**_give(f"{each['color']} {each['object']}".strip(), each["score"]), "bbox": _scale(each["box"], size)}
-        for each in regions
-        if each["score"] is not None
+        for each in judged
     ]
+    wrong = [each["box"] for each in judged if 2 * each["score"] - 1 < background]
+    around = [{"object": "background", "score": background, "bbox": _scale(box, size)} for box in list_around(wrong)]
+    return rewards + around if wrong else rewards
+
+
+def list_around(boxes: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield boxes in thousandths that cover an image but for some boxes, in bands from top to bottom."""
+    edges = sorted({0, 1000, *(edge for box in boxes for edge in (box[1], box[3]))})
+    for top, bottom in pairwise(edges):
+        left = 0
+        for x1, x2 in sorted((box[0], box[2]) for box in boxes if box[1] < bottom and box[3] > top):
+            if x1 > left:
+                yield left, top, x1, bottom
+            left = max(left, x2)
+        if left < 1000:
+            yield left, top, 1000, bottom
 
 
 def _scale(box: Sequence[int], size: tuple[int, int]) -> list[int]:
