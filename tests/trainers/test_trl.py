@@ -50,7 +50,9 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def training_step(self: Any, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
         seen.append(dict(inputs) if isinstance(inputs, Mapping) else {"examples": inputs})
-        return step(self, model, inputs, *rest, **named)
+        loss = step(self, model, inputs, *rest, **named)
+        seen[-1]["loss"] = loss.item()
+        return loss
 
     monkeypatch.setattr(Trainer, "training_step", training_step)
     return seen
@@ -132,9 +134,15 @@ def test_one_list_is_learned_whole_but_for_its_padding(llava: Path, batches: Any
 
 
 def test_a_text_model_trains_on_a_split_without_images(llama: Path, batches: Any, tmp_path: Path) -> None:
+    from torch.nn.functional import cross_entropy
+    from transformers import AutoModelForCausalLM
+
     trainer = train("SFT", llama, TEXTS, tmp_path)
     assert "images" not in trainer.train_dataset.column_names
     assert [learned for _, learned, _ in read(batches, llama)] == ["plan"] * 4
+    logits = AutoModelForCausalLM.from_pretrained(llama)(input_ids=batches[0]["input_ids"]).logits[:, :-1]
+    labels = batches[0]["labels"][:, 1:]
+    assert batches[0]["loss"] == pytest.approx(cross_entropy(logits.transpose(1, 2), labels).item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["DPO", "KTO", "Reward"])
