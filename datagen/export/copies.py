@@ -8,8 +8,10 @@ share. `RepeatedLines` does so with JSON lines, which name their images.
 from __future__ import annotations
 
 import math
+import tempfile
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -42,22 +44,28 @@ def draw_copies(weights: Sequence[float], count: int) -> array[int]:
 
 
 class RepeatedLines:
-    """JSON lines in memory, as often as they weigh when they are written, the copies of a line next to each other."""
+    """JSON lines as often as they weigh when they are written, the copies of a line next to each other.
 
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._weights = array("d")
+    They wait in a temporary file, 16 bytes each in memory; it ends with `write`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._spool = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `write`
+        self._weights, self._places = array("d"), array("Q", [0])
 
     def add(self, name: str, line: Mapping[str, Any], weight: float) -> None:
         """Add the line of an example. Raises RunError naming the example if it is not plain JSON."""
-        self._lines.append(pack_line(name, line))
+        self._spool.write(pack_line(name, line).encode())
         self._weights.append(weight)
+        self._places.append(self._spool.tell())
 
     def write(self, path: Path, copies: float) -> int:
         """Write `copies` x weight of each line, and return the number of lines that are there at least once."""
         picks = array("L")
         if any(self._weights):
             picks = draw_copies(self._weights, math.ceil(copies * math.fsum(self._weights)))
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(self._lines[number] for number in sorted(picks))
+        with self._spool, path.open("wb") as file:
+            for number, group in groupby(sorted(picks)):
+                self._spool.seek(self._places[number])
+                file.write(self._spool.read(self._places[number + 1] - self._places[number]) * len(list(group)))
         return len({*picks})

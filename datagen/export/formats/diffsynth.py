@@ -29,7 +29,7 @@ LOSES = (
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: CopiesOptions) -> int:
     """Write the examples of one split; return the number read at least once. Raises RunError without a last image."""
-    images, lines = ImageFolder(folder), RepeatedLines()
+    images, lines = ImageFolder(folder), RepeatedLines(folder)
     for example in examples:
         refuse_preference(example, "diffsynth")
         *before, last = example.parts

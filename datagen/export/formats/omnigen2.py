@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -34,7 +35,7 @@ LOSES = (
 
 def write(examples: Iterable[Example], folder: Path, split: str, options: CopiesOptions) -> int:
     """Write the examples of one split; return the number read at least once. Raises RunError without a last image."""
-    images, files = ImageFolder(folder), defaultdict[str, RepeatedLines](RepeatedLines)
+    images, files = ImageFolder(folder), defaultdict[str, RepeatedLines](partial(RepeatedLines, folder))
     for example in examples:
         refuse_preference(example, "omnigen2")
         *before, last = example.parts
