@@ -22,6 +22,7 @@ from datagen.errors import ConfigError, PluginError, RunError, did_you_mean
 from datagen.export.checks import Checks, FindTags
 from datagen.export.dataset import SPLITS, ExplainDisk, clear_leftovers, note_made, put_in_place
 from datagen.export.examples import Example, Row, read_rows
+from datagen.export.rehearsal import rehearse
 from datagen.plugins import load_plugin
 
 SHOWN = 100
@@ -81,7 +82,7 @@ class RunPlan:
 def check_needs(plan: ViewPlan, run: RunPlan) -> None:
     """Raise ConfigError for a view that the run cannot satisfy, before the run is built."""
     view, _ = _load(plan)
-    options, _ = check_view(plan)
+    options, format_options = check_view(plan)
     where, name, other = f"exports.{plan.name}", f"the view {plan.view!r}", "or take another view"
     if run.mode != (needed := getattr(view, "NEEDS_MODE", run.mode)):
         what = f"{name} needs samples of mode {needed!r}, but the recipe has {run.mode!r}"
@@ -102,6 +103,7 @@ def check_needs(plan: ViewPlan, run: RunPlan) -> None:
     if (reward := getattr(options, "reward", "image")) not in known:
         hint = did_you_mean(reward, known)
         raise ConfigError(f"{name} compares by {reward!r}, but the recipe has no such scorer", where=where, hint=hint)
+    rehearse(plan, run, options, format_options)
 
 
 def check_view(plan: ViewPlan) -> tuple[Any, Any]:
