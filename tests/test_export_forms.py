@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from datagen.cli import app
 from datagen.config import Recipe
 from datagen.errors import ConfigError, RunError
+from datagen.export import ViewPlan, export_view
 from datagen.pipeline import check_recipe, create_run, list_scorable, open_run
 from datagen.taxonomy.check import check_paths
 from tests.helpers.runs import build_here, small_recipe, small_values
@@ -28,7 +29,7 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
     assert (run / "exports" / "trajectories-jsonl" / "README.md").is_file()
     with pytest.raises(ConfigError, match="the view 'tiger' needs the likelihood of each image"):
         export("--view", "tiger")
-    with pytest.raises(RunError, match="claims"):
+    with pytest.raises(ConfigError, match="claims"):
         export("--view", "trajectories", "--format", "geneval")
     assert list(open_run(str(run)).recipe.exports) == ["trajectories-jsonl"]
     export()
@@ -37,8 +38,11 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
 def test_a_format_that_leaves_every_example_out_says_so(tmp_path: Path) -> None:
     build_here(small_recipe(), tmp_path / "run")
     words = ["export", str(tmp_path / "run"), "--view", "pieces:tasks=[text to image]", "--format", "chat"]
-    with pytest.raises(RunError, match="the format 'chat' can hold none of the"):
+    with pytest.raises(ConfigError, match="the format 'chat' holds nothing of what the view 'pieces' makes"):
         CliRunner().invoke(app, words, catch_exceptions=False)
+    plan = ViewPlan("pictures", "pieces", "chat", {"tasks": ["text to image"]}, {})
+    with pytest.raises(RunError, match="the format 'chat' can hold none of the"):
+        export_view(tmp_path / "run/dataset", tmp_path / "pictures", plan)
 
 
 def test_views_and_formats_take_options_on_the_command_line(tmp_path: Path) -> None:
