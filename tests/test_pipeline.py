@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
@@ -26,7 +27,9 @@ from datagen.pipeline import (
     weigh_run,
 )
 from datagen.pipeline import find_jobs as look_for_jobs
+from datagen.pipeline.views import group_scores
 from datagen.runners.local import make_runner
+from datagen.scoring.verdicts import find_causes
 from tests.helpers.runs import SHARDS, Listener, build_here, hash_files, small_recipe, small_values
 
 HERE = make_runner(0)
@@ -75,6 +78,18 @@ def test_the_dataset_loads_without_our_code(tmp_path: Path) -> None:
     prompts = [set(split["prompt_id"]) for split in splits.values()]
     assert sum(len(split) for split in splits.values()) == 20
     assert set.intersection(*prompts) == set()
+
+
+def test_the_dataset_says_why_images_fail(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(), tmp_path)
+    scores = group_scores(score for shard in range(3) for score in run.folder.read_scores(shard))
+    rows = [row for file in (tmp_path / "dataset").rglob("*.parquet") for row in pq.read_table(file).to_pylist()]
+    assert len(rows) == 20
+    for row in rows:
+        assert row["causes"] == find_causes(scores[row["id"]])
+        assert bool(row["causes"]) == (row["passed"] is False)
+    assert {cause for row in rows for cause in row["causes"]} <= {"missing", "count", "color"}
+    assert any(row["causes"] for row in rows)
 
 
 def test_nothing_is_made_twice(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
-from datagen.scoring.verdicts import passed
+from datagen.scoring.verdicts import find_causes, passed
 from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, diagnose_weights, weigh
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
@@ -79,6 +79,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch) -> ExportResult:
             row,
             row.passed,
             None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
+            find_causes(weighing(run, scores)),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
@@ -155,6 +156,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             weight.reason,
             () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
             tuple(passed_rounds(weighing(run, scores))),
+            find_causes(weighing(run, scores)),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
     )
