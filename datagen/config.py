@@ -47,7 +47,7 @@ from datagen.errors import ConfigError, PluginError, did_you_mean
 from datagen.expressions import WAYS, parse_expression
 from datagen.pictures import Store
 from datagen.plugins import known_words, load_plugin, noun_of, shipped_path
-from datagen.records import Mode, hash_of
+from datagen.records import Cause, Mode, hash_of
 
 MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
@@ -407,7 +407,7 @@ class ExpandOptions(BaseModel):
 SKILL_PATH = r"^[^/\s][^/\n]*(/[^/\n]+){0,2}$"
 SkillPath = Annotated[str, StringConstraints(pattern=SKILL_PATH, max_length=200)]
 """`weakness`, `weakness/skill` or `weakness/skill/level`."""
-SharePolicy = Literal["uniform", "manual", "by_failure", "by_learnability"]
+SharePolicy = Literal["uniform", "manual", "by_failure", "by_learnability", "by_cause"]
 
 
 class Allocation(BaseModel):
@@ -419,6 +419,7 @@ class Allocation(BaseModel):
     | `manual` | its part of `shares`; levels not named there get the floor |
     | `by_failure` | 1 - pass@1, or 1 - mean reward if pass@1 is unknown |
     | `by_learnability` | pass@n - pass@1: what selecting among n candidates can teach |
+    | `by_cause` | the sum over `causes` of its number times the share of samples that fail for that cause |
 
     `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
     the number of prompts measured; a level that was not measured gets the mean. Then `floor` and `cap` bound the
@@ -427,9 +428,10 @@ class Allocation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    policy: SharePolicy = Field(description="uniform, manual, by_failure or by_learnability")
+    policy: SharePolicy = Field(description="uniform, manual, by_failure, by_learnability or by_cause")
     diagnosis: str | None = Field(None, min_length=1, description="the file that `datagen diagnose` wrote")
     shares: dict[SkillPath, float] = Field({}, description="for `manual`: parts by weakness, skill or level")
+    causes: dict[Cause, float] = Field({}, description="for `by_cause`: how much each cause of failure counts")
     floor: float = Field(0.0, ge=0, le=1, description="the least share of a level")
     cap: float = Field(1.0, gt=0, le=1, description="the greatest share of a level")
     smoothing: float = Field(4.0, ge=0, le=1e6, description="weight of the mean in each level's share, in prompts")
@@ -440,8 +442,11 @@ class Allocation(BaseModel):
             raise ValueError(f"`{self.policy}` needs `diagnosis:`, the file that `datagen diagnose` writes")
         if (self.policy == "manual") != bool(self.shares):
             raise ValueError("`manual` and `shares:` need each other")
-        if any(part < 0 for part in self.shares.values()) or (self.shares and not any(self.shares.values())):
-            raise ValueError("`shares:` must be 0 or more, and at least one above 0")
+        if (self.policy == "by_cause") != bool(self.causes):
+            raise ValueError("`by_cause` and `causes:` need each other")
+        for name, parts in (("shares", self.shares), ("causes", self.causes)):
+            if any(part < 0 for part in parts.values()) or (parts and not any(parts.values())):
+                raise ValueError(f"`{name}:` must be 0 or more, and at least one above 0")
         return self
 
 
