@@ -118,7 +118,12 @@ class ScorerChoice(Choice):
         """Its name in expressions, scores and columns."""
         if self.named is not None:
             return self.named
-        told = {key: value for key, value in self.options.items() if value is not None and value is not False}
+        # An address is no part of a name: it would say where a machine stands.
+        told = {
+            key: value
+            for key, value in self.options.items()
+            if value is not None and value is not False and "://" not in str(value)
+        }
         chosen = [_name_choice(key, value) for key, value in told.items()]
         if len(chosen) == 1 and chosen[0].startswith(self.name):
             return chosen[0]
