@@ -32,6 +32,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     ValidationInfo,
@@ -287,6 +288,10 @@ class Policy(BaseModel):
     could not, the sample has no reward (`unjudged: drop`; with `keep` the other scorers decide). Second, if all
     candidates of a prompt have reward 0, none shows a correct answer, so there is nothing to learn. `uniform` ignores
     rewards and keeps these.
+
+    With `join: before` (GDPO, arXiv 2601.05242), each scorer's values become (r - mean) / (std + 1e-4) over the
+    candidates of a prompt, so that scorers that differ little count as much as others; then they are joined as
+    `aggregate` says, which must be a sum or a mean, and the positive part of that is the weight of `advantage`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -303,7 +308,26 @@ class Policy(BaseModel):
     unjudged: Literal["drop", "keep"] = Field(
         default="drop", description="a sample that a scorer should have judged and could not: `drop` gives it weight 0"
     )
+    join: Literal["after", "before"] = Field(
+        default="after", description="`before`: each scorer is normalised in its group before they are joined (GDPO)"
+    )
     drop_equal: bool = Field(default=False, description="drop groups of two or more whose rewards are all equal")
+
+    @model_validator(mode="after")
+    def _check_join(self) -> Self:
+        if self.join == "before" and self.policy != "advantage":
+            raise ValueError(f"`join: before` makes advantages: write `policy: advantage`, not `{self.policy}`")
+        if self.join == "before" and self.modalities == "shared" and self.joint not in ("mean", "text", "image"):
+            raise ValueError(
+                f"`join: before` adds advantages: `joint` is `mean`, `text` or `image`, not `{self.joint}`"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The receipts of datasets of before there was a choice stay as they are.
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "join" or value != "after"}
 
     @model_validator(mode="after")
     def _check_clip(self) -> Self:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,8 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
     prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
     scorers = list(run.recipe.scorers)
     rows = []
-    for sample_id, scores in group_scores(run.folder.read_scores(shard)).items():
+    grouped = group_scores(run.folder.read_scores(shard))
+    for sample_id, scores in grouped.items():
         prompt = prompts.get(sample_id.rpartition("-")[0])
         if prompt is None:
             where = run.folder.where("scores", shard)
@@ -223,7 +225,23 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
             where = run.folder.where("scores", shard)
             raise RunError(what, where=where, hint=f"rescore: datagen score {run.folder} --again")
         rows.append(make_row(run, prompt, sample_id, scores))
-    return rows
+    return _normalise(run, prompts, rows, grouped) if run.policy.join == "before" else rows
+
+
+def _normalise(
+    run: Run, prompts: Mapping[str, Prompt], rows: Sequence[RewardRow], scores: Mapping[str, Sequence[Score]]
+) -> list[RewardRow]:
+    """Return the rows of a shard, which has all candidates of its prompts, with their advantages."""
+    known = []
+    for group, some in groupby(rows, key=lambda row: row.group):
+        mine = list(some)
+        given = [scores[row.sample_id] for row in mine]
+        columns = [run.rewarder.normalise_group(prompts[group], given, target) for target in TARGETS]
+        known += [
+            replace(row, text_advantage=text, image_advantage=image)
+            for row, text, image in zip(mine, *columns, strict=True)
+        ]
+    return known
 
 
 def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) -> RewardRow:
