@@ -686,14 +686,18 @@ def diagnose(
     run: Annotated[
         str | None, typer.Option("--run", metavar="DIR", help="Folder of the probe [outputs/<name>-diagnosis].")
     ] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="FILE", help="An earlier diagnosis: shows how the causes of failures moved.")
+    ] = None,
     workers: WorkersOption = None,
     models: ModelsOption = None,
     keep: KeepOption = False,
 ) -> None:
     """Find where a model fails. Measures pass@1, pass@n and reward of every skill at every level."""
     from datagen.console import print_diagnosis, print_line
-    from datagen.diagnose import dump_diagnosis
+    from datagen.diagnose import dump_diagnosis, load_diagnosis
 
+    earlier = load_diagnosis(before) if before else None  # what cannot be read is said before a long probe
     if results is not None:
         made, place = _read(results, category, model)
     else:
@@ -702,7 +706,7 @@ def diagnose(
         made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models, keep)
     file = out or place
     _write(file, dump_diagnosis(made))
-    print_diagnosis(made)
+    print_diagnosis(made, earlier)
     print_line(f"written to {file}")
     print_line(NEXT.format(file))
 

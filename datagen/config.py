@@ -32,6 +32,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationError,
     ValidationInfo,
@@ -47,7 +48,7 @@ from datagen.errors import ConfigError, PluginError, did_you_mean
 from datagen.expressions import WAYS, parse_expression
 from datagen.pictures import Store
 from datagen.plugins import known_words, load_plugin, noun_of, shipped_path
-from datagen.records import Mode, hash_of
+from datagen.records import Cause, Mode, hash_of
 
 MAX_PROMPTS = 10_000_000
 MAX_SAMPLES = 100_000_000
@@ -118,7 +119,12 @@ class ScorerChoice(Choice):
         """Its name in expressions, scores and columns."""
         if self.named is not None:
             return self.named
-        told = {key: value for key, value in self.options.items() if value is not None and value is not False}
+        # An address is no part of a name: it would say where a machine stands.
+        told = {
+            key: value
+            for key, value in self.options.items()
+            if value is not None and value is not False and "://" not in str(value)
+        }
         chosen = [_name_choice(key, value) for key, value in told.items()]
         if len(chosen) == 1 and chosen[0].startswith(self.name):
             return chosen[0]
@@ -282,6 +288,10 @@ class Policy(BaseModel):
     could not, the sample has no reward (`unjudged: drop`; with `keep` the other scorers decide). Second, if all
     candidates of a prompt have reward 0, none shows a correct answer, so there is nothing to learn. `uniform` ignores
     rewards and keeps these.
+
+    With `join: before` (GDPO, arXiv 2601.05242), each scorer's values become (r - mean) / (std + 1e-4) over the
+    candidates of a prompt, so that scorers that differ little count as much as others; then they are joined as
+    `aggregate` says, which must be a sum or a mean, and the positive part of that is the weight of `advantage`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -298,7 +308,26 @@ class Policy(BaseModel):
     unjudged: Literal["drop", "keep"] = Field(
         default="drop", description="a sample that a scorer should have judged and could not: `drop` gives it weight 0"
     )
+    join: Literal["after", "before"] = Field(
+        default="after", description="`before`: each scorer is normalised in its group before they are joined (GDPO)"
+    )
     drop_equal: bool = Field(default=False, description="drop groups of two or more whose rewards are all equal")
+
+    @model_validator(mode="after")
+    def _check_join(self) -> Self:
+        if self.join == "before" and self.policy != "advantage":
+            raise ValueError(f"`join: before` makes advantages: write `policy: advantage`, not `{self.policy}`")
+        if self.join == "before" and self.modalities == "shared" and self.joint not in ("mean", "text", "image"):
+            raise ValueError(
+                f"`join: before` adds advantages: `joint` is `mean`, `text` or `image`, not `{self.joint}`"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The receipts of datasets of before there was a choice stay as they are.
+        values: dict[str, Any] = handler(self)
+        return {key: value for key, value in values.items() if key != "join" or value != "after"}
 
     @model_validator(mode="after")
     def _check_clip(self) -> Self:
@@ -407,7 +436,7 @@ class ExpandOptions(BaseModel):
 SKILL_PATH = r"^[^/\s][^/\n]*(/[^/\n]+){0,2}$"
 SkillPath = Annotated[str, StringConstraints(pattern=SKILL_PATH, max_length=200)]
 """`weakness`, `weakness/skill` or `weakness/skill/level`."""
-SharePolicy = Literal["uniform", "manual", "by_failure", "by_learnability"]
+SharePolicy = Literal["uniform", "manual", "by_failure", "by_learnability", "by_cause"]
 
 
 class Allocation(BaseModel):
@@ -419,6 +448,7 @@ class Allocation(BaseModel):
     | `manual` | its part of `shares`; levels not named there get the floor |
     | `by_failure` | 1 - pass@1, or 1 - mean reward if pass@1 is unknown |
     | `by_learnability` | pass@n - pass@1: what selecting among n candidates can teach |
+    | `by_cause` | the sum over `causes` of its number times the share of samples that fail for that cause |
 
     `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
     the number of prompts measured; a level that was not measured gets the mean. Then `floor` and `cap` bound the
@@ -427,9 +457,10 @@ class Allocation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    policy: SharePolicy = Field(description="uniform, manual, by_failure or by_learnability")
+    policy: SharePolicy = Field(description="uniform, manual, by_failure, by_learnability or by_cause")
     diagnosis: str | None = Field(None, min_length=1, description="the file that `datagen diagnose` wrote")
     shares: dict[SkillPath, float] = Field({}, description="for `manual`: parts by weakness, skill or level")
+    causes: dict[Cause, float] = Field({}, description="for `by_cause`: how much each cause of failure counts")
     floor: float = Field(0.0, ge=0, le=1, description="the least share of a level")
     cap: float = Field(1.0, gt=0, le=1, description="the greatest share of a level")
     smoothing: float = Field(4.0, ge=0, le=1e6, description="weight of the mean in each level's share, in prompts")
@@ -440,8 +471,11 @@ class Allocation(BaseModel):
             raise ValueError(f"`{self.policy}` needs `diagnosis:`, the file that `datagen diagnose` writes")
         if (self.policy == "manual") != bool(self.shares):
             raise ValueError("`manual` and `shares:` need each other")
-        if any(part < 0 for part in self.shares.values()) or (self.shares and not any(self.shares.values())):
-            raise ValueError("`shares:` must be 0 or more, and at least one above 0")
+        if (self.policy == "by_cause") != bool(self.causes):
+            raise ValueError("`by_cause` and `causes:` need each other")
+        for name, parts in (("shares", self.shares), ("causes", self.causes)):
+            if any(part < 0 for part in parts.values()) or (parts and not any(parts.values())):
+                raise ValueError(f"`{name}:` must be 0 or more, and at least one above 0")
         return self
 
 

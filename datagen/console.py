@@ -21,6 +21,7 @@ from rich.table import Table
 from datagen.errors import DatagenError
 from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
+from datagen.records import CAUSES
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from datagen.diagnose import Allotment, Diagnosis, Rate
     from datagen.documents.reading import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
-    from datagen.records import Prompt
+    from datagen.records import Cause, Prompt
     from datagen.training.finetune import TrainStep
 
 PLAIN_SECONDS = 10.0
@@ -318,8 +319,11 @@ def _print_allotment(allotment: Allotment, places: Mapping[str, int]) -> None:
         print_line(note)
 
 
-def print_diagnosis(diagnosis: Diagnosis) -> None:
-    """Print the measurements of each skill and level, then the skills by verdict."""
+def print_diagnosis(diagnosis: Diagnosis, before: Diagnosis | None = None) -> None:
+    """Print the measurements of each skill and level, why images fail, and the skills by verdict.
+
+    Beside each share of a cause stands how it moved since `before`.
+    """
     n = diagnosis.made.candidates
     rates = ["pass@1", "interval", f"pass@{n}" if n > 1 else "pass@n", "interval", "reward"]
     columns = ["skill", "prompts", "samples", "unjudged", *rates, "verdict"]
@@ -339,10 +343,31 @@ def print_diagnosis(diagnosis: Diagnosis) -> None:
         for row in diagnosis.rows
     ]
     print_table(columns, rows)
+    _print_causes(diagnosis, before)
     for verdict in dict.fromkeys(row.verdict for row in diagnosis.rows):
         print_line(f"{verdict}: {', '.join(row.path for row in diagnosis.rows if row.verdict == verdict)}")
     for note in diagnosis.made.notes:
         print_line(note)
+
+
+def _print_causes(diagnosis: Diagnosis, before: Diagnosis | None) -> None:
+    """Print the share of samples that fail for each cause, and its difference to that of the same path before."""
+    known = {row.path: row.causes for row in diagnosis.rows if row.causes is not None}
+    earlier = {row.path: row.causes for row in before.rows if row.causes is not None} if before else {}
+    told = [*known.values(), *(causes for path, causes in earlier.items() if path in known)]
+    found = [cause for cause in CAUSES if any(cause in causes for causes in told)]
+    if found:
+        rows = [
+            (path, *(_tell_share(causes.get(cause, 0.0), earlier.get(path), cause) for cause in found))
+            for path, causes in known.items()
+        ]
+        print_table(["skill", *found], rows, "share of samples that fail, by cause")
+    if lost := [row.path for row in diagnosis.rows if row.causes is None]:
+        print_line(f"why images fail was not recorded: {', '.join(lost)}")
+
+
+def _tell_share(share: float, before: Mapping[Cause, float] | None, cause: Cause) -> str:
+    return f"{share:.2f}" if before is None else f"{share:.2f} ({share - before.get(cause, 0.0):+.2f})"
 
 
 def _value(rate: Rate | None) -> float | None:

@@ -13,6 +13,7 @@ import ast
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 from datagen.errors import did_you_mean
 
@@ -48,16 +49,24 @@ _ALLOWED = "an expression holds scorers, numbers, + and *, parentheses, and " + 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A checked expression: called with the values of scorers by name, it returns the reward in [0, 1] or None."""
+    """A checked expression: called with the values of scorers by name, it returns the reward in [0, 1] or None.
+
+    One that `is_sum` only adds, multiplies by numbers and takes means, so `add` may be given any numbers.
+    """
 
     text: str
     names: frozenset[str]
     _value: _Part
+    is_sum: bool = False
 
     def __call__(self, values: Values) -> float | None:
         """Return the reward; a scorer missing from `values` counts as unknown."""
         value = self._value(values)
         return None if value is None else min(1.0, value)
+
+    def add(self, values: Values) -> float | None:
+        """Return the joined value of any numbers, such as normalised rewards; of an expression that `is_sum`."""
+        return self._value(values)
 
 
 def parse_expression(text: str, known: Collection[str]) -> Expression:
@@ -79,12 +88,46 @@ def parse_expression(text: str, known: Collection[str]) -> Expression:
     ceiling = value(dict.fromkeys(known, 1.0)) or 0.0  # nothing is subtracted: all scorers at 1 give the maximum
     if not 0 < ceiling <= 1 + 1e-9:
         raise ValueError(f"{text!r} reaches {ceiling:g} where every scorer says 1; a reward lies in [0, 1]")
-    return Expression(text.strip(), frozenset(names), value)
+    return Expression(text.strip(), frozenset(names), value, _is_sum(tree))
 
 
 def join_all(how: str, names: Sequence[str]) -> Expression:
     """Return one of the `WAYS` over the named scorers; with no names it is None for every sample."""
-    return Expression(how, frozenset(names), lambda values: aggregate([values.get(name) for name in names], how))
+    is_sum = how == "mean" or len(names) < 2
+    return Expression(
+        how, frozenset(names), lambda values: aggregate([values.get(name) for name in names], how), is_sum
+    )
+
+
+def _is_sum(node: ast.expr) -> bool:
+    match node:
+        case ast.BinOp(op=ast.Add()):
+            return all(map(_is_sum, _flatten(node, ast.Add)))
+        case ast.BinOp(op=ast.Mult()):
+            scored = [factor for factor in _flatten(node, ast.Mult) if _names_scorer(factor)]
+            return len(scored) == 1 and _is_sum(scored[0])
+        case ast.Call(func=ast.Name(id=how), args=given):
+            return (how == "mean" or len(given) == 1) and all(map(_is_sum, given))
+    return isinstance(node, (ast.Name, ast.Attribute))
+
+
+def _names_scorer(node: ast.expr) -> bool:
+    return any(isinstance(each, (ast.Name, ast.Attribute)) for each in ast.walk(node))
+
+
+EQUAL = 1e-9
+"""Rewards closer than this are equal: aggregates of the same scores may differ in the last bits."""
+STD_FLOOR = 1e-4
+"""Keeps an advantage finite: (r - mean) / (std + 1e-4), T2I-R1 (arXiv 2505.00703)."""
+
+
+def normalise(values: Sequence[float | None]) -> list[float | None]:
+    """Return (r - mean) / (std + 1e-4) of the known values, std with n - 1; 0 where they are equal or one alone."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2 or max(known) - min(known) <= EQUAL:
+        return [None if value is None else 0.0 for value in values]
+    mean, spread = fmean(known), stdev(known) + STD_FLOOR
+    return [None if value is None else (value - mean) / spread for value in values]
 
 
 def _build(node: ast.expr, known: frozenset[str], names: set[str]) -> _Part:

@@ -15,9 +15,29 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 ClaimKind = Literal["count", "part", "attribute", "relation", "depth", "comparison", "text", "fact"]
+Cause = Literal[
+    "missing",
+    "extra",
+    "count",
+    "color",
+    "attribute",
+    "place",
+    "depth",
+    "comparison",
+    "fact",
+    "unread",
+    "misread",
+    "case",
+    "merged",
+    "cut",
+    "denied",
+]
+"""Why a claim fails in an image; docs/scorers.md says what each means."""
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+"""All causes, in the order in which they are listed everywhere."""
 Modality = Literal["text", "image"]
 Mode = Literal["direct", "think", "reflect"]
 

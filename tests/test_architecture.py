@@ -29,6 +29,7 @@ FLOORS = [
         "pictures",
         "picture_files",
         "usage",
+        "web",
     }
     | {"control_tokens", "markup", "expressions"},
     {"sample_files"},

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
 from datagen.config import make_recipe
 from datagen.errors import BackendError, ConfigError, DatagenError, PluginError, RunError, TooManyFailures
+from datagen.expressions import normalise
 from datagen.pipeline import (
     Silent,
     create_run,
@@ -26,7 +29,9 @@ from datagen.pipeline import (
     weigh_run,
 )
 from datagen.pipeline import find_jobs as look_for_jobs
+from datagen.pipeline.views import group_scores
 from datagen.runners.local import make_runner
+from datagen.scoring.verdicts import find_causes
 from tests.helpers.runs import SHARDS, Listener, build_here, hash_files, small_recipe, small_values
 
 HERE = make_runner(0)
@@ -75,6 +80,42 @@ def test_the_dataset_loads_without_our_code(tmp_path: Path) -> None:
     prompts = [set(split["prompt_id"]) for split in splits.values()]
     assert sum(len(split) for split in splits.values()) == 20
     assert set.intersection(*prompts) == set()
+
+
+def test_the_dataset_says_why_images_fail(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(), tmp_path)
+    scores = group_scores(score for shard in range(3) for score in run.folder.read_scores(shard))
+    rows = [row for file in (tmp_path / "dataset").rglob("*.parquet") for row in pq.read_table(file).to_pylist()]
+    assert len(rows) == 20
+    for row in rows:
+        assert row["causes"] == find_causes(scores[row["id"]])
+        assert bool(row["causes"]) == (row["passed"] is False)
+    assert {cause for row in rows for cause in row["causes"]} <= {"missing", "count", "color"}
+    assert any(row["causes"] for row in rows)
+
+
+def test_scorers_are_normalised_before_they_are_joined_if_the_recipe_says_so(tmp_path: Path) -> None:
+    weights = {"policy": "advantage", "join": "before", "normalize": "none", "clip": None}
+    recipe = small_recipe(candidates=4, aggregate={"image": "mean"}, weights=weights)
+    build_here(recipe, tmp_path)
+    rows = [row for file in (tmp_path / "dataset").rglob("*.parquet") for row in pq.read_table(file).to_pylist()]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["group_id"], []).append(row)
+    assert sum(row["image_weight"] > 0 for row in rows) > 5
+    for group in groups.values():
+        columns = [normalise([row[f"reward_{name}"] for row in group]) for name in ("counting", "attribute")]
+        for row, values in zip(group, zip(*columns, strict=True), strict=True):
+            known = [value for value in values if value is not None]
+            assert row["image_weight"] == pytest.approx(max(0.0, sum(known) / len(known)), abs=1e-8)
+    assert json.loads(rows[0]["receipt"])["policy"]["join"] == "before"
+
+
+def test_what_cannot_be_joined_before_is_said_before_anything_is_made(tmp_path: Path) -> None:
+    recipe = small_recipe(weights={"policy": "advantage", "join": "before"})
+    with pytest.raises(ConfigError, match="adds normalised rewards, and 'product' is no sum"):
+        build_here(recipe, tmp_path)
+    assert not list(tmp_path.rglob("samples/*"))
 
 
 def test_nothing_is_made_twice(tmp_path: Path) -> None:

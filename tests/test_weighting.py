@@ -5,6 +5,7 @@ import json
 import math
 import random
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,11 +176,11 @@ def test_a_policy_that_cannot_work_is_refused(fields: dict[str, Any]) -> None:
         Policy(**fields)
 
 
-def test_receipt_holds_raw_rewards_and_every_parameter() -> None:
+def test_receipt_holds_raw_rewards_and_every_parameter_but_a_join_of_always() -> None:
     (row,) = make_rows([0.5])
     receipt = json.loads(json.dumps(receipt_of(row, Policy(beta=0.3), "why")))
     assert receipt["rewards"] == {"text": None, "image": 0.5}
-    assert receipt["policy"].keys() == Policy.model_fields.keys()
+    assert receipt["policy"].keys() == Policy.model_fields.keys() - {"join"}
     assert receipt["policy"]["beta"] == 0.3
     assert Policy(**receipt["policy"]) == Policy(beta=0.3)
 
@@ -332,3 +333,38 @@ def test_a_million_rows_would_take_little_memory() -> None:
     tracemalloc.stop()
     assert len(weights) == count
     assert held / count < 200
+
+
+def make_ahead(*advantages: tuple[float | None, float | None]) -> list[RewardRow]:
+    """Rows of one group with advantages of text and image."""
+    rows = enumerate(advantages)
+    rewards = [(k, *(None if each is None else 0.5 + 0.1 * k for each in pair), *pair) for k, pair in rows]
+    return [
+        RewardRow(f"a-{k}", "a", "w", "s", text, image, text_advantage=ahead, image_advantage=ahead_image)
+        for k, text, image, ahead, ahead_image in rewards
+    ]
+
+
+def test_joined_before_the_positive_advantage_is_the_weight() -> None:
+    rows = make_ahead((1.5, -1.0), (-1.5, 0.25), (1e-12, 0.75))
+    plain = Policy(policy="advantage", join="before", normalize="none", clip=None)
+    found = weigh(rows, plain)
+    assert [weight.text_weight for weight in found] == [1.5, 0, 0]
+    assert [weight.image_weight for weight in found] == [0, 0.25, 0.75]
+    assert found[0].reason == "text: weighted; image: not better than the mean of its group"
+    shared = Policy(policy="advantage", join="before", normalize="none", clip=None, modalities="shared", joint="mean")
+    assert [weight.image_weight for weight in weigh(rows, shared)] == [0.25, 0, pytest.approx(0.375)]
+
+
+def test_joined_after_is_what_it_was_and_is_not_written() -> None:
+    rows = make_ahead((1.5, -1.0), (-1.5, 0.25), (0.5, 0.75))
+    policy = Policy(policy="advantage")
+    assert list(weigh(rows, policy)) == list(weigh([replace(row, text_advantage=None) for row in rows], policy))
+    assert "join" not in policy.model_dump(mode="json")
+    assert Policy(policy="advantage", join="before").model_dump(mode="json")["join"] == "before"
+
+
+@pytest.mark.parametrize("fields", [{"policy": "rwr"}, {"policy": "advantage", "modalities": "shared"}])
+def test_joined_before_needs_advantages_that_add(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="join: before"):
+        Policy(join="before", **fields)

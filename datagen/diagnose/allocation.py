@@ -89,18 +89,21 @@ def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, 
     return weights
 
 
-def _value(policy: str, row: Row | None) -> float | None:
+def _value(options: Allocation, row: Row | None) -> float | None:
     """Return the value of a policy for a row, or None if the row does not have it."""
     if row is None:
         return None
-    if policy == "by_learnability":
+    if options.policy == "by_cause":
+        causes = row.causes
+        return None if causes is None else math.fsum(n * causes.get(cause, 0.0) for cause, n in options.causes.items())
+    if options.policy == "by_learnability":
         return row.gain.value if row.gain else None
     known = row.pass_1 or row.reward
     return 1 - known.value if known else None
 
 
 def _smooth(options: Allocation, rows: Mapping[str, Row | None]) -> dict[str, float]:
-    values = {path: _value(options.policy, row) for path, row in rows.items()}
+    values = {path: _value(options, row) for path, row in rows.items()}
     known = [value for value in values.values() if value is not None]
     mean = math.fsum(known) / len(known)
     weights = {}
@@ -120,9 +123,11 @@ def _compare(options: Allocation, rows: Mapping[str, Row | None], diagnosis: Dia
         known = ", ".join(row.path for row in diagnosis.rows[:SHOWN])
         hint = f"it covers {known}; set `covers:` there, or diagnose with this recipe"
         raise ConfigError("the diagnosis covers no skill of this recipe", where=where, hint=hint)
-    told = [path for path, row in rows.items() if _value(options.policy, row) is not None]
+    told = [path for path, row in rows.items() if _value(options, row) is not None]
     if not told:
         hint = "it needs two or more judged candidates per prompt; `by_failure` does not"
+        if options.policy == "by_cause":
+            hint = "it does not say why images fail: score its run again and diagnose that"
         raise ConfigError(f"the diagnosis lacks the rates that `{options.policy}` needs", where=where, hint=hint)
     notes = []
     missing = [path for path in rows if path not in told]

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from datagen.config import SkillPath
 from datagen.documents.checking import load_model
 from datagen.documents.reading import dump_yaml, read_yaml
+from datagen.records import CAUSES, Cause
 
 Verdict = Literal["solved", "learnable", "weak", "hopeless", "unclear", "graded"]
 Source = Literal["probe", "run", "geneval", "t2i_compbench", "oneig", "csv"]
@@ -63,6 +64,9 @@ class Row(_Strict):
     pass_n: Rate | None = Field(None, description="probability that one of n samples passes; n is in the receipt")
     gain: Rate | None = Field(None, description="pass_n minus pass_1, of the same prompts")
     reward: Rate | None = Field(None, description="mean reward")
+    causes: dict[Cause, Share] | None = Field(
+        None, description="share of judged samples that fail for each cause; several may hold; absent if not recorded"
+    )
     covers: list[SkillPath] = Field([], description="paths that the row covers; default: its own")
 
     @property
@@ -178,9 +182,22 @@ def _row(path: str, groups: Sequence[Group], n: int, covers: list[str]) -> list[
             unjudged=sum(group.unjudged for group in groups),
             **rates,
             reward=_rate(rated, lambda _mean, _count: bootstrap_mean(rated)),
+            causes=_share_causes(groups, judged),
             covers=covers,
         )
     ]
+
+
+def _share_causes(groups: Sequence[Group], judged: Sequence[int]) -> dict[Cause, float] | None:
+    """Return the mean over prompts of the share of their judged samples that fail for each cause.
+
+    None if prompts fail and no cause is known; beside known ones, a failure without a cause counts for none.
+    """
+    prompts = [(group.causes, count) for group, count in zip(groups, judged, strict=True) if count]
+    if not any(causes for causes, _ in prompts) and any(causes is None for causes, _ in prompts):
+        return None
+    sums = {cause: math.fsum((causes or {}).get(cause, 0) / count for causes, count in prompts) for cause in CAUSES}
+    return {cause: round(total / len(prompts), DIGITS) for cause, total in sums.items() if total}
 
 
 def _rate(values: Sequence[float], interval: Callable[[float, int], tuple[float, float]]) -> Rate | None:
@@ -235,7 +252,8 @@ class Group:
     """The results of one prompt: `passes` of `tries` candidates passed strictly; `rewards` of the rated candidates.
 
     Rewards are in [0, 1]. `unjudged` candidates could not be generated or judged; they count neither as passed nor as
-    failed. `passes` is a whole number, or, with `tries` 1, the share that passed if a file contains only that.
+    failed. `passes` is a whole number, or, with `tries` 1, the share that passed if a file contains only that. `causes`
+    counts the candidates that fail for each cause, None if some fail and no scorer says why.
     """
 
     prompt: str
@@ -243,6 +261,7 @@ class Group:
     passes: float
     rewards: tuple[float, ...] = ()
     unjudged: int = 0
+    causes: Mapping[Cause, int] | None = None
 
 
 def pass_at(tries: int, passes: float, k: int) -> float:

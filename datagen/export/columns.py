@@ -31,6 +31,7 @@ class ExportItem:
     """One sample with its scores, rewards and weight; `passed` tells whether every claim holds, None if not judged.
 
     `gain` is the image reward after the last reflection minus that of the first image, None for a single image.
+    `causes` says why the image fails (`records.CAUSES`), None if that was not recorded.
     """
 
     prompt: Prompt
@@ -40,6 +41,7 @@ class ExportItem:
     rewards: RewardRow
     passed: bool | None = None
     gain: float | None = None
+    causes: Sequence[str] | None = ()
 
 
 def column_of(scorer: str) -> str:
@@ -54,7 +56,8 @@ def dataset_features(scorers: Sequence[str]) -> Features:
     are JSON text. `regions` has each object that was detected in the last image, with a score of its own, see
     `export.regions`. `source` is the origin of the prompt's words, a template or a rewrite with its style; `caption` is
     the description of the last image that a scorer asked for, null without one. `image_sha256` has the SHA-256 of each
-    file under `images`, in hexadecimal. Raises RunError if two scorers would share a column.
+    file under `images`, in hexadecimal. `causes` says why the image fails, empty if nothing does, null if no scorer
+    says. Raises RunError if two scorers would share a column.
     """
     from datasets import Features, Image, List, Value
 
@@ -75,6 +78,7 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             **rewards,
             **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
             **dict.fromkeys(("kept", "passed"), flag),
+            "causes": List(text),
             "group_id": text,
             **dict.fromkeys(("candidate", "seed"), integer),
             **dict.fromkeys(("mode", "switch", "finish", "engine", "settings", "receipt", "provenance"), text),
@@ -146,6 +150,7 @@ def columns_of(
         "image_weight": [weight.image_weight for weight in weights],
         "kept": [weight.kept for weight in weights],
         "passed": [item.passed for item in items],
+        "causes": [item.causes for item in items],
         "group_id": [reward.group for reward in rewards],
         "candidate": [sample.candidate for sample in samples],
         "seed": [sample.seed for sample in samples],

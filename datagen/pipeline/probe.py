@@ -14,8 +14,9 @@ from datagen.config import MAX_SHARD_SAMPLES, Recipe, make_recipe
 from datagen.diagnose import Diagnosis, Group, Receipt, list_rows
 from datagen.errors import ConfigError
 from datagen.pipeline.run import Run, list_levels
-from datagen.pipeline.views import group_scores, list_scored, make_row
+from datagen.pipeline.views import group_scores, list_scored, make_row, weighing
 from datagen.records import Prompt, Score, seed_of
+from datagen.scoring.verdicts import find_causes
 
 FILE = "diagnosis.yaml"
 
@@ -76,12 +77,15 @@ def _group(run: Run, prompt: Prompt, samples: list[list[Score]], lost: int) -> G
     rows = [make_row(run, prompt, "", scores) for scores in samples]
     verdicts, rewards = [row.passed for row in rows], [row.image for row in rows]
     blind = sum(verdict is None and reward is None for verdict, reward in zip(verdicts, rewards, strict=True))
+    causes = [find_causes(weighing(run, scores)) for scores in samples]
+    named = Counter(cause for each in causes for cause in each or ())
     return Group(
         prompt.id,
         tries=sum(verdict is not None for verdict in verdicts),
         passes=sum(verdict is True for verdict in verdicts),
         rewards=tuple(reward for reward in rewards if reward is not None),
         unjudged=lost + blind,
+        causes=named if named or None not in causes else None,
     )
 
 

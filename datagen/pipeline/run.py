@@ -143,13 +143,19 @@ class Run:
 
     @cached_property
     def rewarder(self) -> Rewarder:
-        """The rules that turn scores into rewards. Raises ConfigError for a wrong key under `aggregate`."""
+        """The rules that turn scores into rewards. Raises ConfigError for a wrong key under `aggregate`.
+
+        With `weights: {join: before}` every rule must be a sum.
+        """
         targets = {name: self.scorers[name].TARGET for name in self.recipe.selecting}
         aggregate = self.recipe.aggregate
         skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else weighing needs no taxonomy files
         places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))
         modules = {name: self.scorers[name] for name in self.recipe.selecting}
-        return make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
+        made = make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
+        if self.policy.join == "before":
+            made.require_sums()
+        return made
 
     @cached_property
     def tools(self) -> Tools:

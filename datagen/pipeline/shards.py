@@ -26,7 +26,7 @@ from datagen.scoring.ahead import Asking, Group, UnansweredError
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, REMEMBERED_DRAWINGS, Tools
-from datagen.scoring.verdicts import ALONE, list_groups
+from datagen.scoring.verdicts import ALONE, check_causes, list_groups
 from datagen.store import Stage
 
 Answer = TypeVar("Answer")
@@ -464,6 +464,7 @@ def check_verdict(verdict: Any) -> Verdict:
     value = verdict.value
     if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
         raise ValueError(f"the scorer answered {value}, which is not in [0, 1]")
+    check_causes(verdict.evidence)
     # Raises for evidence that could not be stored: NaN, other types, lone surrogates.
     json.dumps([verdict.value, verdict.reason, verdict.evidence], allow_nan=False, ensure_ascii=False).encode()
     return verdict

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
-from datagen.scoring.verdicts import passed
+from datagen.scoring.verdicts import find_causes, passed
 from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, diagnose_weights, weigh
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
@@ -80,6 +81,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             row,
             row.passed,
             None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
+            find_causes(weighing(run, scores)),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
@@ -176,6 +178,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             weight.reason,
             () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
             tuple(passed_rounds(weighing(run, scores))),
+            find_causes(weighing(run, scores)),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
     )
@@ -232,7 +235,8 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
     prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
     scorers = list(run.recipe.scorers)
     rows = []
-    for sample_id, scores in group_scores(run.folder.read_scores(shard)).items():
+    grouped = group_scores(run.folder.read_scores(shard))
+    for sample_id, scores in grouped.items():
         prompt = prompts.get(sample_id.rpartition("-")[0])
         if prompt is None:
             where = run.folder.where("scores", shard)
@@ -242,7 +246,23 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
             where = run.folder.where("scores", shard)
             raise RunError(what, where=where, hint=f"rescore: datagen score {run.folder} --again")
         rows.append(make_row(run, prompt, sample_id, scores))
-    return rows
+    return _normalise(run, prompts, rows, grouped) if run.policy.join == "before" else rows
+
+
+def _normalise(
+    run: Run, prompts: Mapping[str, Prompt], rows: Sequence[RewardRow], scores: Mapping[str, Sequence[Score]]
+) -> list[RewardRow]:
+    """Return the rows of a shard, which has all candidates of its prompts, with their advantages."""
+    known = []
+    for group, some in groupby(rows, key=lambda row: row.group):
+        mine = list(some)
+        given = [scores[row.sample_id] for row in mine]
+        columns = [run.rewarder.normalise_group(prompts[group], given, target) for target in TARGETS]
+        known += [
+            replace(row, text_advantage=text, image_advantage=image)
+            for row, text, image in zip(mine, *columns, strict=True)
+        ]
+    return known
 
 
 def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) -> RewardRow:

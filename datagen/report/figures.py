@@ -21,7 +21,7 @@ from functools import lru_cache
 from statistics import fmean
 from typing import Any
 
-from datagen.records import Claim, Failure, Prompt, Sample, Score
+from datagen.records import CAUSES, Cause, Claim, Failure, Prompt, Sample, Score
 from datagen.scoring.verdicts import is_open
 from datagen.taxonomy.english import plural_of
 
@@ -132,6 +132,9 @@ class GroupTally:
     text_values: int = 0
     image_values: int = 0
     passes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    failing: int = 0
+    unrecorded: int = 0
+    causes: Counter[Cause] = field(default_factory=Counter)
 
     def close(self, prompt: OpenPrompt) -> None:
         """Add a prompt whose samples have all been seen."""
@@ -155,6 +158,9 @@ class GroupTally:
         self.text_values += other.text_values
         self.image_values += other.image_values
         self.passes.update(other.passes)
+        self.failing += other.failing
+        self.unrecorded += other.unrecorded
+        self.causes.update(other.causes)
 
     def estimate_passes(self, k: int = 0) -> Estimate | None:
         """Return pass@k over prompts with exactly k judged candidates; without k, pass@1 over all with any."""
@@ -260,6 +266,21 @@ class GroupFigures:
     image: Estimate | None
     pass_1: Estimate | None
     pass_n: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class CauseFigures:
+    """Why the images of a skill fail; `skill` is empty for a whole weakness, both for the whole run.
+
+    `shares` has for each cause the share of the failing samples that have it, in [0, 1]; one may have several.
+    `unrecorded` failing samples have none, since no scorer gave one.
+    """
+
+    weakness: str
+    skill: str
+    failing: int
+    unrecorded: int
+    shares: Mapping[Cause, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +397,9 @@ class Tally:
         self.most = max(self.most, tally.samples)
         skill.unscored_texts += item.text_reward is None
         skill.unscored_images += item.image_reward is None
+        skill.failing += item.causes is None or bool(item.causes)
+        skill.unrecorded += item.causes is None
+        skill.causes.update(item.causes or ())
         if self.first is None or item.sample.candidate < self.first:
             tally.judged += item.passed is not None
             tally.passed += item.passed is True
@@ -431,6 +455,24 @@ class Tally:
             whole.merge(mine)
             lines += [self._line(weakness, "", mine), *below]
         return [self._line("", "", whole), *lines]
+
+    def causes(self) -> list[CauseFigures]:
+        """Return why images fail: the whole run, then each weakness followed by its skills, those alone that fail."""
+        groups: dict[tuple[str, str], GroupTally] = {("", ""): GroupTally()}
+        for (weakness, skill), tally in sorted(self.skills.items()):
+            groups[weakness, skill] = tally
+            groups.setdefault((weakness, ""), GroupTally()).merge(tally)
+            groups["", ""].merge(tally)
+        return [
+            CauseFigures(
+                *path,
+                tally.failing,
+                tally.unrecorded,
+                {cause: tally.causes[cause] / tally.failing for cause in CAUSES if tally.causes[cause]},
+            )
+            for path, tally in sorted(groups.items())
+            if tally.failing
+        ]
 
     def rounds(self) -> list[RoundFigures]:
         """Return the effect of reflection: the whole run, then each weakness; empty for a run without reflection."""
@@ -493,7 +535,8 @@ class ReportItem:
     Rewards are in [0, 1], or None where nothing could be scored; weights are >= 0. `passed` says whether every claim
     holds, None if that could not be judged. `kept` is False for a sample that training leaves out, and `weight_reason`
     says why in a person's words. `rounds` and `round_verdicts` hold the image reward and the verdict after each image
-    of a reflection, and are empty for a sample with one image.
+    of a reflection, and are empty for a sample with one image. `causes` says why the image fails, None if it fails and
+    no scorer says why.
     """
 
     prompt: Prompt
@@ -508,6 +551,7 @@ class ReportItem:
     weight_reason: str = ""
     rounds: tuple[float | None, ...] = ()
     round_verdicts: tuple[bool | None, ...] = ()
+    causes: Sequence[Cause] | None = ()
 
     @property
     def verdict(self) -> str:

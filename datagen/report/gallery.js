@@ -40,6 +40,7 @@
       }
       table.codes[column.name] = codes;
       if (column.values) table.values[column.name] = [NaN, ...column.values];
+      if (column.sets) table.sets = column.sets; // of causes: the one of each code
     }
     const rest = bytes.subarray(place), width = 12, decoder = new TextDecoder();
     table.start = new Int32Array(head.prompts + 1);
@@ -240,11 +241,13 @@
   function matcher(terms) {
     const low = digits(find("low").value), high = digits(find("high").value), ranged = low > 0 || high < 1;
     const [weakness, skill, verdict, score] = ["weakness", "skill", "verdict", "score"].map((id) => find(id).value);
+    const cause = find("cause")?.value, caused = cause && table.sets.map((set) => set.includes(cause));
     const paths = table.paths.map((path) => (!weakness || path.startsWith(weakness + "/")) && (!skill || path === skill));
     const fits = (table.values[score] || [NaN]).map((value) => value >= low - 1e-6 && value <= high + 1e-6);
     const codes = table.codes[score], wanted = VERDICTS.indexOf(verdict), skills = table.codes.skill, verdicts = table.codes.verdict;
     return (p, row) => {
       if (!paths[skills[p]] || (wanted >= 0 && verdicts[row] !== wanted)) return false;
+      if (cause && !caused[table.codes.causes[row]]) return false;
       if (ranged && !(codes && fits[codes[row]])) return false;
       return !terms.length || (words[row] !== undefined && terms.every((term) => words[row].includes(term)));
     };
@@ -569,6 +572,13 @@
     for (const option of skill.options) option.hidden = Boolean(weakness && option.value && !option.value.startsWith(weakness + "/"));
     apply();
   });
+
+  for (const button of document.querySelectorAll("button.cause"))
+    button.addEventListener("click", () => {
+      for (const name of ["weakness", "skill", "cause"]) find(name).value = button.dataset[name];
+      find("weakness").dispatchEvent(new Event("change"));
+      find("samples").scrollIntoView();
+    });
 
   const themes = ["auto", "light", "dark"];
   const setTheme = (name) => {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
 from datagen.filesystems import write_whole
-from datagen.records import Failure
+from datagen.records import CAUSES, Failure
 from datagen.report.album import Album, Chunk, Limits
 from datagen.report.cards import Disputes
 from datagen.report.charts import plot_dots, plot_histogram, show, show_percent
@@ -108,7 +108,7 @@ def _list_data(album: Album, table: Packed, disputes: Disputes) -> dict[str, Any
 
 
 def _context(title: str, tally: Tally, weight_report: WeightReport | None, facts: dict[str, object]) -> dict[str, Any]:
-    lines = tally.figures()
+    lines, failing = tally.figures(), tally.causes()
     css, script = _asset("gallery.css") + _asset("samples.css"), _asset("gallery.js")
     paths = [(line.weakness, line.skill) for line in lines if line.skill]
     return {
@@ -127,6 +127,8 @@ def _context(title: str, tally: Tally, weight_report: WeightReport | None, facts
         "warnings": weight_report.warnings if weight_report else (),
         "idle": weight_report.idle if weight_report else (),
         "rounds": tally.rounds(),
+        "failing": failing,
+        "causes": [cause for cause in CAUSES if failing and cause in failing[0].shares],
         "failures": [(*key, count, tally.details[key]) for key, count in tally.failures.most_common()],
         "failure_count": tally.failures.total(),
         "weaknesses": sorted({weakness for weakness, _ in paths}),

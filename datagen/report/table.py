@@ -43,12 +43,14 @@ class Table:
     columns: dict[str, array[float]] = field(default_factory=dict)
     candidates: array[int] = field(default_factory=lambda: array("i"))
     verdicts: array[int] = field(default_factory=lambda: array("B"))
+    causes: array[int] = field(default_factory=lambda: array("H"))
     sizes: array[int] = field(default_factory=lambda: array("i"))
     skills: array[int] = field(default_factory=lambda: array("i"))
     cards: array[int] = field(default_factory=lambda: array("B"))
     hashes: array[int] = field(default_factory=lambda: array("I"))
     ids: bytearray = field(default_factory=bytearray)
     paths: dict[str, int] = field(default_factory=dict)
+    sets: dict[tuple[str, ...], int] = field(default_factory=lambda: {(): 0})
     _last: str | None = None
 
     def add(self, item: ReportItem, *, is_shown: bool) -> None:
@@ -64,6 +66,7 @@ class Table:
         self.sizes[-1] += 1
         self.candidates.append(item.sample.candidate)
         self.verdicts.append(VERDICTS.index(item.verdict))
+        self.causes.append(self.sets.setdefault(tuple(item.causes or ()), len(self.sets)))
         values = [
             ("image_reward", item.image_reward),
             ("text_reward", item.text_reward),
@@ -115,6 +118,8 @@ class Table:
         put("card", np.frombuffer(self.cards, np.uint8)[kept])
         put("candidate", np.clip(np.frombuffer(self.candidates, np.int32)[rows], 0, 65_535))
         put("verdict", np.frombuffer(self.verdicts, np.uint8)[rows])
+        if len(self.sets) > 1:
+            put("causes", np.frombuffer(self.causes, np.uint16)[rows], sets=list(self.sets))
         for name, column in self.columns.items():
             column.extend([math.nan] * (len(self.candidates) - len(column)))
             values, codes = _encode(np.frombuffer(column, np.float32)[rows], digits)

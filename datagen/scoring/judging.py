@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from datagen.records import Prompt, Sample, Verdict
 from datagen.scoring.asking import SAMPLES, Answer, Asked, ask_all
 from datagen.scoring.questions import LAYOUT, NO, ONE_WORD, WHOLE, YES, ask_claims, name_phrases
 from datagen.scoring.tools import Tools
-from datagen.scoring.verdicts import NO_IMAGE
+from datagen.scoring.verdicts import NO_IMAGE, list_failed
 
 NO_JUDGE = "no judge: add `judge:` to the recipe, with a backend that answers chats"
 """Reason of a scorer that needs a judge when the recipe has none."""
@@ -25,7 +26,13 @@ HOLDS = 0.5
 def judge_whole(name: str, prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     """Return P(yes) to the question `WHOLE[name]` about the prompt's text; `vqascore` counts one spelling alone."""
     one_token = (YES[0], NO[0]) if name == "vqascore" else None
-    return _judge_yes(WHOLE[name].format(prompt.text), sample.image, sample.seed, tools, one_token)
+    verdict = _judge_yes(WHOLE[name].format(prompt.text), sample.image, sample.seed, tools, one_token)
+    return replace(verdict, evidence={**verdict.evidence, **deny_whole(holds=verdict.evidence.get("holds", True))})
+
+
+def deny_whole(*, holds: bool) -> dict[str, Any]:
+    """Return the evidence of why a prompt fails that a judge denies as a whole, or nothing if it holds."""
+    return list_failed({"the prompt": None if holds else "denied"})
 
 
 def judge_layout(prompt: Prompt, sample: Sample, tools: Tools, canvas: bytes) -> Verdict:
@@ -58,7 +65,9 @@ def judge_phrases(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     values = [yes / (yes + no) for yes, no in odds]
     doubts = [f"{phrase} P {p:.2f}" for phrase, p in zip(phrases, values, strict=True) if p < HOLDS]
     reason = ("the judge doubts: " + "; ".join(doubts) if doubts else "the judge affirms all") + _tell_how(answers)
-    evidence = {"holds": not doubts, "phrases": dict(zip(phrases, values, strict=True)), **_list_answers(answers)}
+    denied = list_failed({phrase: "denied" for phrase, p in zip(phrases, values, strict=True) if p < HOLDS})
+    asked = {"phrases": dict(zip(phrases, values, strict=True)), **_list_answers(answers)}
+    evidence = {"holds": not doubts, **denied, **asked}
     return Verdict(math.prod(values), reason, evidence)
 
 
@@ -73,7 +82,8 @@ def judge_atoms(prompt: Prompt, sample: Sample, tools: Tools, join: Callable[[Se
     values = [answer.probability or 0.0 for answer in answers]
     doubts = [f"{atom.text} P {p:.2f}" for atom, p in zip(atoms, values, strict=True) if p < HOLDS]
     reason = ("the judge doubts: " + "; ".join(doubts) if doubts else "the judge affirms all") + _tell_how(answers)
-    return Verdict(join(values), reason, {"holds": not doubts, **_list_answers(answers)})
+    denied = list_failed({str(atom.claim): atom.cause for atom, p in zip(atoms, values, strict=True) if p < HOLDS})
+    return Verdict(join(values), reason, {"holds": not doubts, **denied, **_list_answers(answers)})
 
 
 def judge_graph(prompt: Prompt, sample: Sample, tools: Tools, *, cascade: bool) -> Verdict:
@@ -94,7 +104,15 @@ def judge_graph(prompt: Prompt, sample: Sample, tools: Tools, *, cascade: bool) 
         if not holds
     ]
     reason = ("the judge denies: " + "; ".join(failed) if failed else "the judge affirms all") + _tell_how(answers)
-    evidence = {"holds": not failed, **_list_answers(answers), "settled": settled}
+    # Of a moot question the cause is that of its parent.
+    denied = list_failed(
+        {
+            str(question.claim): question.cause
+            for question, own in zip(questions, raw, strict=True)
+            if not own and all(raw[k] for k in question.parents)
+        }
+    )
+    evidence = {"holds": not failed, **denied, **_list_answers(answers), "settled": settled}
     return Verdict(sum(settled) / len(settled), reason, evidence)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import get_args
 
-from datagen.records import Claim, ClaimKind
+from datagen.records import Cause, Claim, ClaimKind
 from datagen.taxonomy.english import is_pair, name_many, name_one, number_word, plural_of, say_order
 
 ASKED: frozenset[str] = frozenset(get_args(ClaimKind))
@@ -31,6 +31,13 @@ LAYOUT = (
 """Question about a layout rendered as boxes, after the idea of GoT-R1 (arXiv 2505.17022); the wording is ours."""
 ONE_WORD = " Answer in one word."
 """Suffix of an atom's question (Soft-TIFA)."""
+_CAUSES: dict[str, Cause] = {
+    "relation": "place",
+    "depth": "depth",
+    "comparison": "comparison",
+    "text": "misread",
+    "fact": "fact",
+}
 YES = ("Yes", "yes")
 NO = ("No", "no")
 
@@ -47,6 +54,18 @@ class Question:
     claim: Claim
     parents: tuple[int, ...] = ()
     atom: bool = True
+
+    @property
+    def cause(self) -> Cause:
+        """Why the claim fails if the answer is another one; of words, a judge tells no more than `misread`."""
+        kind = self.claim.kind
+        if kind == "count":
+            return "missing" if self.accepted == YES else "count" if self.claim.value else "extra"
+        if kind == "part":
+            return "count" if self.claim.value else "color"
+        if kind == "attribute":
+            return "color" if self.claim.name == "color" else "attribute"
+        return _CAUSES[kind]
 
 
 def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:

@@ -28,7 +28,7 @@ from typing import Any
 
 from rapidfuzz.distance import Levenshtein
 
-from datagen.records import Prompt, Record, Sample, Verdict
+from datagen.records import Cause, Prompt, Record, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import find_unseen, refuse
 from datagen.scoring.verdicts import NO_IMAGE
@@ -384,11 +384,19 @@ def _cut_line(line: str, whole: Collection[str], most_words: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Comparison of claimed and read texts: whether each was read exactly, what else was read, and the similarity."""
+    """Comparison of claimed and read texts: why each was not read exactly, what else was read, and the similarity.
 
-    right: tuple[bool, ...]
+    The cause of a text that was read exactly is None.
+    """
+
+    causes: tuple[Cause | None, ...]
     others: tuple[str, ...]
     similarity: float
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """Whether each text was read exactly."""
+        return tuple(cause is None for cause in self.causes)
 
 
 def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
@@ -399,7 +407,7 @@ def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
     a line that belongs to none counts as distance in full, a letter in the wrong case as half.
     """
     groups, others = match_regions(claimed, cut_lines(claimed, lines))
-    right: list[bool] = []
+    causes: list[Cause | None] = []
     apart = sum(map(len, others))
     length = float(apart)
     distance = float(apart)
@@ -407,13 +415,34 @@ def compare_texts(claimed: Sequence[str], lines: Sequence[str]) -> Written:
         wanted, seen = spell(text), spell(" ".join(group))
         length += max(len(wanted), len(seen))
         if wanted == seen:
-            right.append(True)
+            causes.append(None)
             continue
         blind = edit_distance(wanted.lower(), seen.lower())
         strict = edit_distance(wanted, seen) if has_case(wanted) else blind
-        right.append(strict == 0)
+        causes.append(find_cause(wanted, seen) if strict else None)
         distance += (blind + strict) / 2
-    return Written(tuple(right), tuple(others), 1 - distance / length if length else 1.0)
+    return Written(tuple(causes), tuple(others), 1 - distance / length if length else 1.0)
+
+
+def find_cause(wanted: str, seen: str) -> Cause:
+    """Return why a text is not the claimed one, both as `spell` gives them; letter case decides only if nothing else.
+
+    `merged` is a text with all its letters whose words run together or apart, `cut` one of which only a piece is there.
+    """
+    wanted, seen = wanted.lower(), seen.lower()
+    if not seen:
+        return "unread"
+    if wanted == seen:
+        return "case"
+    if "".join(wanted.split()) == "".join(seen.split()):
+        return "merged"
+    return "cut" if seen in wanted else "extra" if wanted in seen else "misread"
+
+
+def list_causes(claims: Sequence[str], written: Written) -> dict[str, Cause]:
+    """Return why the claimed texts, as claims, are not the read ones; what belongs to none counts as extra."""
+    causes = {claim: cause for claim, cause in zip(claims, written.causes, strict=True) if cause is not None}
+    return {**causes, "other words": "extra"} if written.others else causes
 
 
 def read_claimed(prompt: Prompt, sample: Sample, tools: Tools) -> tuple[list[str], list[str]] | Verdict:

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from datagen.config import Aggregate
 from datagen.errors import ConfigError, did_you_mean
-from datagen.expressions import WAYS, Expression, join_all, parse_expression
+from datagen.expressions import WAYS, Expression, join_all, normalise, parse_expression
 from datagen.records import Modality, Prompt, Score
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.unseen import Duties, find_duties
@@ -52,6 +52,31 @@ class Rewarder:
         if self.find_gap(prompt, scores, target):
             return None
         return self.find_join(prompt, target)({score.name: score.value for score in scores})
+
+    def require_sums(self) -> None:
+        """Raise ConfigError unless every expression is a sum, since normalised rewards can be negative."""
+        for (place, target), join in self.joins.items():
+            if not join.is_sum:
+                where = f"aggregate.by_weakness.{place}.{target}" if place else f"aggregate.{target}"
+                what = f"`weights.join: before` adds normalised rewards, and {join.text!r} is no sum"
+                hint = f"write `{target}: mean`, or a sum such as `0.7*counting + 0.3*attribute`"
+                raise ConfigError(what, where=where, hint=hint)
+
+    def normalise_group(
+        self, prompt: Prompt, candidates: Sequence[Sequence[Score]], target: Modality
+    ) -> list[float | None]:
+        """Return the joined rewards of a prompt's candidates, each scorer normalised over them first (GDPO).
+
+        Candidates without this reward have None and do not count. The expression must be a sum (`require_sums`).
+        """
+        join = self.find_join(prompt, target)
+        rewarded = [k for k, scores in enumerate(candidates) if self.reward(prompt, scores, target) is not None]
+        given = [{score.name: score.value for score in candidates[k]} for k in rewarded]
+        columns = {name: normalise([values.get(name) for values in given]) for name in sorted(join.names)}
+        joined: list[float | None] = [None] * len(candidates)
+        for place, k in enumerate(rewarded):
+            joined[k] = join.add({name: column[place] for name, column in columns.items()})
+        return joined
 
     def find_gap(self, prompt: Prompt, scores: Sequence[Score], target: Modality) -> str:
         """Return what this reward needs and no scorer judged, or `""`."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Se
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from datagen.chat import ChatRequest, Reply
 from datagen.picture_files import PictureError
@@ -83,6 +83,14 @@ class Tools:
     colors: frozenset[str] | None = None
     characters: Container[str] | None = None
     most: int | None = None
+    services: dict[Hashable, Remembered[Any, Any]] = field(default_factory=dict, compare=False)
+    """What scorers ask by themselves, by a key of theirs."""
+
+    def open_service(self, key: Hashable, ask: Callable[[], Remembered[Any, Any]]) -> Remembered[Any, Any]:
+        """Return what remembers the answers of a service; `ask` makes it when the key is new."""
+        if key not in self.services:
+            self.services[key] = ask()
+        return self.services[key]
 
     def find_unknown(self, names: set[str]) -> list[str]:
         """Return those object names, sorted, that the detector cannot see."""
@@ -118,8 +126,8 @@ class Tools:
         return replace(self, detect=_LastImage(lambda image: search(image, known)), labels=known)
 
     def forget_lost(self) -> None:
-        """Forget requests for which the judge or the drawer was not reached, so that they are sent again."""
-        for model in (self.ask, self.draw):
+        """Forget requests for which a judge, drawer or service was not reached, so that they are sent again."""
+        for model in (self.ask, self.draw, *self.services.values()):
             if isinstance(model, Remembered):
                 model.forget_lost()
 

@@ -7,6 +7,9 @@ list[Verdict]`, one verdict for each sample in order, beside the usual `TARGET` 
 alone, returns None with a reason, since a group of one has nothing to compare. A shard holds all candidates of its
 prompts, so `list_groups` finds them there.
 
+A cause says why an image fails, in one word of `records.CAUSES`: `evidence["causes"]` maps each claim that fails, as
+text, to its cause, so that failures can be counted and prompts aimed at them. A scorer of your own may leave it out.
+
 A dispute is a contradiction between scorers about one image, which a person should look at first. Scorers of different
 claims may differ. A no is disputed only if those that say yes judge, together, every kind of claim that it is about:
 `vqa` says yes and `counting` no, or `counting` and `attribute` both say yes and a judge of counts and attributes says
@@ -20,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from datagen.records import UNNAMED, Detection, Prompt, Sample, Score, Verdict
+from datagen.records import CAUSES, UNNAMED, Cause, Detection, Prompt, Sample, Score, Verdict
 from datagen.scoring.tools import Tools
 
 NO_IMAGE = "the sample has no image"
@@ -51,6 +54,10 @@ def is_open(score: Score | Verdict) -> bool:
     return score.value is None and bool(score.evidence.get("unnamed"))
 
 
+_DOUBTED = frozenset({"passed", "holds", "claims", "causes"})
+"""Evidence that an open verdict does not have."""
+
+
 def find_unnamed(things: Iterable[Detection]) -> list[list[int]]:
     """Return the boxes of objects that a detector saw and could not name."""
     return [list(thing.box) for thing in things if thing.label == UNNAMED]
@@ -65,7 +72,7 @@ def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool |
     states = list(known) if unnamed else []
     if None not in states or False in states:
         return verdict
-    evidence = {key: value for key, value in verdict.evidence.items() if key not in ("passed", "holds", "claims")}
+    evidence = {key: value for key, value in verdict.evidence.items() if key not in _DOUBTED}
     what = "something that cannot be named" if len(unnamed) == 1 else f"{len(unnamed)} things that cannot be named"
     return Verdict(None, f"beside {what}: {verdict.reason}", {**evidence, "unnamed": unnamed})
 
@@ -81,11 +88,45 @@ def says_yes(score: Score) -> bool | None:
     return score.value >= 0.5 if said is None else bool(said)
 
 
-def mean_of_claims(verdicts: dict[str, bool], reasons: list[str], **evidence: object) -> Verdict:
-    """Return the share of claims that hold, with `passed` if all do; `verdicts` maps a claim as text to its answer."""
+def mean_of_claims(causes: Mapping[str, Cause | None], reasons: list[str], **evidence: object) -> Verdict:
+    """Return the share of claims that hold, with `passed` if all do.
+
+    `causes` maps a claim as text to why it fails, None if it holds.
+    """
+    verdicts = {claim: cause is None for claim, cause in causes.items()}
     share = sum(verdicts.values()) / len(verdicts)
-    facts = {"passed": all(verdicts.values()), "claims": verdicts, **evidence}
+    facts = {"passed": all(verdicts.values()), "claims": verdicts, **list_failed(causes), **evidence}
     return Verdict(share, "; ".join(reasons), facts)
+
+
+def list_failed(causes: Mapping[str, Cause | None]) -> dict[str, dict[str, Cause]]:
+    """Return the evidence of the claims that fail, `{"causes": {claim: cause}}`, or nothing if all hold."""
+    failed = {claim: cause for claim, cause in causes.items() if cause is not None}
+    return {"causes": failed} if failed else {}
+
+
+def find_causes(scores: Iterable[Score]) -> list[Cause] | None:
+    """Return why the image of a sample fails, each cause once in the order of `CAUSES`; [] if nothing fails.
+
+    None if some scorer denies its claims and none says why, as in runs of before there were causes.
+    """
+    named: set[str] = set()
+    fails = False
+    for score in scores:
+        if score.target == "image" and score.value is not None:
+            fails = fails or score.evidence.get("passed", score.evidence.get("holds")) is False
+            named.update(score.evidence.get("causes", {}).values())
+    found = [cause for cause in CAUSES if cause in named]
+    return found if found or not fails else None
+
+
+def check_causes(evidence: Mapping[str, object]) -> None:
+    """Raise ValueError unless the causes in the evidence, if there are any, are as documented."""
+    causes = evidence.get("causes", {})
+    if not isinstance(causes, dict):
+        raise ValueError(f"causes map claims to causes, not {type(causes).__name__}")
+    if strange := [cause for cause in causes.values() if cause not in CAUSES]:
+        raise ValueError(f"{strange[0]!r} is no cause; known: {', '.join(CAUSES)}")
 
 
 def list_detections(found: Iterable[Detection]) -> list[dict[str, object]]:

@@ -11,15 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datagen.config import Policy
+from datagen.expressions import EQUAL as EQUAL
+from datagen.expressions import STD_FLOOR
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-EQUAL = 1e-9
-"""Rewards closer than this are equal: aggregates of the same scores may differ in the last bits."""
-STD_FLOOR = 1e-4
-"""Keeps the advantage finite: (r - mean) / (std + 1e-4), T2I-R1 (arXiv 2505.00703)."""
 
 
 def number(codes: Ints) -> Ints:

@@ -15,7 +15,8 @@ class RewardRow:
     """The aggregated rewards of one sample, each in [0, 1] or None if nothing could be scored.
 
     `group` identifies the candidates that are compared: the prompt id. `text_gap` and `image_gap` say what should have
-    been judged but was not, so that the reward is missing. `passed` is the strict verdict on the image.
+    been judged but was not, so that the reward is missing. `passed` is the strict verdict on the image. With `join:
+    before` the advantages are the rewards whose scorers were normalised in the group before they were joined.
     """
 
     sample_id: str
@@ -27,6 +28,8 @@ class RewardRow:
     text_gap: str = ""
     image_gap: str = ""
     passed: bool | None = None
+    text_advantage: float | None = None
+    image_advantage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from datagen.config import Policy
@@ -25,9 +25,10 @@ def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
 
     table = RewardTable.of(rows)
     text, image = modality_rewards(table, policy)
-    text_weight, text_why = _weigh_modality(text, table, policy)
+    ahead = _join_advantages(table, policy) if policy.join == "before" else (None, None)
+    text_weight, text_why = _weigh_modality(text, ahead[0], table, policy)
     shared = policy.modalities == "shared"
-    image_weight, image_why = (text_weight, text_why) if shared else _weigh_modality(image, table, policy)
+    image_weight, image_why = (text_weight, text_why) if shared else _weigh_modality(image, ahead[1], table, policy)
     words = describe_reasons(policy)
     phrases = [f"text: {a}; image: {b}" for a in words for b in words]
     gapped = has_gap(table)
@@ -90,18 +91,31 @@ def _join(text: Floats, image: Floats, how: str) -> Floats:
         return text
     if how == "image":
         return image
-    both = {
-        "genmean": np.sqrt(text * image),
-        "mean": (text + image) / 2,
-        "product": text * image,
-        "min": np.minimum(text, image),
-    }[how]
+    ways: dict[str, Callable[[], Floats]] = {
+        "genmean": lambda: np.sqrt(text * image),
+        "mean": lambda: (text + image) / 2,
+        "product": lambda: text * image,
+        "min": lambda: np.minimum(text, image),
+    }
+    both = ways[how]()
     # An absent part is left out: the joint reward is then that of the other part.
     return np.where(np.isnan(text), image, np.where(np.isnan(image), text, both))
 
 
-def _weigh_modality(reward: Floats, rows: RewardTable, policy: Policy) -> tuple[Floats, Ints]:
-    """Return weights float64 (n,) and reason codes int64 (n,) of one modality; `reward` is NaN if unscored."""
+def _join_advantages(rows: RewardTable, policy: Policy) -> tuple[Floats, Floats]:
+    """Return the advantages of text and image, float64 (n,) each; a shared one is their mean, or as `joint` says."""
+    text, image = rows.text_advantage, rows.image_advantage
+    if policy.modalities == "separate":
+        return text, image
+    joint = _join(text, image, policy.joint)
+    return joint, joint
+
+
+def _weigh_modality(reward: Floats, advantage: Floats | None, rows: RewardTable, policy: Policy) -> tuple[Floats, Ints]:
+    """Return weights float64 (n,) and reason codes int64 (n,) of one modality; `reward` is NaN if unscored.
+
+    An `advantage` that is known before replaces the one of the rewards.
+    """
     import numpy as np
 
     from datagen.weighting import formulas as formulas
@@ -110,8 +124,11 @@ def _weigh_modality(reward: Floats, rows: RewardTable, policy: Policy) -> tuple[
     why = np.full(len(rows), UNSCORED, dtype=np.int64)
     scored = np.flatnonzero(~np.isnan(reward))
     group = formulas.number(rows.group.codes[scored])
-    raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
-    dropped = formulas.find_equal(reward[scored], group) & policy.drop_equal
+    if advantage is None:
+        raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
+    else:
+        raw = np.where(advantage[scored] > formulas.EQUAL, advantage[scored], 0.0)
+    dropped = formulas.find_equal((reward if advantage is None else advantage)[scored], group) & policy.drop_equal
     failed = formulas.find_failed(reward[scored], group) & (policy.policy != "uniform")
     keep = (raw > 0) & ~dropped & ~failed
     kept = scored[keep]

@@ -42,6 +42,40 @@ def test_by_learnability_spends_nothing_on_solved_and_hopeless() -> None:
     assert shares(allocate(options("by_learnability"), LEVELS, FULL)) == pytest.approx([0.05 / 0.65, 0.6 / 0.65, 0.0])
 
 
+def test_by_cause_follows_the_causes_that_the_recipe_counts() -> None:
+    easy, hard = (
+        row("counting/few/easy", 0.5, causes={"count": 0.3, "color": 0.2}),
+        row("counting/few/hard", 0.0, causes={"color": 0.9}),
+    )
+    found = diagnosis(easy, hard, row("spatial/two/medium", 0.4, causes={"place": 0.5, "count": 0.1}))
+    made = allocate(options("by_cause", causes={"count": 2, "place": 1}), LEVELS, found)
+    assert shares(made) == pytest.approx([0.6 / 1.3, 0.0, 0.7 / 1.3])
+
+
+def test_by_cause_is_by_failure_where_each_failure_has_one_cause_and_all_count_alike() -> None:
+    causes = {
+        "counting/few/easy": {"count": 0.1},
+        "counting/few/hard": {"count": 0.5, "color": 0.3},
+        "spatial/two/medium": {"place": 1.0},
+    }
+    found = diagnosis(
+        *(row(each.path, each.pass_1.value, causes=causes[each.path]) for each in FULL.rows if each.pass_1)
+    )
+    made = allocate(options("by_cause", causes={"count": 1, "color": 1, "place": 1}, smoothing=4), LEVELS, found)
+    assert shares(made) == pytest.approx(shares(allocate(options("by_failure", smoothing=4), LEVELS, FULL)))
+
+
+def test_by_cause_gives_the_mean_to_a_level_without_causes_and_refuses_a_file_without_any() -> None:
+    by_cause = options("by_cause", causes={"count": 1})
+    one = row("counting/few/easy", 0.5, causes={"count": 0.3})
+    made = allocate(by_cause, LEVELS, diagnosis(one, row("counting/few/hard", 0.5), row("spatial", 1.0, causes={})))
+    assert shares(made) == pytest.approx([0.3 / 0.45, 0.15 / 0.45, 0.0])
+    assert "counting/few/hard" in made.notes[0]
+    with pytest.raises(ConfigError, match="lacks the rates that `by_cause` needs") as caught:
+        allocate(by_cause, LEVELS, FULL)
+    assert "score its run again" in str(caught.value)
+
+
 def test_smoothing_by_hand() -> None:
     # mean failure (0.1 + 0.8 + 1.0) / 3 = 0.6333; each (40 w + 10 * 0.6333) / 50
     weights = [(40 * failed + 10 * 1.9 / 3) / 50 for failed in (0.1, 0.8, 1.0)]
@@ -134,6 +168,10 @@ def test_what_cannot_be_shared_out_is_one_error(chosen: Allocation, found: objec
         {"policy": "manual", "shares": {"counting": 0}},
         {"policy": "manual", "shares": {"a/b/c/d": 1}},
         {"policy": "by_luck"},
+        {"policy": "by_cause", "diagnosis": "d.yaml"},
+        {"policy": "by_cause", "diagnosis": "d.yaml", "causes": {"luck": 1}},
+        {"policy": "by_cause", "diagnosis": "d.yaml", "causes": {"count": 0}},
+        {"policy": "by_failure", "diagnosis": "d.yaml", "causes": {"count": 1}},
         {"policy": "uniform", "flor": 0.1},
         {"policy": "uniform", "floor": float("nan")},
         {"policy": "uniform", "cap": 0},

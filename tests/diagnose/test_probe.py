@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,10 @@ import yaml
 from typer.testing import CliRunner
 
 from datagen.cli import app
-from datagen.diagnose import load_diagnosis
+from datagen.diagnose import dump_diagnosis, load_diagnosis
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline import Silent, create_run, estimate_run, open_run, plan_stage, probe_recipe
+from datagen.records import Score
 from tests.helpers.runs import SHARDS, build_here, hash_files, run_cli, small_recipe, small_values
 
 LEVELS = {
@@ -152,6 +156,50 @@ def test_a_share_of_nothing_is_no_prompt(tmp_path: Path) -> None:
     recipe = small_recipe(allocate={"policy": "manual", "shares": shares}, prompts=40)
     plan_stage(create_run(recipe, str(tmp_path)), Silent())
     assert count_levels(tmp_path) == {"counting/two_kinds/hard": 30, "attributes/one_color/easy": 10}
+
+
+def test_causes_are_shares_of_the_judged_samples(probed: Path) -> None:
+    run = open_run(str(probed / "probe"))
+    shares: dict[str, list[float]] = {}
+    for shard in range(11):
+        prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+        found: dict[str, list[list[Score]]] = {}
+        for _, scores in groupby(run.folder.read_scores(shard), key=lambda score: score.sample_id):
+            given = list(scores)
+            found.setdefault(given[0].sample_id.partition("-")[0], []).append(given)
+        for name, samples in found.items():
+            fails = [any("missing" in score.evidence.get("causes", {}).values() for score in each) for each in samples]
+            shares.setdefault(f"{prompts[name].path}/{prompts[name].level}", []).append(sum(fails) / len(fails))
+    rows = {row.path: row.causes for row in load_diagnosis(probed / "d.yaml").rows}
+    for path, each in shares.items():
+        assert (rows[path] or {}).get("missing", 0.0) == pytest.approx(sum(each) / len(each), abs=1e-4)
+    assert any(rows.values())
+
+
+def test_two_diagnoses_show_how_causes_moved(probed: Path, tmp_path: Path) -> None:
+    now = load_diagnosis(probed / "d.yaml")
+    row = next(row for row in now.rows if row.causes)
+    cause, share = next(iter((row.causes or {}).items()))
+    earlier = row.model_copy(update={"causes": {cause: max(0.0, share - 0.25)}})
+    older = now.model_copy(update={"rows": [earlier if each is row else each for each in now.rows]})
+    (tmp_path / "before.yaml").write_text(dump_diagnosis(older), encoding="utf-8")
+    words = ("--results", probed / "probe", "--out", tmp_path / "now.yaml", "--before", tmp_path / "before.yaml")
+    told = call("diagnose", *words)
+    assert f"{share:.2f} ({min(0.25, share):+.2f})" in told
+    assert (tmp_path / "now.yaml").read_bytes() != b""
+
+
+def test_a_run_of_before_there_were_causes_still_gives_a_diagnosis(probed: Path, tmp_path: Path) -> None:
+    shutil.copytree(probed / "probe", tmp_path / "old")
+    for file in (tmp_path / "old/scores").glob("*.jsonl"):
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        for line in lines:
+            line["evidence"].pop("causes", None)
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    told = call("diagnose", "--results", tmp_path / "old", "--out", tmp_path / "d.yaml")
+    assert "why images fail was not recorded" in told
+    rows = load_diagnosis(tmp_path / "d.yaml").rows
+    assert all(row.causes is None or row.causes == {} for row in rows)
 
 
 def test_prompts_are_the_same_ones_with_and_without_shares(tmp_path: Path) -> None:

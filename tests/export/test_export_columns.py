@@ -60,6 +60,7 @@ def make_messy(seed: int, count: int) -> list[ExportItem]:
                 rewards=replace(item.rewards, text=rng.choice([None, 0, 1e-7]), image=rng.choice([None, 1 / 3])),
                 gain=rng.choice([None, 0.25]),
                 passed=rng.choice([None, True, False]),
+                causes=rng.choice([None, [], ["count"], ["missing", "place"]]),
             )
         )
     return messy
@@ -90,6 +91,7 @@ def write_row(item: ExportItem) -> dict[str, Any]:
         row[f"reward_{scorer.replace('.', '_')}"] = score.value if score else None
         row[f"reason_{scorer.replace('.', '_')}"] = score.reason if score else None
     row |= {"text_reward": rewards.text, "image_reward": rewards.image, "gain": item.gain, "passed": item.passed}
+    row["causes"] = item.causes
     row |= {name: getattr(weight, name) for name in ("text_weight", "image_weight", "kept")}
     row["settings"] = pack_json(sample.settings)
     row["receipt"] = pack_json(receipt_of(rewards, POLICY, weight.reason))

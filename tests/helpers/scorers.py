@@ -8,8 +8,8 @@ from datagen.config import ScorerChoice
 from datagen.plugins import FORMER, known_words
 from datagen.scoring.scorers import Scorer, load_scorer
 
-NAMES = sorted({*known_words("rewards"), *FORMER} - {"compbench"})
-"""Every scorer in every variant; `compbench` is none without its `metric`."""
+NAMES = sorted({*known_words("rewards"), *FORMER} - {"compbench", "http"})
+"""Every scorer in every variant; `compbench` is none without its `metric`, `http` none without its service."""
 
 
 def choose(name: str) -> ScorerChoice:

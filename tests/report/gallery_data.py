@@ -15,12 +15,14 @@ from datagen.embedded.vocab import describe_scene
 from datagen.embedded.world import holds, lay_out
 from datagen.records import Claim, Prompt, Sample, Score, Segment
 from datagen.report import ReportItem
+from datagen.scoring.verdicts import find_causes
 
 NASTY = (
     "<script>alert(1)</script> </script> \"quoted\" 'single' <img src=x onerror=alert(2)> "
     "&amp; \u2028 \u2029 \u202e {{ 7*7 }} <!-- ]]>"
 )
 RELATIONS = ("left of", "right of", "above", "below")
+CAUSE = {"counting": "count", "attribute": "color", "spatial": "place", "text": "misread"}
 WORDS = ("OPEN", "CAFE", "STOP", "ZEBRA", "MILK", "SUN")
 
 
@@ -92,7 +94,10 @@ def judge(prompt: Prompt, sample_id: str, scene: Scene) -> tuple[Score, ...]:
         answers = [judge_claim(claim, scene, found) for claim in claims]
         value = sum(right for right, _ in answers) / len(answers)
         reason = "; ".join(why for _, why in answers)
-        scores.append(Score(sample_id, name, "image", value, reason, {"detections": boxes, "passed": value == 1}))
+        failed = [str(claim) for claim, (right, _) in zip(claims, answers, strict=True) if not right]
+        causes = {"causes": dict.fromkeys(failed, CAUSE[name])} if failed else {}
+        evidence = {"detections": boxes, "passed": value == 1, **causes}
+        scores.append(Score(sample_id, name, "image", value, reason, evidence))
     return tuple(scores)
 
 
@@ -137,7 +142,8 @@ def make_item(prompt: Prompt, candidate: int, rng: random.Random) -> ReportItem:
     return ReportItem(
         prompt, sample, scores, text_weight=2.5 * plan**3 / 2, image_weight=None if reward is None else 2.2 * reward**4,
         text_reward=plan, image_reward=reward, passed=None if reward is None else reward == 1,
-        kept=reward is not None, weight_reason="" if reward is not None else "no image reward",
+        causes=find_causes(scores), kept=reward is not None,
+        weight_reason="" if reward is not None else "no image reward",
     )  # fmt: skip
 
 

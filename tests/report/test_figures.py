@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from statistics import fmean, variance
 
 import pytest
-from gallery_data import make_plain
+from gallery_data import make_items, make_plain
 
-from datagen.records import Claim, Failure, Score
+from datagen.records import CAUSES, Claim, Failure, Score
 from datagen.report.figures import Moments, ScorerTally, Tally, estimate, generalize, name_claimed, pass_at_k
 
 
@@ -145,3 +145,20 @@ def test_what_is_open_beside_something_unnamed_counts_together() -> None:
         "the detector cannot see star": 1,
         "the detector cannot see moon": 1,
     }
+
+
+def test_causes_are_shares_of_the_failing_samples_of_each_skill() -> None:
+    tally, items = Tally(), list(make_items(30))
+    for item in items:
+        tally.add(item)
+    rows = {(row.weakness, row.skill): row for row in tally.causes()}
+    assert ("text_rendering", "word") in rows
+    for (weakness, skill), row in rows.items():
+        mine = [i for i in items if weakness in ("", i.prompt.weakness) and skill in ("", i.prompt.skill) and i.causes]
+        assert (row.failing, row.unrecorded) == (len(mine), 0)
+        assert row.shares == {
+            cause: sum(cause in (item.causes or ()) for item in mine) / len(mine)
+            for cause in CAUSES
+            if any(cause in (item.causes or ()) for item in mine)
+        }
+    assert set(rows["", ""].shares) == {"count", "color", "place", "misread"}

@@ -49,6 +49,7 @@ def test_policy_forbids_requests_and_foreign_script(gallery: Page) -> None:
         ("skill", "attributes/two_colors", lambda i: i.prompt.path == "attributes/two_colors"),
         ("verdict", "fail", lambda i: i.passed is False),
         ("verdict", "unjudged", lambda i: i.passed is None),
+        ("cause", "color", lambda i: "color" in i.causes),
         ("low", "0.6", lambda i: i.image_reward is not None and i.image_reward >= 0.6),
         ("high", "0.5", lambda i: i.image_reward is not None and i.image_reward <= 0.5),
     ],
@@ -64,6 +65,17 @@ def test_each_filter_keeps_what_it_says(
     gallery.run("document.querySelector('button[type=reset]').click()")
     gallery.run("new Promise((done) => setTimeout(done, 20))")
     assert len(gallery.run(VISIBLE)) == len(items)
+
+
+def test_a_click_on_a_cause_shows_its_samples(gallery: Page, items: list[ReportItem]) -> None:
+    place = "button.cause[data-skill='attributes/two_colors'][data-cause='color']"
+    expected = expect(items, lambda i: i.prompt.path == "attributes/two_colors" and "color" in i.causes)
+    failing = expect(items, lambda i: i.prompt.path == "attributes/two_colors" and i.causes)
+    shown = gallery.run(f'document.querySelector("{place}").textContent')
+    assert shown == f"{100 * len(expected) / len(failing):.0f}\u00a0%"
+    gallery.run(f'document.querySelector("{place}").click()')
+    gallery.run("new Promise((done) => setTimeout(done, 20))")
+    assert gallery.run(VISIBLE) == expected
 
 
 def test_filters_work_together_and_on_any_scorer(gallery: Page, items: list[ReportItem]) -> None:

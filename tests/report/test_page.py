@@ -238,3 +238,11 @@ def test_a_page_that_fails_leaves_the_pictures_of_the_older_one(tmp_path: Path) 
     with pytest.raises(KeyError):
         write_report(path, "t", breaking(), selection=selection)
     assert before <= {file.name for file in (tmp_path / "report_files").iterdir()}
+
+
+def test_a_run_without_causes_says_so(tmp_path: Path, items: list[ReportItem]) -> None:
+    old = [replace(item, causes=None if item.passed is False else ()) for item in items]
+    page = write_report(tmp_path / "old.html", "old", old)
+    failing = sum(item.passed is False for item in items)
+    assert f"Not recorded: no scorer of these {failing} failing samples says why." in Outline(page).text
+    assert not [a for _, a in Outline(page).tags if a.get("id") == "cause"]

@@ -59,7 +59,8 @@ def test_without_claims_there_is_nothing_to_check_one_by_one() -> None:
 def test_verdicts(box: str, value: float) -> None:
     verdict = judge(f"There are three red stars.\n\n{box}")
     assert (verdict.value, verdict.reason) == (value, "There are three red stars.")
-    assert verdict.evidence == {"holds": value >= 0.5, "reasoning": f"There are three red stars.\n\n{box}"}
+    denied = {} if value >= 0.5 else {"causes": {"the prompt": "denied"}}
+    assert verdict.evidence == {"holds": value >= 0.5, **denied, "reasoning": f"There are three red stars.\n\n{box}"}
 
 
 def test_the_last_box_counts() -> None:

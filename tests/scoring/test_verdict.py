@@ -27,6 +27,7 @@ def test_none_if_nothing_judged() -> None:
 
 
 def test_mean_of_claims() -> None:
-    verdict = mean_of_claims({"a": True, "b": False}, ["one", "two"], found=3)
+    verdict = mean_of_claims({"a": None, "b": "count"}, ["one", "two"], found=3)
     assert (verdict.value, verdict.reason) == (0.5, "one; two")
-    assert verdict.evidence == {"passed": False, "claims": {"a": True, "b": False}, "found": 3}
+    failed = {"claims": {"a": True, "b": False}, "causes": {"b": "count"}}
+    assert verdict.evidence == {"passed": False, **failed, "found": 3}

@@ -19,8 +19,8 @@ from typing import Literal, Self
 
 from datagen.backends.openai.window import Window
 from datagen.notices import tell_once
+from datagen.web import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 20.0
 LOST = 3
 """Failures in a row, without an answer between them, after which a server is left out."""
 

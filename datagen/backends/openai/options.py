@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from datagen.generation.options import ChatOptions
+from datagen.web import read_address
 
 
 class OpenAIOptions(ChatOptions):
@@ -52,21 +52,10 @@ class OpenAIOptions(ChatOptions):
     @classmethod
     def _without_secrets(cls, value: Any) -> Any:
         if not isinstance(value, list):
-            return _read_address(value)
-        addresses = [_read_address(each) for each in value]
+            return read_address(value)
+        addresses = [read_address(each) for each in value]
         if not addresses:
             raise ValueError("an empty list names no server")
         if twice := {each for each in addresses if addresses.count(each) > 1}:
             raise ValueError(f"{min(twice)} stands twice in the list")
         return addresses
-
-
-def _read_address(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be an address, or a list of addresses")
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an address begins with http:// or https://")
-    if parts.username or parts.password or parts.query:
-        raise ValueError("an address must hold no user name, key or query: put the key into the environment")
-    return value.rstrip("/")

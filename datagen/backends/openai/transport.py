@@ -18,7 +18,6 @@ between tags, or in a part of type `thinking` (Mistral). Any other shape is an e
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import importlib
 import json
 import math
@@ -29,13 +28,13 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import openai
 
-from datagen.backends.openai.fleet import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Fleet, Place, Server
+from datagen.backends.openai.fleet import Fleet, Place, Server
 from datagen.backends.openai.options import OpenAIOptions
 from datagen.backends.openai.refusals import Refusals, find_refused, fit
 from datagen.chat import MARKERS, Reply, Token, set_thought_aside
@@ -45,11 +44,10 @@ from datagen.picture_files import find_kind
 from datagen.pictures import from_base64, from_data_url, normalise
 from datagen.records import Segment
 from datagen.usage import Usage
+from datagen.web import ABOUT_THE_REQUEST, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, read_retry_after
 
 NO_KEY = "no-key"
 """Sent when the environment holds no key: the client wants one, while local servers rarely do."""
-ABOUT_THE_REQUEST = frozenset({400, 413, 422})
-"""Statuses that blame the request itself, so that sending it again is no use."""
 ONE_ANSWER = {"Connection": "close"}
 """Each request has a connection of its own: on one that goes on, httpcore2 2.16.2 takes what else a server sends for
 the answer to the next request, where RFC 9112 (6.3) forbids that."""
@@ -307,25 +305,6 @@ class Transport:
     def _clean(self, text: str) -> str:
         text = " ".join(text.split())
         return (text if self._key == NO_KEY else text.replace(self._key, "[key]"))[:300]
-
-
-def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds a server asks to wait, at least 0, given as a number or a date; None if it does not say.
-
-    `now` is in seconds since 1970.
-    """
-    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            seconds = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        if seconds == seconds:  # not NaN
-            return max(0.0, seconds)
-    try:
-        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
 
 
 @cache

@@ -18,7 +18,7 @@ from datagen.chat import ChatRequest, Message, Part, Reply, Sampling, set_though
 from datagen.plugins import shipped_path
 from datagen.records import Modality, Prompt, Sample, Verdict
 from datagen.scoring.asking import MORE_ROOM
-from datagen.scoring.judging import HOLDS, NO_JUDGE
+from datagen.scoring.judging import HOLDS, NO_JUDGE, deny_whole
 from datagen.scoring.questions import ASKED, ask_claims
 from datagen.scoring.tools import Tools
 from datagen.scoring.verdicts import NO_IMAGE
@@ -70,7 +70,7 @@ def read_verdict(reply: Reply) -> Verdict:
         return Verdict(None, f"the judge's verdict is no number from 0 to 1: {said[:60]!r}", evidence)
     value = float(said)
     why = _shorten(reply.text[: boxes[-1].start()]) or f"the judge says {said} without a reason"
-    return Verdict(value, why, {"holds": value >= HOLDS, **evidence})
+    return Verdict(value, why, {"holds": value >= HOLDS, **deny_whole(holds=value >= HOLDS), **evidence})
 
 
 def _shorten(reasoning: str) -> str:

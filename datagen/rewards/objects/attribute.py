@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
+from datagen.records import Cause, Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
@@ -47,22 +47,28 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         str(claim): _judge(claim, tools.name_color(str(claim.value)), things, all_of_them=claim.subject in counted)
         for claim in claims
     }
-    verdicts = {claim: holds for claim, (holds, _) in answers.items()}
-    verdict = mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    verdict = mean_of_claims(
+        {claim: cause for claim, (cause, _) in answers.items()}, [reason for _, reason in answers.values()]
+    )
     known = [_know(claim, things, all_of_them=claim.subject in counted) for claim in claims]
     return doubt(verdict, find_unnamed(things), known)
 
 
-def _judge(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all_of_them: bool) -> tuple[bool, str]:
-    """Return whether a colour claim holds, and why; `wanted` is the detector's name of the colour."""
+def _judge(
+    claim: Claim, wanted: str | None, things: Sequence[Detection], *, all_of_them: bool
+) -> tuple[Cause | None, str]:
+    """Return why a colour claim fails, None if it holds, and the reason in words.
+
+    `wanted` is the detector's name of the colour.
+    """
     colors = [thing.color or "unclear" for thing in things if thing.label == claim.subject]
     if not colors:
-        return False, f"expected {name_one(claim.subject, str(claim.value))}, found no {claim.subject}"
+        return "missing", f"expected {name_one(claim.subject, str(claim.value))}, found no {claim.subject}"
     right = colors.count(wanted or "")
     seen = ", ".join(f"{colors.count(color)} {color}" for color in sorted({*colors}))
     if right == len(colors) or (right and not all_of_them):
-        return True, f"{claim.subject}: {seen}, as asked"
-    return False, f"expected every {claim.subject} {claim.value}, found {seen}"
+        return None, f"{claim.subject}: {seen}, as asked"
+    return "color", f"expected every {claim.subject} {claim.value}, found {seen}"
 
 
 def _know(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> bool | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from datagen.records import Claim, Modality, Prompt, Sample, Verdict
+from datagen.records import Cause, Claim, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
@@ -38,10 +38,17 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         return Verdict(
             None, f"there are {tools.most} or more of both, and the detector gives no more", {"found": found}
         )
-    verdicts = {str(c): holds_order(c.name, found[c.subject], found[str(c.value)]) for c in claims}
-    reasons = [_explain(claim, found, holds=verdicts[str(claim)]) for claim in claims]
-    verdict = mean_of_claims(verdicts, reasons, found=found, detections=list_detections(things))
+    causes = {str(claim): _find_cause(claim, found) for claim in claims}
+    reasons = [_explain(claim, found, holds=causes[str(claim)] is None) for claim in claims]
+    verdict = mean_of_claims(causes, reasons, found=found, detections=list_detections(things))
     return doubt(verdict, find_unnamed(things), [None] * len(claims))
+
+
+def _find_cause(claim: Claim, found: Mapping[str, int]) -> Cause | None:
+    ours, theirs = (found[name] for name in claim.things)
+    if holds_order(claim.name, ours, theirs):
+        return None
+    return "comparison" if ours and theirs else "missing"
 
 
 def _explain(claim: Claim, found: Mapping[str, int], *, holds: bool) -> str:

@@ -60,12 +60,12 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
-from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
+from datagen.records import Cause, Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.judging import judge_phrases
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
-from datagen.scoring.verdicts import doubt, find_unnamed, list_detections
+from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, list_failed
 from datagen.taxonomy.english import name_many
 from datagen.vision.geometry import RELATIONS, SQUARE, Box, Sides, measure_overlap, sides_of, to_pixels
 
@@ -121,6 +121,14 @@ def score_spatial(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     scores, reasons = zip(*(_judge_relation(claim, things, sides) for claim in claims), strict=True)
     value = fmean(scores)
     evidence = {"holds": min(scores) > 0, "claims": {str(c): s for c, s in zip(claims, scores, strict=True)}}
+    labels = {thing.label for thing in things}
+    evidence |= list_failed(
+        {
+            str(claim): "place" if labels.issuperset(claim.things) else "missing"
+            for claim, score in zip(claims, scores, strict=True)
+            if score == 0
+        }
+    )
     return Verdict(value, "; ".join(reasons), {**evidence, "detections": list_detections(things)})
 
 
@@ -180,7 +188,8 @@ def score_numeracy(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     reasons = [
         f"expected {name_many(int(claim.value), claim.subject)}, found {counts[claim.subject]}" for claim in claims
     ]
-    evidence = {"holds": min(scores.values()) == 1, "claims": scores, "found": counts}
+    causes = {str(claim): _find_cause(int(claim.value), counts[claim.subject]) for claim in claims}
+    evidence = {"holds": min(scores.values()) == 1, "claims": scores, **list_failed(causes), "found": counts}
     verdict = Verdict(fmean(scores.values()), "; ".join(reasons), {**evidence, "detections": list_detections(found)})
     known = [None if counts[claim.subject] <= int(claim.value) else False for claim in claims]
     return doubt(verdict, find_unnamed(found), known)
@@ -190,6 +199,12 @@ def _judge_number(wanted: int, found: int) -> float:
     if wanted == 0:
         return float(found == 0)
     return 0.5 * (found > 0) + 0.5 * (found == wanted)
+
+
+def _find_cause(wanted: int, found: int) -> Cause | None:
+    if found == wanted:
+        return None
+    return "extra" if wanted == 0 else "count" if found else "missing"
 
 
 def drop_doubles(found: Iterable[Detection], sides: Sides = SQUARE) -> list[Detection]:
@@ -241,7 +256,8 @@ def score_3in1(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     reason = f"attribute {attribute.value:.2f}: {attribute.reason}; spatial {spatial.value:.2f}: {spatial.reason}"
     parts = {"attribute": attribute.value, "spatial": spatial.value}
     holds = bool(attribute.evidence["holds"] and spatial.evidence["holds"])
-    evidence = {**spatial.evidence, **attribute.evidence, "holds": holds, "parts": parts}
+    causes = {**spatial.evidence.get("causes", {}), **attribute.evidence.get("causes", {})}
+    evidence = {**spatial.evidence, **attribute.evidence, "holds": holds, **list_failed(causes), "parts": parts}
     return Verdict(join_parts(attribute.value, spatial.value), reason, evidence)
 
 

@@ -8,7 +8,7 @@ colour has no name has none. Value: the share of count and part claims that hold
 
 from __future__ import annotations
 
-from datagen.records import UNNAMED, Claim, Modality, Prompt, Sample, Verdict
+from datagen.records import UNNAMED, Cause, Claim, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
@@ -32,13 +32,25 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         labels.count(c.subject) if c.kind == "count" else colored.count((c.subject, tools.name_color(c.name) or ""))
         for c in claims
     ]
-    verdicts = {str(claim): n == claim.value for claim, n in zip(claims, seen, strict=True)}
+    causes = {str(c): find_cause(c, n, labels.count(c.subject)) for c, n in zip(claims, seen, strict=True)}
     counts = {claim.subject: labels.count(claim.subject) for claim in claims}
     extras = {label: labels.count(label) for label in sorted({*labels} - counts.keys() - {UNNAMED})}
     reasons = [_explain(claim, n) for claim, n in zip(claims, seen, strict=True)]
-    verdict = mean_of_claims(verdicts, reasons, found=counts, extras=extras, detections=list_detections(things))
+    verdict = mean_of_claims(causes, reasons, found=counts, extras=extras, detections=list_detections(things))
     known = [None if n <= int(claim.value) else False for claim, n in zip(claims, seen, strict=True)]
     return doubt(verdict, find_unnamed(things), known)
+
+
+def find_cause(claim: Claim, found: int, of_kind: int) -> Cause | None:
+    """Return why a count or part claim fails, or None: `found` things are as claimed, of `of_kind` things in all."""
+    wanted = int(claim.value)
+    if found == wanted:
+        return None
+    if claim.kind == "part" and of_kind and of_kind >= wanted:
+        return "color"  # enough of them are there, so their colours are wrong
+    if not of_kind:
+        return "missing"
+    return "count" if wanted else "extra"
 
 
 def _explain(claim: Claim, found: int) -> str:

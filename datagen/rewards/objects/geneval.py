@@ -34,14 +34,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from datagen.documents.geneval_lines import COLORS, Include, Line, line_of
-from datagen.records import Claim, ClaimKind, Detection, Modality, Prompt, Sample, Verdict
+from datagen.records import Cause, Claim, ClaimKind, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import NO_COLOR, NO_NUMBER, NO_THING, Unseen, refuse
-from datagen.scoring.verdicts import NO_IMAGE, doubt, find_unnamed, list_detections
+from datagen.scoring.verdicts import NO_IMAGE, doubt, find_unnamed, list_detections, list_failed
 from datagen.taxonomy.english import name_many
 from datagen.vision.colors import SAME
 from datagen.vision.geometry import SQUARE, Sides, find_relations, sides_of
@@ -78,16 +78,17 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
         return refuse(unseen)
     found = tools.detect(image)
     told = list(_list_faults(line, found, strict=strict, sides=sides_of(sample)))
-    faults = [fault for fault, _ in told]
+    faults = [fault.text for fault in told]
     evidence = {
         "passed": not faults,
         "faults": faults,
+        **list_failed({fault.claim: fault.cause for fault in told}),
         "metadata": metadata,
         "detections": list_detections(found),
     }
     verdict = Verdict(0.0 if faults else 1.0, "; ".join(faults) or "everything is there as asked", evidence)
     # An unnamed object may mend a fault (None), or break "exactly" and `exclude` where no fault was found.
-    known: list[bool | None] = [None if mended else False for _, mended in told]
+    known: list[bool | None] = [None if fault.mended else False for fault in told]
     known += [None] if strict or line.exclude else []
     return doubt(verdict, find_unnamed(found), known)
 
@@ -135,32 +136,53 @@ def find_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: 
 
     `sides` are those of the image, on which positions depend.
     """
-    return [fault for fault, _ in _list_faults(line, found, strict=strict, sides=sides)]
+    return [fault.text for fault in _list_faults(line, found, strict=strict, sides=sides)]
 
 
-def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: Sides) -> Iterator[tuple[str, bool]]:
-    """Yield each fault of an image, and whether further objects could mend it."""
+class _Fault(NamedTuple):
+    """One fault of an image: in words, whether further objects could mend it, and the claim that fails and why.
+
+    Without a cause it follows from the fault of another clause.
+    """
+
+    text: str
+    mended: bool
+    claim: str
+    cause: Cause | None
+
+
+def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides: Sides) -> Iterator[_Fault]:
+    """Yield each fault of an image."""
     things = keep_sure(found, SURE_TO_COUNT if line.tag == "counting" else SURE)
     groups: list[list[Detection]] = []
     for clause in line.include:
-        group, fault, mended = things.get(clause.label, []), "", False
+        group, fault = things.get(clause.label, []), None
         counted = group[: clause.count]
         if len(counted) < clause.count or (strict and len(group) > clause.count):
             wanted = name_many(clause.count, clause.label)
-            fault = f"expected {'exactly' if strict else 'at least'} {wanted}, found {len(group)}"
-            mended = len(group) < clause.count
+            text = f"expected {'exactly' if strict else 'at least'} {wanted}, found {len(group)}"
+            claim = str(Claim("count", clause.label, "", clause.count))
+            fault = _Fault(text, len(group) < clause.count, claim, "count" if group else "missing")
         elif clause.color and [thing for thing in counted if thing.color != clause.color]:
-            fault = _tell_colors(clause, counted)
+            claim = str(Claim("attribute", clause.label, "color", clause.color))
+            fault = _Fault(_tell_colors(clause, counted), False, claim, "color")
         elif clause.position:
             relation, target = clause.position
-            fault = _find_position_fault(clause, counted, relation, line.include[target].label, groups[target], sides)
-            mended = not groups[target]
+            name, targets = line.include[target].label, groups[target]
+            if text := _find_position_fault(clause, counted, relation, name, targets, sides):
+                claim = str(Claim("relation", clause.label, relation, name))
+                fault = _Fault(text, not targets, claim, "place" if targets else None)
         groups.append([] if fault else counted)  # an object that failed its own clause is no target of a position
         if fault:
-            yield fault, mended
+            yield fault
     for limit in line.exclude:
         if (number := len(things.get(limit.label, []))) >= limit.count:
-            yield f"expected fewer than {name_many(limit.count, limit.label)}, found {number}", False
+            text = f"expected fewer than {name_many(limit.count, limit.label)}, found {number}"
+            yield _Fault(text, False, str(Claim("count", limit.label, "", limit.count - 1)), _name_surplus(limit.count))
+
+
+def _name_surplus(limit: int) -> Cause:
+    return "count" if limit > 1 else "extra"
 
 
 def keep_sure(found: Iterable[Detection], limit: float) -> dict[str, list[Detection]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import permutations
 
-from datagen.records import Claim, Detection, Modality, Prompt, Sample, Verdict
+from datagen.records import Cause, Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
 from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
@@ -43,21 +43,21 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     wanted = {claim.subject: int(claim.value) for claim in prompt.claims if claim.kind == "count"}
     sides = sides_of(sample)
     answers = {str(claim): _judge(claim, things, wanted, sides) for claim in claims}
-    verdicts = {claim: holds for claim, (holds, _) in answers.items()}
-    verdict = mean_of_claims(verdicts, [reason for _, reason in answers.values()])
+    causes = {claim: cause for claim, (cause, _) in answers.items()}
+    verdict = mean_of_claims(causes, [reason for _, reason in answers.values()])
     labels = {thing.label for thing in things}
-    known = [verdicts[str(c)] if {c.subject, str(c.value)} <= labels else None for c in claims]
+    known = [causes[str(c)] is None if {c.subject, str(c.value)} <= labels else None for c in claims]
     return doubt(verdict, find_unnamed(things), known)
 
 
-def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], sides: Sides) -> tuple[bool, str]:
-    """Return whether a relation claim holds for all pairs, and why."""
+def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], sides: Sides) -> tuple[Cause | None, str]:
+    """Return why a relation claim fails, None if it holds for all pairs, and the reason in words."""
     subject, target = claim.subject, str(claim.value)
     least = 2 if subject == target else 1
     ours, theirs = _pick(things, subject, wanted, least), _pick(things, target, wanted, least)
     missing = [name for name, group in ((subject, ours), (target, theirs)) if not group]
     if missing:
-        return False, f"expected the {subject} {claim.name} the {target}, found no {' and no '.join(missing)}"
+        return "missing", f"expected the {subject} {claim.name} the {target}, found no {' and no '.join(missing)}"
     if subject == target:
         return _judge_same(claim, ours, sides)
     for one in ours:
@@ -65,18 +65,18 @@ def _judge(claim: Claim, things: Sequence[Detection], wanted: dict[str, int], si
             held = find_relations(one.box, other.box, sides)
             if claim.name not in held:
                 seen = " and ".join(sorted(held)) or "in no clear relation to"
-                return False, f"expected the {subject} {claim.name} the {target}, found it {seen} the {target}"
-    return True, f"the {subject} is {claim.name} the {target}"
+                return "place", f"expected the {subject} {claim.name} the {target}, found it {seen} the {target}"
+    return None, f"the {subject} is {claim.name} the {target}"
 
 
-def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[bool, str]:
-    """Return whether a relation holds between two objects of one kind, and why: one pair is enough."""
+def _judge_same(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[Cause | None, str]:
+    """Judge a relation between two objects of one kind, as `_judge`: one pair is enough."""
     wanted = f"{name_one(claim.subject)} {claim.name} another"
     if len(things) < 2:
-        return False, f"expected {wanted}, found {name_many(1, claim.subject, in_words=True)}"
+        return "count", f"expected {wanted}, found {name_many(1, claim.subject, in_words=True)}"
     if any(claim.name in find_relations(one.box, other.box, sides) for one, other in permutations(things, 2)):
-        return True, f"{name_one(claim.subject)} is {claim.name} another"
-    return False, f"expected {wanted}, found none"
+        return None, f"{name_one(claim.subject)} is {claim.name} another"
+    return "place", f"expected {wanted}, found none"
 
 
 def _pick(things: Sequence[Detection], label: str, wanted: dict[str, int], least: int) -> list[Detection]:

@@ -66,13 +66,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Literal
 
-from datagen.records import Modality, Prompt, Sample, Verdict
+from datagen.records import Cause, Modality, Prompt, Sample, Verdict
 from datagen.scoring.rendered import (
     CVTG,
     OneIG,
     compare_texts,
     compare_words,
     explain,
+    list_causes,
     match_regions,
     measure_cvtg,
     measure_longtext,
@@ -86,7 +87,9 @@ from datagen.scoring.rendered import (
 )
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import list_failed
 
+MISREAD: Cause = "misread"
 TARGET: Modality = "image"
 JUDGES = frozenset({"text"})
 Metric = Literal["letters", "mario", "tiif", "cvtg", "flow_grpo", "longtext", "oneig"]
@@ -116,14 +119,18 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
     if isinstance(found, Verdict):
         return found
     claimed, lines = found
+    claims = [str(claim) for claim in prompt.claims if claim.kind == "text"]
     if options.metric == "letters":
-        claims = [str(claim) for claim in prompt.claims if claim.kind == "text"]
         measured: Measured | str = measure_letters(claims, claimed, lines)
     else:
         measured = _METRICS[options.metric](claimed, lines)
     if isinstance(measured, str):
         return Verdict(None, measured)
     value, right, evidence = measured
+    if evidence.get("passed") is False and "causes" not in evidence:
+        # Where letters alone are right, a mark is not, or the order.
+        causes = list_causes(claims, compare_texts(claimed, lines)) or dict.fromkeys(claims, MISREAD)
+        evidence = {**evidence, "causes": causes}
     return Verdict(value, explain(claimed, lines, right=right), {**evidence, "read": lines})
 
 
@@ -137,6 +144,7 @@ def measure_letters(claims: Sequence[str], claimed: Sequence[str], lines: Sequen
         "passed": right,
         "similarity": written.similarity,
         "claims": dict(zip(claims, written.right, strict=True)),
+        **list_failed(list_causes(claims, written)),
     }
     return 1.0 if right else max(written.similarity, float(shares["f1"]) / 2), right, evidence
 

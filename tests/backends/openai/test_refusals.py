@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from datagen.backends.openai import build
-from datagen.backends.openai.transport import read_retry_after
 from datagen.chat import ChatRequest, Message, Reply, Sampling
 from datagen.records import Failure, Sample
+from datagen.web import read_retry_after
 from tests.backends.openai.test_openai_backend import QUICK, draw, error_of
 from tests.helpers.faulty_server import FaultyServer, Own, answer_rightly, chat_answer, png_of
 from tests.helpers.runs import small_values

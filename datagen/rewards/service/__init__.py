@@ -1,0 +1,1 @@
+"""Scorers that a server answers."""
