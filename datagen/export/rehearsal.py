@@ -88,6 +88,7 @@ def _make_row(run: RunPlan, candidate: int) -> dict[str, Any]:
         **{f"reason_{column_of(name)}": "" for name in run.scorers},
         **{"text_reward": None if run.mode == "direct" else right, "image_reward": right, "gain": 0.0},
         **{"text_weight": None if run.mode == "direct" else 1.0, "image_weight": 1.0, "kept": True},
+        "causes": [] if right else ["count"],
         **{"passed": right == 1.0, "candidate": candidate, "seed": candidate},
         **{"mode": run.mode, "switch": "autonomous", "finish": "stop", "engine": "rehearsal"},
         "settings": pack_json(drawn if run.likelihood else {}),
