@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from datagen.errors import ConfigError, Paused, did_you_mean
+from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
     from datagen.diagnose import Diagnosis
@@ -948,6 +949,7 @@ def _name_next(args: list[str]) -> str:
 
 def main() -> None:
     """Run the command line; the only place where an error becomes a message and an exit code."""
+    outlast_streams()
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # so a scorer in the working directory is found without PYTHONPATH
     # Typer accepts the option of `_options` only before the command; taking it out here lets it stand anywhere.

@@ -29,6 +29,7 @@ FLOORS = [
         "pictures",
         "picture_files",
         "usage",
+        "streams",
         "web",
     }
     | {"control_tokens", "markup", "expressions"},
