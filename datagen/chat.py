@@ -19,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from datagen.records import storable
+
 Role = Literal["system", "user", "assistant"]
 MARKERS = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})
 """Characters that byte-level BPE and SentencePiece write for white space."""
@@ -177,6 +179,8 @@ def explain_cut(text: str, max_tokens: int | None) -> str:
 
 
 def _find_problem(reply: Reply, sampling: Sampling) -> str:
+    if storable(reply.text) != reply.text:
+        return "the answer holds half a letter (a lone surrogate)"
     if reply.is_cut:
         return explain_cut(reply.text, sampling.max_tokens)
     if reply.thought and not reply.text.strip():

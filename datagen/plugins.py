@@ -84,10 +84,11 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     name = word if "." in word else known[word]
     try:
         module = importlib.import_module(name)
-    except (ImportError, SyntaxError) as error:
+    except (ImportError, SyntaxError, SystemExit) as error:
         lost = isinstance(error, ModuleNotFoundError) and name.startswith(str(error.name))
         hint = f"is {name!r} on PYTHONPATH?" if lost else "the fault is in that module, or in one that it imports"
-        raise PluginError(f"the {noun_of(family)} {word!r} cannot be imported: {error}", hint=hint) from error
+        why = f"it calls exit({error})" if isinstance(error, SystemExit) else str(error)
+        raise PluginError(f"the {noun_of(family)} {word!r} cannot be imported: {why}", hint=hint) from error
     if not hasattr(module, needs):
         what, hint = f"the {noun_of(family)} {word!r} has no `{needs}`", f"define `{needs}` in that module"
         raise PluginError(what, where=name, hint=hint)

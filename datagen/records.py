@@ -49,6 +49,11 @@ def compose(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def storable(text: str) -> str:
+    """Return a text that UTF-8 can hold: a lone surrogate, half of a letter, is written as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def hash_of(*parts: object) -> str:
     """Return a hash of JSON-serialisable content: 16 hexadecimal digits (SHA-256, truncated)."""
     return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()[:16]
@@ -336,6 +341,10 @@ class Failure(Record):
     error: str
     detail: str = ""
     unreached: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("error", "detail"):  # what a model or a plugin said may be anything
+            object.__setattr__(self, name, storable(getattr(self, name)))
 
     @classmethod
     def unanswered(cls, request: Request, error: str, detail: str = "", *, unreached: bool = False) -> Self:

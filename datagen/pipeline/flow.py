@@ -363,7 +363,9 @@ def accept_sample(images: Images | None, request: Request, sample: Sample) -> Sa
         problem = "the sample is empty"
     else:
         try:
-            json.dumps([sample.text, sample.settings], allow_nan=False, ensure_ascii=False).encode()
+            about = [sample.text, sample.settings, sample.engine, sample.switch, sample.finish]
+            about += [part.role for part in sample.segments]
+            json.dumps(about, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             problem = f"the sample cannot be stored: {error}"
         else:

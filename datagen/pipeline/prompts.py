@@ -21,7 +21,7 @@ from datagen.pipeline.watch import Progress, Watch
 from datagen.plugins import load_plugin
 from datagen.prompts.expanded import ExpandStats, expand
 from datagen.prompts.templated import PromptStats, plan_prompts
-from datagen.records import Prompt, Rewrite, hash_of
+from datagen.records import Prompt, Rewrite, hash_of, storable
 from datagen.taxonomy import explain_skipped, resolve_lexicon
 from datagen.taxonomy.lexicon import load_lexicon
 
@@ -161,7 +161,7 @@ class Recorder:
             if reply.unreached:
                 lost = lost or reply.error
                 continue
-            kept[key] = Rewrite(key, reply.text[:MOST_CHARACTERS], reply.finish, reply.error[:MOST_CHARACTERS])
+            kept[key] = _make_rewrite(key, reply)
             self._count()
             if time.monotonic() - stored > STORE_SECONDS:
                 store()
@@ -202,6 +202,13 @@ class Recorder:
                 raise damage.refuse()
             return []
         return folder.read_rewrites(batch)
+
+
+def _make_rewrite(key: str, reply: Reply) -> Rewrite:
+    said = reply.text[:MOST_CHARACTERS]
+    text = storable(said)
+    error = reply.error or ("" if text == said else "the answer holds half a letter (a lone surrogate)")
+    return Rewrite(key, text, reply.finish, storable(error[:MOST_CHARACTERS]))
 
 
 def _name(request: ChatRequest) -> str:

@@ -21,7 +21,7 @@ from datagen.chat import StreamingChat
 from datagen.errors import DatagenError
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
-from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
+from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of, storable
 from datagen.scoring.ahead import Asking, Group, UnansweredError
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
@@ -429,24 +429,27 @@ def _make_score(name: str, module: Scorer, sample: Sample, verdict: Verdict | Fa
 class Failed:
     """An exception of a plugin: its text, and the place in the plugin's code."""
 
-    error: Exception
+    error: BaseException
     text: str
     place: str
 
 
 def attempt(call: Callable[[], Answer]) -> Answer | Failed:
-    """Call plugin code and return its exception as a value; the only broad `except` of the pipeline."""
+    """Call plugin code and return its exception as a value, also one that would end the program.
+
+    The only broad `except` of the pipeline.
+    """
     try:
         return call()
     except DatagenError:
         raise
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and one bad sample must not stop a run
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; a run goes on without it
         trace = error.__traceback__
         # The innermost frame: where in the plugin it happened.
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
-        first = _ADDRESS.sub("", (str(error).splitlines() or [""])[0])
+        first = storable(_ADDRESS.sub("", (str(error).splitlines() or [""])[0]))
         return Failed(error, f"{type(error).__name__}: {first}" if first else type(error).__name__, place)
 
 
