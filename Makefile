@@ -17,7 +17,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-vllm: $(VLLM)/.ready
-	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm_real
 
 test-ray: $(VENV)/.ray
 	$(BIN)/python -m pytest tests/runners/test_ray.py tests/runners/test_slurm.py
