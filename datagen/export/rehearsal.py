@@ -89,6 +89,8 @@ def _make_row(run: RunPlan, candidate: int) -> dict[str, Any]:
         **{"text_reward": None if run.mode == "direct" else right, "image_reward": right, "gain": 0.0},
         **{"text_weight": None if run.mode == "direct" else 1.0, "image_weight": 1.0, "kept": True},
         "causes": [] if right else ["count"],
+        "faults": [] if right else ["expected 1 star, found 0 stars"],
+        "claims_hold": [right],
         **{"passed": right == 1.0, "candidate": candidate, "seed": candidate},
         **{"mode": run.mode, "switch": "autonomous", "finish": "stop", "engine": "rehearsal"},
         "settings": pack_json(drawn if run.likelihood else {}),

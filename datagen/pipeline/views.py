@@ -25,7 +25,7 @@ from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
-from datagen.scoring.verdicts import find_causes, passed
+from datagen.scoring.verdicts import find_causes, find_faults, find_holds, passed
 from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, diagnose_weights, weigh
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
@@ -81,7 +81,9 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             row,
             row.passed,
             None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
-            find_causes(weighing(run, scores)),
+            find_causes(selecting := weighing(run, scores)),
+            find_faults(selecting),
+            find_holds(prompt.claims, selecting),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )

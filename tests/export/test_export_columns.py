@@ -61,6 +61,8 @@ def make_messy(seed: int, count: int) -> list[ExportItem]:
                 gain=rng.choice([None, 0.25]),
                 passed=rng.choice([None, True, False]),
                 causes=rng.choice([None, [], ["count"], ["missing", "place"]]),
+                faults=rng.choice([[], ["expected 3 stars, found 2"], ["a", "b"]]),
+                holds=rng.choice([[], [None], [0.0, 1 / 3, None]]),
             )
         )
     return messy
@@ -91,7 +93,7 @@ def write_row(item: ExportItem) -> dict[str, Any]:
         row[f"reward_{scorer.replace('.', '_')}"] = score.value if score else None
         row[f"reason_{scorer.replace('.', '_')}"] = score.reason if score else None
     row |= {"text_reward": rewards.text, "image_reward": rewards.image, "gain": item.gain, "passed": item.passed}
-    row["causes"] = item.causes
+    row |= {"causes": item.causes, "faults": item.faults, "claims_hold": item.holds}
     row |= {name: getattr(weight, name) for name in ("text_weight", "image_weight", "kept")}
     row["settings"] = pack_json(sample.settings)
     row["receipt"] = pack_json(receipt_of(rewards, POLICY, weight.reason))
