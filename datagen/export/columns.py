@@ -61,8 +61,9 @@ def dataset_features(scorers: Sequence[str]) -> Features:
     the description of the last image that a scorer asked for, null without one. `image_sha256` has the SHA-256 of each
     file under `images`, in hexadecimal. `causes` says why the image fails, empty if nothing does, null if no scorer
     says; `faults` are the reasons of the scorers that deny it. `claims_hold` has for each of `claims` how surely it
-    holds, in [0, 1]: the mean over the scorers that select, null if none judged it. Raises RunError if two scorers
-    would share a column.
+    holds, in [0, 1]: the mean over the scorers that select, null if none judged it. `gap` is what the model itself says
+    of the whole image minus `passed`, in [-1, 1], null if it was not asked. Raises RunError if two scorers would share
+    a column.
     """
     from datasets import Features, Image, List, Value
 
@@ -85,6 +86,7 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             **dict.fromkeys(("kept", "passed"), flag),
             **dict.fromkeys(("causes", "faults"), List(text)),
             "claims_hold": List(number),
+            "gap": number,
             "group_id": text,
             **dict.fromkeys(("candidate", "seed"), integer),
             **dict.fromkeys(("mode", "switch", "finish", "engine", "settings", "receipt", "provenance"), text),
@@ -160,6 +162,7 @@ def columns_of(
         "causes": [item.causes for item in items],
         "faults": [list(map(clean, item.faults)) for item in items],
         "claims_hold": [item.holds for item in items],
+        "gap": [reward.misjudged for reward in rewards],
         "group_id": [reward.group for reward in rewards],
         "candidate": [sample.candidate for sample in samples],
         "seed": [sample.seed for sample in samples],

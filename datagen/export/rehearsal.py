@@ -91,6 +91,7 @@ def _make_row(run: RunPlan, candidate: int) -> dict[str, Any]:
         "causes": [] if right else ["count"],
         "faults": [] if right else ["expected 1 star, found 0 stars"],
         "claims_hold": [right],
+        "gap": None,
         **{"passed": right == 1.0, "candidate": candidate, "seed": candidate},
         **{"mode": run.mode, "switch": "autonomous", "finish": "stop", "engine": "rehearsal"},
         "settings": pack_json(drawn if run.likelihood else {}),

@@ -27,7 +27,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datagen.records import CAUSES, UNNAMED, Cause, Claim, Detection, Prompt, Sample, Score, Verdict
-from datagen.scoring.questions import ONE_WORD, YES, ask_claims
+from datagen.scoring.questions import ONE_WORD, WHOLE, YES, ask_claims
 from datagen.scoring.tools import Tools
 
 NO_IMAGE = "the sample has no image"
@@ -164,6 +164,19 @@ def find_holds(claims: Sequence[Claim], scores: Iterable[Score]) -> list[float |
             said[claim].append(votes[claim])
     means = {claim: math.fsum(each) / len(each) if each else None for claim, each in said.items()}
     return [means[str(claim)] for claim in claims]
+
+
+def find_own_belief(prompt: Prompt, scores: Iterable[Score]) -> float | None:
+    """Return the mean P(yes), in [0, 1], where a judge was asked whether the image shows the whole prompt, or None."""
+    asked = {question.format(prompt.text) for question in WHOLE.values()}
+    said = [
+        float(answer["p"])
+        for score in scores
+        if score.target == "image" and score.value is not None
+        for answer in score.evidence.get("questions", ())
+        if answer["question"] in asked and answer["p"] is not None
+    ]
+    return math.fsum(said) / len(said) if said else None
 
 
 def check_causes(evidence: Mapping[str, object]) -> None:

@@ -53,6 +53,7 @@ def make_row(mode: str = "think", claims: tuple[Claim, ...] = STARS, **changes: 
         "causes": [],
         "faults": [],
         "claims_hold": [1.0] * len(claims),
+        "gap": None,
         "candidate": 0,
         "seed": 3,
         "mode": mode,

@@ -8,8 +8,8 @@ import pytest
 
 from datagen.records import Claim, Score
 from datagen.scoring.questions import NO, YES, ask_claims, ask_exactly
-from datagen.scoring.verdicts import find_faults, find_holds
-from tests.helpers.reward_cases import count
+from datagen.scoring.verdicts import find_faults, find_holds, find_own_belief
+from tests.helpers.reward_cases import count, make_prompt
 
 RED = Claim("attribute", "star", "color", "red")
 BLUE = Claim("attribute", "star", "color", "blue")
@@ -69,6 +69,15 @@ def test_faults_are_the_reasons_of_those_that_deny_and_know_why() -> None:
         say(target="text", reason="plan", passed=False),
     ]
     assert find_faults(scores) == ["found one", "Is the star red? P 0.1", "of my own"]
+
+
+def test_the_whole_prompt_is_judged_by_the_questions_about_all_of_it_alone() -> None:
+    prompt = make_prompt(count("star", 2))
+    whole = f'Does this image show "{prompt.text}"? Answer the question with Yes or No.'
+    believed = say(questions=[{"question": whole, "accepted": ["Yes", "yes"], "p": 0.75}])
+    atoms = say(questions=[answer(count("star", 2), 0.25)])
+    assert find_own_belief(prompt, [believed, atoms]) == 0.75
+    assert find_own_belief(prompt, [atoms]) is None
 
 
 @pytest.mark.parametrize(
