@@ -292,6 +292,9 @@ class Policy(BaseModel):
     With `join: before` (GDPO, arXiv 2601.05242), each scorer's values become (r - mean) / (std + 1e-4) over the
     candidates of a prompt, so that scorers that differ little count as much as others; then they are joined as
     `aggregate` says, which must be a sum or a mean, and the positive part of that is the weight of `advantage`.
+
+    With `gap: g`, weights before normalisation are multiplied by 1 + g * |P(yes) - passed|, where the model itself was
+    asked whether the image shows the prompt (`judge:` is the model of the run, `vqa` is under `rewards`).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -311,6 +314,12 @@ class Policy(BaseModel):
     join: Literal["after", "before"] = Field(
         default="after", description="`before`: each scorer is normalised in its group before they are joined (GDPO)"
     )
+    gap: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="weights times 1 + `gap` * |own judgement - verdict|, if the model judges",
+    )
     drop_equal: bool = Field(default=False, description="drop groups of two or more whose rewards are all equal")
 
     @model_validator(mode="after")
@@ -327,7 +336,7 @@ class Policy(BaseModel):
     def _leave_out_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # The receipts of datasets of before there was a choice stay as they are.
         values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if key != "join" or value != "after"}
+        return {key: value for key, value in values.items() if (key, value) not in (("join", "after"), ("gap", 0.0))}
 
     @model_validator(mode="after")
     def _check_clip(self) -> Self:

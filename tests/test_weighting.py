@@ -176,11 +176,11 @@ def test_a_policy_that_cannot_work_is_refused(fields: dict[str, Any]) -> None:
         Policy(**fields)
 
 
-def test_receipt_holds_raw_rewards_and_every_parameter_but_a_join_of_always() -> None:
+def test_receipt_holds_raw_rewards_and_every_parameter_but_those_of_always() -> None:
     (row,) = make_rows([0.5])
     receipt = json.loads(json.dumps(receipt_of(row, Policy(beta=0.3), "why")))
     assert receipt["rewards"] == {"text": None, "image": 0.5}
-    assert receipt["policy"].keys() == Policy.model_fields.keys() - {"join"}
+    assert receipt["policy"].keys() == Policy.model_fields.keys() - {"join", "gap"}
     assert receipt["policy"]["beta"] == 0.3
     assert Policy(**receipt["policy"]) == Policy(beta=0.3)
 

@@ -31,7 +31,8 @@ class ExportItem:
     """One sample with its scores, rewards and weight; `passed` tells whether every claim holds, None if not judged.
 
     `gain` is the image reward after the last reflection minus that of the first image, None for a single image.
-    `causes` says why the image fails (`records.CAUSES`), None if that was not recorded.
+    `causes` says why the image fails (`records.CAUSES`), None if that was not recorded, and `faults` the same in the
+    scorers' words. `holds` has for each claim of the prompt how surely it holds, in [0, 1], None if not judged.
     """
 
     prompt: Prompt
@@ -42,6 +43,8 @@ class ExportItem:
     passed: bool | None = None
     gain: float | None = None
     causes: Sequence[str] | None = ()
+    faults: Sequence[str] = ()
+    holds: Sequence[float | None] = ()
 
 
 def column_of(scorer: str) -> str:
@@ -57,7 +60,10 @@ def dataset_features(scorers: Sequence[str]) -> Features:
     `export.regions`. `source` is the origin of the prompt's words, a template or a rewrite with its style; `caption` is
     the description of the last image that a scorer asked for, null without one. `image_sha256` has the SHA-256 of each
     file under `images`, in hexadecimal. `causes` says why the image fails, empty if nothing does, null if no scorer
-    says. Raises RunError if two scorers would share a column.
+    says; `faults` are the reasons of the scorers that deny it. `claims_hold` has for each of `claims` how surely it
+    holds, in [0, 1]: the mean over the scorers that select, null if none judged it. `gap` is what the model itself says
+    of the whole image minus `passed`, in [-1, 1], null if it was not asked. Raises RunError if two scorers would share
+    a column.
     """
     from datasets import Features, Image, List, Value
 
@@ -78,7 +84,9 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             **rewards,
             **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
             **dict.fromkeys(("kept", "passed"), flag),
-            "causes": List(text),
+            **dict.fromkeys(("causes", "faults"), List(text)),
+            "claims_hold": List(number),
+            "gap": number,
             "group_id": text,
             **dict.fromkeys(("candidate", "seed"), integer),
             **dict.fromkeys(("mode", "switch", "finish", "engine", "settings", "receipt", "provenance"), text),
@@ -128,6 +136,7 @@ def columns_of(
     """
     prompts, samples = [item.prompt for item in items], [item.sample for item in items]
     weights, rewards = [item.weight for item in items], [item.rewards for item in items]
+    clean: Callable[[str], str] = str if addresses else hide_addresses
     return {
         "id": [sample.id for sample in samples],
         "prompt": [prompt.text for prompt in prompts],
@@ -142,7 +151,7 @@ def columns_of(
             [hash_image(part.image) for part in each.segments if part.kind == "image"] for each in samples
         ],
         "regions": _nest_regions(items),
-        **_judge_columns(items, scorers, str if addresses else hide_addresses),
+        **_judge_columns(items, scorers, clean),
         "text_reward": [reward.text for reward in rewards],
         "image_reward": [reward.image for reward in rewards],
         "gain": [item.gain for item in items],
@@ -151,6 +160,9 @@ def columns_of(
         "kept": [weight.kept for weight in weights],
         "passed": [item.passed for item in items],
         "causes": [item.causes for item in items],
+        "faults": [list(map(clean, item.faults)) for item in items],
+        "claims_hold": [item.holds for item in items],
+        "gap": [reward.misjudged for reward in rewards],
         "group_id": [reward.group for reward in rewards],
         "candidate": [sample.candidate for sample in samples],
         "seed": [sample.seed for sample in samples],

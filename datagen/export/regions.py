@@ -8,7 +8,8 @@ this object that it fulfils, None for an object about which the prompt claims no
 * a number: yes for as many as are claimed, the most confident first; no for each one too many. A missing object leaves
   no box, and those that are there are right.
 * a colour: the object's own, one of those claimed for its kind.
-* all else (relations, other attributes, …): the verdict of the scorer that judged the claim, for both of its objects.
+* all else (relations, other attributes, …): the verdict of the first image scorer that judged the claim, for
+  both of its objects.
 
 Not covered: what no scorer detected, and the words of an image, which have no box.
 """
@@ -31,7 +32,7 @@ def list_regions(claims: Sequence[Claim], scores: Sequence[Score]) -> list[Regio
     verdicts: dict[str, float] = {}
     for score in scores:
         for claim, holds in score.evidence.get("claims", {}).items():
-            if holds is not None:
+            if score.target == "image" and holds is not None:
                 verdicts.setdefault(claim, float(holds))
     counted = _count_places(claims, found)
     return [

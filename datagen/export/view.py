@@ -84,7 +84,8 @@ def check_needs(plan: ViewPlan, run: RunPlan) -> None:
     view, _ = _load(plan)
     options, format_options = check_view(plan)
     where, name, other = f"exports.{plan.name}", f"the view {plan.view!r}", "or take another view"
-    if run.mode != (needed := getattr(view, "NEEDS_MODE", run.mode)):
+    find_mode = getattr(view, "find_mode", lambda options, mode: getattr(view, "NEEDS_MODE", mode))
+    if run.mode != (needed := find_mode(options, run.mode)):
         what = f"{name} needs samples of mode {needed!r}, but the recipe has {run.mode!r}"
         raise ConfigError(what, where=where, hint=f"build with `mode: {needed}`, {other}")
     if (scorer := getattr(view, "NEEDS_SCORER", "")) and scorer not in run.scorers:

@@ -50,6 +50,10 @@ STAMP_SECONDS = 2.0
 """Folder of runs given by name."""
 NOTED = ("plan", "expansion", "screened", "canaries")
 """Keys that stages add to run.yaml; they stay when the recipe is noted again."""
+_HABITS = frozenset(
+    {"temperature", "batch_size", "threads", "device", "max_tokens", "rounds", "close", "thinking", "concurrency"}
+)
+"""Options of a backend that say how a model is run, not which one it is."""
 MODELS = {"backend": "backend", "judge": "judge", "drawer": "drawer", "expand": "rewriter"}
 """The attributes of a run that are models, by the recipe's key."""
 STAGES = ("prompts", "samples", "scores")
@@ -155,7 +159,32 @@ class Run:
         made = make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
         if self.policy.join == "before":
             made.require_sums()
+        if self.policy.gap:
+            self._require_own_judge()
         return made
+
+    @property
+    def judges_itself(self) -> bool:
+        """Whether the judge is the model that generates: the same backend and options, but for those of `_HABITS`."""
+        judge, backend = self.recipe.judge, self.recipe.backend
+        if judge is None or judge.name != backend.name:
+            return False
+        ours, theirs = (
+            {key: value for key, value in choice.options.items() if key not in _HABITS} for choice in (backend, judge)
+        )
+        return ours == theirs
+
+    def _require_own_judge(self) -> None:
+        where, chosen = "weights.gap", self.recipe.scorers
+        if not self.judges_itself:
+            what = "no judge of this recipe is the model that generates, so its own judgement is unknown"
+            raise ConfigError(what, where=where, hint=f"write `judge: {self.recipe.backend.name}` with its options")
+        asked = {name for name, choice in chosen.items() if choice.name == "vqa"}
+        if not asked & self.selecting:
+            raise ConfigError("the model is not asked about its images", where=where, hint="add vqa under `rewards`")
+        if both := sorted(asked & {*self.recipe.evaluating}):
+            what = f"{both[0]!r} would make weights and evaluate them"
+            raise ConfigError(what, where=where, hint="leave it out under `evaluate`")
 
     @cached_property
     def tools(self) -> Tools:

@@ -25,7 +25,7 @@ from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
-from datagen.scoring.verdicts import find_causes, passed
+from datagen.scoring.verdicts import find_causes, find_faults, find_holds, find_own_belief, passed
 from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, diagnose_weights, weigh
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
@@ -81,7 +81,9 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             row,
             row.passed,
             None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
-            find_causes(weighing(run, scores)),
+            find_causes(selecting := weighing(run, scores)),
+            find_faults(selecting),
+            find_holds(prompt.claims, selecting),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )
@@ -179,6 +181,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
             tuple(passed_rounds(weighing(run, scores))),
             find_causes(weighing(run, scores)),
+            row.misjudged,
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
     )
@@ -280,7 +283,9 @@ def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) 
     verdict = None if gaps[1] and holds else holds
     # A run has few weaknesses and skills: a million rows share their names.
     weakness, skill = sys.intern(prompt.weakness), sys.intern(prompt.skill)
-    return RewardRow(sample_id, prompt.id, weakness, skill, text, image, gaps[0], gaps[1], verdict)
+    believed = find_own_belief(prompt, scores) if run.judges_itself else None
+    misjudged = None if believed is None or verdict is None else believed - verdict
+    return RewardRow(sample_id, prompt.id, weakness, skill, text, image, gaps[0], gaps[1], verdict, misjudged=misjudged)
 
 
 def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:

@@ -135,6 +135,8 @@ class GroupTally:
     failing: int = 0
     unrecorded: int = 0
     causes: Counter[Cause] = field(default_factory=Counter)
+    gap: Moments = field(default_factory=Moments)
+    misjudged: Moments = field(default_factory=Moments)
 
     def close(self, prompt: OpenPrompt) -> None:
         """Add a prompt whose samples have all been seen."""
@@ -161,6 +163,8 @@ class GroupTally:
         self.failing += other.failing
         self.unrecorded += other.unrecorded
         self.causes.update(other.causes)
+        self.gap.merge(other.gap)
+        self.misjudged.merge(other.misjudged)
 
     def estimate_passes(self, k: int = 0) -> Estimate | None:
         """Return pass@k over prompts with exactly k judged candidates; without k, pass@1 over all with any."""
@@ -284,6 +288,21 @@ class CauseFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class GapFigures:
+    """How the model judges its own images of a skill; `skill` is empty for a whole weakness, both for the whole run.
+
+    `gap` is the mean of P(yes) minus the verdict (1 if it passed) over so many samples, in [-1, 1]; `misjudged` is the
+    mean of its size, in [0, 1].
+    """
+
+    weakness: str
+    skill: str
+    judged: int
+    gap: float
+    misjudged: float
+
+
+@dataclass(frozen=True, slots=True)
 class RoundFigures:
     """Effect of reflection in one weakness: mean image reward and pass rate after each image, better and worse samples.
 
@@ -400,6 +419,9 @@ class Tally:
         skill.failing += item.causes is None or bool(item.causes)
         skill.unrecorded += item.causes is None
         skill.causes.update(item.causes or ())
+        if item.gap is not None:
+            skill.gap.add(item.gap)
+            skill.misjudged.add(abs(item.gap))
         if self.first is None or item.sample.candidate < self.first:
             tally.judged += item.passed is not None
             tally.passed += item.passed is True
@@ -456,13 +478,25 @@ class Tally:
             lines += [self._line(weakness, "", mine), *below]
         return [self._line("", "", whole), *lines]
 
-    def causes(self) -> list[CauseFigures]:
-        """Return why images fail: the whole run, then each weakness followed by its skills, those alone that fail."""
+    def _list_groups(self) -> list[tuple[tuple[str, str], GroupTally]]:
+        """Return the sums of the whole run, then of each weakness followed by its skills."""
         groups: dict[tuple[str, str], GroupTally] = {("", ""): GroupTally()}
         for (weakness, skill), tally in sorted(self.skills.items()):
             groups[weakness, skill] = tally
             groups.setdefault((weakness, ""), GroupTally()).merge(tally)
             groups["", ""].merge(tally)
+        return sorted(groups.items(), key=lambda each: each[0])
+
+    def gaps(self) -> list[GapFigures]:
+        """Return how the model judges its own images, by skill as `causes`; empty if it was not asked."""
+        return [
+            GapFigures(*path, tally.gap.count, tally.gap.mean, tally.misjudged.mean)
+            for path, tally in self._list_groups()
+            if tally.gap.count
+        ]
+
+    def causes(self) -> list[CauseFigures]:
+        """Return why images fail: the whole run, then each weakness followed by its skills, those alone that fail."""
         return [
             CauseFigures(
                 *path,
@@ -470,7 +504,7 @@ class Tally:
                 tally.unrecorded,
                 {cause: tally.causes[cause] / tally.failing for cause in CAUSES if tally.causes[cause]},
             )
-            for path, tally in sorted(groups.items())
+            for path, tally in self._list_groups()
             if tally.failing
         ]
 
@@ -536,7 +570,7 @@ class ReportItem:
     holds, None if that could not be judged. `kept` is False for a sample that training leaves out, and `weight_reason`
     says why in a person's words. `rounds` and `round_verdicts` hold the image reward and the verdict after each image
     of a reflection, and are empty for a sample with one image. `causes` says why the image fails, None if it fails and
-    no scorer says why.
+    no scorer says why. `gap` is what the model itself says of the image, P(yes), minus the verdict, None if not asked.
     """
 
     prompt: Prompt
@@ -552,6 +586,7 @@ class ReportItem:
     rounds: tuple[float | None, ...] = ()
     round_verdicts: tuple[bool | None, ...] = ()
     causes: Sequence[Cause] | None = ()
+    gap: float | None = None
 
     @property
     def verdict(self) -> str:

@@ -128,6 +128,7 @@ def _context(title: str, tally: Tally, weight_report: WeightReport | None, facts
         "idle": weight_report.idle if weight_report else (),
         "rounds": tally.rounds(),
         "failing": failing,
+        "gaps": tally.gaps(),
         "causes": [cause for cause in CAUSES if failing and cause in failing[0].shares],
         "failures": [(*key, count, tally.details[key]) for key, count in tally.failures.most_common()],
         "failure_count": tally.failures.total(),

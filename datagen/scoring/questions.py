@@ -7,6 +7,7 @@ The two questions about a whole prompt are those of VQAScore (github.com/linzhiq
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -87,6 +88,32 @@ def ask_claims(claims: Sequence[Claim]) -> tuple[Question, ...]:
         elif claim.kind != "count":
             asked.append(Question(_phrase(claim, counts), YES, claim, parents))
     return tuple(asked)
+
+
+def ask_exactly(claims: Sequence[Claim]) -> tuple[Question, ...]:
+    """Return one yes/no question for each claim, in order; an accepted answer means that exactly this claim holds.
+
+    Unlike an atom, it asks for a number as it is claimed: "Are there exactly three stars in the image?"
+    """
+    counts = {claim.subject: int(claim.value) for claim in claims if claim.kind == "count"}
+    several = Counter((claim.subject, claim.name) for claim in claims if claim.kind == "attribute")
+    asked = []
+    for claim in claims:
+        if claim.is_counted:
+            asked.append(_ask_exact_number(claim))
+        elif claim.kind == "attribute" and several[claim.subject, claim.name] > 1:  # not every one can have each
+            asked.append(Question(f"{_ask_any(f'{claim.value} {claim.subject}')} in the image?", YES, claim))
+        else:
+            asked.append(Question(_phrase(claim, counts), YES, claim))
+    return tuple(asked)
+
+
+def _ask_exact_number(claim: Claim) -> Question:
+    n, before = int(claim.value), [claim.name] if claim.name else []
+    if n == 0:
+        return _ask_number(claim, ())
+    what = name_many(n, claim.subject, *before, in_words=True)
+    return Question(f"{'Is' if n == 1 else 'Are'} there exactly {what} in the image?", YES, claim)
 
 
 def _ask_presence(thing: str, claim: Claim, atom: bool) -> Question:

@@ -10,6 +10,8 @@ prompts, so `list_groups` finds them there.
 A cause says why an image fails, in one word of `records.CAUSES`: `evidence["causes"]` maps each claim that fails, as
 text, to its cause, so that failures can be counted and prompts aimed at them. A scorer of your own may leave it out.
 
+A claim may be judged by several scorers: `find_holds` joins what they say of each. `find_faults` has their reasons.
+
 A dispute is a contradiction between scorers about one image, which a person should look at first. Scorers of different
 claims may differ. A no is disputed only if those that say yes judge, together, every kind of claim that it is about:
 `vqa` says yes and `counting` no, or `counting` and `attribute` both say yes and a judge of counts and attributes says
@@ -20,10 +22,12 @@ Not covered: two scorers with the same fault agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from datagen.records import CAUSES, UNNAMED, Cause, Detection, Prompt, Sample, Score, Verdict
+from datagen.records import CAUSES, UNNAMED, Cause, Claim, Detection, Prompt, Sample, Score, Verdict
+from datagen.scoring.questions import ONE_WORD, WHOLE, YES, ask_claims
 from datagen.scoring.tools import Tools
 
 NO_IMAGE = "the sample has no image"
@@ -118,6 +122,61 @@ def find_causes(scores: Iterable[Score]) -> list[Cause] | None:
             named.update(score.evidence.get("causes", {}).values())
     found = [cause for cause in CAUSES if cause in named]
     return found if found or not fails else None
+
+
+def find_faults(scores: Iterable[Score]) -> list[str]:
+    """Return the reason of each scorer that denies the image's claims and says why; a bare no to the whole does not."""
+    return [
+        score.reason
+        for score in scores
+        if score.target == "image"
+        and score.value is not None
+        and score.evidence.get("passed", score.evidence.get("holds")) is False
+        and {*score.evidence.get("causes", {}).values()} != {"denied"}
+    ]
+
+
+def find_holds(claims: Sequence[Claim], scores: Iterable[Score]) -> list[float | None]:
+    """Return for each claim the mean over scorers of what they say of it in the last image, in [0, 1]; None if none do.
+
+    Arithmetic says 0 or 1 (`evidence["claims"]`), a judge P that the claim holds (its answers to atoms). Of what is
+    claimed once a judge is asked whether it is there at all, which says nothing of "exactly one" and does not count.
+    """
+    atoms = {
+        atom.text + ONE_WORD: str(atom.claim)
+        for atom in ask_claims(claims)
+        if atom.atom and not (atom.claim.kind == "count" and atom.accepted == YES)
+    }
+    said: dict[str, list[float]] = {str(claim): [] for claim in claims}
+    for score in scores:
+        if score.target != "image" or score.value is None:
+            continue
+        causes = score.evidence.get("causes", {})
+        votes = {
+            claim: float(bool(holds) and claim not in causes)
+            for claim, holds in score.evidence.get("claims", {}).items()
+            if holds is not None
+        }
+        for answer in score.evidence.get("questions", ()):
+            if (claim := atoms.get(answer["question"])) and answer["p"] is not None:
+                votes[claim] = answer["p"]
+        for claim in said.keys() & votes.keys():
+            said[claim].append(votes[claim])
+    means = {claim: math.fsum(each) / len(each) if each else None for claim, each in said.items()}
+    return [means[str(claim)] for claim in claims]
+
+
+def find_own_belief(prompt: Prompt, scores: Iterable[Score]) -> float | None:
+    """Return the mean P(yes), in [0, 1], where a judge was asked whether the image shows the whole prompt, or None."""
+    asked = {question.format(prompt.text) for question in WHOLE.values()}
+    said = [
+        float(answer["p"])
+        for score in scores
+        if score.target == "image" and score.value is not None
+        for answer in score.evidence.get("questions", ())
+        if answer["question"] in asked and answer["p"] is not None
+    ]
+    return math.fsum(said) / len(said) if said else None
 
 
 def check_causes(evidence: Mapping[str, object]) -> None:

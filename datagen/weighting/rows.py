@@ -17,6 +17,8 @@ class RewardRow:
     `group` identifies the candidates that are compared: the prompt id. `text_gap` and `image_gap` say what should have
     been judged but was not, so that the reward is missing. `passed` is the strict verdict on the image. With `join:
     before` the advantages are the rewards whose scorers were normalised in the group before they were joined.
+    `misjudged`, in [-1, 1], is P(yes) by which the model itself says that the image shows the prompt, minus 1 if it
+    passed: above 0 it believes what is wrong, below 0 it doubts what is right; None if it was not asked.
     """
 
     sample_id: str
@@ -30,6 +32,7 @@ class RewardRow:
     passed: bool | None = None
     text_advantage: float | None = None
     image_advantage: float | None = None
+    misjudged: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

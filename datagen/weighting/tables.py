@@ -52,7 +52,7 @@ class RewardTable(Sequence[RewardRow]):
         self._ids = bytearray()
         self._ends = array("q", [0])
         self._text, self._image = array("d"), array("d")
-        self._text_advantage, self._image_advantage = array("d"), array("d")
+        self._text_advantage, self._image_advantage, self._misjudged = array("d"), array("d"), array("d")
         self._passed = array("b")
         for row in rows:
             self.append(row)
@@ -81,6 +81,7 @@ class RewardTable(Sequence[RewardRow]):
         self._image.append(math.nan if row.image is None else row.image)
         self._text_advantage.append(math.nan if row.text_advantage is None else row.text_advantage)
         self._image_advantage.append(math.nan if row.image_advantage is None else row.image_advantage)
+        self._misjudged.append(math.nan if row.misjudged is None else row.misjudged)
         self._passed.append(-1 if row.passed is None else row.passed)
 
     def __len__(self) -> int:
@@ -106,7 +107,10 @@ class RewardTable(Sequence[RewardRow]):
             self.text_gap[row],
             self.image_gap[row],
             None if passed < 0 else bool(passed),
-            *(None if math.isnan(each[row]) else each[row] for each in (self._text_advantage, self._image_advantage)),
+            *(
+                None if math.isnan(each[row]) else each[row]
+                for each in (self._text_advantage, self._image_advantage, self._misjudged)
+            ),
         )
 
     def __iter__(self) -> Iterator[RewardRow]:
@@ -143,6 +147,13 @@ class RewardTable(Sequence[RewardRow]):
         import numpy as np
 
         return np.array(self._image_advantage, dtype=np.float64)
+
+    @property
+    def misjudged(self) -> Floats:
+        """The model's own judgement minus the verdict, float64 of shape (n,), NaN where there is none."""
+        import numpy as np
+
+        return np.array(self._misjudged, dtype=np.float64)
 
     def path_codes(self) -> tuple[Ints, list[str]]:
         """Return for each row which `weakness/skill` it is of, int64 of shape (n,), and these paths."""

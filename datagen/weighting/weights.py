@@ -128,6 +128,8 @@ def _weigh_modality(reward: Floats, advantage: Floats | None, rows: RewardTable,
         raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
     else:
         raw = np.where(advantage[scored] > formulas.EQUAL, advantage[scored], 0.0)
+    if policy.gap:
+        raw = raw * (1 + policy.gap * np.abs(np.nan_to_num(rows.misjudged[scored])))
     dropped = formulas.find_equal((reward if advantage is None else advantage)[scored], group) & policy.drop_equal
     failed = formulas.find_failed(reward[scored], group) & (policy.policy != "uniform")
     keep = (raw > 0) & ~dropped & ~failed

@@ -57,10 +57,17 @@ def make_messy(seed: int, count: int) -> list[ExportItem]:
                 prompt=replace(item.prompt, claims=tuple(rng.sample(kinds, rng.randrange(4)))),
                 sample=replace(item.sample, segments=tuple(segments), settings=rng.choice(SETTINGS)),
                 scores=scores,
-                rewards=replace(item.rewards, text=rng.choice([None, 0, 1e-7]), image=rng.choice([None, 1 / 3])),
+                rewards=replace(
+                    item.rewards,
+                    text=rng.choice([None, 0, 1e-7]),
+                    image=rng.choice([None, 1 / 3]),
+                    misjudged=rng.choice([None, -0.25]),
+                ),
                 gain=rng.choice([None, 0.25]),
                 passed=rng.choice([None, True, False]),
                 causes=rng.choice([None, [], ["count"], ["missing", "place"]]),
+                faults=rng.choice([[], ["expected 3 stars, found 2"], ["a", "b"]]),
+                holds=rng.choice([[], [None], [0.0, 1 / 3, None]]),
             )
         )
     return messy
@@ -91,7 +98,7 @@ def write_row(item: ExportItem) -> dict[str, Any]:
         row[f"reward_{scorer.replace('.', '_')}"] = score.value if score else None
         row[f"reason_{scorer.replace('.', '_')}"] = score.reason if score else None
     row |= {"text_reward": rewards.text, "image_reward": rewards.image, "gain": item.gain, "passed": item.passed}
-    row["causes"] = item.causes
+    row |= {"causes": item.causes, "faults": item.faults, "claims_hold": item.holds, "gap": rewards.misjudged}
     row |= {name: getattr(weight, name) for name in ("text_weight", "image_weight", "kept")}
     row["settings"] = pack_json(sample.settings)
     row["receipt"] = pack_json(receipt_of(rewards, POLICY, weight.reason))

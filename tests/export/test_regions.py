@@ -57,6 +57,12 @@ def test_a_relation_is_the_matter_of_both_objects() -> None:
     assert score([LEFT], found) == [None, None, None]
 
 
+def test_what_a_scorer_of_the_text_says_of_a_claim_is_no_verdict_on_the_image() -> None:
+    said = Score("s", "coverage", "text", 1.0, "", {"claims": {str(LEFT): True}})
+    seen = Score("s", "spatial", "image", 0.0, "", {"claims": {str(LEFT): False}, "detections": [see("cup")]})
+    assert [region["score"] for region in list_regions([LEFT], [said, seen])] == [0.0]
+
+
 def test_a_part_counts_the_objects_of_its_colour_alone() -> None:
     part = Claim("part", "cup", "red", 1)
     assert score([part], [see("cup", "red"), see("cup", "red", 0.4), see("cup", "blue")]) == [1.0, 0.0, None]

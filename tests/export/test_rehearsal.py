@@ -25,6 +25,7 @@ def check(mode: str, view: str, format_: str, skip: bool = False) -> None:
         ("think", "trajectories", "bagel_edit", "does not end in an edited image"),
         ("think", "trajectories", "srum", "no image reward or no regions"),
         ("think", "trajectories", "geneval", "no claims"),
+        ("think", "judgements", "bagel_t2i", "not texts with one image after them"),
         ("reflect", "trajectories", "showo2", "not texts with one image after them"),
     ],
 )
@@ -48,6 +49,10 @@ def test_a_format_that_cannot_hold_a_view_is_refused_beforehand(
         ("reflect", "trajectories", "bagel_edit"),
         ("reflect", "trajectories", "verl_omni"),
         ("reflect", "irg", "bagel_conversation"),
+        ("direct", "judgements", "chat"),
+        ("direct", "judgements", "bagel_conversation"),
+        ("think", "repairs", "bagel_edit"),
+        ("think", "repairs", "bagel_conversation"),
     ],
 )
 def test_what_can_be_held_is_not_refused(mode: str, view: str, format_: str) -> None:
