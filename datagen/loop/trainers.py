@@ -124,9 +124,14 @@ def mix_rounds(dataset: Path, earlier: Sequence[Path], share: float, out: Path) 
     partial = out.with_name(f".{out.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(dataset / "data", partial / "data")
-    for count, (file, rows) in enumerate(sorted(taken.items())):
+    # With one file named train-00000-of-00001.parquet, `datasets` reads no other whose name lacks these numbers.
+    total = len(_list_files(dataset)) + len(taken)
+    name = f"train-{{:05d}}-of-{total:05d}.parquet"
+    for count, file in enumerate(_list_files(partial)):
+        file.rename(file.with_name(name.format(count)))
+    for count, (file, rows) in enumerate(sorted(taken.items()), total - len(taken)):
         source = pq.ParquetFile(file)
-        with pq.ParquetWriter(partial / "data" / f"train-replay-{count:05d}.parquet", source.schema_arrow) as writer:
+        with pq.ParquetWriter(partial / "data" / name.format(count), source.schema_arrow) as writer:
             _copy_rows(source, sorted(rows), writer)
     partial.rename(out)
     return out
