@@ -51,6 +51,7 @@ def render_loop(result: LoopResult) -> str:
         {
             "name": plan.recipe.name,
             "made": rounds[0].diagnosis.made,
+            "detector": ((plan.recipe.train and plan.recipe.train.detector) or plan.recipe.detector).name,
             "rounds": list(zip(rounds, result.standing.bases, result.standing.gains, strict=True)),
             "best": result.standing.best,
             "stop": result.stop,

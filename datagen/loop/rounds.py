@@ -148,7 +148,8 @@ def _run_round(
         run = create_run(recipe, str(place / "run"), "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
             run.folder.clear_partials()
-            build_run(run, execute, watch, rest)
+            if unreached := build_run(run, execute, watch, rest).unreached:
+                watch.say(f"warning: round {number} is trained without some samples: {unreached}")
         del run  # and its models, before a training needs the memory
         gc.collect()
     train = check_trainer(plan.recipe)

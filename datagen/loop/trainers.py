@@ -8,7 +8,6 @@ Not covered: stopping a command when the hours are over, since only the command 
 
 from __future__ import annotations
 
-import fcntl
 import shlex
 import shutil
 import subprocess
@@ -39,6 +38,13 @@ def check_trainer(recipe: Recipe) -> Training:
             "name yours: train: {command: 'python train.py --data {dataset} --out {checkpoint}', into: backend.model}"
         )
         raise ConfigError(what, where="train", hint=hint)
+    if train.command is None and recipe.mode == "reflect":
+        raise ConfigError(
+            "the embedded trainer learns no reflections", where="mode", hint="write mode: think, or direct"
+        )
+    if train.command is None and recipe.images is not None and recipe.images.format == "webp":
+        hint = "the model's own image tokens are noted in its PNG files: write images: {format: keep}"
+        raise ConfigError("the embedded trainer cannot read these pictures", where="images", hint=hint)
     if train.command is not None and shutil.which(word := shlex.split(train.command)[0]) is None:
         raise ConfigError(f"no such program: {word}", where="train.command", hint="install it, or give its path")
     return train
@@ -64,6 +70,8 @@ def train_round(
 
 def run_command(command: str, places: Mapping[str, object], folder: Path) -> None:
     """Run a trainer's command and wait for it. Raises RunError if it fails, leaves no checkpoint, or runs already."""
+    import fcntl
+
     words = [_fill(word, places) for word in shlex.split(command)]
     path, checkpoint = folder / "train.log", Path(str(places["checkpoint"]))
     with path.open("ab") as log:

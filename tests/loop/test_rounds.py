@@ -220,6 +220,13 @@ def test_spent_hours_pause_the_loop_and_it_goes_on(here: Path) -> None:
     assert loop(rounds=1).standing.best == 1
 
 
+def test_spent_money_pauses_the_loop_and_it_goes_on(here: Path) -> None:
+    prices = {"backend": {"hour": 1e9}}
+    with pytest.raises(Paused, match=r"paused at --max-cost 0.001 in round 0"):
+        loop(budget=Budget(cost=0.001), prices=prices)
+    assert loop(rounds=1, prices=prices).standing.best == 1
+
+
 def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(done.parent)
     with pytest.raises(RunError, match=r"holds another loop; changed: seed"):
@@ -257,4 +264,12 @@ def test_a_wrong_trainer_is_refused_as_the_recipe_is_read(train: dict[str, Any],
 def test_what_cannot_work_is_refused_before_anything_is_made(train: dict[str, Any], said: str, here: Path) -> None:
     with pytest.raises(ConfigError, match=said):
         loop(train=train)
+    assert not here.exists()
+
+
+@pytest.mark.parametrize("changes", [{"mode": "reflect"}, {"images": {"format": "webp"}}])
+def test_what_the_embedded_trainer_cannot_learn_is_refused(changes: dict[str, Any], here: Path) -> None:
+    train = {"command": None, "into": None}
+    with pytest.raises(ConfigError, match="the embedded trainer"):
+        loop(train=train, backend={"name": "embedded"}, **changes)
     assert not here.exists()
