@@ -549,7 +549,8 @@ class Training(BaseModel):
     """The keys under `train:`, for `datagen loop`: the embedded trainer with its options, or a command of your own.
 
     The command is split into words as a shell does, and run without one. It must hold `{dataset}`, the folder of the
-    data, and `{checkpoint}`, where its model must lie when it exits with 0; `{round}` is the round's number.
+    data, and `{checkpoint}`, where its model must lie when it exits with 0; `{start}` is the model to start from, at
+    first the value of the option that `into` names, and `{round}` the round's number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -595,11 +596,16 @@ class Training(BaseModel):
         if missing := {"dataset", "checkpoint"} - named:
             raise ValueError(f"`command:` must hold {{{min(missing)}}}")
         if strange := named - set(TRAIN_PLACES):
-            raise ValueError(f"`command:` holds {{{min(strange)}}}; known are {{dataset}}, {{checkpoint}}, {{round}}")
+            raise ValueError(f"`command:` holds {{{min(strange)}}}; known are {list_places()}")
         return self
 
 
-TRAIN_PLACES = ("dataset", "checkpoint", "round")
+def list_places() -> str:
+    """Return the known placeholders of `train.command` as they are written."""
+    return ", ".join(f"{{{name}}}" for name in TRAIN_PLACES)
+
+
+TRAIN_PLACES = ("dataset", "checkpoint", "start", "round")
 """What the braces of `train.command` may name; other braces are left as they are."""
 SHIPPED = "shipped"
 """Word of the short list of rude words in the package."""

@@ -3,7 +3,7 @@
 All rounds answer the same held-out prompts with the same seeds, so two of them are compared prompt by prompt. A round
 helps when the 95 % interval of the mean difference to the best round before it lies above zero.
 
-Not covered: the many looks at the same prompts. Of twenty rounds that change nothing, one in forty seems to help.
+Not covered: the many looks at the same prompts. Of forty rounds that change nothing, one seems to help.
 """
 
 from __future__ import annotations

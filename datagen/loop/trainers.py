@@ -47,7 +47,18 @@ def check_trainer(recipe: Recipe) -> Training:
         raise ConfigError("the embedded trainer cannot read these pictures", where="images", hint=hint)
     if train.command is not None and shutil.which(word := shlex.split(train.command)[0]) is None:
         raise ConfigError(f"no such program: {word}", where="train.command", hint="install it, or give its path")
+    if "{start}" in (train.command or "") and find_start(recipe) is None:
+        what = f"the command asks for {{start}}, but the recipe has no {train.into}"
+        raise ConfigError(what, where="train.command", hint="name the first model there, or leave {start} out")
     return train
+
+
+def find_start(recipe: Recipe) -> str | None:
+    """Return the first model as the recipe names it: the value of the option that `train.into` names, if it is set."""
+    value: Any = {"backend": recipe.backend.model_dump(mode="json")}
+    for key in ((recipe.train and recipe.train.into) or EMBEDDED).split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return None if value is None else str(value)
 
 
 def train_round(
@@ -59,12 +70,13 @@ def train_round(
     """
     train = check_trainer(recipe)
     if train.command is not None:
-        run_command(train.command, {"dataset": dataset, "checkpoint": folder / "checkpoint", "round": number}, folder)
+        places = {"dataset": dataset, "checkpoint": folder / "checkpoint", "round": number}
+        run_command(train.command, {**places, "start": start or find_start(recipe)}, folder)
         return
     from datagen.embedded.options import SHIPPED
     from datagen.training.finetune import TrainPlan, train_weighted
 
-    first = start or Path(recipe.backend.options.get("checkpoint", SHIPPED))
+    first = start or Path(find_start(recipe) or SHIPPED)
     train_weighted(TrainPlan(dataset, first, seed=number, **train.options), folder / "checkpoint", watch)
 
 

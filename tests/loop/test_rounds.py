@@ -37,7 +37,7 @@ def loop(more: str = "", execute: Any = None, budget: Budget | None = None, **ch
     """Run a loop in the folder `one` of the working directory."""
     sizes = {key: changes.pop(key) for key in ("rounds", "patience") if key in changes}
     recipe = make_recipe(loop_values(more, **changes))
-    plan = LoopPlan(recipe, Path("one"), prompts=12, candidates=2, **{"rounds": 2, **sizes})
+    plan = LoopPlan(recipe, Path("one"), prompts=12, candidates=2, **{"rounds": 1, **sizes})
     return run_loop(plan, execute or make_runner(0), Silent(), lambda _: None, budget)
 
 
@@ -138,7 +138,7 @@ def test_a_round_that_does_not_help_ends_the_loop_and_the_first_model_stays(here
 
 
 def test_patience_draws_fresh_prompts_and_mixes_in_earlier_rows(here: Path) -> None:
-    loop("--wrong 0.5", patience=2, train={"replay": 0.5})
+    loop("--wrong 0.5", rounds=2, patience=2, train={"replay": 0.5})
     runs = [open_run(str(here / f"rounds/{k:02d}/run")) for k in (1, 2)]
     assert runs[0].recipe.seed != runs[1].recipe.seed
 
@@ -227,6 +227,32 @@ def test_spent_money_pauses_the_loop_and_it_goes_on(here: Path) -> None:
     assert loop(rounds=1, prices=prices).standing.best == 1
 
 
+def test_a_trainer_is_told_where_to_start(here: Path) -> None:
+    first = here.parent / "first"
+    first.mkdir()
+    (first / "wrong").write_text("0.6")
+    script = here.parent / "train.sh"
+    script.write_text('mkdir -p "$3"; echo "from $1"; echo "0.$((2 - $4))" > "$3/wrong"\n')
+    train = {"command": f"sh {script} {{start}} {{dataset}} {{checkpoint}} {{round}}"}
+    loop(train=train, rounds=2, backend={"checkpoint": str(first)})
+    logs = [(here / f"rounds/{k:02d}/train.log").read_text().splitlines()[-1] for k in (1, 2)]
+    assert logs == [f"from {first}", "from one/rounds/01/checkpoint"]
+
+
+def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path) -> None:
+    loop(rounds=1, prompts=160, shard_prompts=64)
+
+    def list_texts(name: str) -> list[str]:
+        run = open_run(str(here / name))
+        return [each.text for k in run.folder.list_shards("prompts") for each in run.folder.read_prompts(k)]
+
+    asked, trained_on = list_texts("rounds/01/probe"), set(list_texts("rounds/01/run"))
+    seen = sum(text in trained_on for text in asked)
+    found = json.loads((here / "loop.json").read_text())["rounds"][1]
+    assert found["seen"] == seen > 0
+    assert found["gain"]["prompts"] <= len(asked) - seen
+
+
 def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(done.parent)
     with pytest.raises(RunError, match=r"holds another loop; changed: seed"):
@@ -259,6 +285,7 @@ def test_a_wrong_trainer_is_refused_as_the_recipe_is_read(train: dict[str, Any],
         ({"detector": "pictograms"}, "no judge that is independent"),
         ({"command": "no-such-program-here {dataset} {checkpoint}"}, "no such program"),
         ({"command": None, "into": None}, "has no trainer here"),
+        ({"command": "echo {start} {dataset} {checkpoint}"}, "no backend.checkpoint"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_made(train: dict[str, Any], said: str, here: Path) -> None:
