@@ -893,6 +893,45 @@ def train(
     )
 
 
+def loop(
+    recipe: RecipeArg = "quickstart",
+    rounds: Annotated[int, typer.Option(min=1, max=99, help="Rounds at most; a larger number goes on later.")] = 3,
+    patience: Annotated[int, typer.Option(min=1, max=99, help="Stop after so many rounds that do not help.")] = 1,
+    prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Held-out prompts per level of each skill.")] = 32,
+    candidates: Annotated[
+        int | None, typer.Option(min=2, max=256, help="Samples per held-out prompt [the recipe's].")
+    ] = None,
+    set_: SetOption = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="DIR", help="The folder [outputs/<name>-loop].")] = None,
+    workers: WorkersOption = None,
+    models: ModelsOption = None,
+    keep: KeepOption = False,
+    max_hours: HoursOption = None,
+    max_cost: CostOption = None,
+) -> None:
+    """Diagnose, build, train and diagnose again, in rounds. Keeps the best model; the same command goes on."""
+    from datagen.config import load_recipe
+    from datagen.console import Board, print_facts, print_table
+    from datagen.loop import LoopPlan, run_loop
+    from datagen.pipeline import Budget
+
+    loaded = load_recipe(recipe, set_ or [])
+    folder = Path(run or f"outputs/{loaded.name}-loop")
+    plan = LoopPlan(loaded, folder, rounds, patience, prompts, candidates, keep)
+    execute = _make_runner("local", workers, models, None, None)
+    with Board() as board:
+        result = run_loop(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    lines = []
+    for each, gain in zip(result.rounds, result.standing.gains, strict=True):
+        one = each.whole.pass_1 or each.whole.reward
+        told = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})" if gain else None
+        kept = "kept" if each.number == result.standing.best else ""
+        lines.append((each.number, one and one.value, one and f"{one.low:.2f}–{one.high:.2f}", told, kept))
+    print_table(["round", "pass@1", "interval", "difference to the best before", ""], lines)
+    best = folder / "best" if result.checkpoint else "none: the first model is best"
+    print_facts({"stopped": result.stop, "best": best, "page": folder / "loop.html"})
+
+
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -938,7 +977,7 @@ def _show_figure(value: Any) -> str:
 
 
 app.add_typer(bench, name="bench")
-for command in (slurm, audit, diagnose, train, push, append, pull):
+for command in (slurm, audit, diagnose, train, loop, push, append, pull):
     app.command()(command)
 
 

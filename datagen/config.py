@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ MAX_SHARD_SAMPLES = 16_384
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
     | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
-    | {"cluster"}
+    | {"cluster", "train"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
@@ -553,6 +554,68 @@ class Cluster(BaseModel):
     )
 
 
+class Training(BaseModel):
+    """The keys under `train:`, for `datagen loop`: the embedded trainer with its options, or a command of your own.
+
+    The command is split into words as a shell does, and run without one. It must hold `{dataset}`, the folder of the
+    data, and `{checkpoint}`, where its model must lie when it exits with 0; `{start}` is the model to start from, at
+    first the value of the option that `into` names, and `{round}` the round's number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    command: str | None = Field(None, description="your trainer; it must hold {dataset} and {checkpoint}")
+    into: str | None = Field(
+        None,
+        pattern=r"^backend(\.[A-Za-z_][A-Za-z0-9_]*)+$",
+        description="with `command`: the option of `backend` that takes its checkpoint, such as backend.checkpoint",
+    )
+    replay: float = Field(0.0, ge=0, lt=1, description="share of training rows that come from earlier rounds")
+    detector: DetectorChoice | None = Field(
+        None, description="detector by which rounds are measured; it must differ from that of the weights"
+    )
+    steps: int | None = Field(None, ge=1, strict=True, description="optimizer steps of a round")
+    batch: int | None = Field(None, ge=1, strict=True, description="rows per micro-batch")
+    accumulate: int | None = Field(None, ge=1, strict=True, description="micro-batches per step")
+    lr: float | None = Field(None, ge=0, description="peak learning rate")
+    lambda_text: float | None = Field(None, ge=0, description="factor of the text loss")
+    lambda_image: float | None = Field(None, ge=0, description="factor of the image loss")
+    switch: float | None = Field(None, ge=0, description="factor of the token that opens the image")
+    sampler: bool | None = Field(None, description="sample rows by weight instead of weighting the loss")
+    control: bool | None = Field(None, description="train without the weights, as the control")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the embedded trainer that are given."""
+        return self.model_dump(exclude={"command", "into", "replay", "detector"}, exclude_none=True)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.command is None) != (self.into is None):
+            raise ValueError("`command:` and `into:` need each other")
+        if self.command is None:
+            return self
+        if self.options:
+            raise ValueError(f"`{next(iter(self.options))}` is for the embedded trainer; write it into `command:`")
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise ValueError(f"`command:` cannot be split into words: {error}") from None
+        named = set(re.findall(r"\{(\w*)\}", " ".join(words)))
+        if missing := {"dataset", "checkpoint"} - named:
+            raise ValueError(f"`command:` must hold {{{min(missing)}}}")
+        if strange := named - set(TRAIN_PLACES):
+            raise ValueError(f"`command:` holds {{{min(strange)}}}; known are {list_places()}")
+        return self
+
+
+def list_places() -> str:
+    """Return the known placeholders of `train.command` as they are written."""
+    return ", ".join(f"{{{name}}}" for name in TRAIN_PLACES)
+
+
+TRAIN_PLACES = ("dataset", "checkpoint", "start", "round")
+"""What the braces of `train.command` may name; other braces are left as they are."""
 SHIPPED = "shipped"
 """Word of the short list of rude words in the package."""
 
@@ -646,6 +709,7 @@ class Recipe(BaseModel):
     screen: ScreenOptions | None = Field(
         None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
     )
+    train: Training | None = Field(None, description="how `datagen loop` trains between rounds; see docs/loop.md")
     license: str = Field(
         "unknown",
         pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$",

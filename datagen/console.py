@@ -55,6 +55,7 @@ class Board:
         self._lines: dict[str, str] = {}
         self._started: dict[str, float] = {}
         self._shown: dict[str, float] = {}
+        self._ended = set[str]()
         self._live: Live | None = None
         self._first_step = sys.maxsize
 
@@ -86,6 +87,10 @@ class Board:
     def _put(self, stage: str, is_end: bool, describe: Callable[[float], str]) -> None:
         """Show a stage's line, made by `describe` from the seconds since it began, unless the last is too recent."""
         now = time.monotonic()
+        if stage in self._ended and not is_end:  # another run, as in the rounds of a loop
+            for known in (self._started, self._shown):
+                known.pop(stage, None)
+        (self._ended.add if is_end else self._ended.discard)(stage)
         started = self._started.setdefault(stage, now)
         pause = PLAIN_SECONDS if self._live is None else LIVE_SECONDS
         # The default lets a live stage show its first line at once, and a plain one only after `PLAIN_SECONDS`.

@@ -43,6 +43,7 @@ FLOORS = [
     {"export", "report", "project"},
     {"pipeline"},
     {"training", "push", "audit"},
+    {"loop"},
     {"workshop", "runners", "console"},
     {"cli", "__main__"},
 ]

@@ -29,11 +29,11 @@ from datagen.pipeline.made import find_stale, require_current
 from datagen.pipeline.makers import list_code, read_versions
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
-from datagen.pipeline.probe import diagnose_run, probe_recipe
+from datagen.pipeline.probe import diagnose_run, probe_recipe, read_groups
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
-from datagen.pipeline.spending import Account, Budget, Meter
+from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
 from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -61,6 +61,7 @@ __all__ = [
     "build_run",
     "check_plugins",
     "check_recipe",
+    "cost_of",
     "create_run",
     "diagnose_run",
     "drop_views",
@@ -83,6 +84,8 @@ __all__ = [
     "plan_stage",
     "probe_recipe",
     "publish_recipe",
+    "read_groups",
+    "read_spent",
     "read_status",
     "read_versions",
     "report_run",

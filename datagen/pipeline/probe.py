@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter, defaultdict
+from typing import Any
 
 from datagen.config import MAX_SHARD_SAMPLES, Recipe, make_recipe
 from datagen.diagnose import Diagnosis, Group, Receipt, list_rows
@@ -21,11 +22,12 @@ from datagen.scoring.verdicts import find_causes
 FILE = "diagnosis.yaml"
 
 
-def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None) -> Recipe:
+def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None, *, held_out: bool = False) -> Recipe:
     """Return the probe recipe of a recipe: `prompts` per level, with `candidates` each (default: the recipe's).
 
+    With `held_out` it is judged by what makes no weights: the scorers under `evaluate`, and the detector of `train`.
     Its seed is derived from the recipe's, so that diagnosis and training use different samples. Raises ConfigError for
-    a taxonomy that does not load and for sizes that a run cannot have.
+    a taxonomy that does not load, for sizes that a run cannot have, and with `held_out` if there is no such judge.
     """
     tries = candidates or recipe.candidates
     if tries < 2:
@@ -41,14 +43,39 @@ def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None) ->
         "evaluate": None,
         "expand": None,
         "allocate": {"policy": "uniform"},
+        "train": None,
     }
+    if held_out:
+        changes |= _held_out_judge(recipe)
     return make_recipe({**recipe.to_dict(), **changes}, where=f"probe of {recipe.name}")
 
 
-def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
-    """Return the diagnosis of a scored run. Raises RunError when a shard has no scores or is damaged.
+def _held_out_judge(recipe: Recipe) -> dict[str, Any]:
+    """Return the keys of a recipe's held-out judge; those that name the scorers of the weights are left out."""
+    detector = recipe.train.detector if recipe.train else None
+    if recipe.evaluate is None and detector in (None, recipe.detector):
+        what = "names no judge that is independent of the weights, so no round could be measured"
+        hint = "name a scorer under `evaluate:`, or another detector under `train: {detector: …}`"
+        raise ConfigError(what, where=f"recipe {recipe.name}", hint=hint)
+    values = recipe.to_dict()
+    judges = {"rewards": values["evaluate"]} if recipe.evaluate else {}
+    detectors = {"detector": values["train"]["detector"]} if detector else {}
+    freed: dict[str, Any] = {
+        "limits": {},
+        "canaries": None,
+        "least": None,
+        "exports": {},
+        "aggregate": {},
+        "weights": {},
+    }
+    return {**freed, **judges, **detectors}
+
+
+def read_groups(run: Run) -> dict[str, list[Group]]:
+    """Return the results of each prompt of a scored run, by level, in the order of the taxonomy.
 
     With `adapt`, only the candidates that every prompt has count: the others were made depending on how these did.
+    Raises RunError when a shard has no scores or is damaged.
     """
     n = run.recipe.least_candidates
     groups: dict[str, list[Group]] = defaultdict(list)
@@ -66,8 +93,13 @@ def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
             groups[path].append(_group(run, prompt, by_prompt[prompt.id], lost[prompt.id]))
     # Levels in the order of the taxonomy where it can tell, so that a skill's levels stand together.
     order = {path: place for place, path in enumerate(list_levels(run.taxonomy))}
-    paths = sorted(groups, key=lambda path: (order.get(path, len(order)), path))
-    rows = list_rows({path: groups[path] for path in paths}, n)
+    return {path: groups[path] for path in sorted(groups, key=lambda path: (order.get(path, len(order)), path))}
+
+
+def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
+    """Return the diagnosis of a scored run. Raises as `read_groups` does, and ConfigError if nothing was judged."""
+    groups = read_groups(run)
+    rows = list_rows(groups, run.recipe.least_candidates)
     if not rows:
         raise ConfigError("no sample of the run was judged", where=str(run.folder), hint="see failures/ there")
     return Diagnosis(made=_sign(run, sum(map(len, groups.values())), is_probe), rows=rows)

@@ -143,8 +143,11 @@ def drop_views(run: Run, names: Sequence[str]) -> None:
 
 
 def publish_recipe(recipe: Recipe) -> str:
-    """Return a recipe as YAML for the dataset card: file names without paths and no servers, unless `addresses`."""
-    values = recipe.to_dict()
+    """Return a recipe as YAML for the dataset card: file names without paths and no servers, unless `addresses`.
+
+    How a model is trained on the data is no part of how they were made, and is left out.
+    """
+    values = {key: value for key, value in recipe.to_dict().items() if key != "train"}
     if not recipe.addresses:
         values = without_addresses(name_files(values))
     return dump_yaml(values)

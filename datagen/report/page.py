@@ -24,6 +24,8 @@ from datagen.report.table import Packed, Table
 from datagen.report.thumbs import PictureFolder
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from datagen.weighting import WeightReport
 
 
@@ -154,11 +156,31 @@ def _asset(name: str) -> str:
 
 def _render(context: dict[str, Any]) -> Iterator[str]:
     """Yield the page in pieces; everything that is not `Markup` of our own is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    environment = _open_templates(_HERE)
+    environment.globals.update(reward_plot=_reward_plot, pass_plot=_pass_plot)
+    own = {name: Markup(context[name]) for name in ("css", "script")}  # files of this package, read above
+    return environment.get_template("page.html.j2").generate({**context, **own})
+
+
+def render_plain(template: Path, context: Mapping[str, Any]) -> str:
+    """Return a page without a script, in the look of the gallery; all values but `Markup` are escaped.
+
+    The template gets `css` and `policy`, its content security policy, beside the context.
+    """
+    from markupsafe import Markup
+
+    css = _asset("gallery.css") + _asset("samples.css")
+    page = _open_templates(template.parent).get_template(template.name)
+    return page.render({**context, "css": Markup(css), "policy": _policy(css, "")})
+
+
+def _open_templates(folder: Path) -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     environment = Environment(
-        loader=FileSystemLoader(_HERE),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -166,9 +188,7 @@ def _render(context: dict[str, Any]) -> Iterator[str]:
         keep_trailing_newline=True,
     )
     environment.filters.update(show=show, percent=show_percent)
-    environment.globals.update(reward_plot=_reward_plot, pass_plot=_pass_plot)
-    own = {name: Markup(context[name]) for name in ("css", "script")}  # files of this package, read above
-    return environment.get_template("page.html.j2").generate({**context, **own})
+    return environment
 
 
 def _reward_plot(line: GroupFigures, name: str) -> object:

@@ -30,7 +30,8 @@ class Instant:
     `delay` is the seconds a sample takes, `same` hands out one picture for all, `tiny` one of 8 x 8 px, `noise` a
     different one for each, of so many pixels a side and about 2 bytes a pixel. `breaks` raises in the middle, and
     `marker` is a file that appears when the first sample is begun. While the file `down` is there, every third request
-    is not answered, or as many as the file says.
+    is not answered, or as many as the file says. An option
+    `checkpoint` names a folder whose file `wrong` has that share.
     """
 
     wrong: float = 0.4
@@ -91,7 +92,10 @@ class Instant:
 
 
 def build(options: Mapping[str, Any]) -> Instant:
-    return Instant(**options)
+    values = dict(options)
+    if checkpoint := values.pop("checkpoint", ""):
+        values["wrong"] = float((Path(checkpoint) / "wrong").read_text(encoding="utf-8"))
+    return Instant(**values)
 
 
 def _spoil(scene: Scene, rng: random.Random) -> Scene:

@@ -1,0 +1,328 @@
+"""Rounds of diagnose, allocate, build, train and diagnose again, in one folder: `datagen loop quickstart --rounds 3`.
+
+    loop.yaml             the recipe and the size of the diagnosis
+    rounds/00/            the model as it is: probe/ and diagnosis.yaml
+    rounds/01/            a round: run/, data/ with earlier rows, checkpoint/, trained.json, probe/, diagnosis.yaml
+    best                  a link to the checkpoint of the best round
+    loop.json, loop.html  what came out, made again after every round
+
+A round starts from the best model so far. Its data are new: the seed depends on its number; shares of prompts follow
+from the best round's diagnosis. Every step is done when its file is there, so a loop that was killed goes on with the
+same command. Each step is the function that the command of that name calls.
+
+Not covered: a folder on an object store, a pull towards the first model, changes of the recipe between rounds.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.config import Recipe, make_recipe
+from datagen.diagnose import Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis
+from datagen.documents.reading import dump_yaml, read_yaml
+from datagen.errors import ConfigError, Paused, RunError
+from datagen.filesystems import write_whole
+from datagen.loop.judging import Standing, find_stop, rate_prompts, stand
+from datagen.loop.trainers import EMBEDDED, check_trainer, mix_rounds, train_round
+from datagen.pipeline import (
+    DIAGNOSIS_FILE,
+    Account,
+    Budget,
+    Execute,
+    Run,
+    Watch,
+    build_run,
+    cost_of,
+    create_run,
+    diagnose_run,
+    open_run,
+    plan_stage,
+    probe_recipe,
+    read_groups,
+    read_spent,
+    run_jobs,
+)
+from datagen.records import seed_of
+from datagen.store import RunFolder
+
+if TYPE_CHECKING:
+    from datagen.training.finetune import TrainStep
+
+
+@dataclass(frozen=True, slots=True)
+class LoopPlan:
+    """What a loop does: at most `rounds` rounds, `prompts` held-out prompts per level with `candidates` each.
+
+    It stops after `patience` rounds in a row that do not help. `keep` goes on although a module changed.
+    """
+
+    recipe: Recipe
+    folder: Path
+    rounds: int = 3
+    patience: int = 1
+    prompts: int = 32
+    candidates: int | None = None
+    keep: bool = False
+
+    def locate(self, number: int, *names: str) -> Path:
+        """Return the folder of a round, or a path in it."""
+        return self.folder.joinpath("rounds", f"{number:02d}", *names)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A measured round: its diagnosis, all its held-out prompts pooled as one row, and their results.
+
+    `seen` names held-out prompts whose words its training data holds too.
+    """
+
+    number: int
+    diagnosis: Diagnosis
+    whole: Row
+    groups: tuple[Group, ...]
+    seen: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopResult:
+    """The measured rounds, which of them is best, and why the loop stopped or paused."""
+
+    plan: LoopPlan
+    rounds: tuple[Round, ...]
+    standing: Standing
+    stop: str
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The checkpoint of the best round, None if the first model is best."""
+        return self.plan.locate(self.standing.best, "checkpoint") if self.standing.best else None
+
+
+def run_loop(
+    plan: LoopPlan,
+    execute: Execute,
+    watch: Watch,
+    show_training: Callable[[TrainStep], None],
+    budget: Budget | None = None,
+) -> LoopResult:
+    """Run the rounds of a plan, or what is missing of them; afterwards loop.html shows them.
+
+    Raises ConfigError before anything is made, if the recipe has no trainer or no independent judge. Raises Paused when
+    the budget of this call is spent, RunError if the folder holds another loop or a training fails.
+    """
+    check_trainer(plan.recipe)
+    probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
+    purse = _Purse(plan, budget or Budget())
+    with RunFolder(str(plan.folder)).hold():
+        _claim(plan)
+        rounds: list[Round] = []
+        try:
+            rounds.append(_measure(plan, 0, None, execute, watch, purse))
+            while not (result := _conclude(plan, rounds)).stop:
+                watch.say(f"round {len(rounds)} of {plan.rounds}, from round {result.standing.best}")
+                rounds.append(_run_round(result, execute, watch, show_training, purse))
+        except Paused as pause:
+            what = pause.what.partition(": ")[2] or pause.what
+            told = f"paused at {purse.budget.describe()} in round {len(rounds)}: {what}"
+            if rounds:
+                _conclude(plan, rounds, told)
+            raise Paused(told) from pause
+    return result
+
+
+def _run_round(
+    so_far: LoopResult, execute: Execute, watch: Watch, show_training: Callable[[TrainStep], None], purse: _Purse
+) -> Round:
+    """Build, train and measure the next round, each only if its file is not there yet."""
+    plan, number = so_far.plan, len(so_far.rounds)
+    place, start = plan.locate(number), so_far.checkpoint
+    if not (place / "run" / "report.html").is_file():
+        recipe = round_recipe(plan, number, so_far.standing.best)
+        run = create_run(recipe, str(place / "run"), "datagen loop", keep=plan.keep)
+        with run.folder.hold(), purse.pay(run) as rest:
+            run.folder.clear_partials()
+            if unreached := build_run(run, execute, watch, rest).unreached:
+                watch.say(f"warning: round {number} is trained without some samples: {unreached}")
+        del run  # and its models, before a training needs the memory
+        gc.collect()
+    train = check_trainer(plan.recipe)
+    earlier = [plan.locate(k, "run", "dataset") for k in range(1, number)]
+    dataset = mix_rounds(place / "run" / "dataset", earlier, train.replay, place / "data")
+    if not (place / "trained.json").is_file():
+
+        def show(step: TrainStep) -> None:
+            show_training(step)
+            purse.require_time(f"{step.done:,} of {step.total:,} training steps are done")
+
+        purse.require_time("its data are there, it is not trained")
+        began = time.monotonic()
+        train_round(plan.recipe, dataset, start, place, number, show)
+        _write(
+            place / "trained.json", json.dumps({"from": str(start or ""), "seconds": round(time.monotonic() - began)})
+        )
+    return _measure(plan, number, place / "checkpoint", execute, watch, purse)
+
+
+def round_recipe(plan: LoopPlan, number: int, best: int) -> Recipe:
+    """Return the recipe of a round's data: the model of the best round, shares by its diagnosis, and a seed of its own.
+
+    Shares follow `allocate:` if it needs a diagnosis, which is then the best round's, else `by_learnability`.
+    """
+    recipe = plan.recipe
+    values = recipe.to_dict()
+    allocate = values["allocate"] or {"policy": "by_learnability"}
+    if allocate["policy"].startswith("by_"):
+        allocate["diagnosis"] = str(plan.locate(best, DIAGNOSIS_FILE))
+    changes = {
+        "name": f"{recipe.name[:88]}-round-{number:02d}",
+        "seed": seed_of(recipe.seed, "round", number),
+        "allocate": allocate,
+    }
+    return _set_model({**values, **changes}, recipe, plan.locate(best, "checkpoint") if best else None)
+
+
+def _set_model(values: dict[str, Any], recipe: Recipe, checkpoint: Path | None) -> Recipe:
+    into = (recipe.train.into if recipe.train else None) or EMBEDDED
+    change = [] if checkpoint is None else [f"{into}={json.dumps(str(checkpoint))}"]
+    return make_recipe({**values, "train": None}, change, where=f"round of {recipe.name}")
+
+
+def _measure(
+    plan: LoopPlan, number: int, checkpoint: Path | None, execute: Execute, watch: Watch, purse: _Purse
+) -> Round:
+    """Diagnose the model of a round on the held-out prompts, or read what is there."""
+    place = plan.locate(number)
+    file, folder = place / DIAGNOSIS_FILE, str(place / "probe")
+    if not file.is_file():
+        probe = probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
+        run = create_run(_set_model(probe.to_dict(), plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
+        with run.folder.hold(), purse.pay(run) as rest:
+            run.folder.clear_partials()
+            plan_stage(run, watch)
+            run_jobs(run, "both", execute, watch, Account(run, rest))
+        _write(file, dump_diagnosis(diagnose_run(run, is_probe=True)))
+        del run
+        gc.collect()
+    run, diagnosis = open_run(folder), load_diagnosis(file)
+    groups = tuple(group for level in read_groups(run).values() for group in level)
+    (whole,) = list_rows({"all": groups}, diagnosis.made.candidates)
+    trained_on = set(_read_texts(open_run(str(place / "run"))).values()) if number else set[str]()
+    seen = frozenset(name for name, text in _read_texts(run).items() if text in trained_on)
+    return Round(number, diagnosis, whole, groups, seen)
+
+
+def _read_texts(run: Run) -> dict[str, str]:
+    return {
+        prompt.id: prompt.text
+        for shard in run.folder.list_shards("prompts")
+        for prompt in run.folder.read_prompts(shard)
+    }
+
+
+def _conclude(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResult:
+    """Decide where the loop stands and write it down: loop.json, loop.html and the link to the best checkpoint."""
+    from datagen.loop.page import render_loop
+
+    standing = stand([rate_prompts(each.groups) for each in rounds], [each.seen for each in rounds])
+    stop = find_stop(standing, rounds[standing.best].diagnosis, plan.rounds, plan.patience)
+    result = LoopResult(plan, tuple(rounds), standing, stop or paused)
+    _link_best(result)
+    _write(plan.folder / "loop.json", json.dumps(describe_loop(result), indent=2))
+    _write(plan.folder / "loop.html", render_loop(result))
+    return result
+
+
+def describe_loop(result: LoopResult) -> dict[str, Any]:
+    """Return what came out as plain JSON values: the rounds, the best one, and why it ended."""
+    standing = result.standing
+    rounds = [
+        {
+            "round": each.number,
+            "from": base,
+            "pass_1": each.whole.pass_1.model_dump() if each.whole.pass_1 else None,
+            "pass_n": each.whole.pass_n.model_dump() if each.whole.pass_n else None,
+            "reward": each.whole.reward.model_dump() if each.whole.reward else None,
+            "causes": each.whole.causes,
+            "gain": asdict(gain) if gain else None,
+            "helps": bool(gain and gain.helps),
+            "seen": len(each.seen),
+        }
+        for each, base, gain in zip(result.rounds, standing.bases, standing.gains, strict=True)
+    ]
+    return {"best": standing.best, "stop": result.stop, "rounds": rounds}
+
+
+def _link_best(result: LoopResult) -> None:
+    link = result.plan.folder / "best"
+    if result.checkpoint is None:
+        link.unlink(missing_ok=True)
+        return
+    new = link.with_name(".best.part")
+    new.unlink(missing_ok=True)
+    new.symlink_to(result.checkpoint.relative_to(link.parent))
+    new.replace(link)
+
+
+def _claim(plan: LoopPlan) -> None:
+    """Note what the loop is; raises RunError if the folder holds another one."""
+    file = plan.folder / "loop.yaml"
+    wanted: dict[str, Any] = {
+        "recipe": plan.recipe.to_dict(),
+        "prompts": plan.prompts,
+        "candidates": plan.candidates,
+    }
+    if file.is_file():
+        there = read_yaml(file).data
+        noted = there if isinstance(there, dict) else {}
+        old, new = noted.get("recipe") or {}, wanted["recipe"]
+        changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+        changed += [f"--{key}" for key in ("prompts", "candidates") if noted.get(key) != wanted[key]]
+        if changed:
+            what = f"holds another loop; changed: {', '.join(changed)}"
+            raise RunError(what, where=str(plan.folder), hint="choose another --run")
+        return
+    if plan.folder.exists() and any(path.name != ".lock" for path in plan.folder.iterdir()):
+        raise RunError("exists already and is not a loop", where=str(plan.folder), hint="choose another --run")
+    _write(file, dump_yaml(wanted))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with write_whole(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise RunError(f"cannot be written: {error.strerror}", where=str(path)) from error
+
+
+class _Purse:
+    """What one call may still spend. Hours count everything, money what the models of the runs cost."""
+
+    def __init__(self, plan: LoopPlan, budget: Budget) -> None:
+        self.budget, self._prices = budget, plan.recipe.prices
+        self._end = None if budget.hours is None else time.monotonic() + 3600 * budget.hours
+        self._spent = 0.0
+        if budget.cost is not None and self._prices is None:
+            raise ConfigError("--max-cost needs to know what things cost: the recipe has no `prices`", where="prices")
+
+    def require_time(self, what: str) -> None:
+        """Raise Paused, saying `what` is done, when the hours are over."""
+        if self._end is not None and time.monotonic() >= self._end:
+            raise Paused(f"paused: {what}")
+
+    @contextmanager
+    def pay(self, run: Run) -> Iterator[Budget]:
+        """Give what is left for a run, and take what it costs."""
+        before = cost_of(read_spent(run), self._prices) or 0.0
+        hours = None if self._end is None else max(0.0, self._end - time.monotonic()) / 3600
+        cost = None if self.budget.cost is None else max(0.0, self.budget.cost - self._spent)
+        try:
+            yield Budget(hours=hours, cost=cost)
+        finally:
+            self._spent += (cost_of(read_spent(run), self._prices) or 0.0) - before

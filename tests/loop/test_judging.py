@@ -1,0 +1,87 @@
+"""Which round is kept, and when a loop stops."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from datagen.diagnose import Diagnosis, Group
+from datagen.loop import compare, find_stop, stand
+from datagen.loop.judging import rate_prompts
+
+WORSE = {f"p{k}": 0.25 * (k % 3) for k in range(60)}
+BETTER = {name: min(1.0, value + 0.3) for name, value in WORSE.items()}
+
+
+def diagnosis(*verdicts: str) -> Diagnosis:
+    rows = [
+        {"path": f"counting/s{k}", "verdict": word, "prompts": 20, "samples": 80} for k, word in enumerate(verdicts)
+    ]
+    made = {"source": "probe", "prompts": 20, "candidates": 4}
+    return Diagnosis.model_validate({"made": made, "rows": rows})
+
+
+def test_a_gain_on_every_prompt_is_certain_though_the_rates_overlap() -> None:
+    gain = compare(WORSE, BETTER)
+    assert gain is not None
+    assert (gain.value, gain.low, gain.high) == pytest.approx((0.3, 0.3, 0.3))
+    assert gain.helps
+
+
+def test_noise_does_not_help() -> None:
+    rng = random.Random(4)
+    gain = compare(WORSE, {name: value + rng.choice([-0.1, 0.1]) for name, value in WORSE.items()})
+    assert gain is not None
+    assert gain.low < 0 < gain.high
+    assert not gain.helps
+
+
+def test_equal_rounds_do_not_help() -> None:
+    gain = compare(WORSE, WORSE)
+    assert gain is not None
+    assert not gain.helps
+
+
+def test_prompts_of_one_round_alone_or_trained_on_do_not_count() -> None:
+    gain = compare({"a": 0.0, "b": 0.0, "c": 0.0}, {"a": 1.0, "b": 0.5, "d": 1.0}, seen={"a"})
+    assert gain is not None
+    assert (gain.value, gain.prompts) == (0.5, 1)
+    assert compare({"a": 0.0}, {"a": 1.0}, seen={"a"}) is None
+
+
+def test_a_round_is_compared_with_the_best_before_it() -> None:
+    found = stand([WORSE, BETTER, WORSE, BETTER], [()] * 4)
+    assert found.best == 1
+    assert found.bases == (None, 0, 1, 1)
+    assert found.idle == 2
+
+
+def test_a_prompt_once_trained_on_counts_in_no_later_round() -> None:
+    seen: list[set[str]] = [set(), {"p0", "p1"}, set()]
+    gains = stand([WORSE, BETTER, BETTER], seen).gains
+    assert [gain and gain.prompts for gain in gains] == [None, 58, 58]
+
+
+def test_rewards_stand_in_only_where_nothing_passes_or_fails() -> None:
+    graded = [Group("a", 0, 0, (0.2, 0.4)), Group("b", 0, 0)]
+    assert rate_prompts(graded) == {"a": pytest.approx(0.3)}
+    assert rate_prompts([*graded, Group("c", 4, 1, (0.9,))]) == {"c": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("rates", "verdicts", "patience", "said"),
+    [
+        ([WORSE], ["learnable"], 1, ""),
+        ([WORSE], ["solved", "hopeless"], 1, "everything that can be learned is solved"),
+        ([WORSE], ["solved", "unclear"], 1, ""),
+        ([WORSE, BETTER], ["learnable"], 1, ""),
+        ([WORSE, WORSE], ["learnable"], 1, "the last round does not help"),
+        ([WORSE, WORSE], ["learnable"], 2, ""),
+        ([WORSE, WORSE, WORSE], ["learnable"], 2, "the last 2 rounds do not help"),
+        ([WORSE, WORSE, BETTER], ["learnable"], 2, ""),
+        ([WORSE, WORSE, BETTER, BETTER], ["learnable"], 9, "all rounds are done: 3"),
+    ],
+)  # fmt: skip
+def test_a_loop_stops(rates: list[dict[str, float]], verdicts: list[str], patience: int, said: str) -> None:
+    assert find_stop(stand(rates, [()] * len(rates)), diagnosis(*verdicts), 3, patience) == said

@@ -1,0 +1,302 @@
+"""`datagen loop` from end to end with the instant backend and a trainer of its own, a real process."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from datagen.config import Recipe, make_recipe
+from datagen.errors import ConfigError, Paused, RunError
+from datagen.loop import LoopPlan, LoopResult, run_loop
+from datagen.pipeline import Budget, Job, Ledger, Run, Silent, open_run
+from datagen.runners.local import make_runner
+from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values
+
+TRAINER = f"{shlex.quote(sys.executable)} {ROOT / 'tests/helpers/trainer.py'} --data {{dataset}} --out {{checkpoint}}"
+
+
+def loop_values(more: str = "", **changes: Any) -> dict[str, Any]:
+    train = {"command": f"{TRAINER} {more}", "into": "backend.checkpoint", "detector": "learned"}
+    values = {"taxonomy": ["attributes"], "rewards": ["counting", "attribute"], "backend": {"wrong": 0.5}}
+    values |= {"train": {**train, **changes.pop("train", {})}}
+    return small_values(**{**values, **changes})
+
+
+def loop(more: str = "", execute: Any = None, budget: Budget | None = None, **changes: Any) -> LoopResult:
+    """Run a loop in the folder `one` of the working directory."""
+    sizes = {key: changes.pop(key) for key in ("rounds", "patience") if key in changes}
+    recipe = make_recipe(loop_values(more, **changes))
+    plan = LoopPlan(recipe, Path("one"), prompts=12, candidates=2, **{"rounds": 1, **sizes})
+    return run_loop(plan, execute or make_runner(0), Silent(), lambda _: None, budget)
+
+
+def read_bytes(folder: Path) -> dict[str, str]:
+    found = hash_files(folder, "rounds")
+    kept = ("/dataset/", "/samples/", "/scores/", "/prompts/")
+    return {name: value for name, value in found.items() if any(each in name for each in kept)}
+
+
+def count_trainings(folder: Path, number: int) -> int:
+    return (folder / f"rounds/{number:02d}/train.log").read_text().count("$ ")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "one"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A loop whose first round makes the model faultless."""
+    folder = tmp_path_factory.mktemp("loop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        loop()
+    return folder / "one"
+
+
+def test_a_round_that_helps_is_kept_and_drawn_from(done: Path) -> None:
+    found = json.loads((done / "loop.json").read_text())
+    first, second = found["rounds"][:2]
+    assert first["pass_1"]["value"] < 0.8 < second["pass_1"]["value"]
+    assert second["helps"]
+    assert found["best"] == 1
+    assert (done / "best").resolve() == (done / "rounds/01/checkpoint").resolve()
+    notes = yaml.safe_load((done / "rounds/01/probe/run.yaml").read_text())["recipe"]
+    assert notes["backend"]["checkpoint"] == "one/rounds/01/checkpoint"
+    assert notes["detector"]["name"] == "learned", "what selects does not measure"
+
+
+def test_rounds_answer_the_same_prompts_with_the_same_seeds(done: Path) -> None:
+    def list_asked(number: int) -> list[tuple[str, int]]:
+        files = sorted((done / f"rounds/{number:02d}/probe/samples").glob("*.parquet"))
+        return [(row["id"], row["seed"]) for file in files for row in pq.read_table(file).to_pylist()]
+
+    assert list_asked(0) == list_asked(1) != []
+
+
+def test_shares_follow_from_the_diagnosis(done: Path) -> None:
+    allotment = open_run(str(done / "rounds/01/run")).recipe.allocate
+    assert allotment is not None
+    assert (allotment.policy, allotment.diagnosis) == ("by_learnability", "one/rounds/00/diagnosis.yaml")
+
+
+def test_the_page_says_what_is_kept_and_links_to_files_that_are_there(done: Path) -> None:
+    import re
+
+    page = (done / "loop.html").read_text()
+    assert "Round 1 is kept" in page
+    links = re.findall(r'href="(rounds/[^"]+)"', page)
+    assert "rounds/01/run/report.html" in links
+    assert all((done / link).is_file() for link in links)
+
+
+def test_the_same_command_once_more_makes_nothing_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        raise AssertionError(f"{run.folder} is made again")
+
+    monkeypatch.chdir(done.parent)
+    before = hash_files(done, ".")
+    loop(execute=refuse)
+    assert hash_files(done, ".") == before
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_loop_stopped_between_steps_ends_with_the_same_bytes(done: Path, here: Path, stage: int) -> None:
+    runner, calls = make_runner(0), []
+
+    def stop(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        if len(calls) == stage:
+            raise KeyboardInterrupt
+        calls.append(run.folder.address)
+        runner(run, jobs, ledger)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop(execute=stop)
+    loop()
+    assert read_bytes(here) == read_bytes(done)
+    assert count_trainings(here, 1) == 1
+
+
+def test_a_round_that_does_not_help_ends_the_loop_and_the_first_model_stays(here: Path) -> None:
+    result = loop("--wrong 0.5", rounds=3)
+    assert (result.standing.best, result.stop, len(result.rounds)) == (0, "the last round does not help", 2)
+    assert result.checkpoint is None
+    assert not (here / "best").exists()
+
+
+def test_patience_draws_fresh_prompts_and_mixes_in_earlier_rows(here: Path) -> None:
+    loop("--wrong 0.5", rounds=2, patience=2, train={"replay": 0.5})
+    runs = [open_run(str(here / f"rounds/{k:02d}/run")) for k in (1, 2)]
+    assert runs[0].recipe.seed != runs[1].recipe.seed
+
+    def list_ids(folder: str) -> list[str]:
+        files = (here / "rounds" / folder / "data").glob("train-*.parquet")
+        rows = (row for file in files for row in pq.read_table(file).to_pylist())
+        return [row["id"] for row in rows if row["text_weight"] > 0 or row["image_weight"] > 0]
+
+    first, second, mixed = (set(list_ids(name)) for name in ("01/run/dataset", "02/run/dataset", "02/data"))
+    assert second < mixed <= first | second
+    assert len(mixed - second) == min(len(first - second), len(second))
+
+    from datasets import load_dataset
+
+    assert set(load_dataset(str(here / "rounds/02/data"), split="train")["id"]) >= mixed, "datasets reads all files"
+
+
+def test_a_trainer_that_fails_is_shown_and_runs_again(here: Path) -> None:
+    marker = here.parent / "ready"
+    script = here.parent / "train.sh"
+    script.write_text(
+        f'test -e "{marker}" || {{ echo "CUDA out of memory"; exit 3; }}\nmkdir -p "$2"; echo 0.0 > "$2/wrong"\n'
+    )
+    train = {"command": f"sh {script} {{dataset}} {{checkpoint}}"}
+    with pytest.raises(RunError, match=r"exit code 3: .*CUDA out of memory"):
+        loop(train=train, rounds=1)
+    marker.touch()
+    assert loop(train=train, rounds=1).standing.best == 1
+
+
+def test_a_trainer_without_a_checkpoint_is_refused(here: Path) -> None:
+    with pytest.raises(RunError, match="wrote no checkpoint"):
+        loop(train={"command": "echo {dataset} {checkpoint}"})
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_killed_loop_does_not_train_beside_its_own_trainer(here: Path) -> None:
+    ready, log = here.parent / "ready", here / "rounds/01/train.log"
+    (here.parent / "r.yaml").write_text(yaml.safe_dump(loop_values(f"--wait {ready}")))
+    words = (
+        "loop",
+        "r.yaml",
+        "--run",
+        "one",
+        "--rounds",
+        "1",
+        "--prompts",
+        "12",
+        "--candidates",
+        "2",
+        "--workers",
+        "0",
+    )
+    first = subprocess.Popen(command(*words), env=environment(), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: log.exists() and "trained on" in log.read_text())
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    refused = run_cli(*words)
+    assert refused.returncode == 1
+    assert "the trainer is still running" in refused.stdout + refused.stderr
+    ready.touch()
+    wait_until(lambda: (here / "rounds/01/checkpoint/wrong").exists())
+    again = run_cli(*words)
+    assert again.returncode == 0, again.stderr
+    assert "loop.html" in again.stdout
+
+
+def test_spent_hours_pause_the_loop_and_it_goes_on(here: Path) -> None:
+    with pytest.raises(Paused, match=r"paused at --max-hours 0 in round 0"):
+        loop(budget=Budget(hours=0))
+    assert loop(rounds=1).standing.best == 1
+
+
+def test_spent_money_pauses_the_loop_and_it_goes_on(here: Path) -> None:
+    prices = {"backend": {"hour": 1e9}}
+    with pytest.raises(Paused, match=r"paused at --max-cost 0.001 in round 0"):
+        loop(budget=Budget(cost=0.001), prices=prices)
+    assert loop(rounds=1, prices=prices).standing.best == 1
+
+
+def test_a_trainer_is_told_where_to_start(here: Path) -> None:
+    first = here.parent / "first"
+    first.mkdir()
+    (first / "wrong").write_text("0.6")
+    script = here.parent / "train.sh"
+    script.write_text('mkdir -p "$3"; echo "from $1"; echo "0.$((2 - $4))" > "$3/wrong"\n')
+    train = {"command": f"sh {script} {{start}} {{dataset}} {{checkpoint}} {{round}}"}
+    loop(train=train, rounds=2, backend={"checkpoint": str(first)})
+    logs = [(here / f"rounds/{k:02d}/train.log").read_text().splitlines()[-1] for k in (1, 2)]
+    assert logs == [f"from {first}", "from one/rounds/01/checkpoint"]
+
+
+def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path) -> None:
+    loop(rounds=1, prompts=160, shard_prompts=64)
+
+    def list_texts(name: str) -> list[str]:
+        run = open_run(str(here / name))
+        return [each.text for k in run.folder.list_shards("prompts") for each in run.folder.read_prompts(k)]
+
+    asked, trained_on = list_texts("rounds/01/probe"), set(list_texts("rounds/01/run"))
+    seen = sum(text in trained_on for text in asked)
+    found = json.loads((here / "loop.json").read_text())["rounds"][1]
+    assert found["seen"] == seen > 0
+    assert found["gain"]["prompts"] <= len(asked) - seen
+
+
+def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(done.parent)
+    with pytest.raises(RunError, match=r"holds another loop; changed: seed"):
+        loop(seed=9)
+
+
+def recipe_of(**changes: Any) -> Recipe:
+    return make_recipe(loop_values(**changes))
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ({"command": "t --data {dataset}"}, r"must hold \{checkpoint\}"),
+        ({"command": "t {dataset} {checkpoint} {lr}"}, r"holds \{lr\}"),
+        ({"command": "t {dataset} '{checkpoint}"}, "cannot be split"),
+        ({"into": None}, "need each other"),
+        ({"into": "seed"}, "into"),
+        ({"steps": 3}, "embedded trainer"),
+    ],
+)
+def test_a_wrong_trainer_is_refused_as_the_recipe_is_read(train: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        recipe_of(train=train)
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ({"detector": "pictograms"}, "no judge that is independent"),
+        ({"command": "no-such-program-here {dataset} {checkpoint}"}, "no such program"),
+        ({"command": None, "into": None}, "has no trainer here"),
+        ({"command": "echo {start} {dataset} {checkpoint}"}, "no backend.checkpoint"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_made(train: dict[str, Any], said: str, here: Path) -> None:
+    with pytest.raises(ConfigError, match=said):
+        loop(train=train)
+    assert not here.exists()
+
+
+@pytest.mark.parametrize("changes", [{"mode": "reflect"}, {"images": {"format": "webp"}}])
+def test_what_the_embedded_trainer_cannot_learn_is_refused(changes: dict[str, Any], here: Path) -> None:
+    train = {"command": None, "into": None}
+    with pytest.raises(ConfigError, match="the embedded trainer"):
+        loop(train=train, backend={"name": "embedded"}, **changes)
+    assert not here.exists()
