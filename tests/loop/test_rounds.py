@@ -19,7 +19,7 @@ import yaml
 from datagen.config import Recipe, make_recipe
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.loop import LoopPlan, LoopResult, run_loop
-from datagen.pipeline import Budget, Job, Ledger, Run, Silent, open_run
+from datagen.pipeline import Budget, Job, Ledger, Run, Silent, open_run, publish_recipe
 from datagen.runners.local import make_runner
 from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values
 
@@ -257,6 +257,11 @@ def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(done.parent)
     with pytest.raises(RunError, match=r"holds another loop; changed: seed"):
         loop(seed=9)
+
+
+def test_a_card_says_nothing_of_the_trainer() -> None:
+    published = publish_recipe(recipe_of(train={"command": "/opt/ours/train.py {dataset} {checkpoint}"}))
+    assert "train" not in yaml.safe_load(published)
 
 
 def recipe_of(**changes: Any) -> Recipe:
