@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from datagen.control_tokens import LAYOUT, find_token
 from datagen.embedded.codec import ImageCodec, fingerprint, note_codes
 from datagen.embedded.pictograms import GRID
 from datagen.embedded.vocab import Vocabulary
@@ -70,7 +71,11 @@ def read_sections(vocab: Vocabulary, ids: Sequence[int]) -> tuple[tuple[Piece, .
             end, role, endless = sections[rest[0]]
             if end in rest:
                 cut = rest.index(end)
-                pieces.append(Piece(role, text=vocab.tokenizer.decode(rest[1:cut], skip_special_tokens=False)))
+                text = vocab.tokenizer.decode(rest[1:cut], skip_special_tokens=False)
+                if token := find_token(text, LAYOUT):
+                    problem = f"{endless.removesuffix(' never ends')} holds {token!r}"
+                    break
+                pieces.append(Piece(role, text=text))
                 rest = rest[cut + 1 :]
             else:
                 problem = endless
