@@ -46,9 +46,7 @@ def test_sections_end_where_the_next_one_is_broken() -> None:
 def test_a_text_with_a_token_that_is_no_text_is_a_problem() -> None:
     v = vocab()
     thought = [v.think, *v.plan_ids("a red "), v.first_code + 7, v.end_think]
-    assert (
-        read_answer(v, [*thought, *v.image_ids(CODES), v.eos]).problem == "the thought holds '<|image_0007|>'"
-    )
+    assert read_answer(v, [*thought, *v.image_ids(CODES), v.eos]).problem == "the thought holds '<|image_0007|>'"
 
 
 def test_an_answer_that_goes_on_is_a_problem() -> None:
