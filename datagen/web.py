@@ -141,10 +141,8 @@ def _explain(error: urllib.error.HTTPError, patience: Patience) -> Exception:
         return RefusedError(said)
     if error.code not in (408, 409, 429) and error.code < 500:
         return _BrokenError(said, is_last=True)  # a wrong path or key says nothing about what is asked
-    wait, most = (
-        read_retry_after({name.lower(): text for name, text in error.headers.items()}, time.time()),
-        patience.max_wait_seconds,
-    )
+    headers, most = {name.lower(): text for name, text in error.headers.items()}, patience.max_wait_seconds
+    wait = read_retry_after(headers, time.time())
     if wait is not None and wait > most:
         return _BrokenError(f"{said}; it asks to wait {wait:,.0f} s, over max_wait_seconds, {most:g}", is_last=True)
     return _BrokenError(said, wait_seconds=wait)

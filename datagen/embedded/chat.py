@@ -220,12 +220,9 @@ def reflect(
     `turn` counts rounds from 1 and keys the seeds; `limit` bounds the tokens of prompt and guidance together. An
     incomplete round sets the problem of its answer.
     """
-    answers = list(answers)
     # Reads all, then generates all: two batches a round, whatever the number of answers.
     whole = [k for k, answer in enumerate(answers) if not answer.problem]
-    given = [_show(vocab, requests[k].prompt.text, answers[k]) for k in whole]
-    for k, ids in zip(whole, read(given, [0] * len(given)) if given else [], strict=True):
-        answers[k] = _add_reflection(vocab, answers[k], ids)
+    answers = _criticise(vocab, requests, answers, read)
     prompts = {
         k: [*vocab.prompt_ids(requests[k].prompt.text, "think"), *_begin(vocab, answers[k])]
         for k in whole
@@ -245,17 +242,23 @@ def reflect(
 
 def close(vocab: Vocabulary, requests: Sequence[Request], answers: Sequence[Answer], read: Write) -> list[Answer]:
     """Add a look at the last image and a reflection about it to each answer without a problem; no image follows."""
-    answers = list(answers)
+    closed = _criticise(vocab, requests, answers, read)
+    for k, answer in enumerate(closed):
+        if not answer.problem:
+            *before, look, reflection = answer.pieces
+            closing = replace(look, role="closing look"), replace(reflection, role="close")
+            closed[k] = replace(answer, pieces=(*before, *closing))
+    return closed
+
+
+def _criticise(vocab: Vocabulary, requests: Sequence[Request], answers: Sequence[Answer], read: Write) -> list[Answer]:
+    """Add a look at the last image and a reflection to each answer without a problem, all in one batch."""
+    made = list(answers)
     whole = [k for k, answer in enumerate(answers) if not answer.problem]
     given = [_show(vocab, requests[k].prompt.text, answers[k]) for k in whole]
     for k, ids in zip(whole, read(given, [0] * len(given)) if given else [], strict=True):
-        after = _add_reflection(vocab, answers[k], ids)
-        if not after.problem:
-            *before, look, reflection = after.pieces
-            closing = replace(look, role="closing look"), replace(reflection, role="close")
-            after = replace(after, pieces=(*before, *closing))
-        answers[k] = after
-    return answers
+        made[k] = _add_reflection(vocab, answers[k], ids)
+    return made
 
 
 def _show(vocab: Vocabulary, text: str, answer: Answer) -> list[int]:

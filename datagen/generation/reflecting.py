@@ -2,9 +2,9 @@
 
 The parts of the criticism are those of IRG (arXiv 2509.06945): required improvements, step-by-step guidance, a final
 prompt; the second image is generated from the final prompt. With `close`, a last criticism is about the last image; it
-should find nothing to improve. Such samples have `switch: forced`, and `finish: length` if
-any step was cut off. An error after the first image makes the sample a failure with its reason; if the model was not
-reached, the next run repeats the sample from its start.
+should find nothing to improve. Such samples have `switch: forced`, and `finish: length` if any step was cut off. An
+error after the first image makes the sample a failure with its reason; if the model was not reached, the next run
+repeats the sample from its start.
 
 Not covered: editing the first image; a backend of its own can do this for models that edit.
 """

@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -488,7 +489,7 @@ class _Given:
         return None
 
 
-class _Worker:
+class _Worker(ABC):
     """An actor whose thread goes through the jobs that it is given, in one flow."""
 
     def __init__(self, given: _Given) -> None:
@@ -537,9 +538,9 @@ class _Worker:
         self._thread.join(STOP_SECONDS - 2)
         return self.tell()
 
+    @abstractmethod
     def _flow(self) -> Iterator[tuple[tuple[int, Any], ShardResult | None]]:
         """Do the jobs of `_take_jobs`; yield the shard and the stretch of each that is done, and its result."""
-        raise NotImplementedError
 
     def _work(self) -> None:
         try:
