@@ -52,11 +52,13 @@ class WorkerLogs:
             self._lines.append(date_line(f"driver: {text}"))
 
     def write(self, last: bool = False) -> None:
-        """Write what has come, if it is time."""
-        if not self._lines or not (last or not self._pace.wait_seconds()) or self._number >= MOST_FILES:
+        """Write what has come, if it is time; what comes after the last file is dropped."""
+        if not self._lines or not (last or not self._pace.wait_seconds()):
             return
         with self._lock:
             lines, self._lines = self._lines, []
+        if self._number >= MOST_FILES:
+            return
         content = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         with self._pace.measure():
             self._folder.append(f"logs/{self._begun:%Y%m%d-%H%M%S}-{self._number:02d}.txt", content)
