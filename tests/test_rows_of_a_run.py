@@ -14,7 +14,7 @@ from datagen.config import load_recipe
 from datagen.export.examples import read_rows
 from datagen.taxonomy.english import number_word, plural_of
 from datagen.vision.detectors.pictograms import PictogramDetector
-from tests.helpers.runs import build_here
+from tests.helpers.runs import build_here, small_recipe
 
 NUMBER = re.compile(r"(?:Is|Are) there exactly (\w+) (.+) in the image\? Answer in one word\.")
 EXPORTS = "{asked: {view: judgements}, mended: {view: repairs}, irg: {view: {name: irg, repairs: true, stage: 2}}}"
@@ -72,3 +72,14 @@ def test_repairs_fill_the_improving_modes_of_a_run_that_never_improved(run: Path
     made = [line for line in read(run, "irg") if line["task"] == "improving_full"]
     assert {line["id"].removesuffix("-improving_full") for line in made} == {line["id"] for line in read(run, "mended")}
     assert all(line["facts"]["gain"] > 0 for line in made)
+
+
+def test_what_only_evaluates_leaves_nothing_in_the_regions(tmp_path: Path) -> None:
+    """They are learned (SRUM), so the judge of the outcome must not be in them."""
+    both: dict[str, Any] = {"taxonomy": ["spatial"], "rewards": ["counting", "plan"], "backend": {"wrong": 0.9}}
+    build_here(small_recipe(**both, evaluate=["spatial"]), tmp_path / "held")
+    build_here(small_recipe(**both), tmp_path / "alone")
+    held, alone = (read_rows(tmp_path / name / "dataset", "train") for name in ("held", "alone"))
+    regions = [[row["regions"] for row in rows] for rows in (held, alone)]
+    assert regions[0] == regions[1]
+    assert any(regions[0])

@@ -14,6 +14,7 @@ from __future__ import annotations
 from datagen.export.card import CardNotes
 from datagen.export.columns import ExportItem, dataset_features, split_of
 from datagen.export.dataset import MADE, ExportResult, export_dataset, read_result
+from datagen.export.regions import list_regions
 from datagen.export.view import RunPlan, ViewPlan, ViewResult, check_needs, check_view, export_view
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "dataset_features",
     "export_dataset",
     "export_view",
+    "list_regions",
     "read_result",
     "split_of",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.addresses import hide_addresses, without_addresses
 from datagen.errors import RunError
-from datagen.export.regions import list_regions
+from datagen.export.regions import Region
 from datagen.export.shards import Columns, Nested
 from datagen.picture_files import name_ending
 from datagen.pictures import check_image, hash_image
@@ -33,6 +33,7 @@ class ExportItem:
     `gain` is the image reward after the last reflection minus that of the first image, None for a single image.
     `causes` says why the image fails (`records.CAUSES`), None if that was not recorded, and `faults` the same in the
     scorers' words. `holds` has for each claim of the prompt how surely it holds, in [0, 1], None if not judged.
+    `regions` are the objects of the last image (`export.regions`).
     """
 
     prompt: Prompt
@@ -45,6 +46,7 @@ class ExportItem:
     causes: Sequence[str] | None = ()
     faults: Sequence[str] = ()
     holds: Sequence[float | None] = ()
+    regions: Sequence[Region] = ()
 
 
 def column_of(scorer: str) -> str:
@@ -211,9 +213,9 @@ def _nest_claims(prompts: Sequence[Prompt]) -> Nested:
 
 
 def _nest_regions(items: Sequence[ExportItem]) -> Nested:
-    listed = [list_regions(item.prompt.claims, item.scores) for item in items]
+    regions = [region for item in items for region in item.regions]
     names = ("object", "color", "box", "score")
-    return Nested(list(map(len, listed)), {name: [each[name] for row in listed for each in row] for name in names})
+    return Nested([len(item.regions) for item in items], {name: [each[name] for each in regions] for name in names})
 
 
 def _nest_segments(samples: Sequence[Sample]) -> dict[str, Nested]:

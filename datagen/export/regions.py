@@ -26,14 +26,14 @@ from datagen.scoring.layout import as_box
 Region: TypeAlias = dict[str, Any]
 
 
-def list_regions(claims: Sequence[Claim], scores: Sequence[Score]) -> list[Region]:
-    """Return the regions of a sample's last image by its prompt's claims and its scores, in the detector's order."""
+def list_regions(claims: Sequence[Claim], scores: Sequence[Score], holds: Sequence[float | None]) -> list[Region]:
+    """Return the regions of a sample's last image, in the detector's order.
+
+    `scores` are those of scorers that select: what a judge says that only evaluates must not be learned. `holds` has
+    for each of the `claims` how surely it holds (`scoring.verdicts.find_holds`).
+    """
     found = _list_objects(scores)
-    verdicts: dict[str, float] = {}
-    for score in scores:
-        for claim, holds in score.evidence.get("claims", {}).items():
-            if score.target == "image" and holds is not None:
-                verdicts.setdefault(claim, float(holds))
+    verdicts = {str(claim): value for claim, value in zip(claims, holds, strict=True) if value is not None}
     counted = _count_places(claims, found)
     return [
         {

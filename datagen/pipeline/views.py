@@ -15,7 +15,7 @@ from datagen.addresses import without_addresses
 from datagen.config import Recipe, name_files
 from datagen.documents.reading import dump_yaml
 from datagen.errors import RunError, did_you_mean
-from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, read_result
+from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, list_regions, read_result
 from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
@@ -83,7 +83,8 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
             find_causes(selecting := weighing(run, scores)),
             find_faults(selecting),
-            find_holds(prompt.claims, selecting),
+            holds := find_holds(prompt.claims, selecting),
+            list_regions(prompt.claims, selecting, holds),
         )
         for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
     )

@@ -13,7 +13,6 @@ from export_cases import POLICY, SCORERS, draw_noise, make_items, make_prompt
 
 from datagen.export import ExportItem, dataset_features
 from datagen.export.columns import columns_of, pack_json
-from datagen.export.regions import list_regions
 from datagen.export.shards import TableMaker
 from datagen.records import Claim, Segment
 from datagen.weighting import receipt_of
@@ -26,6 +25,7 @@ EVIDENCE: list[dict[str, Any]] = [
     {"claims": {"count(star, 3)": False}, "detections": [STAR, {**STAR, "label": "cup", "color": ""}]},
     {"detections": []},
 ]
+REGION = {"object": "star", "color": "red", "box": [0, 100, 500, 1000], "score": 0.5}
 SETTINGS: list[dict[str, Any]] = [
     {},
     {"b": 1, "a": [None, True]},
@@ -68,6 +68,7 @@ def make_messy(seed: int, count: int) -> list[ExportItem]:
                 causes=rng.choice([None, [], ["count"], ["missing", "place"]]),
                 faults=rng.choice([[], ["expected 3 stars, found 2"], ["a", "b"]]),
                 holds=rng.choice([[], [None], [0.0, 1 / 3, None]]),
+                regions=rng.choice([[], [REGION], [REGION, {**REGION, "color": "", "score": None}]]),
             )
         )
     return messy
@@ -92,7 +93,7 @@ def write_row(item: ExportItem) -> dict[str, Any]:
     row["image_sha256"] = [hashlib.sha256(image["bytes"]).hexdigest() for image in row["images"]]
     captions = [score.evidence["caption"] for score in item.scores if "caption" in score.evidence]
     row["caption"] = captions[0] if captions else None
-    row["regions"] = list_regions(prompt.claims, item.scores)
+    row["regions"] = item.regions
     for scorer in SCORERS:
         (score,) = [score for score in item.scores if score.name == scorer] or [None]
         row[f"reward_{scorer.replace('.', '_')}"] = score.value if score else None

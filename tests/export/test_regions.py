@@ -18,6 +18,7 @@ from datagen.export.examples import Example
 from datagen.export.formats.srum import find_size, list_around
 from datagen.export.regions import list_regions
 from datagen.records import Claim, Score
+from datagen.scoring.verdicts import find_holds
 
 CUPS, RED_CUP = Claim("count", "cup", value=2), Claim("attribute", "cup", "color", "red")
 LEFT = Claim("relation", "cup", "left of", "key")
@@ -27,10 +28,14 @@ def see(label: str, color: str = "", confidence: float = 0.9) -> dict[str, Any]:
     return {"label": label, "color": color, "box": [0, 0, 500, 500], "confidence": confidence}
 
 
+def list_them(claims: list[Claim], scores: list[Score]) -> list[dict[str, Any]]:
+    return list_regions(claims, scores, find_holds(claims, scores))
+
+
 def score(claims: list[Claim], found: list[dict[str, Any]], **verdicts: Any) -> list[float | None]:
     said = {str(claim): verdicts[claim.kind] for claim in claims if claim.kind in verdicts}
     scores = [Score("s", "counting", "image", 0.5, "", {"claims": said, "detections": found})]
-    return [region["score"] for region in list_regions(claims, scores)]
+    return [region["score"] for region in list_them(claims, scores)]
 
 
 def test_of_too_many_objects_the_least_certain_are_wrong() -> None:
@@ -60,7 +65,7 @@ def test_a_relation_is_the_matter_of_both_objects() -> None:
 def test_what_a_scorer_of_the_text_says_of_a_claim_is_no_verdict_on_the_image() -> None:
     said = Score("s", "coverage", "text", 1.0, "", {"claims": {str(LEFT): True}})
     seen = Score("s", "spatial", "image", 0.0, "", {"claims": {str(LEFT): False}, "detections": [see("cup")]})
-    assert [region["score"] for region in list_regions([LEFT], [said, seen])] == [0.0]
+    assert [region["score"] for region in list_them([LEFT], [said, seen])] == [0.0]
 
 
 def test_a_part_counts_the_objects_of_its_colour_alone() -> None:
@@ -69,7 +74,7 @@ def test_a_part_counts_the_objects_of_its_colour_alone() -> None:
 
 
 def test_without_detections_there_are_no_regions() -> None:
-    assert list_regions([CUPS], [Score("s", "vqa", "image", 1.0, "", {"claims": {str(CUPS): True}})]) == []
+    assert list_them([CUPS], [Score("s", "vqa", "image", 1.0, "", {"claims": {str(CUPS): True}})]) == []
 
 
 def make_scored(
