@@ -157,7 +157,11 @@ class Allocation:
         log = script.with_suffix(".log")
         with log.open("wb") as out:
             batch = subprocess.Popen(
-                ["bash", script], stdout=out, stderr=out, env={**environment(), **given}, start_new_session=True
+                ["env", "--default-signal=INT", "bash", script],  # a child of tests in the background ignores it
+                stdout=out,
+                stderr=out,
+                env={**environment(), **given},
+                start_new_session=True,
             )
             try:
                 if when is not None and send is not None:
