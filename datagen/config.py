@@ -296,6 +296,9 @@ class Policy(BaseModel):
 
     With `gap: g`, weights before normalisation are multiplied by 1 + g * |P(yes) - passed|, where the model itself was
     asked whether the image shows the prompt (`judge:` is the model of the run, `vqa` is under `rewards`).
+
+    With `only: image`, rewards weigh images alone and every text that has a reward weighs 1; the ablation of arXiv
+    2601.04339, for any trainer.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -322,6 +325,9 @@ class Policy(BaseModel):
         description="weights times 1 + `gap` * |own judgement - verdict|, if the model judges",
     )
     drop_equal: bool = Field(default=False, description="drop groups of two or more whose rewards are all equal")
+    only: Literal["text", "image"] | None = Field(
+        default=None, description="the modality that rewards weigh; parts of the other weigh 1, as under `uniform`"
+    )
 
     @model_validator(mode="after")
     def _check_join(self) -> Self:
@@ -333,11 +339,18 @@ class Policy(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_only(self) -> Self:
+        if self.only is not None and self.modalities == "shared":
+            raise ValueError(f"`only: {self.only}` needs a weight for each: write `modalities: separate`")
+        return self
+
     @model_serializer(mode="wrap")
     def _leave_out_default(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # The receipts of datasets of before there was a choice stay as they are.
         values: dict[str, Any] = handler(self)
-        return {key: value for key, value in values.items() if (key, value) not in (("join", "after"), ("gap", 0.0))}
+        defaults = {"join": "after", "gap": 0.0, "only": None}
+        return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
 
     @model_validator(mode="after")
     def _check_clip(self) -> Self:

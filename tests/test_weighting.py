@@ -180,7 +180,7 @@ def test_receipt_holds_raw_rewards_and_every_parameter_but_those_of_always() -> 
     (row,) = make_rows([0.5])
     receipt = json.loads(json.dumps(receipt_of(row, Policy(beta=0.3), "why")))
     assert receipt["rewards"] == {"text": None, "image": 0.5}
-    assert receipt["policy"].keys() == Policy.model_fields.keys() - {"join", "gap"}
+    assert receipt["policy"].keys() == Policy.model_fields.keys() - {"join", "gap", "only"}
     assert receipt["policy"]["beta"] == 0.3
     assert Policy(**receipt["policy"]) == Policy(beta=0.3)
 
@@ -368,3 +368,20 @@ def test_joined_after_is_what_it_was_and_is_not_written() -> None:
 def test_joined_before_needs_advantages_that_add(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="join: before"):
         Policy(join="before", **fields)
+
+
+@pytest.mark.parametrize("policy", [Policy(), Policy(policy="advantage", join="before"), Policy(drop_equal=True)])
+def test_rewards_weigh_one_modality_alone_and_the_other_as_uniform_does(policy: Policy) -> None:
+    rows = make_ahead((1.5, -1.0), (-1.5, 0.25), (0.5, 0.75))
+    both, none = weigh(rows, policy), weigh(rows, Policy(policy="uniform"))
+    image = weigh(rows, policy.model_copy(update={"only": "image"}))
+    assert [row.image_weight for row in image] == [row.image_weight for row in both]
+    assert [row.text_weight for row in image] == [row.text_weight for row in none] == [1, 1, 1]
+    text = weigh(rows, policy.model_copy(update={"only": "text"}))
+    assert [row.text_weight for row in text] == [row.text_weight for row in both]
+    assert [row.image_weight for row in text] == [1, 1, 1]
+
+
+def test_one_modality_alone_needs_a_weight_of_its_own() -> None:
+    with pytest.raises(ValidationError, match="only: text"):
+        Policy(only="text", modalities="shared")

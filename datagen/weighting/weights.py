@@ -26,9 +26,12 @@ def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
     table = RewardTable.of(rows)
     text, image = modality_rewards(table, policy)
     ahead = _join_advantages(table, policy) if policy.join == "before" else (None, None)
-    text_weight, text_why = _weigh_modality(text, ahead[0], table, policy)
     shared = policy.modalities == "shared"
-    image_weight, image_why = (text_weight, text_why) if shared else _weigh_modality(image, ahead[1], table, policy)
+    text_policy, image_policy = (_narrow(policy, part) for part in ("text", "image"))
+    text_weight, text_why = _weigh_modality(text, ahead[0], table, text_policy)
+    image_weight, image_why = (
+        (text_weight, text_why) if shared else _weigh_modality(image, ahead[1], table, image_policy)
+    )
     words = describe_reasons(policy)
     phrases = [f"text: {a}; image: {b}" for a in words for b in words]
     gapped = has_gap(table)
@@ -39,6 +42,11 @@ def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
         else:
             reason.append(phrases[code])
     return WeightTable(table, np.asarray(text_weight), np.asarray(image_weight), reason)
+
+
+def _narrow(policy: Policy, modality: str) -> Policy:
+    """Return the policy of one modality: with `only`, the other one's parts weigh 1."""
+    return policy if policy.only in (None, modality) else Policy(policy="uniform", unjudged=policy.unjudged)
 
 
 def has_gap(rows: RewardTable) -> list[bool]:
@@ -114,7 +122,7 @@ def _join_advantages(rows: RewardTable, policy: Policy) -> tuple[Floats, Floats]
 def _weigh_modality(reward: Floats, advantage: Floats | None, rows: RewardTable, policy: Policy) -> tuple[Floats, Ints]:
     """Return weights float64 (n,) and reason codes int64 (n,) of one modality; `reward` is NaN if unscored.
 
-    An `advantage` that is known before replaces the one of the rewards.
+    An `advantage` that is known before replaces the one of the rewards, but under `uniform`.
     """
     import numpy as np
 
@@ -124,7 +132,7 @@ def _weigh_modality(reward: Floats, advantage: Floats | None, rows: RewardTable,
     why = np.full(len(rows), UNSCORED, dtype=np.int64)
     scored = np.flatnonzero(~np.isnan(reward))
     group = formulas.number(rows.group.codes[scored])
-    if advantage is None:
+    if advantage is None or policy.policy == "uniform":
         raw = formulas.FORMULAS[policy.policy](reward[scored], group, policy)
     else:
         raw = np.where(advantage[scored] > formulas.EQUAL, advantage[scored], 0.0)
