@@ -1,4 +1,4 @@
-"""Put the shipped taxonomies, templates and recipes into built wheels, as `datagen/_shipped/`.
+"""Put the shipped taxonomies, templates, recipes and experiments into built wheels, as `datagen/_shipped/`.
 
 Everything else about the build is in pyproject.toml. In a checkout the folders stay at the top level, where people
 read and change them.
@@ -10,7 +10,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("taxonomies", "templates", "recipes")
+SHIPPED = ("taxonomies", "templates", "recipes", "experiments")
 
 
 class BuildWithShipped(build_py):

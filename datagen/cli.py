@@ -932,6 +932,34 @@ def loop(
     print_facts({"stopped": result.stop, "best": best, "page": folder / "loop.html"})
 
 
+def experiment(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a shipped one by name.")],
+    seeds: Annotated[str | None, typer.Option(metavar="1,2,3", help="Training seeds, in place of the file's.")] = None,
+    set_: SetOption = None,
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="DIR", help="The folder [outputs/<name>-experiment].")
+    ] = None,
+    workers: WorkersOption = None,
+    models: ModelsOption = None,
+    keep: KeepOption = False,
+    max_hours: HoursOption = None,
+    max_cost: CostOption = None,
+) -> None:
+    """Compare ways to make data and train: same budget, same seeds, a held-out judge. The same command goes on."""
+    from datagen.console import Board, print_facts
+    from datagen.experiment import ExperimentPlan, dump_figures, load_experiment, render_markdown, run_experiment
+    from datagen.pipeline import Budget
+
+    loaded, file = load_experiment(name, seeds)
+    folder = Path(run or f"outputs/{file.stem}-experiment")
+    plan = ExperimentPlan(loaded, file, folder, tuple(set_ or ()), keep)
+    execute = _make_runner("local", workers, models, None, None)
+    with Board() as board:
+        summary = run_experiment(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    typer.echo(render_markdown(dump_figures(summary)))
+    print_facts({"page": folder / "experiment.html", "table": folder / "experiment.md"})
+
+
 Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -977,7 +1005,7 @@ def _show_figure(value: Any) -> str:
 
 
 app.add_typer(bench, name="bench")
-for command in (slurm, audit, diagnose, train, loop, push, append, pull):
+for command in (slurm, audit, diagnose, train, loop, experiment, push, append, pull):
     app.command()(command)
 
 

@@ -572,7 +572,7 @@ class Training(BaseModel):
 
     The command is split into words as a shell does, and run without one. It must hold `{dataset}`, the folder of the
     data, and `{checkpoint}`, where its model must lie when it exits with 0; `{start}` is the model to start from, at
-    first the value of the option that `into` names, and `{round}` the round's number.
+    first the value of the option that `into` names, `{round}` the round's number, `{seed}` a seed for its random order.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -627,7 +627,7 @@ def list_places() -> str:
     return ", ".join(f"{{{name}}}" for name in TRAIN_PLACES)
 
 
-TRAIN_PLACES = ("dataset", "checkpoint", "start", "round")
+TRAIN_PLACES = ("dataset", "checkpoint", "start", "round", "seed")
 """What the braces of `train.command` may name; other braces are left as they are."""
 SHIPPED = "shipped"
 """Word of the short list of rude words in the package."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from datagen.errors import first_line
+from datagen.errors import RunError, first_line
 
 ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
 """Where each client is told of another server than that of Amazon or Google."""
@@ -108,3 +108,12 @@ def write_whole(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # after the rename, or where the folder itself is the fault, there is none
             partial.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a local file as a whole; raises RunError if it cannot be written."""
+    try:
+        with write_whole(path) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise RunError(f"cannot be written: {error.strerror}", where=str(path)) from error

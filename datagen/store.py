@@ -499,6 +499,24 @@ class RunFolder:
             with write_whole(Path(self._at(name))) as file:
                 yield file
 
+    def adopt(self, other: RunFolder, stage: Stage) -> int:
+        """Link the shards of a stage that another local run has and this one lacks; return how many.
+
+        The caller knows that both carry the same marks.
+        """
+        made = set(self.list_shards(stage))
+        missing = [_shard_name(stage, shard) for shard in other.list_shards(stage) if shard not in made]
+        with self._explain_disk():
+            for name in missing:
+                target = self.local_path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    target.hardlink_to(other.local_path / name)
+                except OSError:  # another disk, or one without links
+                    with write_whole(target) as file, (other.local_path / name).open("rb") as source:
+                        shutil.copyfileobj(source, file)
+        return len(missing)
+
     def put_tree(self, source: Path, name: str) -> None:
         """Copy a local file or folder to `name` on an object store, in place of what was there.
 

@@ -44,6 +44,7 @@ FLOORS = [
     {"pipeline"},
     {"training", "push", "audit"},
     {"loop"},
+    {"experiment"},
     {"workshop", "runners", "console"},
     {"cli", "__main__"},
 ]

@@ -19,7 +19,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("wheel")
     source = base / "source"
     source.mkdir()
-    for name in ("datagen", "taxonomies", "templates", "recipes", "pyproject.toml", "setup.py", "MANIFEST.in"):
+    for name in (
+        "datagen",
+        "taxonomies",
+        "templates",
+        "recipes",
+        "experiments",
+        "pyproject.toml",
+        "setup.py",
+        "MANIFEST.in",
+    ):
         _copy(ROOT / name, source / name)
     for name in ("README.md", "LICENSE"):
         _copy(ROOT / name, source / name)
@@ -47,7 +56,12 @@ def run(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProces
 
 
 def test_shipped_files_and_weights_are_inside(installed: Path) -> None:
-    for name in ("taxonomies/counting.yaml", "templates/counting/one_kind.j2", "recipes/quickstart.yaml"):
+    for name in (
+        "taxonomies/counting.yaml",
+        "templates/counting/one_kind.j2",
+        "recipes/quickstart.yaml",
+        "experiments/modalities.yaml",
+    ):
         assert (installed / "datagen/_shipped" / name).is_file()
     checkpoint = installed / "datagen/embedded/checkpoint"
     sizes = [path.stat().st_size for path in checkpoint.iterdir()]

@@ -24,13 +24,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.config import Recipe, make_recipe
+from datagen.config import Prices, Recipe, make_recipe
 from datagen.diagnose import Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, Paused, RunError
-from datagen.filesystems import write_whole
+from datagen.filesystems import write_text
 from datagen.loop.judging import Standing, find_stop, rate_prompts, stand
-from datagen.loop.trainers import EMBEDDED, check_trainer, mix_rounds, train_round
+from datagen.loop.trainers import check_trainer, mix_rounds, set_model, train_round
 from datagen.pipeline import (
     DIAGNOSIS_FILE,
     Account,
@@ -47,6 +47,7 @@ from datagen.pipeline import (
     probe_recipe,
     read_groups,
     read_spent,
+    read_texts,
     run_jobs,
 )
 from datagen.records import seed_of
@@ -119,7 +120,7 @@ def run_loop(
     """
     check_trainer(plan.recipe)
     probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
-    purse = _Purse(plan, budget or Budget())
+    purse = Purse(plan.recipe.prices, budget or Budget())
     with RunFolder(str(plan.folder)).hold():
         _claim(plan)
         rounds: list[Round] = []
@@ -138,7 +139,7 @@ def run_loop(
 
 
 def _run_round(
-    so_far: LoopResult, execute: Execute, watch: Watch, show_training: Callable[[TrainStep], None], purse: _Purse
+    so_far: LoopResult, execute: Execute, watch: Watch, show_training: Callable[[TrainStep], None], purse: Purse
 ) -> Round:
     """Build, train and measure the next round, each only if its file is not there yet."""
     plan, number = so_far.plan, len(so_far.rounds)
@@ -163,8 +164,8 @@ def _run_round(
 
         purse.require_time("its data are there, it is not trained")
         began = time.monotonic()
-        train_round(plan.recipe, dataset, start, place, number, show)
-        _write(
+        train_round(plan.recipe, dataset, start, place, number, number, show)
+        write_text(
             place / "trained.json", json.dumps({"from": str(start or ""), "seconds": round(time.monotonic() - began)})
         )
     return _measure(plan, number, place / "checkpoint", execute, watch, purse)
@@ -185,45 +186,32 @@ def round_recipe(plan: LoopPlan, number: int, best: int) -> Recipe:
         "seed": seed_of(recipe.seed, "round", number),
         "allocate": allocate,
     }
-    return _set_model({**values, **changes}, recipe, plan.locate(best, "checkpoint") if best else None)
-
-
-def _set_model(values: dict[str, Any], recipe: Recipe, checkpoint: Path | None) -> Recipe:
-    into = (recipe.train.into if recipe.train else None) or EMBEDDED
-    change = [] if checkpoint is None else [f"{into}={json.dumps(str(checkpoint))}"]
-    return make_recipe({**values, "train": None}, change, where=f"round of {recipe.name}")
+    changed = make_recipe({**values, **changes}, where=f"round of {recipe.name}")
+    return set_model(changed, recipe, plan.locate(best, "checkpoint") if best else None)
 
 
 def _measure(
-    plan: LoopPlan, number: int, checkpoint: Path | None, execute: Execute, watch: Watch, purse: _Purse
+    plan: LoopPlan, number: int, checkpoint: Path | None, execute: Execute, watch: Watch, purse: Purse
 ) -> Round:
     """Diagnose the model of a round on the held-out prompts, or read what is there."""
     place = plan.locate(number)
     file, folder = place / DIAGNOSIS_FILE, str(place / "probe")
     if not file.is_file():
         probe = probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
-        run = create_run(_set_model(probe.to_dict(), plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
+        run = create_run(set_model(probe, plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
             run.folder.clear_partials()
             plan_stage(run, watch)
             run_jobs(run, "both", execute, watch, Account(run, rest))
-        _write(file, dump_diagnosis(diagnose_run(run, is_probe=True)))
+        write_text(file, dump_diagnosis(diagnose_run(run, is_probe=True)))
         del run
         gc.collect()
     run, diagnosis = open_run(folder), load_diagnosis(file)
     groups = tuple(group for level in read_groups(run).values() for group in level)
     (whole,) = list_rows({"all": groups}, diagnosis.made.candidates)
-    trained_on = set(_read_texts(open_run(str(place / "run"))).values()) if number else set[str]()
-    seen = frozenset(name for name, text in _read_texts(run).items() if text in trained_on)
+    trained_on = set(read_texts(open_run(str(place / "run"))).values()) if number else set[str]()
+    seen = frozenset(name for name, text in read_texts(run).items() if text in trained_on)
     return Round(number, diagnosis, whole, groups, seen)
-
-
-def _read_texts(run: Run) -> dict[str, str]:
-    return {
-        prompt.id: prompt.text
-        for shard in run.folder.list_shards("prompts")
-        for prompt in run.folder.read_prompts(shard)
-    }
 
 
 def _conclude(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResult:
@@ -234,8 +222,8 @@ def _conclude(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResu
     stop = find_stop(standing, rounds[standing.best].diagnosis, plan.rounds, plan.patience)
     result = LoopResult(plan, tuple(rounds), standing, stop or paused)
     _link_best(result)
-    _write(plan.folder / "loop.json", json.dumps(describe_loop(result), indent=2))
-    _write(plan.folder / "loop.html", render_loop(result))
+    write_text(plan.folder / "loop.json", json.dumps(describe_loop(result), indent=2))
+    write_text(plan.folder / "loop.html", render_loop(result))
     return result
 
 
@@ -290,22 +278,17 @@ def _claim(plan: LoopPlan) -> None:
         return
     if plan.folder.exists() and any(path.name != ".lock" for path in plan.folder.iterdir()):
         raise RunError("exists already and is not a loop", where=str(plan.folder), hint="choose another --run")
-    _write(file, dump_yaml(wanted))
+    write_text(file, dump_yaml(wanted))
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        with write_whole(path) as file:
-            file.write(text.encode())
-    except OSError as error:
-        raise RunError(f"cannot be written: {error.strerror}", where=str(path)) from error
+class Purse:
+    """What one call may still spend. Hours count everything, money what the models of the runs cost.
 
+    Raises ConfigError for a limit of money without prices.
+    """
 
-class _Purse:
-    """What one call may still spend. Hours count everything, money what the models of the runs cost."""
-
-    def __init__(self, plan: LoopPlan, budget: Budget) -> None:
-        self.budget, self._prices = budget, plan.recipe.prices
+    def __init__(self, prices: Prices | None, budget: Budget) -> None:
+        self.budget, self._prices = budget, prices
         self._end = None if budget.hours is None else time.monotonic() + 3600 * budget.hours
         self._spent = 0.0
         if budget.cost is not None and self._prices is None:

@@ -8,6 +8,7 @@ Not covered: stopping a command when the hours are over, since only the command 
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from datagen.config import TRAIN_PLACES, Recipe, Training
+from datagen.config import TRAIN_PLACES, Recipe, Training, make_recipe
 from datagen.errors import ConfigError, RunError
 from datagen.records import seed_of
 
@@ -61,8 +62,21 @@ def find_start(recipe: Recipe) -> str | None:
     return None if value is None else str(value)
 
 
+def set_model(made: Recipe, recipe: Recipe, checkpoint: Path | None) -> Recipe:
+    """Return a recipe made from `recipe` with another model, None for its own, and without a trainer."""
+    into = (recipe.train.into if recipe.train else None) or EMBEDDED
+    change = [] if checkpoint is None else [f"{into}={json.dumps(str(checkpoint))}"]
+    return make_recipe({**made.to_dict(), "train": None}, change, where=made.name)
+
+
 def train_round(
-    recipe: Recipe, dataset: Path, start: Path | None, folder: Path, number: int, watch: Callable[[TrainStep], None]
+    recipe: Recipe,
+    dataset: Path,
+    start: Path | None,
+    folder: Path,
+    number: int,
+    seed: int,
+    watch: Callable[[TrainStep], None],
 ) -> None:
     """Train on a dataset, or go on; afterwards `folder/checkpoint` is complete.
 
@@ -70,14 +84,14 @@ def train_round(
     """
     train = check_trainer(recipe)
     if train.command is not None:
-        places = {"dataset": dataset, "checkpoint": folder / "checkpoint", "round": number}
+        places = {"dataset": dataset, "checkpoint": folder / "checkpoint", "round": number, "seed": seed}
         run_command(train.command, {**places, "start": start or find_start(recipe)}, folder)
         return
     from datagen.embedded.options import SHIPPED
     from datagen.training.finetune import TrainPlan, train_weighted
 
     first = start or Path(find_start(recipe) or SHIPPED)
-    train_weighted(TrainPlan(dataset, first, seed=number, **train.options), folder / "checkpoint", watch)
+    train_weighted(TrainPlan(dataset, first, seed=seed, **train.options), folder / "checkpoint", watch)
 
 
 def run_command(command: str, places: Mapping[str, object], folder: Path) -> None:

@@ -10,6 +10,7 @@ order. The others are views on all shards, made again on every call. A runner ne
 from __future__ import annotations
 
 from datagen.export import MADE
+from datagen.pipeline.adopting import adopt_shards
 from datagen.pipeline.checks import check_recipe, list_warnings
 from datagen.pipeline.flow import generate_shards, run_shard
 from datagen.pipeline.inspect import (
@@ -30,7 +31,7 @@ from datagen.pipeline.makers import list_code, read_versions
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe, read_groups
-from datagen.pipeline.prompts import plan_stage
+from datagen.pipeline.prompts import plan_stage, read_texts
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
@@ -58,6 +59,7 @@ __all__ = [
     "Silent",
     "Watch",
     "Weighed",
+    "adopt_shards",
     "build_run",
     "check_plugins",
     "check_recipe",
@@ -87,6 +89,7 @@ __all__ = [
     "read_groups",
     "read_spent",
     "read_status",
+    "read_texts",
     "read_versions",
     "report_run",
     "require_current",

@@ -75,6 +75,12 @@ def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[s
     return counts
 
 
+def read_texts(run: Run) -> dict[str, str]:
+    """Return the words of all prompts of a run by their ids."""
+    folder = run.folder
+    return {prompt.id: prompt.text for shard in folder.list_shards("prompts") for prompt in folder.read_prompts(shard)}
+
+
 def draw_prompts(
     run: Run, account: Account, watch: Watch, stats: PromptStats, rewrites: ExpandStats
 ) -> Iterator[Prompt]:

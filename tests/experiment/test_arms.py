@@ -1,0 +1,162 @@
+"""`datagen experiment` from end to end with the instant backend and a trainer of its own, a real process."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from datagen.config import make_recipe
+from datagen.errors import ConfigError, RunError
+from datagen.experiment import ExperimentPlan, Summary, load_experiment, run_experiment
+from datagen.pipeline import Silent
+from datagen.runners.local import make_runner
+from tests.helpers.runs import ROOT, SHARDS, build_here, command, environment, hash_files, run_cli, small_values
+
+TRAINER = f"{shlex.quote(sys.executable)} {ROOT / 'tests/helpers/trainer.py'} --data {{dataset}} --out {{checkpoint}}"
+
+
+def write_files(folder: Path, **changes: Any) -> Path:
+    """Write a recipe and an experiment on its weights, and return the experiment's path."""
+    train = {"command": f"{TRAINER} --wrong 0.2", "into": "backend.checkpoint", "detector": "learned"}
+    values = small_values(
+        taxonomy=["attributes"], rewards=["counting", "attribute"], backend={"wrong": 0.5}, train=train
+    )
+    (folder / "mine.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    experiment = {
+        "question": "Do the weights help?",
+        "recipe": "mine.yaml",
+        "seeds": [1],
+        "arms": {"weighed": {}, "plain": {"set": {"weights.policy": "uniform"}}},
+        "measure": {"held-out": {"prompts": 3, "candidates": 2}},
+        "compare": [["weighed", "plain"], ["weighed", "before"]],
+    }
+    path = folder / "help.yaml"
+    path.write_text(yaml.safe_dump({**experiment, **changes}, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def run(file: Path, folder: Path, seeds: str | None = None) -> Summary:
+    plan = ExperimentPlan(load_experiment(str(file), seeds)[0], file, folder)
+    return run_experiment(plan, make_runner(0), Silent(), lambda _: None)
+
+
+def test_arms_are_built_trained_and_measured_by_both_judges(tmp_path: Path) -> None:
+    summary = run(write_files(tmp_path), tmp_path / "one")
+    lines = summary.lines["held-out"]["held-out"]
+    assert [(line.label, line.seeds) for line in lines] == [("before", 1), ("weighed", 1), ("plain", 1)]
+    gain = summary.findings["held-out"][1]
+    assert gain.held_out.value > 0.1
+    probe = tmp_path / "one/before/probe/held-out"
+    detectors = [
+        yaml.safe_load((probe / judge / "run.yaml").read_text())["recipe"]["detector"]["name"]
+        for judge in ("held-out", "selecting")
+    ]
+    assert detectors == ["learned", "pictograms"]
+    assert hash_files(probe / "held-out", "samples") == hash_files(probe / "selecting", "samples")
+    figures = json.loads((tmp_path / "one/experiment.json").read_text())
+    assert figures["findings"]["held-out"][1]["first"] == "weighed"
+    page = (tmp_path / "one/experiment.html").read_text()
+    assert "Do the weights help?" in page
+    assert 'href="arms/plain/seed-1/round-1/run/report.html"' in page
+
+
+def test_arms_that_weigh_otherwise_share_what_was_drawn_and_equal_a_run_of_their_own(tmp_path: Path) -> None:
+    run(write_files(tmp_path), tmp_path / "one")
+    weighed, plain = (tmp_path / f"one/arms/{name}/seed-1/round-1/run" for name in ("weighed", "plain"))
+    for path in (weighed / "samples").glob("*.parquet"):
+        assert path.samefile(plain / "samples" / path.name), "drawn once"
+    recipe = yaml.safe_load((plain / "run.yaml").read_text())["recipe"]
+    build_here(make_recipe(recipe), tmp_path / "alone")
+    assert hash_files(plain, *SHARDS, "dataset") == hash_files(tmp_path / "alone", *SHARDS, "dataset")
+
+
+def test_an_arm_with_other_scorers_takes_the_samples_alone(tmp_path: Path) -> None:
+    arms = {"both": {}, "one": {"set": {"rewards": ["attribute"], "backend.fails": 0.0}}}
+    run(write_files(tmp_path, arms=arms, compare=[]), tmp_path / "one")
+    both, one = (tmp_path / f"one/arms/{name}/seed-1/round-1/run" for name in arms)
+    recipe = yaml.safe_load((one / "run.yaml").read_text())["recipe"]
+    build_here(make_recipe(recipe), tmp_path / "alone")
+    assert hash_files(one, *SHARDS, "dataset") == hash_files(tmp_path / "alone", *SHARDS, "dataset")
+    assert hash_files(one, "scores") != hash_files(both, "scores")
+
+
+def test_rounds_go_on_from_each_other_with_fresh_samples_or_the_first_again(tmp_path: Path) -> None:
+    arms = {"fresh": {"rounds": 2}, "again": {"rounds": 2, "fresh": False}}
+    summary = run(write_files(tmp_path, arms=arms, compare=[["fresh@2", "again@2"]]), tmp_path / "one")
+    lines = summary.lines["held-out"]["held-out"]
+    assert [line.label for line in lines] == ["before", "fresh@1", "fresh@2", "again@1", "again@2"]
+    assert lines[2].samples == 2 * lines[1].samples
+    assert lines[4].samples == lines[3].samples == lines[1].samples
+    arm = tmp_path / "one/arms/fresh/seed-1"
+    second = yaml.safe_load((arm / "round-2/run/run.yaml").read_text())["recipe"]
+    assert second["backend"]["checkpoint"] == str(arm / "round-1/checkpoint")
+    assert not (tmp_path / "one/arms/again/seed-1/round-2/run").exists()
+
+
+def test_more_seeds_and_arms_are_added_to_what_is_there(tmp_path: Path) -> None:
+    file = write_files(tmp_path)
+    run(file, tmp_path / "one")
+    log = tmp_path / "one/arms/plain/seed-1/round-1/train.log"
+    before = log.read_bytes()
+    arms = {"weighed": {}, "plain": {"set": {"weights.policy": "uniform"}}, "best": {"set": {"weights.policy": "best"}}}
+    summary = run(write_files(tmp_path, arms=arms), tmp_path / "one", "1,2")
+    assert [line.seeds for line in summary.lines["held-out"]["held-out"]] == [1, 2, 2, 2]
+    assert log.read_bytes() == before, "nothing is trained twice"
+    with pytest.raises(RunError, match=r"holds another experiment; changed: arms\.plain"):
+        run(write_files(tmp_path, arms={**arms, "plain": {}}), tmp_path / "one")
+
+
+def test_killed_and_called_again_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    file = write_files(tmp_path)
+    words = ("experiment", "help.yaml", "--workers", "0", "--run")
+    done = run_cli(*words, "whole", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "weighed − plain" in done.stdout
+    process = subprocess.Popen(command(*words, "killed"), cwd=file.parent, env=environment(), stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (tmp_path / "killed/arms/weighed/seed-1/round-1/trained.json").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert run_cli(*words, "killed", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "killed/experiment.json").read_bytes() == (tmp_path / "whole/experiment.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"compare": [["weighed", "plane"]]}, "no arm named 'plane'"),
+        ({"arms": {"before": {}}}, "first model"),
+        ({"seeds": [1, 1]}, "1 stands there twice"),
+        ({"arms": {"a/b": {}}}, "arms"),
+        ({"arms": {"odd": {"set": {"weights.policy": "rwrr"}}}, "compare": []}, "help.yaml, arms.odd: "),
+        ({"set": {"train.detector": "pictograms"}}, "independent of the weights"),
+    ],
+)
+def test_what_cannot_be_run_is_told_before_anything_is_made(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run(write_files(tmp_path, **changes), tmp_path / "one")
+    assert said in str(caught.value)
+    assert not (tmp_path / "one").exists()
+
+
+def test_the_experiments_that_ship_are_sound() -> None:
+    names = [path.stem for path in (ROOT / "experiments").glob("*.yaml")]
+    assert "modalities" in names
+    for name in names:
+        experiment, file = load_experiment(name)
+        plan = ExperimentPlan(experiment, file, Path("nowhere"))
+        for part in (
+            "",
+            *(f"arms.{arm}" for arm in experiment.arms),
+            *(f"measure.{each}" for each in experiment.measure),
+        ):
+            plan.resolve(part)

@@ -1,0 +1,107 @@
+"""Figures of experiments: rates, differences paired over prompts and seeds, and what carries over to another judge."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from datagen.experiment import dump_figures, render_markdown, summarize
+from datagen.experiment.figures import HELD_OUT, SELECTING, Cell, Point
+
+PROMPTS = 60
+
+
+def point(
+    label: str, seed: int | None, passes: Callable[[int], float], own: Callable[[int], float] | None = None
+) -> Point:
+    """A model that passes `passes(k)` of 8 on prompt k by the held-out judge, and `own(k)` by the selecting one."""
+
+    def cells(of: Callable[[int], float]) -> list[Cell]:
+        paths = ("counting/a/b", "spatial/c/d")
+        return [Cell(f"p{k}", paths[k % 2], 8, min(8, max(0, round(of(k)))), None) for k in range(PROMPTS)]
+
+    return Point(label, seed, 100, 80, 300, {"held-out": {HELD_OUT: cells(passes), SELECTING: cells(own or passes)}})
+
+
+def test_a_gain_on_every_prompt_and_seed_is_certain() -> None:
+    points = [point("before", None, lambda k: 2)]
+    points += [point(arm, seed, lambda k, more=more: 2 + more) for seed in (1, 2) for arm, more in (("a", 2), ("b", 0))]
+    summary = summarize(points, [("a", "b"), ("b", "before"), ("a", "never run")])
+    gain, nothing = summary.findings["held-out"]
+    assert (gain.held_out.value, gain.held_out.low, gain.held_out.high) == (0.25, 0.25, 0.25)
+    assert (gain.seeds, gain.prompts) == (2, PROMPTS)
+    assert nothing.held_out.value == 0
+    assert nothing.carried is None, "there is no gain of which a part could carry over"
+
+
+def test_the_gap_to_pass_at_n_is_closed_by_its_share() -> None:
+    # Before: 4 of 8 on each prompt, so pass@1 is 0.5 and pass@8 is 1.
+    points = [point("before", None, lambda k: 4), point("a", 1, lambda k: 6 if k % 2 else 4)]
+    before, after = summarize(points, []).lines["held-out"][HELD_OUT]
+    assert (before.pass_1.value, before.pass_n, before.closed) == (0.5, 1.0, None)
+    assert after.closed is not None
+    assert after.closed.value == pytest.approx(0.25)
+    assert after.by_weakness == {"counting": (0.5, 0.0), "spatial": (0.75, pytest.approx(0.5))}
+
+
+def test_what_differs_from_seed_to_seed_widens_the_interval() -> None:
+    rng = random.Random(5)
+    chance = [rng.choice([-1, 1]) for _ in range(PROMPTS)]
+
+    def width(shifts: tuple[int, int, int]) -> float:
+        points = [point("before", None, lambda k: 4)]
+        points += [point("a", seed, lambda k, shift=shift: 4 + chance[k] + shift) for seed, shift in enumerate(shifts)]
+        (found,) = summarize(points, [("a", "before")]).findings["held-out"]
+        assert found.held_out.value == pytest.approx(sum(chance) / PROMPTS / 8 + sum(shifts) / 24)
+        return found.held_out.high - found.held_out.low
+
+    assert width((-2, 0, 2)) > 2 * width((0, 0, 0)) > 0
+
+
+def test_prompts_that_were_trained_on_count_in_no_difference() -> None:
+    points = [point("before", None, lambda k: 2), point("a", 1, lambda k: 8 if k < 10 else 4)]
+    cells = points[1].measured["held-out"]
+    seen = {
+        judge: [Cell(c.prompt, c.path, c.tries, c.passes, None, c.prompt in {f"p{k}" for k in range(10)}) for c in of]
+        for judge, of in cells.items()
+    }
+    points[1] = Point("a", 1, 1, 1, 1, {"held-out": seen})
+    (found,) = summarize(points, [("a", "before")]).findings["held-out"]
+    assert (found.held_out.value, found.prompts) == (0.25, PROMPTS - 10)
+
+
+def test_what_the_held_out_judge_sees_of_a_gain_is_told() -> None:
+    points = [point("before", None, lambda k: 2, lambda k: 2), point("a", 1, lambda k: 3, lambda k: 6)]
+    (found,) = summarize(points, [("a", "before")]).findings["held-out"]
+    assert (found.held_out.value, found.selecting.value) == (0.125, 0.5)
+    assert found.carried is not None
+    assert found.carried.value == pytest.approx(0.25)
+
+
+def test_seeds_that_only_one_arm_has_do_not_count() -> None:
+    points = [point("before", None, lambda k: 2)]
+    points += [point("a", 1, lambda k: 4), point("b", 1, lambda k: 3), point("a", 2, lambda k: 8)]
+    (found,) = summarize(points, [("a", "b")]).findings["held-out"]
+    assert (found.held_out.value, found.seeds) == (0.125, 1)
+
+
+def test_where_nothing_passes_or_fails_rewards_are_compared() -> None:
+    def graded(label: str, seed: int | None, reward: float) -> Point:
+        cells = [Cell(f"p{k}", "counting/a/b", 0, 0, reward) for k in range(5)]
+        return Point(label, seed, 1, 1, 1, {"held-out": {HELD_OUT: cells, SELECTING: cells}})
+
+    summary = summarize([graded("before", None, 0.25), graded("a", 1, 0.75)], [("a", "before")])
+    assert summary.findings["held-out"][0].held_out.value == 0.5
+    _, after = summary.lines["held-out"][HELD_OUT]
+    assert (after.pass_1.value, after.pass_n, after.closed) == (0.75, None, None)
+
+
+def test_the_table_shows_what_was_computed() -> None:
+    points = [point("before", None, lambda k: 2), point("a", 1, lambda k: 4)]
+    table = render_markdown(dump_figures(summarize(points, [("a", "before")])))
+    assert "| a | 1 | 100 | 80 | 300 | 0.500 (0.500 to 0.500) | 1.000 | 33% (33% to 33%) |" in table
+    assert (
+        "| a − before | +0.250 (+0.250 to +0.250) | +0.250 (+0.250 to +0.250) | 100% (100% to 100%) | 1 x 60 |" in table
+    )
