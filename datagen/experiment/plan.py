@@ -128,7 +128,8 @@ def load_experiment(word: str, seeds: str | None = None) -> tuple[Experiment, Pa
 def resolve_recipe(experiment: Experiment, file: Path, name: str = "", more: Sequence[str] = ()) -> Recipe:
     """Return the recipe of an arm or a measure, such as `arms.both`, or the experiment's own.
 
-    `more` are overrides that come last. A recipe's path is relative to the experiment's file. Raises ConfigError naming what of the experiment is wrong.
+    `more` are overrides that come last. A recipe's path is relative to the experiment's file. Raises ConfigError naming
+    what of the experiment is wrong.
     """
     family, _, word = name.partition(".")
     part: Arm | Measure | None = getattr(experiment, family)[word] if name else None
