@@ -1,9 +1,9 @@
 """A Llama-architecture causal LM that decodes in fixed batches, fast on few cores.
 
 It loads an ordinary Hugging Face folder, and a test compares its logits with those of `transformers`. It is faster than
-`generate` because norms and the attention scale are folded into fused projections, rotations are one complex product,
-the cache is preallocated, a token takes one uniform number instead of one for each vocabulary entry, and a step runs no
-Python beyond the layers. It keeps no state between calls, so threads can share one decoder.
+`generate` because its weights are fused (`fused.py`), the cache is preallocated, a token takes one uniform number
+instead of one for each vocabulary entry, and a step runs no Python beyond the layers. It keeps no state between calls,
+so threads can share one decoder.
 
 All rows are at the same position: prompts are fed as forced tokens, so there is no padding, and a row depends on itself
 alone.
@@ -23,11 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datagen.embedded.fused import FusedLlama
+
 SYNC_STEPS = 8
 """Steps after which a GPU is asked whether all rows have ended; the answer waits for all that it was given to do."""
 
 
-class LlamaDecoder:
+class LlamaDecoder(FusedLlama):
     """Holds fused float32 weights on one device and samples batches of token sequences."""
 
     def __init__(self, folder: Path, device: str) -> None:
@@ -35,45 +37,9 @@ class LlamaDecoder:
 
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         raw = load_file(str(folder / "model.safetensors"))
-        weights = {name: tensor.to(device=device, dtype=torch.float32) for name, tensor in raw.items()}
+        super().__init__(config, {name: tensor.to(device=device, dtype=torch.float32) for name, tensor in raw.items()})
         self.device = device
         self.sync_steps = 1 if torch.device(device).type == "cpu" else SYNC_STEPS
-        self.width: int = config["hidden_size"]
-        self.heads: int = config["num_attention_heads"]
-        self.kv_heads: int = config["num_key_value_heads"]
-        self.head_size: int = config["head_dim"]
-        self.layers: int = config["num_hidden_layers"]
-        self.epsilon: float = config["rms_norm_eps"]
-        self.theta: float = config["rope_parameters"]["rope_theta"]
-        self.embedding = weights["model.embed_tokens.weight"]
-        # The weight of a norm is folded into the projection after it, so `_normalize` has none.
-        self.unembedding = (self.embedding * weights["model.norm.weight"]).T.contiguous()
-        self.blocks = [self._fuse(weights, f"model.layers.{layer}.") for layer in range(self.layers)]
-
-    def _fuse(self, weights: dict[str, Tensor], prefix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return (qkv, out, gate_up, down) as (inputs, outputs), with rotated pairs of queries and keys adjacent."""
-        norm1, norm2 = weights[prefix + "input_layernorm.weight"], weights[prefix + "post_attention_layernorm.weight"]
-        q, k, v = (weights[f"{prefix}self_attn.{part}_proj.weight"] for part in "qkv")
-        qkv = torch.cat((self._pair(q) * self.head_size**-0.5, self._pair(k), v))
-        out = weights[prefix + "self_attn.o_proj.weight"].T.contiguous()
-        gate_up = torch.cat([weights[f"{prefix}mlp.{part}_proj.weight"] for part in ("gate", "up")]) * norm2
-        down = weights[prefix + "mlp.down_proj.weight"].T.contiguous()
-        return (qkv * norm1).T.contiguous(), out, gate_up.T.contiguous(), down
-
-    def _pair(self, weight: Tensor) -> Tensor:
-        """Reorder the outputs of each head from (first half, second half) to pairs, the real and imaginary parts."""
-        return weight.view(-1, 2, self.head_size // 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape)
-
-    def _normalize(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.rms_norm(x, (self.width,), eps=self.epsilon)
-
-    def _rotations(self, length: int) -> Tensor:
-        """Return (length, heads, pairs) complex: rotations of queries and keys at each position, and 1 for values."""
-        exponents = torch.arange(0, self.head_size, 2, device=self.device, dtype=torch.float32) / self.head_size
-        angles = torch.arange(length, device=self.device, dtype=torch.float32)[:, None] * self.theta**-exponents
-        turns = torch.polar(torch.ones_like(angles), angles)[:, None]
-        rotated = turns.expand(-1, self.heads + self.kv_heads, -1)
-        return torch.cat((rotated, torch.ones_like(turns).expand(-1, self.kv_heads, -1)), dim=1)
 
     def _new_cache(self, rows: int, length: int) -> Tensor:
         shape = (self.layers, rows, 2 * self.kv_heads, length, self.head_size)
@@ -84,37 +50,21 @@ class LlamaDecoder:
         rows, heads, kv_heads, size = tokens.shape[0], self.heads, self.kv_heads, self.head_size
         x = self.embedding[tokens]
         for layer, (w_qkv, w_out, w_gate_up, w_down) in enumerate(self.blocks):
-            pairs = torch.view_as_complex((self._normalize(x) @ w_qkv).view(rows, -1, size // 2, 2))
+            pairs = torch.view_as_complex((self.normalize(x) @ w_qkv).view(rows, -1, size // 2, 2))
             qkv = torch.view_as_real(pairs * rotations[position]).view(rows, -1, size)
             cache[layer, :, :, position] = qkv[:, heads:]  # (rows, 2 * kv_heads, size): keys, then values
             keys, values = cache[layer, :, :, : position + 1].split(kv_heads, dim=1)
             q = qkv[:, :heads].view(rows, kv_heads, heads // kv_heads, size)
             mixed = (q @ keys.transpose(-1, -2)).softmax(-1) @ values
             x.addmm_(mixed.view(rows, -1), w_out)
-            gate, up = (self._normalize(x) @ w_gate_up).chunk(2, dim=-1)
+            gate, up = (self.normalize(x) @ w_gate_up).chunk(2, dim=-1)
             x.addmm_(torch.nn.functional.silu(gate).mul_(up), w_down)
         return x
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return self._normalize(hidden) @ self.unembedding
 
     @torch.inference_mode()
     def logits(self, tokens: Tensor) -> Tensor:
         """Return the logits of whole sequences at once: (rows, length) int64 to (rows, length, vocabulary)."""
-        rows, length = tokens.shape
-        turns = self._rotations(length)
-        x = self.embedding[tokens].view(rows * length, self.width)
-        for w_qkv, w_out, w_gate_up, w_down in self.blocks:
-            pairs = torch.view_as_complex((self._normalize(x) @ w_qkv).view(rows, length, -1, self.head_size // 2, 2))
-            qkv = torch.view_as_real(pairs * turns).view(rows, length, -1, self.head_size).transpose(1, 2)
-            q, keys, values = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=1)
-            mixed = torch.nn.functional.scaled_dot_product_attention(
-                q, keys, values, is_causal=True, scale=1.0, enable_gqa=True
-            )
-            x = x.addmm(mixed.transpose(1, 2).reshape(rows * length, -1), w_out)
-            gate, up = (self._normalize(x) @ w_gate_up).chunk(2, dim=-1)
-            x = x.addmm(torch.nn.functional.silu(gate).mul_(up), w_down)
-        return self._logits(x).view(rows, length, -1)
+        return self.run(tokens).view(*tokens.shape, -1)
 
     def sample(
         self,
@@ -143,7 +93,7 @@ class LlamaDecoder:
             written = [row[len(prompts[k]) :] for k, row in zip(rows, tokens.tolist(), strict=True)]
             return [row[: row.index(eos) + 1] if eos in row else row for row in written[: len(prompts) - start]]
 
-        with _open_threads(threads) as pool:
+        with open_threads(threads) as pool:
             return [row for rows in pool.map(run, range(0, len(prompts), batch)) for row in rows]
 
     @torch.inference_mode()
@@ -156,14 +106,14 @@ class LlamaDecoder:
             forced[row, : len(prompt)] = torch.tensor(prompt)
         numbers = np.stack([np.random.Generator(np.random.Philox(key=seed)).random(length) for seed in seeds])
         forced, noise = forced.to(self.device), torch.from_numpy(numbers).float().to(self.device)
-        cache, rotations = self._new_cache(len(prompts), length), self._rotations(length)
+        cache, rotations = self._new_cache(len(prompts), length), self.rotations(length)
         tokens, first_free = forced.clone(), min(len(prompt) for prompt in prompts)
         done = torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
         for position in range(length - 1):
             hidden = self._step(tokens[:, position], position, cache, rotations)
             if position + 1 < first_free:  # every row is still inside its prompt: no logits needed
                 continue
-            picked = _pick(self._logits(hidden), noise[:, position + 1], temperature)
+            picked = _pick(self.unembed(hidden), noise[:, position + 1], temperature)
             given = forced[:, position + 1]
             picked = torch.where(done, eos, torch.where(given >= 0, given, picked))
             tokens[:, position + 1] = picked
@@ -175,7 +125,7 @@ class LlamaDecoder:
 
 
 @contextmanager
-def _open_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+def open_threads(count: int) -> Iterator[ThreadPoolExecutor]:
     """Open `count` threads whose torch operations use one core each, so that parallel batches never wait."""
     before = torch.get_num_threads()
     with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -28,34 +28,35 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from datagen.embedded.codec import fingerprint, read_codes
+from datagen.embedded.decoder import open_threads
 from datagen.embedded.loading import READER, has_reader, load_codec, load_lm, require_files, save_codec, save_lm
 from datagen.embedded.vocab import Vocabulary
 from datagen.errors import BackendError, RunError
+from datagen.training.learner import Learner, find_precision
 from datagen.training.state import Schedule, TrainingState
 from datagen.training.weighted import (
     CONTEXT,
     IMAGE,
     SWITCH,
     TEXT,
-    Batch,
     EpochSampler,
+    Index,
     Targets,
+    Tokens,
     WeightedDataset,
     WeightedSampler,
-    collate,
     mean_targets,
-    weighted_loss,
+    token_loss,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ JUDGE_STEPS = 50
 HELD_OUT_ROWS = 512
 WARMUP_STEPS = 20
 CLIP_NORM = 1.0
+KEPT_TOKENS = 50_000_000
+"""Tokens of the training rows that are kept in memory, 5 bytes each; further rows are read again in each epoch."""
 
 Losses = tuple[float | None, float | None]
 """Weighted cross-entropy of text and image in nats per token; None if there is nothing to learn."""
@@ -82,7 +85,8 @@ class TrainPlan:
     """The plan of a training; a training can be resumed only with the same plan.
 
     A step uses `batch * accumulate` rows. `sampler` samples rows by weight and leaves the loss unweighted. `switch`
-    multiplies the weight of the token that opens the image. `control` gives every scored part weight 1.
+    multiplies the weight of the token that opens the image. `control` gives every scored part weight 1. `precision` is
+    `bfloat16`, `float32`, or None: the faster one on the processor that begins the training.
     """
 
     dataset: Path
@@ -97,6 +101,7 @@ class TrainPlan:
     seed: int = 0
     accumulate: int = 1
     control: bool = False
+    precision: str | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON values, with hashes of dataset and checkpoint instead of their paths."""
@@ -159,25 +164,28 @@ def train_weighted(plan: TrainPlan, out: Path, watch: Callable[[TrainStep], None
     """
     parts = load_parts(plan.checkpoint)
     data = open_data(plan, parts)
-    claim_folder(out, plan)
-    optimizer = torch.optim.AdamW(parts.model.parameters(), lr=plan.lr, betas=(0.9, 0.95), weight_decay=0.0)
+    plan = claim_folder(out, plan)
+    optimizer = torch.optim.AdamW(parts.model.parameters(), lr=plan.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     schedule = Schedule([optimizer], plan.steps, decay=0.6, warmup=WARMUP_STEPS)
     state = TrainingState(out, parts.model, [optimizer])
     first = state.restore()
-    if first == 0:
-        watch(_note(state, TrainStep(0, plan.steps, held_out=measure_loss(parts, data.held_out, plan.batch))))
-    batches, targets = open_batches(plan, data, parts.vocab.pad, first)
-    losses: list[Losses] = []
-    for step in range(first, plan.steps):
-        schedule.set(step)
-        losses.append(_learn(parts.model, optimizer, islice(batches, plan.accumulate), plan, targets))
-        done = step + 1
-        if done % SAVE_STEPS == 0 or done == plan.steps:
-            judged = data.held_out if done % JUDGE_STEPS == 0 or done == plan.steps else None
-            held_out = measure_loss(parts, judged, plan.batch)
-            watch(_note(state, TrainStep(done, plan.steps, _average(losses), held_out)))
-            state.save(done)
-            losses.clear()
+    draws, targets = open_rows(plan, data, first)
+    with open_threads(torch.get_num_threads()) as pool:
+        learner = Learner(parts.model, parts.vocab.pad, plan.precision or find_precision(), pool)
+        if first == 0:
+            watch(_note(state, TrainStep(0, plan.steps, held_out=measure_loss(learner, data.held_out))))
+        losses: list[Losses] = []
+        for step in range(first, plan.steps):
+            schedule.set(step)
+            rows = [data.train[row] for row in islice(draws, plan.batch * plan.accumulate)]
+            losses.append(take_step(parts.model, learner, optimizer, rows, plan, targets))
+            done = step + 1
+            if done % SAVE_STEPS == 0 or done == plan.steps:
+                judged = data.held_out if done % JUDGE_STEPS == 0 or done == plan.steps else None
+                held_out = measure_loss(learner, judged)
+                watch(_note(state, TrainStep(done, plan.steps, _average(losses), held_out)))
+                state.save(done)
+                losses.clear()
     write_checkpoint(parts, plan.checkpoint, out)
     steps = [_read_step(row, plan.steps) for row in state.read_log()]
     plot_losses([(step.done, *step.losses, *step.held_out) for step in steps], out / "loss.svg")
@@ -213,9 +221,9 @@ def open_data(plan: TrainPlan, parts: Parts) -> Data:
     datasets.disable_progress_bars()
     encode = RowEncoder(parts.vocab, fingerprint(parts.codec), parts.model.config.max_position_embeddings)
     try:
-        train = WeightedDataset(plan.dataset, encode, uniform=plan.control)
+        train = WeightedDataset(plan.dataset, encode, uniform=plan.control, keep=KEPT_TOKENS)
         has_more = any((plan.dataset / "data").glob("validation-*.parquet"))
-        held_out = WeightedDataset(plan.dataset, encode, split="validation") if has_more else None
+        held_out = WeightedDataset(plan.dataset, encode, split="validation", keep=KEPT_TOKENS) if has_more else None
     except (ValueError, datasets.exceptions.DatasetGenerationError) as error:
         hint = "run `datagen weigh RUN` and `datagen export RUN` again"
         raise RunError(f"cannot be used for training: {error}", where=str(plan.dataset), hint=hint) from error
@@ -225,24 +233,30 @@ def open_data(plan: TrainPlan, parts: Parts) -> Data:
     return Data(train, held_out, mean_targets(train))
 
 
-def claim_folder(out: Path, plan: TrainPlan) -> None:
-    """Create the folder of this plan; raises RunError if `out` belongs to another training or is something else."""
-    path, wanted = out / "training.json", plan.describe()
-    if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
+def claim_folder(out: Path, plan: TrainPlan) -> TrainPlan:
+    """Create the folder of this plan, and return the plan with its precision.
+
+    Raises RunError if `out` belongs to another training or is something else.
+    """
+    path = out / "training.json"
+    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    plan = replace(plan, precision=plan.precision or there.get("precision") or find_precision())
+    wanted = plan.describe()
+    if there:
         changed = [f"{key} ({there.get(key)}, now {wanted[key]})" for key in wanted if there.get(key) != wanted[key]]
         if changed:
             what = f"is another training: it differs in {', '.join(changed)}"
             raise RunError(what, where=str(out), hint="choose another --out, or use the same options again")
-        return
+        return plan
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError("exists already and is not a training", where=str(out), hint="choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    return plan
 
 
-def open_batches(plan: TrainPlan, data: Data, pad: int, first: int) -> tuple[Iterator[Batch], Targets]:
-    """Return an endless iterator of micro-batches from step `first` on, and the targets of a whole step."""
+def open_rows(plan: TrainPlan, data: Data, first: int) -> tuple[Iterator[Index], Targets]:
+    """Return the endless order of rows from step `first` on, and the targets of a whole step."""
     rows = plan.batch * plan.accumulate
     if plan.sampler:
         lambdas = {"lambda_text": plan.lambda_text, "lambda_image": plan.lambda_image}
@@ -251,55 +265,37 @@ def open_batches(plan: TrainPlan, data: Data, pad: int, first: int) -> tuple[Ite
         targets = weighted.targets
     else:
         draws, targets = EpochSampler(data.train, seed=plan.seed, start=first * rows), data.targets
-    loader = DataLoader(data.train, plan.batch, sampler=draws, collate_fn=partial(collate, pad=pad))
-    return iter(loader), (targets[0] * rows, targets[1] * rows)
+    return iter(draws), (targets[0] * rows, targets[1] * rows)
 
 
-def _learn(
+def take_step(
     model: LlamaForCausalLM,
+    learner: Learner,
     optimizer: torch.optim.Optimizer,
-    batches: Iterable[Batch],
+    rows: Sequence[Tokens],
     plan: TrainPlan,
     targets: Targets,
 ) -> Losses:
     """Take one optimizer step and return its losses of text and image."""
-    lambdas = (1.0, 1.0) if plan.sampler else (plan.lambda_text, plan.lambda_image)
-    sums = [0.0, 0.0]
+    text, image = (1.0, 1.0) if plan.sampler else (plan.lambda_text, plan.lambda_image)
+    score = partial(token_loss, targets=targets, lambda_text=text, lambda_image=image, switch=plan.switch)
     optimizer.zero_grad()
-    for batch in batches:
-        logits = model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False).logits
-        terms = weighted_loss(
-            logits,
-            *(batch.labels, batch.weights, batch.kinds, targets),
-            lambda_text=lambdas[0],
-            lambda_image=lambdas[1],
-            switch=plan.switch,
-        )
-        (terms[0] + terms[1]).backward()
-        sums = [total + term.item() for total, term in zip(sums, terms, strict=True)]
+    sums = learner.learn(rows, score)
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
     optimizer.step()
-    text, image = (total if count else None for total, count in zip(sums, targets, strict=True))
-    return text, image
+    return (sums[0] if targets[0] else None), (sums[1] if targets[1] else None)
 
 
-@torch.no_grad()
-def measure_loss(parts: Parts, rows: WeightedDataset | None, size: int) -> Losses:
+def measure_loss(learner: Learner, rows: WeightedDataset | None) -> Losses:
     """Return the weighted mean loss per token over at most `HELD_OUT_ROWS` evenly spaced rows."""
     if not rows:
         return None, None
     # Rounded up, so that at most `HELD_OUT_ROWS` rows are picked.
-    picked = range(0, len(rows), -(-len(rows) // HELD_OUT_ROWS))
-    sums, weights = torch.zeros(2), torch.zeros(2)
-    for start in range(0, len(picked), size):
-        batch = collate([rows[k] for k in picked[start : start + size]], parts.vocab.pad)
-        logits = parts.model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False).logits
-        sums += torch.stack(weighted_loss(logits, batch.labels, batch.weights, batch.kinds, (1, 1)))
-        drawn = batch.kinds[:, 1:] == IMAGE
-        weights += torch.stack([batch.weights[:, 1:][part].sum() for part in (~drawn, drawn)])
-    text, image = (
-        total / weight if weight else None for total, weight in zip(sums.tolist(), weights.tolist(), strict=True)
-    )
+    picked = [rows[k] for k in range(0, len(rows), -(-len(rows) // HELD_OUT_ROWS))]
+    sums = learner.measure(picked, partial(token_loss, targets=(1, 1)))
+    drawn = [(row.kinds[1:] == IMAGE, row.weights[1:]) for row in picked]
+    weights = [sum(float(weight[image == part].sum()) for image, weight in drawn) for part in (False, True)]
+    text, image = (total / weight if weight else None for total, weight in zip(sums, weights, strict=True))
     return text, image
 
 
