@@ -144,8 +144,9 @@ class _Scorers:
         self._waiting.cancel_join_thread()  # what nobody takes any more does not keep this process
         self._looked = 0.0
         is_scoring = any(job.score for job in jobs)
+        threads = max(1, (count_cores() - 1) // workers)  # one core is this process's
         for _ in range(workers):
-            crew.start(_finish, max(1, count_cores() // workers), self._waiting, is_scoring)
+            crew.start(_finish, threads, self._waiting, is_scoring)
         for job in jobs:
             if not job.draw:
                 self.add(job)
