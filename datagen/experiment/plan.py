@@ -27,7 +27,7 @@ from datagen.documents.reading import read_yaml
 from datagen.errors import ConfigError, did_you_mean
 from datagen.plugins import shipped_path
 
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 """The name of an arm or of a set of held-out prompts; also a folder's."""
 BEFORE = "before"
 """The name of the first model in figures and comparisons."""
