@@ -172,14 +172,14 @@ def score(
     address: AddressOption = None,
 ) -> None:
     """Score the samples that have no scores yet. With --set or --again, rescore all."""
-    from datagen.console import Board
+    from datagen.console import Board, print_line
     from datagen.pipeline import Budget, rescore_run
 
     execute = _make_runner(runner, workers, None, address, None)
     with Board() as board:
         budget = Budget(hours=max_hours, cost=max_cost)
         opened = rescore_run(run, set_ or [], again, execute, board, budget, keep=keep)
-    typer.echo(f"next: datagen weigh {opened.folder}; datagen export {opened.folder}; datagen report {opened.folder}")
+    print_line(f"next: datagen weigh {opened.folder}; datagen export {opened.folder}; datagen report {opened.folder}")
 
 
 @app.command()
@@ -193,7 +193,7 @@ def weigh(
     ] = None,
 ) -> None:
     """Turn scores into weights and show their health. Takes seconds and reads no images."""
-    from datagen.console import Board
+    from datagen.console import Board, print_line
     from datagen.pipeline import open_run, weigh_run
 
     changes = [*(set_ or []), *([f"weights.policy={policy}"] if policy else [])]
@@ -201,7 +201,7 @@ def weigh(
     with opened.folder.hold(), Board() as board:
         weighed = weigh_run(opened, board)
     _print_weights(weighed)
-    typer.echo(f"policy {opened.policy.policy}; next: datagen export {opened.folder}")
+    print_line(f"policy {opened.policy.policy}; next: datagen export {opened.folder}")
 
 
 @app.command()
@@ -221,7 +221,7 @@ def export(
 ) -> None:
     """Write the dataset of a run and its exports anew. --view adds a trainer's format under exports/, and writes only
     what is not current."""
-    from datagen.console import Board, format_bytes, print_facts
+    from datagen.console import Board, format_bytes, print_facts, print_line
     from datagen.pipeline import drop_views, export_run, open_run, weigh_run
 
     if drop:
@@ -230,7 +230,7 @@ def export(
         opened = open_run(run)
         with opened.folder.hold():
             drop_views(opened, drop)
-        typer.echo(f"removed: {', '.join(f'{opened.folder}/exports/{name}' for name in drop)}")
+        print_line(f"removed: {', '.join(f'{opened.folder}/exports/{name}' for name in drop)}")
         return
 
     changes, names = list[str](), list[str]()
@@ -259,7 +259,7 @@ def report(
     ] = 0.5,
 ) -> None:
     """Write the gallery of a run: an HTML page of at most 25 MB that opens offline, and full pictures beside it."""
-    from datagen.console import Board
+    from datagen.console import Board, print_line
     from datagen.pipeline import open_run, report_run, weigh_run
     from datagen.report import Limits
 
@@ -267,7 +267,7 @@ def report(
     limits = Limits(full_bytes=int(pictures * 1e9))
     with opened.folder.hold(), Board() as board:
         address = report_run(opened, weigh_run(opened, board, look=True), board, limits)
-    typer.echo(address)
+    print_line(address)
 
 
 @app.command()
@@ -324,24 +324,26 @@ def mark(
     into: Annotated[Path, typer.Option(metavar="FILE", help="The file of canaries.")] = Path("canaries/marked.jsonl"),
 ) -> None:
     """Mark a sample as a canary. Every claim holds except those given with --wrong."""
+    from datagen.console import print_line
     from datagen.pipeline import find_sample, mark_sample, open_run
 
     replaced = mark_sample(find_sample(open_run(run), sample_id), wrong or [], into)
-    typer.echo(f"{into}{f': the mark of line {replaced} is replaced' if replaced else ''}")
+    print_line(f"{into}{f': the mark of line {replaced} is replaced' if replaced else ''}")
 
 
 @app.command()
 def regen(run: RunArg, sample_id: IdArg) -> None:
     """Regenerate a sample and compare it with the stored one. Exits with 1 if a bit differs."""
+    from datagen.console import print_line
     from datagen.pipeline import find_sample, make_again, open_run
 
     opened = open_run(run)
     found = find_sample(opened, sample_id)
     different = make_again(opened, found)
     name = f"{found.prompt.id}-{found.candidate:02d}"
-    typer.echo(f"{name}: {'identical, bit for bit' if not different else 'differs'}")
+    print_line(f"{name}: {'identical, bit for bit' if not different else 'differs'}")
     for line in different:
-        typer.echo(f"  {line}")
+        print_line(f"  {line}")
     raise typer.Exit(1 if different else 0)
 
 
@@ -399,19 +401,21 @@ def check(
 def schema(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")] = Path("schemas")) -> None:
     """Write JSON Schemas for editors. They complete and check taxonomies, lexicons and recipes."""
     from datagen.config import Recipe
+    from datagen.console import print_line
     from datagen.taxonomy.check import write_schemas
 
     for path in write_schemas(folder, {"recipe": Recipe}):
-        typer.echo(path)
+        print_line(path)
 
 
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")]) -> None:
     """Start a project of your own. Writes a small taxonomy, a template, and a recipe that builds."""
+    from datagen.console import print_line
     from datagen.project import init_project
 
     for path in init_project(folder):
-        typer.echo(path)
+        print_line(path)
 
 
 @app.command()
@@ -480,6 +484,7 @@ def slurm(
 ) -> None:
     """Write a Slurm job script that builds a recipe on many nodes. It starts Ray there and goes on after each stop."""
     from datagen.config import load_recipe
+    from datagen.console import print_line
     from datagen.pipeline import Run, check_plugins
     from datagen.runners.slurm import SlurmJob, choose_models, make_script
 
@@ -496,7 +501,7 @@ def slurm(
         typer.echo(script, nl=False)
         return
     _write(out, script)
-    typer.echo(f"{out}\nnext: sbatch {shlex.quote(str(out))}")
+    print_line(f"{out}\nnext: sbatch {shlex.quote(str(out))}")
 
 
 def _need_ray(where: str) -> None:
@@ -833,8 +838,10 @@ def _show(value: Any) -> str:
 
 
 def _print_done(pushed: Pushed, where: str) -> None:
+    from datagen.console import print_line
+
     count = len(pushed.manifest.files) + 1  # and the manifest
-    typer.echo(f"{where}: {count:,} files verified, revision {pushed.revision}")
+    print_line(f"{where}: {count:,} files verified, revision {pushed.revision}")
 
 
 def train(
@@ -997,10 +1004,14 @@ def main() -> None:
         app(args)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            typer.echo(f"stopped; to go on: {_name_next(args)}", err=True)
+            from datagen.console import print_aside
+
+            print_aside(f"stopped; to go on: {_name_next(args)}")
         raise
     except Paused as pause:
-        typer.echo(f"{pause.what}\nto go on: {_name_next(args)}")
+        from datagen.console import print_line
+
+        print_line(f"{pause.what}\nto go on: {_name_next(args)}")
     except Exception as error:
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
 from datagen.filesystems import write_whole
-from datagen.records import CAUSES, Failure
+from datagen.records import CAUSES, Failure, visible
 from datagen.report.album import Album, Chunk, Limits
 from datagen.report.cards import Disputes
 from datagen.report.charts import plot_dots, plot_histogram, show, show_percent
@@ -88,7 +88,7 @@ def write_report(
         context |= _list_data(album, table.pack(limits.share_table(selection.seen)), disputes)
         with write_whole(path) as file:
             for piece in _render(context):
-                file.write(piece.encode("utf-8", "replace"))  # a lone surrogate cannot be stored
+                file.write(piece.encode())
         folder.sweep()
     return path
 
@@ -183,6 +183,7 @@ def _open_templates(folder: Path) -> Environment:
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
