@@ -37,7 +37,12 @@ app = typer.Typer(
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
-RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
+RecipeArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", show_default=False, help="A recipe file, or a name [the project's, or quickstart]."
+    ),
+]
 RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name under outputs/.")]
 IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the beginning of one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
@@ -89,7 +94,7 @@ def _options(
 
 @app.command()
 def build(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     run: FolderOption = None,
     workers: WorkersOption = None,
@@ -117,9 +122,7 @@ def build(
 
 
 @app.command()
-def prompts(
-    recipe: RecipeArg = "quickstart", set_: SetOption = None, run: FolderOption = None, keep: KeepOption = False
-) -> None:
+def prompts(recipe: RecipeArg = "", set_: SetOption = None, run: FolderOption = None, keep: KeepOption = False) -> None:
     """Write only the prompts of a recipe, with their claims."""
     from datagen.console import Board, print_facts
     from datagen.pipeline import plan_stage
@@ -271,12 +274,17 @@ def report(
 
 
 @app.command()
-def status(run: RunArg = "quickstart") -> None:
+def status(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", show_default=False, help="A run [that of the project, or quickstart].")
+    ] = "",
+) -> None:
     """Show the progress of a run, and what is damaged or stale."""
+    from datagen.config import load_recipe
     from datagen.console import print_facts, print_table
     from datagen.pipeline import open_run, read_status
 
-    opened = open_run(run)
+    opened = open_run(run or load_recipe().name)
     now = read_status(opened)
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
@@ -349,7 +357,7 @@ def regen(run: RunArg, sample_id: IdArg) -> None:
 
 @app.command()
 def plan(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     probe: Annotated[bool, typer.Option(help="Load the model and time a few samples.")] = True,
     workers: WorkersOption = None,
@@ -366,7 +374,7 @@ def plan(
 
 
 @app.command()
-def doctor(recipe: RecipeArg = "quickstart", set_: SetOption = None) -> None:
+def doctor(recipe: RecipeArg = "", set_: SetOption = None) -> None:
     """Test the model of a recipe before a long run. Checks prompts, seeds, schemas and speed."""
     from datagen.config import load_recipe
     from datagen.console import print_findings
@@ -409,19 +417,27 @@ def schema(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output fo
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")]) -> None:
-    """Start a project of your own. Writes a small taxonomy, a template, and a recipe that builds."""
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder of the new project, and its name.")],
+) -> None:
+    """Start a project of your own. Writes a small taxonomy, templates, and a recipe that builds."""
     from datagen.console import print_line
+    from datagen.program import command
     from datagen.project import init_project
 
     for path in init_project(folder):
         print_line(path)
+    first = command("check") if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))}"
+    print_line("next:")
+    for line in (first, command("preview", folder=folder), command("build", folder=folder)):
+        print_line(f"  {line}")
 
 
 @app.command()
 def preview(
     taxonomy: Annotated[
-        list[str] | None, typer.Argument(metavar="TAXONOMY", help="Names or files [all that ship].")
+        list[str] | None,
+        typer.Argument(metavar="TAXONOMY", help="Names or files [taxonomies/ here, else all that ship]."),
     ] = None,
     lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "pictograms",
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts per skill.")] = 3,
@@ -429,11 +445,11 @@ def preview(
 ) -> None:
     """Show a few prompts of each skill, with their claims."""
     from datagen.console import print_prompts
-    from datagen.plugins import shipped_path
     from datagen.prompts.templated import preview as draw_preview
-    from datagen.taxonomy import load_taxonomy
+    from datagen.taxonomy import list_taxonomies, load_taxonomy
 
-    words = taxonomy or sorted(path.stem for path in shipped_path("taxonomies").glob("*.yaml"))
+    known = list_taxonomies()
+    words = [known.get(word, word) for word in taxonomy or known]
     print_prompts(draw_preview(load_taxonomy(words, lexicon), count, seed))
 
 
@@ -458,7 +474,7 @@ def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: 
 
     loaded = load_recipe(recipe, overrides or [])
     sets = "".join(f" --set {shlex.quote(change)}" for change in overrides or [])
-    command = f"datagen build {shlex.quote(recipe)}{sets}"
+    command = f"datagen build{f' {shlex.quote(recipe)}' if recipe else ''}{sets}"
     return create_run(loaded, folder or f"outputs/{loaded.name}", command, keep=keep)
 
 
@@ -627,7 +643,7 @@ def write_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path |
 
 
 def audit(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     prompts: Annotated[
         int, typer.Option(min=1, max=10_000, help="Prompts per skill, each with true and broken scenes.")
@@ -676,7 +692,7 @@ NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: data
 
 
 def diagnose(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Prompts per level of each skill.")] = 32,
     candidates: Annotated[
@@ -708,7 +724,9 @@ def diagnose(
         made, place = _read(results, category, model)
     else:
         given = f"--prompts {prompts}" + (f" --candidates {candidates}" if candidates else "")
-        command = shlex.join(["datagen", "diagnose", recipe, *(f"--set={change}" for change in set_ or [])])
+        command = shlex.join(
+            ["datagen", "diagnose", *([recipe] if recipe else []), *(f"--set={change}" for change in set_ or [])]
+        )
         made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models, keep)
     file = out or place
     _write(file, dump_diagnosis(made))
@@ -901,7 +919,7 @@ def train(
 
 
 def loop(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     rounds: Annotated[int, typer.Option(min=1, max=99, help="Rounds at most; a larger number goes on later.")] = 3,
     patience: Annotated[int, typer.Option(min=1, max=99, help="Stop after so many rounds that do not help.")] = 1,
     prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Held-out prompts per level of each skill.")] = 32,
