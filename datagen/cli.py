@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from datagen import program
 from datagen.errors import ConfigError, Paused, did_you_mean
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
     from datagen.diagnose import Diagnosis
-    from datagen.pipeline import BuildResult, Execute, Run, RunStatus, Weighed
+    from datagen.pipeline import BuildResult, Execute, Run, Weighed
     from datagen.push import Pushed
 
 
@@ -182,7 +183,7 @@ def score(
     with Board() as board:
         budget = Budget(hours=max_hours, cost=max_cost)
         opened = rescore_run(run, set_ or [], again, execute, board, budget, keep=keep)
-    print_line(f"next: datagen weigh {opened.folder}; datagen export {opened.folder}; datagen report {opened.folder}")
+    print_line(f"next: {'; '.join(program.command(word, opened.folder) for word in ('weigh', 'export', 'report'))}")
 
 
 @app.command()
@@ -204,7 +205,7 @@ def weigh(
     with opened.folder.hold(), Board() as board:
         weighed = weigh_run(opened, board)
     _print_weights(weighed)
-    print_line(f"policy {opened.policy.policy}; next: datagen export {opened.folder}")
+    print_line(f"policy {opened.policy.policy}; next: {program.command('export', opened.folder)}")
 
 
 @app.command()
@@ -289,21 +290,24 @@ def status(
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
     samples += f", {now.kept:,} more answers in parts" if now.kept else ""
-    views = {"dataset": _show_state("dataset", now, now.dataset), "report": _show_state("report.html", now, now.report)}
-    forms = {name: _show_state(name, now, True) for name in now.stale if name.startswith("exports/")}
+
+    def show(name: str, there: bool) -> str:
+        if why := now.stale.get(name):
+            mend = program.command("report" if name == "report.html" else "export", opened.folder)
+            return f"stale: {why}; mended by `{mend}`"
+        return "yes" if there else "no"
+
+    views = {"dataset": show("dataset", now.dataset), "report": show("report.html", now.report)}
+    forms = {name: show(name, True) for name in now.stale if name.startswith("exports/")}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
-    unreached = {"not finished": f"{now.unreached}; `datagen build` asks again"} if now.unreached else {}
+    unreached = (
+        {"not finished": program.as_called(f"{now.unreached}; `datagen build` asks again")} if now.unreached else {}
+    )
     changed = {"changed since": ", ".join(now.changed)} if now.changed else {}
     spent = {"spent": now.spent} if now.spent else {}
     facts = {"run": opened.folder, **done, "samples": samples, **spent, **views, **forms}
     print_facts({**facts, **damaged, **changed, **unreached})
     print_table(["weakness", "reward of", "mean"], [(*key, value) for key, value in now.rewards.items()])
-
-
-def _show_state(name: str, now: RunStatus, there: bool) -> str:
-    if why := now.stale.get(name):
-        return f"stale: {why}; mended by `datagen {'report' if name == 'report.html' else 'export'}`"
-    return "yes" if there else "no"
 
 
 @app.command()
@@ -422,14 +426,13 @@ def init(
 ) -> None:
     """Start a project of your own. Writes a small taxonomy, templates, and a recipe that builds."""
     from datagen.console import print_line
-    from datagen.program import command
     from datagen.project import init_project
 
     for path in init_project(folder):
         print_line(path)
-    first = command("check") if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))}"
+    first = program.command("check") if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))}"
     print_line("next:")
-    for line in (first, command("preview", folder=folder), command("build", folder=folder)):
+    for line in (first, program.command("preview", folder=folder), program.command("build", folder=folder)):
         print_line(f"  {line}")
 
 
@@ -473,8 +476,8 @@ def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: 
     from datagen.pipeline import create_run
 
     loaded = load_recipe(recipe, overrides or [])
-    sets = "".join(f" --set {shlex.quote(change)}" for change in overrides or [])
-    command = f"datagen build{f' {shlex.quote(recipe)}' if recipe else ''}{sets}"
+    words = [*([recipe] if recipe else []), *(word for change in overrides or [] for word in ("--set", change))]
+    command = program.command("build", *words)
     return create_run(loaded, folder or f"outputs/{loaded.name}", command, keep=keep)
 
 
@@ -563,7 +566,9 @@ def _print_result(run: Run, result: BuildResult) -> None:
     size = f"{sum(result.dataset.rows.values()):,} rows, {result.dataset.kept:,} with weight"
     facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
     unreached = {"not finished": f"{result.unreached}; the same command asks again"} if result.unreached else {}
-    print_facts({**facts, "report": result.report, "look at": f"datagen sample {run.folder} ID", **unreached})
+    first = result.weighed.rows[0].sample_id
+    look = program.command("sample", run.folder, first)
+    print_facts({**facts, "report": result.report, "look at": look, **unreached})
 
 
 def _print_weights(weighed: Weighed) -> None:
@@ -688,7 +693,7 @@ def audit(
     show_tables(tables, json)
 
 
-NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: datagen plan RECIPE"
+NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: {}"
 
 
 def diagnose(
@@ -724,15 +729,14 @@ def diagnose(
         made, place = _read(results, category, model)
     else:
         given = f"--prompts {prompts}" + (f" --candidates {candidates}" if candidates else "")
-        command = shlex.join(
-            ["datagen", "diagnose", *([recipe] if recipe else []), *(f"--set={change}" for change in set_ or [])]
-        )
-        made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models, keep)
+        named = [*([recipe] if recipe else []), *(f"--set={change}" for change in set_ or [])]
+        again = f"{program.command('diagnose', *named)} {given}"
+        made, place = _probe(recipe, set_ or [], prompts, candidates, run, again, workers, models, keep)
     file = out or place
     _write(file, dump_diagnosis(made))
     print_diagnosis(made, earlier)
     print_line(f"written to {file}")
-    print_line(NEXT.format(file))
+    print_line(NEXT.format(file, program.command("plan", recipe or "RECIPE")))
 
 
 def _probe(
@@ -907,13 +911,13 @@ def train(
     with Board() as board:
         noted = train_weighted(plan, out, board.show_training)
     print_table(["held-out loss", "text", "image"], [("before", *noted[0].held_out), ("after", *noted[-1].held_out)])
-    next_ = f"datagen bench model --checkpoint {out}"
+    next_ = program.command("bench", "model", "--checkpoint", out)
     print_facts(
         {
             "checkpoint": out,
             "losses": out / "loss.svg",
             "measure": next_,
-            "build": f"datagen build --set backend.checkpoint={out}",
+            "build": program.command("build", "--set", f"backend.checkpoint={out}"),
         }
     )
 
@@ -1008,7 +1012,7 @@ for command in (slurm, audit, diagnose, train, loop, push, append, pull):
 
 def _name_next(args: list[str]) -> str:
     """Return the command that goes on where one ended; `--again` would begin anew."""
-    return shlex.join(["datagen", *(word for word in args if word != "--again")])
+    return program.command(*(word for word in args if word != "--again"))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from rich.text import Text
 from datagen.errors import DatagenError
 from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
+from datagen.program import as_called
 from datagen.records import CAUSES, visible
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Board:
 
     def say(self, text: str) -> None:
         """Show one sentence above the lines, a warning in yellow."""
-        self._console.print(text, markup=False, style="yellow" if text.startswith("warning:") else None)
+        self._console.print(as_called(text), markup=False, style="yellow" if text.startswith("warning:") else None)
 
 
 def describe_progress(progress: Progress, seconds: float) -> str:
@@ -176,7 +177,7 @@ def format_bytes(size: float) -> str:
 def print_error(error: Exception) -> None:
     """Show an error in one panel: where, what, and what to do. An unforeseen one says whose code raised it."""
     if isinstance(error, DatagenError):
-        name, where, what, hint = type(error).__name__, error.where, error.what, error.hint
+        name, where, what, hint = type(error).__name__, error.where, error.what, as_called(error.hint)
     else:
         what, where = f"{type(error).__name__}: {error}", find_own_line(error)
         name, whose = ("Error in your module", "in that module") if where else ("Internal error", "of datagen")
