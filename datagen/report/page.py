@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _HERE = Path(__file__).parent
+MOST_FAILURES = 20
+"""Kinds of failure that are listed."""
 
 
 def write_report(
@@ -132,8 +134,9 @@ def _context(title: str, tally: Tally, weight_report: WeightReport | None, facts
         "failing": failing,
         "gaps": tally.gaps(),
         "causes": [cause for cause in CAUSES if failing and cause in failing[0].shares],
-        "failures": [(*key, count, tally.details[key]) for key, count in tally.failures.most_common()],
-        "failure_count": tally.failures.total(),
+        "failures": tally.list_failures(MOST_FAILURES),
+        "failure_kinds": sum(len(kinds.counts) for kinds in tally.failures.values()),
+        "failure_count": sum(kinds.counts.total() for kinds in tally.failures.values()),
         "weaknesses": sorted({weakness for weakness, _ in paths}),
         "skills": paths,
     }
