@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from datagen import program
 from datagen.errors import ConfigError, Paused, did_you_mean
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
     from datagen.diagnose import Diagnosis
-    from datagen.pipeline import BuildResult, Execute, Run, RunStatus, Weighed
+    from datagen.pipeline import BuildResult, Execute, Run, Weighed
     from datagen.push import Pushed
 
 
@@ -37,7 +38,12 @@ app = typer.Typer(
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
-RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
+RecipeArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", show_default=False, help="A recipe file, or a name [the project's, or quickstart]."
+    ),
+]
 RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name under outputs/.")]
 IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the beginning of one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
@@ -89,7 +95,7 @@ def _options(
 
 @app.command()
 def build(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     run: FolderOption = None,
     workers: WorkersOption = None,
@@ -117,9 +123,7 @@ def build(
 
 
 @app.command()
-def prompts(
-    recipe: RecipeArg = "quickstart", set_: SetOption = None, run: FolderOption = None, keep: KeepOption = False
-) -> None:
+def prompts(recipe: RecipeArg = "", set_: SetOption = None, run: FolderOption = None, keep: KeepOption = False) -> None:
     """Write only the prompts of a recipe, with their claims."""
     from datagen.console import Board, print_facts
     from datagen.pipeline import plan_stage
@@ -172,14 +176,14 @@ def score(
     address: AddressOption = None,
 ) -> None:
     """Score the samples that have no scores yet. With --set or --again, rescore all."""
-    from datagen.console import Board
+    from datagen.console import Board, print_line
     from datagen.pipeline import Budget, rescore_run
 
     execute = _make_runner(runner, workers, None, address, None)
     with Board() as board:
         budget = Budget(hours=max_hours, cost=max_cost)
         opened = rescore_run(run, set_ or [], again, execute, board, budget, keep=keep)
-    typer.echo(f"next: datagen weigh {opened.folder}; datagen export {opened.folder}; datagen report {opened.folder}")
+    print_line(f"next: {'; '.join(program.command(word, opened.folder) for word in ('weigh', 'export', 'report'))}")
 
 
 @app.command()
@@ -193,7 +197,7 @@ def weigh(
     ] = None,
 ) -> None:
     """Turn scores into weights and show their health. Takes seconds and reads no images."""
-    from datagen.console import Board
+    from datagen.console import Board, print_line
     from datagen.pipeline import open_run, weigh_run
 
     changes = [*(set_ or []), *([f"weights.policy={policy}"] if policy else [])]
@@ -201,7 +205,7 @@ def weigh(
     with opened.folder.hold(), Board() as board:
         weighed = weigh_run(opened, board)
     _print_weights(weighed)
-    typer.echo(f"policy {opened.policy.policy}; next: datagen export {opened.folder}")
+    print_line(f"policy {opened.policy.policy}; next: {program.command('export', opened.folder)}")
 
 
 @app.command()
@@ -221,7 +225,7 @@ def export(
 ) -> None:
     """Write the dataset of a run and its exports anew. --view adds a trainer's format under exports/, and writes only
     what is not current."""
-    from datagen.console import Board, format_bytes, print_facts
+    from datagen.console import Board, format_bytes, print_facts, print_line
     from datagen.pipeline import drop_views, export_run, open_run, weigh_run
 
     if drop:
@@ -230,7 +234,7 @@ def export(
         opened = open_run(run)
         with opened.folder.hold():
             drop_views(opened, drop)
-        typer.echo(f"removed: {', '.join(f'{opened.folder}/exports/{name}' for name in drop)}")
+        print_line(f"removed: {', '.join(f'{opened.folder}/exports/{name}' for name in drop)}")
         return
 
     changes, names = list[str](), list[str]()
@@ -259,7 +263,7 @@ def report(
     ] = 0.5,
 ) -> None:
     """Write the gallery of a run: an HTML page of at most 25 MB that opens offline, and full pictures beside it."""
-    from datagen.console import Board
+    from datagen.console import Board, print_line
     from datagen.pipeline import open_run, report_run, weigh_run
     from datagen.report import Limits
 
@@ -267,35 +271,43 @@ def report(
     limits = Limits(full_bytes=int(pictures * 1e9))
     with opened.folder.hold(), Board() as board:
         address = report_run(opened, weigh_run(opened, board, look=True), board, limits)
-    typer.echo(address)
+    print_line(address)
 
 
 @app.command()
-def status(run: RunArg = "quickstart") -> None:
+def status(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", show_default=False, help="A run [that of the project, or quickstart].")
+    ] = "",
+) -> None:
     """Show the progress of a run, and what is damaged or stale."""
+    from datagen.config import load_recipe
     from datagen.console import print_facts, print_table
     from datagen.pipeline import open_run, read_status
 
-    opened = open_run(run)
+    opened = open_run(run or load_recipe().name)
     now = read_status(opened)
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
     samples += f", {now.kept:,} more answers in parts" if now.kept else ""
-    views = {"dataset": _show_state("dataset", now, now.dataset), "report": _show_state("report.html", now, now.report)}
-    forms = {name: _show_state(name, now, True) for name in now.stale if name.startswith("exports/")}
+
+    def show(name: str, there: bool) -> str:
+        if why := now.stale.get(name):
+            mend = program.command("report" if name == "report.html" else "export", opened.folder)
+            return f"stale: {why}; mended by `{mend}`"
+        return "yes" if there else "no"
+
+    views = {"dataset": show("dataset", now.dataset), "report": show("report.html", now.report)}
+    forms = {name: show(name, True) for name in now.stale if name.startswith("exports/")}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
-    unreached = {"not finished": f"{now.unreached}; `datagen build` asks again"} if now.unreached else {}
+    unreached = (
+        {"not finished": program.as_called(f"{now.unreached}; `datagen build` asks again")} if now.unreached else {}
+    )
     changed = {"changed since": ", ".join(now.changed)} if now.changed else {}
     spent = {"spent": now.spent} if now.spent else {}
     facts = {"run": opened.folder, **done, "samples": samples, **spent, **views, **forms}
     print_facts({**facts, **damaged, **changed, **unreached})
     print_table(["weakness", "reward of", "mean"], [(*key, value) for key, value in now.rewards.items()])
-
-
-def _show_state(name: str, now: RunStatus, there: bool) -> str:
-    if why := now.stale.get(name):
-        return f"stale: {why}; mended by `datagen {'report' if name == 'report.html' else 'export'}`"
-    return "yes" if there else "no"
 
 
 @app.command()
@@ -324,30 +336,32 @@ def mark(
     into: Annotated[Path, typer.Option(metavar="FILE", help="The file of canaries.")] = Path("canaries/marked.jsonl"),
 ) -> None:
     """Mark a sample as a canary. Every claim holds except those given with --wrong."""
+    from datagen.console import print_line
     from datagen.pipeline import find_sample, mark_sample, open_run
 
     replaced = mark_sample(find_sample(open_run(run), sample_id), wrong or [], into)
-    typer.echo(f"{into}{f': the mark of line {replaced} is replaced' if replaced else ''}")
+    print_line(f"{into}{f': the mark of line {replaced} is replaced' if replaced else ''}")
 
 
 @app.command()
 def regen(run: RunArg, sample_id: IdArg) -> None:
     """Regenerate a sample and compare it with the stored one. Exits with 1 if a bit differs."""
+    from datagen.console import print_line
     from datagen.pipeline import find_sample, make_again, open_run
 
     opened = open_run(run)
     found = find_sample(opened, sample_id)
     different = make_again(opened, found)
     name = f"{found.prompt.id}-{found.candidate:02d}"
-    typer.echo(f"{name}: {'identical, bit for bit' if not different else 'differs'}")
+    print_line(f"{name}: {'identical, bit for bit' if not different else 'differs'}")
     for line in different:
-        typer.echo(f"  {line}")
+        print_line(f"  {line}")
     raise typer.Exit(1 if different else 0)
 
 
 @app.command()
 def plan(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     probe: Annotated[bool, typer.Option(help="Load the model and time a few samples.")] = True,
     workers: WorkersOption = None,
@@ -364,7 +378,7 @@ def plan(
 
 
 @app.command()
-def doctor(recipe: RecipeArg = "quickstart", set_: SetOption = None) -> None:
+def doctor(recipe: RecipeArg = "", set_: SetOption = None) -> None:
     """Test the model of a recipe before a long run. Checks prompts, seeds, schemas and speed."""
     from datagen.config import load_recipe
     from datagen.console import print_findings
@@ -399,25 +413,34 @@ def check(
 def schema(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")] = Path("schemas")) -> None:
     """Write JSON Schemas for editors. They complete and check taxonomies, lexicons and recipes."""
     from datagen.config import Recipe
+    from datagen.console import print_line
     from datagen.taxonomy.check import write_schemas
 
     for path in write_schemas(folder, {"recipe": Recipe}):
-        typer.echo(path)
+        print_line(path)
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")]) -> None:
-    """Start a project of your own. Writes a small taxonomy, a template, and a recipe that builds."""
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder of the new project, and its name.")],
+) -> None:
+    """Start a project of your own. Writes a small taxonomy, templates, and a recipe that builds."""
+    from datagen.console import print_line
     from datagen.project import init_project
 
     for path in init_project(folder):
-        typer.echo(path)
+        print_line(path)
+    first = program.command("check") if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))}"
+    print_line("next:")
+    for line in (first, program.command("preview", folder=folder), program.command("build", folder=folder)):
+        print_line(f"  {line}")
 
 
 @app.command()
 def preview(
     taxonomy: Annotated[
-        list[str] | None, typer.Argument(metavar="TAXONOMY", help="Names or files [all that ship].")
+        list[str] | None,
+        typer.Argument(metavar="TAXONOMY", help="Names or files [taxonomies/ here, else all that ship]."),
     ] = None,
     lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "pictograms",
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts per skill.")] = 3,
@@ -425,11 +448,11 @@ def preview(
 ) -> None:
     """Show a few prompts of each skill, with their claims."""
     from datagen.console import print_prompts
-    from datagen.plugins import shipped_path
     from datagen.prompts.templated import preview as draw_preview
-    from datagen.taxonomy import load_taxonomy
+    from datagen.taxonomy import list_taxonomies, load_taxonomy
 
-    words = taxonomy or sorted(path.stem for path in shipped_path("taxonomies").glob("*.yaml"))
+    known = list_taxonomies()
+    words = [known.get(word, word) for word in taxonomy or known]
     print_prompts(draw_preview(load_taxonomy(words, lexicon), count, seed))
 
 
@@ -453,8 +476,8 @@ def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: 
     from datagen.pipeline import create_run
 
     loaded = load_recipe(recipe, overrides or [])
-    sets = "".join(f" --set {shlex.quote(change)}" for change in overrides or [])
-    command = f"datagen build {shlex.quote(recipe)}{sets}"
+    words = [*([recipe] if recipe else []), *(word for change in overrides or [] for word in ("--set", change))]
+    command = program.command("build", *words)
     return create_run(loaded, folder or f"outputs/{loaded.name}", command, keep=keep)
 
 
@@ -480,6 +503,7 @@ def slurm(
 ) -> None:
     """Write a Slurm job script that builds a recipe on many nodes. It starts Ray there and goes on after each stop."""
     from datagen.config import load_recipe
+    from datagen.console import print_line
     from datagen.pipeline import Run, check_plugins
     from datagen.runners.slurm import SlurmJob, choose_models, make_script
 
@@ -496,7 +520,7 @@ def slurm(
         typer.echo(script, nl=False)
         return
     _write(out, script)
-    typer.echo(f"{out}\nnext: sbatch {shlex.quote(str(out))}")
+    print_line(f"{out}\nnext: sbatch {shlex.quote(str(out))}")
 
 
 def _need_ray(where: str) -> None:
@@ -542,7 +566,9 @@ def _print_result(run: Run, result: BuildResult) -> None:
     size = f"{sum(result.dataset.rows.values()):,} rows, {result.dataset.kept:,} with weight"
     facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
     unreached = {"not finished": f"{result.unreached}; the same command asks again"} if result.unreached else {}
-    print_facts({**facts, "report": result.report, "look at": f"datagen sample {run.folder} ID", **unreached})
+    first = result.weighed.rows[0].sample_id
+    look = program.command("sample", run.folder, first)
+    print_facts({**facts, "report": result.report, "look at": look, **unreached})
 
 
 def _print_weights(weighed: Weighed) -> None:
@@ -622,7 +648,7 @@ def write_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path |
 
 
 def audit(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     prompts: Annotated[
         int, typer.Option(min=1, max=10_000, help="Prompts per skill, each with true and broken scenes.")
@@ -667,11 +693,11 @@ def audit(
     show_tables(tables, json)
 
 
-NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: datagen plan RECIPE"
+NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: {}"
 
 
 def diagnose(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     set_: SetOption = None,
     prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Prompts per level of each skill.")] = 32,
     candidates: Annotated[
@@ -703,13 +729,14 @@ def diagnose(
         made, place = _read(results, category, model)
     else:
         given = f"--prompts {prompts}" + (f" --candidates {candidates}" if candidates else "")
-        command = shlex.join(["datagen", "diagnose", recipe, *(f"--set={change}" for change in set_ or [])])
-        made, place = _probe(recipe, set_ or [], prompts, candidates, run, f"{command} {given}", workers, models, keep)
+        named = [*([recipe] if recipe else []), *(f"--set={change}" for change in set_ or [])]
+        again = f"{program.command('diagnose', *named)} {given}"
+        made, place = _probe(recipe, set_ or [], prompts, candidates, run, again, workers, models, keep)
     file = out or place
     _write(file, dump_diagnosis(made))
     print_diagnosis(made, earlier)
     print_line(f"written to {file}")
-    print_line(NEXT.format(file))
+    print_line(NEXT.format(file, program.command("plan", recipe or "RECIPE")))
 
 
 def _probe(
@@ -833,8 +860,10 @@ def _show(value: Any) -> str:
 
 
 def _print_done(pushed: Pushed, where: str) -> None:
+    from datagen.console import print_line
+
     count = len(pushed.manifest.files) + 1  # and the manifest
-    typer.echo(f"{where}: {count:,} files verified, revision {pushed.revision}")
+    print_line(f"{where}: {count:,} files verified, revision {pushed.revision}")
 
 
 def train(
@@ -882,19 +911,19 @@ def train(
     with Board() as board:
         noted = train_weighted(plan, out, board.show_training)
     print_table(["held-out loss", "text", "image"], [("before", *noted[0].held_out), ("after", *noted[-1].held_out)])
-    next_ = f"datagen bench model --checkpoint {out}"
+    next_ = program.command("bench", "model", "--checkpoint", out)
     print_facts(
         {
             "checkpoint": out,
             "losses": out / "loss.svg",
             "measure": next_,
-            "build": f"datagen build --set backend.checkpoint={out}",
+            "build": program.command("build", "--set", f"backend.checkpoint={out}"),
         }
     )
 
 
 def loop(
-    recipe: RecipeArg = "quickstart",
+    recipe: RecipeArg = "",
     rounds: Annotated[int, typer.Option(min=1, max=99, help="Rounds at most; a larger number goes on later.")] = 3,
     patience: Annotated[int, typer.Option(min=1, max=99, help="Stop after so many rounds that do not help.")] = 1,
     prompts: Annotated[int, typer.Option(min=1, max=100_000, help="Held-out prompts per level of each skill.")] = 32,
@@ -1011,7 +1040,7 @@ for command in (slurm, audit, diagnose, train, loop, experiment, push, append, p
 
 def _name_next(args: list[str]) -> str:
     """Return the command that goes on where one ended; `--again` would begin anew."""
-    return shlex.join(["datagen", *(word for word in args if word != "--again")])
+    return program.command(*(word for word in args if word != "--again"))
 
 
 def main() -> None:
@@ -1025,10 +1054,14 @@ def main() -> None:
         app(args)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            typer.echo(f"stopped; to go on: {_name_next(args)}", err=True)
+            from datagen.console import print_aside
+
+            print_aside(f"stopped; to go on: {_name_next(args)}")
         raise
     except Paused as pause:
-        typer.echo(f"{pause.what}\nto go on: {_name_next(args)}")
+        from datagen.console import print_line
+
+        print_line(f"{pause.what}\nto go on: {_name_next(args)}")
     except Exception as error:
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:

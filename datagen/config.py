@@ -862,8 +862,8 @@ class Recipe(BaseModel):
         return {**self.model_dump(mode="json"), **deepcopy(written)}
 
 
-def load_recipe(path_or_name: str | Path, overrides: Sequence[str] = (), *, look_up: bool = True) -> Recipe:
-    """Load a recipe by path, or a shipped one by name, with `key=value` overrides (dotted keys, YAML values).
+def load_recipe(path_or_name: str | Path = "", overrides: Sequence[str] = (), *, look_up: bool = True) -> Recipe:
+    """Load a recipe by path or name (`find_recipe`), with `key=value` overrides (dotted keys, YAML values).
 
     Paths in the file are relative to it, else to the working directory. Plugin words are checked if `look_up`. Raises
     ConfigError naming file, line, key and value of every error.
@@ -894,16 +894,34 @@ def _check(document: Document, overrides: Sequence[str], *, look_up: bool) -> Re
     return load_model(document, Recipe, look_up=look_up)
 
 
-def find_recipe(word: str) -> Path:
-    """Return the path of a recipe, given by path or shipped name; raises ConfigError with the known names."""
+QUICKSTART = "quickstart"
+PROJECT = "recipes"
+"""Folder with the recipes of the project in which a command runs."""
+
+
+def find_recipe(word: str = "") -> Path:
+    """Return the path of a recipe, given by path, by name in the project's `recipes/`, or by shipped name.
+
+    Without a word it is the project's own if it has one alone, or one named quickstart; outside of a project it is the
+    shipped quickstart. Raises ConfigError with the known names.
+    """
+    own = {path.stem: path for path in sorted(Path(PROJECT).glob("*.yaml"))}
+    if not word and len(own) == 1:
+        return next(iter(own.values()))
+    if not word and own and QUICKSTART not in own:
+        what = f"which recipe? {PROJECT}/ has {', '.join(own)}"
+        raise ConfigError(what, hint=f"name one, such as {next(iter(own))}")
+    word = word or QUICKSTART
     if "/" in word or word.endswith((".yaml", ".yml")) or Path(word).is_file():
         if not Path(word).is_file():
-            raise ConfigError("no such recipe", where=word, hint="`datagen build` without a name builds the quickstart")
+            raise ConfigError("no such recipe", where=word, hint="give a file, or the name of a recipe")
         return Path(word)
+    if word in own:
+        return own[word]
     folder = shipped_path("recipes")
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if word not in known:
-        raise ConfigError(f"no recipe named {word!r}", hint=did_you_mean(word, known))
+        raise ConfigError(f"no recipe named {word!r}", hint=did_you_mean(word, [*own, *known]))
     return folder / f"{word}.yaml"
 
 

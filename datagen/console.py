@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from datagen.errors import DatagenError
 from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
-from datagen.records import CAUSES
+from datagen.program import as_called
+from datagen.records import CAUSES, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -43,8 +45,19 @@ UNITS = {"rewrite": "answers", "prompts": "prompts", "send": "files", "verify": 
 PLAIN_WIDTH = 160
 """Characters per line without a terminal: enough that no table wraps."""
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+
+class PlainConsole(Console):
+    """A console on which no text acts: what a model, a server or a file wrote is shown as it is (`visible`)."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as rich prints it."""
+        return super().render_str(visible(text), **options)
+
+
+out = PlainConsole(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+err = PlainConsole(
+    stderr=True, highlight=False, emoji=False, soft_wrap=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH
+)
 
 
 class Board:
@@ -108,7 +121,7 @@ class Board:
 
     def say(self, text: str) -> None:
         """Show one sentence above the lines, a warning in yellow."""
-        self._console.print(text, markup=False, style="yellow" if text.startswith("warning:") else None)
+        self._console.print(as_called(text), markup=False, style="yellow" if text.startswith("warning:") else None)
 
 
 def describe_progress(progress: Progress, seconds: float) -> str:
@@ -164,7 +177,7 @@ def format_bytes(size: float) -> str:
 def print_error(error: Exception) -> None:
     """Show an error in one panel: where, what, and what to do. An unforeseen one says whose code raised it."""
     if isinstance(error, DatagenError):
-        name, where, what, hint = type(error).__name__, error.where, error.what, error.hint
+        name, where, what, hint = type(error).__name__, error.where, error.what, as_called(error.hint)
     else:
         what, where = f"{type(error).__name__}: {error}", find_own_line(error)
         name, whose = ("Error in your module", "in that module") if where else ("Internal error", "of datagen")
@@ -214,9 +227,14 @@ def _cell(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_line(text: str = "") -> None:
-    """Print one line to standard output, as it is."""
-    out.print(text, markup=False)
+def print_line(text: object = "") -> None:
+    """Print one line to standard output."""
+    out.print(str(text), markup=False)
+
+
+def print_aside(text: str) -> None:
+    """Print one line to standard error."""
+    err.print(text, markup=False)
 
 
 def print_problems(problems: Sequence[Problem], form: str) -> None:

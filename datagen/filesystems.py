@@ -18,6 +18,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from datagen.errors import RunError, first_line
+from datagen.records import storable
 
 ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_EMULATOR_HOST",)}
 """Where each client is told of another server than that of Amazon or Google."""
@@ -69,6 +70,8 @@ def open_filesystem(address: str) -> tuple[Any, str]:
         system, folder = url_to_fs(address)
     except ImportError as error:
         raise ValueError(first_line(error)) from error
+    if storable(folder) != folder:
+        raise ValueError("its name is not UTF-8 text")
     return system, folder
 
 

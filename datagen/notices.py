@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 
+from datagen.records import visible
+
 _told: set[str] = set()
 _collected: list[str] | None = None
 
@@ -19,7 +21,7 @@ def tell_once(text: str) -> None:
         return
     _told.add(text)
     if _collected is None:
-        logging.getLogger("datagen").warning("%s", text)
+        logging.getLogger("datagen").warning("%s", visible(text))
     else:
         _collected.append(text)
 

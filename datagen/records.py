@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,18 @@ def compose(text: str) -> str:
 def storable(text: str) -> str:
     """Return a text that UTF-8 can hold: a lone surrogate, half of a letter, is written as its escape."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """Return a text to be shown, on a terminal or in a page: what would act there is written as its escape.
+
+    That is every control character of C0 and C1 but the tab and the end of a line, the letters that turn the
+    direction of those after them, and lone surrogates.
+    """
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def hash_of(*parts: object) -> str:

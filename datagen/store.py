@@ -35,6 +35,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
 
+from datagen import program
 from datagen.errors import RunError, first_line
 from datagen.filesystems import open_filesystem, write_whole
 from datagen.picture_files import PictureError
@@ -406,7 +407,7 @@ class RunFolder:
 
     def _mend_samples(self) -> str:
         """Return the hint that says how to make one shard of samples again."""
-        commands = f"datagen generate {self.address} && datagen score {self.address}"
+        commands = " && ".join(program.command(word, self.address) for word in ("generate", "score"))
         return f"delete that file, and only that shard is made again: {commands}"
 
     def prove_samples(self, shard: int) -> None:

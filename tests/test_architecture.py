@@ -24,6 +24,7 @@ FLOORS = [
         "documents",
         "chat",
         "notices",
+        "program",
         "addresses",
         "filesystems",
         "pictures",

@@ -124,7 +124,7 @@ def test_plan_preview_check_schema_init(tmp_path: Path) -> None:
     assert "recipe.schema.json" in call("schema", tmp_path / "schemas")
     call("init", tmp_path / "project")
     call("check", tmp_path / "project")
-    broken = tmp_path / "project/recipes/first.yaml"
+    broken = tmp_path / "project/recipes/project.yaml"
     broken.write_text(broken.read_text(encoding="utf-8").replace("candidates", "candidatos"), encoding="utf-8")
     result = CliRunner().invoke(app, ["check", str(tmp_path / "project"), "--format", "github"])
     assert result.exit_code == 1
@@ -137,7 +137,7 @@ def test_check_without_a_path_reads_the_project_that_it_stands_in(
     call("init", tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     call("check")
-    broken = Path("taxonomies/mixed_groups.yaml")
+    broken = Path("taxonomies/project.yaml")
     broken.write_text(broken.read_text(encoding="utf-8").replace("claims:", "clams:"), encoding="utf-8")
     result = CliRunner().invoke(app, ["check"])
     assert result.exit_code == 1
@@ -146,7 +146,7 @@ def test_check_without_a_path_reads_the_project_that_it_stands_in(
 
 def test_the_recipe_of_a_new_project_can_be_planned(tmp_path: Path) -> None:
     call("init", tmp_path / "project")
-    assert "mixed_groups/odd_one_out" in call("plan", tmp_path / "project/recipes/first.yaml", "--no-probe")
+    assert "project/few" in call("plan", tmp_path / "project/recipes/project.yaml", "--no-probe")
 
 
 @pytest.mark.parametrize(

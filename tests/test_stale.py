@@ -83,9 +83,8 @@ def test_a_rebuild_keeps_the_list_of_views_and_makes_them_anew(built: Path, run:
     call("weigh", run, "--policy", "best")
     assert set(stale(run)) == {"dataset", f"exports/{VIEW}", "report.html"}
     shown = call("status", run)
-    assert (
-        "stale: made with other weights (policy or aggregate) than the run has now; mended by `datagen export`" in shown
-    )
+    mended = f"mended by `datagen export {run}`"
+    assert f"stale: made with other weights (policy or aggregate) than the run has now; {mended}" in shown
     call("export", run)
     assert set(stale(run)) == {"report.html"}
     assert read_view_weights(run) == read_dataset_weights(run) != first

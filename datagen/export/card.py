@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from datagen.addresses import hide_addresses
 from datagen.export.columns import ExportItem, pack_json
 from datagen.picture_files import name_ending
+from datagen.records import visible
 from datagen.weighting import Policy
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def write_card(
     environment = Environment(
         loader=PackageLoader("datagen.export", "."),
         undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if isinstance(value, str) else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from datagen import program
 from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, RunError
@@ -138,7 +139,7 @@ def require_canaries(run: Run) -> None:
         return
     noted = run.folder.read_notes().get("canaries") or {}
     if noted.get("key") != _key_of(run):
-        hint = f"run: datagen score {run.folder}"
+        hint = f"run: {program.command('score', run.folder)}"
         raise RunError("the scorers have not judged these canaries yet", where=str(run.folder), hint=hint)
     bad = []
     for name in run.recipe.selecting:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datagen import program
 from datagen.chat import ChatEngine, ChatRequest, Message, Part, Reply, Sampling
 from datagen.config import load_recipe
 from datagen.diagnose import load_diagnosis
@@ -115,9 +116,9 @@ def require_least(run: Run, rows: Sequence[RewardRow], report: WeightReport) -> 
         raise RunError(
             f"the weights rest on too little: {'; '.join(bad)}",
             where=str(run.folder),
-            hint=f"nothing is exported; see: datagen report {run.folder}\n"
-            f"use other prompts or more candidates, raise weights.beta, or lower the limit: datagen weigh {run.folder}"
-            " --set least=null",
+            hint=f"nothing is exported; see: {program.command('report', run.folder)}\n"
+            "use other prompts or more candidates, raise weights.beta, or lower the limit: "
+            + program.command("weigh", run.folder, "--set", "least=null"),
         )
 
 

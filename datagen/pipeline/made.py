@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from datagen import program
 from datagen.errors import RunError
 from datagen.export import MADE, ViewPlan
 from datagen.pipeline.run import Run
@@ -91,7 +92,7 @@ def require_current(run: Run, names: Sequence[str]) -> None:
     stale = find_stale(run)
     for name in names:
         if why := stale.get(name):
-            export = f"datagen export {run.folder}"
+            export = program.command("export", run.folder)
             dropped = name != "dataset" and name.removeprefix("exports/") not in run.recipe.exports
             hint = f"first: {export}{' --view …' if dropped else ''}"
             raise RunError(f"is stale: {why}", where=f"{run.folder}/{name}", hint=hint)

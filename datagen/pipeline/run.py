@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from datagen import program
 from datagen.chat import ChatEngine, ChatRequest, Reply
 from datagen.config import (
     PATH_KEYS,
@@ -389,7 +391,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
     if "marks" not in old:
         notes["marks"] = _mark_old(run, notes["marks"])
     notes |= {"recipe": recipe.to_dict(), "fingerprint": fingerprint_of(recipe, files, notes["makers"])}
-    settled = _settle(run, notes, STAGES, keep, f"{command} --run {address}")
+    settled = _settle(run, notes, STAGES, keep, f"{command} --run {shlex.quote(address)}")
     if old != settled:
         run.folder.write_notes(settled)
     run.folder.marks = settled["marks"]
@@ -402,7 +404,7 @@ def settle_makers(run: Run, stages: Sequence[str], *, keep: bool = False, comman
     `keep` accepts the current ones beside the former, so that files of both belong to the run. Raises RunError naming
     what changed, with commands that work; `command` is the current command.
     """
-    command = command or f"datagen build RECIPE --run {run.folder}"
+    command = command or program.command("build", "RECIPE", "--run", run.folder)
     notes = run.folder.read_notes()
     settled = {**notes, "makers": notes.get("makers", run.makers)}
     if "marks" not in notes:
@@ -438,7 +440,7 @@ def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: boo
     what = ", ".join(dict.fromkeys(name for found in changed.values() for name in found))
     if not keep:
         address = str(run.folder)
-        again, go_on = f"datagen score {address} --again", command
+        again, go_on = program.command("score", address, "--again"), command
         if changed.keys() == {"scores"}:
             hint = f"rescore:  {again}\nor, if it judges as before, keep the scores:  {go_on} --keep"
         else:
@@ -477,8 +479,9 @@ def _refuse_leftovers(run: Run, command: str) -> None:
 
 
 def _next_address(address: str) -> str:
+    """Return the first free `ADDRESS-2`, `-3`, … as a word of a command line."""
     number = next(k for k in range(2, 10_000) if not RunFolder(f"{address}-{k}").exists())
-    return f"{address}-{number}"
+    return shlex.quote(f"{address}-{number}")
 
 
 def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> Run:
@@ -562,7 +565,7 @@ def _refuse_other(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, st
     changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
     hint = f"start another run:  {command} --run {_next_address(address)}"
     if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == files:
-        hint = f"rescore:  datagen score {address} --set …\nor {hint}"
+        hint = f"rescore:  {program.command('score', address)} --set …\nor {hint}"
     what = f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
     raise RunError(what, where=address, hint=hint)
 

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from datagen import program
 from datagen.addresses import without_addresses
 from datagen.config import Recipe, name_files
 from datagen.documents.reading import dump_yaml
@@ -50,7 +51,7 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     """
     require_canaries(run)
     if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
-        again = f"`datagen score {run.folder} --again` renews them"
+        again = f"`{program.command('score', run.folder, '--again')}` renews them"
         watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
     rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
@@ -251,7 +252,7 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
         if (names := [score.name for score in scores]) != scorers:
             what = f"sample {sample_id} was scored by {', '.join(names)}, but the recipe has {', '.join(scorers)}"
             where = run.folder.where("scores", shard)
-            raise RunError(what, where=where, hint=f"rescore: datagen score {run.folder} --again")
+            raise RunError(what, where=where, hint=f"rescore: {program.command('score', run.folder, '--again')}")
         rows.append(make_row(run, prompt, sample_id, scores))
     return _normalise(run, prompts, rows, grouped) if run.policy.join == "before" else rows
 
@@ -326,7 +327,7 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
                 raise RunError(
                     f"sample {sample.id} and the scores do not match",
                     where=where,
-                    hint="datagen score RUN --again",
+                    hint=program.command("score", run.folder, "--again"),
                 )
             yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from datagen import program
 from datagen.config import SCORE_KEYS, changed_keys
 from datagen.errors import Paused, RunError, TooManyFailures
 from datagen.export import ExportResult
@@ -252,7 +253,8 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch, account: 
     Raises before any work if shards belong to another recipe or modules or model files have changed. Before scoring,
     the scorers judge the recipe's canaries and the judge one picture, so that a broken scorer does not cost a night.
     """
-    settle_makers(run, MAKES[stages], command="" if stages == "both" else f"datagen {stages} {run.folder}")
+    again = "" if stages == "both" else program.command(stages, run.folder)
+    settle_makers(run, MAKES[stages], command=again)
     work = find_jobs(run, stages, watch)
     if work.jobs:
         note_versions(run, watch)
@@ -278,7 +280,7 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch, account: 
         watch.show(Progress("generate", ledger.total, ledger.total, ledger.total, ledger.undrawn))
     if lost := find_unreached(run).describe():
         watch.say(f"warning: {lost}")
-        watch.say(f"warning: {ASKED_AGAIN}" + ("" if stages == "both" else f": datagen {stages} {run.folder}"))
+        watch.say(f"warning: {ASKED_AGAIN}" + (f": {again}" if again else ""))
 
 
 def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
@@ -294,7 +296,7 @@ def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
     for name, (last, now) in find_newer(noted, here).items():
         noted[name] = f"{noted[name]}, {now}"
         if not again:
-            hint = f"`datagen score {run.folder} --again` scores all with one version"
+            hint = f"`{program.command('score', run.folder, '--again')}` scores all with one version"
             watch.say(f"parts of the run were made with {name} {last}, but {now} is installed now; {hint}")
     if noted != notes.get("versions"):
         run.folder.write_notes({**notes, "versions": noted})
@@ -326,7 +328,7 @@ def rescore_run(
         and run.recipe.adapt is not None
         and any(job.draw for job in find_jobs(run, "generate", watch).jobs)
     ):
-        hint = f"generate them first: datagen generate {run.folder}"
+        hint = f"generate them first: {program.command('generate', run.folder)}"
         raise RunError("with `adapt`, missing samples depend on the current scorers", where=word, hint=hint)
     with run.folder.hold():
         if anew:

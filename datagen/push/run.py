@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from datagen import program
 from datagen.addresses import without_addresses
 from datagen.errors import ConfigError, PushError, RunError
 from datagen.pipeline import Progress, Run, Watch, find_jobs, require_current
@@ -89,7 +90,7 @@ def _check_finished(run: Run, watch: Watch) -> None:
     if not run.folder.is_local:
         raise RunError("is not on this machine", where=where, hint="copy the run here, then push it")
     if jobs := find_jobs(run, "both", watch).jobs:
-        hint = f"`datagen build` continues it; `datagen status {where}` shows its progress"
+        hint = f"`datagen build` continues it; `{program.command('status', where)}` shows its progress"
         raise RunError(f"is not finished: {len(jobs)} of its shards lack samples or scores", where=where, hint=hint)
     for shard in run.folder.list_shards("samples"):
         run.folder.prove_samples(shard)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datagen.markup import Box, Marked, read_markup
-from datagen.records import Score
+from datagen.records import Score, visible
 from datagen.report.figures import ReportItem
 from datagen.report.thumbs import Thumb
 from datagen.scoring.layout import as_box
@@ -149,16 +149,18 @@ def pack(values: object, most_bytes: int) -> tuple[str, bool]:
     """
     text, limit = "", None
     for limit in TEXT_LIMITS:
-        content = json.dumps(_cut(values, limit) if limit else values, ensure_ascii=False, separators=(",", ":"))
-        text = base64.b64encode(zlib.compress(content.encode("utf-8", "replace"))).decode()
+        content = json.dumps(_cut(values, limit), ensure_ascii=False, separators=(",", ":"))
+        text = base64.b64encode(zlib.compress(content.encode())).decode()
         if len(text) <= most_bytes:
             break
     return text, limit is not None
 
 
-def _cut(value: Any, limit: int) -> Any:
+def _cut(value: Any, limit: int | None) -> Any:
+    """Return plain values with their texts as they are shown, cut at so many characters."""
     if isinstance(value, str):
-        return value if len(value) <= limit else value[:limit] + CUT
+        text = visible(value)
+        return text if limit is None or len(text) <= limit else text[:limit] + CUT
     if isinstance(value, dict):
         return {key: _cut(each, limit) for key, each in value.items()}
     return [_cut(each, limit) for each in value] if isinstance(value, (list, tuple)) else value

@@ -202,8 +202,32 @@ class Measures:
 
 
 @dataclass(slots=True)
+class Kinds:
+    """Like things that were said, counted together; each kind stands in the shortest of its words."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    words: dict[str, str] = field(default_factory=dict)
+
+    def add(self, kind: str, words: str) -> None:
+        """Count one thing; beyond `_MAX_REASONS` kinds, all others are one."""
+        if kind not in self.counts and len(self.counts) >= _MAX_REASONS:
+            kind = words = _OTHER
+        self.counts[kind] += 1
+        if len(words) < len(self.words.setdefault(kind, words)):
+            self.words[kind] = words
+
+    def list_commonest(self, most: int) -> list[tuple[int, str, str]]:
+        """Return the commonest kinds: how often, the kind, its words."""
+        return [(count, kind, self.words[kind]) for kind, count in self.counts.most_common(most)]
+
+
+@dataclass(slots=True)
 class ScorerTally:
-    """Counts of everything that one scorer said."""
+    """Counts of everything that one scorer said.
+
+    `causes` counts the samples that it denies by the causes that it names, `reasons` the faults in those without one;
+    a scorer without a strict verdict denies all below 1.
+    """
 
     name: str
     target: str
@@ -213,8 +237,9 @@ class ScorerTally:
     short: int = 0
     weight: float = 0.0
     weighted: float = 0.0
-    reasons: Counter[str] = field(default_factory=Counter)
-    unjudged_reasons: Counter[str] = field(default_factory=Counter)
+    causes: Kinds = field(default_factory=Kinds)
+    reasons: Kinds = field(default_factory=Kinds)
+    unjudged_reasons: Kinds = field(default_factory=Kinds)
     corpus: Corpus | None = None
     measured: Measures = field(default_factory=Measures)
 
@@ -226,7 +251,7 @@ class ScorerTally:
         if score.value is None:
             self.unjudged += 1
             # A thing that a detector cannot name keeps its name in the reason; beside unnamed things any may be meant.
-            _count_reason(self.unjudged_reasons, generalize(score.reason, claimed if is_open(score) else ()))
+            self.unjudged_reasons.add(generalize(score.reason, claimed if is_open(score) else ()), say(score.reason))
             return
         self.judged += 1
         self.total += score.value
@@ -234,9 +259,16 @@ class ScorerTally:
         self.weighted += (weight or 0.0) * score.value
         if self.corpus is not None:
             self.measured.add(score.evidence)
-        if score.value < 1:
-            self.short += 1
-            _count_reason(self.reasons, generalize(score.reason, claimed))
+        self.short += score.value < 1
+        said = score.evidence.get("passed", score.evidence.get("holds"))
+        if said or (said is None and score.value >= 1):
+            return
+        faults = list_faults(score.reason)
+        named = {*score.evidence.get("causes", {}).values()}
+        for cause in named:
+            self.causes.add(cause, say("; ".join(faults)))
+        for fault in () if named else faults:
+            self.reasons.add(generalize(fault, claimed), say(fault))
 
     @property
     def mean(self) -> float | None:
@@ -396,7 +428,7 @@ class Tally:
     skills: dict[tuple[str, str], GroupTally] = field(default_factory=dict)
     scorers: dict[str, ScorerTally] = field(default_factory=dict)
     weights: dict[str, Weights] = field(default_factory=lambda: {"text": Weights(), "image": Weights()})
-    failures: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failures: dict[str, Kinds] = field(default_factory=dict)
     details: dict[tuple[str, str], str] = field(default_factory=dict)
     reflected: dict[str, RoundTally] = field(default_factory=dict)
     shortest: int = 0
@@ -457,13 +489,21 @@ class Tally:
             self._open = None
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
-        """Count samples that could not be generated or scored."""
+        """Count samples that could not be generated or scored, by stage."""
         for failure in failures:
-            key = (failure.stage, generalize(failure.error))
-            if key not in self.failures and len(self.failures) >= _MAX_REASONS:
-                key = (failure.stage, _OTHER)
-            self.failures[key] += 1
-            self.details.setdefault(key, failure.detail or failure.error)
+            kinds, kind = self.failures.setdefault(failure.stage, Kinds()), generalize(failure.error)
+            kinds.add(kind, say(failure.error))
+            if kind in kinds.counts:
+                self.details.setdefault((failure.stage, kind), failure.detail or failure.error)
+
+    def list_failures(self, most: int) -> list[tuple[int, str, str, str]]:
+        """Return the commonest failures: how often, the stage, the error and the detail of one."""
+        found = [
+            (count, stage, words, self.details.get((stage, kind), words))
+            for stage, kinds in self.failures.items()
+            for count, kind, words in kinds.list_commonest(most)
+        ]
+        return sorted(found, key=lambda each: -each[0])[:most]
 
     def figures(self) -> list[GroupFigures]:
         """Return the table: the whole run, then each weakness followed by its skills, by name."""
@@ -546,6 +586,20 @@ def _match(name: str) -> re.Pattern[str]:
     return re.compile(rf"\b{re.escape(name)}\b")
 
 
+_AS_ASKED = "as asked"
+_MAX_CHARACTERS = 200
+
+
+def list_faults(reason: str) -> list[str]:
+    """Return what a reason finds wrong: its clauses without those that say what is as asked, or all of it."""
+    return [clause for clause in reason.split("; ") if not clause.endswith(_AS_ASKED)] or [reason]
+
+
+def say(words: str) -> str:
+    """Return what was said as one of its kind is shown, cut at 200 characters."""
+    return words.strip()[:_MAX_CHARACTERS] or "(no reason given)"
+
+
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']{2,}'|“[^”]*”")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -555,11 +609,7 @@ def generalize(reason: str, claimed: Sequence[str] = ()) -> str:
     for name in claimed:
         if name in reason:
             reason = _match(name).sub("…", reason)
-    return _NUMBER.sub("#", _QUOTED.sub("“…”", reason.strip()))[:200] or "(no reason given)"
-
-
-def _count_reason(reasons: Counter[str], key: str) -> None:
-    reasons[key if key in reasons or len(reasons) < _MAX_REASONS else _OTHER] += 1
+    return _NUMBER.sub("#", _QUOTED.sub("“…”", reason.strip()))[:_MAX_CHARACTERS] or "(no reason given)"
 
 
 @dataclass(frozen=True, slots=True)

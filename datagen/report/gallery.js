@@ -14,6 +14,8 @@
   const SAID = { pass: "✓ pass", fail: "✗ fail", unjudged: "? unjudged" };
   const BUILT_WHOLE = 400; // so many cards are built at once: printing and the browser's own search then see all
   const OTHERS = 100; // samples without a card that are listed
+  const GLANCES = 12; // pictures above the figures
+  const FIELDS = ["q", "weakness", "skill", "verdict", "cause", "score", "low", "high", "sort", "detected", "planned", "siblings"];
 
   // ---- unpack
   async function inflate(text) {
@@ -135,9 +137,11 @@
     return node;
   }
 
-  function makeReward(name, value) {
+  function makeReward(name, value, weight, why) {
     const bar = makeSvg("svg", { class: "bar", "aria-hidden": "true" }, makeSvg("rect", { width: `${100 * (value || 0)}%`, height: "100%" }));
-    return make("div", name, make("dt", "", name), make("dd", "", bar, make("span", "", show(value))));
+    const shown = make("dd", "", bar, make("span", "", value === null ? "not scored" : show(value)), make("span", "weight", `weight ${show(weight)}`));
+    shown.title = `reward of the ${name}, and what training multiplies its loss by${why ? `: ${why}` : ""}`;
+    return make("div", name, make("dt", "", name), shown);
   }
 
   function makeScore(state, value, name, reason) {
@@ -168,9 +172,6 @@
     const head = make("div", "head", make("span", "number", `#${card.candidate}`), " ", make("span", `verdict ${card.verdict}`, SAID[card.verdict]));
     if (group.winner === card.id) head.append(" ", make("span", "tag", "heaviest"));
     if (!card.kept) head.append(" ", Object.assign(make("span", "tag", "left out"), { title: card.why }));
-    const weights = make("span", "weights", make("abbr", "", "w"), ` ${show(card.image_weight)}`, make("span", "slash", "/"), show(card.text_weight));
-    weights.title = `image weight, text weight${card.why ? `: ${card.why}` : ""}`;
-    head.append(" ", weights);
     const pictures = make("div", "pictures");
     for (const picture of card.pictures) {
       const found = picture.detected.map((box) => box[4]).join(", ") || "no boxes";
@@ -182,7 +183,7 @@
       if (value !== null) scores.append(makeScore(value >= 1 ? "full" : "short", value, name, reason));
     if (open.length) scores.append(makeScore("none brief", null, "", `not judged: ${open.map((score) => score[0]).join(", ")}`));
     for (const [name, , reason] of open) scores.append(makeScore("none", null, name, reason));
-    const rewards = make("dl", "rewards", makeReward("image", card.image_reward), makeReward("text", card.text_reward));
+    const rewards = make("dl", "rewards", ...["image", "text"].map((name) => makeReward(name, card[`${name}_reward`], card[`${name}_weight`], card.why)));
     const origin = make("p", "origin", make("code", "", card.id), " seed ", make("code", "", card.seed));
     if (card.finish !== "stop") origin.append(" ", make("span", "tag", `ended by ${card.finish}`));
     if (card.switch === "forced") origin.append(" ", make("span", "tag", "forced switch"));
@@ -445,6 +446,31 @@
     if (target) await setCurrent(target.rows[Math.min(target.rows.length - 1, entries[at].rows.indexOf(current))], true);
   }
 
+  // ---- a first look: of each weakness one that passed and one that failed
+  async function fillLook() {
+    const picked = new Map(), weaknesses = new Set(table.paths.map((path) => path.split("/")[0]));
+    for (let p = 0; p < table.prompts && picked.size < 2 * weaknesses.size; p++) {
+      if (table.card[p] < 0) continue;
+      const weakness = table.paths[table.codes.skill[p]].split("/")[0];
+      for (let row = table.start[p]; row < table.start[p + 1]; row++) {
+        const verdict = VERDICTS[table.codes.verdict[row]], name = `${weakness} ${verdict}`;
+        if (verdict !== "unjudged" && !picked.has(name)) picked.set(name, row);
+      }
+    }
+    const order = [...picked.keys()].sort((a, b) => a.split(" ")[0].localeCompare(b.split(" ")[0])).slice(0, GLANCES);
+    for (const name of order) {
+      const row = picked.get(name), p = table.prompt[row], [weakness, verdict] = name.split(" ");
+      await load(place[table.card[p]][0]);
+      const picture = cardOf(row).pictures.at(-1), words = groupOf(p).text;
+      if (!picture?.thumb) continue;
+      const button = makeButton("", async () => { await setCurrent(row, false); await open(); });
+      button.className = "glance";
+      button.append(makePicture({ ...picture, caption: "" }, `Image for “${words}”`, "span"), make("span", `verdict ${verdict}`, `${verdict === "pass" ? "✓" : "✗"} ${weakness}`), make("span", "words", bdi(words, "auto")));
+      find("look").querySelector(".strip").append(button);
+    }
+    find("look").hidden = !find("look").querySelector(".glance");
+  }
+
   // ---- one sample, large
   function makeButton(text, act) {
     const button = make("button", "quiet", text);
@@ -562,21 +588,46 @@
   const overlays = () => {
     for (const name of ["detected", "planned"]) root.classList.toggle(`show-${name}`, find(name).checked);
   };
-  form.reset(); // a browser may have kept earlier input
-  form.addEventListener("input", () => { overlays(); apply(); });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(() => { overlays(); apply(); }));
-  find("weakness").addEventListener("change", () => {
+  const narrow = () => {
     const skill = find("skill"), weakness = find("weakness").value;
     if (weakness && !skill.value.startsWith(weakness + "/")) skill.value = "";
     for (const option of skill.options) option.hidden = Boolean(weakness && option.value && !option.value.startsWith(weakness + "/"));
-    apply();
-  });
+  };
 
-  for (const button of document.querySelectorAll("button.cause"))
+  // The filters stand in the address, so that a link shows what its sender saw.
+  const fields = FIELDS.map(find).filter(Boolean), isBox = (field) => field.type === "checkbox";
+  const usual = (field) => (isBox(field) ? String(field.defaultChecked) : field.options ? field.options[0].value : field.defaultValue);
+  const valueOf = (field) => (isBox(field) ? String(field.checked) : field.value);
+  function setFields(values) {
+    for (const field of fields) {
+      const given = values[field.id], value = given === undefined || (field.type === "number" && !isFinite(given)) ? usual(field) : given;
+      if (isBox(field)) field.checked = value === "true";
+      else field.value = value;
+      if (field.options && field.selectedIndex < 0) field.selectedIndex = 0;
+    }
+    narrow();
+    overlays();
+  }
+  function writeAddress() {
+    const chosen = fields.filter((field) => valueOf(field) !== usual(field)).map((field) => [field.id, valueOf(field)]);
+    const address = location.href.split("#")[0] + (chosen.length ? `#${new URLSearchParams(chosen)}` : "");
+    if (address !== location.href) history.replaceState(null, "", address);
+  }
+  function readAddress() {
+    const hash = location.hash.slice(1);
+    setFields(hash.includes("=") ? Object.fromEntries(new URLSearchParams(hash)) : {});
+  }
+  const change = () => { narrow(); overlays(); writeAddress(); apply(); };
+
+  form.addEventListener("input", change);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(change));
+  addEventListener("hashchange", () => { if (location.hash.includes("=")) { readAddress(); apply(); } });
+
+  for (const button of document.querySelectorAll("button.pick"))
     button.addEventListener("click", () => {
-      for (const name of ["weakness", "skill", "cause"]) find(name).value = button.dataset[name];
-      find("weakness").dispatchEvent(new Event("change"));
+      setFields({ ...Object.fromEntries(fields.filter(isBox).map((field) => [field.id, valueOf(field)])), ...button.dataset });
+      change();
       find("samples").scrollIntoView();
     });
 
@@ -593,8 +644,9 @@
   if (themes.includes(stored)) setTheme(stored);
 
   form.hidden = find("theme").hidden = false;
-  overlays();
+  readAddress(); // a browser may have kept earlier input
   if (find("disputes")) find("disputes").append(...(await readChunk("disputed")).map(makeDispute));
   await apply();
+  await fillLook();
   performance.mark("samples-built");
 })();

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import RunError
 from datagen.filesystems import write_whole
-from datagen.records import CAUSES, Failure
+from datagen.records import CAUSES, Failure, visible
 from datagen.report.album import Album, Chunk, Limits
 from datagen.report.cards import Disputes
 from datagen.report.charts import plot_dots, plot_histogram, show, show_percent
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 _HERE = Path(__file__).parent
+MOST_FAILURES = 20
+"""Kinds of failure that are listed."""
 
 
 def write_report(
@@ -88,7 +90,7 @@ def write_report(
         context |= _list_data(album, table.pack(limits.share_table(selection.seen)), disputes)
         with write_whole(path) as file:
             for piece in _render(context):
-                file.write(piece.encode("utf-8", "replace"))  # a lone surrogate cannot be stored
+                file.write(piece.encode())
         folder.sweep()
     return path
 
@@ -132,8 +134,9 @@ def _context(title: str, tally: Tally, weight_report: WeightReport | None, facts
         "failing": failing,
         "gaps": tally.gaps(),
         "causes": [cause for cause in CAUSES if failing and cause in failing[0].shares],
-        "failures": [(*key, count, tally.details[key]) for key, count in tally.failures.most_common()],
-        "failure_count": tally.failures.total(),
+        "failures": tally.list_failures(MOST_FAILURES),
+        "failure_kinds": sum(len(kinds.counts) for kinds in tally.failures.values()),
+        "failure_count": sum(kinds.counts.total() for kinds in tally.failures.values()),
         "weaknesses": sorted({weakness for weakness, _ in paths}),
         "skills": paths,
     }
@@ -183,6 +186,7 @@ def _open_templates(folder: Path) -> Environment:
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -44,6 +44,7 @@ from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon
 from datagen.taxonomy.load import (
     SkillBuilder,
     find_template,
+    list_taxonomies,
     lists_of,
     missing_list,
     resolve_lexicon,
@@ -143,9 +144,10 @@ def kind_of(data: Any) -> str:
 
 def _expand(paths: Sequence[str | Path], found: set[Problem]) -> Iterable[Path]:
     files: dict[Path, None] = {}
+    own = list_taxonomies()
     for path in paths or (shipped_path("taxonomies"), shipped_path("recipes")):
         try:
-            file = resolve_taxonomy(path) if not Path(path).exists() else Path(path)
+            file = Path(path) if Path(path).exists() else own.get(str(path)) or resolve_taxonomy(path)
         except ConfigError as error:
             found.add(problem_of(error, str(path)))
             continue

@@ -63,6 +63,12 @@ def resolve_taxonomy(word: str | Path) -> Path:
     return _resolve(word, shipped_path("taxonomies"), "taxonomy")
 
 
+def list_taxonomies() -> dict[str, Path]:
+    """Return the taxonomies of the project in which a command runs, else the shipped ones, by name."""
+    own = sorted(Path("taxonomies").glob("*.yaml"))
+    return {path.stem: path for path in own or sorted(shipped_path("taxonomies").glob("*.yaml"))}
+
+
 def resolve_lexicon(word: str | Path) -> Path:
     """Return the file of a lexicon, given a path or the name of a shipped one such as `everyday`."""
     return _resolve(word, shipped_path("taxonomies", "lexicons"), "lexicon")

@@ -9,7 +9,7 @@ from browser import Page
 from gallery_data import NASTY, make_items, make_plain
 from test_page import Outline
 
-from datagen.records import Score
+from datagen.records import Score, visible
 from datagen.report import Limits, ReportItem, write_report
 from tests.helpers.report_page import read_groups
 
@@ -36,7 +36,7 @@ def test_the_widest_come_first_and_all_are_counted(tmp_path: Path) -> None:
     assert "counting vqa 30" in section
     shown = read_groups(path, "disputed")
     assert [each["id"] for each in shown] == [f"{number:04d}-00" for number in range(29, 17, -1)]
-    assert shown[0]["voices"][0] == ["counting", 0.0, f"found 29 {NASTY}", False]
+    assert shown[0]["voices"][0] == ["counting", 0.0, f"found 29 {visible(NASTY)}", False]
     assert shown[0]["voices"][1][1:] == [pytest.approx(0.79), "the judge affirms it", True]
 
 

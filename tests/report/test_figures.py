@@ -129,8 +129,8 @@ def test_like_reasons_count_together() -> None:
     assert generalize("") == "(no reason given)"
     tally = Tally()
     tally.add_failures([Failure("generate", "p", k, f"no image after {k} tokens", f"detail {k}") for k in range(5)])
-    assert tally.failures == {("generate", "no image after # tokens"): 5}
-    assert tally.details[("generate", "no image after # tokens")] == "detail 0"
+    assert tally.failures["generate"].counts == {"no image after # tokens": 5}
+    assert tally.list_failures(9) == [(5, "generate", "no image after 0 tokens", "detail 0")]
 
 
 def test_what_is_open_beside_something_unnamed_counts_together() -> None:
@@ -140,11 +140,39 @@ def test_what_is_open_beside_something_unnamed_counts_together() -> None:
         score = Score("a-00", "counting", "image", None, reason, {"unnamed": [[0, 0, 1, 1]]})
         tally.add(score, name_claimed([Claim("count", noun, value=3)]), None)
         tally.add(Score("a-00", "counting", "image", None, f"the detector cannot see {noun}", {}), (), None)
-    assert tally.unjudged_reasons == {
+    assert tally.unjudged_reasons.counts == {
         "beside something that cannot be named: expected # …, found #": 2,
         "the detector cannot see star": 1,
         "the detector cannot see moon": 1,
     }
+
+
+def test_what_a_scorer_finds_wrong_stands_in_words_of_its_own() -> None:
+    tally, claimed = ScorerTally("counting", "image"), name_claimed([Claim("count", "star", value=3)])
+    told = [
+        ("expected 3 stars, found 12; found 2 keys as asked", {"passed": False, "causes": {"a": "count"}}),
+        ("found 3 stars as asked; expected 1 key, found 2", {"passed": False, "causes": {"b": "count"}}),
+        ("expected 2 stars, found 0", {"passed": False, "causes": {"a": "missing"}}),
+    ]
+    for reason, evidence in told:
+        tally.add(Score("a-00", "counting", "image", 0.5, reason, evidence), claimed, None)
+    assert tally.causes.list_commonest(9) == [
+        (2, "count", "expected 1 key, found 2"),
+        (1, "missing", "expected 2 stars, found 0"),
+    ]
+    assert not tally.reasons.counts
+
+
+def test_a_score_below_1_that_passed_is_no_fault() -> None:
+    tally = ScorerTally("plan_image", "text")
+    tally.add(Score("a-00", "plan_image", "text", 0.97, "drawn as planned", {"passed": True}), (), None)
+    tally.add(Score("a-01", "plan_image", "text", 0.3, "the red star was drawn beside", {"passed": False}), (), None)
+    tally.add(Score("a-02", "plan_image", "text", 0.2, "the key was drawn beside", {"passed": False}), ("key",), None)
+    assert tally.short == 3
+    assert [words for _, _, words in tally.reasons.list_commonest(9)] == [
+        "the red star was drawn beside",
+        "the key was drawn beside",
+    ]
 
 
 def test_causes_are_shares_of_the_failing_samples_of_each_skill() -> None:

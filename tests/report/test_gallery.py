@@ -68,7 +68,7 @@ def test_each_filter_keeps_what_it_says(
 
 
 def test_a_click_on_a_cause_shows_its_samples(gallery: Page, items: list[ReportItem]) -> None:
-    place = "button.cause[data-skill='attributes/two_colors'][data-cause='color']"
+    place = "button.pick[data-skill='attributes/two_colors'][data-cause='color']"
     expected = expect(items, lambda i: i.prompt.path == "attributes/two_colors" and "color" in i.causes)
     failing = expect(items, lambda i: i.prompt.path == "attributes/two_colors" and i.causes)
     shown = gallery.run(f'document.querySelector("{place}").textContent')
@@ -76,6 +76,66 @@ def test_a_click_on_a_cause_shows_its_samples(gallery: Page, items: list[ReportI
     gallery.run(f'document.querySelector("{place}").click()')
     gallery.run("new Promise((done) => setTimeout(done, 20))")
     assert gallery.run(VISIBLE) == expected
+
+
+def test_a_click_on_what_a_scorer_finds_shows_its_samples(gallery: Page, items: list[ReportItem]) -> None:
+    def keep(item: ReportItem, name: str) -> bool:
+        return any(s.name == name and s.value is not None and s.value < 1 for s in item.scores)
+
+    gallery.set_field("verdict", "pass")
+    for place in ("[data-score='score:counting']:not([data-cause])", "[data-score='score:plan']:not([data-cause])"):
+        name = place.split(":")[1].split("'")[0]
+        expected = expect(items, lambda i, name=name: keep(i, name))
+        button = f'document.querySelector("button.pick{place}")'
+        assert gallery.run(f"{button}.textContent") == f"{len(expected)} below 1"
+        gallery.run(f"{button}.click()")
+        gallery.settle()
+        assert gallery.run(VISIBLE) == expected
+
+
+def test_filters_stand_in_the_address(gallery: Page, items: list[ReportItem]) -> None:
+    gallery.set_field("weakness", "counting")
+    gallery.set_field("verdict", "fail")
+    gallery.run("document.getElementById('planned').click()")
+    address, shown = gallery.run("location.href"), gallery.run(VISIBLE)
+    assert address.endswith("#weakness=counting&verdict=fail&planned=true")
+    gallery.open(address.split("#")[0])
+    assert len(gallery.run(VISIBLE)) == len(items)
+    gallery.run(f"location.href = {address!r}")
+    gallery.run("new Promise((done) => setTimeout(done, 20))")
+    gallery.settle()
+    assert gallery.run(VISIBLE) == shown
+    assert gallery.run("document.getElementById('planned').checked")
+    gallery.run("document.querySelector('button[type=reset]').click()")
+    gallery.run("new Promise((done) => setTimeout(done, 20))")
+    assert "#" not in gallery.run("location.href")
+
+
+@pytest.mark.parametrize("address", ["#weakness=nothing&low=x&sort=%00&bogus=1", "#h-weights", "#=&=="])
+def test_an_address_without_sense_filters_nothing(
+    gallery: Page, items: list[ReportItem], report: Path, address: str
+) -> None:
+    gallery.open(f"{report.as_uri()}{address}")
+    assert len(gallery.run(VISIBLE)) == len(items)
+    assert gallery.complaints() == []
+
+
+def test_pictures_stand_above_the_figures_and_open(gallery: Page, items: list[ReportItem]) -> None:
+    said = gallery.run("[...document.querySelectorAll('.glance .verdict')].map((each) => each.textContent)")
+    weaknesses = sorted({item.prompt.weakness for item in items})
+    assert sorted(said) == sorted(
+        f"{mark} {weakness}"
+        for weakness in weaknesses
+        for mark, passed in (("✓", True), ("✗", False))
+        if any(i.passed is passed and i.prompt.weakness == weakness for i in items)
+    )
+    tops = "['#look img', '#h-skills'].map((each) => document.querySelector(each).getBoundingClientRect().top)"
+    picture, figures = gallery.run(tops)
+    assert picture < figures
+    first = next(i for i in items if i.passed and i.prompt.weakness == weaknesses[0])
+    gallery.run("document.querySelector('.glance').click()")
+    gallery.run("new Promise((done) => setTimeout(done, 50))")
+    assert gallery.run("document.querySelector('dialog[open] .origin code').textContent") == first.sample.id
 
 
 def test_filters_work_together_and_on_any_scorer(gallery: Page, items: list[ReportItem]) -> None:

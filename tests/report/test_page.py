@@ -16,7 +16,7 @@ from test_thumbs import make_picture
 
 from datagen.errors import RunError
 from datagen.pictures import to_data_url
-from datagen.records import Score
+from datagen.records import Score, visible
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.weighting import WeightDiagnosis, WeightReport
 from tests.helpers.report_page import read_cards, read_groups, read_parts
@@ -56,7 +56,7 @@ def test_every_sample_is_there_with_its_parts(report: Path, items: list[ReportIt
         assert [picture["thumb"] for picture in card["pictures"]] == list(map(to_data_url, pictures))
     assert not (report.parent / "report_files").exists(), "small pictures stand in the page whole"
     assert "Effective size" in outline.text
-    assert "no image after # tokens" in outline.text
+    assert "no image after 120 tokens" in outline.text
 
 
 def test_nothing_is_loaded_from_elsewhere(report: Path) -> None:
@@ -90,15 +90,24 @@ def test_what_came_from_a_model_is_text_wherever_it_stands(tmp_path: Path) -> No
     assert [a for a in scripts if a.get("type") != "text/plain"] == [{}]
     (group,) = read_groups(path)
     (card,) = group["cards"]
-    assert group["text"] == card["scores"][0][2] == NASTY
+    assert group["text"] == card["scores"][0][2] == visible(NASTY)
     assert not [a for tag, a in outline.tags if "onerror" in a]
     assert outline.text.count("<script>alert(1)</script>") >= 6
     assert "{{ 7*7 }}" in outline.text
 
 
+def test_what_no_scorer_judges_is_not_scored_and_has_no_chart_of_zeros(tmp_path: Path) -> None:
+    scores = [Score("s", "counting", "image", 0.5, "expected 3 stars, found 2")]
+    item = replace(make_plain(scores=scores), text_weight=0.0, image_weight=1.0, text_reward=None)
+    text = Outline(write_report(tmp_path / "r.html", "t", [item])).text
+    assert "Text weight not scored" in text
+    assert "Text reward not scored" in text
+    assert "Image weight 1 samples, mean 1.00" in text
+
+
 def test_a_lone_surrogate_does_not_stop_the_page(tmp_path: Path) -> None:
     path = write_report(tmp_path / "r.html", "t", [make_plain(text="half \ud800 pair")])
-    assert read_groups(path)[0]["text"] == "half ? pair"
+    assert read_groups(path)[0]["text"] == r"half \ud800 pair"
 
 
 def test_bytes_that_are_no_image_are_said_to_be_none(tmp_path: Path) -> None:

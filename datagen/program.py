@@ -1,0 +1,59 @@
+"""The program: its commands in the order of `--help`, and how to call it from here.
+
+A command that is printed works as it stands: `datagen build` where `datagen` is on the path, else
+`.venv/bin/datagen build` or `.venv/bin/python -m datagen build`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+NAME = "datagen"
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Make": (
+        *("init", "check", "preview", "plan", "doctor", "build", "prompts", "generate", "score", "weigh", "export"),
+        *("report", "schema", "geneval", "slurm"),
+    ),
+    "Look": ("status", "sample", "mark", "regen"),
+    "Share": ("push", "append", "pull"),
+    "Train": ("train", "loop"),
+    "Measure": ("diagnose", "audit", "bench"),
+}
+"""All commands by what they are for."""
+_OURS = re.compile(
+    rf"(?<![\w/.-])(?<!-m ){NAME} (?=(?:{'|'.join(word for words in GROUPS.values() for word in words)})\b)"
+)
+
+
+def command(*words: object, folder: str | Path = ".") -> str:
+    """Return a command line of this program that works in a folder; words that need it are quoted."""
+    return " ".join([_call(folder), *(shlex.quote(str(word)) for word in words)])
+
+
+def as_called(text: str) -> str:
+    """Return a sentence with its commands, written `datagen export RUN`, as they work here."""
+    return _OURS.sub(lambda _: f"{_call()} ", text)
+
+
+def _call(folder: str | Path = ".") -> str:
+    """Return how this program is called from a folder: its name, if another program called it."""
+    script = Path(sys.argv[0])
+    is_module = script.name == "__main__.py" and script.parent.name == NAME
+    if not is_module and script.name != NAME:
+        return NAME
+    file = os.path.abspath(sys.executable if is_module else script)  # not resolved: a venv links to its Python
+    found = shutil.which(os.path.basename(file))
+    if found and os.path.abspath(found) == file:
+        shown = os.path.basename(file)
+    elif Path(file).is_relative_to(Path.cwd()):
+        shown = os.path.relpath(file, folder)
+        shown = shown if os.sep in shown else f".{os.sep}{shown}"
+    else:
+        shown = file
+    return shlex.quote(shown) + (f" -m {NAME}" if is_module else "")
