@@ -26,6 +26,7 @@ FLOORS = [
         "notices",
         "addresses",
         "filesystems",
+        "interrupts",
         "pictures",
         "picture_files",
         "usage",
