@@ -13,13 +13,21 @@ import ast
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import ModuleType
+from typing import TypeVar
 
-from datagen.errors import PluginError, did_you_mean
+from datagen.errors import DatagenError, PluginError, did_you_mean
+from datagen.interrupts import is_ctrl_c
+from datagen.records import storable
+
+Answer = TypeVar("Answer")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 FORMER = {
     "compbench_3in1": "{name: compbench, metric: 3in1}",
@@ -82,17 +90,62 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
         former = f"write {FORMER[word]}" if family == "rewards" and word in FORMER else ""
         raise PluginError(f"no {noun_of(family)} named {word!r}", hint=former or did_you_mean(word, known))
     name = word if "." in word else known[word]
-    try:
-        module = importlib.import_module(name)
-    except (ImportError, SyntaxError, SystemExit) as error:
+    module = attempt(lambda: importlib.import_module(name))
+    if isinstance(module, Failed):
+        error = module.error
         lost = isinstance(error, ModuleNotFoundError) and name.startswith(str(error.name))
         hint = f"is {name!r} on PYTHONPATH?" if lost else "the fault is in that module, or in one that it imports"
-        why = f"it calls exit({error})" if isinstance(error, SystemExit) else str(error)
+        place = "" if lost else find_own_line(error)
+        why = f"{place}: {_explain_import(module)}" if place else _explain_import(module)
         raise PluginError(f"the {noun_of(family)} {word!r} cannot be imported: {why}", hint=hint) from error
     if not hasattr(module, needs):
         what, hint = f"the {noun_of(family)} {word!r} has no `{needs}`", f"define `{needs}` in that module"
         raise PluginError(what, where=name, hint=hint)
     return module
+
+
+def _explain_import(failed: Failed) -> str:
+    error = failed.error
+    if isinstance(error, SystemExit):
+        return f"it calls exit({error})"
+    if isinstance(error, SyntaxError):
+        return error.msg
+    return str(error) if isinstance(error, ImportError) else failed.text
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An exception of a plugin: its text, and the place in the plugin's code."""
+
+    error: BaseException
+    text: str
+    place: str
+
+
+def attempt(call: Callable[[], Answer]) -> Answer | Failed:
+    """Call plugin code and return its exception as a value, also one that would end the program.
+
+    The only broad `except` beside that of the command line. What datagen raises on purpose goes on, and so does Ctrl-C.
+    """
+    try:
+        return call()
+    except DatagenError:
+        raise
+    except BaseException as error:
+        if is_ctrl_c(error):
+            raise
+        trace = error.__traceback__
+        # The innermost frame: where in the plugin it happened.
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
+        first = without_addresses((str(error).splitlines() or [""])[0])
+        return Failed(error, f"{type(error).__name__}: {first}" if first else type(error).__name__, place)
+
+
+def without_addresses(text: str) -> str:
+    """Return what a plugin said without addresses in memory, which differ between runs, and as it can be stored."""
+    return storable(_ADDRESS.sub("", text))
 
 
 _OURS = Path(__file__).resolve().parent
@@ -103,8 +156,10 @@ _CODE = (".py", ".so", ".pyd")
 def find_own_line(error: BaseException) -> str:
     """Return `FILE:LINE` of a user's module in which an error arose, or `""` if it arose in datagen itself.
 
-    Code of installed packages and of Python counts for whoever called it.
+    A syntax error stands where the parser found it. Code of installed packages and of Python counts for its caller.
     """
+    if isinstance(error, SyntaxError) and error.filename and not Path(error.filename).is_relative_to(_OURS):
+        return f"{error.filename}:{error.lineno}"
     libraries = Path(sysconfig.get_paths()["stdlib"])
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
@@ -124,11 +179,8 @@ def list_sources(word: str) -> dict[str, Path]:
     """
     if "." not in word:
         return {}
-    try:
-        spec = importlib.util.find_spec(word)
-    except (ImportError, ValueError):
-        spec = None  # the plugin whose options name this module reports the error
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+    spec = attempt(lambda: importlib.util.find_spec(word))  # imports the packages around it; `load_plugin` says why not
+    if spec is None or isinstance(spec, Failed) or spec.origin is None or not Path(spec.origin).is_file():
         return {}
     file = Path(spec.origin).absolute()
     # Up one folder for each dot of the word, and one more for the `__init__.py` of a package.

@@ -27,6 +27,7 @@ FLOORS = [
         "program",
         "addresses",
         "filesystems",
+        "interrupts",
         "pictures",
         "picture_files",
         "usage",

@@ -15,40 +15,27 @@ half a second, so that its caller can stop. A backend without `stream` is asked 
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any
 
-from datagen.config import Images
 from datagen.errors import BackendError
-from datagen.picture_files import PictureError, find_kind
-from datagen.pictures import normalise
+from datagen.pipeline.border import accept_answer, check_answer, check_verdict
 from datagen.pipeline.parts import LONGEST_REST, Pace, Parts
 from datagen.pipeline.run import Run
-from datagen.pipeline.shards import (
-    Failed,
-    Job,
-    ShardResult,
-    attempt,
-    check_verdict,
-    finish_shard,
-    list_requests,
-    read_lasting,
-    tools_for,
-)
+from datagen.pipeline.shards import Job, ShardResult, finish_shard, list_requests, read_lasting, tools_for
+from datagen.plugins import Failed, attempt
 from datagen.records import Failure, Prompt, Request, Sample, Verdict
 from datagen.sample_files import Rows, to_samples
 from datagen.scoring.scorers import Scorer
 
 STOP_SECONDS = 1.0
 """How long a stopped flow takes in what has been answered already."""
-AS_SENT = Images()
 Answer = Sample | Failure
 Key = tuple[str, int]
 """Prompt id and candidate of a request."""
@@ -153,9 +140,7 @@ class Flow:
         self._parts.flush()
 
     def _ask(self) -> Generator[Answer | None]:
-        backend = attempt(lambda: self._run.backend)
-        if isinstance(backend, Failed):
-            raise _broke_down(self._run.recipe.backend.name, backend)
+        backend = self._run.backend
         if hasattr(backend, "stream"):
             yield from _guard(self._run, lambda: backend.stream(self._feed()))
             return
@@ -245,13 +230,13 @@ class Flow:
 
     def _take(self, answer: Answer) -> None:
         """Keep an answer; raises BackendError for one that was not asked for."""
-        key = answer.prompt_id, answer.candidate
+        recipe = self._run.recipe
+        name, key = recipe.backend.name, (answer.prompt_id, answer.candidate)
         if key not in self._waiting:
-            name = self._run.recipe.backend.name
             what = f"{name!r} answered a request that was not made, or one twice: {key}"
             raise BackendError(what, hint="a backend yields one answer for each request")
         request, shard = self._waiting.pop(key)
-        kept = answer if isinstance(answer, Failure) else accept_sample(self._run.recipe.images, request, answer)
+        kept = accept_answer(name, recipe.images, request, answer)
         self._parts.add(shard.job.shard, kept)
         shard.left -= 1
         self._count(isinstance(kept, Failure))
@@ -321,7 +306,7 @@ def _judge(run: Run, module: Scorer, prompt: Prompt, sample: Sample) -> Verdict:
 
 def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Answer]:
     """Yield the model's answers to some requests; its exceptions become a BackendError that names them."""
-    return _guard(run, lambda: run.backend.generate(requests))
+    return (answer for answer in _guard(run, lambda: run.backend.generate(requests)) if answer is not None)
 
 
 def _guard(run: Run, ask: Callable[[], Iterator[Any]]) -> Iterator[Any]:
@@ -335,53 +320,16 @@ def _guard(run: Run, ask: Callable[[], Iterator[Any]]) -> Iterator[Any]:
                 return
             if isinstance(answer, Failed):
                 raise _broke_down(name, answer)
-            if not isinstance(answer, (Sample, Failure, type(None))):
-                raise BackendError(f"{name!r} answered a {type(answer).__name__}, not a Sample or Failure")
+            if answer is not None:
+                check_answer(name, answer)
             yield answer
         raise _broke_down(name, answers)
     finally:
         if hasattr(answers, "close"):
-            answers.close()
+            attempt(answers.close)
 
 
 def _broke_down(name: str, failed: Failed) -> BackendError:
     error = BackendError(f"{name!r} broke down: {failed.text}", hint=KEPT)
     error.__cause__ = failed.error
     return error
-
-
-def accept_sample(images: Images | None, request: Request, sample: Sample) -> Sample | Failure:
-    """Return the sample as it is stored, or a failure if it does not match its request or cannot be stored.
-
-    Every picture of a backend passes here and is normalised (`datagen.pictures`), to the format that the recipe's
-    `images` names. Formats other than PNG are recorded in the settings of the sample.
-    """
-    problem = ""
-    if (sample.id, sample.seed, sample.mode) != (request.sample_id, request.seed, request.mode):
-        problem = "the sample has another id, seed or mode than its request"
-    elif not sample.segments:
-        problem = "the sample is empty"
-    else:
-        try:
-            about = [sample.text, sample.settings, sample.engine, sample.switch, sample.finish]
-            about += [part.role for part in sample.segments]
-            json.dumps(about, allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError) as error:
-            problem = f"the sample cannot be stored: {error}"
-        else:
-            seen = attempt(partial(_see_images, images or AS_SENT, sample))
-            if isinstance(seen, Sample):
-                return seen
-            problem = str(seen.error) if isinstance(seen.error, PictureError) else seen.text
-    return Failure("generate", request.prompt.id, request.candidate, problem, sample.text[:500])
-
-
-def _see_images(images: Images, sample: Sample) -> Sample:
-    """Return the sample with normalised images. Raises PictureError for a damaged one."""
-    segments = tuple(
-        replace(part, image=normalise(part.image, images.format, images.quality)) if part.kind == "image" else part
-        for part in sample.segments
-    )
-    kinds = {str(find_kind(part.image)) for part in segments if part.kind == "image"}
-    settings = sample.settings if kinds <= {"png"} else {**sample.settings, "image_format": ", ".join(sorted(kinds))}
-    return replace(sample, segments=segments, settings=settings)

@@ -29,8 +29,9 @@ from datagen.diagnose import Allotment
 from datagen.errors import BackendError, ConfigError, RunError
 from datagen.picture_files import name_ending
 from datagen.pictures import encode_picture, hash_image, read_image
+from datagen.pipeline.border import accept_answer
 from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, tell_yes_from_no, try_judge
-from datagen.pipeline.flow import accept_sample, ask_backend
+from datagen.pipeline.flow import ask_backend
 from datagen.pipeline.made import find_stale
 from datagen.pipeline.makers import find_changes
 from datagen.pipeline.prompts import draw_prompts
@@ -212,8 +213,8 @@ def make_again(run: Run, found: Found) -> list[str]:
         raise RunError(f"there is no such sample: {what}", where=f"{found.prompt.id}-{found.candidate:02d}")
     request = list_requests(run, [found.prompt])[found.candidate]
     answer = next(ask_backend(run, [request]), None)
-    if isinstance(answer, Sample):
-        answer = accept_sample(run.recipe.images, request, answer)
+    if answer is not None:
+        answer = accept_answer(run.recipe.backend.name, run.recipe.images, request, answer)
     if not isinstance(answer, Sample):
         return [f"it failed this time: {answer.error if answer else 'no answer'}"]
     different = []
@@ -460,8 +461,8 @@ def _ask(run: Run, prompts: Sequence[Prompt], seed: int) -> Answers:
     requests = {prompt.id: Request(prompt, 0, seed, run.recipe.mode) for prompt in prompts}
     answers: dict[str, Sample | Failure] = {}
     for answer in ask_backend(run, list(requests.values())):  # in any order
-        if isinstance(answer, Sample) and answer.prompt_id in requests:
-            answer = accept_sample(run.recipe.images, requests[answer.prompt_id], answer)
+        if (request := requests.get(answer.prompt_id)) is not None:
+            answer = accept_answer(run.recipe.backend.name, run.recipe.images, request, answer)
         answers[answer.prompt_id] = answer
     return [answers.get(p.id) or Failure("generate", p.id, 0, "the backend gave no answer") for p in prompts]
 

@@ -29,11 +29,11 @@ from datagen.config import (
     stage_marks,
 )
 from datagen.diagnose import Allotment, allocate, load_diagnosis
-from datagen.errors import ConfigError, RunError
+from datagen.errors import ConfigError, PluginError, RunError
 from datagen.export import ViewPlan
 from datagen.pipeline.makers import find_changes, list_makers, read_versions
 from datagen.pipeline.needs import NEEDS, check_plugins, check_views, name_model
-from datagen.plugins import known_words, load_plugin
+from datagen.plugins import Failed, attempt, find_own_line, known_words, load_plugin, noun_of
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.screen import Screen
 from datagen.prompts.templated import share_out
@@ -354,8 +354,13 @@ def list_levels(taxonomy: Taxonomy) -> dict[str, float]:
 
 
 def _build(family: str, choice: Choice) -> Any:
-    """Load a plugin by its word and build it with its options."""
-    return load_plugin(family, choice.name, "build").build(choice.options)
+    """Load a plugin by its word and build it with its options. Raises PluginError naming it for what it raises."""
+    module = load_plugin(family, choice.name, "build")
+    made = attempt(lambda: module.build(choice.options))
+    if isinstance(made, Failed):
+        what = f"the {noun_of(family)} {choice.name!r} cannot be built: {made.text}"
+        raise PluginError(what, where=find_own_line(made.error)) from made.error
+    return made
 
 
 def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, keep: bool = False) -> Run:

@@ -1,35 +1,32 @@
 """One shard after its samples were generated, from its parts to its scores: the same files whatever runs it.
 
 `finish_shard` joins the parts into the file of the shard, scores it and writes the scores. It runs in another process
-than the model (`flow`), which therefore never waits: numbers travel between them, pictures do not. A plugin's exception
-is data: `attempt` is the one boundary that catches it.
+than the model (`flow`), which therefore never waits: numbers travel between them, pictures do not. What scorers raise
+and answer passes the border (`border`).
 """
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Any, TypeVar
 
 from datagen.chat import StreamingChat
-from datagen.errors import DatagenError
+from datagen.pipeline.border import check_verdict, pick_verdict
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
-from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of, storable
+from datagen.plugins import Failed, attempt
+from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.scoring.ahead import Asking, Group, UnansweredError
 from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, REMEMBERED_DRAWINGS, Tools
-from datagen.scoring.verdicts import ALONE, check_causes, list_groups
+from datagen.scoring.verdicts import ALONE, list_groups
 from datagen.store import Stage
 
-Answer = TypeVar("Answer")
 BATCH_SAMPLES = 512
 BATCH_BYTES = 64 << 20
 """Samples that are in memory at a time while they are scored: whole prompts, up to this many or this many bytes."""
@@ -39,8 +36,6 @@ MOST_BEGUN, FEW_QUESTIONS = 4, 256
 """Shards that wait for a judge at a time: two, and up to so many while fewer questions than this are left to ask."""
 NOT_REACHED = "not asked yet: a model was not reached, and the next run asks again"
 """Reason of a score without a value; the server's error is stored only in the failures."""
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-"""Memory address as Python prints it, removed since it would make failures differ between runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +362,7 @@ def score_group_by(run: Run, name: str, prompt: Prompt, group: Sequence[Sample])
     module = run.scorers[name]
     said = attempt(partial(module.score_group, prompt, group, run.tools))
     verdicts = [
-        said if isinstance(said, Failed) else attempt(partial(_pick_verdict, said, k, len(group)))
+        said if isinstance(said, Failed) else attempt(partial(pick_verdict, said, k, len(group)))
         for k in range(len(group))
     ]
     return [_make_score(name, module, sample, verdict) for sample, verdict in zip(group, verdicts, strict=True)]
@@ -423,51 +418,3 @@ def _make_score(name: str, module: Scorer, sample: Sample, verdict: Verdict | Fa
         said = NOT_REACHED if unreached else f"the scorer failed: {verdict.text}"
         verdict = Verdict(None, said, {"failed": True})
     return Score(sample.id, name, module.TARGET, verdict.value, verdict.reason, verdict.evidence), failure
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """An exception of a plugin: its text, and the place in the plugin's code."""
-
-    error: BaseException
-    text: str
-    place: str
-
-
-def attempt(call: Callable[[], Answer]) -> Answer | Failed:
-    """Call plugin code and return its exception as a value, also one that would end the program.
-
-    The only broad `except` of the pipeline.
-    """
-    try:
-        return call()
-    except DatagenError:
-        raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything; a run goes on without it
-        trace = error.__traceback__
-        # The innermost frame: where in the plugin it happened.
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        place = f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}" if trace else ""
-        first = storable(_ADDRESS.sub("", (str(error).splitlines() or [""])[0]))
-        return Failed(error, f"{type(error).__name__}: {first}" if first else type(error).__name__, place)
-
-
-def _pick_verdict(said: Sequence[Any], number: int, size: int) -> Verdict:
-    """Return one of the verdicts on a group; raises ValueError unless there is one for each sample."""
-    if len(said) != size:
-        raise ValueError(f"the scorer answered {len(said)} verdicts on {size} samples")
-    return check_verdict(said[number])
-
-
-def check_verdict(verdict: Any) -> Verdict:
-    """Return a scorer's verdict; raises TypeError or ValueError if it is not valid."""
-    if not isinstance(verdict, Verdict):
-        raise TypeError(f"the scorer answered a {type(verdict).__name__}, not a Verdict")
-    value = verdict.value
-    if value is not None and not (math.isfinite(value) and 0 <= value <= 1):
-        raise ValueError(f"the scorer answered {value}, which is not in [0, 1]")
-    check_causes(verdict.evidence)
-    # Raises for evidence that could not be stored: NaN, other types, lone surrogates.
-    json.dumps([verdict.value, verdict.reason, verdict.evidence], allow_nan=False, ensure_ascii=False).encode()
-    return verdict

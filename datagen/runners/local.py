@@ -20,6 +20,7 @@ from multiprocessing.synchronize import Event
 from queue import Empty
 from types import FrameType
 
+from datagen.interrupts import Interrupted, heed_ctrl_c
 from datagen.pipeline import Execute, Job, Ledger, Meter, Run, finish_shard, finish_shards, generate_shards
 from datagen.runners.processes import Crew, Tell, Told, give_memory_back
 
@@ -78,7 +79,7 @@ def make_runner(workers: int | None = None, models: int | None = None) -> Execut
             else:
                 _run_plainly(run, jobs, ledger, stopped)
         if stopped.is_set():
-            raise KeyboardInterrupt
+            raise Interrupted
 
     return execute
 
@@ -187,7 +188,7 @@ def catch_interrupt(ledger: Ledger) -> Iterator[threading.Event]:
         return
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        heed_ctrl_c()
         stopped.set()
         ledger.watch.say("stopping: what the model has answered is kept; Ctrl-C again stops at once")
 

@@ -32,6 +32,7 @@ import datagen
 from datagen import notices
 from datagen.config import Cluster, Resources
 from datagen.errors import DatagenError, RunError, first_line
+from datagen.interrupts import Interrupted
 from datagen.pipeline import (
     Execute,
     Job,
@@ -110,7 +111,7 @@ def make_ray_runner(
         ):
             drive.work(stopped)
         if stopped.is_set():
-            raise KeyboardInterrupt
+            raise Interrupted
 
     return execute
 

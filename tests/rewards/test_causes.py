@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.pipeline.shards import check_verdict
+from datagen.pipeline.border import check_verdict
 from datagen.records import CAUSES, Cause, Claim, Detection, Score, Verdict
 from datagen.scoring.questions import ask_claims
 from datagen.scoring.verdicts import find_causes
