@@ -975,7 +975,7 @@ def experiment(
     max_cost: CostOption = None,
 ) -> None:
     """Compare ways to make data and train: same budget, same seeds, a held-out judge. The same command goes on."""
-    from datagen.console import Board, print_facts
+    from datagen.console import Board, print_facts, print_line
     from datagen.experiment import ExperimentPlan, dump_figures, load_experiment, render_markdown, run_experiment
     from datagen.pipeline import Budget
 
@@ -985,7 +985,7 @@ def experiment(
     execute = _make_runner("local", workers, models, None, None)
     with Board() as board:
         summary = run_experiment(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
-    typer.echo(render_markdown(dump_figures(summary)))
+    print_line(render_markdown(dump_figures(summary)))
     print_facts({"page": folder / "experiment.html", "table": folder / "experiment.md"})
 
 
