@@ -38,6 +38,8 @@ class LlamaDecoder(FusedLlama):
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         raw = load_file(str(folder / "model.safetensors"))
         super().__init__(config, {name: tensor.to(device=device, dtype=torch.float32) for name, tensor in raw.items()})
+        self.unembedding = self.unembedding.contiguous()
+        self.blocks = [tuple(weight.contiguous() for weight in block) for block in self.blocks]  # type: ignore[misc]
         self.device = device
         self.sync_steps = 1 if torch.device(device).type == "cpu" else SYNC_STEPS
 

@@ -33,7 +33,7 @@ class FusedLlama:
         self.theta: float = config["rope_parameters"]["rope_theta"]
         self.embedding = weights["model.embed_tokens.weight"]
         # The weight of a norm is folded into the projection after it, so `normalize` has none.
-        self.unembedding = (self.embedding * weights["model.norm.weight"]).T.contiguous()
+        self.unembedding = (self.embedding * weights["model.norm.weight"]).T
         self.blocks = [self._fuse(weights, f"model.layers.{layer}.") for layer in range(self.layers)]
 
     def _fuse(self, weights: Mapping[str, Tensor], prefix: str) -> Block:
@@ -41,10 +41,10 @@ class FusedLlama:
         norm1, norm2 = weights[prefix + "input_layernorm.weight"], weights[prefix + "post_attention_layernorm.weight"]
         q, k, v = (weights[f"{prefix}self_attn.{part}_proj.weight"] for part in "qkv")
         qkv = torch.cat((self._pair(q) * self.head_size**-0.5, self._pair(k), v))
-        out = weights[prefix + "self_attn.o_proj.weight"].T.contiguous()
+        out = weights[prefix + "self_attn.o_proj.weight"].T
         gate_up = torch.cat([weights[f"{prefix}mlp.{part}_proj.weight"] for part in ("gate", "up")]) * norm2
-        down = weights[prefix + "mlp.down_proj.weight"].T.contiguous()
-        return (qkv * norm1).T.contiguous(), out, gate_up.T.contiguous(), down
+        down = weights[prefix + "mlp.down_proj.weight"].T
+        return (qkv * norm1).T, out, gate_up.T, down
 
     def _pair(self, weight: Tensor) -> Tensor:
         """Reorder the outputs of each head from (first half, second half) to pairs, the real and imaginary parts."""
