@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from datagen.errors import ConfigError, Paused, did_you_mean
+from datagen.interrupts import INTERRUPTED, name_next, tell_stopped
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 
 RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.")]
 RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name under outputs/.")]
@@ -981,11 +979,6 @@ for command in (slurm, audit, diagnose, train, loop, push, append, pull):
     app.command()(command)
 
 
-def _name_next(args: list[str]) -> str:
-    """Return the command that goes on where one ended; `--again` would begin anew."""
-    return shlex.join(["datagen", *(word for word in args if word != "--again")])
-
-
 def main() -> None:
     """Run the command line; the only place where an error becomes a message and an exit code."""
     outlast_streams()
@@ -997,10 +990,10 @@ def main() -> None:
         app(args)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            typer.echo(f"stopped; to go on: {_name_next(args)}", err=True)
+            typer.echo(tell_stopped(args), err=True)
         raise
     except Paused as pause:
-        typer.echo(f"{pause.what}\nto go on: {_name_next(args)}")
+        typer.echo(f"{pause.what}\nto go on: {name_next(args)}")
     except Exception as error:
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:
