@@ -19,6 +19,7 @@ import typer
 
 from datagen import program
 from datagen.errors import ConfigError, Paused, did_you_mean
+from datagen.interrupts import INTERRUPTED, name_next, tell_stopped
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
 
 RecipeArg = Annotated[
     str,
@@ -1038,11 +1036,6 @@ for command in (slurm, audit, diagnose, train, loop, experiment, push, append, p
     app.command()(command)
 
 
-def _name_next(args: list[str]) -> str:
-    """Return the command that goes on where one ended; `--again` would begin anew."""
-    return program.command(*(word for word in args if word != "--again"))
-
-
 def main() -> None:
     """Run the command line; the only place where an error becomes a message and an exit code."""
     outlast_streams()
@@ -1056,12 +1049,12 @@ def main() -> None:
         if stop.code == INTERRUPTED:
             from datagen.console import print_aside
 
-            print_aside(f"stopped; to go on: {_name_next(args)}")
+            print_aside(tell_stopped(args))
         raise
     except Paused as pause:
         from datagen.console import print_line
 
-        print_line(f"{pause.what}\nto go on: {_name_next(args)}")
+        print_line(f"{pause.what}\nto go on: {name_next(args)}")
     except Exception as error:
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:

@@ -56,7 +56,7 @@ MAX_SAMPLES = 100_000_000
 MAX_SHARD_SAMPLES = 16_384
 """Limit of a shard, whose prompts and scores are held in memory, its pictures a row group at a time."""
 VIEW_KEYS = frozenset(
-    {"version", "name", "aggregate", "weights", "validation_share", "failure_limit"}
+    {"version", "name", "aggregate", "weights", "validation_share", "failure_limit", "scorer_timeout_seconds"}
     | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
     | {"cluster", "train"}
 )
@@ -718,6 +718,9 @@ class Recipe(BaseModel):
     cluster: Cluster | None = Field(None, description="resources on a Ray cluster; see docs/cluster.md")
     prices: Prices | None = Field(None, description="what models cost, for plan, progress and --max-cost")
     failure_limit: float = Field(0.2, ge=0, le=1, description="greatest share of failed samples; a run stops above it")
+    scorer_timeout_seconds: float | None = Field(
+        600.0, gt=0, le=1e6, description="longest call of a scorer, null for no limit; see docs/trust.md"
+    )
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
     screen: ScreenOptions | None = Field(
         None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
@@ -994,10 +997,15 @@ def stage_marks(recipe: Recipe, files: Mapping[str, str], makers: Makers) -> dic
 
     So another backend leaves the mark of the prompts unchanged, and other scorers leave that of the samples.
     """
-    data = {key: value for key, value in recipe.to_dict().items() if value is not None}
+    return mark_stages(recipe.to_dict(), files, makers)
+
+
+def mark_stages(recipe: Mapping[str, Any], files: Mapping[str, str], makers: Makers) -> dict[str, str]:
+    """Return the marks of a recipe that is given as plain values: see `stage_marks`."""
+    data = {key: value for key, value in recipe.items() if value is not None}
     # If the recipe's own backend rewrites the prompts, it determines them too.
-    rewriter = ["backend"] if recipe.expand is not None and recipe.expand.backend is None else []
-    seen = ["detector"] if recipe.adapt is not None else []
+    rewriter = ["backend"] if "expand" in data and data["expand"].get("backend") is None else []
+    seen = ["detector"] if "adapt" in data else []
     stages = {"prompts": [*PROMPT_KEYS, *rewriter], "samples": [*SAMPLE_KEYS, *seen], "scores": [*SCORE_KEYS]}
     marks: dict[str, str] = {}
     before: object = sorted(files.values())

@@ -22,7 +22,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Look": ("status", "sample", "mark", "regen"),
     "Share": ("push", "append", "pull"),
-    "Train": ("train", "loop"),
+    "Train": ("train", "loop", "experiment"),
     "Measure": ("diagnose", "audit", "bench"),
 }
 """All commands by what they are for."""

@@ -36,6 +36,7 @@ from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
 from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_run
+from datagen.pipeline.waiting import give_up_by
 from datagen.pipeline.watch import Progress, Silent, Watch
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
 
@@ -77,6 +78,7 @@ __all__ = [
     "finish_shard",
     "finish_shards",
     "generate_shards",
+    "give_up_by",
     "list_code",
     "list_scorable",
     "list_warnings",

@@ -29,6 +29,7 @@ from datagen.pipeline.border import accept_answer, check_answer, check_verdict
 from datagen.pipeline.parts import LONGEST_REST, Pace, Parts
 from datagen.pipeline.run import Run
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, list_requests, read_lasting, tools_for
+from datagen.pipeline.waiting import ask_scorer
 from datagen.plugins import Failed, attempt
 from datagen.records import Failure, Prompt, Request, Sample, Verdict
 from datagen.sample_files import Rows, to_samples
@@ -289,10 +290,10 @@ def is_undecided(run: Run, prompt: Prompt, samples: Sequence[Sample]) -> bool:
     Two samples are judged differently if their values differ, or if one passed strictly and the other did not. Samples
     without a value do not count. Depends only on prompt, samples and detector, not on how scores are joined later.
     """
-    for module in run.deciders.values():
+    for name, module in run.deciders.items():
         voices: set[tuple[float, bool | None]] = set()
         for sample in samples:
-            verdict = attempt(partial(_judge, run, module, prompt, sample))
+            verdict = ask_scorer(run, name, partial(_judge, run, module, prompt, sample))
             if isinstance(verdict, Verdict) and verdict.value is not None:
                 voices.add((round(verdict.value, 9), verdict.evidence.get("passed")))
         if len(voices) > 1:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +28,7 @@ from datagen.config import (
     changed_keys,
     fingerprint_of,
     make_recipe,
+    mark_stages,
     stage_marks,
 )
 from datagen.diagnose import Allotment, allocate, load_diagnosis
@@ -41,7 +44,7 @@ from datagen.records import Failure, Request, Sample
 from datagen.scoring.rewarder import Rewarder, make_rewarder
 from datagen.scoring.scorers import Scorer, load_scorer
 from datagen.scoring.tools import Tools, make_draw, make_tools
-from datagen.store import SUFFIXES, Marks, RunFolder
+from datagen.store import SUFFIXES, Marks, RunFolder, Stage
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
 from datagen.usage import Usage
 from datagen.vision.ocr import LateReader
@@ -56,6 +59,8 @@ _HABITS = frozenset(
     {"temperature", "batch_size", "threads", "device", "max_tokens", "rounds", "close", "thinking", "concurrency"}
 )
 """Options of a backend that say how a model is run, not which one it is."""
+_ASKED = ("backend", "judge", "drawer")
+"""The recipe's keys of models that may stand behind a server."""
 MODELS = {"backend": "backend", "judge": "judge", "drawer": "drawer", "expand": "rewriter"}
 """The attributes of a run that are models, by the recipe's key."""
 STAGES = ("prompts", "samples", "scores")
@@ -86,6 +91,8 @@ class Run:
         """Of run.yaml, and when it was first seen (monotonic clock)."""
         self._trusted_stamp: dict[str, Any] = {}
         self._told: dict[str, Usage] = {}
+        self.overdue = Counter[str]()
+        """By scorer, how many of its last calls gave no answer in time (`waiting`)."""
 
     def __reduce__(self) -> tuple[type[Run], tuple[Recipe, str, Marks | None]]:
         return Run, (self.recipe, self.folder.address, self.folder.marks)
@@ -366,6 +373,9 @@ def _build(family: str, choice: Choice) -> Any:
 def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, keep: bool = False) -> Run:
     """Create or resume the run of a recipe at an address, after all checks that need no model.
 
+    What no model has made anything by yet may change: while no sample is there everything, and the scorers while no
+    score is there. Options that only say how a server is reached (`REACHED_BY` of a plugin) may change at any time.
+
     Exports that `datagen export --view` added are kept as long as their folders exist. Raises RunError when the folder
     holds a run or shards of another recipe (the message names the changed keys and a command that works, built from
     `command`), and when modules or model files changed, unless `keep`. Raises ConfigError or PluginError for errors in
@@ -389,7 +399,10 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
         run.folder.write_notes(notes)
         return run
     old = run.folder.read_notes()
-    _refuse_other(old, recipe, files, address, command)
+    if old.get("fingerprint") != fingerprint_of(recipe, files, old.get("makers")):
+        with run.folder.hold():
+            _begin_anew(run, old, files, address, command)
+        old = run.folder.read_notes()
     run.recipe = recipe = _remember_views(run, old)
     # The run's parts were made with the noted versions and makers, not with the current ones.
     notes |= {key: old[key] for key in ("versions", "makers", "marks", *NOTED) if key in old}
@@ -559,14 +572,87 @@ def _hash_files(run: Run) -> dict[str, str]:
     return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
 
 
+def _begin_anew(run: Run, old: Mapping[str, Any], files: Mapping[str, str], address: str, command: str) -> None:
+    """Note another recipe in a run of which nothing was made that it changes; what it cannot use is removed.
+
+    Raises RunError naming what changed if something was made: see `create_run`.
+    """
+    before = make_recipe(old["recipe"], where=f"{address}/run.yaml")
+    makers = old.get("makers") or run.makers
+    was = mark_stages(_without_reach(before), old.get("files") or {}, makers)
+    now = mark_stages(_without_reach(run.recipe), files, makers)
+    held = STAGES[: _count_held(run.folder)]
+    if "marks" not in old or any(was[stage] != now[stage] for stage in held):
+        _refuse_other(old, run.recipe, files, address, command)
+    makers = {stage: (makers if stage in held else run.makers)[stage] for stage in STAGES}
+    new = stage_marks(run.recipe, files, makers)
+    marks = {stage: old["marks"][stage] if stage in held else [new[stage]] for stage in STAGES}
+    kept = dict(old)
+    if "prompts" not in held and new["prompts"] not in old["marks"]["prompts"]:
+        kept = {key: value for key, value in old.items() if key not in NOTED}
+        run.folder.write_notes(kept)  # first: a kill must not leave a plan without its prompts
+        _remove_stages(run.folder, ("prompts",))
+    if "samples" not in held and new["samples"] not in old["marks"]["samples"]:
+        _remove_stages(
+            run.folder, ("samples", "scores", "failures")
+        )  # only failures: they say nothing of another model
+    fingerprint = fingerprint_of(run.recipe, files, makers)
+    values = {"files": dict(files), "makers": makers, "marks": marks, "recipe": run.recipe.to_dict()}
+    run.folder.write_notes({**kept, **values, "fingerprint": fingerprint})
+    run.folder.log("the recipe changed before anything was made that depends on it")
+
+
+def _count_held(folder: RunFolder) -> int:
+    """Return of how many of the stages a model has made something: rewrites, samples, scores."""
+    parts = (name for shard in folder.list_open() for name in folder.list_parts(shard))
+    drawn = any(not name.endswith(".jsonl") for name in parts)
+    if drawn or any(folder.count_samples(shard) for shard in folder.list_shards("samples")):
+        return 3 if folder.list_shards("scores") else 2
+    return 1 if folder.list_shards("rewrites") else 0
+
+
+def _remove_stages(folder: RunFolder, stages: Sequence[Stage]) -> None:
+    for stage in stages:
+        for shard in folder.list_shards(stage):
+            folder.remove_shard(stage, shard)
+    if "samples" in stages:
+        for shard in folder.list_open():
+            folder.remove_parts(shard)
+
+
+def _without_reach(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as plain values without the options by which its plugins reach a server."""
+    values = recipe.to_dict()
+    for key in _ASKED:
+        if (choice := getattr(recipe, key)) is not None:
+            values[key] = _drop_reach("backends", "build", choice)
+    if recipe.expand is not None and recipe.expand.backend is not None:
+        values["expand"]["backend"] = _drop_reach("backends", "build", recipe.expand.backend)
+    for key in ("rewards", "evaluate"):
+        values[key] = [(each.label, _drop_reach("rewards", "score", each)) for each in getattr(recipe, key) or ()]
+    return values
+
+
+def _drop_reach(family: str, needs: str, choice: Choice) -> dict[str, Any]:
+    try:
+        reached_by: Set[str] = getattr(load_plugin(family, choice.name, needs), "REACHED_BY", frozenset())
+    except PluginError:  # of an earlier recipe, whose module is gone
+        reached_by = frozenset()
+    return {"name": choice.name, **{key: value for key, value in choice.options.items() if key not in reached_by}}
+
+
 def _refuse_other(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str) -> None:
     """Raise RunError if a run's notes belong to another recipe or to other files."""
     if old.get("fingerprint") == fingerprint_of(recipe, files, old.get("makers")):
         return
     before, new = old.get("files") or {}, recipe.to_dict()
+    former = dict(old["recipe"])
+    with suppress(ConfigError):  # what may change is not named
+        named = {key: _without_reach(make_recipe(former)).get(key) for key in _ASKED}
+        new, former = {**new, **{key: _without_reach(recipe).get(key) for key in _ASKED}}, {**former, **named}
     # A path that changed while the files' contents did not, as in a moved project, is no change.
-    keys = [key for key in changed_keys(old["recipe"], new) if key not in PATH_KEYS or before != files]
-    changes = [f"{key}: {_value(old['recipe'], key)} -> {_value(new, key)}" for key in keys]
+    keys = [key for key in changed_keys(former, new) if key not in PATH_KEYS or before != files]
+    changes = [f"{key}: {_value(former, key)} -> {_value(new, key)}" for key in keys]
     changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
     hint = f"start another run:  {command} --run {_next_address(address)}"
     if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == files:

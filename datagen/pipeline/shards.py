@@ -18,6 +18,7 @@ from datagen.chat import StreamingChat
 from datagen.pipeline.border import check_verdict, pick_verdict
 from datagen.pipeline.run import Run
 from datagen.pipeline.unreached import is_unreached
+from datagen.pipeline.waiting import ask_scorer
 from datagen.plugins import Failed, attempt
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.scoring.ahead import Asking, Group, UnansweredError
@@ -296,10 +297,10 @@ def look_ahead(run: Run, prompts: Mapping[str, Prompt], samples: Sequence[Sample
 
     Errors are ignored here: they come up again when the sample in question is scored by itself.
     """
-    if looking := [module for module in run.scorers.values() if hasattr(module, "look_ahead")]:
+    if looking := {name: module for name, module in run.scorers.items() if hasattr(module, "look_ahead")}:
         pairs = [(prompts[sample.prompt_id], part) for sample in samples for part in list_rounds(sample)]
-        for module in looking:
-            attempt(partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
+        for name, module in looking.items():
+            ask_scorer(run, name, partial(module.look_ahead, pairs[:REMEMBERED], run.tools))
 
 
 def ask_ahead(
@@ -309,25 +310,26 @@ def ask_ahead(
 
     A stretch has no more questions than the tools remember answers.
     """
-    modules = [module for module in run.scorers.values() if getattr(module, "NEEDS_JUDGE", False)]
+    names = [name for name, module in run.scorers.items() if getattr(module, "NEEDS_JUDGE", False)]
     first, images, group = 0, 0, Group()
     for place, sample in enumerate(samples, start=1):
         parts = list_rounds(sample)
         images += len(parts)
         for part in parts:
-            for module in modules:
-                asking.begin(group, partial(_is_unanswered, run, asking, module, prompts[sample.prompt_id], part))
+            for name in names:
+                asking.begin(group, partial(_is_unanswered, run, asking, name, prompts[sample.prompt_id], part))
         if group.noted >= ASKED_TOGETHER or images >= REMEMBERED_DRAWINGS // 2 or place == len(samples):
             yield samples[first:place], group
             first, images, group = place, 0, Group()
 
 
-def _is_unanswered(run: Run, asking: Asking, module: Scorer, prompt: Prompt, sample: Sample) -> bool:
+def _is_unanswered(run: Run, asking: Asking, name: str, prompt: Prompt, sample: Sample) -> bool:
     """Run a scorer with models that only remember; return whether it needs an answer that they do not have.
 
     A scorer that raises anything else raises it again when it scores, and that is recorded.
     """
-    said = attempt(partial(module.score, prompt, sample, asking.bind(tools_for(run, prompt, sample))))
+    tools = asking.bind(tools_for(run, prompt, sample))
+    said = ask_scorer(run, name, partial(run.scorers[name].score, prompt, sample, tools))
     return isinstance(said, Failed) and isinstance(said.error, UnansweredError)
 
 
@@ -360,7 +362,7 @@ def score_groups(
 def score_group_by(run: Run, name: str, prompt: Prompt, group: Sequence[Sample]) -> list[tuple[Score, Failure | None]]:
     """Return the results of a scorer that compares candidates, those of one prompt in order: score and failure."""
     module = run.scorers[name]
-    said = attempt(partial(module.score_group, prompt, group, run.tools))
+    said = ask_scorer(run, name, partial(module.score_group, prompt, group, run.tools))
     verdicts = [
         said if isinstance(said, Failed) else attempt(partial(pick_verdict, said, k, len(group)))
         for k in range(len(group))
@@ -400,7 +402,7 @@ def score_by(
     if hasattr(module, "score_group"):
         return _make_score(name, module, sample, Verdict(None, ALONE))
     seen_by = tools or tools_for(run, prompt, sample)
-    verdict = attempt(lambda: check_verdict(module.score(prompt, sample, seen_by)))
+    verdict = ask_scorer(run, name, lambda: check_verdict(module.score(prompt, sample, seen_by)))
     return _make_score(name, module, sample, verdict)
 
 

@@ -22,15 +22,15 @@ from types import FrameType
 
 from datagen.interrupts import Interrupted, heed_ctrl_c
 from datagen.pipeline import Execute, Job, Ledger, Meter, Run, finish_shard, finish_shards, generate_shards
-from datagen.runners.processes import Crew, Tell, Told, give_memory_back
+from datagen.runners.processes import Crew, Tell, Told, give_memory_back, keep_prints
 
 MOST_WORKERS = 8
 LOOK_SECONDS = 0.2
 """How often finished shards are counted."""
 TAKE_SECONDS = 0.05
 """How long a process waits for a shard before it goes on with those that it has begun."""
-SCORING_HINT = "out of memory? try --workers 1 or a smaller shard_prompts; finished shards are kept"
-MODEL_HINT = "out of memory? see the log of the engine; what it answered before is kept"
+SCORING_HINT = "try --workers 1 or a smaller shard_prompts; finished shards are kept"
+MODEL_HINT = "see the log of the engine; what it answered before is kept"
 
 
 def count_cores() -> int:
@@ -71,7 +71,7 @@ def make_runner(workers: int | None = None, models: int | None = None) -> Execut
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
         devices = list_devices(models) if count and any(job.draw for job in jobs) else []
         held = max(1, len(devices)) if any(job.draw for job in jobs) else 0
-        with catch_interrupt(ledger) as stopped, ledger.account.hold(held):
+        with catch_interrupt(ledger) as stopped, ledger.account.hold(held), keep_prints(run):
             if devices:
                 _run_spread(run, jobs, ledger, stopped, count, devices)
             elif count:

@@ -86,7 +86,7 @@ def test_a_worker_that_dies_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(str(tmp_path))
     run = create_run(small_recipe(rewards=["deadly.scorer"]), str(tmp_path / "run"))
     plan_stage(run, Silent())
-    with pytest.raises(RunError, match="a scoring process was killed"):
+    with pytest.raises(RunError, match="a scoring process ended with exit code 9"):
         run_jobs(run, "both", make_runner(1), Silent())
     assert run.folder.list_shards("samples")
 
@@ -98,7 +98,7 @@ def test_a_model_process_that_dies_is_one_clear_error(tmp_path: Path, monkeypatc
     recipe = small_recipe(backend={"name": "dying.model"})
     run = create_run(recipe, str(tmp_path / "run"))
     plan_stage(run, Silent())
-    with pytest.raises(RunError, match="a model process was killed"):
+    with pytest.raises(RunError, match="a model process ended with exit code 9"):
         run_jobs(run, "both", make_runner(1, 2), Silent())
 
 

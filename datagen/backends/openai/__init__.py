@@ -16,6 +16,8 @@ from datagen.errors import MissingExtraError
 
 REFLECTS = True
 IS_SERVER = True
+REACHED_BY = frozenset({"base_url", "api_key_env", "concurrency", "retries", "timeout_seconds", "max_wait_seconds"})
+"""Options that only say how the server is reached: they may change while a run is made."""
 
 if TYPE_CHECKING:
     from datagen.backends.openai.backend import OpenAIBackend

@@ -39,6 +39,7 @@ from datagen.web import Patience, RefusedError, post_json, read_address
 
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
+REACHED_BY = frozenset({"url", "batch", "timeout_seconds", "retries", "max_wait_seconds"})
 
 
 class Options(ScorerOptions):
