@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from datagen import program
+from datagen.amounts import count_of, format_bytes
 from datagen.errors import ConfigError, Paused, did_you_mean
 from datagen.streams import outlast_streams
 
@@ -225,7 +226,7 @@ def export(
 ) -> None:
     """Write the dataset of a run and its exports anew. --view adds a trainer's format under exports/, and writes only
     what is not current."""
-    from datagen.console import Board, format_bytes, print_facts, print_line
+    from datagen.console import Board, print_facts, print_line
     from datagen.pipeline import drop_views, export_run, open_run, weigh_run
 
     if drop:
@@ -301,7 +302,7 @@ def status(
     forms = {name: show(name, True) for name in now.stale if name.startswith("exports/")}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
     unreached = (
-        {"not finished": program.as_called(f"{now.unreached}; `datagen build` asks again")} if now.unreached else {}
+        {"not finished": program.from_here(f"{now.unreached}; `datagen build` asks again")} if now.unreached else {}
     )
     changed = {"changed since": ", ".join(now.changed)} if now.changed else {}
     spent = {"spent": now.spent} if now.spent else {}
@@ -560,10 +561,10 @@ def _refuse_job_folder(run: str | None) -> None:
 
 
 def _print_result(run: Run, result: BuildResult) -> None:
-    from datagen.console import format_bytes, print_facts
+    from datagen.console import print_facts
 
     _print_weights(result.weighed)
-    size = f"{sum(result.dataset.rows.values()):,} rows, {result.dataset.kept:,} with weight"
+    size = f"{count_of(sum(result.dataset.rows.values()), 'row')}, {result.dataset.kept:,} with weight"
     facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
     unreached = {"not finished": f"{result.unreached}; the same command asks again"} if result.unreached else {}
     first = result.weighed.rows[0].sample_id
@@ -775,7 +776,10 @@ def _read(results: str, category: str, model: str) -> tuple[Diagnosis, Path]:
         return read_results(results, category=category, model=model, version=version("datagen")), Path(DIAGNOSIS_FILE)
     if Path(results).suffix in (".csv", ".json", ".jsonl"):
         raise RunError("no such file", where=results, hint="give a benchmark's result file, or a run")
-    address = find_run(results)
+    try:
+        address = find_run(results)
+    except RunError as error:
+        raise RunError("no such file, and no such run", where=results, hint=error.hint) from error
     return diagnose_run(open_run(address)), Path(address) / DIAGNOSIS_FILE
 
 
@@ -854,7 +858,6 @@ def _send(
 
 
 def _show(value: Any) -> str:
-    from datagen.console import format_bytes
 
     return f"{value[0]:,} files, {format_bytes(value[1])}" if isinstance(value, tuple) else str(value)
 
@@ -863,7 +866,7 @@ def _print_done(pushed: Pushed, where: str) -> None:
     from datagen.console import print_line
 
     count = len(pushed.manifest.files) + 1  # and the manifest
-    print_line(f"{where}: {count:,} files verified, revision {pushed.revision}")
+    print_line(f"{where}: {count_of(count, 'file')} verified, revision {pushed.revision}")
 
 
 def train(

@@ -19,10 +19,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from datagen.amounts import count_of, format_bytes, format_seconds
 from datagen.errors import DatagenError
 from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
-from datagen.program import as_called
+from datagen.program import from_here
 from datagen.records import CAUSES, visible
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Board:
 
     def say(self, text: str) -> None:
         """Show one sentence above the lines, a warning in yellow."""
-        self._console.print(as_called(text), markup=False, style="yellow" if text.startswith("warning:") else None)
+        self._console.print(from_here(text), markup=False, style="yellow" if text.startswith("warning:") else None)
 
 
 def describe_progress(progress: Progress, seconds: float) -> str:
@@ -158,26 +159,10 @@ def describe_step(step: TrainStep, first: int, seconds: float) -> str:
     return "  ".join(parts)
 
 
-def format_seconds(seconds: float) -> str:
-    """Return a duration as `0:07`, `12:30` or `3:05:00`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def format_bytes(size: float) -> str:
-    """Return a size as `3.4 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def print_error(error: Exception) -> None:
     """Show an error in one panel: where, what, and what to do. An unforeseen one says whose code raised it."""
     if isinstance(error, DatagenError):
-        name, where, what, hint = type(error).__name__, error.where, error.what, as_called(error.hint)
+        name, where, what, hint = type(error).__name__, *map(from_here, (error.where, error.what, error.hint))
     else:
         what, where = f"{type(error).__name__}: {error}", find_own_line(error)
         name, whose = ("Error in your module", "in that module") if where else ("Internal error", "of datagen")
@@ -244,7 +229,8 @@ def print_problems(problems: Sequence[Problem], form: str) -> None:
     for problem in problems:
         print_line(format_github(problem) if form == "github" else str(problem))
     errors = sum(problem.severity == "error" for problem in problems)
-    err.print(f"{errors} errors, {len(problems) - errors} warnings" if problems else "no problems", markup=False)
+    found = f"{count_of(errors, 'error')}, {count_of(len(problems) - errors, 'warning')}"
+    err.print(found if problems else "no problems", markup=False)
 
 
 def print_prompts(prompts: Iterable[Prompt]) -> None:
@@ -299,9 +285,9 @@ def print_estimate(estimate: Estimate, workers: int, prices: Prices | None = Non
     if estimate.probed and estimate.seconds is not None and estimate.disk_bytes is not None:
         rates = f"{estimate.samples_per_second:,.1f} samples/s, {estimate.scores_per_second:,.1f} scores/s per worker"
         facts["disk"] = f"{about} {format_bytes(estimate.disk_bytes)}"
-        facts["time"] = f"{about} {format_seconds(estimate.seconds)} with {workers} workers"
+        facts["time"] = f"{about} {format_seconds(estimate.seconds)} with {count_of(workers, 'worker')}"
         facts |= _tell_spent(estimate, about, prices)
-        facts["measured"] = f"now, on {estimate.probed} samples on this machine: {rates}"
+        facts["measured"] = f"now, on {count_of(estimate.probed, 'sample')} on this machine: {rates}"
     else:
         facts["disk, time"] = "not measured (--no-probe)"
     print_facts(facts)
@@ -322,7 +308,7 @@ def _tell_spent(estimate: Estimate, about: str, prices: Prices | None) -> dict[s
     for name, usage in spent.usage.items():
         tokens = f"{usage.input_tokens:,} tokens read, {usage.output_tokens:,} written"
         counted = tokens if usage.input_tokens or usage.output_tokens else "the server counts no tokens"
-        facts[f"asked of {name}"] = f"{about} {usage.requests:,} requests, {counted}"
+        facts[f"asked of {name}"] = f"{about} {count_of(usage.requests, 'request')}, {counted}"
     facts["model hours"] = f"{about} {spent.hours:,.2g}, divided by the number of models"
     if prices is not None and estimate.cost is not None:
         facts["money"] = f"{about} {estimate.cost:,.2f} {prices.currency}"

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from datagen.addresses import without_addresses
+from datagen.amounts import count_of, format_seconds
 from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe, make_recipe
 from datagen.diagnose import Allotment
@@ -130,7 +131,11 @@ def read_status(run: Run) -> RunStatus:
         planned_samples=sum(
             count_planned(run, plan, shard, undrawn[shard] if shard in drawn else None) for shard in shards
         ),
-        shards={stage: len(shards) for stage, shards in there.items()},
+        shards={
+            stage: sum((stage, shard) not in bad for shard in shards)
+            for stage, shards in there.items()
+            if stage != "rewrites" or run.expansion is not None
+        },
         samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
         failed=len(failed),
         kept=sum(_count_parts(folder, shard) for shard in folder.list_open() if shard not in there["samples"]),
@@ -453,7 +458,8 @@ def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
     if hasattr(run.backend, "chat"):
         yield from _check_chat(run.backend)
     rate, samples = len(prompts) / seconds, recipe.prompts * recipe.candidates
-    yield Finding("speed", "ok", f"{rate:,.2f} samples/s; {samples:,} samples take {samples / rate / 60:,.0f} min")
+    seen = f"{rate:,.2f} samples/s: {count_of(samples, 'sample')} in about {format_seconds(samples / rate)}"
+    yield Finding("speed", "ok", seen)
 
 
 def _ask(run: Run, prompts: Sequence[Prompt], seed: int) -> Answers:

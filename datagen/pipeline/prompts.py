@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from datagen.amounts import count_of
 from datagen.chat import ChatRequest, Reply, StreamingChat
 from datagen.errors import BackendError, ConfigError
 from datagen.pipeline.run import Run
@@ -168,7 +169,7 @@ class Recorder:
                 stored = time.monotonic()
         self._account.require_rest("the plan is not finished")
         if replies != len(requests):
-            what = f"the rewriting model gave {replies} answers to {len(requests)} requests"
+            what = f"the rewriting model gave {count_of(replies, 'answer')} to {count_of(len(requests), 'request')}"
             raise ConfigError(what, hint="an engine yields one reply for each request")
         return lost
 
