@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -41,6 +42,8 @@ PLAIN_SECONDS = 10.0
 LIVE_SECONDS = 0.1
 
 UNITS = {"rewrite": "answers", "prompts": "prompts", "send": "files", "verify": "files", "fetch": "files"}
+UNITS |= {"view": "rows", "scenes": "scenes", "judges": "scenes", "sizes": "pictures", "texts": "texts"}
+UNITS |= {"tokenizer": "scenes", "captions": "captions", "rewrites": "rewrites", "rounds": "rounds"}
 """What a stage counts, if not samples."""
 
 PLAIN_WIDTH = 160
@@ -61,14 +64,48 @@ err = PlainConsole(
 )
 
 
+BATCH_SECONDS = 0.5
+"""What comes so soon after something else is one batch with it; a steady stream is cut in batches of this length."""
+
+
+@dataclass(slots=True)
+class Tempo:
+    """How fast a stage goes, by the batches in which its results come: `rate` is a second's, 0 until it is known.
+
+    The first batch does not count, since models are loaded before it comes, and the last only when it is whole.
+    """
+
+    rate: float = 0.0
+    _made: int = 0
+    _last: float = 0.0
+    _begin: float = 0.0
+    _first: tuple[int, float] | None = None
+
+    def count(self, made: int, seconds: float) -> None:
+        """Take how much there is, so many seconds after the stage began."""
+        if made <= self._made:
+            return
+        if self._made and max(seconds - self._last, self._last - self._begin) > BATCH_SECONDS:
+            whole = self._made, self._last
+            if self._first is None:
+                self._first = whole
+            elif whole[1] > self._first[1]:
+                self.rate = (whole[0] - self._first[0]) / (whole[1] - self._first[1])
+            self._begin = seconds
+        elif not self._made:
+            self._begin = seconds
+        self._made, self._last = made, seconds
+
+
 class Board:
     """Shows the progress of a run, one line per stage. Use as a context manager; implements `pipeline.Watch`."""
 
-    def __init__(self, console: Console = err) -> None:
-        self._console = console
+    def __init__(self, console: Console = err, *, verbose: bool = False) -> None:
+        self._console, self._verbose = console, verbose
         self._lines: dict[str, str] = {}
         self._started: dict[str, float] = {}
         self._shown: dict[str, float] = {}
+        self._tempo: dict[str, Tempo] = {}
         self._ended = set[str]()
         self._live: Live | None = None
         self._first_step = sys.maxsize
@@ -91,26 +128,34 @@ class Board:
 
     def show(self, progress: Progress) -> None:
         """Show the progress of a stage; calls in quick succession are skipped."""
-        self._put(progress.stage, progress.done >= progress.total, partial(describe_progress, progress))
+        made = progress.done - progress.before
+        self._put(progress.stage, progress.done >= progress.total, made, partial(describe_progress, progress))
 
     def show_training(self, step: TrainStep) -> None:
         """Show the progress of a training in the same way."""
         self._first_step = min(step.done, self._first_step)
-        self._put("train", step.done >= step.total, partial(describe_step, step, self._first_step))
+        line = partial(describe_step, step, self._first_step)
+        self._put("train", step.done >= step.total, step.done, lambda seconds, _: line(seconds))
 
-    def _put(self, stage: str, is_end: bool, describe: Callable[[float], str]) -> None:
-        """Show a stage's line, made by `describe` from the seconds since it began, unless the last is too recent."""
+    def _put(self, stage: str, is_end: bool, made: int, describe: Callable[[float, float], str]) -> None:
+        """Show a stage's line, unless the last is too recent.
+
+        `describe` makes it from the seconds since the stage began, and the rate of its `Tempo`.
+        """
         now = time.monotonic()
         if stage in self._ended and not is_end:  # another run, as in the rounds of a loop
-            for known in (self._started, self._shown):
-                known.pop(stage, None)
+            self._started.pop(stage, None)
+            self._shown.pop(stage, None)
+            self._tempo.pop(stage, None)
         (self._ended.add if is_end else self._ended.discard)(stage)
         started = self._started.setdefault(stage, now)
+        tempo = self._tempo.setdefault(stage, Tempo())
+        tempo.count(made, now - started)
         pause = PLAIN_SECONDS if self._live is None else LIVE_SECONDS
         # The default lets a live stage show its first line at once, and a plain one only after `PLAIN_SECONDS`.
         if not is_end and now - self._shown.get(stage, started - LIVE_SECONDS) < pause:
             return
-        line = describe(now - started)
+        line = describe(now - started, tempo.rate)
         if line == self._lines.get(stage):
             return
         self._shown[stage] = now
@@ -120,13 +165,18 @@ class Board:
         else:
             self._console.print(line, markup=False)
 
-    def say(self, text: str) -> None:
-        """Show one sentence above the lines, a warning in yellow."""
+    def say(self, text: str, brief: str = "") -> None:
+        """Show a text above the lines, a warning in yellow; its `brief` form unless details were asked for."""
+        text = text if self._verbose else brief or text
         self._console.print(from_here(text), markup=False, style="yellow" if text.startswith("warning:") else None)
 
 
-def describe_progress(progress: Progress, seconds: float) -> str:
-    """Return a stage as one line: count, share, rate, time left, failures, reward; it began `seconds` ago."""
+def describe_progress(progress: Progress, seconds: float, rate: float | None = None) -> str:
+    """Return a stage as one line: count, share, rate, time left, failures, reward; it began `seconds` ago.
+
+    What is left takes as long as the `rate` says, None for the mean rate so far; 0 if that is unknown. A finished stage
+    tells its mean rate.
+    """
     made, rest = progress.done - progress.before, progress.total - progress.done
     parts = [f"{progress.stage:<9}{progress.done:>8,}/{progress.total:,}"]
     if progress.done == progress.before == progress.total:
@@ -134,7 +184,8 @@ def describe_progress(progress: Progress, seconds: float) -> str:
     else:
         parts.append(f"{progress.done / max(1, progress.total):4.0%}")
     if made > 0 and seconds > 0.05:
-        rate = made / seconds
+        rate = made / seconds if rate is None or not rest else rate
+    if made > 0 and seconds > 0.05 and rate:
         unit = UNITS.get(progress.stage, "samples")
         parts.append(f"{rate:,.1f} {unit}/s")
         parts.append(f"{format_seconds(rest / rate)} left" if rest else f"in {format_seconds(seconds)}")

@@ -35,12 +35,13 @@ from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
 from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_run
-from datagen.pipeline.watch import Progress, Silent, Watch
+from datagen.pipeline.watch import SILENT, Progress, Silent, Watch, follow
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
 
 __all__ = [
     "DIAGNOSIS_FILE",
     "MADE",
+    "SILENT",
     "Account",
     "Budget",
     "BuildResult",
@@ -74,6 +75,7 @@ __all__ = [
     "find_stale",
     "finish_shard",
     "finish_shards",
+    "follow",
     "generate_shards",
     "list_code",
     "list_scorable",

@@ -65,7 +65,10 @@ def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[s
         "duplicates": stats.duplicates,
         "contaminated": stats.contaminated,
     }
-    for note in [*explain_skipped(run.taxonomy.skipped), *stats.notes(), *rewrites.notes()]:
+    if why := explain_skipped(run.taxonomy.skipped):
+        left_out = f"{count_of(len(run.taxonomy.skipped), 'skill')} left out; --verbose says which and why"
+        watch.say("\n".join(why), brief=left_out if len(why) > 1 else why[0])
+    for note in [*stats.notes(), *rewrites.notes()]:
         watch.say(note)
     watch.show(Progress("prompts", written, written, note=account.describe()))
     # `plan` goes into run.yaml only now: its presence says that all prompt shards are complete.
