@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from datagen import program
+from datagen.amounts import count_of, format_bytes
 from datagen.errors import ConfigError, Paused, did_you_mean
 from datagen.interrupts import INTERRUPTED, name_next, tell_stopped
 from datagen.streams import outlast_streams
@@ -56,6 +57,7 @@ MOST_MODELS = 64
 JOB_FOLDER = "working_dir_files"
 """What Ray 2.60.0 names the folder in which it keeps what came with `ray job submit --working-dir`."""
 RUNNERS = ("local", "ray")
+VerboseOption = Annotated[bool, typer.Option("--verbose", help="Say what was left out of the plan, and why.")]
 RunnerOption = Annotated[str, typer.Option(help="local, or ray: a cluster.")]
 AddressOption = Annotated[
     str | None, typer.Option(help="Of the Ray cluster; auto: the one that this machine is part of [one here].")
@@ -105,6 +107,7 @@ def build(
     runner: RunnerOption = "local",
     address: AddressOption = None,
     gpus_per_model: GpusOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
@@ -113,7 +116,7 @@ def build(
     execute = _make_runner(runner, workers, models, address, gpus_per_model)
     _refuse_job_folder(run)
     opened = _create(recipe, set_, run, keep)
-    with opened.folder.hold(), Board() as board:
+    with opened.folder.hold(), Board(verbose=verbose) as board:
         opened.folder.clear_partials()
         budget = Budget(max_samples, max_hours, max_cost)
         result = build_run(opened, execute, board, budget)
@@ -121,13 +124,19 @@ def build(
 
 
 @app.command()
-def prompts(recipe: RecipeArg = "", set_: SetOption = None, run: FolderOption = None, keep: KeepOption = False) -> None:
+def prompts(
+    recipe: RecipeArg = "",
+    set_: SetOption = None,
+    run: FolderOption = None,
+    keep: KeepOption = False,
+    verbose: VerboseOption = False,
+) -> None:
     """Write only the prompts of a recipe, with their claims."""
     from datagen.console import Board, print_facts
     from datagen.pipeline import plan_stage
 
     opened = _create(recipe, set_, run, keep)
-    with opened.folder.hold(), Board() as board:
+    with opened.folder.hold(), Board(verbose=verbose) as board:
         counts = plan_stage(opened, board)
     print_facts({**counts, "written to": f"{opened.folder}/prompts/"})
 
@@ -223,7 +232,7 @@ def export(
 ) -> None:
     """Write the dataset of a run and its exports anew. --view adds a trainer's format under exports/, and writes only
     what is not current."""
-    from datagen.console import Board, format_bytes, print_facts, print_line
+    from datagen.console import Board, print_facts, print_line
     from datagen.pipeline import drop_views, export_run, open_run, weigh_run
 
     if drop:
@@ -299,7 +308,7 @@ def status(
     forms = {name: show(name, True) for name in now.stale if name.startswith("exports/")}
     damaged = {"damaged": "; ".join(now.damaged)} if now.damaged else {}
     unreached = (
-        {"not finished": program.as_called(f"{now.unreached}; `datagen build` asks again")} if now.unreached else {}
+        {"not finished": program.from_here(f"{now.unreached}; `datagen build` asks again")} if now.unreached else {}
     )
     changed = {"changed since": ", ".join(now.changed)} if now.changed else {}
     spent = {"spent": now.spent} if now.spent else {}
@@ -366,23 +375,31 @@ def plan(
 ) -> None:
     """Estimate a run before starting it. Lists prompts, samples, shards, disk, time, requests, tokens and money."""
     from datagen.config import load_recipe
-    from datagen.console import print_estimate
+    from datagen.console import Board, print_estimate
     from datagen.pipeline import estimate_run
     from datagen.runners.local import default_workers
 
     count = default_workers() if workers is None else workers
     loaded = load_recipe(recipe, set_ or [])
-    print_estimate(estimate_run(loaded, probe=probe, workers=count), count, loaded.prices)
+    with Board() as board:
+        estimate = estimate_run(loaded, probe=probe, workers=count, watch=board)
+    print_estimate(estimate, count, loaded.prices)
 
 
 @app.command()
 def doctor(recipe: RecipeArg = "", set_: SetOption = None) -> None:
     """Test the model of a recipe before a long run. Checks prompts, seeds, schemas and speed."""
     from datagen.config import load_recipe
-    from datagen.console import print_findings
-    from datagen.pipeline import examine_recipe
+    from datagen.console import Board, print_findings
+    from datagen.pipeline import Finding, examine_recipe
 
-    raise typer.Exit(print_findings(examine_recipe(load_recipe(recipe, set_ or []))))
+    found: list[Finding] = []
+    try:
+        with Board() as board:
+            found += examine_recipe(load_recipe(recipe, set_ or []), board)
+    finally:  # what was found before a model failed
+        failed = print_findings(found)
+    raise typer.Exit(failed)
 
 
 @app.command()
@@ -558,10 +575,10 @@ def _refuse_job_folder(run: str | None) -> None:
 
 
 def _print_result(run: Run, result: BuildResult) -> None:
-    from datagen.console import format_bytes, print_facts
+    from datagen.console import print_facts
 
     _print_weights(result.weighed)
-    size = f"{sum(result.dataset.rows.values()):,} rows, {result.dataset.kept:,} with weight"
+    size = f"{count_of(sum(result.dataset.rows.values()), 'row')}, {result.dataset.kept:,} with weight"
     facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
     unreached = {"not finished": f"{result.unreached}; the same command asks again"} if result.unreached else {}
     first = result.weighed.rows[0].sample_id
@@ -600,11 +617,13 @@ def bench_model(
     json: JsonOption = None,
 ) -> None:
     """Measure the embedded model on held-out prompts. If it has a reader, its reading is measured too."""
+    from datagen.console import Board
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import bench_model as measure
 
     earlier = read_tables(before) if before else None
-    tables = measure(checkpoint or SHIPPED, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
+    with Board() as board:
+        tables = measure(checkpoint or SHIPPED, board, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
     show_tables(set_beside(tables, earlier) if earlier is not None else tables)
     write_tables(tables, json)
 
@@ -618,12 +637,14 @@ def bench_generate(
     json: JsonOption = None,
 ) -> None:
     """Time the embedded engine against `generate` of transformers."""
+    from datagen.console import Board
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import measure_generation, sample_held_out
 
     samples = batch * batches
     prompts = sample_held_out(-(-samples // 10), seed=0)[:samples]
-    rows = measure_generation(prompts, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
+    with Board() as board:
+        rows = measure_generation(prompts, board, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
     show_tables({"generate": rows}, json)
 
 
@@ -676,18 +697,22 @@ def audit(
     """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
     from datagen.audit import audit_run, audit_scenes, audit_sizes, audit_text, lettering, sizes
     from datagen.config import load_recipe
+    from datagen.console import Board
     from datagen.pipeline import open_run
 
     loaded = load_recipe(recipe, set_ or [])
     tables: dict[str, Any] = {}
-    if text_sizes:
-        tables |= audit_text(loaded, per_cell=text_sizes, seed=seed, fonts=font or (), sides=side or lettering.SIDES_PX)
-    if picture_sizes:
-        tables |= audit_sizes(loaded, per_skill=picture_sizes, seed=seed, sides=side or sizes.SIDES_PX)
-    if not text_sizes and not picture_sizes:
-        tables |= audit_scenes(loaded, per_skill=prompts, seed=seed)
-    if run is not None:
-        tables |= audit_run(open_run(run), open_run(before) if before else None)
+    with Board() as board:
+        if text_sizes:
+            heights = side or lettering.SIDES_PX
+            tables |= audit_text(loaded, board, per_cell=text_sizes, seed=seed, fonts=font or (), sides=heights)
+        if picture_sizes:
+            widths = side or sizes.SIDES_PX
+            tables |= audit_sizes(loaded, board, per_skill=picture_sizes, seed=seed, sides=widths)
+        if not text_sizes and not picture_sizes:
+            tables |= audit_scenes(loaded, board, per_skill=prompts, seed=seed)
+        if run is not None:
+            tables |= audit_run(open_run(run), open_run(before) if before else None, board)
     show_tables(tables, json)
 
 
@@ -773,7 +798,10 @@ def _read(results: str, category: str, model: str) -> tuple[Diagnosis, Path]:
         return read_results(results, category=category, model=model, version=version("datagen")), Path(DIAGNOSIS_FILE)
     if Path(results).suffix in (".csv", ".json", ".jsonl"):
         raise RunError("no such file", where=results, hint="give a benchmark's result file, or a run")
-    address = find_run(results)
+    try:
+        address = find_run(results)
+    except RunError as error:
+        raise RunError("no such file, and no such run", where=results, hint=error.hint) from error
     return diagnose_run(open_run(address)), Path(address) / DIAGNOSIS_FILE
 
 
@@ -852,7 +880,6 @@ def _send(
 
 
 def _show(value: Any) -> str:
-    from datagen.console import format_bytes
 
     return f"{value[0]:,} files, {format_bytes(value[1])}" if isinstance(value, tuple) else str(value)
 
@@ -861,7 +888,7 @@ def _print_done(pushed: Pushed, where: str) -> None:
     from datagen.console import print_line
 
     count = len(pushed.manifest.files) + 1  # and the manifest
-    print_line(f"{where}: {count:,} files verified, revision {pushed.revision}")
+    print_line(f"{where}: {count_of(count, 'file')} verified, revision {pushed.revision}")
 
 
 def train(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -19,10 +20,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from datagen.amounts import count_of, format_bytes, format_seconds
 from datagen.errors import DatagenError
 from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
-from datagen.program import as_called
+from datagen.program import from_here
 from datagen.records import CAUSES, visible
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ PLAIN_SECONDS = 10.0
 LIVE_SECONDS = 0.1
 
 UNITS = {"rewrite": "answers", "prompts": "prompts", "send": "files", "verify": "files", "fetch": "files"}
+UNITS |= {"view": "rows", "scenes": "scenes", "judges": "scenes", "sizes": "pictures", "texts": "texts"}
+UNITS |= {"tokenizer": "scenes", "captions": "captions", "rewrites": "rewrites", "rounds": "rounds"}
 """What a stage counts, if not samples."""
 
 PLAIN_WIDTH = 160
@@ -60,14 +64,48 @@ err = PlainConsole(
 )
 
 
+BATCH_SECONDS = 0.5
+"""What comes so soon after something else is one batch with it; a steady stream is cut in batches of this length."""
+
+
+@dataclass(slots=True)
+class Tempo:
+    """How fast a stage goes, by the batches in which its results come: `rate` is a second's, 0 until it is known.
+
+    The first batch does not count, since models are loaded before it comes, and the last only when it is whole.
+    """
+
+    rate: float = 0.0
+    _made: int = 0
+    _last: float = 0.0
+    _begin: float = 0.0
+    _first: tuple[int, float] | None = None
+
+    def count(self, made: int, seconds: float) -> None:
+        """Take how much there is, so many seconds after the stage began."""
+        if made <= self._made:
+            return
+        if self._made and max(seconds - self._last, self._last - self._begin) > BATCH_SECONDS:
+            whole = self._made, self._last
+            if self._first is None:
+                self._first = whole
+            elif whole[1] > self._first[1]:
+                self.rate = (whole[0] - self._first[0]) / (whole[1] - self._first[1])
+            self._begin = seconds
+        elif not self._made:
+            self._begin = seconds
+        self._made, self._last = made, seconds
+
+
 class Board:
     """Shows the progress of a run, one line per stage. Use as a context manager; implements `pipeline.Watch`."""
 
-    def __init__(self, console: Console = err) -> None:
-        self._console = console
+    def __init__(self, console: Console = err, *, verbose: bool = False) -> None:
+        self._console, self._verbose = console, verbose
         self._lines: dict[str, str] = {}
         self._started: dict[str, float] = {}
         self._shown: dict[str, float] = {}
+        self._tempo: dict[str, Tempo] = {}
         self._ended = set[str]()
         self._live: Live | None = None
         self._first_step = sys.maxsize
@@ -90,26 +128,34 @@ class Board:
 
     def show(self, progress: Progress) -> None:
         """Show the progress of a stage; calls in quick succession are skipped."""
-        self._put(progress.stage, progress.done >= progress.total, partial(describe_progress, progress))
+        made = progress.done - progress.before
+        self._put(progress.stage, progress.done >= progress.total, made, partial(describe_progress, progress))
 
     def show_training(self, step: TrainStep) -> None:
         """Show the progress of a training in the same way."""
         self._first_step = min(step.done, self._first_step)
-        self._put("train", step.done >= step.total, partial(describe_step, step, self._first_step))
+        line = partial(describe_step, step, self._first_step)
+        self._put("train", step.done >= step.total, step.done, lambda seconds, _: line(seconds))
 
-    def _put(self, stage: str, is_end: bool, describe: Callable[[float], str]) -> None:
-        """Show a stage's line, made by `describe` from the seconds since it began, unless the last is too recent."""
+    def _put(self, stage: str, is_end: bool, made: int, describe: Callable[[float, float], str]) -> None:
+        """Show a stage's line, unless the last is too recent.
+
+        `describe` makes it from the seconds since the stage began, and the rate of its `Tempo`.
+        """
         now = time.monotonic()
         if stage in self._ended and not is_end:  # another run, as in the rounds of a loop
-            for known in (self._started, self._shown):
-                known.pop(stage, None)
+            self._started.pop(stage, None)
+            self._shown.pop(stage, None)
+            self._tempo.pop(stage, None)
         (self._ended.add if is_end else self._ended.discard)(stage)
         started = self._started.setdefault(stage, now)
+        tempo = self._tempo.setdefault(stage, Tempo())
+        tempo.count(made, now - started)
         pause = PLAIN_SECONDS if self._live is None else LIVE_SECONDS
         # The default lets a live stage show its first line at once, and a plain one only after `PLAIN_SECONDS`.
         if not is_end and now - self._shown.get(stage, started - LIVE_SECONDS) < pause:
             return
-        line = describe(now - started)
+        line = describe(now - started, tempo.rate)
         if line == self._lines.get(stage):
             return
         self._shown[stage] = now
@@ -119,13 +165,18 @@ class Board:
         else:
             self._console.print(line, markup=False)
 
-    def say(self, text: str) -> None:
-        """Show one sentence above the lines, a warning in yellow."""
-        self._console.print(as_called(text), markup=False, style="yellow" if text.startswith("warning:") else None)
+    def say(self, text: str, brief: str = "") -> None:
+        """Show a text above the lines, a warning in yellow; its `brief` form unless details were asked for."""
+        text = text if self._verbose else brief or text
+        self._console.print(from_here(text), markup=False, style="yellow" if text.startswith("warning:") else None)
 
 
-def describe_progress(progress: Progress, seconds: float) -> str:
-    """Return a stage as one line: count, share, rate, time left, failures, reward; it began `seconds` ago."""
+def describe_progress(progress: Progress, seconds: float, rate: float | None = None) -> str:
+    """Return a stage as one line: count, share, rate, time left, failures, reward; it began `seconds` ago.
+
+    What is left takes as long as the `rate` says, None for the mean rate so far; 0 if that is unknown. A finished stage
+    tells its mean rate.
+    """
     made, rest = progress.done - progress.before, progress.total - progress.done
     parts = [f"{progress.stage:<9}{progress.done:>8,}/{progress.total:,}"]
     if progress.done == progress.before == progress.total:
@@ -133,7 +184,8 @@ def describe_progress(progress: Progress, seconds: float) -> str:
     else:
         parts.append(f"{progress.done / max(1, progress.total):4.0%}")
     if made > 0 and seconds > 0.05:
-        rate = made / seconds
+        rate = made / seconds if rate is None or not rest else rate
+    if made > 0 and seconds > 0.05 and rate:
         unit = UNITS.get(progress.stage, "samples")
         parts.append(f"{rate:,.1f} {unit}/s")
         parts.append(f"{format_seconds(rest / rate)} left" if rest else f"in {format_seconds(seconds)}")
@@ -158,26 +210,10 @@ def describe_step(step: TrainStep, first: int, seconds: float) -> str:
     return "  ".join(parts)
 
 
-def format_seconds(seconds: float) -> str:
-    """Return a duration as `0:07`, `12:30` or `3:05:00`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def format_bytes(size: float) -> str:
-    """Return a size as `3.4 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
 def print_error(error: Exception) -> None:
     """Show an error in one panel: where, what, and what to do. An unforeseen one says whose code raised it."""
     if isinstance(error, DatagenError):
-        name, where, what, hint = type(error).__name__, error.where, error.what, as_called(error.hint)
+        name, where, what, hint = type(error).__name__, *map(from_here, (error.where, error.what, error.hint))
     else:
         what, where = f"{type(error).__name__}: {error}", find_own_line(error)
         name, whose = ("Error in your module", "in that module") if where else ("Internal error", "of datagen")
@@ -244,7 +280,8 @@ def print_problems(problems: Sequence[Problem], form: str) -> None:
     for problem in problems:
         print_line(format_github(problem) if form == "github" else str(problem))
     errors = sum(problem.severity == "error" for problem in problems)
-    err.print(f"{errors} errors, {len(problems) - errors} warnings" if problems else "no problems", markup=False)
+    found = f"{count_of(errors, 'error')}, {count_of(len(problems) - errors, 'warning')}"
+    err.print(found if problems else "no problems", markup=False)
 
 
 def print_prompts(prompts: Iterable[Prompt]) -> None:
@@ -299,9 +336,9 @@ def print_estimate(estimate: Estimate, workers: int, prices: Prices | None = Non
     if estimate.probed and estimate.seconds is not None and estimate.disk_bytes is not None:
         rates = f"{estimate.samples_per_second:,.1f} samples/s, {estimate.scores_per_second:,.1f} scores/s per worker"
         facts["disk"] = f"{about} {format_bytes(estimate.disk_bytes)}"
-        facts["time"] = f"{about} {format_seconds(estimate.seconds)} with {workers} workers"
+        facts["time"] = f"{about} {format_seconds(estimate.seconds)} with {count_of(workers, 'worker')}"
         facts |= _tell_spent(estimate, about, prices)
-        facts["measured"] = f"now, on {estimate.probed} samples on this machine: {rates}"
+        facts["measured"] = f"now, on {count_of(estimate.probed, 'sample')} on this machine: {rates}"
     else:
         facts["disk, time"] = "not measured (--no-probe)"
     print_facts(facts)
@@ -322,7 +359,7 @@ def _tell_spent(estimate: Estimate, about: str, prices: Prices | None) -> dict[s
     for name, usage in spent.usage.items():
         tokens = f"{usage.input_tokens:,} tokens read, {usage.output_tokens:,} written"
         counted = tokens if usage.input_tokens or usage.output_tokens else "the server counts no tokens"
-        facts[f"asked of {name}"] = f"{about} {usage.requests:,} requests, {counted}"
+        facts[f"asked of {name}"] = f"{about} {count_of(usage.requests, 'request')}, {counted}"
     facts["model hours"] = f"{about} {spent.hours:,.2g}, divided by the number of models"
     if prices is not None and estimate.cost is not None:
         facts["money"] = f"{about} {estimate.cost:,.2f} {prices.currency}"

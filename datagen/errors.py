@@ -70,10 +70,10 @@ def first_line(error: object) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `did you mean 'x'?` for a near miss, else the list of known words, else an empty string."""
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return `did you mean 'x'?` for a near miss, else the list of known words, and what to do `otherwise`."""
     words = sorted(set(known))
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(words)}" if words else ""
+        return f"did you mean {near[0]!r}?" + (f" Else {otherwise}" if otherwise else "")
+    return "; ".join(part for part in (f"known: {', '.join(words)}" if words else "", otherwise) if part)

@@ -36,8 +36,11 @@ def command(*words: object, folder: str | Path = ".") -> str:
     return " ".join([_call(folder), *(shlex.quote(str(word)) for word in words)])
 
 
-def as_called(text: str) -> str:
-    """Return a sentence with its commands, written `datagen export RUN`, as they work here."""
+def from_here(text: str) -> str:
+    """Return a sentence as it holds here: its commands, written `datagen export RUN`, as this program was called, and
+    its paths from the working directory, if they are below it."""
+    here = "" if Path.cwd() == Path("/") else rf"(?<![\w/:.]){re.escape(str(Path.cwd()))}/(?=[^\s/])"
+    text = re.sub(here, "", text) if here else text
     return _OURS.sub(lambda _: f"{_call()} ", text)
 
 

@@ -655,7 +655,7 @@ class RunFolder:
                     raise ValueError("its columns are not those of samples")
                 yield file
         except FileNotFoundError as error:
-            raise RunError("missing", where=where, hint=MEND) from error
+            raise RunError("missing", where=where, hint="build again: only that shard is made again") from error
         except (pa.ArrowException, OSError, ValueError) as error:
             raise RunError(f"damaged: {first_line(error)}", where=where, hint=self._mend_samples()) from error
 
@@ -664,7 +664,7 @@ class RunFolder:
         try:
             return bytes(self._fs.cat_file(self._at(name)))
         except FileNotFoundError as error:
-            raise RunError("missing", where=where, hint=MEND) from error
+            raise RunError("missing", where=where, hint="build again: only that shard is made again") from error
         except OSError as error:
             raise RunError(f"cannot be read: {error.strerror or error}", where=where) from error
 

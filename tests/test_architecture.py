@@ -23,6 +23,7 @@ FLOORS = [
         "plugins",
         "documents",
         "chat",
+        "amounts",
         "notices",
         "program",
         "addresses",

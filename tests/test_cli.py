@@ -12,8 +12,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from datagen.amounts import format_bytes, format_seconds
 from datagen.cli import app
-from datagen.console import describe_progress, format_bytes, format_seconds
+from datagen.console import describe_progress
 from datagen.pipeline import Progress
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.geneval_forms import FORM_COUNTS

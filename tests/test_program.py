@@ -64,9 +64,9 @@ def test_commands_in_a_sentence_are_called_as_the_program_was(script: Path, monk
     told = (
         "run `datagen build`, then: datagen export RUN; an older datagen exported it, and this datagen reads version 1"
     )
-    shown = program.as_called(told)
+    shown = program.from_here(told)
     assert shown == told.replace("`datagen build", "`.venv/bin/datagen build").replace(": data", ": .venv/bin/data")
-    assert program.as_called(shown) == shown
+    assert program.from_here(shown) == shown
 
 
 def test_every_command_has_its_group() -> None:

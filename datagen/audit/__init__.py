@@ -25,7 +25,7 @@ from datagen.audit.sizes import look_at_sizes, plan_subjects, tabulate_sizes
 from datagen.audit.trust import Row, ask_scorers, find_bias, rate_changes, rate_scorers
 from datagen.config import Recipe
 from datagen.errors import ConfigError
-from datagen.pipeline import Run
+from datagen.pipeline import SILENT, Run, Watch, follow
 from datagen.prompts.templated import sample_prompt
 
 DISAGREEMENTS = 10
@@ -34,7 +34,7 @@ _PROMPTS = 100
 """Prompts of each skill whose texts are rendered."""
 
 
-def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
+def audit_scenes(recipe: Recipe, watch: Watch = SILENT, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
     """Return the tables `scorers`, `scenes`, `bias` of a recipe's image scorers, `judges` and `judges by scene`.
 
     Writes nothing. Raises ConfigError when the embedded world can render none of the recipe's prompts.
@@ -42,11 +42,11 @@ def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list
     run = Run(recipe, "audit")  # only a name: nothing is written
     prompts = [sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
     cases = list(make_cases(prompts, seed))
-    opinions = ask_scorers(run, cases)
+    opinions = ask_scorers(run, follow(cases, "scenes", watch, len(cases)))
     if not opinions:
         hint = "audit a recipe with `lexicon: pictograms`, or mark canaries: datagen mark RUN ID"
         raise ConfigError("there are no scenes for these prompts and scorers", where=recipe.name, hint=hint)
-    judges, by_scene = rate_judges(make_judges(run), cases)
+    judges, by_scene = rate_judges(make_judges(run), follow(cases, "judges", watch, len(cases)))
     return {
         "scorers": rate_scorers(opinions),
         "scenes": rate_changes(opinions),
@@ -58,6 +58,7 @@ def audit_scenes(recipe: Recipe, *, per_skill: int, seed: int) -> dict[str, list
 
 def audit_text(
     recipe: Recipe,
+    watch: Watch = SILENT,
     *,
     per_cell: int,
     seed: int,
@@ -76,20 +77,23 @@ def audit_text(
     texts = list(dict.fromkeys(str(each.value) for prompt in prompts for each in prompt.claims if each.kind == "text"))
     if not texts:
         raise ConfigError("no prompt claims a text", where=recipe.name, hint="audit one with `text_rendering`: lencom")
-    letterings = plan_letterings(
-        texts,
-        fonts=list_fonts(fonts),
-        grounds=list(GROUNDS),
-        sides=sides,
-        shares=shares,
-        per_cell=per_cell,
-        seed=seed,
+    letterings = list(
+        plan_letterings(
+            texts,
+            fonts=list_fonts(fonts),
+            grounds=list(GROUNDS),
+            sides=sides,
+            shares=shares,
+            per_cell=per_cell,
+            seed=seed,
+        )
     )
-    return {"text by size": tabulate(list(read_letterings(run.tools, letterings)))}
+    readings = read_letterings(run.tools, follow(letterings, "texts", watch, len(letterings)))
+    return {"text by size": tabulate(list(readings))}
 
 
 def audit_sizes(
-    recipe: Recipe, *, per_skill: int, seed: int, sides: Sequence[int] = PICTURE_SIDES_PX
+    recipe: Recipe, watch: Watch = SILENT, *, per_skill: int, seed: int, sides: Sequence[int] = PICTURE_SIDES_PX
 ) -> dict[str, list[Row]]:
     """Return the tables of `sizes.tabulate_sizes` for a recipe's image scorers and its detector.
 
@@ -98,14 +102,15 @@ def audit_sizes(
     """
     run = Run(recipe, "audit")  # a name alone
     prompts = [sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
-    tables = tabulate_sizes(list(look_at_sizes(run, plan_subjects(prompts, len(prompts), seed), sides)))
+    subjects = list(plan_subjects(prompts, len(prompts), seed))
+    tables = tabulate_sizes(list(look_at_sizes(run, follow(subjects, "sizes", watch, len(subjects)), sides)))
     if not any(tables.values()):
         hint = "audit a recipe with `lexicon: pictograms`, or with scorers that judge no claims"
         raise ConfigError("there are no pictures for these prompts and scorers", where=recipe.name, hint=hint)
     return tables
 
 
-def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:
+def audit_run(run: Run, before: Run | None = None, watch: Watch = SILENT) -> dict[str, list[Row]]:
     """Return the tables `agreement`, `saturation`, `disagreements` and, with an earlier run, `drift`.
 
     A run scored by one of the two judges of pictograms also has `judges on the run` and `divided`. The scores are held
@@ -118,5 +123,5 @@ def audit_run(run: Run, before: Run | None = None) -> dict[str, list[Row]]:
         "disagreements": list_disagreements(said, DISAGREEMENTS),
     }
     if run.recipe.detector.name in NAMES:
-        tables["judges on the run"], tables["divided"] = compare_judges(make_judges(run), run, DISAGREEMENTS)
+        tables["judges on the run"], tables["divided"] = compare_judges(make_judges(run), run, DISAGREEMENTS, watch)
     return tables if before is None else {**tables, "drift": measure_drift(said, list(read_said(before)))}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from datagen.audit.scenes import CHANGES, Case
 from datagen.audit.trust import Row, truth_for
-from datagen.pipeline import Run
+from datagen.pipeline import SILENT, Run, Watch, follow
 from datagen.plugins import load_plugin
 from datagen.records import Prompt, Sample
 from datagen.rewards.objects import attribute, comparison, counting, spatial
@@ -91,7 +91,7 @@ def rate_judges(judges: Judges, cases: Iterable[Case]) -> tuple[list[Row], list[
     return _tally(by_weakness, ("weakness", "scenes")), scenes
 
 
-def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list[Row]]:
+def compare_judges(judges: Judges, run: Run, most: int, watch: Watch = SILENT) -> tuple[list[Row], list[Row]]:
     """Return by weakness how often the judges agree on a model's samples, and up to `most` samples that divide them.
 
     `same things` and `same colours` compare all detections, `same verdict` whether the sample passes; then follow the
@@ -100,7 +100,8 @@ def compare_judges(judges: Judges, run: Run, most: int) -> tuple[list[Row], list
     marks: _Marks = {}
     divided: list[Row] = []
     unreadable: Counter[str] = Counter()
-    for prompt, sample in _read_generated(run):
+    total = sum(run.folder.count_samples(shard) for shard in run.folder.list_shards("samples"))
+    for prompt, sample in follow(_read_generated(run), "judges", watch, total):
         places = ("all", prompt.weakness)
         try:
             seen = {judge: look(tools, prompt, sample) for judge, tools in judges.items()}

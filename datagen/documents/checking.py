@@ -254,7 +254,7 @@ def _explain(document: Document, fault: _Fault, schema: Mapping[str, Any]) -> Pr
         hint = "put the value in quotes" if _expected(fault.error) == "text" and _is_scalar(value) else ""
         return document.problem(path, f"{start}must be {_expected(fault.error)}, not {show(value)}", hint)
     what = str(fault.error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    what = re.sub(r"^(Input|String|List|Value|Dictionary|Tuple) should", "must", what)
+    what = re.sub(r"^(Input|String|List|Value|Dictionary|Tuple) should", "must", what).replace(" after validation", "")
     if kind == "string_pattern_mismatch":
         what = "must be written with small letters, digits and _" if "[a-z]" in what else what
     said_already = kind == "value_error" and show(value) in what

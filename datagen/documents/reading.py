@@ -55,6 +55,7 @@ class Document:
     values: dict[Location, Spot] = field(default_factory=dict)
     keys: dict[Location, Spot] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    replaced: list[Location] = field(default_factory=list)
 
     def spot(self, location: Location, *, key: bool = False) -> Spot:
         """Return the position of a path, or of its nearest existing parent."""
@@ -74,7 +75,8 @@ class Document:
         return {spot for place, spot in spots if place[: len(location)] == location}
 
     def forget(self, location: Location) -> None:
-        """Drop the positions of a path, its children and its parents, since its value no longer comes from the file."""
+        """Drop the positions of a path, its children and its parents, since its value comes from `--set`."""
+        self.replaced.append(location)
         for spots in (self.values, self.keys):
             for place in spots:
                 if all(step == other for step, other in zip(place, location, strict=False)):
@@ -82,8 +84,22 @@ class Document:
         self.values[location] = NOWHERE
 
     def problem(self, location: Location, what: str, hint: str = "", *, key: bool = False, **more: Any) -> Problem:
-        """Return a problem at a path, at its key if `key`, else at its value."""
-        return Problem(self.file, *self.spot(location, key=key), what, hint, **more)
+        """Return a problem at a path, at its key if `key`, else at its value; what `--set` gave has its place there."""
+        spot = self.spot(location, key=key)
+        sets = [each for each in self.replaced if all(a == b for a, b in zip(each, location, strict=False))]
+        place = f"--set {'.'.join(map(str, sets[-1]))}" if sets and spot == NOWHERE else self.file
+        return Problem(place, *spot, what, hint, **more)
+
+    def find_file(self, name: str) -> Location | None:
+        """Return the path of the first value that names a file, be it from another folder, or None."""
+        waiting: list[tuple[Location, Any]] = [((), self.data)]
+        while waiting:
+            location, value = waiting.pop(0)
+            if isinstance(value, str) and Path(value).name == Path(name).name:
+                return location
+            parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+            waiting += [((*location, step), part) for step, part in parts]
+        return None
 
 
 def read_yaml(path: str | Path) -> Document:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -115,12 +115,18 @@ def check_view(plan: ViewPlan) -> tuple[Any, Any]:
     return view_options, load_model(Document(f"{where}.format", dict(plan.format_options)), format_.Options)
 
 
-def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str] | None = None) -> ViewResult:
+def export_view(
+    dataset: Path,
+    out: Path,
+    plan: ViewPlan,
+    made: Mapping[str, str] | None = None,
+    follow: Callable[[Iterator[Row]], Iterator[Row]] = iter,
+) -> ViewResult:
     """Write `dataset` (an exported folder) by a view to `out`, replacing an older export of the same name.
 
-    `made`, hashes of the sources, is stored beside it. Raises RunError if the view finds no example in this run, a
-    weight, an image or a text is invalid (`Checks`), the format cannot hold an example or leaves out all of them, or
-    the folder cannot be written.
+    `made`, hashes of the sources, is stored beside it; `follow` passes the rows on as they are read. Raises RunError
+    if the view finds no example in this run, a weight, an image or a text is invalid (`Checks`), the format cannot hold
+    an example or leaves out all of them, or the folder cannot be written.
     """
     view, format_ = _load(plan)
     view_options, format_options = check_view(plan)
@@ -134,7 +140,9 @@ def export_view(dataset: Path, out: Path, plan: ViewPlan, made: Mapping[str, str
             clear_leftovers(building, out, old)
             building.mkdir(parents=True)
             for split in list_splits(dataset):
-                examples: Iterator[Example] = view.view(checks.check_rows(read_rows(dataset, split)), view_options)
+                examples: Iterator[Example] = view.view(
+                    checks.check_rows(follow(read_rows(dataset, split))), view_options
+                )
                 written = format_.write(checks.check_examples(examples), building, split, format_options)
                 if not isinstance(written, int):
                     what = f"the format {plan.format!r} returned {written!r} instead of a number of examples"

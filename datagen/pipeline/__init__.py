@@ -37,12 +37,13 @@ from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shard
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
 from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_run
 from datagen.pipeline.waiting import give_up_by
-from datagen.pipeline.watch import Progress, Silent, Watch
+from datagen.pipeline.watch import SILENT, Progress, Silent, Watch, follow
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
 
 __all__ = [
     "DIAGNOSIS_FILE",
     "MADE",
+    "SILENT",
     "Account",
     "Budget",
     "BuildResult",
@@ -77,6 +78,7 @@ __all__ = [
     "find_stale",
     "finish_shard",
     "finish_shards",
+    "follow",
     "generate_shards",
     "give_up_by",
     "list_code",

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from datagen.addresses import without_addresses
+from datagen.amounts import count_of, format_seconds
 from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe, make_recipe
 from datagen.diagnose import Allotment
@@ -40,7 +41,7 @@ from datagen.pipeline.shards import list_requests, score_sample
 from datagen.pipeline.spending import Account, Spent, cost_of, describe_spent, read_spent
 from datagen.pipeline.unreached import Unreached
 from datagen.pipeline.views import read_rows
-from datagen.pipeline.watch import Silent
+from datagen.pipeline.watch import SILENT, Progress, Watch, follow
 from datagen.pipeline.work import count_planned
 from datagen.prompts.expanded import ExpandStats
 from datagen.prompts.templated import PromptStats, count_places, plan_prompts, share_out
@@ -131,7 +132,11 @@ def read_status(run: Run) -> RunStatus:
         planned_samples=sum(
             count_planned(run, plan, shard, undrawn[shard] if shard in drawn else None) for shard in shards
         ),
-        shards={stage: len(shards) for stage, shards in there.items()},
+        shards={
+            stage: sum((stage, shard) not in bad for shard in shards)
+            for stage, shards in there.items()
+            if stage != "rewrites" or run.expansion is not None
+        },
         samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
         failed=len(failed),
         kept=sum(_count_parts(folder, shard) for shard in folder.list_open() if shard not in there["samples"]),
@@ -329,7 +334,7 @@ class Estimate:
     cost: float | None = None
 
 
-def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
+def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SILENT) -> Estimate:
     """Estimate a recipe; with `probe`, load the model and time a few samples and their scores.
 
     `workers` is the number of scoring processes. Raises ConfigError, PluginError or BackendError as the run would.
@@ -353,17 +358,18 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int) -> Estimate:
             allotment=run.allotment,
             warnings=(*few, *(what for _, what in list_warnings(run, load=probe))),
         )
-        return _probe(run, plain, workers) if probe else plain
+        return _probe(run, plain, workers, watch) if probe else plain
 
 
-def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
+def _probe(run: Run, plain: Estimate, workers: int, watch: Watch) -> Estimate:
     recipe = run.recipe
     wanted = min(PROBE_SAMPLES, plain.samples)
     prompts, rewriting = _probe_prompts(run, -(-wanted // recipe.candidates))
     requests = list_requests(run, prompts)[:wanted]
+    watch.show(Progress("generate", 0, len(requests)))
     next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
     run.take_usage()
-    drawn, samples = _time_generation(run, requests)
+    drawn, samples = _time_generation(run, requests, watch)
     if not samples:
         raise BackendError("no sample of the probe succeeded", hint="`datagen build` records why, in failures/")
     by_id = {prompt.id: prompt for prompt in prompts}
@@ -371,7 +377,7 @@ def _probe(run: Run, plain: Estimate, workers: int) -> Estimate:
     usage = run.take_usage()
     score_sample(run, by_id[samples[0].prompt_id], samples[0])
     started = time.perf_counter()
-    for sample in samples:
+    for sample in follow(samples, "score", watch, len(samples)):
         score_sample(run, by_id[sample.prompt_id], sample)
     scored = len(samples) / (time.perf_counter() - started)
     usage = add_usage(usage, run.take_usage())
@@ -399,13 +405,13 @@ def _probe_prompts(run: Run, count: int) -> tuple[list[Prompt], dict[str, Usage]
     """
     few = Run(make_recipe({**run.recipe.to_dict(), "prompts": count}), run.folder.address)
     account = Account(few)
-    prompts = list(draw_prompts(few, account, Silent(), PromptStats(), ExpandStats()))
+    prompts = list(draw_prompts(few, account, SILENT, PromptStats(), ExpandStats()))
     return prompts, dict(account.spent.usage)
 
 
-def _time_generation(run: Run, requests: Sequence[Request]) -> tuple[float, list[Sample]]:
+def _time_generation(run: Run, requests: Sequence[Request], watch: Watch) -> tuple[float, list[Sample]]:
     started = time.perf_counter()
-    answers = list(ask_backend(run, requests))
+    answers = list(follow(ask_backend(run, requests), "generate", watch, len(requests)))
     return len(answers) / (time.perf_counter() - started), [a for a in answers if isinstance(a, Sample)]
 
 
@@ -429,7 +435,7 @@ class Finding(NamedTuple):
 Answers = list[Sample | Failure]
 
 
-def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
+def examine_recipe(recipe: Recipe, watch: Watch = SILENT) -> Iterator[Finding]:
     """Load the model of a recipe, give it a few prompts, and yield the finding of each check.
 
     Raises what a run would: ConfigError, PluginError, BackendError.
@@ -439,9 +445,9 @@ def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
     yield from _check_rewriter(run)
     prompts = list(plan_prompts(run.taxonomy, CANARIES, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
     first, second = seed_of(recipe.seed, "doctor"), seed_of(recipe.seed, "doctor", 2)
-    drawn = _ask(run, prompts, first)
+    drawn = _ask(run, prompts, first, watch, 0)
     started = time.perf_counter()
-    again = _ask(run, prompts, first)
+    again = _ask(run, prompts, first, watch, 1)
     seconds = time.perf_counter() - started
     yield _check_made([*drawn, *again], recipe.failure_limit)
     if not any(isinstance(answer, Sample) for answer in drawn):
@@ -449,18 +455,21 @@ def examine_recipe(recipe: Recipe) -> Iterator[Finding]:
     yield _check_distinct(drawn)
     yield _check_fit(run, prompts, drawn)
     yield _check_repeat(drawn, again)
-    yield _check_seeds(drawn, _ask(run, prompts, second))
+    yield _check_seeds(drawn, _ask(run, prompts, second, watch, 2))
     yield _check_switch(drawn)
     if hasattr(run.backend, "chat"):
         yield from _check_chat(run.backend)
     rate, samples = len(prompts) / seconds, recipe.prompts * recipe.candidates
-    yield Finding("speed", "ok", f"{rate:,.2f} samples/s; {samples:,} samples take {samples / rate / 60:,.0f} min")
+    seen = f"{rate:,.2f} samples/s: {count_of(samples, 'sample')} in about {format_seconds(samples / rate)}"
+    yield Finding("speed", "ok", seen)
 
 
-def _ask(run: Run, prompts: Sequence[Prompt], seed: int) -> Answers:
+def _ask(run: Run, prompts: Sequence[Prompt], seed: int, watch: Watch, turn: int) -> Answers:
+    """Return the answers to some prompts in their order; it is turn 0, 1 or 2 of three."""
     requests = {prompt.id: Request(prompt, 0, seed, run.recipe.mode) for prompt in prompts}
     answers: dict[str, Sample | Failure] = {}
-    for answer in ask_backend(run, list(requests.values())):  # in any order
+    asked, many = list(requests.values()), len(requests)
+    for answer in follow(ask_backend(run, asked), "examine", watch, 3 * many, before=turn * many):  # in any order
         if (request := requests.get(answer.prompt_id)) is not None:
             answer = accept_answer(run.recipe.backend.name, run.recipe.images, request, answer)
         answers[answer.prompt_id] = answer

@@ -110,7 +110,9 @@ def _check_models(run: Run) -> None:
     asked = {module.NEEDS_MATCHER: name for name, module in run.scorers.items() if hasattr(module, "NEEDS_MATCHER")}
     if missing := sorted(asked.keys() - matchers.keys()):
         hint = f"add `matchers: {{{missing[0]}: {{name: transformers, model: …}}}}`"
-        raise ConfigError(f"the scorer {asked[missing[0]]!r} needs a text-image model", where="matchers", hint=hint)
+        scorer = asked[missing[0]]
+        where = "rewards" if scorer in run.recipe.selecting else "evaluate"
+        raise ConfigError(f"the scorer {scorer!r} needs a text-image model", where=where, hint=hint)
     for name, choice in matchers.items():
         load_plugin("vision.matchers", choice.name, "build")
         if name not in asked:

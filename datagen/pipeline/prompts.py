@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from datagen.amounts import count_of
 from datagen.chat import ChatRequest, Reply, StreamingChat
 from datagen.errors import BackendError, ConfigError
 from datagen.pipeline.run import Run
@@ -64,7 +65,10 @@ def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[s
         "duplicates": stats.duplicates,
         "contaminated": stats.contaminated,
     }
-    for note in [*explain_skipped(run.taxonomy.skipped), *stats.notes(), *rewrites.notes()]:
+    if why := explain_skipped(run.taxonomy.skipped):
+        left_out = f"{count_of(len(run.taxonomy.skipped), 'skill')} left out; --verbose says which and why"
+        watch.say("\n".join(why), brief=left_out if len(why) > 1 else why[0])
+    for note in [*stats.notes(), *rewrites.notes()]:
         watch.say(note)
     watch.show(Progress("prompts", written, written, note=account.describe()))
     # `plan` goes into run.yaml only now: its presence says that all prompt shards are complete.
@@ -174,7 +178,7 @@ class Recorder:
                 stored = time.monotonic()
         self._account.require_rest("the plan is not finished")
         if replies != len(requests):
-            what = f"the rewriting model gave {replies} answers to {len(requests)} requests"
+            what = f"the rewriting model gave {count_of(replies, 'answer')} to {count_of(len(requests), 'request')}"
             raise ConfigError(what, hint="an engine yields one reply for each request")
         return lost
 

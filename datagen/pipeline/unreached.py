@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from datagen.amounts import count_of
 from datagen.pipeline.run import Run
 from datagen.records import Failure
 
@@ -44,7 +45,7 @@ class Unreached:
     def describe(self) -> str:
         """Return what is missing and why, or `""` if nothing is."""
         parts = [(self.undrawn, "not generated"), (self.unscored, "not scored")]
-        counts = " and ".join(f"{count:,} samples {what}" for count, what in parts if count)
+        counts = " and ".join(f"{count_of(count, 'sample')} {what}" for count, what in parts if count)
         if not counts:
             return ""
         return f"{counts}, since a model was not reached: {_tell_most(self.reasons)}"

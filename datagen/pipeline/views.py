@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +22,7 @@ from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
 from datagen.pipeline.makers import find_changes
 from datagen.pipeline.run import Run, save_recipe
-from datagen.pipeline.watch import Progress, Watch
+from datagen.pipeline.watch import Progress, Watch, follow
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
@@ -87,7 +87,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             holds := find_holds(prompt.claims, selecting),
             list_regions(prompt.claims, selecting, holds),
         )
-        for prompt, sample, scores, row, weight in _count(_join(run, weighed), "export", len(weighed.rows), watch)
+        for prompt, sample, scores, row, weight in follow(_join(run, weighed), "export", watch, len(weighed.rows))
     )
     made = trace(run)
     notes = CardNotes(
@@ -118,7 +118,8 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             form = trace_view(made, plan)
             if not anew and is_current(run, f"exports/{plan.name}", form):
                 continue
-            view = export_view(out, out.with_name("exports") / plan.name, plan, form)
+            show = _follow_rows(watch, sum(result.rows.values()), plan.name)
+            view = export_view(out, out.with_name("exports") / plan.name, plan, form, show)
             where = f"{run.folder}/exports/{plan.name}"
             watch.say(f"{where}: {sum(view.examples.values()):,} examples")
             if left_out := view.describe_skipped():
@@ -129,6 +130,19 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
         if not run.folder.is_local and not keeps:
             run.folder.put_tree(out, "dataset")
     return result
+
+
+def _follow_rows(watch: Watch, total: int, name: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """Return what shows the rows of a view as they are read, one split after the other."""
+    done = 0
+
+    def show(rows: Iterator[Any]) -> Iterator[Any]:
+        nonlocal done
+        for row in follow(rows, "view", watch, total, before=done, note=name):
+            yield row
+            done += 1
+
+    return show
 
 
 def drop_views(run: Run, names: Sequence[str]) -> None:
@@ -188,7 +202,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             find_causes(weighing(run, scores)),
             row.misjudged,
         )
-        for prompt, sample, scores, row, weight in _count(_join(run, weighed), "report", len(weighed.rows), watch)
+        for prompt, sample, scores, row, weight in follow(_join(run, weighed), "report", watch, len(weighed.rows))
     )
     with tempfile.TemporaryDirectory() as away:
         out = (run.folder.local_path if run.folder.is_local else Path(away)) / "report.html"
@@ -330,12 +344,6 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
                     hint=program.command("score", run.folder, "--again"),
                 )
             yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
-
-
-def _count(items: Iterator[Joined], stage: str, total: int, watch: Watch) -> Iterator[Joined]:
-    for number, item in enumerate(items, 1):
-        watch.show(Progress(stage, number, total))
-        yield item
 
 
 def _read_failures(run: Run) -> Iterator[Failure]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,8 @@ class Watch(Protocol):
     def show(self, progress: Progress) -> None:
         """Take how far a stage is."""
 
-    def say(self, text: str) -> None:
-        """Take one sentence for a person."""
+    def say(self, text: str, brief: str = "") -> None:
+        """Take what a person is told, and a `brief` form for one who did not ask for details."""
 
 
 class Silent:
@@ -39,5 +42,18 @@ class Silent:
     def show(self, progress: Progress) -> None:
         """Take how far a stage is."""
 
-    def say(self, text: str) -> None:
-        """Take one sentence for a person."""
+    def say(self, text: str, brief: str = "") -> None:
+        """Take what a person is told."""
+
+
+SILENT = Silent()
+
+
+def follow(
+    items: Iterable[Item], stage: str, watch: Watch, total: int, *, before: int = 0, note: str = ""
+) -> Iterator[Item]:
+    """Yield items, and show after each how many of the `total` of a stage are done; `before` were done earlier."""
+    watch.show(Progress(stage, before, total, note=note))
+    for number, item in enumerate(items, before + 1):
+        yield item
+        watch.show(Progress(stage, min(number, total), total, note=note))

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from datagen import program
 from datagen.addresses import without_addresses
+from datagen.amounts import count_of
 from datagen.errors import ConfigError, PushError, RunError
 from datagen.pipeline import Progress, Run, Watch, find_jobs, require_current
 from datagen.push.dataset import Dataset, read_dataset
@@ -136,7 +137,7 @@ def _list_facts(run: Run, dataset: Dataset, destination: Destination, plan: Plan
         "rows": rows,
         "dataset": amount(plan.files),
         "to send, at most": amount(plan.missing),
-        "to delete": f"{len(plan.removed):,} files",
+        "to delete": count_of(len(plan.removed), "file"),
         "commits": destination.commits if plan.missing or plan.removed else 0,
         "licence": dataset.card.header.get("license", "none"),
         "contamination": _describe_contamination(run),

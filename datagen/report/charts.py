@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from datagen.amounts import count_of
 from datagen.report.figures import VERDICTS, Estimate, Weights
 
 BINS = 24
@@ -88,7 +89,7 @@ def plot_histogram(weights: Weights, name: str) -> Histogram | None:
     mean = float(values.mean())
     bars = Markup("").join(_bar(counts, k, top, tallest) for k in range(BINS))
     line = Markup('<line class="mean" x1="{0}" x2="{0}" y1="0" y2="100%"/>').format(_percent(min(mean / top, 1.0)))
-    words = f"{name}: {len(values)} samples, mean {mean:.2f}, largest {values.max():.2f}"
+    words = f"{name}: {count_of(len(values), 'sample')}, mean {mean:.2f}, largest {values.max():.2f}"
     svg = Markup('<svg class="bars" role="img" aria-label="{}">{}{}</svg>').format(words, bars, line)
     return Histogram(svg, top, tallest, mean, float((values == 0).mean()), len(values))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from datagen.amounts import count_of
 from datagen.errors import RunError
 from datagen.filesystems import write_whole
 from datagen.records import CAUSES, Failure, visible
@@ -191,7 +192,7 @@ def _open_templates(folder: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(show=show, percent=show_percent)
+    environment.filters.update(count=count_of, show=show, percent=show_percent)
     return environment
 
 

@@ -81,13 +81,16 @@ _LEXICON_KEYS = {"lexicon", *get_args(ListName)}
 
 @dataclass(slots=True)
 class _Pass:
-    """The state of one pass: the files as read, the lexicons that taxonomies may use, and the problems found."""
+    """The state of one pass: the files as read, the lexicons that taxonomies may use, and the problems found.
+
+    Those of `elsewhere` were found in files that a recipe names: a file that is checked itself tells its own.
+    """
 
     scorable: frozenset[str]
     min_distinct: int
     models: Mapping[str, type[BaseModel]]
     examine: Examine
-    files: list[str] = field(default_factory=list)
+    elsewhere: set[Problem] = field(default_factory=set)
     lexicons: list[Lexicon] = field(default_factory=list)
     documents: list[tuple[str, Document]] = field(default_factory=list)
     found: set[Problem] = field(default_factory=set)
@@ -111,7 +114,6 @@ def check_paths(
     """
     work = _Pass(scorable, min_distinct, models or {}, examine)
     files = list(_expand(paths, work.found))
-    work.files = [str(file) for file in files]
     for file in files:
         try:
             document = read_yaml(file)
@@ -123,7 +125,11 @@ def check_paths(
     for kind, document in work.documents:
         _CHECKS[kind](work, document)
     _check_weaknesses(work)
-    return sorted({replace(problem, file=_shown(problem.file)) for problem in work.found})
+    found, elsewhere = (
+        {replace(each, file=_shown(each.file)) for each in some} for some in (work.found, work.elsewhere)
+    )
+    told = {problem.file for problem in found if problem.severity == "error"}
+    return sorted({*found, *(problem for problem in elsewhere if problem.file not in told)})
 
 
 def _shown(file: str) -> str:
@@ -149,7 +155,7 @@ def _expand(paths: Sequence[str | Path], found: set[Problem]) -> Iterable[Path]:
         try:
             file = Path(path) if Path(path).exists() else own.get(str(path)) or resolve_taxonomy(path)
         except ConfigError as error:
-            found.add(problem_of(error, str(path)))
+            found.add(Problem(str(path), 1, 1, error.what, error.hint))
             continue
         if file.is_dir():
             inside = sorted(
@@ -271,8 +277,14 @@ def _check_recipe(work: _Pass, document: Document) -> None:
         if key[0] in model.model_fields:
             if not told & document.spots_in(key):
                 work.found.add(document.problem(key, what, hint, severity=severity))
-        elif not where.startswith(tuple(work.files)):  # else that file reports it
-            work.found.add(document.problem((), f"{where}: {what}" if where else what, hint, severity=severity))
+            continue
+        there = problem_of(ConfigError(what, where=where, hint=hint), document.file)
+        if Path(there.file).is_file():
+            work.elsewhere.add(replace(there, severity=severity))
+        else:
+            named = document.find_file(there.file) or ()
+            if document.spot(named) not in told:
+                work.found.add(document.problem(named, f"{where}: {what}" if where else what, hint, severity=severity))
 
 
 def _check_word(document: Document, path: tuple[str | int, ...], word: Any, resolve: Any) -> list[Problem]:

@@ -128,7 +128,7 @@ def _argument(text: str, slots: Collection[str], words: Collection[str], source:
         return Argument(literal=int(text))
     if text in words or any(text in names for names in NAMES.values()):
         return Argument(literal=text)
-    hint = did_you_mean(text, slots) + '; put a literal that is not in the lexicon in quotes: "…"'
+    hint = did_you_mean(text, slots, 'put a word that is not in the lexicon in quotes: "…"')
     raise ConfigError(f"{text!r} in {show(source)} is neither a slot nor a word", where=where, hint=hint)
 
 

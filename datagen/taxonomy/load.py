@@ -80,8 +80,8 @@ def _resolve(word: str | Path, folder: Path, what: str) -> Path:
         return Path(word)
     found = folder / f"{written}.yaml"
     if not found.is_file():
-        hint = did_you_mean(written, (path.stem for path in folder.glob("*.yaml"))) + "; give a file with its path"
-        raise ConfigError(f"no {what} named {written!r}", hint=hint)
+        hint = did_you_mean(written, (path.stem for path in folder.glob("*.yaml")), "give a file with its path")
+        raise ConfigError(f"no {what} named {written!r}", where=what, hint=hint)
     return found
 
 

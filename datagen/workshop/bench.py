@@ -23,7 +23,7 @@ import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from datagen.embedded.pictograms import Scene, render_scene
 from datagen.embedded.vocab import Vocabulary
 from datagen.embedded.world import lay_out
 from datagen.pictures import encode_png
+from datagen.pipeline import Watch, follow
 from datagen.plugins import load_plugin, shipped_path
 from datagen.prompts.expanded import instruct
 from datagen.prompts.keeps import find_breach
@@ -155,7 +156,7 @@ def _row(name: str, members: Sequence[Judged], k: int) -> Row:
     }
 
 
-def judge_codec(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, tools: Tools) -> list[Row]:
+def judge_codec(backend: EmbeddedBackend, prompts: Iterable[Prompt], seed: int, tools: Tools) -> list[Row]:
     """Return the shares of true scenes that pass their own claims, before and after the image tokenizer."""
     rng = random.Random(seed)
     groups: dict[str, list[tuple[bool, bool]]] = {}
@@ -184,22 +185,26 @@ def _as_sample(prompt: Prompt, pixels: np.ndarray) -> Sample:
     return Sample(f"{prompt.id}-00", prompt.id, 0, 0, "direct", "true scene", "none", "stop", segments)
 
 
-def bench_model(checkpoint: Path, *, per_skill: int, candidates: int, seed: int, mode: str) -> dict[str, list[Row]]:
+def bench_model(
+    checkpoint: Path, watch: Watch, *, per_skill: int, candidates: int, seed: int, mode: str
+) -> dict[str, list[Row]]:
     """Measure a checkpoint: tables `tokenizer` and `model`, and those of `bench.abilities` if it has a reader.
 
     Raises BackendError when it cannot be loaded.
     """
     backend = EmbeddedBackend(EmbeddedOptions.parse({"checkpoint": checkpoint}))
     prompts, tools = sample_held_out(per_skill, seed), open_tools()
-    judged = list(judge_model(backend, prompts, candidates, seed, mode, tools))
-    tables = {"tokenizer": judge_codec(backend, prompts, seed, tools), "model": tabulate(judged, candidates)}
+    results = judge_model(backend, prompts, candidates, seed, mode, tools)
+    judged = list(follow(results, "prompts", watch, len(prompts)))
+    scenes = follow(prompts, "tokenizer", watch, len(prompts))
+    tables = {"tokenizer": judge_codec(backend, scenes, seed, tools), "model": tabulate(judged, candidates)}
     if has_reader(checkpoint):
-        tables |= measure_abilities(backend, prompts, candidates, seed, tools)
+        tables |= measure_abilities(backend, prompts, candidates, seed, tools, watch)
     return tables
 
 
 def measure_abilities(
-    backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools
+    backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools, watch: Watch
 ) -> dict[str, list[Row]]:
     """Return the tables `captions`, `judge`, `reflection` and `rewrites`.
 
@@ -207,14 +212,14 @@ def measure_abilities(
     """
     lexicon = load_lexicon(resolve_lexicon("pictograms"))
     return {
-        "captions": bench_captions(backend, prompts, seed),
-        "judge": bench_judge(backend, prompts, candidates, seed, tools),
-        "reflection": bench_reflection(backend, prompts, candidates, seed, tools),
-        "rewrites": bench_rewrites(backend, prompts, seed, lexicon),
+        "captions": bench_captions(backend, prompts, seed, watch),
+        "judge": bench_judge(backend, prompts, candidates, seed, tools, watch),
+        "reflection": bench_reflection(backend, prompts, candidates, seed, tools, watch),
+        "rewrites": bench_rewrites(backend, prompts, seed, lexicon, watch),
     }
 
 
-def bench_captions(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int) -> list[Row]:
+def bench_captions(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, watch: Watch) -> list[Row]:
     """Return the share of true scenes whose caption names every object with its colour and number, and every word."""
     rng = random.Random(seed)
     scenes = [lay_out(prompt.claims, rng) for prompt in prompts]
@@ -227,7 +232,7 @@ def bench_captions(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: in
     ]
     right = [
         _name_things(scene) == _read_things(reply.text)
-        for scene, reply in zip(scenes, backend.chat(asked), strict=True)
+        for scene, reply in zip(scenes, follow(backend.chat(asked), "captions", watch, len(asked)), strict=True)
     ]
     return _tabulate([prompt.weakness for prompt in prompts], right, "captions right")
 
@@ -241,7 +246,7 @@ def _read_things(caption: str) -> Counter[tuple[str, str, str]]:
 
 
 def bench_reflection(
-    backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools
+    backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools, watch: Watch
 ) -> list[Row]:
     """Return pass@1 of the first image and of the refined one, by weakness; a malformed sample fails both."""
     requests = [
@@ -249,7 +254,8 @@ def bench_reflection(
     ]
     judged: dict[str, list[tuple[bool, bool]]] = {}
     whole = Counter[str]()
-    for request, answer in zip(requests, backend.generate(requests), strict=True):
+    answers = follow(backend.generate(requests), "reflection", watch, len(requests))
+    for request, answer in zip(requests, answers, strict=True):
         verdict = (False, False)
         if isinstance(answer, Sample):
             first = next(k for k, segment in enumerate(answer.segments) if segment.kind == "image")
@@ -272,19 +278,20 @@ def bench_reflection(
 
 
 def bench_judge(
-    backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools
+    backend: EmbeddedBackend, prompts: Sequence[Prompt], candidates: int, seed: int, tools: Tools, watch: Watch
 ) -> list[Row]:
     """Return how well P(yes) separates right from wrong images of the model: AUC, calibration, yes-bias."""
     requests = [
         Request(prompt, k, seed_of(seed, prompt.id, k), "think") for prompt in prompts for k in range(candidates)
     ]
     judge = replace(tools, ask=lambda asked: list(backend.chat(asked)))
+    answers = follow(backend.generate(requests), "images", watch, len(requests))
     drawn = [
         (request.prompt, answer)
-        for request, answer in zip(requests, backend.generate(requests), strict=True)
+        for request, answer in zip(requests, answers, strict=True)
         if isinstance(answer, Sample)
     ]
-    said = [vqa.score(prompt, sample, judge).value for prompt, sample in drawn]
+    said = [vqa.score(prompt, sample, judge).value for prompt, sample in follow(drawn, "judge", watch, len(drawn))]
     judged = [
         (prompt.weakness, p, judge_sample(prompt, sample, tools))
         for (prompt, sample), p in zip(drawn, said, strict=True)
@@ -309,7 +316,9 @@ def bench_judge(
     return [{**row, "yes to another's prompt": bias.share if k == 0 else None} for k, row in enumerate(rows)]
 
 
-def bench_rewrites(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, lexicon: Lexicon) -> list[Row]:
+def bench_rewrites(
+    backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: int, lexicon: Lexicon, watch: Watch
+) -> list[Row]:
     """Return the share of rewrites that keep every claim, by style."""
     cases = [(prompt, style) for prompt in prompts for style in STYLES]
     asked = [
@@ -321,7 +330,9 @@ def bench_rewrites(backend: EmbeddedBackend, prompts: Sequence[Prompt], seed: in
     ]
     kept = [
         not find_breach(_read_rewrite(reply.text, style), prompt.claims, lexicon)
-        for (prompt, style), reply in zip(cases, backend.chat(asked), strict=True)
+        for (prompt, style), reply in zip(
+            cases, follow(backend.chat(asked), "rewrites", watch, len(asked)), strict=True
+        )
     ]
     return _tabulate([style for _, style in cases], kept, "rewrites that keep their claims")
 
@@ -346,7 +357,7 @@ def _tabulate(groups: Sequence[str], right: Sequence[bool], title: str) -> list[
 
 
 def measure_generation(
-    prompts: Sequence[Prompt], *, batch: int, rounds: int, checkpoint: Path = SHIPPED
+    prompts: Sequence[Prompt], watch: Watch, *, batch: int, rounds: int, checkpoint: Path = SHIPPED
 ) -> list[dict[str, Any]]:
     """Return a row for each engine: engine, samples_per_second (median), slowest, fastest, ratio to transformers.
 
@@ -362,7 +373,7 @@ def measure_generation(
         "datagen embedded": _make_embedded(backend, prompt_ids),
     }
     rates: dict[str, list[float]] = {name: [] for name in engines}
-    for turn in range(rounds + 1):
+    for turn in follow(range(rounds + 1), "rounds", watch, rounds + 1):
         for name, run in engines.items():
             started = time.perf_counter()
             run(turn)

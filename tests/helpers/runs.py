@@ -26,7 +26,7 @@ class Listener(Silent):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, brief: str = "") -> None:
         self.said.append(text)
 
 

@@ -102,7 +102,7 @@ def test_what_no_scorer_judges_is_not_scored_and_has_no_chart_of_zeros(tmp_path:
     text = Outline(write_report(tmp_path / "r.html", "t", [item])).text
     assert "Text weight not scored" in text
     assert "Text reward not scored" in text
-    assert "Image weight 1 samples, mean 1.00" in text
+    assert "Image weight 1 sample, mean 1.00" in text
 
 
 def test_a_lone_surrogate_does_not_stop_the_page(tmp_path: Path) -> None:
