@@ -47,8 +47,9 @@ def test_a_program_on_the_path_is_called_by_its_name(script: Path, monkeypatch: 
     assert call_as(monkeypatch, str(script)) == "datagen export 'outputs/a b'"
 
 
-def test_a_module_is_called_by_its_python(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_is_called_by_its_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(tmp_path)
     assert call_as(monkeypatch, "/there/datagen/__main__.py") == f"{sys.executable} -m datagen export 'outputs/a b'"
 
 
