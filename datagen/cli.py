@@ -907,6 +907,10 @@ def train(
     control: Annotated[
         bool, typer.Option("--control", help="Train the control: every scored part has weight 1.")
     ] = False,
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None, typer.Option(help="Of products in training [the faster one here].")
+    ] = None,
+    pull: Annotated[float, typer.Option(min=0, help="Factor of the divergence from the starting checkpoint.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
 ) -> None:
@@ -931,6 +935,8 @@ def train(
         switch=switch,
         sampler=sampler,
         control=control,
+        precision=precision,
+        pull=pull,
         seed=seed,
     )
     with Board() as board:

@@ -596,6 +596,10 @@ class Training(BaseModel):
     switch: float | None = Field(None, ge=0, description="factor of the token that opens the image")
     sampler: bool | None = Field(None, description="sample rows by weight instead of weighting the loss")
     control: bool | None = Field(None, description="train without the weights, as the control")
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        None, description="of products in training; by default the faster one of the processor"
+    )
+    pull: float | None = Field(None, ge=0, description="factor of the divergence from the model a round begins with")
 
     @property
     def options(self) -> dict[str, Any]:

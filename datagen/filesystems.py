@@ -24,7 +24,8 @@ ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "gs": ("STORAGE_
 """Where each client is told of another server than that of Amazon or Google."""
 GCS_SECONDS = 60
 """How long Google's client repeats one request, or asks for credentials; 15 minutes if it is not told."""
-
+LOCK = ".lock"
+"""The file that `hold_folder` locks."""
 
 OPTIONS = {"s3": "?allow_delayed_open=true", "gs": f"?retry_limit_seconds={GCS_SECONDS}"}
 """Options of an address: an object of S3 that is smaller than 5 MB is then one request to write, else three."""
@@ -120,3 +121,20 @@ def write_text(path: Path, text: str) -> None:
             file.write(text.encode())
     except OSError as error:
         raise RunError(f"cannot be written: {error.strerror}", where=str(path)) from error
+
+
+@contextmanager
+def hold_folder(folder: Path, what: str, hint: str) -> Iterator[None]:
+    """Make a local folder and lock it against a second writer; the kernel releases the lock when the process dies.
+
+    Raises RunError with `what` and `hint` when another process holds it, OSError when it cannot be written.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(what, where=str(folder), hint=hint) from error
+        yield

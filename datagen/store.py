@@ -25,7 +25,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -37,7 +37,7 @@ import yaml
 
 from datagen import program
 from datagen.errors import RunError, first_line
-from datagen.filesystems import open_filesystem, write_whole
+from datagen.filesystems import hold_folder, open_filesystem, write_whole
 from datagen.picture_files import PictureError
 from datagen.pictures import clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score
@@ -562,17 +562,10 @@ class RunFolder:
         if not self.is_local:
             yield
             return
-        import fcntl
-
-        with self._explain_disk():
-            self.local_path.mkdir(parents=True, exist_ok=True)
-            file = (self.local_path / ".lock").open("a")
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+        with ExitStack() as stack:
+            with self._explain_disk():
                 hint = "wait for it, or give this one another --run"
-                raise RunError("another datagen is writing this run", where=self.address, hint=hint) from error
+                stack.enter_context(hold_folder(self.local_path, "another datagen is writing this run", hint))
             yield
 
     def _at(self, name: str) -> str:

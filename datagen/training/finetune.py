@@ -29,8 +29,8 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +41,10 @@ from datagen.embedded.codec import fingerprint, read_codes
 from datagen.embedded.decoder import open_threads
 from datagen.embedded.loading import READER, has_reader, load_codec, load_lm, require_files, save_codec, save_lm
 from datagen.embedded.vocab import Vocabulary
-from datagen.errors import BackendError, RunError
+from datagen.errors import BackendError, RunError, first_line
+from datagen.filesystems import hold_folder, write_whole
 from datagen.training.learner import Learner, find_precision
-from datagen.training.state import Schedule, TrainingState
+from datagen.training.state import Schedule, TrainingState, explain_disk
 from datagen.training.weighted import (
     CONTEXT,
     IMAGE,
@@ -56,7 +57,6 @@ from datagen.training.weighted import (
     WeightedDataset,
     WeightedSampler,
     mean_targets,
-    token_loss,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class TrainPlan:
 
     A step uses `batch * accumulate` rows. `sampler` samples rows by weight and leaves the loss unweighted. `switch`
     multiplies the weight of the token that opens the image. `control` gives every scored part weight 1. `precision` is
-    `bfloat16`, `float32`, or None: the faster one on the processor that begins the training.
+    `bfloat16`, `float32`, or None: the faster one on the processor that begins the training. `pull` >= 0 is the factor
+    of the divergence from the starting checkpoint in the loss, which the losses of the log do not contain.
     """
 
     dataset: Path
@@ -102,6 +103,7 @@ class TrainPlan:
     accumulate: int = 1
     control: bool = False
     precision: str | None = None
+    pull: float = 0.0
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON values, with hashes of dataset and checkpoint instead of their paths."""
@@ -159,19 +161,24 @@ def find_dataset(word: str) -> Path:
 def train_weighted(plan: TrainPlan, out: Path, watch: Callable[[TrainStep], None]) -> list[TrainStep]:
     """Train as planned, or resume in `out`; write the checkpoint and return every step in the log.
 
-    Raises RunError for an unusable dataset or an `out` of another training, BackendError for a checkpoint that cannot
-    be loaded.
+    Raises RunError for an unusable dataset, an `out` of another training or one in use, a damaged file in it or a full
+    disk; BackendError for a checkpoint that cannot be loaded.
     """
     parts = load_parts(plan.checkpoint)
     data = open_data(plan, parts)
-    plan = claim_folder(out, plan)
+    with claim_folder(out, plan) as claimed:
+        return _train(claimed, parts, data, out, watch)
+
+
+def _train(plan: TrainPlan, parts: Parts, data: Data, out: Path, watch: Callable[[TrainStep], None]) -> list[TrainStep]:
     optimizer = torch.optim.AdamW(parts.model.parameters(), lr=plan.lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     schedule = Schedule([optimizer], plan.steps, decay=0.6, warmup=WARMUP_STEPS)
     state = TrainingState(out, parts.model, [optimizer])
-    first = state.restore()
-    draws, targets = open_rows(plan, data, first)
     with open_threads(torch.get_num_threads()) as pool:
-        learner = Learner(parts.model, parts.vocab.pad, plan.precision or find_precision(), pool)
+        # Before the saved weights are restored, since it is pulled towards those of the checkpoint.
+        learner = Learner(parts.model, parts.vocab.pad, plan.precision or find_precision(), pool, pull=plan.pull)
+        first = state.restore()
+        draws, targets = open_rows(plan, data, first)
         if first == 0:
             watch(_note(state, TrainStep(0, plan.steps, held_out=measure_loss(learner, data.held_out))))
         losses: list[Losses] = []
@@ -233,26 +240,41 @@ def open_data(plan: TrainPlan, parts: Parts) -> Data:
     return Data(train, held_out, mean_targets(train))
 
 
-def claim_folder(out: Path, plan: TrainPlan) -> TrainPlan:
-    """Create the folder of this plan, and return the plan with its precision.
+@contextmanager
+def claim_folder(out: Path, plan: TrainPlan) -> Iterator[TrainPlan]:
+    """Create and hold the folder of this plan, and yield the plan with its precision.
 
-    Raises RunError if `out` belongs to another training or is something else.
+    Raises RunError if `out` belongs to another training, is something else, or is in use.
     """
     path = out / "training.json"
-    there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    plan = replace(plan, precision=plan.precision or there.get("precision") or find_precision())
-    wanted = plan.describe()
-    if there:
+    others = out.exists() and (not out.is_dir() or any(not each.name.startswith(".") for each in out.iterdir()))
+    if others and not path.exists():
+        raise RunError("exists already and is not a training", where=str(out), hint="choose another --out")
+    with ExitStack() as stack:
+        with explain_disk(out):
+            hint = "wait for it, or choose another --out"
+            stack.enter_context(hold_folder(out, "another training is writing here", hint))
+        there = _read_plan(path) if path.exists() else {}
+        plan = replace(plan, precision=plan.precision or there.get("precision") or find_precision())
+        wanted = plan.describe()
         changed = [f"{key} ({there.get(key)}, now {wanted[key]})" for key in wanted if there.get(key) != wanted[key]]
-        if changed:
+        if there and changed:
             what = f"is another training: it differs in {', '.join(changed)}"
             raise RunError(what, where=str(out), hint="choose another --out, or use the same options again")
-        return plan
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RunError("exists already and is not a training", where=str(out), hint="choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-    return plan
+        for left in out.glob(".*.part"):  # by a training that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        if not there:
+            with explain_disk(path), write_whole(path) as file:
+                file.write(f"{json.dumps(wanted, indent=2)}\n".encode())
+        yield plan
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        hint = "choose another --out, or delete this folder: without that file it cannot go on"
+        raise RunError(f"damaged: {first_line(error)}", where=str(path), hint=hint) from error
 
 
 def open_rows(plan: TrainPlan, data: Data, first: int) -> tuple[Iterator[Index], Targets]:
@@ -278,9 +300,8 @@ def take_step(
 ) -> Losses:
     """Take one optimizer step and return its losses of text and image."""
     text, image = (1.0, 1.0) if plan.sampler else (plan.lambda_text, plan.lambda_image)
-    score = partial(token_loss, targets=targets, lambda_text=text, lambda_image=image, switch=plan.switch)
     optimizer.zero_grad()
-    sums = learner.learn(rows, score)
+    sums = learner.learn(rows, targets, lambda_text=text, lambda_image=image, switch=plan.switch)
     torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
     optimizer.step()
     return (sums[0] if targets[0] else None), (sums[1] if targets[1] else None)
@@ -292,7 +313,7 @@ def measure_loss(learner: Learner, rows: WeightedDataset | None) -> Losses:
         return None, None
     # Rounded up, so that at most `HELD_OUT_ROWS` rows are picked.
     picked = [rows[k] for k in range(0, len(rows), -(-len(rows) // HELD_OUT_ROWS))]
-    sums = learner.measure(picked, partial(token_loss, targets=(1, 1)))
+    sums = learner.measure(picked)
     drawn = [(row.kinds[1:] == IMAGE, row.weights[1:]) for row in picked]
     weights = [sum(float(weight[image == part].sum()) for image, weight in drawn) for part in (False, True)]
     text, image = (total / weight if weight else None for total, weight in zip(sums, weights, strict=True))
@@ -300,11 +321,22 @@ def measure_loss(learner: Learner, rows: WeightedDataset | None) -> Losses:
 
 
 def write_checkpoint(parts: Parts, source: Path, out: Path) -> None:
-    """Write a complete checkpoint folder: the trained model, and the image tokenizer and reader of `source`."""
-    save_codec(parts.codec, out)
-    if has_reader(source):
-        shutil.copytree(source / READER, out / READER, dirs_exist_ok=True)
-    save_lm(parts.model, parts.tokenizer, out)
+    """Write a complete checkpoint folder: the trained model, and the image tokenizer and reader of `source`.
+
+    Every file appears whole, the model last. Raises RunError if the disk is full.
+    """
+    part = out / ".checkpoint.part"
+    with explain_disk(out):
+        save_codec(parts.codec, part)
+        if has_reader(source):
+            shutil.copytree(source / READER, part / READER)
+        save_lm(parts.model, parts.tokenizer, part)
+        files = [path for path in part.rglob("*") if path.is_file()]
+        for path in sorted(files, key=lambda path: path == part / "model.safetensors"):
+            place = out / path.relative_to(part)
+            place.parent.mkdir(exist_ok=True)
+            path.replace(place)
+        shutil.rmtree(part)
 
 
 def _average(losses: Sequence[Losses]) -> Losses:
@@ -385,7 +417,8 @@ def plot_losses(rows: Sequence[LossRow], path: Path) -> None:
     size = f'width="{2 * WIDTH}" height="{HEIGHT}" viewBox="0 0 {2 * WIDTH} {HEIGHT}"'
     picture = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="losses by step">'
     background = '<rect width="100%" height="100%" fill="#fff"/>'
-    path.write_text(f"{picture}<style>{_STYLE}</style>{background}{panels}</svg>\n", encoding="utf-8")
+    with explain_disk(path), write_whole(path) as file:
+        file.write(f"{picture}<style>{_STYLE}</style>{background}{panels}</svg>\n".encode())
 
 
 def _plot_panel(name: str, rows: Sequence[LossRow], column: int) -> str:

@@ -10,24 +10,23 @@ learned token. Weights, gradients and optimizer are float32. With `bfloat16`, pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from copy import deepcopy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from datagen.embedded.fused import FusedLlama
-from datagen.training.weighted import IGNORED, Tokens, collate
+from datagen.training.weighted import IGNORED, IMAGE, Targets, Tokens, collate, token_loss
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
 
 PART_ROWS = 8
 """Rows of a part: few enough for all cores to have one, enough for matrices that keep a core busy."""
-
-Score = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Returns the losses of text and image from the logits, labels, weights and kinds of learned tokens: `token_loss`."""
 
 
 def find_precision() -> str:
@@ -38,22 +37,44 @@ def find_precision() -> str:
 
 
 class Learner:
-    """Computes the losses of a model and adds their gradients to its parameters; `pool` has a thread for each core."""
+    """Computes the losses of a model and adds their gradients to its parameters; `pool` has a thread for each core.
 
-    def __init__(self, model: LlamaForCausalLM, pad: int, precision: str, pool: Executor) -> None:
+    With `pull` > 0, the gradient is that of losses + pull * KL(the model as it is now || as it is then), the mean over
+    the learned tokens of text plus that of image: distillation against forgetting (arXiv 1606.09282).
+    """
+
+    def __init__(self, model: LlamaForCausalLM, pad: int, precision: str, pool: Executor, *, pull: float = 0.0) -> None:
         self._model, self._pad, self._pool = model, pad, pool
         self._config = model.config.to_dict()
         self._dtype: torch.dtype = getattr(torch, precision)
+        self._pull = pull
+        self._first = deepcopy(self._fuse().detach(self._dtype)) if pull else None
 
-    def learn(self, rows: Sequence[Tokens], score: Score) -> tuple[float, float]:
-        """Add the gradient of the rows' losses to the parameters and return the losses."""
+    def learn(
+        self,
+        rows: Sequence[Tokens],
+        targets: Targets,
+        *,
+        lambda_text: float = 1.0,
+        lambda_image: float = 1.0,
+        switch: float = 1.0,
+    ) -> tuple[float, float]:
+        """Add the gradient of the rows' losses to the parameters and return the losses: those of `weighted_loss`."""
+        score = partial(token_loss, targets=targets, lambda_text=lambda_text, lambda_image=lambda_image, switch=switch)
         whole = self._fuse()
         parts = whole.detach(self._dtype)
         leaves = [weight.requires_grad_() for weight in parts.tensors]
 
         def run(part: Sequence[Tokens]) -> tuple[Sequence[Tensor], tuple[float, float]]:
-            text, image = self._score(parts, part, score)
-            return torch.autograd.grad(text + image, leaves), (text.item(), image.item())
+            ids, learned, tokens = self._prepare(part)
+            logits = parts.run(ids, learned)
+            text, image = score(logits, *tokens)
+            loss = text + image
+            if self._first:
+                with torch.no_grad():
+                    first = self._first.run(ids, learned)
+                loss = loss + self._pull * measure_divergence(first, logits, tokens[-1], targets)
+            return torch.autograd.grad(loss, leaves), (text.item(), image.item())
 
         totals = [torch.zeros_like(weight) for weight in whole.tensors]
         losses = []
@@ -64,13 +85,14 @@ class Learner:
         torch.autograd.backward(whole.tensors, totals)
         return _add(losses)
 
-    def measure(self, rows: Sequence[Tokens], score: Score) -> tuple[float, float]:
-        """Return the rows' losses, computed in float32."""
+    def measure(self, rows: Sequence[Tokens]) -> tuple[float, float]:
+        """Return the rows' losses of text and image, summed over tokens and computed in float32."""
         whole = self._fuse().detach(torch.float32)
 
         @torch.no_grad()
         def run(part: Sequence[Tokens]) -> tuple[float, float]:
-            text, image = self._score(whole, part, score)
+            ids, learned, tokens = self._prepare(part)
+            text, image = token_loss(whole.run(ids, learned), *tokens, targets=(1, 1))
             return text.item(), image.item()
 
         return _add(self._pool.map(run, _split(rows)))
@@ -78,12 +100,25 @@ class Learner:
     def _fuse(self) -> FusedLlama:
         return FusedLlama(self._config, dict(self._model.named_parameters()))
 
-    def _score(self, model: FusedLlama, rows: Sequence[Tokens], score: Score) -> tuple[Tensor, Tensor]:
+    def _prepare(self, rows: Sequence[Tokens]) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Return the ids to read, the positions that predict a learned token, their labels, weights and kinds."""
         batch = collate(rows, self._pad)
         labels, weights, kinds = (each[:, 1:].flatten() for each in (batch.labels, batch.weights, batch.kinds))
         (learned,) = (labels != IGNORED).nonzero(as_tuple=True)
-        logits = model.run(batch.ids[:, :-1], learned)
-        return score(logits, labels[learned], weights[learned], kinds[learned])
+        return batch.ids[:, :-1], learned, (labels[learned], weights[learned], kinds[learned])
+
+
+def measure_divergence(first: Tensor, logits: Tensor, kinds: Tensor, targets: Targets) -> Tensor:
+    """Return KL(first || logits) in nats, the mean over text tokens plus that over image tokens: a scalar.
+
+    Logits are (tokens, vocabulary); the means are sums divided by `targets`. In this direction it is the divergence of
+    whole samples, if the rows are samples of the first model.
+    """
+    ours, theirs = logits.float().log_softmax(-1), first.float().log_softmax(-1)
+    each = torch.nn.functional.kl_div(ours, theirs, log_target=True, reduction="none").sum(-1)
+    drawn = kinds == IMAGE
+    parts = zip((each[~drawn], each[drawn]), targets, strict=True)
+    return torch.stack([part.sum() / target for part, target in parts if target]).sum()
 
 
 def _split(rows: Sequence[Tokens]) -> list[Sequence[Tokens]]:

@@ -7,15 +7,35 @@ coefficients are the published ones.
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
+
+from datagen.errors import RunError, first_line
+from datagen.filesystems import write_whole
+
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, UnpicklingError)
+"""What torch raises for a file that is cut or holds something else."""
+
+
+@contextmanager
+def explain_disk(path: Path) -> Iterator[None]:
+    """Raise RunError naming the file, `path` if nothing else is known, when something cannot be written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        what = f"cannot be written: {getattr(error, 'strerror', None) or first_line(error)}"
+        hint = "free some space or check permissions, then run the same command: it goes on"
+        raise RunError(what, where=str(getattr(error, "filename", None) or path), hint=hint) from error
 
 
 class TrainingState:
@@ -27,28 +47,38 @@ class TrainingState:
         self._started = time.monotonic()
 
     def restore(self) -> int:
-        """Load the last saved state, if any, and return its number of steps; later lines are removed from the log."""
+        """Load the last saved state, if any, and return its number of steps; later lines are removed from the log.
+
+        Raises RunError naming a file that is damaged.
+        """
         path = self.folder / "state.pt"
         if not path.exists():
             self._rewind(-1)
             return 0
-        saved = torch.load(path, weights_only=True)
-        self._model.load_state_dict(saved["model"])
-        for optimizer, values in zip(self._optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(values)
-        self._rewind(int(saved["step"]))
-        return int(saved["step"])
+        try:
+            saved = torch.load(path, weights_only=True)
+            step = int(saved["step"])
+            self._model.load_state_dict(saved["model"])
+            for optimizer, values in zip(self._optimizers, saved["optimizers"], strict=True):
+                optimizer.load_state_dict(values)
+        except UNREADABLE as error:
+            hint = "delete it: the training then begins again"
+            raise RunError(f"damaged: {first_line(error)}", where=str(path), hint=hint) from error
+        self._rewind(step)
+        return step
 
     def save(self, step: int) -> None:
-        """Write the state with an atomic rename, so that a kill leaves the old state or the new one."""
+        """Write the state whole, so that a kill or a full disk leaves the old state. Raises RunError."""
         values = {
             "model": self._model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "step": step,
         }
-        temporary = self.folder / "state.tmp"
-        torch.save(values, temporary)
-        os.replace(temporary, self.folder / "state.pt")
+        # Into memory first: `torch.save` to a full disk says `enforce fail` and not why.
+        packed, path = io.BytesIO(), self.folder / "state.pt"
+        torch.save(values, packed)
+        with explain_disk(path), write_whole(path) as file:
+            file.write(packed.getbuffer())
 
     def log(self, step: int, **figures: Any) -> None:
         """Append one line to log.jsonl and print it."""
@@ -58,21 +88,33 @@ class TrainingState:
         """Append one line to log.jsonl and return it."""
         row = {"step": step, "seconds": round(time.monotonic() - self._started, 1), **figures}
         line = json.dumps({key: round(v, 5) if isinstance(v, float) else v for key, v in row.items()})
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        path = self.folder / "log.jsonl"
+        with explain_disk(path), path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
         return line
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the lines of log.jsonl in order, without a line that a kill cut off."""
-        path = self.folder / "log.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}")]
+        """Return the lines of log.jsonl in order, without a last one that was cut off.
+
+        Raises RunError naming a damaged line before it.
+        """
+        path, rows = self.folder / "log.jsonl", list[dict[str, Any]]()
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        for number, line in enumerate(lines[:-1], 1):
+            try:
+                row = json.loads(line)
+                rows.append({**row, "step": int(row["step"])})
+            except (ValueError, KeyError, TypeError) as error:
+                hint = "delete that line: it is missing in loss.svg alone"
+                raise RunError(f"line {number} is damaged", where=str(path), hint=hint) from error
+        return rows
 
     def _rewind(self, step: int) -> None:
         """Drop the log lines of steps after the saved state, which will be repeated."""
         rows = [row for row in self.read_log() if row["step"] <= step]
         if (path := self.folder / "log.jsonl").exists():
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            with explain_disk(path), write_whole(path) as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:

@@ -25,6 +25,7 @@ from datagen.embedded.options import EmbeddedOptions
 from datagen.errors import BackendError, RunError
 from datagen.records import Request
 from datagen.training.finetune import TrainPlan, TrainStep, find_dataset, load_parts, train_weighted
+from datagen.training.learner import find_precision
 from tests.helpers.runs import environment, run_cli
 from tests.helpers.trainer_cases import make_checkpoint, make_dataset, make_parts
 
@@ -70,7 +71,7 @@ def test_it_learns_and_leaves_a_checkpoint_that_draws(plan: TrainPlan, tmp_path:
     assert load_parts(out).vocab.size == 2025  # and one may train it further
 
 
-@pytest.mark.parametrize("changes", [{}, {"sampler": True, "accumulate": 2}])
+@pytest.mark.parametrize("changes", [{}, {"sampler": True, "accumulate": 2, "pull": 0.5}])
 def test_stopped_after_a_saved_state_it_ends_the_same(plan: TrainPlan, tmp_path: Path, changes: dict[str, Any]) -> None:
     plan = replace(plan, **changes)
     whole = train(plan, tmp_path / "whole")
@@ -125,7 +126,8 @@ def test_what_is_asked_for_matters(plan: TrainPlan, tmp_path: Path) -> None:
     """Each of these gives other weights than the plain training: none is a word without effect."""
     train(plan, tmp_path / "plain")
     plain = load_file(str(tmp_path / "plain" / "model.safetensors"))
-    changes = [{"control": True}, {"sampler": True}, {"switch": 0.0}, {"lambda_text": 3.0}, {"seed": 1}]
+    changes = [{"control": True}, {"sampler": True}, {"switch": 0.0}, {"lambda_text": 3.0}, {"seed": 1}, {"pull": 0.5}]
+    changes.append({"precision": "float32" if find_precision() == "bfloat16" else "bfloat16"})
     for k, change in enumerate(changes):
         train(replace(plan, **change), tmp_path / str(k))
         other = load_file(str(tmp_path / str(k) / "model.safetensors"))
@@ -138,6 +140,15 @@ def test_micro_batches_learn_like_one_batch(plan: TrainPlan, tmp_path: Path) -> 
     one, four = (load_file(str(tmp_path / name / "model.safetensors")) for name in ("one", "four"))
     for name, tensor in one.items():
         torch.testing.assert_close(four[name], tensor, rtol=0.02, atol=1e-3)  # stored as bf16
+
+
+def test_a_training_keeps_the_precision_it_began_with(plan: TrainPlan, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train(replace(plan, steps=2, precision="float32"), out)
+    train(replace(plan, steps=2), out)
+    assert json.loads((out / "training.json").read_text())["precision"] == "float32"
+    with pytest.raises(RunError, match=r"differs in precision \(float32, now bfloat16\)"):
+        train(replace(plan, steps=2, precision="bfloat16"), out)
 
 
 def test_held_out_loss_is_under_the_weights_of_the_dataset_also_in_the_control(plan: TrainPlan, tmp_path: Path) -> None:
@@ -156,6 +167,72 @@ def test_another_training_is_not_overwritten(plan: TrainPlan, tmp_path: Path) ->
     (tmp_path / "notes" / "a.txt").write_text("mine")
     with pytest.raises(RunError, match="exists already and is not a training"):
         train(plan, tmp_path / "notes")
+
+
+@pytest.mark.parametrize("name", ["training.json", "state.pt", "log.jsonl"])
+def test_a_damaged_file_of_a_training_is_named(plan: TrainPlan, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "out" / name
+    train(replace(plan, steps=1), path.parent)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3] + (b"\n" if name == "log.jsonl" else b""))
+    with pytest.raises(RunError, match="damaged") as caught:
+        train(replace(plan, steps=1), path.parent)
+    assert caught.value.where == str(path)
+
+
+def test_two_trainings_do_not_write_into_one_folder(plan: TrainPlan, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def start_another(step: TrainStep) -> None:
+        before = (out / "log.jsonl").read_bytes()
+        with pytest.raises(RunError, match="another training is writing here"):
+            train(plan, out)
+        assert (out / "log.jsonl").read_bytes() == before
+
+    train_weighted(replace(plan, steps=1), out, start_another)
+    train(replace(plan, steps=1), out)  # afterwards it is free
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from datagen.cli import main
+from datagen.training import finetune
+from datagen.training.state import TrainingState
+
+def fill():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+if sys.argv.pop(1) == "state":
+    save = TrainingState.save
+    TrainingState.save = lambda self, step: (fill(), save(self, step))
+else:
+    write = finetune.write_checkpoint
+    finetune.write_checkpoint = lambda *parts: (fill(), write(*parts))
+main()
+"""
+"""The command, which can write no file of more than 2,000 bytes from its first state, or its checkpoint, on."""
+
+
+@pytest.mark.parametrize(("since", "name"), [("state", "state.pt"), ("checkpoint", "out")])
+def test_a_full_disk_is_told_and_the_training_goes_on(plan: TrainPlan, tmp_path: Path, since: str, name: str) -> None:
+    words = ["--checkpoint", plan.checkpoint, "--steps", 1, "--batch", 4, "--lr", 0.01]
+    call = ["train", plan.dataset, "--out", tmp_path / "out", *words]
+    full = subprocess.run(
+        [sys.executable, "-c", FULL, since, *map(str, call)], capture_output=True, text=True, env=environment()
+    )
+    assert full.returncode == 1, full.stderr
+    told = " ".join(full.stderr.replace("│", " ").split())
+    assert "cannot be written: " in told
+    assert "File too large" in told
+    assert name in told
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+    ended = run_cli(*call)
+    assert ended.returncode == 0, ended.stderr
+    train(replace(plan, steps=1), tmp_path / "whole")
+    assert_same_weights(tmp_path / "out", tmp_path / "whole")
+    assert not [path for path in (tmp_path / "out").iterdir() if "part" in path.name]
 
 
 def rewrite(dataset: Path, **columns: Any) -> Path:

@@ -64,6 +64,23 @@ def test_one_modality_alone_is_unweighted(dataset: WeightedDataset) -> None:
     assert torch.equal(dataset[2, 0].weights, ((kinds == TEXT) | (kinds == SWITCH)).float())
 
 
+def test_rows_that_are_kept_are_read_once_and_are_the_same(dataset: WeightedDataset, tmp_path: Path) -> None:
+    read = Counter[str]()
+
+    def encode(row: Any) -> tuple[list[int], list[int]]:
+        read[row["id"]] += 1
+        return spell(row)
+
+    room = len(dataset[0].ids) + len(dataset[1].ids)
+    kept = WeightedDataset(tmp_path / "dataset", encode, keep=room)
+    for _ in range(3):
+        for row in range(3):
+            for one, other in zip(kept[row], dataset[row], strict=True):
+                assert one.dtype == other.dtype
+                assert torch.equal(one, other)
+    assert list(read.values()) == [1, 1, 3]
+
+
 def test_the_control_counts_what_the_uniform_policy_counts(tmp_path: Path) -> None:
     control = WeightedDataset(make_dataset(tmp_path / "dataset"), spell, uniform=True)
     items = make_items(make_parts(12), Policy(policy="uniform"))
