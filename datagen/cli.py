@@ -117,7 +117,6 @@ def build(
     _refuse_job_folder(run)
     opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board(verbose=verbose) as board:
-        opened.folder.clear_partials()
         budget = Budget(max_samples, max_hours, max_cost)
         result = build_run(opened, execute, board, budget)
     _print_result(opened, result)
@@ -161,7 +160,6 @@ def generate(
     execute = _make_runner(runner, workers, models, address, gpus_per_model)
     opened = open_run(run)
     with opened.folder.hold(), Board() as board:
-        opened.folder.clear_partials()
         if keep:
             settle_makers(opened, ("samples",), keep=True)
         account = Account(opened, Budget(max_samples, max_hours, max_cost))
@@ -781,7 +779,6 @@ def _probe(
     recipe = probe_recipe(load_recipe(word, changes), prompts, candidates)
     opened = create_run(recipe, folder or f"outputs/{recipe.name}", command, keep=keep)
     with opened.folder.hold(), Board() as board:
-        opened.folder.clear_partials()
         plan_stage(opened, board)
         run_jobs(opened, "both", make_runner(workers, models), board)
     return diagnose_run(opened, is_probe=True), Path(str(opened.folder)) / DIAGNOSIS_FILE
@@ -870,7 +867,7 @@ def _send(
     from datagen.push import complete_push, prepare_push
 
     run = open_run(word)
-    with run.folder.hold(), Board() as board:
+    with run.folder.hold(reading=True), Board() as board:
         order = prepare_push(run, destination, board, way=way, public=public, replace=replace, views=view or ())
         print_facts({name: _show(value) for name, value in order.facts.items()})
         if dry_run:

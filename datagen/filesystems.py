@@ -11,6 +11,7 @@ where the client of each looks: AWS_… and ~/.aws, Google's application default
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,6 +94,28 @@ def _wrap(system: Any, folder: str) -> tuple[Any, str]:
             return entries if detail else [entry["name"] for entry in entries]
 
     return BucketFileSystem(system), folder
+
+
+def tell_unread(error: Exception) -> tuple[str, str]:
+    """Return why a file cannot be used, and a hint if it is none of its content: its permissions, or the disk.
+
+    What pyarrow finds wrong in a file is an OSError too, but has no number of the system's.
+    """
+    if isinstance(error, OSError) and error.errno:
+        return f"cannot be read: {os.strerror(error.errno)}", "check its permissions, and the disk"
+    return f"is damaged: {first_line(error)}", ""
+
+
+def clear_leftovers(out: Path) -> None:
+    """Remove what a killed command left that built the folder `out` beside its place: `.NAME.partial`, `.NAME.old`.
+
+    If it died between the two renames at its end, the old folder is put back.
+    """
+    building, old = (out.with_name(f".{out.name}.{word}") for word in ("partial", "old"))
+    shutil.rmtree(building, ignore_errors=True)
+    if old.exists() and not out.exists():
+        os.rename(old, out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ import yaml
 
 from datagen import program
 from datagen.errors import RunError, first_line
-from datagen.filesystems import hold_folder, open_filesystem, write_whole
+from datagen.filesystems import clear_leftovers, hold_folder, open_filesystem, tell_unread, write_whole
 from datagen.picture_files import PictureError
 from datagen.pictures import clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score
@@ -81,6 +81,7 @@ _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTS = re.compile(r"(\d{5,})\.parts")
 _PART = re.compile(r"\d{6,}(-[0-9a-f]+)?\.(arrow|jsonl)")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
+_BUILDING = re.compile(r"\.([^.].*)\.(partial|old)")
 _TAIL_BYTES = 65_536
 _LINES_BYTES = 1 << 20
 """Bytes of the end of a JSON-lines file that are read to check it: nearly always all, so that it is one request."""
@@ -90,7 +91,8 @@ MOST_READ, MOST_PARTS_READ = 24, 8
 _TIMES = {"mtime", "created", "updated", "LastModified", "last_modified"}
 """What file systems of fsspec call the time of the last change."""
 _MARK = re.compile(rb'\{"made_by":"([0-9a-f]+)"')
-MEND = "delete that file and build again: only that shard is made again"
+MISSING = "build again: only that shard is made again"
+MEND = f"delete that file and {MISSING}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ class RunFolder:
     def list_sizes(self, stage: Stage) -> dict[int, int]:
         """Return the bytes of the file of each finished shard of a stage, in order of their numbers."""
         sizes = dict[int, int]()
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with self._explain_reading(stage), suppress(FileNotFoundError, NotADirectoryError):
             for entry in self._fs.ls(self._at(stage), detail=True, refresh=True):
                 found = _SHARD.fullmatch(entry["name"].rsplit("/", 1)[-1])
                 if found and found[2] == SUFFIXES[stage]:
@@ -165,16 +167,14 @@ class RunFolder:
 
     def list_folders(self, name: str) -> list[str]:
         """Return the names of the folders in `name`, such as `exports`, in order and without hidden ones."""
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with self._explain_reading(name), suppress(FileNotFoundError, NotADirectoryError):
             entries = self._fs.ls(self._at(name), detail=True, refresh=True)
             names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
             return sorted(each for each in names if not each.startswith("."))
         return []
 
-    def clear_partials(self) -> int:
-        """Delete the temporary files of killed processes, and return their number."""
-        if not self.is_local:
-            return 0
+    def _clear_partials(self) -> None:
+        """Delete what killed processes left unfinished."""
         left = [
             path
             for folder in (
@@ -186,10 +186,12 @@ class RunFolder:
             for path in folder.iterdir()
             if _PARTIAL.fullmatch(path.name)
         ]
-        with self._explain_disk():
-            for path in left:
-                path.unlink(missing_ok=True)
-        return len(left)
+        for path in left:
+            path.unlink(missing_ok=True)
+        for folder in (self.local_path, self.local_path / "exports"):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if (found := _BUILDING.fullmatch(path.name)) and path.is_dir():
+                    clear_leftovers(folder / found[1])
 
     def find_damage(self, stage: Stage, shards: Iterable[int]) -> list[Damage]:
         """Return the shard files that are cut off or were made by another recipe.
@@ -200,7 +202,8 @@ class RunFolder:
         return [found for found in self.map_files(partial(self._find_damage, stage), shards) if found is not None]
 
     def _find_damage(self, stage: Stage, shard: int) -> Damage | None:
-        with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
+        name = _shard_name(stage, shard)
+        with self._explain_reading(name, hint=MISSING), self._fs.open(self._at(name), "rb") as file:
             if SUFFIXES[stage] == "parquet":
                 mark, what = _check_parquet(file, has_head=self.is_local)
             else:
@@ -293,7 +296,7 @@ class RunFolder:
     def list_parts(self, shard: int) -> list[str]:
         """Return the names of the parts of a shard."""
         folder = _parts_name(shard)
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with self._explain_reading(folder), suppress(FileNotFoundError, NotADirectoryError):
             entries = self._fs.ls(self._at(folder), detail=False, refresh=True)
             names = sorted(entry.rsplit("/", 1)[-1] for entry in entries)
             return [f"{folder}/{name}" for name in names if _PART.fullmatch(name)]
@@ -343,8 +346,9 @@ class RunFolder:
             )
             table = pa.ipc.open_file(source).read_all()
         except (pa.ArrowException, OSError) as error:
-            hint = "delete that file and build again: its answers are asked for again"
-            raise RunError(f"damaged: {first_line(error)}", where=where, hint=hint) from error
+            what, hint = tell_unread(error)
+            hint = hint or "delete that file and build again: its answers are asked for again"
+            raise RunError(what, where=where, hint=hint) from error
         mark = (table.schema.metadata or {}).get(MADE_BY.encode(), b"").decode()
         if not self._is_own("samples", mark):
             raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
@@ -425,7 +429,8 @@ class RunFolder:
             with self._fs.open(self._at(_shard_name("samples", shard)), "rb") as file:
                 return int(pq.read_metadata(file).num_rows)
         except (pa.ArrowException, OSError) as error:
-            raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
+            what, hint = tell_unread(error)
+            raise RunError(what, where=where, hint=hint or MEND) from error
 
     def digest(self, stage: Stage, shard: int) -> str:
         """Return a hash of a shard file: of the whole content for JSON lines, of size and footer for parquet.
@@ -434,18 +439,21 @@ class RunFolder:
         """
         if SUFFIXES[stage] != "parquet":
             return hashlib.sha256(self._read_file(_shard_name(stage, shard))).hexdigest()
-        with self._explain_disk(), self._fs.open(self._at(_shard_name(stage, shard)), "rb") as file:
+        name = _shard_name(stage, shard)
+        with self._explain_reading(name, hint=MISSING), self._fs.open(self._at(name), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             return hashlib.sha256(b"%d " % size + file.read()).hexdigest()
 
     def read_head(self, name: str, size: int = _TAIL_BYTES) -> bytes:
         """Return the first bytes of a file such as `report.html` (all with size -1), or none if it does not exist."""
-        try:
-            with self._fs.open(self._at(name), "rb") as file:
-                return bytes(file.read() if size < 0 else file.read(size))  # pyarrow's files take no -1
-        except (FileNotFoundError, NotADirectoryError):
-            return b""
+        with (
+            self._explain_reading(name),
+            suppress(FileNotFoundError, NotADirectoryError),
+            self._fs.open(self._at(name), "rb") as file,
+        ):
+            return bytes(file.read() if size < 0 else file.read(size))  # pyarrow's files take no -1
+        return b""
 
     def has(self, name: str) -> bool:
         """Return whether a file such as `report.html` exists."""
@@ -462,7 +470,8 @@ class RunFolder:
         """Return run.yaml as plain values; raises RunError when it is missing or broken."""
         where = f"{self.address.rstrip('/')}/run.yaml"
         try:
-            notes = yaml.safe_load(self._fs.cat_file(self._at("run.yaml")))
+            with self._explain_reading("run.yaml"):
+                notes = yaml.safe_load(self._fs.cat_file(self._at("run.yaml")))
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(
                 "is not a run: it has no run.yaml", where=self.address, hint="`datagen build` makes one"
@@ -554,18 +563,20 @@ class RunFolder:
                 file.write(content)
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
+    def hold(self, *, reading: bool = False) -> Iterator[None]:
         """Lock a local run against a second writer; the kernel releases the lock when the process dies.
 
-        Raises RunError when another process holds it.
+        What killed processes left unfinished is removed. Who is only `reading` may hold a run on a disk that cannot be
+        written, where nobody changes it. Raises RunError when another process holds it.
         """
-        if not self.is_local:
+        if not self.is_local or (reading and not os.access(self.local_path, os.W_OK)):
             yield
             return
         with ExitStack() as stack:
             with self._explain_disk():
                 hint = "wait for it, or give this one another --run"
                 stack.enter_context(hold_folder(self.local_path, "another datagen is writing this run", hint))
+                self._clear_partials()
             yield
 
     def _at(self, name: str) -> str:
@@ -648,18 +659,34 @@ class RunFolder:
                     raise ValueError("its columns are not those of samples")
                 yield file
         except FileNotFoundError as error:
-            raise RunError("missing", where=where, hint="build again: only that shard is made again") from error
+            raise RunError("missing", where=where, hint=MISSING) from error
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise RunError(f"damaged: {first_line(error)}", where=where, hint=self._mend_samples()) from error
+            what, hint = tell_unread(error)
+            raise RunError(what, where=where, hint=hint or self._mend_samples()) from error
 
     def _read_file(self, name: str) -> bytes:
+        try:
+            with self._explain_reading(name):
+                return bytes(self._fs.cat_file(self._at(name)))
+        except FileNotFoundError as error:
+            raise RunError("missing", where=f"{self.address.rstrip('/')}/{name}", hint=MISSING) from error
+
+    @contextmanager
+    def _explain_reading(self, name: str, hint: str = "") -> Iterator[None]:
+        """Explain why a file or folder cannot be read.
+
+        One that is missing is handled by the caller, unless `hint` says what to do if it is gone from a local disk.
+        """
         where = f"{self.address.rstrip('/')}/{name}"
         try:
-            return bytes(self._fs.cat_file(self._at(name)))
-        except FileNotFoundError as error:
-            raise RunError("missing", where=where, hint="build again: only that shard is made again") from error
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not hint or not self.is_local:
+                raise
+            raise RunError("missing", where=where, hint=hint) from error
         except OSError as error:
-            raise RunError(f"cannot be read: {error.strerror or error}", where=where) from error
+            what = f"cannot be read: {error.strerror or first_line(error)}"
+            raise RunError(what, where=where, hint="check its permissions, and the disk") from error
 
     @contextmanager
     def _explain_disk(self) -> Iterator[None]:

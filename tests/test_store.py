@@ -75,11 +75,18 @@ def test_leftovers_do_not_count_and_are_cleared(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     fill(folder)
     left = [tmp_path / "samples/.00004.parquet.123.part", tmp_path / ".run.yaml.9.part"]
+    left += [
+        tmp_path / name for name in (".dataset.partial/half", "exports/.sft.partial/half", "exports/.dpo.old/data")
+    ]
+    (tmp_path / "exports/dpo").mkdir(parents=True)
+    (tmp_path / "exports/.swapped.old").mkdir()  # killed between the two renames
     for path in left:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
     assert folder.list_shards("samples") == [3]
-    assert folder.clear_partials() == 2
-    assert not any(path.exists() for path in left)
+    with folder.hold():
+        assert not any(path.exists() for path in left)
+    assert {path.name for path in (tmp_path / "exports").iterdir()} == {"dpo", "swapped"}
     assert folder.read_samples(3) == [SAMPLE]
 
 

@@ -152,7 +152,6 @@ class _Bench:
         run = create_run(recipe, str(place), COMMAND, keep=self._plan.keep)
         if not (place / "report.html").is_file():
             with run.folder.hold(), self._purse.pay(run) as rest:
-                run.folder.clear_partials()
                 for other in self._built:
                     adopt_shards(run, other)
                 if unreached := build_run(run, self._execute, self._watch, rest).unreached:
@@ -197,7 +196,6 @@ class _Bench:
             recipe = self._probe(name, judge, checkpoint)
             run = create_run(recipe, str(place / "probe" / name / judge), COMMAND, keep=self._plan.keep)
             with run.folder.hold(), self._purse.pay(run) as rest:
-                run.folder.clear_partials()
                 if first is not None:
                     adopt_shards(run, first)
                 plan_stage(run, self._watch)

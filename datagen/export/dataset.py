@@ -14,6 +14,7 @@ from datagen.errors import RunError
 from datagen.export.card import CardNotes, Tally, write_card
 from datagen.export.columns import ExportItem, check_item, columns_of, dataset_features, split_of
 from datagen.export.shards import FILE_BYTES, SplitWriter, sync_file
+from datagen.filesystems import clear_leftovers
 from datagen.weighting import Policy
 
 SPLITS = ("train", "validation")
@@ -61,7 +62,7 @@ def export_dataset(
     try:
         with explained:
             _check_replaceable(out)
-            clear_leftovers(partial, out, old)
+            clear_leftovers(out)
             data = partial / "data"
             data.mkdir(parents=True)
             writers = {split: SplitWriter(data, split, features, file_bytes, turn=turn) for split in SPLITS}
@@ -115,14 +116,6 @@ def _check_replaceable(out: Path) -> None:
         )
 
 
-def clear_leftovers(partial: Path, out: Path, old: Path) -> None:
-    """Remove the remains of a killed export; if it died between the two renames, put the old dataset back."""
-    shutil.rmtree(partial, ignore_errors=True)
-    if old.exists() and not out.exists():
-        os.rename(old, out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def put_in_place(partial: Path, out: Path, old: Path) -> None:
     """Sync the finished folder to disk, rename it to its place, then remove the old one."""
     for path in sorted(partial.rglob("*")):
@@ -151,5 +144,8 @@ class ExplainDisk:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         if isinstance(error, OSError):
             reason = os.strerror(error.errno) if error.errno else str(error)  # errors of pyarrow have no errno
+            if error.filename and not Path(os.fsdecode(error.filename)).is_relative_to(self._out.parent):
+                hint = "check its permissions, and the disk, then export again; no sample is lost"
+                raise RunError(f"cannot be read: {reason}", where=str(error.filename), hint=hint) from error
             hint = "free some space or choose another folder, then export again; no sample is lost"
             raise RunError(f"the dataset cannot be written: {reason}", where=str(self._out), hint=hint) from error

@@ -22,7 +22,8 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from datagen.errors import RunError, first_line
+from datagen.errors import RunError
+from datagen.filesystems import tell_unread
 from datagen.records import Claim, Modality
 
 Row: TypeAlias = Mapping[str, Any]
@@ -98,8 +99,8 @@ def read_rows(dataset: Path, split: str) -> Iterator[Row]:
                         row["images"] = [image["bytes"] for image in row["images"]]
                         yield row
         except (pa.ArrowException, OSError) as error:
-            what = f"is damaged: {first_line(error)}"
-            raise RunError(what, where=str(path), hint="export it again: `datagen export RUN`") from error
+            what, hint = tell_unread(error)
+            raise RunError(what, where=str(path), hint=hint or "export it again: `datagen export RUN`") from error
 
 
 def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -20,9 +20,10 @@ from datagen.documents.checking import load_model
 from datagen.documents.reading import Document
 from datagen.errors import ConfigError, PluginError, RunError, did_you_mean
 from datagen.export.checks import Checks, FindTags
-from datagen.export.dataset import SPLITS, ExplainDisk, clear_leftovers, note_made, put_in_place
+from datagen.export.dataset import SPLITS, ExplainDisk, note_made, put_in_place
 from datagen.export.examples import Example, Row, read_rows
 from datagen.export.rehearsal import rehearse
+from datagen.filesystems import clear_leftovers
 from datagen.plugins import load_plugin
 
 SHOWN = 100
@@ -137,7 +138,7 @@ def export_view(
     try:
         with ExplainDisk(out):
             _refuse_stranger(out)
-            clear_leftovers(building, out, old)
+            clear_leftovers(out)
             building.mkdir(parents=True)
             for split in list_splits(dataset):
                 examples: Iterator[Example] = view.view(

@@ -148,7 +148,6 @@ def _run_round(
         recipe = round_recipe(plan, number, so_far.standing.best)
         run = create_run(recipe, str(place / "run"), "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
-            run.folder.clear_partials()
             if unreached := build_run(run, execute, watch, rest).unreached:
                 watch.say(f"warning: round {number} is trained without some samples: {unreached}")
         del run  # and its models, before a training needs the memory
@@ -200,7 +199,6 @@ def _measure(
         probe = probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
         run = create_run(set_model(probe, plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
-            run.folder.clear_partials()
             plan_stage(run, watch)
             run_jobs(run, "both", execute, watch, Account(run, rest))
         write_text(file, dump_diagnosis(diagnose_run(run, is_probe=True)))

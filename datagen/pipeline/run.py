@@ -593,9 +593,8 @@ def _begin_anew(run: Run, old: Mapping[str, Any], files: Mapping[str, str], addr
         run.folder.write_notes(kept)  # first: a kill must not leave a plan without its prompts
         _remove_stages(run.folder, ("prompts",))
     if "samples" not in held and new["samples"] not in old["marks"]["samples"]:
-        _remove_stages(
-            run.folder, ("samples", "scores", "failures")
-        )  # only failures: they say nothing of another model
+        # Failures without a sample: they say nothing of another model.
+        _remove_stages(run.folder, ("samples", "scores", "failures"))
     fingerprint = fingerprint_of(run.recipe, files, makers)
     values = {"files": dict(files), "makers": makers, "marks": marks, "recipe": run.recipe.to_dict()}
     run.folder.write_notes({**kept, **values, "fingerprint": fingerprint})

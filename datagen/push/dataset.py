@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from datagen.errors import RunError, first_line
+from datagen.errors import RunError
+from datagen.filesystems import tell_unread
 from datagen.picture_files import PictureError
 from datagen.pictures import hash_image, normalise
 from datagen.pipeline import MADE
@@ -124,8 +125,8 @@ def _prove(files: Iterable[File], *, has_hashes: bool) -> None:
                     if has_hashes:
                         _compare(batch, where)
         except (pa.ArrowException, OSError) as error:
-            what = f"is damaged: {first_line(error)}"
-            raise RunError(what, where=where, hint=AGAIN) from error
+            what, hint = tell_unread(error)
+            raise RunError(what, where=where, hint=hint or AGAIN) from error
 
 
 def _compare(batch: Any, where: str) -> None:
@@ -141,7 +142,8 @@ def _check_pictures(files: Iterable[File]) -> None:
         try:
             normalise(file.content())
         except PictureError as error:
-            raise RunError(f"is damaged: {error}", where=str(file.source), hint=AGAIN) from error
+            what, hint = tell_unread(error)
+            raise RunError(what, where=str(file.source), hint=hint or AGAIN) from error
 
 
 def _check_names(files: Iterable[File]) -> None:
@@ -159,7 +161,8 @@ def _read_footers(files: Iterable[File]) -> Iterator[Any]:
         try:
             yield pq.read_metadata(file.source)
         except (pa.ArrowException, OSError) as error:
-            raise RunError(f"is damaged: {error}", where=str(file.source), hint=AGAIN) from error
+            what, hint = tell_unread(error)
+            raise RunError(what, where=str(file.source), hint=hint or AGAIN) from error
 
 
 def _sort_by_split(files: Sequence[File]) -> dict[str, list[File]]:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from datagen.errors import PushError
+from datagen.errors import PushError, RunError
+from datagen.filesystems import tell_unread
 
 CARD = "README.md"
 MANIFEST = "datagen.json"
@@ -37,10 +38,14 @@ class File:
 
     @classmethod
     def read(cls, path: str, source: Path) -> Self:
-        """Hash a local file in constant memory."""
-        with source.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-            return cls(path, file.tell(), digest.hexdigest(), source)
+        """Hash a local file in constant memory. Raises RunError for one that cannot be read."""
+        try:
+            with source.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
+                return cls(path, file.tell(), digest.hexdigest(), source)
+        except OSError as error:
+            what, hint = tell_unread(error)
+            raise RunError(what, where=str(source), hint=hint) from error
 
     @classmethod
     def make(cls, path: str, content: bytes) -> Self:

@@ -20,6 +20,7 @@ from datagen import program
 from datagen.addresses import without_addresses
 from datagen.amounts import count_of
 from datagen.errors import ConfigError, PushError, RunError
+from datagen.notices import tell_once
 from datagen.pipeline import Progress, Run, Watch, find_jobs, require_current
 from datagen.push.dataset import Dataset, read_dataset
 from datagen.push.destination import GO_ON, HUB, Destination, Remote
@@ -81,8 +82,11 @@ def complete_push(order: Order) -> Pushed:
     pushed = carry_out(order.plan, order.destination, public=order.public, message=message)
     record = {"revision": pushed.revision, **json.loads(pushed.manifest.file.content())}
     content = json.dumps({**_read_record(order.run), pushed.destination: record}, indent=1, ensure_ascii=False)
-    order.run.folder.write_file(RECORD, content.encode() + b"\n")
-    order.run.folder.log(f"push: {pushed.destination} is at {pushed.revision}")
+    try:
+        order.run.folder.write_file(RECORD, content.encode() + b"\n")
+        order.run.folder.log(f"push: {pushed.destination} is at {pushed.revision}")
+    except RunError as error:  # the push itself is done
+        tell_once(f"the push is done, and not noted in the run: {error.what}")
     return pushed
 
 
@@ -113,7 +117,7 @@ def _read_record(run: Run) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(run.folder.read_head(RECORD, -1))
     except ValueError as error:
         raise RunError("is no record of pushes", where=str(path), hint="delete it: the next push writes it") from error
     return dict(record)

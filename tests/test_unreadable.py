@@ -1,0 +1,116 @@
+"""What cannot be read is told as that, by its name; a run that cannot be written can be looked at and pushed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from datagen.errors import RunError
+from datagen.store import RunFolder
+from tests.helpers.runs import build_here, environment, small_recipe, small_values
+
+CLOSE = """
+import json, os, sys
+from pathlib import Path
+from typer.testing import CliRunner
+from datagen.cli import app
+
+for name, words in json.load(sys.stdin):
+    path = Path(name)
+    mode = path.stat().st_mode
+    path.chmod(0)
+    done = CliRunner().invoke(app, words)
+    path.chmod(mode)
+    print(json.dumps([type(done.exception).__name__, str(done.exception)]))
+"""
+"""Closes each file of a list to everybody while a command runs, and prints what the command raises."""
+
+
+def run_bound(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command that obeys the permissions of files, also for root."""
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if bound and shutil.which("setpriv") is None:
+        pytest.skip("root without setpriv reads every file")
+    return subprocess.run([*bound, *words], input=given, capture_output=True, text=True, env=environment(), timeout=600)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built") / "run"
+    build_here(small_recipe(exports={"plain": {"view": "trajectories", "format": "jsonl"}}), folder)
+    return folder
+
+
+def test_what_cannot_be_read_is_named_and_never_called_a_fault_or_a_full_disk(built: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(small_values()), encoding="utf-8")
+    run, score = str(built), ["score", str(built), "--again", "--workers", "0"]
+    data = next((built / "dataset/data").glob("train-*.parquet"))
+    cases = [
+        (built / "run.yaml", ["status", run]),
+        (built / "scores", ["status", run]),
+        (built / "prompts/00001.jsonl", ["weigh", run]),
+        (built / "scores/00001.jsonl", ["weigh", run]),
+        (built / "scores/00001.jsonl", ["status", run]),
+        (built / "failures", ["status", run]),
+        (built / "samples/00001.parquet", ["report", run]),
+        (built / "samples/00001.parquet", ["export", run]),
+        (built / "samples/00001.parquet", score),
+        (built / "dataset/.made.json", ["push", run, f"file://{tmp_path}/pushed"]),
+        (data, ["push", run, f"file://{tmp_path}/pushed"]),
+        (recipe, ["build", str(recipe), "--run", str(tmp_path / "other")]),
+    ]
+    given = json.dumps([(str(path), words) for path, words in cases])
+    done = run_bound(sys.executable, "-c", CLOSE, given=given)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(told) == len(cases)
+    for (path, words), (kind, said) in zip(cases, told, strict=True):
+        about = f"{path} {words[0]}: {kind}: {said}"
+        assert kind in ("RunError", "ConfigError", "PushError"), about
+        assert said.startswith(str(path)), about
+        assert "Permission denied" in said, about
+        assert not {"written", "damaged", "delete"} & set(said.replace(":", " ").split()), about
+
+
+READERS: dict[str, Callable[[RunFolder], object]] = {
+    "run.yaml": RunFolder.read_notes,
+    "prompts/00000.jsonl": lambda folder: folder.read_prompts(0),
+    "scores/00000.jsonl": lambda folder: folder.find_damage("scores", [0]),
+    "failures/00000.jsonl": lambda folder: folder.digest("failures", 0),
+    "samples/00000.parquet": lambda folder: folder.read_samples(0),
+    "report.html": lambda folder: folder.read_head("report.html"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_folder_in_place_of_a_file_cannot_be_read(name: str, built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / name).mkdir()
+    with pytest.raises(RunError, match=rf"{name}: cannot be read: Is a directory"):
+        READERS[name](RunFolder(tmp_path / "run"))
+
+
+def test_a_run_that_cannot_be_written_is_pushed_and_the_missing_note_is_told(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "run")
+    paths = [tmp_path / "run", *(tmp_path / "run").rglob("*")]
+    for path in paths:
+        path.chmod(path.stat().st_mode & ~0o222)
+    words = ["push", str(tmp_path / "run"), f"file://{tmp_path}/pushed"]
+    done = run_bound(sys.executable, "-m", "datagen", *words)
+    for path in paths:
+        path.chmod(path.stat().st_mode | 0o200)
+    assert done.returncode == 0, done.stderr
+    assert "files verified" in done.stdout
+    assert "the push is done, and not noted in the run: cannot be written: Permission denied" in done.stderr
+    assert list((tmp_path / "pushed/data").glob("*.parquet"))
+    assert not (tmp_path / "run/push.json").exists()
