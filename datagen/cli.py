@@ -1,7 +1,7 @@
 """The command line: each command parses, calls one function, and prints. `datagen --help` shows them all.
 
 Heavy modules load inside the commands, so `--help` returns at once. `main` is the only error handler: an error that
-datagen raises on purpose prints one panel and exits 1, Ctrl-C exits 130, and tracebacks appear only with `--debug`.
+datagen raises on purpose prints one message and exits 1, Ctrl-C exits 130, and tracebacks appear only with `--debug`.
 """
 
 from __future__ import annotations
