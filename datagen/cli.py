@@ -1,7 +1,7 @@
 """The command line: each command parses, calls one function, and prints. `datagen --help` shows them all.
 
 Heavy modules load inside the commands, so `--help` returns at once. `main` is the only error handler: an error that
-datagen raises on purpose prints one panel and exits 1, Ctrl-C exits 130, and tracebacks appear only with `--debug`.
+datagen raises on purpose prints one message and exits 1, Ctrl-C exits 130, and tracebacks appear only with `--debug`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+import typer.core
 
 from datagen import program
 from datagen.amounts import count_of, format_bytes
@@ -29,7 +30,23 @@ if TYPE_CHECKING:
     from datagen.push import Pushed
 
 
+class Groups(typer.core.TyperGroup):
+    """The commands under what they are for, in the order of `program.GROUPS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        return [word for words in program.GROUPS.values() for word in words]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each group with its commands."""
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for title, words in program.GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(word, self.commands[word].get_short_help_str(width)) for word in words])
+
+
 app = typer.Typer(
+    cls=Groups,
     help="Weakness-targeted synthetic data for unified text-image models.",
     no_args_is_help=True,
     add_completion=False,
@@ -207,6 +224,9 @@ def weigh(
 
     changes = [*(set_ or []), *([f"weights.policy={policy}"] if policy else [])]
     opened = open_run(run, changes)
+    idle = opened.policy.explain_idle(change.partition("=")[0].removeprefix("weights.") for change in changes)
+    for key, why in idle.items():
+        raise ConfigError(why, where=f"--set weights.{key}", hint="nothing was weighed")
     with opened.folder.hold(), Board() as board:
         weighed = weigh_run(opened, board)
     _print_weights(weighed)
@@ -693,9 +713,9 @@ def audit(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
 ) -> None:
     """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
-    from datagen.audit import audit_run, audit_scenes, audit_sizes, audit_text, lettering, sizes
+    from datagen.audit import audit_run, audit_scenes, audit_sizes, audit_text, conclude, lettering, sizes
     from datagen.config import load_recipe
-    from datagen.console import Board
+    from datagen.console import Board, print_line
     from datagen.pipeline import open_run
 
     loaded = load_recipe(recipe, set_ or [])
@@ -712,6 +732,8 @@ def audit(
         if run is not None:
             tables |= audit_run(open_run(run), open_run(before) if before else None, board)
     show_tables(tables, json)
+    for verdict in conclude(tables):
+        print_line(verdict)
 
 
 NEXT = "in a recipe: allocate: {{policy: by_failure, diagnosis: {}}}; then: {}"

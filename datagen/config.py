@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -328,6 +328,18 @@ class Policy(BaseModel):
     only: Literal["text", "image"] | None = Field(
         default=None, description="the modality that rewards weigh; parts of the other weigh 1, as under `uniform`"
     )
+
+    def explain_idle(self, keys: Iterable[str]) -> dict[str, str]:
+        """Return those of some keys that change nothing under this policy, with the reason."""
+        needs = {"beta": ("rwr", "softmax"), "threshold": ("threshold",)}
+        idle = {
+            key: f"`{key}` has no effect under the policy `{self.policy}`: it is of {' and '.join(needs[key])}"
+            for key in keys
+            if key in needs and self.policy not in needs[key]
+        }
+        if "joint" in {*keys} and self.modalities == "separate":
+            idle["joint"] = "`joint` has no effect under `modalities: separate`: it joins the rewards of `shared`"
+        return idle
 
     @model_validator(mode="after")
     def _check_join(self) -> Self:

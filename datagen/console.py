@@ -1,4 +1,4 @@
-"""Terminal output: progress, tables, panels. The only user of `rich`.
+"""Terminal output: progress, tables, errors. The only user of `rich`.
 
 On a terminal each stage is one live line; elsewhere (a file, CI) it prints plain lines, at most one in ten seconds.
 Results go to standard output, progress and problems to standard error.
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -211,7 +210,10 @@ def describe_step(step: TrainStep, first: int, seconds: float) -> str:
 
 
 def print_error(error: Exception) -> None:
-    """Show an error in one panel: where, what, and what to do. An unforeseen one says whose code raised it."""
+    """Show an error: where, what, and what to do. An unforeseen one says whose code raised it.
+
+    No frame stands around it and no line is broken: commands in it can be copied.
+    """
     if isinstance(error, DatagenError):
         name, where, what, hint = type(error).__name__, *map(from_here, (error.where, error.what, error.hint))
     else:
@@ -222,10 +224,10 @@ def print_error(error: Exception) -> None:
         first = f"{name}: {where}: {what}" if where else f"{name}: {what}"
         err.print(f"{first}\n{hint}" if hint else first, markup=False)
         return
-    body = "\n".join(part for part in (f"[bold]{escape(where)}[/bold]" if where else "", escape(what)) if part)
+    err.print(f"[bold red]{name}[/bold red]" + (f"  [bold]{escape(where)}[/bold]" if where else ""))
+    err.print(what, markup=False)
     if hint:
-        body += f"\n\n[green]{escape(hint)}[/green]"
-    err.print(Panel(body, title=name, title_align="left", border_style="red"))
+        err.print(f"[green]{escape(hint)}[/green]")
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

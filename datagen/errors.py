@@ -10,7 +10,7 @@
     ├── TooManyFailures    the share of failed samples passed the limit in the recipe
     └── Paused             a limit that the user set was reached; the same command goes on: exit code 0
 
-Each says what is wrong, where, and what to do. The CLI prints it in one panel and exits 1. A bad sample is not an
+Each says what is wrong, where, and what to do. The CLI prints it as one message and exits 1. A bad sample is not an
 error but a `Failure` record.
 """
 

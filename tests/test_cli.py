@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from datagen.amounts import format_bytes, format_seconds
 from datagen.cli import app
 from datagen.console import describe_progress
+from datagen.errors import ConfigError
 from datagen.pipeline import Progress
 from datagen.prompts.contamination import Contamination
 from datagen.prompts.geneval_forms import FORM_COUNTS
@@ -42,6 +44,25 @@ def call(*words: str | Path) -> str:
 def test_help_names_every_command() -> None:
     shown = call("--help")
     assert all(name in shown for name in COMMANDS)
+
+
+def test_help_begins_with_what_one_does_first() -> None:
+    lines = call("--help").splitlines()
+    assert [line for line in lines if line in ("Make:", "Look:", "Share:", "Train:", "Measure:")] == [
+        "Make:", "Look:", "Share:", "Train:", "Measure:",
+    ]  # fmt: skip
+    assert lines[lines.index("Make:") + 1].split()[0] == "init"
+    assert len([line for line in lines if re.match(r"  [a-z]+  +\S", line)]) == len(app.registered_commands) + 1
+
+
+def test_weigh_refuses_a_key_that_its_policy_does_not_read(folder: Path) -> None:
+    before = (folder / "run.yaml").read_bytes()
+    for words in (("--policy", "best", "--set", "weights.beta=0.1"), ("--set", "weights.threshold=0.1")):
+        result = CliRunner().invoke(app, ["weigh", str(folder), *words])
+        assert isinstance(result.exception, ConfigError)
+        assert "has no effect under the policy" in str(result.exception)
+    assert (folder / "run.yaml").read_bytes() == before
+    assert "policy softmax" in call("weigh", folder, "--policy", "softmax", "--set", "weights.beta=0.1")
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -53,11 +53,18 @@ def test_each_fault_is_found_by_its_check(fault: str, check: str, verdict: str) 
 
 
 def test_a_chat_that_ignores_what_binds_it_is_found() -> None:
-    found = examine_deaf("restless")
+    backend = {"name": "tests.helpers.deaf", "fault": "restless"}
+    asked = {"judge": backend, "expand": {"styles": ["paraphrase"]}, "rewards": ["counting", "vqa"]}
+    recipe = make_recipe({**small_values(), "backend": backend, **asked})
+    found = {finding.check: finding for finding in examine_recipe(recipe)}
     assert found["chat: schema"].verdict == "warning"
     assert "ignores the schema" in found["chat: schema"].seen
     assert "ignores choices" in found["chat: choices"].seen
     assert "no log-probabilities" in found["chat: log-probabilities"].seen
+
+
+def test_a_model_that_is_asked_nothing_is_not_blamed_for_its_chat() -> None:
+    assert not [name for name in examine_deaf("restless") if name.startswith("chat")]
 
 
 def test_a_model_that_makes_nothing_is_said_once() -> None:

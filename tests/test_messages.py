@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from datagen import console
 from datagen.amounts import count_of
 from datagen.cli import app
 from datagen.console import print_error
@@ -138,3 +140,13 @@ def test_a_taxonomy_that_is_not_there_is_told_with_its_key() -> None:
 def test_the_speed_of_a_doctor_is_a_time() -> None:
     told = run_cli("doctor", "quickstart", "--set", "backend={name: tests.helpers.instant}").stdout
     assert re.search(r"samples/s: 800 samples in about \d+:\d\d", told)
+
+
+def test_nothing_of_an_error_is_cut_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    narrow = console.PlainConsole(file=shown, force_terminal=True, width=30, soft_wrap=True, color_system=None)
+    monkeypatch.setattr(console, "err", narrow)
+    hint = f"start another run:  datagen build recipes/mine.yaml --run outputs/{'long' * 20}"
+    print_error(RunError("holds a run of [another] recipe" * 3, where="outputs/mine", hint=hint))
+    lines = shown.getvalue().splitlines()
+    assert lines == ["RunError  outputs/mine", "holds a run of [another] recipe" * 3, hint]

@@ -50,7 +50,7 @@ def test_nothing_acts_on_a_terminal(folder: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert not find_acting(done.stdout + done.stderr)
         assert done.stdout.count(SHOWN) >= 3, "engine, settings, plan"
-    assert not find_acting(run_cli("sample", folder, ACTS).stderr), "a panel or a line of an error"
+    assert not find_acting(run_cli("sample", folder, ACTS).stderr), "a line of an error"
 
 
 def test_letters_between_colons_stay(folder: Path) -> None:

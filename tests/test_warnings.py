@@ -111,6 +111,17 @@ def test_build_plan_and_check_say_it(tmp_path: Path) -> None:
     assert (done.returncode, "0 errors, 1 warning" in done.stderr) == (0, True)
 
 
+def test_check_says_which_keys_of_the_weights_do_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    lines = ["taxonomy: [counting]", "lexicon: pictograms", "rewards: [counting]"]
+    file.write_text("\n".join([*lines, "weights: {policy: best, beta: 0.1, joint: min}"]) + "\n", encoding="utf-8")
+    found = check_paths([file], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
+    assert [(problem.line, problem.severity, problem.what.split()[0]) for problem in found] == [
+        (4, "warning", "`beta`"),
+        (4, "warning", "`joint`"),
+    ]
+
+
 def test_plan_says_which_skill_has_too_few_prompts() -> None:
     recipe = make_recipe({**small_values(), "taxonomy": "geneval_forms", "prompts": 400, "lexicon": "pictograms"})
     with_few = estimate_run(recipe, probe=False, workers=1)

@@ -12,8 +12,9 @@ independent judges of these pictures are compared (`judges`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datagen.audit.agreement import compare_scorers, find_saturation, list_disagreements, measure_drift, read_said
 from datagen.audit.judges import NAMES, compare_judges, make_judges, rate_judges
@@ -30,6 +31,8 @@ from datagen.prompts.templated import sample_prompt
 
 DISAGREEMENTS = 10
 """How many of the samples are shown on which the scorers disagree most."""
+TRUSTED = 0.95
+"""Least share of right answers of a scorer that can be trusted; so it passes at most the rest of what is broken."""
 _PROMPTS = 100
 """Prompts of each skill whose texts are rendered."""
 
@@ -125,3 +128,37 @@ def audit_run(run: Run, before: Run | None = None, watch: Watch = SILENT) -> dic
     if run.recipe.detector.name in NAMES:
         tables["judges on the run"], tables["divided"] = compare_judges(make_judges(run), run, DISAGREEMENTS, watch)
     return tables if before is None else {**tables, "drift": measure_drift(said, list(read_said(before)))}
+
+
+def conclude(tables: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return in words what the tables of an audit say of each scorer: whether it can be trusted, by `TRUSTED`."""
+    said = []
+    for row in tables.get("scorers", ()):
+        if row["weakness"] == "all":
+            wrong = {"passes {} of the broken": row["false pass"], "fails {} of the true": row["false fail"]}
+            said.append(f"{row['scorer']}: {_judge(row['accuracy'], wrong, 'scenes')}")
+    for row in tables.get("text by size", ()):
+        if row["side px"] == "all":
+            wrong = {"passes {} of those with a wrong letter": row["wrong letter"]}
+            said.append(f"the reader: {_judge(row['all'], wrong, 'texts')}")
+    for row in tables.get("same verdict by size", ()):
+        shares = {name: value for name, value in row.items() if name.endswith(" px") and isinstance(value, float)}
+        side, least = min(shares.items(), key=lambda each: each[1], default=("", 1.0))
+        word = f"depends on the size: at {side} it is the same for {least:.0%}"
+        word = "does not depend on the size" if least >= TRUSTED else word
+        said.append(f"{row['scorer']} on {row['on']}: its verdict {word}")
+    said += [
+        f"{row['scorer']}: says the same of nearly all samples of the run, so it tells none apart"
+        for row in tables.get("saturation", ())
+        if row["saturated"] == "yes"
+    ]
+    return said
+
+
+def _judge(right: Any, wrong: Mapping[str, Any], things: str) -> str:
+    """Return a verdict on a scorer: the share of right answers, and by what it does the shares of wrong ones."""
+    if right is None:
+        return f"no verdict, it judged none of these {things}"
+    errors = [how.format(f"{share:.1%}") for how, share in wrong.items() if share is not None and share > 1 - TRUSTED]
+    word = "can be trusted" if right >= TRUSTED and not errors else "with care"
+    return ", ".join([f"{word}: right on {right:.1%} of the {things} that it judged", *errors])

@@ -153,7 +153,9 @@ def check_recipe(file: Path) -> list[tuple[str, str, str, Severity]]:
         run = Run(load_recipe(file, look_up=False), "check")  # only a name: nothing is written
         for fault in find_faults(run):
             wrong.append(fault)
-        warnings = [] if wrong else list_warnings(run)
+        written = run.recipe.weights
+        idle = written.explain_idle(written.model_fields_set)
+        warnings = [] if wrong else [*list_warnings(run), *((f"weights.{key}", why) for key, why in idle.items())]
     except (ConfigError, PluginError) as error:
         wrong.append((error.where, error))
     except DatagenError:

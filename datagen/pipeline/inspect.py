@@ -457,8 +457,7 @@ def examine_recipe(recipe: Recipe, watch: Watch = SILENT) -> Iterator[Finding]:
     yield _check_repeat(drawn, again)
     yield _check_seeds(drawn, _ask(run, prompts, second, watch, 2))
     yield _check_switch(drawn)
-    if hasattr(run.backend, "chat"):
-        yield from _check_chat(run.backend)
+    yield from _check_chat(run)
     rate, samples = len(prompts) / seconds, recipe.prompts * recipe.candidates
     seen = f"{rate:,.2f} samples/s: {count_of(samples, 'sample')} in about {format_seconds(samples / rate)}"
     yield Finding("speed", "ok", seen)
@@ -583,16 +582,19 @@ def _check_rewriter(run: Run) -> Iterator[Finding]:
     yield Finding("rewriter: schema", "failed" if reply.error else "ok", reply.error or f"obeyed: {reply.text[:40]!r}")
 
 
-def _check_chat(backend: Any) -> Iterator[Finding]:
-    """Check that a chat engine supports what rewriting and judging need."""
-    cases = {
-        "chat: schema": Sampling(max_tokens=64, schema=_SCHEMA),
-        "chat: choices": Sampling(max_tokens=8, choices=("yes", "no")),
-        "chat: log-probabilities": Sampling(max_tokens=1, top_logprobs=5),
-    }
+def _check_chat(run: Run) -> Iterator[Finding]:
+    """Check that the model of a run supports what it is asked for beside samples: to rewrite prompts, to judge."""
+    cases: dict[str, Sampling] = {}
+    if run.expansion is not None and run.expansion.backend in (None, run.recipe.backend):
+        cases["chat: schema"] = Sampling(max_tokens=64, schema=_SCHEMA)
+    if run.judges_itself:
+        cases["chat: choices"] = Sampling(max_tokens=8, choices=("yes", "no"))
+        cases["chat: log-probabilities"] = Sampling(max_tokens=1, top_logprobs=5)
+    if not cases or not hasattr(run.backend, "chat"):
+        return
     question = (Message.say("user", _QUESTION),)
     try:
-        replies = list(backend.chat([ChatRequest(question, sampling) for sampling in cases.values()]))
+        replies = list(run.backend.chat([ChatRequest(question, sampling) for sampling in cases.values()]))
     except BackendError as error:  # a model that only generates images
         yield Finding("chat", "warning", error.what)
         return

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from datagen.audit import audit_scenes
+from datagen.audit import audit_scenes, conclude
 from datagen.audit.scenes import Case
-from datagen.audit.trust import Opinion, rate, truth_for
+from datagen.audit.trust import Opinion, Row, rate, truth_for
 from datagen.config import make_recipe
 from datagen.embedded.pictograms import Item, Scene
 from datagen.errors import ConfigError, RunError
@@ -149,3 +149,27 @@ def test_the_command_prints_every_table_and_writes_them(tmp_path: Path) -> None:
         assert broken[change]["pictograms"] == broken[change]["learned"] == 1, broken[change]
     counted = {row["scene"]: row for row in tables["scenes"] if row["scorer"] == "counting"}
     assert counted["one more, cut"]["passes"] == 0 < counted["one more, cut"]["unjudged"]
+
+
+def test_an_audit_ends_with_a_verdict_on_each_scorer() -> None:
+    def row(name: str, accuracy: float | None, passes: float | None) -> Row:
+        return {"scorer": name, "weakness": "all", "accuracy": accuracy, "false pass": passes, "false fail": 0.02}
+
+    rows = [row("good", 0.99, 0.0), row("lax", 0.96, 0.2), row("bad", 0.6, 0.5), row("idle", None, None)]
+    assert conclude({"scorers": [*rows, {**rows[2], "weakness": "counting"}]}) == [
+        "good: can be trusted: right on 99.0% of the scenes that it judged",
+        "lax: with care: right on 96.0% of the scenes that it judged, passes 20.0% of the broken",
+        "bad: with care: right on 60.0% of the scenes that it judged, passes 50.0% of the broken",
+        "idle: no verdict, it judged none of these scenes",
+    ]
+
+
+def test_a_verdict_that_depends_on_the_size_is_told_with_the_size() -> None:
+    rows: list[Row] = [
+        {"scorer": "sharpness", "on": "paintings", "pictures": 4, "96 px": 0.5, "256 px": 0.8, "1024 px": 1.0},
+        {"scorer": "counting", "on": "scenes", "pictures": 4, "96 px": 1.0, "256 px": 1.0, "1024 px": 1.0},
+    ]
+    assert conclude({"same verdict by size": rows}) == [
+        "sharpness on paintings: its verdict depends on the size: at 96 px it is the same for 50%",
+        "counting on scenes: its verdict does not depend on the size",
+    ]
