@@ -599,6 +599,12 @@ class Training(BaseModel):
     detector: DetectorChoice | None = Field(
         None, description="detector by which rounds are measured; it must differ from that of the weights"
     )
+    prompts: int | None = Field(
+        None, ge=1, le=MAX_PROMPTS, strict=True, description="prompts of a round; default: the recipe's"
+    )
+    candidates: int | None = Field(
+        None, ge=1, le=256, strict=True, description="candidates per prompt of a round; default: the recipe's"
+    )
     steps: int | None = Field(None, ge=1, strict=True, description="optimizer steps of a round")
     batch: int | None = Field(None, ge=1, strict=True, description="rows per micro-batch")
     accumulate: int | None = Field(None, ge=1, strict=True, description="micro-batches per step")
@@ -616,7 +622,8 @@ class Training(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         """The options of the embedded trainer that are given."""
-        return self.model_dump(exclude={"command", "into", "replay", "detector"}, exclude_none=True)
+        others = {"command", "into", "replay", "detector", "prompts", "candidates"}
+        return self.model_dump(exclude=others, exclude_none=True)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

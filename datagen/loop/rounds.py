@@ -185,6 +185,8 @@ def round_recipe(plan: LoopPlan, number: int, best: int) -> Recipe:
         "seed": seed_of(recipe.seed, "round", number),
         "allocate": allocate,
     }
+    sizes = {key: getattr(recipe.train, key) for key in ("prompts", "candidates")} if recipe.train else {}
+    changes |= {key: size for key, size in sizes.items() if size is not None}
     changed = make_recipe({**values, **changes}, where=f"round of {recipe.name}")
     return set_model(changed, recipe, plan.locate(best, "checkpoint") if best else None)
 

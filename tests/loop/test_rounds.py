@@ -19,6 +19,7 @@ import yaml
 from datagen.config import Recipe, make_recipe
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.loop import LoopPlan, LoopResult, run_loop
+from datagen.loop.rounds import round_recipe
 from datagen.pipeline import Budget, Job, Ledger, Run, Silent, open_run, publish_recipe
 from datagen.runners.local import make_runner
 from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values
@@ -91,6 +92,14 @@ def test_shares_follow_from_the_diagnosis(done: Path) -> None:
     allotment = open_run(str(done / "rounds/01/run")).recipe.allocate
     assert allotment is not None
     assert (allotment.policy, allotment.diagnosis) == ("by_learnability", "one/rounds/00/diagnosis.yaml")
+
+
+def test_a_round_may_be_larger_than_the_recipes_own_run(here: Path) -> None:
+    recipe = make_recipe(loop_values(train={"prompts": 7, "candidates": 3}))
+    made = round_recipe(LoopPlan(recipe, here), 1, 0)
+    assert (made.prompts, made.candidates) == (7, 3)
+    made = round_recipe(LoopPlan(make_recipe(loop_values()), here), 1, 0)
+    assert (made.prompts, made.candidates) == (recipe.prompts, recipe.candidates)
 
 
 def test_the_page_says_what_is_kept_and_links_to_files_that_are_there(done: Path) -> None:
