@@ -430,26 +430,34 @@ def check(
     ] = None,
     form: Annotated[str, typer.Option("--format", help="text, or github for CI annotations.")] = "text",
 ) -> None:
-    """Check taxonomies, templates, lexicons and recipes. Each problem is printed with file, line, column and fix."""
+    """Check taxonomies, templates, lexicons, recipes and experiments. Problems are printed with place and fix."""
     from datagen.config import Recipe
     from datagen.console import print_problems
+    from datagen.experiment import Experiment, check_experiment
     from datagen.pipeline import check_recipe, list_scorable
     from datagen.taxonomy.check import check_paths
 
-    chosen = paths or [name for name in ("taxonomies", "recipes") if Path(name).is_dir()]
-    problems = check_paths(chosen, scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
+    chosen = paths or [name for name in ("taxonomies", "recipes", "experiments") if Path(name).is_dir()]
+    problems = check_paths(
+        chosen,
+        scorable=list_scorable(),
+        models={"recipe": Recipe, "experiment": Experiment},
+        examine=check_recipe,
+        examine_arms=check_experiment,
+    )
     print_problems(problems, form)
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 
 
 @app.command()
 def schema(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder.")] = Path("schemas")) -> None:
-    """Write JSON Schemas for editors. They complete and check taxonomies, lexicons and recipes."""
+    """Write JSON Schemas for editors. They complete and check taxonomies, lexicons, recipes and experiments."""
     from datagen.config import Recipe
     from datagen.console import print_line
+    from datagen.experiment import Experiment
     from datagen.taxonomy.check import write_schemas
 
-    for path in write_schemas(folder, {"recipe": Recipe}):
+    for path in write_schemas(folder, {"recipe": Recipe, "experiment": Experiment}):
         print_line(path)
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from datagen.experiment.arms import ExperimentPlan, run_experiment
 from datagen.experiment.figures import Finding, Summary, dump_figures, render_markdown, summarize
-from datagen.experiment.plan import Experiment, load_experiment
+from datagen.experiment.plan import Experiment, check_experiment, load_experiment
 
 __all__ = [
     "Experiment",
     "ExperimentPlan",
     "Finding",
     "Summary",
+    "check_experiment",
     "dump_figures",
     "load_experiment",
     "render_markdown",

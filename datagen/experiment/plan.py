@@ -15,7 +15,7 @@ Shipped ones lie in experiments/. Run one: `datagen experiment modalities`.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -141,3 +141,16 @@ def resolve_recipe(experiment: Experiment, file: Path, name: str = "", more: Seq
     except ConfigError as error:
         load_recipe(chosen, more)  # raises if the fault is there
         raise ConfigError(error.what, where=f"{file}, {name or 'set'}", hint=error.hint) from error
+
+
+def check_experiment(file: Path) -> Iterator[tuple[str, str, str, Literal["error", "warning"]]]:
+    """Yield what is wrong with the recipes that an experiment makes: key, what, what to do, severity."""
+    experiment, _ = load_experiment(str(file))
+    parts = [f"{family}.{name}" for family in ("arms", "measure") for name in getattr(experiment, family)]
+    for name in ("", *parts):
+        try:
+            resolve_recipe(experiment, file, name)
+        except ConfigError as error:
+            yield name or "set", error.what, error.hint, "error"
+            if not name:
+                return

@@ -71,11 +71,12 @@ MIN_DISTINCT = 20
 """Default for the least number of distinct prompts of a skill."""
 
 Examine: TypeAlias = Callable[[Path], Iterable[tuple[str, str, str, Severity]]]
-"""Takes a recipe file and returns its problems: key, such as `aggregate.image`, or another file; what is wrong; what to
-do; severity."""
+"""Takes a recipe or an experiment and returns its problems: key, such as `aggregate.image`, or another file; what is
+wrong; what to do; severity."""
 
 _RECIPE_KEYS = {"taxonomy", "backend", "prompts", "candidates", "rewards", "weights", "detector"}
 _TEXTS_FOR_PEOPLE = {"why", "about", "title"}
+_EXPERIMENT_KEYS = {"arms", "question"}
 _LEXICON_KEYS = {"lexicon", *get_args(ListName)}
 
 
@@ -90,6 +91,7 @@ class _Pass:
     min_distinct: int
     models: Mapping[str, type[BaseModel]]
     examine: Examine
+    examine_arms: Examine
     elsewhere: set[Problem] = field(default_factory=set)
     lexicons: list[Lexicon] = field(default_factory=list)
     documents: list[tuple[str, Document]] = field(default_factory=list)
@@ -104,15 +106,17 @@ def check_paths(
     lexicons: Sequence[str | Path] = (),
     models: Mapping[str, type[BaseModel]] | None = None,
     examine: Examine = lambda file: (),
+    examine_arms: Examine = lambda file: (),
 ) -> list[Problem]:
     """Return every problem of the files, sorted by place; an empty list means that all files are valid.
 
     `paths` are files, folders, or names of shipped taxonomies; none means all shipped files. `scorable` holds the claim
     kinds that scorers can judge. Taxonomies are tried with `lexicons`, else with the lexicons among the paths, in a
-    folder `lexicons` beside them, and the shipped ones. `models` maps `recipe` to its model, and `examine` checks how
-    the keys of a recipe fit together. Raises nothing: an unreadable file is a problem too.
+    folder `lexicons` beside them, and the shipped ones. `models` maps `recipe` and `experiment` to their models;
+    `examine` checks how the keys of a recipe fit together, `examine_arms` the recipes of an experiment.
+    Raises nothing: an unreadable file is a problem too.
     """
-    work = _Pass(scorable, min_distinct, models or {}, examine)
+    work = _Pass(scorable, min_distinct, models or {}, examine, examine_arms)
     files = list(_expand(paths, work.found))
     for file in files:
         try:
@@ -139,8 +143,10 @@ def _shown(file: str) -> str:
 
 
 def kind_of(data: Any) -> str:
-    """Return `taxonomy`, `lexicon`, `recipe` or `unknown`, according to the keys of a file."""
+    """Return `taxonomy`, `lexicon`, `recipe`, `experiment` or `unknown`, according to the keys of a file."""
     keys = set(data) if isinstance(data, dict) else set()
+    if keys & _EXPERIMENT_KEYS:
+        return "experiment"
     if keys & {"weakness", "skills"}:
         return "taxonomy"
     if keys & _RECIPE_KEYS:
@@ -151,7 +157,7 @@ def kind_of(data: Any) -> str:
 def _expand(paths: Sequence[str | Path], found: set[Problem]) -> Iterable[Path]:
     files: dict[Path, None] = {}
     own = list_taxonomies()
-    for path in paths or (shipped_path("taxonomies"), shipped_path("recipes")):
+    for path in paths or (shipped_path("taxonomies"), shipped_path("recipes"), shipped_path("experiments")):
         try:
             file = Path(path) if Path(path).exists() else own.get(str(path)) or resolve_taxonomy(path)
         except ConfigError as error:
@@ -287,6 +293,16 @@ def _check_recipe(work: _Pass, document: Document) -> None:
                 work.found.add(document.problem(named, f"{where}: {what}" if where else what, hint, severity=severity))
 
 
+def _check_experiment(work: _Pass, document: Document) -> None:
+    model = work.models.get("experiment")
+    if model is None:
+        return
+    found, problems = check_model(document, model)
+    work.found.update(problems)
+    for where, what, hint, severity in work.examine_arms(Path(document.file)) if found is not None else ():
+        work.found.add(document.problem(tuple(where.split(".", 1)), what, hint, severity=severity))
+
+
 def _check_word(document: Document, path: tuple[str | int, ...], word: Any, resolve: Any) -> list[Problem]:
     if not isinstance(word, str) or not word:
         return []
@@ -304,8 +320,12 @@ def _check_word(document: Document, path: tuple[str | int, ...], word: Any, reso
 def _check_unknown(work: _Pass, document: Document) -> None:
     work.found.update(document.problems)
     keys = list(document.data) if isinstance(document.data, dict) else []
-    near = did_you_mean(keys[0], {"weakness", "skills", "lexicon", "taxonomy"}) if keys else ""
-    what = f"the file is not a taxonomy, lexicon or recipe: its keys are {show(keys)}" if keys else "the file is empty"
+    near = did_you_mean(keys[0], {"weakness", "skills", "lexicon", "taxonomy", "arms"}) if keys else ""
+    what = (
+        f"the file is not a taxonomy, lexicon, recipe or experiment: its keys are {show(keys)}"
+        if keys
+        else "the file is empty"
+    )
     if document.data is not None and not keys:
         what = f"the file is a {type(document.data).__name__}, not keys with values"
     hint = near if near.startswith("did") else "a taxonomy has `weakness:` and `skills:`, a lexicon `lexicon:`"
@@ -326,6 +346,7 @@ _CHECKS = {
     "taxonomy": _check_taxonomy,
     "lexicon": _check_lexicon,
     "recipe": _check_recipe,
+    "experiment": _check_experiment,
     "unknown": _check_unknown,
 }
 

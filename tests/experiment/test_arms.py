@@ -148,6 +148,20 @@ def test_what_cannot_be_run_is_told_before_anything_is_made(tmp_path: Path, chan
     assert not (tmp_path / "one").exists()
 
 
+def test_check_tells_faults_of_arms_at_their_place(tmp_path: Path) -> None:
+    file = write_files(
+        tmp_path, arms={"good": {}, "odd": {"set": {"weights.policy": "rwrr"}}}, compare=[["good", "bad"]]
+    )
+    done = run_cli("check", file.name, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no arm named 'bad'" in done.stdout
+    write_files(tmp_path, arms={"good": {}, "odd": {"set": {"weights.policy": "rwrr"}}}, compare=[])
+    done = run_cli("check", file.name, cwd=tmp_path)
+    line = next(k for k, text in enumerate(file.read_text().splitlines(), 1) if "odd:" in text)
+    assert f"help.yaml:{line + 1}:" in done.stdout
+    assert "rwrr" in done.stdout
+
+
 def test_the_experiments_that_ship_are_sound() -> None:
     names = [path.stem for path in (ROOT / "experiments").glob("*.yaml")]
     assert "modalities" in names
