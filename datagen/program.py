@@ -45,10 +45,10 @@ def from_here(text: str) -> str:
 
 
 def _call(folder: str | Path = ".") -> str:
-    """Return how this program is called from a folder: its name, if another program called it."""
+    """Return how this program is called from a folder; by its name, where nothing else is known."""
     script = Path(sys.argv[0])
     is_module = script.name == "__main__.py" and script.parent.name == NAME
-    if not is_module and script.name != NAME:
+    if not is_module and (script.name != NAME or os.sep not in sys.argv[0]):
         return NAME
     file = os.path.abspath(sys.executable if is_module else script)  # not resolved: a venv links to its Python
     found = shutil.which(os.path.basename(file))
