@@ -43,6 +43,7 @@ from datagen.taxonomy.english import article_of
 from datagen.taxonomy.lexicon import Lexicon, Word, load_lexicon
 from datagen.taxonomy.load import (
     SkillBuilder,
+    explain_left_out,
     find_template,
     list_taxonomies,
     lists_of,
@@ -585,7 +586,8 @@ def check_template(
         problems += found
         used |= names
         if not found:
-            problems += _left_out(path, number, wording, skill, claimed - names)
+            left_out = [explain_left_out(wording, skill, slot) for slot in sorted(claimed - names)]
+            problems += [Problem(str(path), number, 1, what, hint) for what, hint in left_out]
     if not first_line:
         problems.append(Problem(str(path), 1, 1, "the template has no wording", "write one wording per line"))
         used |= slots
@@ -641,13 +643,6 @@ def _reached_for(tree: nodes.Template) -> Iterator[str]:
     for chosen in tree.find_all(nodes.Filter):
         if chosen.name == "attr":
             yield "attr"
-
-
-def _left_out(path: Path, number: int, wording: str, skill: str, slots: Set[str]) -> Iterator[Problem]:
-    hint = "a claim uses it: add it to the wording, or remove it from the claim"
-    for slot in sorted(slots):
-        what = f"the wording {show(wording)} of the skill {skill!r} leaves out the slot {slot!r}"
-        yield Problem(str(path), number, 1, what, hint)
 
 
 DRAWS = 12

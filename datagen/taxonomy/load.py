@@ -7,7 +7,7 @@ works with large and small lexicons. The first error is raised; `datagen check` 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,12 @@ class Taxonomy:
     weaknesses: tuple[Weakness, ...]
     skills: tuple[Skill, ...]
     skipped: tuple[tuple[str, str], ...] = ()
+
+
+def explain_left_out(wording: str, skill: str, slot: str) -> tuple[str, str]:
+    """Return what is wrong with a wording that does not say what a claim asserts, and what to do."""
+    what = f"the wording {show(wording)} of the skill {skill!r} leaves out the slot {slot!r}"
+    return what, "a claim uses it: add it to the wording, or remove it from the claim"
 
 
 def explain_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
@@ -200,7 +206,7 @@ class SkillBuilder:
             levels=tuple(self._levels(skill, full)),
             constraints=tuple(constraints),
             claims=tuple(claims),
-            wordings=self._wordings(skill, full),
+            wordings=self._wordings(skill, full, {slot for claim in claims for slot in claim.slots}),
             where=self.at().where,
         )
 
@@ -211,7 +217,7 @@ class SkillBuilder:
             raise problems_error([self.at("slots", slot, what=what, hint=hint)])
         return numbers > 0
 
-    def _wordings(self, skill: SkillFile, slots: Mapping[str, object]) -> tuple[Wording, ...]:
+    def _wordings(self, skill: SkillFile, slots: Mapping[str, object], claimed: Collection[str]) -> tuple[Wording, ...]:
         try:
             found = find_template(Path(self.document.file), skill.templates)
         except ConfigError as error:
@@ -219,6 +225,9 @@ class SkillBuilder:
         wordings = read_wordings(found, skill.templates)
         for wording in wordings:
             self._check_slots(wording.names, slots, wording.where)
+            for slot in sorted(set(claimed) - wording.names):
+                what, hint = explain_left_out(wording.source, skill.name, slot)
+                raise ConfigError(what, where=wording.where, hint=hint)
         return wordings
 
     def _check_slots(self, names: Sequence[str] | frozenset[str], slots: Mapping[str, object], where: str) -> None:

@@ -119,6 +119,13 @@ def test_an_unknown_slot_in_a_template_is_shown_at_its_line(tmp_path: Path) -> N
     assert "did you mean 'object'?" in caught.value.hint
 
 
+def test_a_wording_that_does_not_say_what_is_claimed_is_refused(tmp_path: Path) -> None:
+    paths = write_project(tmp_path, template="{{ many(n, object) }}\nseveral things like {{ a(object) }}\n")
+    with pytest.raises(ConfigError, match="leaves out the slot 'n'") as caught:
+        load_taxonomy(*_one(paths))
+    assert caught.value.where == f"{tmp_path / 'templates' / 'few.j2'}:2"
+
+
 def test_literals_in_claims(tmp_path: Path) -> None:
     claims = (
         '["count(apple, 2)", "attribute(object, color, red)", \'text("A, (B)")\', "relation(object, left of, apple)"]'
