@@ -1,5 +1,6 @@
 # make demo   build outputs/quickstart      make test   run the tests      make check   format, lint, types
 # make test-vllm   the tests that need vLLM, in an environment of their own     make test-ray   those that need Ray
+# make campaign   an hour of spoiled files, kills, and plugins and servers that misbehave
 # make test-trainers   steps of real training on what is exported, in environments of the trainers
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,9 @@ VLLM := .venv-vllm
 TRAINERS := .venv-trainers
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-vllm test-ray test-trainers check format setup clean
+MINUTES ?= 60
+
+.PHONY: demo test test-vllm test-ray test-trainers campaign check format setup clean
 
 demo: $(READY)
 	$(BIN)/datagen build
@@ -25,6 +28,9 @@ test-ray: $(VENV)/.ray
 test-trainers: $(READY)
 	$(MAKE) -j 2 $(TRAINERS)/swift/.ready $(TRAINERS)/llamafactory/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/trainers
+
+campaign: $(READY)
+	$(BIN)/python benchmarks/campaign.py --minutes $(MINUTES)
 
 check: $(READY)
 	$(BIN)/ruff format --check datagen tests benchmarks

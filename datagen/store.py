@@ -480,6 +480,8 @@ class RunFolder:
             raise RunError(f"is broken YAML: {error}", where=where, hint="restore it or start another run") from error
         if not isinstance(notes, dict) or "recipe" not in notes:
             raise RunError("is not the note of a run", where=where, hint="restore it or start another run")
+        if wrong := _find_wrong_note(notes):
+            raise RunError(f"{wrong} is not as a run notes it", where=where, hint="restore it or start another run")
         return notes
 
     def write_notes(self, notes: Mapping[str, Any]) -> None:
@@ -699,6 +701,23 @@ class RunFolder:
             hint = "free some space or check permissions, then run the same command: finished shards are kept"
             what = f"cannot be written: {error.strerror or error}"
             raise RunError(what, where=str(error.filename or self.address), hint=hint) from error
+
+
+def _find_wrong_note(notes: Mapping[str, Any]) -> str:
+    """Return the key of run.yaml that a person or a disk has broken, or `""`."""
+    marks, makers, plan = notes.get("marks", {}), notes.get("makers", {}), notes.get("plan", {})
+    for key in ("recipe", "files", "versions", "marks", "makers", "plan"):
+        if not isinstance(notes.get(key, {}), dict):
+            return key
+    if marks and not all(_is_list_of_words(marks.get(stage)) for stage in MARKED_AS.values()):
+        return "marks"
+    if makers and not all(isinstance(makers.get(stage), dict) for stage in MARKED_AS.values()):
+        return "makers"
+    return "" if all(isinstance(count, int) for count in plan.values()) else "plan"
+
+
+def _is_list_of_words(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
 
 
 def date_line(text: str) -> str:

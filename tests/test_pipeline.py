@@ -188,7 +188,7 @@ def test_a_changed_taxonomy_file_is_another_recipe(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     text = shipped_path("taxonomies", "counting.yaml").read_text(encoding="utf-8")
     own.write_text(text, encoding="utf-8")
-    create_run(small_recipe(taxonomy=[str(own)]), str(tmp_path / "run"))
+    build_here(small_recipe(taxonomy=[str(own)]), tmp_path / "run")
     create_run(small_recipe(taxonomy=[str(own)]), str(tmp_path / "run"))
     own.write_text(text.replace("share: 0.5", "share: 0.4"), encoding="utf-8")
     with pytest.raises(RunError, match=r"the file .*own\.yaml"):

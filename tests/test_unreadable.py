@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from datagen.errors import RunError
+from datagen.push.dataset import read_dataset
 from datagen.store import RunFolder
 from tests.helpers.runs import build_here, environment, small_recipe, small_values
 
@@ -114,3 +115,22 @@ def test_a_run_that_cannot_be_written_is_pushed_and_the_missing_note_is_told(bui
     assert "the push is done, and not noted in the run: cannot be written: Permission denied" in done.stderr
     assert list((tmp_path / "pushed/data").glob("*.parquet"))
     assert not (tmp_path / "run/push.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("marks", {"prompts": ["a"]}), ("marks", [1]), ("makers", {"scores": 3}), ("plan", {"shards": "x"}), ("files", 7)],
+)
+def test_a_broken_note_of_a_run_is_named(key: str, value: object, built: Path, tmp_path: Path) -> None:
+    notes = yaml.safe_load((built / "run.yaml").read_text(encoding="utf-8"))
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**notes, key: value}), encoding="utf-8")
+    with pytest.raises(RunError, match=rf"run\.yaml: {key} is not as a run notes it"):
+        RunFolder(tmp_path).read_notes()
+
+
+def test_a_card_that_is_no_text_is_damaged(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built / "dataset", tmp_path / "dataset")
+    card = tmp_path / "dataset/README.md"
+    card.write_bytes(card.read_bytes()[:-9] + b"\xff")
+    with pytest.raises(RunError, match=r"README\.md: is damaged: 'utf-8' codec"):
+        read_dataset(tmp_path / "dataset")

@@ -72,6 +72,9 @@ def read_dataset(folder: Path, views: Mapping[str, Path] | None = None) -> Datas
         text = (folder / CARD).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise RunError("there is no dataset yet", where=str(folder), hint="`datagen export RUN` makes it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        what, hint = tell_unread(error)
+        raise RunError(what, where=str(folder / CARD), hint=hint or AGAIN) from error
     card = Card.parse(text, str(folder / CARD))
     files = [file for file in _hash_all(folder) if file.path != CARD]
     _check_rows(card, files, folder)
