@@ -88,7 +88,7 @@ def test_build_from_a_shell(tmp_path: Path) -> None:
     again = run_cli("build", recipe, cwd=tmp_path)
     assert again.returncode == 1
     assert "candidates: 3 -> 2" in again.stderr
-    assert f"datagen build {recipe} --run outputs/tiny-2" in again.stderr
+    assert "datagen build tiny.yaml --run outputs/tiny-2" in again.stderr
     assert "Traceback" not in again.stderr
 
 

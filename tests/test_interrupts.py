@@ -92,7 +92,7 @@ def test_ctrl_c_while_workers_start_is_no_fault(
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "what the model has answered is kept" in said
-    assert f"to go on: datagen {name} {recipe}" in said
+    assert f"-m datagen {name} {recipe}" in said
     assert "Traceback" not in said
     assert not {"killed", "fault"} & set(said.split())
 

@@ -83,7 +83,7 @@ def test_ctrl_c_keeps_what_has_come_and_says_how_to_go_on(tmp_path: Path) -> Non
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "what the model has answered is kept" in said
-    assert f"to go on: datagen build {recipe} --run {folder}" in said
+    assert f"-m datagen build {recipe} --run {folder}" in said
     assert "Traceback" not in said
     done = {path.name[:5] for path in (folder / "scores").glob("[0-9]*")}
     assert {path.name[:5] for path in (folder / "samples").glob("*.parquet")} == done

@@ -13,6 +13,7 @@ import pytest
 from pyarrow import Table
 
 from datagen.errors import BackendError, RunError
+from datagen.interrupts import Interrupted
 from datagen.pipeline import Silent, create_run, find_jobs, plan_stage, read_status, run_jobs
 from datagen.pipeline import parts as parts_module
 from datagen.pipeline.parts import Pace, Parts
@@ -26,8 +27,8 @@ from tests.helpers.runs import SHARDS, build_here, hash_files, small_recipe
 MARKS = {"samples": ["one"], "prompts": ["one"], "scores": ["one"]}
 
 
-class Killed(BaseException):
-    """As `kill -9`: nothing that datagen catches."""
+class Killed(Interrupted):
+    """As `kill -9`: nothing of a plugin's."""
 
 
 def make_samples(count: int, image_bytes: int = 1000) -> list[Sample]:

@@ -219,7 +219,7 @@ def test_the_command_line_pauses_with_success(tmp_path: Path) -> None:
     first = run_cli(*words)
     assert first.returncode == 0, first.stderr
     assert "paused at --max-samples 15: 15 of 20 samples are generated" in first.stdout
-    assert f"to go on: datagen build {recipe}" in first.stdout
+    assert f"-m datagen build {recipe}" in first.stdout
     assert not (tmp_path / "run" / "dataset").exists()
     second = run_cli(*words)
     assert second.returncode == 0, second.stderr

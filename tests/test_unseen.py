@@ -78,7 +78,7 @@ def test_a_thing_that_the_detector_does_not_know_weighs_nothing_and_is_said_befo
     file = write_recipe(project)
     sentence = "the detector cannot see: hammer (33 % of prompts); not judged by counting"
     checked = run_cli("check", file)
-    assert (checked.returncode, sentence in checked.stdout, "0 errors, 1 warnings" in checked.stderr) == (0, True, True)
+    assert (checked.returncode, sentence in checked.stdout, "0 errors, 1 warning" in checked.stderr) == (0, True, True)
     assert any(sentence in said for said in estimate_run(load_recipe(file), probe=False, workers=0).warnings)
     built = run_cli("build", file, "--run", project / "run", "--workers", "0")
     assert built.returncode == 0, built.stderr

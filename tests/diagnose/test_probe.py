@@ -216,7 +216,7 @@ def test_a_run_follows_the_file_that_it_began_with(probed: Path, tmp_path: Path)
     file = tmp_path / "d.yaml"
     file.write_bytes((probed / "d.yaml").read_bytes())
     recipe = small_recipe(allocate={"policy": "by_failure", "diagnosis": str(file)})
-    create_run(recipe, str(tmp_path / "run"))
+    build_here(recipe, tmp_path / "run")
     create_run(recipe, str(tmp_path / "run"))
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace("verdict: weak", "verdict: unclear") + "\n", encoding="utf-8")

@@ -98,7 +98,7 @@ def test_a_push_that_is_interrupted_says_how_to_go_on(run: Path, tmp_path: Path)
         hub.limit = math.inf  # it waits for what is in flight
         said = process.communicate()[1]
         assert process.returncode == 130, said
-        assert f"stopped; to go on: datagen push {run} {NAME}" in said
+        assert f"-m datagen push {run} {NAME}" in said
         assert "Traceback" not in said
         assert hub.files("me/small") == {}
         finish(run, NAME, settings)
