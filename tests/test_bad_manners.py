@@ -156,8 +156,12 @@ def test_ctrl_c_while_a_scorer_works_stops_the_run(tmp_path: Path, monkeypatch: 
 
 
 def test_ctrl_c_is_no_failure_of_a_plugin_where_python_handles_it() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        attempt(lambda: end_by(KeyboardInterrupt))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child of tests in the background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            attempt(lambda: end_by(KeyboardInterrupt))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError])
