@@ -67,6 +67,10 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def _is_text(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 def hash_of(*parts: object) -> str:
     """Return a hash of JSON-serialisable content: 16 hexadecimal digits (SHA-256, truncated)."""
     return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()[:16]
@@ -148,7 +152,10 @@ class Claim(Record):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild a claim; raises KeyError or TypeError on a wrong shape."""
-        return cls(data["kind"], data["subject"], data["name"], data["value"])
+        made = cls(data["kind"], data["subject"], data["name"], data["value"])
+        if not (_is_text(made.kind, made.subject, made.name) and isinstance(made.value, (str, int))):
+            raise TypeError("a claim has a field of another type")
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +196,11 @@ class Prompt(Record):
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild a prompt; raises KeyError or TypeError on a wrong shape."""
-        return cls(**{**data, "claims": tuple(Claim.from_dict(claim) for claim in data["claims"])})
+        made = cls(**{**data, "claims": tuple(Claim.from_dict(claim) for claim in data["claims"])})
+        words = _is_text(made.id, made.text, made.weakness, made.skill, made.level, made.template, made.source)
+        if not (words and isinstance(made.index, int) and isinstance(made.seed, int) and isinstance(made.slots, dict)):
+            raise TypeError("a prompt has a field of another type")
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +340,17 @@ class Score(Record):
     reason: str
     evidence: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a score; raises TypeError on a wrong shape, or for a value that is not in [0, 1]."""
+        made = cls(**data)
+        known = made.value is None or (isinstance(made.value, (int, float)) and 0 <= made.value <= 1)
+        if not (known and _is_text(made.sample_id, made.name, made.target, made.reason)):
+            raise TypeError("a score has a field of another type, or a value that is not in [0, 1]")
+        if not isinstance(made.evidence, dict):
+            raise TypeError("the evidence of a score is no mapping")
+        return made
+
 
 @dataclass(frozen=True, slots=True)
 class Rewrite(Record):
@@ -363,6 +385,14 @@ class Failure(Record):
     def unanswered(cls, request: Request, error: str, detail: str = "", *, unreached: bool = False) -> Self:
         """Return the failure of a request that got no valid answer."""
         return cls("generate", request.prompt.id, request.candidate, error, detail, unreached)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild a failure; raises TypeError on a wrong shape."""
+        made = cls(**data)
+        if not (_is_text(made.stage, made.prompt_id) and isinstance(made.candidate, int)):
+            raise TypeError("a failure has a field of another type")
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; `unreached` only if it is true."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import yaml
 
 from datagen.errors import RunError
 from datagen.push.dataset import read_dataset
-from datagen.store import RunFolder
+from datagen.store import RunFolder, Stage
 from tests.helpers.runs import build_here, environment, small_recipe, small_values
 
 CLOSE = """
@@ -46,7 +47,9 @@ def run_bound(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built") / "run"
-    build_here(small_recipe(exports={"plain": {"view": "trajectories", "format": "jsonl"}}), folder)
+    build_here(
+        small_recipe(backend={"fails": 0.2}, exports={"plain": {"view": "trajectories", "format": "jsonl"}}), folder
+    )
     return folder
 
 
@@ -128,9 +131,47 @@ def test_a_broken_note_of_a_run_is_named(key: str, value: object, built: Path, t
         RunFolder(tmp_path).read_notes()
 
 
-def test_a_card_that_is_no_text_is_damaged(built: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"\n", b"\xff\n", "is damaged: 'utf-8' codec"),
+        (b"  path:", b"  paths:", "is no dataset card: its configs"),
+        (b"    num_examples:", b"    num:", "is no dataset card: its configs"),
+        (b"dataset_info:", b"dataset_info: [no] #", "is no dataset card: "),
+    ],
+)
+def test_a_broken_card_is_named(old: bytes, new: bytes, said: str, built: Path, tmp_path: Path) -> None:
     shutil.copytree(built / "dataset", tmp_path / "dataset")
     card = tmp_path / "dataset/README.md"
-    card.write_bytes(card.read_bytes()[:-9] + b"\xff")
-    with pytest.raises(RunError, match=r"README\.md: is damaged: 'utf-8' codec"):
+    assert old in card.read_bytes()
+    card.write_bytes(card.read_bytes().replace(old, new, 1))
+    with pytest.raises(RunError, match=rf"README\.md: {said}"):
         read_dataset(tmp_path / "dataset")
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "value"),
+    [
+        ("prompts", "weakness", ["counting"]),
+        ("prompts", "index", "1"),
+        ("prompts", "claims", [{"kind": "count", "subject": ["star"], "name": "", "value": 1}]),
+        ("scores", "value", math.nan),
+        ("scores", "value", 7),
+        ("scores", "evidence", []),
+        ("scores", "name", None),
+        ("failures", "prompt_id", {}),
+        ("failures", "error", 3),
+    ],
+)
+def test_a_record_with_another_type_is_a_damage_with_its_line(
+    stage: Stage, key: str, value: object, built: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(built, tmp_path / "run")
+    path = next(each for each in sorted((tmp_path / "run" / stage).iterdir()) if each.stat().st_size)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[0] = json.dumps({**json.loads(lines[0]), key: value})
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    folder, shard = RunFolder(tmp_path / "run"), int(path.stem)
+    read = {"prompts": folder.read_prompts, "scores": folder.read_scores, "failures": folder.read_failures}[stage]
+    with pytest.raises(RunError, match=rf"{path.name}:1: damaged: "):
+        read(shard)

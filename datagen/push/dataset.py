@@ -223,7 +223,7 @@ class Card:
 
     @classmethod
     def parse(cls, text: str, where: str) -> Card:
-        """Read a card. Raises RunError naming `where` if its header has no configs."""
+        """Read a card. Raises RunError naming `where` unless its header is as an export writes it."""
         from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
         text = text.replace("\r\n", "\n")
@@ -236,7 +236,16 @@ class Card:
             raise RunError(
                 "is no dataset card: it has no header with configs", where=where, hint="export the run again"
             )
-        return cls(header, text[block.end() :])
+        card = cls(header, text[block.end() :])
+        try:
+            named = all(isinstance(each, str) for entry in header["configs"] for each in _list_words(entry))
+            counted = all(isinstance(count, int) for count in card.rows.values())
+        except (AttributeError, KeyError, TypeError):
+            named = counted = False
+        if not (named and counted):
+            what = "is no dataset card: its configs or the sizes of its splits are not as an export writes them"
+            raise RunError(what, where=where, hint="export the run again")
+        return card
 
     @property
     def text(self) -> str:
@@ -263,6 +272,14 @@ class Card:
                 if files["split"] == split:
                     return [files["path"]] if isinstance(files["path"], str) else list(files["path"])
         return []
+
+
+def _list_words(entry: Mapping[str, Any]) -> Iterator[object]:
+    """Yield what must be text in a config of a card. Raises KeyError or TypeError for another shape."""
+    yield entry["config_name"]
+    for files in entry["data_files"]:
+        yield files["split"]
+        yield from [files["path"]] if isinstance(files["path"], str) else files["path"]
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:

@@ -78,7 +78,7 @@ def plan_append(dataset: Dataset, note: RunNote, destination: Destination, *, pu
     kept = [file for file in seen.manifest.files if file.path != CARD]
     if all(there.get(file.path) == file for file in data):
         return _make_plan(seen, seen.manifest, (*kept, _read_card(seen, destination)), destination)
-    old = Card.parse(_read_card(seen, destination).content().decode(), f"{destination.address}/{CARD}")
+    old = Card.parse(_read_card(seen, destination).content().decode(errors="replace"), f"{destination.address}/{CARD}")
     runs = [*seen.manifest.runs, note]
     card = join(old, named.card, runs, destination.address)
     _check_rows(named, seen, old, destination)
