@@ -121,7 +121,9 @@ def test_whose_run_it_is_takes_one_request_to_see(s3: S3Server, monkeypatch: pyt
         store.requests.clear()
         run.require_same()
         assert store.requests == {"HEAD": 1}
-        run.folder.write_notes({**run.folder.read_notes(), "marks": {"samples": ["0"]}})
+        run.folder.write_notes(
+            {**run.folder.read_notes(), "marks": {stage: ["0"] for stage in ("prompts", "samples", "scores")}}
+        )
         with pytest.raises(RunError, match="became the run of another recipe"):
             run.require_same()
 
