@@ -26,7 +26,7 @@ from datagen.errors import RunError
 from datagen.experiment.figures import HELD_OUT, JUDGES, Cell, Point, Summary, dump_figures, render_markdown, summarize
 from datagen.experiment.plan import BEFORE, Arm, Experiment, label_of, resolve_recipe
 from datagen.filesystems import write_text
-from datagen.loop import Purse, check_trainer, mix_rounds, set_model, train_round
+from datagen.loop import Purse, check_trainer, count_learned, mix_rounds, set_model, train_round
 from datagen.pipeline import (
     Account,
     Budget,
@@ -136,7 +136,8 @@ class _Bench:
                 self._build(self._recipe_of_round(recipe, seed, number, start), place / "run")
             run = open_run(str(source / "run"))
             texts |= set(read_texts(run).values())
-            drawn, rows = _count(run)
+            drawn = sum(run.folder.count_samples(shard) for shard in run.folder.list_shards("samples"))
+            rows = count_learned(source / "run" / "dataset")
             self._train(recipe, places[:number], source, start, number, seed)
             start = place / "checkpoint"
             samples, steps = samples + (drawn if source is place else 0), steps + _count_steps(start)
@@ -225,18 +226,6 @@ def _count_steps(checkpoint: Path) -> int:
 
 def _mean(values: tuple[float, ...]) -> float | None:
     return sum(values) / len(values) if values else None
-
-
-def _count(run: Run) -> tuple[int, int]:
-    """Return how many samples a run has, and how many rows of its dataset have a weight."""
-    import pyarrow.parquet as pq
-
-    samples = sum(run.folder.count_samples(shard) for shard in run.folder.list_shards("samples"))
-    rows = 0
-    for file in sorted((run.folder.local_path / "dataset" / "data").glob("train-*.parquet")):
-        table = pq.read_table(file, columns=["text_weight", "image_weight"]).to_pydict()
-        rows += sum(text > 0 or image > 0 for text, image in zip(*table.values(), strict=True))
-    return samples, rows
 
 
 def _dump_cells(judged: dict[str, list[Cell]]) -> dict[str, list[list[Any]]]:

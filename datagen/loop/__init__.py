@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datagen.loop.judging import Difference, Standing, compare, find_stop, stand
 from datagen.loop.rounds import LoopPlan, LoopResult, Purse, Round, run_loop
-from datagen.loop.trainers import check_trainer, find_start, mix_rounds, set_model, train_round
+from datagen.loop.trainers import check_trainer, count_learned, mix_rounds, set_model, train_round
 
 __all__ = [
     "Difference",
@@ -15,7 +15,7 @@ __all__ = [
     "Standing",
     "check_trainer",
     "compare",
-    "find_start",
+    "count_learned",
     "find_stop",
     "mix_rounds",
     "run_loop",

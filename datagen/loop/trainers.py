@@ -145,7 +145,7 @@ def mix_rounds(dataset: Path, earlier: Sequence[Path], share: float, out: Path) 
 
     if out.is_dir() or not share or not earlier:
         return out if out.is_dir() else dataset
-    own = sum(len(_list_learned(file)) for file in _list_files(dataset))
+    own = count_learned(dataset)
     found = [
         (seed_of(out.parent.name, file.parents[3].name, name), file, row)
         for folder in earlier
@@ -169,6 +169,11 @@ def mix_rounds(dataset: Path, earlier: Sequence[Path], share: float, out: Path) 
             _copy_rows(source, sorted(rows), writer)
     partial.rename(out)
     return out
+
+
+def count_learned(dataset: Path) -> int:
+    """Return how many training rows of an exported dataset have a weight."""
+    return sum(len(_list_learned(file)) for file in _list_files(dataset))
 
 
 def _list_files(dataset: Path) -> list[Path]:
