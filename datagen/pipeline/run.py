@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from datagen import program
 from datagen.chat import ChatEngine, ChatRequest, Reply
@@ -640,10 +640,10 @@ def _drop_reach(family: str, needs: str, choice: Choice) -> dict[str, Any]:
     return {"name": choice.name, **{key: value for key, value in choice.options.items() if key not in reached_by}}
 
 
-def _refuse_other(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str) -> None:
-    """Raise RunError if a run's notes belong to another recipe or to other files."""
-    if old.get("fingerprint") == fingerprint_of(recipe, files, old.get("makers")):
-        return
+def _refuse_other(
+    old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str
+) -> NoReturn:
+    """Raise RunError that names what is different from the recipe and the files of a run's notes."""
     before, new = old.get("files") or {}, recipe.to_dict()
     former = dict(old["recipe"])
     with suppress(ConfigError):  # what may change is not named
