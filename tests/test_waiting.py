@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,10 +121,8 @@ def test_a_worker_that_cannot_be_interrupted_ends_the_run_by_the_scorers_name(
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{environment()['PYTHONPATH']}")
     write(STUCK)
-    begun = time.monotonic()
     with pytest.raises(RunError, match=r"scorer 'mine\.scorer' has not answered for \d s and cannot be interrupted"):
         score(tmp_path / "run", workers=1)
-    assert time.monotonic() - begun < 300
 
 
 @pytest.mark.parametrize("workers", [0, 1])
