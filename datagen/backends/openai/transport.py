@@ -80,7 +80,7 @@ class Transport:
         self._free: dict[str, list[openai.AsyncOpenAI]] = {server.address: [] for server in fleet.servers}
         """The clients of each address of which none is in a request; the one used last is taken first."""
         self._answered = math.inf
-        """When the last answer came, on the monotonic clock; infinite before the first one."""
+        """When the latest request that was answered was sent, on the monotonic clock; infinite before the first one."""
         self._gone_since: float | None = None
         """When the last server went away, on the monotonic clock."""
 
@@ -169,7 +169,7 @@ class Transport:
                     answer = await self._try(client, server, endpoint, _flatten(fit(body, refused)))
                 self.usage += Usage.read(answer)
                 window.grow(time.monotonic() - sent)
-                self._note_answer(server)
+                self._note_answer(server, sent)
                 self.refusals.remember(endpoint, refused, server.address)
                 return answer
             except RequestError as error:
@@ -205,8 +205,8 @@ class Transport:
                 turn += 1
                 await place.move()
 
-    def _note_answer(self, server: Server) -> None:
-        self._answered = time.monotonic()
+    def _note_answer(self, server: Server, sent: float) -> None:
+        self._answered = sent if math.isinf(self._answered) else max(self._answered, sent)
         self.fleet.note_answer(server)
         if self._gone_since is not None:
             self._gone_since = None
@@ -224,8 +224,9 @@ class Transport:
     def _may_come_back(self, server: Server, error: _BrokenError, failed: float) -> bool:
         """Return whether all servers have gone away, for less than `max_wait_seconds` by now.
 
-        They have if one answered before, but none since this request first `failed`, or all of several are left out.
-        Without retries nothing is waited for.
+        They have if one answered before, but nothing that was sent after this request first `failed` (an answer to an
+        earlier one may still have been on its way), or all of several are left out. Without retries nothing is waited
+        for.
         """
         is_silent = self._answered <= failed or (self.fleet.is_gone and self._answered < math.inf)
         if not error.is_gone or not is_silent or not self.options.retries:

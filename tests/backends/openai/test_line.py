@@ -120,7 +120,7 @@ def test_an_outage_is_waited_out_and_told(caplog: pytest.LogCaptureFixture) -> N
     def choose(path: str, body: dict[str, Any]) -> str:
         nonlocal refused
         with lock:
-            if len(server.bodies) > 20 and refused < 40:
+            if len(server.bodies) > 20 and refused < 12:
                 refused += 1
                 return "503"
         return ""
@@ -129,10 +129,27 @@ def test_an_outage_is_waited_out_and_told(caplog: pytest.LogCaptureFixture) -> N
     with FaultyServer(choose=choose) as server:
         backend = open_backend(server, concurrency=4, retries=1)
         made = list(backend.generate(make_requests([*range(60)])))
-    assert refused == 40
+    assert refused == 12
     assert all(isinstance(each, Sample) for each in made)
     assert any("went away" in record.message for record in caplog.records)
     assert any("answers again" in record.message for record in caplog.records)
+
+
+def test_an_answer_that_was_on_its_way_is_no_sign_of_life() -> None:
+    """A request fails, an earlier one is answered, and nothing more is, until the first was asked once too often."""
+    asked_again = threading.Event()
+
+    def choose(path: str, body: dict[str, Any]) -> str:
+        if body["seed"] == 1:
+            assert asked_again.wait(60)
+        if server.tries[2] > 1:
+            asked_again.set()
+        return "503" if body["seed"] == 2 and server.tries[2] < 4 else ""
+
+    with FaultyServer(choose=choose) as server:
+        made = list(open_backend(server, concurrency=2, retries=2).generate(make_requests([0, 1, 2])))
+    assert server.tries[2] == 4
+    assert all(isinstance(each, Sample) for each in made)
 
 
 def test_an_outage_that_lasts_too_long_leaves_the_rest_for_later() -> None:
