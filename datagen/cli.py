@@ -938,6 +938,9 @@ def train(
         Literal["float32", "bfloat16"] | None, typer.Option(help="Of products in training [the faster one here].")
     ] = None,
     pull: Annotated[float, typer.Option(min=0, help="Factor of the divergence from the starting checkpoint.")] = 0.0,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Subtract from each weight the mean of its prompt's.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
 ) -> None:
@@ -964,6 +967,7 @@ def train(
         control=control,
         precision=precision,
         pull=pull,
+        baseline=baseline,
         seed=seed,
     )
     with Board() as board:

@@ -618,6 +618,7 @@ class Training(BaseModel):
         None, description="of products in training; by default the faster one of the processor"
     )
     pull: float | None = Field(None, ge=0, description="factor of the divergence from the model a round begins with")
+    baseline: bool | None = Field(None, description="subtract from each weight the mean of its prompt's")
 
     @property
     def options(self) -> dict[str, Any]:
