@@ -16,6 +16,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import linecache
 import pkgutil
 import re
 import sys
@@ -149,10 +150,26 @@ def name_own(thing: object) -> str:
 def read_source(word: str) -> str:
     """Return the source of a function or class of the running notebook or script, empty if it is not known."""
     thing = _find_inner(sys.modules.get("__main__"), word.removeprefix(HERE))
+    if isinstance(thing, type):
+        return _read_class(thing)
     try:
         return inspect.getsource(thing) if callable(thing) else ""
     except (OSError, TypeError):
         return ""
+
+
+def _read_class(thing: type) -> str:
+    """Return the source of a class by the place of its methods: `inspect` knows no file of the classes of a notebook."""
+    for method in filter(inspect.isfunction, vars(thing).values()):
+        text, line = "".join(linecache.getlines(method.__code__.co_filename)), method.__code__.co_firstlineno
+        try:
+            nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+        except SyntaxError:
+            continue
+        for node in nodes:
+            if node.name == thing.__name__ and node.lineno <= line <= (node.end_lineno or 0):
+                return ast.get_source_segment(text, node) or ""
+    return ""
 
 
 def _find_inner(module: ModuleType | None, name: str) -> Any:
@@ -167,8 +184,10 @@ def _explain_missing(family: str, word: str) -> PluginError:
     if not word.startswith(HERE):
         return PluginError(f"the {noun_of(family)} {word!r} is not there", where=name, hint=f"define `{inner}` in it")
     what = f"the {noun_of(family)} {inner!r} was defined in a notebook or script, and is known only where it runs"
-    hint = f"go on there, or move it to a module of its own and name it `MODULE:{inner}`: that begins another run"
-    return PluginError(what, hint=hint)
+    hint = f"go on there, or move it to a module of its own and name it MODULE:{inner}"
+    if family == "rewards":
+        return PluginError(what, hint=f"{hint}: datagen score RUN --set rewards=[…]")
+    return PluginError(what, hint=f"{hint} in another run")
 
 
 @lru_cache(maxsize=256)
