@@ -971,7 +971,7 @@ def name_plugins(value: Any) -> Any:
         return [name_plugins(each) for each in value]
     if isinstance(value, PurePath):
         return str(value)
-    return name_own(value) if callable(value) or isinstance(value, ModuleType) else value
+    return value if value is None or isinstance(value, (str, int, float)) else name_own(value)
 
 
 QUICKSTART = "quickstart"

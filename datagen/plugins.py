@@ -132,8 +132,8 @@ def name_own(thing: object) -> str:
         return thing.__name__
     module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", "")
     if not name:
-        what = f"an object of {type(thing).__name__} cannot be named in a recipe"
-        raise ConfigError(what, hint="give its class, a function, or a word")
+        what = f"an object of {type(thing).__name__} cannot stand in a recipe"
+        raise ConfigError(what, hint="give a plain value, a word, or a function or class of your own")
     word, found = f"{module}:{name}", _find_inner(sys.modules.get(module), name)
     if found is None:
         hint = "define it with `def` or `class` at the top level of a module or notebook"
@@ -159,7 +159,7 @@ def read_source(word: str) -> str:
 
 
 def _read_class(thing: type) -> str:
-    """Return the source of a class by the place of its methods: `inspect` knows no file of the classes of a notebook."""
+    """Return the source of a class by the place of its methods: `inspect` finds none for a class of a notebook."""
     for method in filter(inspect.isfunction, vars(thing).values()):
         text, line = "".join(linecache.getlines(method.__code__.co_filename)), method.__code__.co_firstlineno
         try:
