@@ -162,7 +162,8 @@ def audit(
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what the scorers of a recipe are worth on scenes whose truth is known: tables by name, rows by column.
 
-    See `datagen.audit.audit_recipe`. `pandas.DataFrame` takes such a table.
+    See `datagen.audit.audit_recipe`; `datagen.audit.conclude` says in words what the tables mean. A table becomes a
+    `pandas.DataFrame`.
     """
     from datagen.audit import audit_recipe
     from datagen.console import Board

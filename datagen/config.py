@@ -892,6 +892,12 @@ class Recipe(BaseModel):
         write_text(Path(path), dump_yaml(self.to_dict()))
         return Path(path)
 
+    def __repr__(self) -> str:
+        return f"<recipe {self.name}: {self.prompts:,} prompts of {', '.join(self.taxonomy)}, {self.candidates} each>"
+
+    def __str__(self) -> str:
+        return dump_yaml({key: value for key, value in self.to_dict().items() if value is not None})
+
     @property
     def least_candidates(self) -> int:
         """The number of candidates that every prompt gets, whatever the scorers say."""

@@ -96,6 +96,27 @@ def test_functions_and_classes_of_a_module_are_scored_in_workers(here: Path) -> 
     assert two.status().samples == 20
 
 
+def test_a_detector_may_be_a_class(here: Path) -> None:
+    code = """
+from datagen import Verdict
+from datagen.records import Detection
+
+
+class Stars:
+    def __init__(self, many):
+        self.many = many
+
+    def __call__(self, image):
+        return [Detection("star", "red", (100 * k, 0, 100 * k + 90, 90), 0.9) for k in range(self.many)]
+"""
+    (here / "stars.py").write_text(code, encoding="utf-8")
+    from stars import Stars  # type: ignore[import-not-found]
+
+    recipe = dg.Recipe.load(small_values()).set(rewards=["counting"], detector={"name": Stars, "many": 3})
+    run = dg.build(recipe, run="one", workers=1)
+    assert all(len(sample.scores["counting"].evidence["detections"]) == 3 for sample in run.samples())
+
+
 def test_a_shell_goes_on_with_a_function_of_a_module(here: Path) -> None:
     from looks import light
 

@@ -79,3 +79,9 @@ def test_modules_and_classes_stand_for_their_words() -> None:
     assert recipe.set(backend=instant).backend.name == "tests.helpers.instant"
     recipe = recipe.set(backend={"name": instant.Instant, "wrong": 0.2})
     assert (recipe.backend.name, recipe.backend.options) == ("tests.helpers.instant:Instant", {"wrong": 0.2})
+
+
+def test_a_recipe_shows_itself() -> None:
+    recipe = dg.Recipe.load(small_values())
+    assert repr(recipe) == "<recipe small: 10 prompts of counting, attributes, 2 each>"
+    assert dg.Recipe.load(yaml.safe_load(str(recipe))).to_dict() == recipe.to_dict()
