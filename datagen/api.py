@@ -15,7 +15,7 @@ Not covered: loops, experiments and training, which are commands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datagen.push import Order, Pushed
     from datagen.records import Claim, Prompt, Score
     from datagen.report import ReportItem
+    from datagen.weighting import RewardRow
 
 Source = Recipe | str | Path | Mapping[str, Any]
 """A recipe, or what `Recipe.load` takes."""
@@ -222,10 +223,8 @@ class Run:
 
         run = self._open()
         weighed = read_weights(run)
-        for key, word in (("weakness", weakness), ("skill", skill)):
-            known = {name for row in weighed.rows for name in (getattr(row, key), f"{row.weakness}/{row.skill}")}
-            if word is not None and word not in known:
-                raise ConfigError(f"the run has no {key} {word!r}", where=self.folder, hint=did_you_mean(word, known))
+        _require("weakness", weakness, lambda row: [row.weakness], run, weighed)
+        _require("skill", skill, lambda row: [row.skill, f"{row.weakness}/{row.skill}"], run, weighed)
         wanted = {"weakness": weakness, "level": level, "passed": passed, "kept": kept}
         asked = {key: value for key, value in wanted.items() if value is not None}
         return (
@@ -355,6 +354,16 @@ class Run:
             raise RunError("has no dataset", where=self.folder, hint="first: datagen export RUN")
         require_current(run, ["dataset"])
         return run.folder.local_path / "dataset"
+
+
+def _require(
+    key: str, word: str | None, name: Callable[[RewardRow], Sequence[str]], run: Opened, weighed: Weighed
+) -> None:
+    """Raise ConfigError for a word that is the name of no row."""
+    if word is None or any(word in name(row) for row in weighed.rows):
+        return
+    known = {each for row in weighed.rows for each in name(row)}
+    raise ConfigError(f"the run has no {key} {word!r}", where=str(run.folder), hint=did_you_mean(word, known))
 
 
 @dataclass(frozen=True, slots=True)
