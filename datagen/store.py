@@ -806,7 +806,8 @@ def _describe(stage: Stage, file: Any) -> str:
                 batches = opened.iter_batches(1, columns=["engine", "mode"], use_threads=False)
                 records = next(batches).to_pylist() if opened.metadata.num_rows else []
         else:
-            records = [json.loads(line) for line in file.read(_TAIL_BYTES).splitlines()[:16]]
+            lines = [json.loads(line) for line in file.read(_TAIL_BYTES).splitlines()[:16]]
+            records = [record for record in lines if isinstance(record, dict)]
     except (pa.ArrowException, OSError, ValueError):
         return ""  # unreadable content: the message goes without a description
     keys = {"prompts": ("seed",), "samples": ("engine", "mode"), "scores": ("name",)}.get(stage, ())
