@@ -199,44 +199,49 @@ def _as_template(content: bytes) -> st.SearchStrategy[bytes]:
     return st.tuples(st.integers(0, len(lines) - 1), st.integers(0, 80), pieces).map(put)
 
 
-@st.composite
-def _as_parquet(draw: Callable[[Any], Any], content: bytes) -> bytes:
-    """A table with lost, renamed, doubled or retyped columns, lost or doubled rows, changed values or other marks."""
+def _as_parquet(content: bytes) -> st.SearchStrategy[bytes]:
     table = pq.read_table(io.BytesIO(content))
-    for _ in range(draw(st.integers(1, 2))):
-        act = draw(st.sampled_from(["drop", "rename", "retype", "rows", "values", "marks"]))
-        names = table.column_names
-        if not names:
-            break
-        name = draw(st.sampled_from(names))
-        place = names.index(name)
-        if act == "drop":
-            table = table.drop_columns([name])
-        elif act == "rename":
-            other = draw(st.sampled_from(names) | st.text(max_size=8).filter(_can_be_stored))
-            table = table.rename_columns([other if each == name else each for each in names])
-        elif act == "retype":
-            kind = draw(st.sampled_from([pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string()), pa.null()]))
-            table = table.set_column(place, name, pa.nulls(table.num_rows, kind))
-        elif act == "rows":
-            rows = st.lists(st.integers(0, max(0, table.num_rows - 1)), max_size=2 * table.num_rows)
-            table = table.take(draw(rows)) if table.num_rows else table
-        elif act == "values":
-            value = draw(st.one_of(SCALARS, st.binary(max_size=8)).filter(_can_be_stored))
-            column = table.column(name).to_pylist()
-            try:
-                changed = pa.array([value if k == 0 else each for k, each in enumerate(column)], table.field(name).type)
-            except (pa.ArrowException, TypeError, ValueError, OverflowError):
-                changed = pa.array([value] * table.num_rows)
-            table = table.set_column(place, name, changed)
-        else:
-            marks = dict(table.schema.metadata or {})
-            for key in [*marks][: draw(st.integers(0, len(marks)))]:
-                marks[key] = draw(st.sampled_from([b"", b"x", b"{}", b"\xff"]))
-            table = table.replace_schema_metadata(marks)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
+
+    @st.composite
+    def changed(draw: Callable[[Any], Any]) -> bytes:
+        buffer = io.BytesIO()
+        pq.write_table(_change_table(draw, _change_table(draw, table)), buffer)
+        return buffer.getvalue()
+
+    return changed()
+
+
+def _change_table(draw: Callable[[Any], Any], table: pa.Table) -> pa.Table:
+    """Return a table with a lost, renamed or retyped column, lost or doubled rows, a changed value or other marks."""
+    act = draw(st.sampled_from(["drop", "rename", "retype", "rows", "value", "marks"]))
+    names = table.column_names
+    if not names:
+        return table
+    name = draw(st.sampled_from(names))
+    place = names.index(name)
+    if act == "drop":
+        return table.drop_columns([name])
+    if act == "rename":
+        other = draw(st.sampled_from(names) | st.text(max_size=8).filter(_can_be_stored))
+        return table.rename_columns([other if each == name else each for each in names])
+    if act == "retype":
+        kind = draw(st.sampled_from([pa.string(), pa.int64(), pa.float64(), pa.list_(pa.string()), pa.binary()]))
+        return table.set_column(place, name, pa.nulls(table.num_rows, kind))
+    if act == "rows":
+        cuts = draw(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=4))
+        return pa.concat_tables([table.slice(0, 0), *(table.slice(start, length) for start, length in cuts)])
+    if act == "value" and table.num_rows:
+        value = draw(st.one_of(SCALARS, st.binary(max_size=8)).filter(_can_be_stored))
+        rest = table.column(name).to_pylist()[1:]
+        try:
+            column = pa.array([value, *rest], table.field(name).type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            column = pa.array([value] * table.num_rows)
+        return table.set_column(place, name, column)
+    marks = dict(table.schema.metadata or {})
+    for key in [*marks][: draw(st.integers(0, 3))]:
+        marks[key] = draw(st.sampled_from([b"", b"x", b"{}", b"\xff"]))
+    return table.replace_schema_metadata(marks)
 
 
 def _can_be_stored(value: Any) -> bool:
