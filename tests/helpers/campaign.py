@@ -53,7 +53,7 @@ from datagen.taxonomy.check import check_paths
 from tests.helpers.faulty_server import FaultyServer
 from tests.helpers.forked import Forked, Started
 from tests.helpers.hostile import FORMS_OF_A_TRIAL, HOSTILE, find_hostile, list_forms, write_hostile_taxonomy
-from tests.helpers.mutations import mutations, spoil
+from tests.helpers.mutations import FORMS, mutations, spoil
 from tests.helpers.runs import SHARDS, build_here, command, environment, hash_files, run_cli, small_recipe, small_values
 
 Trial = Callable[[int, Path], Iterable[str]]
@@ -102,6 +102,7 @@ STORED = {
     "scores": "run/scores/*.jsonl",
     "failures": "run/failures/*.jsonl",
     "usage": "run/usage.json",
+    "report": "run/report.html",
     "card": "run/dataset/README.md",
     "note of a dataset": "run/dataset/.made.json",
     "rows": "run/dataset/data/*.parquet",
@@ -136,11 +137,11 @@ def try_changed_files(number: int, home: Path) -> list[str]:
 
     last = whole
     try:
-        if rng.random() < 0.4:
+        if path.suffix not in FORMS or rng.random() < 0.4:
             for _ in range(EXAMPLES):
                 hold(last := spoil(whole, rng))
         else:
-            _run_hypothesis(number, path.name if path.name != ".made.json" else "made.json", whole, hold)
+            _run_hypothesis(number, path.name, whole, hold)
     except AssertionError as error:
         notes = " ".join(getattr(error, "__notes__", ()))
         said = [*filter(lambda each: not each, said), f"{kind} {path.name}: {error} {notes[-1500:] or last[:500]!r}"]

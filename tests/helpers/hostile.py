@@ -175,11 +175,8 @@ class _Tags(HTMLParser):
 def find_hostile(run: Run) -> Iterator[str]:
     """Yield for console, report, card, dataset and each export what acted there, `""` where nothing did."""
     folder = run.folder.local_path
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    tags = _Tags()
-    tags.feed(page)
-    yield f"the report: {tags.hostile} {find_acting(page)}" if tags.hostile or find_acting(page) else ""
-    yield _find_in_card((folder / "dataset/README.md").read_text(encoding="utf-8"))
+    yield find_in_page((folder / "report.html").read_text(encoding="utf-8"))
+    yield find_in_card((folder / "dataset/README.md").read_text(encoding="utf-8"))
     yield _find_in_dataset(run)
     samples = [sample for shard in run.folder.list_shards("samples") for sample in run.folder.read_samples(shard)]
     for sample in samples:
@@ -191,7 +188,15 @@ def find_hostile(run: Run) -> Iterator[str]:
         yield from (_find_in_file(path) for path in sorted(export.rglob("*")) if path.is_file())
 
 
-def _find_in_card(card: str) -> str:
+def find_in_page(page: str) -> str:
+    """Return what acts in a page: hostile elements, attributes or letters."""
+    tags = _Tags()
+    tags.feed(page)
+    return f"the report: {tags.hostile} {find_acting(page)}" if tags.hostile or find_acting(page) else ""
+
+
+def find_in_card(card: str) -> str:
+    """Return what acts in a card: hostile elements, links, headings or letters, or a header that is none."""
     _, _, body = card.split("---\n", 2)
     lines = [line for line in body.splitlines() if line.startswith(("# hostile", "hostile:"))]
     acts = find_acting(card), f"<{TAG}" in body, "](hostile:" in body, lines, Card.parse(card, "card") is None
