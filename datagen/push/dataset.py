@@ -21,8 +21,7 @@ from datagen.errors import RunError
 from datagen.filesystems import tell_unread
 from datagen.picture_files import PictureError
 from datagen.pictures import hash_image, normalise
-from datagen.pipeline import MADE
-from datagen.push.files import CARD, File, RunNote
+from datagen.push.files import CARD, File, RunNote, is_hidden
 
 AGAIN = "`datagen export RUN` makes it again"
 HASHES = "image_sha256"
@@ -202,7 +201,7 @@ def _describe(splits: Mapping[str, Sequence[File]]) -> dict[str, Any]:
 
 
 def _hash_all(folder: Path, prefix: str = "") -> list[File]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MADE)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not is_hidden(path.relative_to(folder)))
     return [File.read(prefix + path.relative_to(folder).as_posix(), path) for path in paths]
 
 
