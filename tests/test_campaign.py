@@ -24,7 +24,7 @@ from tests.helpers.campaign import (
 from tests.helpers.hostile import TAG, find_in_card, find_in_page
 from tests.helpers.mutations import mutations, spoil
 
-CARD = "---\nconfigs: [{config_name: default}]\n---\n"
+CARD = "---\nconfigs:\n- config_name: default\n  data_files:\n  - {split: train, path: data/train-*}\n---\n"
 
 
 @pytest.mark.parametrize("kind", CHANGED)

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from datagen.console import print_sample
-from datagen.errors import ConfigError
+from datagen.errors import ConfigError, DatagenError
 from datagen.export.view import RunPlan, ViewPlan, check_needs
 from datagen.pipeline import Run, find_sample
 from datagen.plugins import known_words
@@ -199,7 +199,11 @@ def find_in_card(card: str) -> str:
     """Return what acts in a card: hostile elements, links, headings or letters, or a header that is none."""
     _, _, body = card.split("---\n", 2)
     lines = [line for line in body.splitlines() if line.startswith(("# hostile", "hostile:"))]
-    acts = find_acting(card), f"<{TAG}" in body, "](hostile:" in body, lines, Card.parse(card, "card") is None
+    acts = find_acting(card), f"<{TAG}" in body, "](hostile:" in body, lines
+    try:
+        Card.parse(card, "the card")
+    except DatagenError as error:
+        return str(error)
     return f"the card: {acts}" if any(acts) else ""
 
 
