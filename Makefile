@@ -1,6 +1,6 @@
 # make demo   build outputs/quickstart      make test   run the tests      make check   format, lint, types
 # make test-vllm   the tests that need vLLM, in an environment of their own     make test-ray   those that need Ray
-# make campaign   an hour of spoiled files, kills, and plugins and servers that misbehave
+# make campaign   an hour of changed files, kills, full disks, and plugins, servers and models that misbehave
 # make test-trainers   steps of real training on what is exported, in environments of the trainers
 PYTHON ?= python3
 VENV := .venv

@@ -1,9 +1,9 @@
-"""A campaign against datagen: spoiled files, kills, plugins and servers that misbehave, for as long as it is told.
+"""A campaign against datagen: changed files, kills, full disks, and plugins, servers and models that misbehave.
 
     python benchmarks/campaign.py --minutes 60          # or: make campaign
     python benchmarks/campaign.py --only plugins --first 40 --minutes 5
 
-Prints each trial that did not hold with its number, which repeats it, and the table of docs/reliability.md at the end.
+Prints each trial that did not hold with its number, which repeats it, and at the end the table of docs/reliability.md.
 Exits with 1 if any did not.
 """
 
@@ -14,13 +14,22 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.helpers.campaign import SIEGES
+from tests.helpers.campaign import REQUESTS, SIEGES
 
-SHARES = {"spoiled files": 0.3, "kills": 0.4, "plugins": 0.15, "servers": 0.15}
+SHARES = {
+    "changed files": 0.3,
+    "foreign shards": 0.02,
+    "kills": 0.35,
+    "full disks": 0.08,
+    "plugins": 0.08,
+    "servers": 0.12,
+    "hostile models": 0.05,
+}
 """Of the time, by siege."""
 
 
@@ -36,16 +45,19 @@ def main() -> int:
             continue
         end = time.monotonic() + 60 * given.minutes * (1 if given.only else SHARES[name])
         with tempfile.TemporaryDirectory(prefix="datagen-campaign-") as home:
-            while time.monotonic() < end:
-                number = given.first + tried[name]
-                said = trial(number, Path(home))
-                tried[name] += 1
-                if said:
-                    failed[name] += 1
-                    print(f"{name}, trial {number}: {said}", flush=True)
-    print("\n| siege | trials | what did not hold |\n|---|---|---|")
-    for name, count in tried.items():
-        print(f"| {name} | {count:,} | {failed[name] or 'nothing'} |")
+            for number in count(given.first):
+                if time.monotonic() > end:
+                    break
+                for said in trial(number, Path(home)):
+                    tried[name] += 1
+                    if said:
+                        failed[name] += 1
+                        print(f"{name}, trial {number}: {said}", flush=True)
+    print("\n| siege | tried | what did not hold |\n|---|---|---|")
+    for name, times in tried.items():
+        print(f"| {name} | {times:,} | {failed[name] or 'nothing'} |")
+    if REQUESTS:
+        print("\nof served runs: " + ", ".join(f"{times:,} {what}" for what, times in REQUESTS.items()))
     return 1 if failed else 0
 
 

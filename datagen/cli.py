@@ -20,7 +20,7 @@ import typer.core
 from datagen import program
 from datagen.amounts import count_of, format_bytes
 from datagen.errors import ConfigError, Paused
-from datagen.interrupts import INTERRUPTED, name_next, tell_stopped
+from datagen.interrupts import INTERRUPTED, is_ctrl_c, name_next, tell_stopped
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
@@ -988,6 +988,12 @@ for command in (slurm, audit, diagnose, train, loop, experiment, push, append, p
     app.command()(command)
 
 
+def _tell_stopped(args: Sequence[str]) -> None:
+    from datagen.console import print_aside
+
+    print_aside(tell_stopped(args))
+
+
 def main() -> None:
     """Run the command line; the only place where an error becomes a message and an exit code."""
     outlast_streams()
@@ -999,15 +1005,16 @@ def main() -> None:
         app(args)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            from datagen.console import print_aside
-
-            print_aside(tell_stopped(args))
+            _tell_stopped(args)
         raise
     except Paused as pause:
         from datagen.console import print_line
 
         print_line(f"{pause.what}\nto go on: {name_next(args)}")
     except Exception as error:
+        if is_ctrl_c(error):
+            _tell_stopped(args)
+            sys.exit(INTERRUPTED)
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:
             raise

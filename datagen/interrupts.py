@@ -38,10 +38,12 @@ def leave_on_ctrl_c() -> None:
 
 
 def is_ctrl_c(error: BaseException) -> bool:
-    """Return whether an exception means that Ctrl-C was pressed.
+    """Return whether an exception means that Ctrl-C was pressed, also one that a library made of it.
 
     In a program that leaves Ctrl-C to Python, every KeyboardInterrupt of the main thread may be one, and counts.
     """
+    if error.__cause__ is not None and is_ctrl_c(error.__cause__):
+        return True
     if isinstance(error, Interrupted) or not isinstance(error, KeyboardInterrupt):
         return isinstance(error, Interrupted)
     import threading

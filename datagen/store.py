@@ -349,7 +349,7 @@ class RunFolder:
             what, hint = tell_unread(error)
             hint = hint or "delete that file and build again: its answers are asked for again"
             raise RunError(what, where=where, hint=hint) from error
-        mark = (table.schema.metadata or {}).get(MADE_BY.encode(), b"").decode()
+        mark = _mark_in(table.schema.metadata)
         if not self._is_own("samples", mark):
             raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
         return table
@@ -654,7 +654,7 @@ class RunFolder:
                 self._fs.open(self._at(_shard_name("samples", shard)), "rb") as source,
                 pq.ParquetFile(source, page_checksum_verification=True) as file,
             ):
-                mark = (file.metadata.metadata or {}).get(MADE_BY.encode(), b"").decode()
+                mark = _mark_in(file.metadata.metadata)
                 if not self._is_own("samples", mark):
                     raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
                 if file.schema_arrow != sample_schema():
@@ -733,6 +733,11 @@ def _shard_name(stage: Stage, shard: int) -> str:
     return f"{stage}/{shard:05d}.{SUFFIXES[stage]}"
 
 
+def _mark_in(metadata: Mapping[bytes, bytes] | None) -> str:
+    """Return the mark in the metadata of a table, `""` if there is none; one that is no text is no mark of ours."""
+    return (metadata or {}).get(MADE_BY.encode(), b"").decode(errors="replace")
+
+
 def _check_parquet(file: Any, *, has_head: bool) -> tuple[str | None, str]:
     """Return the mark of an open parquet file, and what is wrong with its end or with its footer.
 
@@ -761,7 +766,7 @@ def _check_parquet(file: Any, *, has_head: bool) -> tuple[str | None, str]:
         for each in columns
     ):
         return None, f"cut off before its footer: {size:,} bytes are fewer than that tells of"
-    return (about.metadata or {}).get(MADE_BY.encode(), b"").decode(), ""
+    return _mark_in(about.metadata), ""
 
 
 def _check_jsonl(file: Any) -> tuple[str | None, str]:
@@ -806,7 +811,8 @@ def _describe(stage: Stage, file: Any) -> str:
                 batches = opened.iter_batches(1, columns=["engine", "mode"], use_threads=False)
                 records = next(batches).to_pylist() if opened.metadata.num_rows else []
         else:
-            records = [json.loads(line) for line in file.read(_TAIL_BYTES).splitlines()[:16]]
+            lines = [json.loads(line) for line in file.read(_TAIL_BYTES).splitlines()[:16]]
+            records = [record for record in lines if isinstance(record, dict)]
     except (pa.ArrowException, OSError, ValueError):
         return ""  # unreadable content: the message goes without a description
     keys = {"prompts": ("seed",), "samples": ("engine", "mode"), "scores": ("name",)}.get(stage, ())

@@ -7,14 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from datagen.config import Recipe
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline import Silent, find_sample, mark_sample, open_run, rescore_run, weigh_run
-from datagen.pipeline.canaries import read_canaries
+from datagen.pipeline import (
+    Silent,
+    check_recipe,
+    find_sample,
+    list_scorable,
+    mark_sample,
+    open_run,
+    rescore_run,
+    weigh_run,
+)
+from datagen.pipeline.marks import read_canaries
 from datagen.records import Segment
 from datagen.runners.local import make_runner
+from datagen.taxonomy.check import check_paths
 from tests.helpers.faulty_server import png_of
-from tests.helpers.runs import Listener, build_here, run_cli, small_recipe
+from tests.helpers.runs import Listener, build_here, run_cli, small_recipe, small_values
 
 BASE = {"rewards": ["counting", "attribute", "plan"]}
 
@@ -189,3 +201,19 @@ def test_answers_of_a_scorer_that_changed_count_no_more(tmp_path: Path, monkeypa
     after = rescored.folder.read_notes()["canaries"]
     assert after["key"] != before["key"]
     assert after["scorers"] == before["scorers"]
+
+
+def test_a_wrong_file_of_canaries_is_found_by_check_at_its_place(tmp_path: Path) -> None:
+    recipe, marks = tmp_path / "recipe.yaml", tmp_path / "marks.jsonl"
+    recipe.write_text(yaml.safe_dump({**small_values(), "canaries": "marks.jsonl"}, sort_keys=False), encoding="utf-8")
+    line = recipe.read_text(encoding="utf-8").splitlines().index("canaries: marks.jsonl") + 1
+
+    def check() -> list[str]:
+        found = check_paths([recipe], scorable=list_scorable(), models={"recipe": Recipe}, examine=check_recipe)
+        return [f"{Path(each.file).name}:{each.line}: {each.what}" for each in found if each.severity == "error"]
+
+    (said,) = check()
+    assert said.startswith(f"recipe.yaml:{line}: ")
+    assert "cannot be read" in said
+    marks.write_text('{"image": "none.png", "prompt": "a", "claims": [{"kind": "count", "holds": true}]}\n')
+    assert check() == ["marks.jsonl:1: no image 'none.png'"]

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from datagen.cli import app
 from datagen.errors import DatagenError, RunError
-from datagen.pipeline import Silent, create_run, plan_stage, run_shard
+from datagen.pipeline import Silent, create_run, open_run, plan_stage, run_shard
 from datagen.pipeline import find_jobs as look_for_jobs
-from tests.helpers.runs import SHARDS, build_here, command, environment, hash_files, small_recipe, small_values
+from tests.helpers.runs import SHARDS, build_here, command, environment, hash_files, run_cli, small_recipe, small_values
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,30 @@ def test_a_shard_of_another_recipe_in_a_run(built: Path, recipe: Path, tmp_path:
     (run / name).unlink()
     call("build", recipe, "--run", run, "--workers", "0")
     assert hash_files(run, *SHARDS) == hash_files(built / "mine", *SHARDS)
+
+
+def test_samples_whose_mark_is_no_text_are_foreign(built: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(built / "mine", tmp_path / "run")
+    shard = run / "samples/00001.parquet"
+    table = pq.read_table(shard)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"made_by": b"\xff"}), shard)
+    with pytest.raises(RunError, match=r"samples/00001\.parquet"):
+        look_for_jobs(open_run(str(run)), "both", Silent())
+    with pytest.raises(RunError, match=r"samples/00001\.parquet"):
+        open_run(str(run)).folder.read_samples(1)
+
+
+def test_a_foreign_shard_with_lines_that_are_no_records_is_refused_too(
+    built: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(built / "mine", tmp_path / "run")
+    shard = run / "prompts/00001.jsonl"
+    shard.write_bytes(b'null\n[1]\n{"seed": 3}\n')
+    done = run_cli("build", recipe, "--run", run, "--workers", "0")
+    assert done.returncode == 1
+    assert "prompts/00001.jsonl" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert shard.read_bytes().startswith(b"null")
 
 
 def test_a_lost_run_yaml_of_the_same_recipe_costs_nothing(built: Path, recipe: Path, tmp_path: Path) -> None:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import BaseModel, model_serializer
+from pydantic_core import PydanticSerializationError
 
+from datagen.cli import main
+from datagen.interrupts import Interrupted
+from datagen.plugins import attempt
 from tests.helpers.runs import command, environment, hash_files, small_values
 
 PRESS = """
@@ -53,6 +58,31 @@ def test_ctrl_c_at_any_import_and_at_the_end_says_how_to_go_on(moment: str, tmp_
     assert done.stderr.splitlines()[-1] == f"stopped; what is finished is kept; to go on: datagen {' '.join(words)}"
     assert "Traceback" not in done.stderr
     assert bool(hash_files(tmp_path / "run", "dataset")) == (moment == "exit")
+
+
+class Interrupting(BaseModel):
+    """Pressed just then: its values are being written."""
+
+    @model_serializer
+    def write(self) -> dict[str, str]:
+        raise Interrupted
+
+
+def test_ctrl_c_that_a_library_makes_an_error_of_its_own_is_no_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("datagen.cli.app", lambda args: Interrupting().model_dump())
+    monkeypatch.setattr(sys, "argv", ["datagen", "score", "one"])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "stopped; what is finished is kept; to go on: datagen score one\n"
+
+
+def test_ctrl_c_that_a_library_makes_an_error_within_a_plugin_stops_the_run() -> None:
+    with pytest.raises(PydanticSerializationError):
+        attempt(Interrupting().model_dump)
 
 
 def list_workers(parent: int) -> list[int]:

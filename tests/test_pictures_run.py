@@ -24,7 +24,7 @@ from datagen.export.examples import read_rows
 from datagen.picture_files import find_kind
 from datagen.pictures import hash_image
 from datagen.pipeline import find_sample, make_again, open_run
-from datagen.pipeline.canaries import read_canaries
+from datagen.pipeline.marks import read_canaries
 from datagen.records import Sample, Segment, seed_of
 from datagen.store import MADE_BY, RunFolder
 from tests.helpers.faulty_server import FaultyServer, chat_answer

@@ -160,6 +160,8 @@ def test_another_version_or_form_is_named(run: Path) -> None:
     report = run / "report.html"
     report.write_text(report.read_text(encoding="utf-8").replace("datagen-made", "made-otherwise"), encoding="utf-8")
     assert "does not say" in stale(run)["report.html"]
+    report.write_bytes(b'<meta name="datagen-made" content="\xff">' + report.read_bytes())
+    assert "does not say" in stale(run)["report.html"]
 
 
 def test_a_run_on_an_object_store_knows_it_too(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -147,6 +149,21 @@ def test_a_broken_card_is_named(old: bytes, new: bytes, said: str, built: Path, 
     card.write_bytes(card.read_bytes().replace(old, new, 1))
     with pytest.raises(RunError, match=rf"README\.md: {said}"):
         read_dataset(tmp_path / "dataset")
+
+
+@pytest.mark.parametrize(
+    ("column", "is_empty"), [("id", False), ("images", False), ("images", True), ("image_sha256", False)]
+)
+def test_a_dataset_with_other_columns_is_named(column: str, is_empty: bool, built: Path, tmp_path: Path) -> None:
+    dataset = shutil.copytree(built / "dataset", tmp_path / "dataset")
+    path = next((dataset / "data").glob("train-*.parquet"))
+    table = pq.read_table(path)
+    changed = table.drop_columns([column])
+    if is_empty:
+        changed = changed.append_column(column, pa.nulls(len(table), pa.int64()))
+    pq.write_table(changed, path)
+    with pytest.raises(RunError, match=r"train-.*\.parquet: (is damaged: its columns|has no hashes)"):
+        read_dataset(dataset, {})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,11 @@ from datagen.errors import RunError
 from datagen.notices import tell_once
 from datagen.records import visible
 from datagen.store import RunFolder
-from tests.helpers.acting import ACTS
+from tests.helpers.acting import ACTS, find_acting
 from tests.helpers.report_page import read_cards
 from tests.helpers.runs import build_here, run_cli, small_recipe
 
 SHOWN = r"\x1b]0;title\x07\x1b[31mred\x9b2J\x7f\u202eback\r"
-
-
-def find_acting(text: str) -> set[str]:
-    return {letter for letter in text if unicodedata.category(letter) == "Cc" and letter not in "\n\t"} | (
-        {*text} & {"\u202e", "\ud83d"}
-    )
 
 
 @pytest.fixture(scope="module")

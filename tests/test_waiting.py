@@ -125,6 +125,34 @@ def test_a_worker_that_cannot_be_interrupted_ends_the_run_by_the_scorers_name(
         score(tmp_path / "run", workers=1)
 
 
+def test_without_workers_a_scorer_that_cannot_be_interrupted_is_told_on_the_console(
+    write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "from datagen.pipeline import waiting\nwaiting.GRACE_SECONDS = 0.2\n", encoding="utf-8"
+    )
+    write(
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])\n"
+        f"    while not os.path.exists({str(tmp_path / 'told')!r}): time.sleep(0.02)\n"
+        f"    {GOOD}"
+    )
+    recipe = tmp_path / "recipe.yaml"
+    values = small_values(rewards=["mine.scorer"], prompts=2, scorer_timeout_seconds=0.2)
+    recipe.write_text(yaml.safe_dump(values), encoding="utf-8")
+    process = subprocess.Popen(
+        command("build", recipe, "--run", "run", "--workers", "0"),
+        env={**environment(), "PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stderr is not None
+    told = next(line for line in process.stderr if "cannot be interrupted" in line)
+    assert "'mine.scorer'" in told
+    assert f"`kill -9 {process.pid}` ends this" in told
+    (tmp_path / "told").touch()
+    assert "Traceback" not in process.communicate(timeout=300)[1]
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_a_scorer_prints_goes_to_the_log(workers: int, write: Write, tmp_path: Path) -> None:
     write(f"print('hello from the scorer'); {GOOD}")

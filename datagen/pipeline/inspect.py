@@ -259,7 +259,7 @@ def save_image(found: Found, path: Path) -> Path:
 
 
 def mark_sample(found: Found, wrong: Sequence[int], into: Path) -> int | None:
-    """Add a sample to a file of canaries (see `canaries`), with its image beside the file.
+    """Add a sample to a file of canaries (see `marks`), with its image beside the file.
 
     `wrong` lists the numbers, from 1, of the claims that do not hold. An earlier line about the same image and prompt
     is replaced; returns its number, or None. Raises ConfigError for a number without a claim or a file that does not

@@ -78,7 +78,9 @@ def find_stale(run: Run) -> dict[str, str]:
             found[name] = "the recipe does not name it any more"
     if run.folder.has("report.html"):
         note = _REPORT_NOTE.search(run.folder.read_head("report.html"))
-        found["report.html"] = _compare(_read_note(html.unescape(note[1].decode()).encode() if note else b""), now)
+        found["report.html"] = _compare(
+            _read_note(html.unescape(note[1].decode(errors="replace")).encode() if note else b""), now
+        )
     return found
 
 

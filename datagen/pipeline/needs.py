@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from datagen.config import Choice
 from datagen.errors import ConfigError, DatagenError, PluginError, did_you_mean
 from datagen.export import RunPlan, check_needs, check_view
+from datagen.pipeline.marks import read_canaries
 from datagen.plugins import load_plugin
 from datagen.records import ClaimKind
 
@@ -67,6 +68,7 @@ def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
         "screen": lambda: run.screen,
         "allocate": lambda: run.allotment,
         "adapt": lambda: run.deciders,
+        "canaries": lambda: read_canaries(recipe.canaries) if recipe.canaries else None,
         "expand": lambda: _check_other_backend(recipe.expand.backend if recipe.expand else None),
     }
 

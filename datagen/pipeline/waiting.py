@@ -8,11 +8,13 @@ scorer that did not answer `MOST_OVERDUE` times in a row is not asked again by i
 
 Not covered: code of a library that neither returns nor waits in Python, such as a kernel that is stuck, and a module
 that hangs while it is imported. In a worker that ends the run with an error that names the scorer, `GRACE_SECONDS`
-later; in the main process (`--workers 0`) and in threads of others, such as the scoring actors of Ray, it is only told.
+later; in the main process (`--workers 0`) and in threads of others, such as the scoring actors of Ray, it is told once
+more, with the process to end.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -47,6 +49,7 @@ class _Call:
     limit: float | None
     begun: float
     is_told: bool = False
+    is_given_up: bool = False
 
     def waited(self) -> float:
         return time.monotonic() - self.begun
@@ -108,14 +111,22 @@ class _Clock:
                     call.is_told = True
                     until = "" if call.limit is None else f"; it is given up after {call.limit:g} s"
                     tell_once(f"the scorer {call.name!r} has not answered for {TOLD_SECONDS:g} s{until}", at_once=True)
-                if not call.is_over() or thread != threading.main_thread().ident or self._before is None:
-                    continue
-                signal.pthread_kill(thread, _SIGNAL)
-                if call.is_over(GRACE_SECONDS) and self.give_up is not None:
-                    what = (
-                        f"the scorer {call.name!r} has not answered for {call.waited():.0f} s and cannot be interrupted"
-                    )
-                    self.give_up(RunError(what, hint="see log.txt there; a library that it uses is stuck"))
+                if call.is_over():
+                    self._end(thread, call)
+
+    def _end(self, thread: int, call: _Call) -> None:
+        """Interrupt a call whose time is over; after the grace period end the process, or say that it is stuck."""
+        can_be_reached = thread == threading.main_thread().ident and self._before is not None
+        if can_be_reached:
+            signal.pthread_kill(thread, _SIGNAL)
+        if call.is_over(GRACE_SECONDS) and not call.is_given_up:
+            call.is_given_up = True
+            what = f"the scorer {call.name!r} has not answered for {call.waited():.0f} s and cannot be interrupted"
+            if can_be_reached and self.give_up is not None:
+                self.give_up(RunError(what, hint="see log.txt there; a library that it uses is stuck"))
+            else:
+                go_on = f"it is waited for; `kill -9 {os.getpid()}` ends this, and the same command goes on"
+                tell_once(f"{what}: {go_on}", at_once=True)
 
 
 _clock = _Clock()

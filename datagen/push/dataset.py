@@ -21,8 +21,7 @@ from datagen.errors import RunError
 from datagen.filesystems import tell_unread
 from datagen.picture_files import PictureError
 from datagen.pictures import hash_image, normalise
-from datagen.pipeline import MADE
-from datagen.push.files import CARD, File, RunNote
+from datagen.push.files import CARD, File, RunNote, is_hidden
 
 AGAIN = "`datagen export RUN` makes it again"
 HASHES = "image_sha256"
@@ -133,10 +132,16 @@ def _prove(files: Iterable[File], *, has_hashes: bool) -> None:
 
 
 def _compare(batch: Any, where: str) -> None:
-    for row in batch.select(["id", "images", HASHES]).to_pylist():
-        if [hash_image(image["bytes"]) for image in row["images"]] != row[HASHES]:
-            what = f"is damaged: a picture of sample {row['id']} is not the one that was exported"
-            raise RunError(what, where=where, hint=AGAIN)
+    """Raise RunError for a picture with another hash than its row tells, or columns that no export has."""
+    try:
+        rows = batch.select(["id", "images", HASHES]).to_pylist()
+        changed = [row["id"] for row in rows if [hash_image(each["bytes"]) for each in row["images"]] != row[HASHES]]
+    except (KeyError, TypeError) as error:
+        what = "is damaged: its columns of ids, pictures and hashes are not as an export writes them"
+        raise RunError(what, where=where, hint=AGAIN) from error
+    if changed:
+        what = f"is damaged: a picture of sample {changed[0]} is not the one that was exported"
+        raise RunError(what, where=where, hint=AGAIN)
 
 
 def _check_pictures(files: Iterable[File]) -> None:
@@ -202,7 +207,7 @@ def _describe(splits: Mapping[str, Sequence[File]]) -> dict[str, Any]:
 
 
 def _hash_all(folder: Path, prefix: str = "") -> list[File]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MADE)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not is_hidden(path.relative_to(folder)))
     return [File.read(prefix + path.relative_to(folder).as_posix(), path) for path in paths]
 
 

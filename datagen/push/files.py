@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Self
 
 from datagen.errors import PushError, RunError
@@ -121,8 +121,16 @@ class Manifest:
 
 
 def _inside(path: str) -> str:
-    """Return a path that stays in its folder. A manifest is not trusted: it decides where `pull` writes."""
+    """Return a path that stays in its folder, and is no hidden one that other programs act on, such as `.git/config`.
+
+    A manifest is not trusted: it decides where `pull` writes.
+    """
     parts = PurePosixPath(path)
-    if not path or parts.is_absolute() or ".." in parts.parts or "\\" in path:
+    if not parts.parts or parts.is_absolute() or "\\" in path or not path.isprintable() or is_hidden(parts):
         raise ValueError(f"the path {path!r}")
     return path
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Return whether a part of a path begins with a dot: such files belong to other programs, and are not published."""
+    return any(part.startswith(".") for part in path.parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,13 @@ from tests.helpers.instant import build as build_instant
 
 ACTS = "\x1b]0;title\x07\x1b[31mred\x9b2J\x7f\u202eback\r"
 """Sets a title, a colour, clears the screen by a C1 byte, deletes, turns the direction, goes to the line's start."""
+
+
+def find_acting(text: str) -> set[str]:
+    """The letters of a text that would act on a terminal."""
+    return {letter for letter in text if unicodedata.category(letter) == "Cc" and letter not in "\n\t"} | (
+        {*text} & {"\u202e", "\ud83d"}
+    )
 
 
 @dataclass(frozen=True)

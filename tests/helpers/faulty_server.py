@@ -143,6 +143,16 @@ def _misbehave(handler: BaseHTTPRequestHandler, server: FaultyServer, body: dict
     elif fault == "drop":
         handler.connection.close()
         handler.close_connection = True
+    elif fault == "slow":
+        time.sleep(0.3)
+        _send(handler, 200, right)
+    elif fault == "twice":
+        _send(handler, 200, {key: 2 * part if isinstance(part, list) else part for key, part in right.items()})
+    elif fault == "half":
+        url = "data:image/png;base64," + base64.b64encode(png_of(seed)[:40]).decode()
+        _send(handler, 200, chat_answer([{"type": "image_url", "image_url": {"url": url}}]))
+    elif fault == "nothing":
+        _send(handler, 200, b"")
     elif fault == "truncated":
         _send(handler, 200, whole[: len(whole) // 2])
     elif fault == "no_picture":

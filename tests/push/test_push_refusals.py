@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -139,10 +140,40 @@ def test_a_manifest_that_is_none(hub: HubServer, run: Path, tmp_path: Path) -> N
     hub.create("me/small", private=True, files={"datagen.json": b'{"version": 7}'})
     with pytest.raises(PushError, match=r"datagen\.json is no manifest of datagen: version 7"):
         push(run)
-    evil = b'{"version": 1, "runs": [], "files": [{"path": "../../x", "size": 1, "sha256": "0"}]}'
-    hub.create("me/evil", private=True, files={"datagen.json": evil})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../x",
+        "/etc/x",
+        "a/../../x",
+        "C:\\x",
+        ".git/hooks/post-checkout",
+        "data/.x",
+        ".",
+        "",
+        "a\0b",
+        "a\nb",
+        "\ud83d",
+        7,
+    ],
+)
+def test_a_manifest_decides_on_no_place_outside_and_no_hidden_file(path: object, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    file = {"path": path, "size": 1, "sha256": "0"}
+    (there / "datagen.json").write_text(json.dumps({"version": 1, "runs": [], "files": [file]}), encoding="utf-8")
     with pytest.raises(PushError, match="is no manifest of datagen"):
-        pull_dataset("hf://datasets/me/evil", tmp_path / "back", Silent())
+        pull_dataset(f"file://{there}", tmp_path / "back", Silent())
+    assert [*tmp_path.iterdir()] == [there]
+
+
+def test_hidden_files_of_other_programs_are_not_published(run: Path, tmp_path: Path) -> None:
+    (run / "dataset/.DS_Store").write_bytes(b"x")
+    complete_push(prepare_push(reopen(run), f"file://{tmp_path}/there", Silent()))
+    assert (tmp_path / "there/README.md").is_file()
+    assert not [*(tmp_path / "there").rglob(".DS_Store")]
 
 
 def test_a_pull_does_not_write_over_a_folder(hub: HubServer, run: Path, tmp_path: Path) -> None:
