@@ -83,6 +83,7 @@ seed: 1
 shard_prompts: 8
 backend: embedded
 rewards: [counting, attribute, plan]
+aggregate: {text: "plan * product(counting, attribute)"}
 detector: pictograms
 """
 
