@@ -338,15 +338,16 @@ def try_kills(number: int, home: Path) -> list[str]:
     faults = [
         each.said for each in ended if (each.code and "exists already" not in each.said) or blames_itself(each.said)
     ]
-    said.append(f"it did not go on: {faults[0][-300:]}" if faults else "")
+    kills, end = len(said), f"it did not go on: {faults[0][-300:]}" if faults else ""
     if not faults and hash_files(run, *FINISHED) != hash_files(whole, *FINISHED):
-        said[-1] = "the files differ from those of a run that was never stopped"
+        end = "the files differ from those of a run that was never stopped"
     if stage == "pull" and not faults and hash_files(home / f"pulled-{number}", ".") != hash_files(home / "hub", "."):
-        said[-1] = "what was pulled differs from what is there"
-    if again > ASKED_AGAIN * len(said):
-        said[-1] = f"{again} requests were made twice"
+        end = "what was pulled differs from what is there"
+    if again > ASKED_AGAIN * max(1, kills):
+        end = f"{again} requests were made twice"
     if stage == "served":
-        REQUESTS.update({"kills": len(said) - 1, "samples": len(server.tries), "requests made twice": again})
+        REQUESTS.update({"kills": kills, "samples": len(server.tries), "requests made twice": again})
+    said = [*said[:-1], (said or [""])[-1] or end]
     for path in (run, *(home / f"{name}-{number}" for name in ("whole", "pushed", "pulled"))):
         shutil.rmtree(path, ignore_errors=True)
     return [each and f"{stage}: {each}" for each in said]

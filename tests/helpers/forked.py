@@ -48,7 +48,7 @@ class Forked:
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
-    def end(self, seconds: float = 300.0) -> Ended:
+    def end(self, seconds: float = 1800.0) -> Ended:
         """Wait for its end."""
         self._process.join(seconds)
         assert self._process.exitcode is not None, "it does not end"
@@ -75,7 +75,7 @@ class Started:
     def send(self, number: int) -> None:
         self._process.send_signal(number)
 
-    def end(self, seconds: float = 300.0) -> Ended:
+    def end(self, seconds: float = 1800.0) -> Ended:
         code = self._process.wait(seconds)
         return Ended(code, self._log.read_text(encoding="utf-8", errors="replace"))
 
