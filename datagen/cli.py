@@ -74,6 +74,7 @@ MOST_MODELS = 64
 JOB_FOLDER = "working_dir_files"
 """What Ray 2.60.0 names the folder in which it keeps what came with `ray job submit --working-dir`."""
 RUNNERS = ("local", "ray")
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else; its keys: docs/json.md.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Say what was left out of the plan, and why.")]
 RunnerOption = Annotated[str, typer.Option(help="local, or ray: a cluster.")]
 AddressOption = Annotated[
@@ -510,6 +511,48 @@ def geneval(
 
     for _, metadata in geneval_forms(load_lexicon(resolve_lexicon(lexicon)), seed):
         typer.echo(json.dumps(metadata))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", show_default=False, help="backends, scorers, views, … [all].")
+    ] = "",
+    json: JsonFlag = False,
+) -> None:
+    """List what a recipe can name: backends, scorers, views, formats, recipes, taxonomies and more, one line each."""
+    from datagen.catalog import KINDS, list_entries, summarise
+    from datagen.console import print_entries, print_json
+
+    found = {each: list_entries(each) for each in ([kind] if kind else KINDS)}
+    if json:
+        answer = {
+            each: [{"word": entry.word, "about": summarise(entry), "file": str(entry.file)} for entry in entries]
+            for each, entries in found.items()
+        }
+        print_json(answer)
+    else:
+        print_entries({each: [(entry.word, summarise(entry)) for entry in found[each]] for each in found})
+
+
+@app.command()
+def explain(
+    word: Annotated[
+        str, typer.Argument(metavar="WORD", help="A word that `datagen list` shows, or my_package.module.")
+    ],
+    json: JsonFlag = False,
+) -> None:
+    """Explain a word of a recipe in full: what it judges or writes, its options, its source."""
+    from datagen.catalog import explain as explain_word
+    from datagen.catalog import noun_of_kind
+    from datagen.console import print_explanation, print_json
+
+    found = explain_word(word)
+    if json:
+        print_json(found)
+        return
+    for each in found:
+        print_explanation(each, noun_of_kind(each.kind))
 
 
 def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: bool) -> Run:

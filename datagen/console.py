@@ -6,11 +6,14 @@ Results go to standard output, progress and problems to standard error.
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +32,7 @@ from datagen.records import CAUSES, visible
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from datagen.catalog import Explanation
     from datagen.config import Prices
     from datagen.diagnose import Allotment, Diagnosis, Rate
     from datagen.documents.reading import Problem
@@ -235,6 +239,63 @@ def print_facts(facts: Mapping[str, Any]) -> None:
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         out.print(f"[bold]{escape(name):<{width}}[/bold]  {escape(str(value))}")
+
+
+def print_json(value: Any) -> None:
+    """Print plain values, dataclasses and models as JSON, in ASCII; what is not a number (NaN) is null."""
+    import json
+
+    from pydantic_core import to_jsonable_python
+
+    print(json.dumps(_without_nan(to_jsonable_python(value, fallback=str)), indent=2))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def print_entries(kinds: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Print words with one line each under their kinds; a terminal cuts the line at its edge."""
+    width = max((len(word) for entries in kinds.values() for word, _ in entries), default=0)
+    for kind, entries in kinds.items():
+        out.print(f"[bold]{escape(kind)}[/bold]")
+        for word, about in entries:
+            line = Text(visible(f"  {word:<{width}}  {about}"))
+            if out.is_terminal:
+                line.truncate(out.width, overflow="ellipsis")
+            out.print(line)
+
+
+def print_explanation(known: Explanation, noun: str) -> None:
+    """Print what is known of a word: what it says of itself, its facts, its options."""
+    out.print(f"[bold]{escape(noun)} {escape(known.word)}[/bold]  [dim]{escape(from_here(known.file))}[/dim]")
+    print_line(f"\n{_flow(known.about)}\n")
+    if known.facts:
+        print_facts(known.facts)
+        print_line()
+    if known.options:
+        if known.about_options:
+            print_line(f"{_flow(known.about_options)}\n")
+        rows = [(each.name, each.type, each.default, each.about) for each in known.options]
+        print_table(["option", "value", "default", ""], rows)
+        print_line()
+    elif known.options is None:
+        print_line("options: those named above\n")
+
+
+def _flow(text: str) -> str:
+    """Return a text with its paragraphs broken at the terminal's edge; what is indented or a list stays as it is."""
+    if not out.is_terminal:
+        return text
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        each if re.search(r"^(\s|[*-] )", each, re.MULTILINE) else textwrap.fill(each, min(out.width, 100))
+        for each in paragraphs
+    )
 
 
 def print_findings(findings: Iterable[Finding]) -> int:

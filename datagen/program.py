@@ -20,7 +20,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("init", "check", "preview", "plan", "doctor", "build", "prompts", "generate", "score", "weigh", "export"),
         *("report", "schema", "geneval", "slurm"),
     ),
-    "Look": ("status", "sample", "mark", "regen"),
+    "Look": ("list", "explain", "status", "sample", "mark", "regen"),
     "Share": ("push", "append", "pull"),
     "Train": ("train", "loop", "experiment"),
     "Measure": ("diagnose", "audit", "bench"),

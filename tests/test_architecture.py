@@ -43,7 +43,7 @@ FLOORS = [
     {"vision"},
     {"scoring"},
     {"prompts", "backends", "rewards", "weighting", "diagnose"},
-    {"export", "report", "project"},
+    {"export", "report", "project", "catalog"},
     {"pipeline"},
     {"training", "push", "audit"},
     {"loop"},
