@@ -479,6 +479,22 @@ def init(
 
 
 @app.command()
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="scorer, backend or format.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, or my_package.name [package: the project].")],
+) -> None:
+    """Write a scorer, a backend or a format of your own that works, with its test, to be changed."""
+    from datagen.console import print_facts, print_line
+    from datagen.scaffold import write_part
+
+    written = write_part(kind, name)
+    for path in written.files:
+        print_line(path)
+    test = next(path for path in written.files if path.name.startswith("test_"))
+    print_facts({"in a recipe": written.line, "test it": f"python -m pytest {test}"})
+
+
+@app.command()
 def preview(
     taxonomy: Annotated[
         list[str] | None,

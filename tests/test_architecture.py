@@ -44,7 +44,7 @@ FLOORS = [
     {"scoring"},
     {"prompts", "backends", "rewards", "weighting", "diagnose"},
     {"export", "report", "project", "catalog"},
-    {"pipeline"},
+    {"pipeline", "scaffold"},
     {"training", "push", "audit"},
     {"loop"},
     {"experiment"},
