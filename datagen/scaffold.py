@@ -220,6 +220,8 @@ _FORMAT = '''\
     images/{ab}/{hash}.{ending}    each image once, named by its content
 
     exports: {mine: {view: trajectories, format: MODULE}}
+
+The image is an example's last, and the weight is the loss on it.
 """
 
 from __future__ import annotations
