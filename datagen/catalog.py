@@ -297,11 +297,18 @@ def noun_of_kind(kind: str) -> str:
     return noun_of(FAMILIES[kind][0]) if kind in FAMILIES else _SINGULAR.get(kind, kind.removesuffix("s"))
 
 
-def list_runs() -> list[str]:
-    """Return the names of the runs under outputs/, sorted."""
-    return sorted(path.parent.name for path in Path("outputs").glob("*/run.yaml"))
+def complete_word(kinds: Iterable[str], begin: str) -> list[str]:
+    """Return what a shell may complete a word to, sorted: the words of some kinds, of `runs` too, that begin so.
+
+    Only names that mean the same in every shell when they are written as they are.
+    """
+    names = {name for kind in kinds for name in (_list_runs() if kind == "runs" else _list_words(kind))}
+    return sorted(name for name in names if name.startswith(begin) and re.fullmatch(r"[\w./+@%-]+", name, re.ASCII))
 
 
-def complete(names: Iterable[str], begin: str) -> list[str]:
-    """Return those names that begin so, sorted, each once."""
-    return sorted({name for name in names if name.startswith(begin)})
+def _list_runs() -> list[str]:
+    return [path.parent.name for path in Path("outputs").glob("*/run.yaml")]
+
+
+def _list_words(kind: str) -> list[str]:
+    return [entry.word for entry in list_entries(kind)]

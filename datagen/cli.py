@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -49,18 +49,56 @@ app = typer.Typer(
     cls=Groups,
     help="Weakness-targeted synthetic data for unified text-image models.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
 
+
+def _words_of(*kinds: str) -> Callable[[str], list[str]]:
+    """Return what completes a word at a press of Tab: the names of these kinds (`catalog.KINDS`, or `runs`)."""
+
+    def complete(incomplete: str) -> list[str]:
+        from datagen.catalog import complete_word
+
+        return complete_word(kinds, incomplete)
+
+    return complete
+
+
+def _complete_kinds(incomplete: str) -> list[str]:
+    from datagen.catalog import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+def _complete_parts(incomplete: str) -> list[str]:
+    from datagen.scaffold import PARTS
+
+    return [kind for kind in PARTS if kind.startswith(incomplete)]
+
+
+def _complete_words(incomplete: str) -> list[str]:
+    from datagen.catalog import KINDS
+
+    return _words_of(*KINDS)(incomplete)
+
+
 RecipeArg = Annotated[
     str,
     typer.Argument(
-        metavar="RECIPE", show_default=False, help="A recipe file, or a name [the project's, or quickstart]."
+        metavar="RECIPE",
+        show_default=False,
+        autocompletion=_words_of("recipes"),
+        help="A recipe file, or a name [the project's, or quickstart].",
     ),
 ]
-RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name under outputs/.")]
+RunArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", autocompletion=_words_of("runs"), help="A run: its folder, or its name under outputs/."
+    ),
+]
+LexiconOption = Annotated[str, typer.Option(autocompletion=_words_of("lexicons"), help="A shipped lexicon, or a file.")]
 IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the beginning of one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
 FolderOption = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run folder [outputs/<name>].")]
@@ -76,7 +114,13 @@ JOB_FOLDER = "working_dir_files"
 RUNNERS = ("local", "ray")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else; its keys: docs/json.md.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Say what was left out of the plan, and why.")]
-RunnerOption = Annotated[str, typer.Option(help="local, or ray: a cluster.")]
+RunnerOption = Annotated[
+    str,
+    typer.Option(
+        autocompletion=lambda incomplete: [each for each in RUNNERS if each.startswith(incomplete)],
+        help="local, or ray: a cluster.",
+    ),
+]
 AddressOption = Annotated[
     str | None, typer.Option(help="Of the Ray cluster; auto: the one that this machine is part of [one here].")
 ]
@@ -237,9 +281,17 @@ def weigh(
 @app.command()
 def export(
     run: RunArg,
-    view: Annotated[str | None, typer.Option(help="Also write these training examples, such as pieces.")] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(autocompletion=_words_of("views"), help="Also write these training examples, such as pieces."),
+    ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="The trainer's file format for --view; with options: chat:layout=prompt.")
+        str,
+        typer.Option(
+            "--format",
+            autocompletion=_words_of("formats"),
+            help="The trainer's file format for --view; with options: chat:layout=prompt.",
+        ),
     ] = "jsonl",
     skip: Annotated[
         bool,
@@ -303,7 +355,13 @@ def report(
 @app.command()
 def status(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", show_default=False, help="A run [that of the project, or quickstart].")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            show_default=False,
+            autocompletion=_words_of("runs"),
+            help="A run [that of the project, or quickstart].",
+        ),
     ] = "",
 ) -> None:
     """Show the progress of a run, and what is damaged or stale."""
@@ -480,10 +538,17 @@ def init(
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="scorer, backend or format.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            autocompletion=_complete_parts,
+            help="scorer, backend or format.",
+        ),
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, or my_package.name [package: the project].")],
 ) -> None:
-    """Write a scorer, a backend or a format of your own that works, with its test, to be changed."""
+    """Write a scorer, backend or format of your own. It works as it stands and has a test; both are to be changed."""
     from datagen.console import print_facts, print_line
     from datagen.scaffold import write_part
 
@@ -498,9 +563,13 @@ def new(
 def preview(
     taxonomy: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TAXONOMY", help="Names or files [taxonomies/ here, else all that ship]."),
+        typer.Argument(
+            metavar="TAXONOMY",
+            autocompletion=_words_of("taxonomies"),
+            help="Names or files [taxonomies/ here, else all that ship].",
+        ),
     ] = None,
-    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "pictograms",
+    lexicon: LexiconOption = "pictograms",
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts per skill.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
 ) -> None:
@@ -516,7 +585,7 @@ def preview(
 
 @app.command()
 def geneval(
-    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "everyday",
+    lexicon: LexiconOption = "everyday",
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
 ) -> None:
     """Print prompts in GenEval's forms as its metadata lines. The words come from a lexicon."""
@@ -532,11 +601,17 @@ def geneval(
 @app.command("list")
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="KIND", show_default=False, help="backends, scorers, views, … [all].")
+        str,
+        typer.Argument(
+            metavar="KIND",
+            show_default=False,
+            autocompletion=_complete_kinds,
+            help="backends, scorers, views, … [all].",
+        ),
     ] = "",
     json: JsonFlag = False,
 ) -> None:
-    """List what a recipe can name: backends, scorers, views, formats, recipes, taxonomies and more, one line each."""
+    """List what a recipe can name. Backends, scorers, views, formats, recipes, taxonomies and more, one line each."""
     from datagen.catalog import KINDS, list_entries, summarise
     from datagen.console import print_entries, print_json
 
@@ -554,11 +629,16 @@ def list_(
 @app.command()
 def explain(
     word: Annotated[
-        str, typer.Argument(metavar="WORD", help="A word that `datagen list` shows, or my_package.module.")
+        str,
+        typer.Argument(
+            metavar="WORD",
+            autocompletion=_complete_words,
+            help="A word that `datagen list` shows, or my_package.module.",
+        ),
     ],
     json: JsonFlag = False,
 ) -> None:
-    """Explain a word of a recipe in full: what it judges or writes, its options, its source."""
+    """Explain a word of a recipe in full. What it judges or writes, its options, its source."""
     from datagen.catalog import explain as explain_word
     from datagen.catalog import noun_of_kind
     from datagen.console import print_explanation, print_json
@@ -773,9 +853,15 @@ def audit(
     font: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", help="Fonts of these texts: files or folders [one of Pillow].")
     ] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Also compare the scorers on this run.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", autocompletion=_words_of("runs"), help="Also compare the scorers on this run."),
+    ] = None,
     before: Annotated[
-        str | None, typer.Option(metavar="RUN", help="With --run, also their drift since this run.")
+        str | None,
+        typer.Option(
+            metavar="RUN", autocompletion=_words_of("runs"), help="With --run, also their drift since this run."
+        ),
     ] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
 ) -> None:
@@ -815,7 +901,11 @@ def diagnose(
     ] = None,
     results: Annotated[
         str | None,
-        typer.Option(metavar="FILE|RUN", help="Read a benchmark's results or a scored run; generate nothing."),
+        typer.Option(
+            metavar="FILE|RUN",
+            autocompletion=_words_of("runs"),
+            help="Read a benchmark's results or a scored run; generate nothing.",
+        ),
     ] = None,
     category: Annotated[str, typer.Option(help="Category of a T2I-CompBench file, such as numeracy.")] = "",
     model: Annotated[str, typer.Option(help="The model that a result file is about, or its column there.")] = "",
@@ -979,7 +1069,12 @@ def _print_done(pushed: Pushed, where: str) -> None:
 
 def train(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET_OR_RUN", help="An exported dataset, or a run that has one.")
+        str,
+        typer.Argument(
+            metavar="DATASET_OR_RUN",
+            autocompletion=_words_of("runs"),
+            help="An exported dataset, or a run that has one.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Output folder; becomes a checkpoint folder.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps in total.")] = 400,
@@ -1079,7 +1174,14 @@ def loop(
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a shipped one by name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            autocompletion=_words_of("experiments"),
+            help="An experiment file, or a shipped one by name.",
+        ),
+    ],
     seeds: Annotated[str | None, typer.Option(metavar="1,2,3", help="Training seeds, in place of the file's.")] = None,
     set_: SetOption = None,
     run: Annotated[
@@ -1163,7 +1265,8 @@ def main() -> None:
     # Typer accepts the option of `_options` only before the command; taking it out here lets it stand anywhere.
     args = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        app(args)
+        # Completion belongs to the name by which people call the program, also if Python was given its module.
+        app(args, prog_name=program.NAME if {"--install-completion", "--show-completion"} & {*args} else None)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             from datagen.console import print_aside

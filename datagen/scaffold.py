@@ -81,7 +81,8 @@ def judge(tone: int | None, goal: float = 0.5) -> Verdict:
     segments = (Segment("image", "image", image=image),) if image else (Segment("text", "think", text="no idea"),)
     sample = Sample("a-00", PROMPT.id, 0, 1, "think", "by hand", "none", "stop", segments)
     scorer = load_scorer(ScorerChoice.model_validate({"name": "MODULE", "goal": goal}))
-    return scorer.score(PROMPT, sample, TOOLS)
+    verdict: Verdict = scorer.score(PROMPT, sample, TOOLS)
+    return verdict
 
 
 @pytest.mark.parametrize(("tone", "goal", "value"), [(255, 1.0, 1.0), (0, 1.0, 0.0), (0, 0.0, 1.0), (0, 0.5, 0.0)])
