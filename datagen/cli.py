@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -170,6 +171,7 @@ def build(
     address: AddressOption = None,
     gpus_per_model: GpusOption = None,
     verbose: VerboseOption = False,
+    json: JsonFlag = False,
 ) -> None:
     """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
@@ -181,7 +183,7 @@ def build(
     with opened.folder.hold(), Board(verbose=verbose) as board:
         budget = Budget(max_samples, max_hours, max_cost)
         result = build_run(opened, execute, board, budget)
-    _print_result(opened, result)
+    _print_result(opened, result, json)
 
 
 @app.command()
@@ -262,9 +264,10 @@ def weigh(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as weights.beta=0.1.")
     ] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Turn scores into weights and show their health. Takes seconds and reads no images."""
-    from datagen.console import Board, print_line
+    from datagen.console import Board, print_json, print_line
     from datagen.pipeline import open_run, weigh_run
 
     changes = [*(set_ or []), *([f"weights.policy={policy}"] if policy else [])]
@@ -274,6 +277,9 @@ def weigh(
         raise ConfigError(why, where=f"--set weights.{key}", hint="nothing was weighed")
     with opened.folder.hold(), Board() as board:
         weighed = weigh_run(opened, board)
+    if json:
+        print_json({"run": str(opened.folder), "policy": opened.policy.policy, "weights": weighed.report.to_dict()})
+        return
     _print_weights(weighed)
     print_line(f"policy {opened.policy.policy}; next: {program.command('export', opened.folder)}")
 
@@ -363,14 +369,19 @@ def status(
             help="A run [that of the project, or quickstart].",
         ),
     ] = "",
+    json: JsonFlag = False,
 ) -> None:
     """Show the progress of a run, and what is damaged or stale."""
     from datagen.config import load_recipe
-    from datagen.console import print_facts, print_table
+    from datagen.console import print_facts, print_json, print_table
     from datagen.pipeline import open_run, read_status
 
     opened = open_run(run or load_recipe().name)
     now = read_status(opened)
+    if json:
+        means = [{"weakness": weakness, "of": of, "mean": mean} for (weakness, of), mean in now.rewards.items()]
+        print_json({"run": str(opened.folder), **asdict(now), "rewards": means})
+        return
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
     samples += f", {now.kept:,} more answers in parts" if now.kept else ""
@@ -395,19 +406,44 @@ def status(
 
 
 @app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN_A", autocompletion=_words_of("runs"), help="A scored run.")],
+    second: Annotated[
+        str, typer.Argument(metavar="RUN_B", autocompletion=_words_of("runs"), help="The run to compare with it.")
+    ],
+    json: JsonFlag = False,
+) -> None:
+    """Compare two runs: recipes, and over the prompts of both, pass rates, rewards and weights with intervals."""
+    from datagen.console import print_diff, print_json
+    from datagen.diff import diff_runs
+    from datagen.pipeline import open_run
+
+    found = diff_runs(open_run(first), open_run(second))
+    if json:
+        print_json(found.to_dict())
+    else:
+        print_diff(found)
+
+
+@app.command()
 def sample(
     run: RunArg,
     sample_id: IdArg,
     out: Annotated[Path | None, typer.Option(help="Save the image as this file.")] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Show one sample: prompt, claims, reasoning and scores."""
-    from datagen.console import print_line, print_sample
+    from datagen.console import print_json, print_line, print_sample
     from datagen.pipeline import find_sample, open_run, save_image
 
     found = find_sample(open_run(run), sample_id)
+    saved = None if out is None else save_image(found, out)
+    if json:
+        print_json({**found.to_dict(), "image": saved})
+        return
     print_sample(found)
-    if out is not None:
-        print_line(f"image    {save_image(found, out)}")
+    if saved is not None:
+        print_line(f"image    {saved}")
 
 
 @app.command()
@@ -449,10 +485,11 @@ def plan(
     set_: SetOption = None,
     probe: Annotated[bool, typer.Option(help="Load the model and time a few samples.")] = True,
     workers: WorkersOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Estimate a run before starting it. Lists prompts, samples, shards, disk, time, requests, tokens and money."""
     from datagen.config import load_recipe
-    from datagen.console import Board, print_estimate
+    from datagen.console import Board, print_estimate, print_json
     from datagen.pipeline import estimate_run
     from datagen.runners.local import default_workers
 
@@ -460,14 +497,17 @@ def plan(
     loaded = load_recipe(recipe, set_ or [])
     with Board() as board:
         estimate = estimate_run(loaded, probe=probe, workers=count, watch=board)
+    if json:
+        print_json(asdict(estimate))
+        return
     print_estimate(estimate, count, loaded.prices)
 
 
 @app.command()
-def doctor(recipe: RecipeArg = "", set_: SetOption = None) -> None:
+def doctor(recipe: RecipeArg = "", set_: SetOption = None, json: JsonFlag = False) -> None:
     """Test the model of a recipe before a long run. Checks prompts, seeds, schemas and speed."""
     from datagen.config import load_recipe
-    from datagen.console import Board, print_findings
+    from datagen.console import Board, print_findings, print_json
     from datagen.pipeline import Finding, examine_recipe
 
     found: list[Finding] = []
@@ -475,8 +515,11 @@ def doctor(recipe: RecipeArg = "", set_: SetOption = None) -> None:
         with Board() as board:
             found += examine_recipe(load_recipe(recipe, set_ or []), board)
     finally:  # what was found before a model failed
-        failed = print_findings(found)
-    raise typer.Exit(failed)
+        if json:
+            print_json([each._asdict() for each in found])
+        else:
+            print_findings(found)
+    raise typer.Exit(any(each.verdict == "failed" for each in found))
 
 
 @app.command()
@@ -488,10 +531,11 @@ def check(
         ),
     ] = None,
     form: Annotated[str, typer.Option("--format", help="text, or github for CI annotations.")] = "text",
+    json: JsonFlag = False,
 ) -> None:
     """Check taxonomies, templates, lexicons, recipes and experiments. Problems are printed with place and fix."""
     from datagen.config import Recipe
-    from datagen.console import print_problems
+    from datagen.console import print_json, print_problems
     from datagen.experiment import Experiment, check_experiment
     from datagen.pipeline import check_recipe, list_scorable
     from datagen.taxonomy.check import check_paths
@@ -504,7 +548,10 @@ def check(
         examine=check_recipe,
         examine_arms=check_experiment,
     )
-    print_problems(problems, form)
+    if json:
+        print_json([asdict(problem) for problem in problems])
+    else:
+        print_problems(problems, form)
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 
 
@@ -572,15 +619,20 @@ def preview(
     lexicon: LexiconOption = "pictograms",
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts per skill.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
+    json: JsonFlag = False,
 ) -> None:
     """Show a few prompts of each skill, with their claims."""
-    from datagen.console import print_prompts
+    from datagen.console import print_json, print_prompts
     from datagen.prompts.templated import preview as draw_preview
     from datagen.taxonomy import list_taxonomies, load_taxonomy
 
     known = list_taxonomies()
     words = [known.get(word, word) for word in taxonomy or known]
-    print_prompts(draw_preview(load_taxonomy(words, lexicon), count, seed))
+    drawn = draw_preview(load_taxonomy(words, lexicon), count, seed)
+    if json:
+        print_json([prompt.to_dict() for prompt in drawn])
+    else:
+        print_prompts(drawn)
 
 
 @app.command()
@@ -739,9 +791,14 @@ def _refuse_job_folder(run: str | None) -> None:
         raise ConfigError(what, where="--run", hint="give an address that all nodes see, such as s3://bucket/run")
 
 
-def _print_result(run: Run, result: BuildResult) -> None:
-    from datagen.console import print_facts
+def _print_result(run: Run, result: BuildResult, as_json: bool) -> None:
+    from datagen.console import print_facts, print_json
 
+    if as_json:
+        made = {"rows": result.dataset.rows, "kept": result.dataset.kept, "bytes": result.dataset.file_bytes}
+        places = {"run": str(run.folder), "dataset": f"{run.folder}/dataset", "report": result.report}
+        print_json({**places, **made, "unreached": result.unreached, "weights": result.weighed.report.to_dict()})
+        return
     _print_weights(result.weighed)
     size = f"{count_of(sum(result.dataset.rows.values()), 'row')}, {result.dataset.kept:,} with weight"
     facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
@@ -764,8 +821,7 @@ def _print_weights(weighed: Weighed) -> None:
         print_line(str(skill))
 
 
-bench = typer.Typer(help="Run a benchmark; each prints its tables and takes --json FILE.", no_args_is_help=True)
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")]
+bench = typer.Typer(help="Run a benchmark.", no_args_is_help=True)
 CheckpointOption = Annotated[Path | None, typer.Option(help="A checkpoint folder [the shipped one].")]
 
 
@@ -777,20 +833,22 @@ def bench_model(
     seed: Annotated[int, typer.Option(help="Seed of prompts and samples.")] = 1,
     mode: Annotated[str, typer.Option(help="think or direct.")] = "think",
     before: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Compare with the figures of an earlier --json.")
+        Path | None, typer.Option(metavar="FILE", help="Compare with earlier figures, kept by --json > FILE.")
     ] = None,
-    json: JsonOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Measure the embedded model on held-out prompts. If it has a reader, its reading is measured too."""
-    from datagen.console import Board
+    from datagen.console import Board, print_json
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import bench_model as measure
 
     earlier = read_tables(before) if before else None
     with Board() as board:
         tables = measure(checkpoint or SHIPPED, board, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
-    show_tables(set_beside(tables, earlier) if earlier is not None else tables)
-    write_tables(tables, json)
+    if json:
+        print_json(tables)
+    else:
+        show_tables(set_beside(tables, earlier) if earlier is not None else tables)
 
 
 @bench.command("generate")
@@ -799,10 +857,10 @@ def bench_generate(
     batches: Annotated[int, typer.Option(min=1, help="Batches per round.")] = 4,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds per engine; engines take turns.")] = 5,
     checkpoint: CheckpointOption = None,
-    json: JsonOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Time the embedded engine against `generate` of transformers."""
-    from datagen.console import Board
+    from datagen.console import Board, print_json
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import measure_generation, sample_held_out
 
@@ -810,25 +868,19 @@ def bench_generate(
     prompts = sample_held_out(-(-samples // 10), seed=0)[:samples]
     with Board() as board:
         rows = measure_generation(prompts, board, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
-    show_tables({"generate": rows}, json)
+    if json:
+        print_json({"generate": rows})
+    else:
+        show_tables({"generate": rows})
 
 
-def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None = None) -> None:
-    """Print each table, and write all of them to `file` as JSON."""
+def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print each table."""
     from datagen.console import print_table
 
     for title, rows in tables.items():
         if rows:
             print_table(list(rows[0]), [list(row.values()) for row in rows], title)
-    write_tables(tables, file)
-
-
-def write_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None) -> None:
-    """Write tables to `file` as JSON, if there is one."""
-    import json
-
-    if file is not None:
-        file.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
 
 
 def audit(
@@ -863,12 +915,12 @@ def audit(
             metavar="RUN", autocompletion=_words_of("runs"), help="With --run, also their drift since this run."
         ),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
     from datagen.audit import audit_run, audit_scenes, audit_sizes, audit_text, conclude, lettering, sizes
     from datagen.config import load_recipe
-    from datagen.console import Board, print_line
+    from datagen.console import Board, print_json, print_line
     from datagen.pipeline import open_run
 
     loaded = load_recipe(recipe, set_ or [])
@@ -884,7 +936,10 @@ def audit(
             tables |= audit_scenes(loaded, board, per_skill=prompts, seed=seed)
         if run is not None:
             tables |= audit_run(open_run(run), open_run(before) if before else None, board)
-    show_tables(tables, json)
+    if json:
+        print_json({"tables": tables, "verdicts": conclude(tables)})
+        return
+    show_tables(tables)
     for verdict in conclude(tables):
         print_line(verdict)
 
@@ -919,9 +974,10 @@ def diagnose(
     workers: WorkersOption = None,
     models: ModelsOption = None,
     keep: KeepOption = False,
+    json: JsonFlag = False,
 ) -> None:
     """Find where a model fails. Measures pass@1, pass@n and reward of every skill at every level."""
-    from datagen.console import print_diagnosis, print_line
+    from datagen.console import print_diagnosis, print_json, print_line
     from datagen.diagnose import dump_diagnosis, load_diagnosis
 
     earlier = load_diagnosis(before) if before else None  # what cannot be read is said before a long probe
@@ -934,6 +990,9 @@ def diagnose(
         made, place = _probe(recipe, set_ or [], prompts, candidates, run, again, workers, models, keep)
     file = out or place
     _write(file, dump_diagnosis(made))
+    if json:
+        print_json({"file": str(file), **made.model_dump(mode="json")})
+        return
     print_diagnosis(made, earlier)
     print_line(f"written to {file}")
     print_line(NEXT.format(file, program.command("plan", recipe or "RECIPE")))
@@ -1094,9 +1153,10 @@ def train(
     pull: Annotated[float, typer.Option(min=0, help="Factor of the divergence from the starting checkpoint.")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Train the embedded model on a weighted dataset. The same command resumes a stopped training."""
-    from datagen.console import Board, print_facts, print_table
+    from datagen.console import Board, print_facts, print_json, print_table
     from datagen.embedded.options import SHIPPED
     from datagen.pipeline import open_run, require_current
     from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
@@ -1122,6 +1182,11 @@ def train(
     )
     with Board() as board:
         noted = train_weighted(plan, out, board.show_training)
+    if json:
+        told = [{"step": each.done, "text": each.held_out[0], "image": each.held_out[1]} for each in noted]
+        measured = [each for each in told if each["text"] is not None or each["image"] is not None]
+        print_json({"checkpoint": str(out), "losses": str(out / "loss.svg"), "held_out": measured})
+        return
     print_table(["held-out loss", "text", "image"], [("before", *noted[0].held_out), ("after", *noted[-1].held_out)])
     next_ = program.command("bench", "model", "--checkpoint", out)
     print_facts(
@@ -1149,10 +1214,11 @@ def loop(
     keep: KeepOption = False,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Diagnose, build, train and diagnose again, in rounds. Keeps the best model; the same command goes on."""
     from datagen.config import load_recipe
-    from datagen.console import Board, print_facts, print_table
+    from datagen.console import Board, print_facts, print_json, print_table
     from datagen.loop import LoopPlan, run_loop
     from datagen.pipeline import Budget
 
@@ -1162,6 +1228,10 @@ def loop(
     execute = _make_runner("local", workers, models, None, None)
     with Board() as board:
         result = run_loop(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    best = folder / "best" if result.checkpoint else None
+    if json:
+        print_json({**result.to_dict(), "best": best, "page": folder / "loop.html"})
+        return
     lines = []
     for each, gain in zip(result.rounds, result.standing.gains, strict=True):
         one = each.whole.pass_1 or each.whole.reward
@@ -1169,8 +1239,7 @@ def loop(
         kept = "kept" if each.number == result.standing.best else ""
         lines.append((each.number, one and one.value, one and f"{one.low:.2f}–{one.high:.2f}", told, kept))
     print_table(["round", "pass@1", "interval", "difference to the best before", ""], lines)
-    best = folder / "best" if result.checkpoint else "none: the first model is best"
-    print_facts({"stopped": result.stop, "best": best, "page": folder / "loop.html"})
+    print_facts({"stopped": result.stop, "best": best or "none: the first model is best", "page": folder / "loop.html"})
 
 
 def experiment(
@@ -1192,9 +1261,10 @@ def experiment(
     keep: KeepOption = False,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Compare ways to make data and train: same budget, same seeds, a held-out judge. The same command goes on."""
-    from datagen.console import Board, print_facts, print_line
+    from datagen.console import Board, print_facts, print_json, print_line
     from datagen.experiment import ExperimentPlan, dump_figures, load_experiment, render_markdown, run_experiment
     from datagen.pipeline import Budget
 
@@ -1204,6 +1274,9 @@ def experiment(
     execute = _make_runner("local", workers, models, None, None)
     with Board() as board:
         summary = run_experiment(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    if json:
+        print_json({**dump_figures(summary), "page": folder / "experiment.html", "table": folder / "experiment.md"})
+        return
     print_line(render_markdown(dump_figures(summary)))
     print_facts({"page": folder / "experiment.html", "table": folder / "experiment.md"})
 
@@ -1212,14 +1285,14 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def read_tables(file: Path) -> Tables:
-    """Return the tables that `--json` wrote to a file; raises ConfigError for anything else."""
+    """Return the tables that `--json` printed into a file; raises ConfigError for anything else."""
     try:
         tables = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"the earlier figures cannot be read: {error}", where=str(file)) from None
     if not isinstance(tables, dict) or not all(_is_table(rows) for rows in tables.values()):
         raise ConfigError(
-            "no tables of figures", where=str(file), hint="Name a file that --json of this command wrote."
+            "no tables of figures", where=str(file), hint="name a file that `--json > FILE` of this command wrote"
         )
     return tables
 
@@ -1274,9 +1347,10 @@ def main() -> None:
             print_aside(tell_stopped(args))
         raise
     except Paused as pause:
-        from datagen.console import print_line
+        from datagen.console import print_aside, print_line
 
-        print_line(f"{pause.what}\nto go on: {name_next(args)}")
+        tell = print_aside if "--json" in args else print_line
+        tell(f"{pause.what}\nto go on: {name_next(args)}")
     except Exception as error:
         # `--debug` was given: let Python print the traceback
         if len(args) < len(sys.argv) - 1:

@@ -6,6 +6,7 @@ Results go to standard output, progress and problems to standard error.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from datagen.catalog import Explanation
     from datagen.config import Prices
     from datagen.diagnose import Allotment, Diagnosis, Rate
+    from datagen.diff import RunDiff
     from datagen.documents.reading import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
     from datagen.records import Cause, Prompt
@@ -243,8 +245,6 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 def print_json(value: Any) -> None:
     """Print plain values, dataclasses and models as JSON, in ASCII; what is not a number (NaN) is null."""
-    import json
-
     from pydantic_core import to_jsonable_python
 
     print(json.dumps(_without_nan(to_jsonable_python(value, fallback=str)), indent=2))
@@ -298,14 +298,11 @@ def _flow(text: str) -> str:
     )
 
 
-def print_findings(findings: Iterable[Finding]) -> int:
-    """Print each finding as it comes; return 1 if any failed, else 0."""
-    failed = False
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print each finding."""
     for check, verdict, seen in findings:
         color = {"ok": "green", "warning": "yellow", "failed": "red"}[verdict]
         out.print(f"[{color}]{verdict:<8}[/{color}] [bold]{escape(check)}[/bold]  {escape(seen)}")
-        failed |= verdict == "failed"
-    return int(failed)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
@@ -382,6 +379,32 @@ def print_sample(found: Found) -> None:
     if found.scores:
         rows = [(score.name, score.target, score.value, score.reason) for score in found.scores]
         print_table(["score", "judges", "value", "reason"], rows)
+
+
+def print_diff(found: RunDiff) -> None:
+    """Print what differs between two runs."""
+    names = [found.first, found.second]
+    if found.changes:
+        print_table(["recipe", *names], [(each.key, _plain(each.first), _plain(each.second)) for each in found.changes])
+    else:
+        print_line("the recipes are the same")
+    first, second, common = found.prompts
+    print_line(f"prompts: {first:,} and {second:,}, {common:,} in common")
+    for title, pairs in (("pass@1", found.passes), ("mean", found.means)):
+        rows = [
+            (each.name, each.prompts, each.first, each.second, f"{each.difference:+.3f}", _span(each.low, each.high))
+            for each in pairs
+        ]
+        if rows:
+            print_table([title, "prompts", *names, "difference", "interval"], rows)
+
+
+def _plain(value: Any) -> str | None:
+    return None if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:+.3f} to {high:+.3f}"
 
 
 def print_estimate(estimate: Estimate, workers: int, prices: Prices | None = None) -> None:

@@ -33,7 +33,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         ),
         *("report", "schema", "geneval", "slurm"),
     ),
-    "Look": ("list", "explain", "status", "sample", "mark", "regen"),
+    "Look": ("list", "explain", "status", "diff", "sample", "mark", "regen"),
     "Share": ("push", "append", "pull"),
     "Train": ("train", "loop", "experiment"),
     "Measure": ("diagnose", "audit", "bench"),

@@ -47,7 +47,7 @@ FLOORS = [
     {"pipeline", "scaffold"},
     {"training", "push", "audit"},
     {"loop"},
-    {"experiment"},
+    {"experiment", "diff"},
     {"workshop", "runners", "console"},
     {"cli", "__main__"},
 ]

@@ -35,7 +35,7 @@ from datagen.pipeline.prompts import plan_stage, read_texts
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
-from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_run
+from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_rows, weigh_run
 from datagen.pipeline.waiting import give_up_by
 from datagen.pipeline.watch import SILENT, Progress, Silent, Watch, follow
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -105,5 +105,6 @@ __all__ = [
     "score_group_by",
     "settle_makers",
     "tools_for",
+    "weigh_rows",
     "weigh_run",
 ]

@@ -53,9 +53,7 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
         again = f"`{program.command('score', run.folder, '--again')}` renews them"
         watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
-    rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
-    require_scored(run, list_scored(run))
-    weights = weigh(rows, run.policy)
+    rows, weights = weigh_rows(run)
     report = diagnose_weights(rows, weights, run.policy)
     if not look:
         require_least(run, rows, report)
@@ -64,6 +62,13 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
         watch.say(warning)
     watch.show(Progress("weigh", len(rows), len(rows)))
     return Weighed(rows, weights, report)
+
+
+def weigh_rows(run: Run) -> tuple[Sequence[RewardRow], Sequence[Weight]]:
+    """Return the rewards and weights of a run's samples; writes nothing. Raises RunError when a shard is not scored."""
+    rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
+    require_scored(run, list_scored(run))
+    return rows, weigh(rows, run.policy)
 
 
 def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -> ExportResult:
