@@ -86,24 +86,28 @@ def diff_runs(first: Run, second: Run) -> RunDiff:
     return RunDiff(
         str(first.folder),
         str(second.folder),
-        tuple(_list_changes("", _describe(first), _describe(second))),
+        tuple(_list_changes(first, second)),
         (len(prompts[0]), len(prompts[1]), len(prompts[0] & prompts[1])),
         tuple(_pair(*passes)),
         tuple(_pair(*means)),
     )
 
 
-def _describe(run: Run) -> dict[str, Any]:
-    """Return the recipe of a run, the hashes of the files that it names, and the versions that made it."""
-    notes = run.folder.read_notes()
-    return {**run.recipe.to_dict(), **{name: notes.get(name) or {} for name in ("files", "versions")}}
+def _list_changes(first: Run, second: Run) -> Iterator[Change]:
+    """Yield what differs in the recipes, in the versions, and in the content of files that both name."""
+    yield from _compare("", first.recipe.to_dict(), second.recipe.to_dict())
+    notes, others = (run.folder.read_notes() for run in (first, second))
+    yield from _compare("versions.", notes.get("versions") or {}, others.get("versions") or {})
+    files, theirs = (each.get("files") or {} for each in (notes, others))
+    yield from _compare("files.", {name: files[name] for name in files if name in theirs}, theirs, both=True)
 
 
-def _list_changes(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
-    for key in dict.fromkeys([*old, *new]):
+def _compare(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any], *, both: bool = False) -> Iterator[Change]:
+    """Yield the keys that differ; with `both`, those that both have."""
+    for key in old if both else dict.fromkeys([*old, *new]):
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _list_changes(f"{prefix}{key}.", before, after)
+            yield from _compare(f"{prefix}{key}.", before, after)
         elif before != after:
             yield Change(f"{prefix}{key}", before, after)
 
