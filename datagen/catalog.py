@@ -181,7 +181,7 @@ def _explain_entry(entry: Entry) -> Explanation:
     if entry.kind in ("taxonomies", "lexicons"):
         said += [str(keys[key]).strip() for key in ("title", "why", "about") if keys.get(key)]
     about = "\n\n".join(part for part in said if part)
-    return Explanation(entry.kind, entry.word, str(entry.file), about, dict(_list_facts(entry.kind, keys)))
+    return Explanation(entry.kind, entry.word, str(entry.file.absolute()), about, dict(_list_facts(entry.kind, keys)))
 
 
 def _list_facts(kind: str, keys: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -670,7 +670,9 @@ def list_(
     found = {each: list_entries(each) for each in ([kind] if kind else KINDS)}
     if json:
         answer = {
-            each: [{"word": entry.word, "about": summarise(entry), "file": str(entry.file)} for entry in entries]
+            each: [
+                {"word": entry.word, "about": summarise(entry), "file": str(entry.file.absolute())} for entry in entries
+            ]
             for each, entries in found.items()
         }
         print_json(answer)

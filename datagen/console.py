@@ -27,7 +27,7 @@ from datagen.amounts import count_of, format_bytes, format_seconds
 from datagen.errors import DatagenError
 from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
-from datagen.program import from_here
+from datagen.program import from_here, shorten_paths
 from datagen.records import CAUSES, visible
 
 if TYPE_CHECKING:
@@ -56,11 +56,14 @@ PLAIN_WIDTH = 160
 
 
 class PlainConsole(Console):
-    """A console on which no text acts: what a model, a server or a file wrote is shown as it is (`visible`)."""
+    """A console on which no text acts: what a model, a server or a file wrote is shown as it is (`visible`).
+
+    Every path below the working directory is told from there, however it was given.
+    """
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as rich prints it."""
-        return super().render_str(visible(text), **options)
+        return super().render_str(visible(shorten_paths(text)), **options)
 
 
 out = PlainConsole(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
@@ -272,7 +275,7 @@ def print_entries(kinds: Mapping[str, Sequence[tuple[str, str]]]) -> None:
 
 def print_explanation(known: Explanation, noun: str) -> None:
     """Print what is known of a word: what it says of itself, its facts, its options."""
-    out.print(f"[bold]{escape(noun)} {escape(known.word)}[/bold]  [dim]{escape(from_here(known.file))}[/dim]")
+    out.print(f"[bold]{escape(noun)} {escape(known.word)}[/bold]  [dim]{escape(known.file)}[/dim]")
     print_line(f"\n{_flow(known.about)}\n")
     if known.facts:
         print_facts(known.facts)
@@ -281,7 +284,8 @@ def print_explanation(known: Explanation, noun: str) -> None:
         if known.about_options:
             print_line(f"{_flow(known.about_options)}\n")
         rows = [(each.name, each.type, each.default, each.about) for each in known.options]
-        print_table(["option", "value", "default", ""], rows)
+        shown = 4 if any(each.about for each in known.options) else 3
+        print_table(["option", "value", "default", ""][:shown], [row[:shown] for row in rows])
         print_line()
     elif known.options is None:
         print_line("options: those named above\n")
