@@ -87,8 +87,7 @@ def test_figures_for_programs_are_those_of_the_page(done: Path, monkeypatch: pyt
     first, second = told["rounds"][:2]
     assert set(first) == {"number", "pass_1", "reward", "gain", "kept"}
     assert (first["gain"], first["kept"], second["kept"]) == (None, False, True)
-    assert second["gain"]["value"] == pytest.approx(second["pass_1"]["value"] - first["pass_1"]["value"], abs=1e-4)
-    assert 0 < second["gain"]["low"] <= second["gain"]["value"]
+    assert 0 < second["gain"]["low"] <= second["gain"]["value"] <= second["gain"]["high"]
 
 
 def test_rounds_answer_the_same_prompts_with_the_same_seeds(done: Path) -> None:
