@@ -164,7 +164,7 @@ def explain(word: str) -> list[Explanation]:
     found += [entry for entry in entries if not found and Path(word) == entry.file]
     if found:
         return [_explain_entry(entry) for entry in found]
-    if "." in word and "/" not in word:
+    if ("." in word or ":" in word) and "/" not in word:
         return [_explain_own(word)]
     former = f"in `rewards`, write {FORMER[word]}" if word in FORMER else ""
     near = did_you_mean(word, [entry.word for entry in entries])
@@ -229,7 +229,15 @@ def _explain_module(kind: str, word: str, module: ModuleType) -> Explanation:
     }
     options = None if model is None else tuple(describe_options(model))
     about_options = inspect.cleandoc(model.__doc__ or "") if model and options else ""
-    return Explanation(kind, word, str(module.__file__), inspect.getdoc(module) or "", facts, options, about_options)
+    return Explanation(
+        kind,
+        word,
+        getattr(module, "__file__", None) or word,
+        inspect.getdoc(module) or "",
+        facts,
+        options,
+        about_options,
+    )
 
 
 def _tell(value: str | int | frozenset[str]) -> str:

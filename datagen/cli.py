@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +20,12 @@ import typer.core
 
 from datagen import program
 from datagen.amounts import count_of, format_bytes
-from datagen.errors import ConfigError, Paused, did_you_mean
+from datagen.errors import ConfigError, Paused
 from datagen.interrupts import INTERRUPTED, name_next, tell_stopped
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
-    from datagen.diagnose import Diagnosis
-    from datagen.pipeline import BuildResult, Execute, Run, Weighed
+    from datagen.pipeline import BuildResult, Run, Weighed
     from datagen.push import Pushed
 
 
@@ -72,6 +70,12 @@ def _complete_kinds(incomplete: str) -> list[str]:
     return [kind for kind in KINDS if kind.startswith(incomplete)]
 
 
+def _complete_runners(incomplete: str) -> list[str]:
+    from datagen.runners.choosing import RUNNERS
+
+    return [name for name in RUNNERS if name.startswith(incomplete)]
+
+
 def _complete_parts(incomplete: str) -> list[str]:
     from datagen.scaffold import PARTS
 
@@ -108,17 +112,12 @@ WorkersOption = Annotated[
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a module or model file changed.")]
 ModelsOption = Annotated[int | None, typer.Option(min=1, max=10_000, help="Model processes [one per GPU].")]
-MOST_MODELS = 64
-"""Model processes on one machine."""
-JOB_FOLDER = "working_dir_files"
-"""What Ray 2.60.0 names the folder in which it keeps what came with `ray job submit --working-dir`."""
-RUNNERS = ("local", "ray")
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else; its keys: docs/json.md.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Say what was left out of the plan, and why.")]
 RunnerOption = Annotated[
     str,
     typer.Option(
-        autocompletion=lambda incomplete: [each for each in RUNNERS if each.startswith(incomplete)],
+        autocompletion=_complete_runners,
         help="local, or ray: a cluster.",
     ),
 ]
@@ -176,9 +175,10 @@ def build(
     """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
     from datagen.pipeline import Budget, build_run
+    from datagen.runners.choosing import choose_runner, refuse_job_folder
 
-    execute = _make_runner(runner, workers, models, address, gpus_per_model)
-    _refuse_job_folder(run)
+    execute = choose_runner(runner, workers, models, address, gpus_per_model)
+    refuse_job_folder(run)
     opened = _create(recipe, set_, run, keep)
     with opened.folder.hold(), Board(verbose=verbose) as board:
         budget = Budget(max_samples, max_hours, max_cost)
@@ -220,8 +220,9 @@ def generate(
     """Generate the samples that a run still lacks."""
     from datagen.console import Board
     from datagen.pipeline import Account, Budget, open_run, run_jobs, settle_makers
+    from datagen.runners.choosing import choose_runner
 
-    execute = _make_runner(runner, workers, models, address, gpus_per_model)
+    execute = choose_runner(runner, workers, models, address, gpus_per_model)
     opened = open_run(run)
     with opened.folder.hold(), Board() as board:
         if keep:
@@ -247,8 +248,9 @@ def score(
     """Score the samples that have no scores yet. With --set or --again, rescore all."""
     from datagen.console import Board, print_line
     from datagen.pipeline import Budget, rescore_run
+    from datagen.runners.choosing import choose_runner
 
-    execute = _make_runner(runner, workers, None, address, None)
+    execute = choose_runner(runner, workers, None, address, None)
     with Board() as board:
         budget = Budget(hours=max_hours, cost=max_cost)
         opened = rescore_run(run, set_ or [], again, execute, board, budget, keep=keep)
@@ -268,15 +270,11 @@ def weigh(
 ) -> None:
     """Turn scores into weights and show their health. Takes seconds and reads no images."""
     from datagen.console import Board, print_json, print_line
-    from datagen.pipeline import open_run, weigh_run
+    from datagen.pipeline import reweigh_run
 
     changes = [*(set_ or []), *([f"weights.policy={policy}"] if policy else [])]
-    opened = open_run(run, changes)
-    idle = opened.policy.explain_idle(change.partition("=")[0].removeprefix("weights.") for change in changes)
-    for key, why in idle.items():
-        raise ConfigError(why, where=f"--set weights.{key}", hint="nothing was weighed")
-    with opened.folder.hold(), Board() as board:
-        weighed = weigh_run(opened, board)
+    with Board() as board:
+        opened, weighed = reweigh_run(run, changes, board)
     if json:
         print_json({"run": str(opened.folder), "policy": opened.policy.policy, "weights": weighed.report.to_dict()})
         return
@@ -310,7 +308,7 @@ def export(
     """Write the dataset of a run and its exports anew. --view adds a trainer's format under exports/, and writes only
     what is not current."""
     from datagen.console import Board, print_facts, print_line
-    from datagen.pipeline import drop_views, export_run, open_run, weigh_run
+    from datagen.pipeline import drop_views, open_run, reexport_run
 
     if drop:
         if view or skip:
@@ -321,20 +319,8 @@ def export(
         print_line(f"removed: {', '.join(f'{opened.folder}/exports/{name}' for name in drop)}")
         return
 
-    changes, names = list[str](), list[str]()
-    for key, choice in (("view", view), ("format", form)) if view else ():
-        word, *options = re.split(r"[:,](?=\w+=)", choice or "")
-        names += [word, *(option for option in options if "/" not in option)]
-        changes += [f"{key}={word}", *(f"{key}.{option}" for option in options)]
-    name = "exports." + re.sub(r"[^a-z0-9-]+", "_", "-".join(names).lower())[:64]
-    changes = [f"{name}.{change}" for change in changes]
-    if skip:
-        names = [name] if view else [f"exports.{each}" for each in open_run(run).recipe.exports]
-        changes += [f"{each}.skip=true" for each in names]
-    opened = open_run(run, changes)
-    with opened.folder.hold(), Board() as board:
-        # weigh with the stored recipe: weighing saves it, and a form that is refused later must not stay in it
-        result = export_run(opened, weigh_run(open_run(run), board), board, anew=not view)
+    with Board() as board:
+        opened, result = reexport_run(run, board, view=view, form=form, skip=skip)
     rows = {f"{split} rows": count for split, count in result.rows.items()}
     print_facts({"dataset": f"{opened.folder}/dataset", **rows, "size": format_bytes(result.file_bytes)})
 
@@ -534,20 +520,10 @@ def check(
     json: JsonFlag = False,
 ) -> None:
     """Check taxonomies, templates, lexicons, recipes and experiments. Problems are printed with place and fix."""
-    from datagen.config import Recipe
+    from datagen.api import check as find_problems
     from datagen.console import print_json, print_problems
-    from datagen.experiment import Experiment, check_experiment
-    from datagen.pipeline import check_recipe, list_scorable
-    from datagen.taxonomy.check import check_paths
 
-    chosen = paths or [name for name in ("taxonomies", "recipes", "experiments") if Path(name).is_dir()]
-    problems = check_paths(
-        chosen,
-        scorable=list_scorable(),
-        models={"recipe": Recipe, "experiment": Experiment},
-        examine=check_recipe,
-        examine_arms=check_experiment,
-    )
+    problems = find_problems(*(paths or ()))
     if json:
         print_json([asdict(problem) for problem in problems])
     else:
@@ -622,13 +598,10 @@ def preview(
     json: JsonFlag = False,
 ) -> None:
     """Show a few prompts of each skill, with their claims."""
+    from datagen.api import preview as draw_preview
     from datagen.console import print_json, print_prompts
-    from datagen.prompts.templated import preview as draw_preview
-    from datagen.taxonomy import list_taxonomies, load_taxonomy
 
-    known = list_taxonomies()
-    words = [known.get(word, word) for word in taxonomy or known]
-    drawn = draw_preview(load_taxonomy(words, lexicon), count, seed)
+    drawn = draw_preview(*(taxonomy or ()), lexicon=lexicon, count=count, seed=seed)
     if json:
         print_json([prompt.to_dict() for prompt in drawn])
     else:
@@ -738,10 +711,12 @@ def slurm(
     """Write a Slurm job script that builds a recipe on many nodes. It starts Ray there and goes on after each stop."""
     from datagen.config import load_recipe
     from datagen.console import print_line
+    from datagen.filesystems import write_text
     from datagen.pipeline import Run, check_plugins
+    from datagen.runners.choosing import need_ray
     from datagen.runners.slurm import SlurmJob, choose_models, make_script
 
-    _need_ray("datagen slurm")
+    need_ray("datagen slurm")
     loaded = load_recipe(recipe, set_ or [])
     check_plugins(Run(loaded, run or f"outputs/{loaded.name}"))
     job = SlurmJob(nodes, gpus_per_node, cpus_per_node, time, partition, account)
@@ -753,44 +728,8 @@ def slurm(
     if out is None:
         typer.echo(script, nl=False)
         return
-    _write(out, script)
+    write_text(out, script)
     print_line(f"{out}\nnext: sbatch {shlex.quote(str(out))}")
-
-
-def _need_ray(where: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("ray") is None:
-        raise ConfigError("ray is not installed", where=where, hint="pip install 'datagen[ray]'")
-
-
-def _make_runner(
-    name: str, workers: int | None, models: int | None, address: str | None, gpus_per_model: float | None
-) -> Execute:
-    """Return the runner of that name; raises ConfigError for another name, or options that it does not have."""
-    if name not in RUNNERS:
-        raise ConfigError(f"no runner named {name!r}", where="--runner", hint=did_you_mean(name, RUNNERS))
-    if name == "local":
-        from datagen.runners.local import make_runner
-
-        if address is not None or gpus_per_model is not None or (models or 0) > MOST_MODELS:
-            what = f"--address, --gpus-per-model and more than {MOST_MODELS} models are those of a cluster"
-            raise ConfigError(what, where="--runner", hint="add --runner ray")
-        return make_runner(workers, models)
-    _need_ray("--runner")
-    if workers is not None:
-        hint = "`cluster: {scorer: {num_cpus: 1}}` says what a scoring task occupies"
-        raise ConfigError("a cluster has no --workers: it scores on what is free", where="--runner", hint=hint)
-    from datagen.runners.ray import make_ray_runner
-
-    return make_ray_runner(address, models, gpus_per_model)
-
-
-def _refuse_job_folder(run: str | None) -> None:
-    """Raise ConfigError when the run would be in the folder that Ray makes for a job and removes after it."""
-    if JOB_FOLDER in Path.cwd().parts and (run is None or ("://" not in run and not Path(run).is_absolute())):
-        what = "this folder is a Ray job's and goes with it"
-        raise ConfigError(what, where="--run", hint="give an address that all nodes see, such as s3://bucket/run")
 
 
 def _print_result(run: Run, result: BuildResult, as_json: bool) -> None:
@@ -920,24 +859,24 @@ def audit(
     json: JsonFlag = False,
 ) -> None:
     """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
-    from datagen.audit import audit_run, audit_scenes, audit_sizes, audit_text, conclude, lettering, sizes
+    from datagen.audit import audit_recipe, conclude
     from datagen.config import load_recipe
     from datagen.console import Board, print_json, print_line
-    from datagen.pipeline import open_run
 
     loaded = load_recipe(recipe, set_ or [])
-    tables: dict[str, Any] = {}
     with Board() as board:
-        if text_sizes:
-            heights = side or lettering.SIDES_PX
-            tables |= audit_text(loaded, board, per_cell=text_sizes, seed=seed, fonts=font or (), sides=heights)
-        if picture_sizes:
-            widths = side or sizes.SIDES_PX
-            tables |= audit_sizes(loaded, board, per_skill=picture_sizes, seed=seed, sides=widths)
-        if not text_sizes and not picture_sizes:
-            tables |= audit_scenes(loaded, board, per_skill=prompts, seed=seed)
-        if run is not None:
-            tables |= audit_run(open_run(run), open_run(before) if before else None, board)
+        tables = audit_recipe(
+            loaded,
+            board,
+            prompts=prompts,
+            seed=seed,
+            text_sizes=text_sizes,
+            picture_sizes=picture_sizes,
+            sides=side,
+            fonts=font or (),
+            run=run,
+            before=before,
+        )
     if json:
         print_json({"tables": tables, "verdicts": conclude(tables)})
         return
@@ -979,78 +918,31 @@ def diagnose(
     json: JsonFlag = False,
 ) -> None:
     """Find where a model fails. Measures pass@1, pass@n and reward of every skill at every level."""
-    from datagen.console import print_diagnosis, print_json, print_line
+    from datagen.config import load_recipe
+    from datagen.console import Board, print_diagnosis, print_json, print_line
     from datagen.diagnose import dump_diagnosis, load_diagnosis
+    from datagen.filesystems import write_text
+    from datagen.pipeline import probe_run, read_diagnosis
+    from datagen.runners.local import make_runner
 
     earlier = load_diagnosis(before) if before else None  # what cannot be read is said before a long probe
     if results is not None:
-        made, place = _read(results, category, model)
+        made, place = read_diagnosis(results, category, model)
     else:
         given = f"--prompts {prompts}" + (f" --candidates {candidates}" if candidates else "")
         named = [*([recipe] if recipe else []), *(f"--set={change}" for change in set_ or [])]
         again = f"{program.command('diagnose', *named)} {given}"
-        made, place = _probe(recipe, set_ or [], prompts, candidates, run, again, workers, models, keep)
-    file = out or place
-    _write(file, dump_diagnosis(made))
+        loaded, execute = load_recipe(recipe, set_ or []), make_runner(workers, models)
+        with Board() as board:
+            made, place = probe_run(loaded, execute, board, prompts, candidates, run, command=again, keep=keep)
+    file = out or Path(place)
+    write_text(file, dump_diagnosis(made))
     if json:
         print_json({"file": str(file), **made.model_dump(mode="json")})
         return
     print_diagnosis(made, earlier)
     print_line(f"written to {file}")
     print_line(NEXT.format(file, program.command("plan", recipe or "RECIPE")))
-
-
-def _probe(
-    word: str,
-    changes: list[str],
-    prompts: int,
-    candidates: int | None,
-    folder: str | None,
-    command: str,
-    workers: int | None,
-    models: int | None,
-    keep: bool,
-) -> tuple[Diagnosis, Path]:
-    from datagen.config import load_recipe
-    from datagen.console import Board
-    from datagen.pipeline import DIAGNOSIS_FILE, create_run, diagnose_run, plan_stage, probe_recipe, run_jobs
-    from datagen.runners.local import make_runner
-
-    recipe = probe_recipe(load_recipe(word, changes), prompts, candidates)
-    opened = create_run(recipe, folder or f"outputs/{recipe.name}", command, keep=keep)
-    with opened.folder.hold(), Board() as board:
-        plan_stage(opened, board)
-        run_jobs(opened, "both", make_runner(workers, models), board)
-    return diagnose_run(opened, is_probe=True), Path(str(opened.folder)) / DIAGNOSIS_FILE
-
-
-def _read(results: str, category: str, model: str) -> tuple[Diagnosis, Path]:
-    from importlib.metadata import version
-
-    from datagen.diagnose import read_results
-    from datagen.errors import RunError
-    from datagen.pipeline import DIAGNOSIS_FILE, diagnose_run, find_run, open_run
-
-    if Path(results).is_file():
-        return read_results(results, category=category, model=model, version=version("datagen")), Path(DIAGNOSIS_FILE)
-    if Path(results).suffix in (".csv", ".json", ".jsonl"):
-        raise RunError("no such file", where=results, hint="give a benchmark's result file, or a run")
-    try:
-        address = find_run(results)
-    except RunError as error:
-        raise RunError("no such file, and no such run", where=results, hint=error.hint) from error
-    return diagnose_run(open_run(address)), Path(address) / DIAGNOSIS_FILE
-
-
-def _write(file: Path, text: str) -> None:
-    from datagen.errors import RunError
-
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        what = f"cannot be written: {error.strerror}"
-        raise RunError(what, where=str(file), hint="choose another place with --out") from error
 
 
 FORMS = "hf://datasets/NAME, s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or file:///FOLDER."
@@ -1153,6 +1045,9 @@ def train(
         Literal["float32", "bfloat16"] | None, typer.Option(help="Of products in training [the faster one here].")
     ] = None,
     pull: Annotated[float, typer.Option(min=0, help="Factor of the divergence from the starting checkpoint.")] = 0.0,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Subtract from each weight the mean of its prompt's.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
     json: JsonFlag = False,
@@ -1180,6 +1075,7 @@ def train(
         control=control,
         precision=precision,
         pull=pull,
+        baseline=baseline,
         seed=seed,
     )
     with Board() as board:
@@ -1223,11 +1119,12 @@ def loop(
     from datagen.console import Board, print_facts, print_json, print_table
     from datagen.loop import LoopPlan, run_loop
     from datagen.pipeline import Budget
+    from datagen.runners.choosing import choose_runner
 
     loaded = load_recipe(recipe, set_ or [])
     folder = Path(run or f"outputs/{loaded.name}-loop")
     plan = LoopPlan(loaded, folder, rounds, patience, prompts, candidates, keep)
-    execute = _make_runner("local", workers, models, None, None)
+    execute = choose_runner("local", workers, models)
     with Board() as board:
         result = run_loop(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
     best = folder / "best" if result.checkpoint else None
@@ -1269,11 +1166,12 @@ def experiment(
     from datagen.console import Board, print_facts, print_json, print_line
     from datagen.experiment import ExperimentPlan, dump_figures, load_experiment, render_markdown, run_experiment
     from datagen.pipeline import Budget
+    from datagen.runners.choosing import choose_runner
 
     loaded, file = load_experiment(name, seeds)
     folder = Path(run or f"outputs/{file.stem}-experiment")
     plan = ExperimentPlan(loaded, file, folder, tuple(set_ or ()), keep)
-    execute = _make_runner("local", workers, models, None, None)
+    execute = choose_runner("local", workers, models)
     with Board() as board:
         summary = run_experiment(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
     if json:

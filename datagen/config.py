@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -44,11 +44,12 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema, to_jsonable_python
 
 from datagen.documents.checking import faults_error, faults_of, load_model, make_fault
-from datagen.documents.reading import Document, Location, parse_yaml, read_yaml
+from datagen.documents.reading import Document, Location, dump_yaml, parse_yaml, read_yaml
 from datagen.errors import ConfigError, PluginError, did_you_mean
 from datagen.expressions import WAYS, parse_expression
+from datagen.filesystems import write_text
 from datagen.pictures import Store
-from datagen.plugins import known_words, load_plugin, noun_of, shipped_path
+from datagen.plugins import known_words, load_plugin, name_own, noun_of, shipped_path
 from datagen.records import Cause, Mode, hash_of
 
 MAX_PROMPTS = 10_000_000
@@ -75,6 +76,8 @@ FILE_KEYS = (*((key,) for key in PATH_KEYS), ("allocate", "diagnosis"), ("screen
 """Paths of the keys under which a recipe names files."""
 
 
+Change = str | tuple[str, Any]
+"""A changed key: `"key=value"` in YAML, or a dotted key and its value."""
 Makers = Mapping[str, Mapping[str, str]]
 """Hashes of the modules and model files that make `prompts`, `samples` and `scores`, by stage and name."""
 
@@ -120,6 +123,7 @@ class ScorerChoice(Choice):
         """Its name in expressions, scores and columns."""
         if self.named is not None:
             return self.named
+        word = self.name.rpartition(":")[2]
         # An address is no part of a name: it would say where a machine stands.
         told = {
             key: value
@@ -127,9 +131,9 @@ class ScorerChoice(Choice):
             if value is not None and value is not False and "://" not in str(value)
         }
         chosen = [_name_choice(key, value) for key, value in told.items()]
-        if len(chosen) == 1 and chosen[0].startswith(self.name):
+        if len(chosen) == 1 and chosen[0].startswith(word):
             return chosen[0]
-        return "_".join([self.name, *chosen])
+        return "_".join([word, *chosen])
 
     @model_serializer
     def _as_written(self) -> str | dict[str, Any]:
@@ -200,7 +204,7 @@ class Family:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Return the schema for editors: the shipped words, each with its options, and any word with a dot."""
         base = handler.resolve_ref_schema(handler(schema))["properties"]
-        own = {"type": "string", "pattern": r"\."}
+        own = {"type": "string", "pattern": r"[.:]"}
         alone, full = [], []
         for word in known_words(self.name):
             model = self.options_of(self.load(word))
@@ -618,6 +622,7 @@ class Training(BaseModel):
         None, description="of products in training; by default the faster one of the processor"
     )
     pull: float | None = Field(None, ge=0, description="factor of the divergence from the model a round begins with")
+    baseline: bool | None = Field(None, description="subtract from each weight the mean of its prompt's")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -666,7 +671,10 @@ class ScreenOptions(BaseModel):
 
 
 class Recipe(BaseModel):
-    """The recipe of a run. Frozen: `load_recipe` reads one, `--set key=value` changes keys before the checks."""
+    """The recipe of a run. Frozen: `load` reads one, and `set` returns a changed one.
+
+    recipe = Recipe.load("quickstart").set(prompts=50, candidates=2)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -859,6 +867,38 @@ class Recipe(BaseModel):
                 except ValueError as error:
                     yield make_fault(("aggregate", *path, target), str(error))
 
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any] = "", *changes: Change) -> Recipe:
+        """Return the recipe of a file, of a name (`find_recipe`), or of plain values by key, checked completely.
+
+        `changes` are as those of `set`. Raises ConfigError naming place, key and value of every error.
+        """
+        if isinstance(source, Mapping):
+            return _check(Document("recipe", name_plugins(source)), changes, look_up=True)
+        return load_recipe(source, changes)
+
+    def set(self, *changes: Change, **keys: Any) -> Recipe:
+        """Return this recipe with other values of some keys, checked completely.
+
+        A change is `"key=value"` as after `--set` (dotted keys, YAML values), or a key and its value. Where a word is
+        expected, a module, function or class of your own may stand (`plugins.name_own`). Raises ConfigError.
+        """
+        return _check(Document("recipe", self.to_dict()), [*changes, *keys.items()], look_up=True)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the recipe as a YAML file from which `datagen build` makes the same run in this folder.
+
+        Raises RunError if it cannot be written.
+        """
+        write_text(Path(path), dump_yaml(self.to_dict()))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"<recipe {self.name}: {self.prompts:,} prompts of {', '.join(self.taxonomy)}, {self.candidates} each>"
+
+    def __str__(self) -> str:
+        return dump_yaml({key: value for key, value in self.to_dict().items() if value is not None})
+
     @property
     def least_candidates(self) -> int:
         """The number of candidates that every prompt gets, whatever the scorers say."""
@@ -888,8 +928,8 @@ class Recipe(BaseModel):
         return {**self.model_dump(mode="json"), **deepcopy(written)}
 
 
-def load_recipe(path_or_name: str | Path = "", overrides: Sequence[str] = (), *, look_up: bool = True) -> Recipe:
-    """Load a recipe by path or name (`find_recipe`), with `key=value` overrides (dotted keys, YAML values).
+def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (), *, look_up: bool = True) -> Recipe:
+    """Load a recipe by path or name (`find_recipe`), with overrides (dotted keys, YAML values).
 
     Paths in the file are relative to it, else to the working directory. Plugin words are checked if `look_up`. Raises
     ConfigError naming file, line, key and value of every error.
@@ -909,15 +949,36 @@ def load_recipe(path_or_name: str | Path = "", overrides: Sequence[str] = (), *,
     return _check(document, overrides, look_up=look_up)
 
 
-def make_recipe(data: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "recipe") -> Recipe:
+def make_recipe(data: Mapping[str, Any], overrides: Sequence[Change] = (), *, where: str = "recipe") -> Recipe:
     """Check plain values as a recipe without looking up plugin words; messages name `where` as the place."""
     return _check(Document(where, dict(data)), overrides, look_up=False)
 
 
-def _check(document: Document, overrides: Sequence[str], *, look_up: bool) -> Recipe:
+def _check(document: Document, overrides: Sequence[Change], *, look_up: bool) -> Recipe:
     for override in overrides:
-        document.forget(_override(document.data, override))
+        if isinstance(override, str):
+            path, value = _parse_override(override)
+            document.forget(path)
+        else:
+            path, value = tuple(override[0].split(".")), name_plugins(override[1])
+        _put(document.data, path, value)
     return load_model(document, Recipe, look_up=look_up)
+
+
+def name_change(change: Change) -> str:
+    """Return the dotted key of a change."""
+    return change.partition("=")[0].strip() if isinstance(change, str) else change[0]
+
+
+def name_plugins(value: Any) -> Any:
+    """Return plain values, with the words of modules, functions and classes in them; paths become text."""
+    if isinstance(value, Mapping):
+        return {key: name_plugins(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [name_plugins(each) for each in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    return value if value is None or isinstance(value, (str, int, float)) else name_own(value)
 
 
 QUICKSTART = "quickstart"
@@ -951,8 +1012,8 @@ def find_recipe(word: str = "") -> Path:
     return folder / f"{word}.yaml"
 
 
-def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
-    """Set one `a.b=value` in `data` and return its key path; nested mappings are copied, as YAML aliases share them."""
+def _parse_override(text: str) -> tuple[tuple[str, ...], Any]:
+    """Return key path and value of `a.b=value`. Raises ConfigError."""
     key, equals, value = text.partition("=")
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
@@ -963,6 +1024,11 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
         raise ConfigError(f"{value!r} is not YAML", where=f"--set {key}", hint="put text in quotes") from error
     for problem in parsed.problems:
         raise ConfigError(problem.what, where=f"--set {key}", hint=problem.hint)
+    return path, parsed.data
+
+
+def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set the value of a key path in `data`; nested mappings are copied, as YAML aliases share them."""
     target = data
     for part in path[:-1]:
         inner = target.get(part)
@@ -972,8 +1038,7 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
         inner = {"name": inner} if isinstance(inner, str) else inner
         target[part] = dict(inner) if isinstance(inner, Mapping) else {}
         target = target[part]
-    target[path[-1]] = parsed.data
-    return path
+    target[path[-1]] = value
 
 
 def _beside(folder: Path, value: Any) -> Any:

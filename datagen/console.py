@@ -1,7 +1,7 @@
 """Terminal output: progress, tables, errors. The only user of `rich`.
 
-On a terminal each stage is one live line; elsewhere (a file, CI) it prints plain lines, at most one in ten seconds.
-Results go to standard output, progress and problems to standard error.
+On a terminal and in a notebook each stage is one live line; elsewhere (a file, CI) it prints plain lines, at most one
+in ten seconds. Results go to standard output, progress and problems to standard error.
 """
 
 from __future__ import annotations
@@ -105,6 +105,18 @@ class Tempo:
         self._made, self._last = made, seconds
 
 
+class _Cell:
+    """Lines below the cell of a notebook that runs, shown in place of the last ones."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
+
+    def show(self, text: str) -> None:
+        self._handle.update({"text/plain": visible(text)}, raw=True)
+
+
 class Board:
     """Shows the progress of a run, one line per stage. Use as a context manager; implements `pipeline.Watch`."""
 
@@ -115,7 +127,7 @@ class Board:
         self._shown: dict[str, float] = {}
         self._tempo: dict[str, Tempo] = {}
         self._ended = set[str]()
-        self._live: Live | None = None
+        self._live: Live | _Cell | None = None
         self._first_step = sys.maxsize
 
     def __enter__(self) -> Self:
@@ -124,15 +136,24 @@ class Board:
 
             self._live = Live(console=self._console, auto_refresh=False, transient=False)
             self._live.__enter__()
+        elif self._console.is_jupyter:
+            self._live = _Cell()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.update("\n".join(self._lines.values()), refresh=True)
-            self._live.__exit__(kind, error, trace)
+            self._draw(self._live)
+            if not isinstance(self._live, _Cell):
+                self._live.__exit__(kind, error, trace)
             self._live = None
+
+    def _draw(self, live: Live | _Cell) -> None:
+        if isinstance(live, _Cell):
+            live.show("\n".join(self._lines.values()))
+        else:
+            live.update("\n".join(escape(each) for each in self._lines.values()), refresh=True)
 
     def show(self, progress: Progress) -> None:
         """Show the progress of a stage; calls in quick succession are skipped."""
@@ -169,7 +190,7 @@ class Board:
         self._shown[stage] = now
         self._lines[stage] = line
         if self._live is not None:
-            self._live.update("\n".join(escape(each) for each in self._lines.values()), refresh=True)
+            self._draw(self._live)
         else:
             self._console.print(line, markup=False)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datagen.loop import compare
-from datagen.pipeline import Run, read_groups, weigh_rows
+from datagen.pipeline import Run, read_groups, read_weights
 
 ALL = "all"
 """The row over the prompts of every weakness."""
@@ -125,8 +125,8 @@ def _rate_passes(run: Run) -> dict[str, dict[str, float]]:
 def _average(run: Run) -> dict[str, dict[str, float]]:
     """Return for each quantity the mean of each prompt over its candidates that have a value."""
     values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    rows, weights = weigh_rows(run)
-    for row, weight in zip(rows, weights, strict=True):
+    weighed = read_weights(run)
+    for row, weight in zip(weighed.rows, weighed.weights, strict=True):
         given = {"text reward": row.text, "image reward": row.image}
         for name, value in {**given, "text weight": weight.text_weight, "image weight": weight.image_weight}.items():
             if value is not None:

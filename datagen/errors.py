@@ -32,6 +32,10 @@ class DatagenError(Exception):
             part for part in (f"{self.where}: {self.what}" if self.where else self.what, self.hint) if part
         )
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of a traceback, as the command line shows none."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(DatagenError):
     """A file that a person wrote cannot be used as it stands."""

@@ -1,7 +1,10 @@
 """Plugins: a word in a YAML file names a module, and there is no registry.
 
 `counting` in `rewards:` is the file `counting.py` below `datagen/rewards/`; `my_pkg.sharpness` is a module of the
-user. A file with a leading `_` is not a plugin.
+user, and `my_pkg.looks:sharpness` a function or class in one, which stands for a module (`_stand_for`). A file with a
+leading `_` is not a plugin.
+
+`__main__:sharpness` is defined in the notebook or script that is running (`HERE`). No other process can import it.
 
 Shipped taxonomies, templates and recipes lie beside the package in a checkout, where people read and change them; an
 installed wheel carries a copy in `datagen/_shipped/` (`shipped_path`).
@@ -12,16 +15,20 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
+import linecache
 import re
+import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from datagen.errors import DatagenError, PluginError, did_you_mean
+from datagen.errors import ConfigError, DatagenError, PluginError, did_you_mean
 from datagen.interrupts import is_ctrl_c
 from datagen.records import storable
 
@@ -85,10 +92,12 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     Raises PluginError for an unknown word, a module that fails to import, or one without `needs`.
     """
     known = find_words(family)
-    if "." not in word and word not in known:
-        former = f"write {FORMER[word]}" if family == "rewards" and word in FORMER else ""
-        raise PluginError(f"no {noun_of(family)} named {word!r}", hint=former or did_you_mean(word, known))
-    name = word if "." in word else _name_module(known[word])
+    name, colon, inner = word.partition(":")
+    if not colon and "." not in word:
+        if word not in known:
+            former = f"write {FORMER[word]}" if family == "rewards" and word in FORMER else ""
+            raise PluginError(f"no {noun_of(family)} named {word!r}", hint=former or did_you_mean(word, known))
+        name = _name_module(known[word])
     module = attempt(lambda: importlib.import_module(name))
     if isinstance(module, Failed):
         error = module.error
@@ -97,6 +106,11 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
         place = "" if lost else find_own_line(error)
         why = f"{place}: {_explain_import(module)}" if place else _explain_import(module)
         raise PluginError(f"the {noun_of(family)} {word!r} cannot be imported: {why}", hint=hint) from error
+    if colon:
+        thing = _find_inner(module, inner)
+        if not callable(thing):
+            raise _explain_missing(family, word)
+        module = _stand_for(thing, word, needs)
     if not hasattr(module, needs):
         what, hint = f"the {noun_of(family)} {word!r} has no `{needs}`", f"define `{needs}` in that module"
         raise PluginError(what, where=name, hint=hint)
@@ -106,6 +120,106 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
 def _name_module(file: Path) -> str:
     parts = file.relative_to(_OURS.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+HERE = "__main__:"
+"""How words begin that only the running notebook or script knows."""
+
+
+def name_own(thing: object) -> str:
+    """Return the word of a module, function or class of the user, such as `my_pkg.looks:sharpness`.
+
+    Raises ConfigError for what cannot be found again by that word: a lambda, a function inside a function, an object,
+    and one of `__main__` of which Python does not know the source, since its changes could not be seen.
+    """
+    if isinstance(thing, ModuleType):
+        return thing.__name__
+    module, name = getattr(thing, "__module__", ""), getattr(thing, "__qualname__", "")
+    if not name:
+        what = f"an object of {type(thing).__name__} cannot stand in a recipe"
+        raise ConfigError(what, hint="give a plain value, a word, or a function or class of your own")
+    word, found = f"{module}:{name}", _find_inner(sys.modules.get(module), name)
+    if found is None:
+        hint = "define it with `def` or `class` at the top level of a module or notebook"
+        raise ConfigError(f"{name!r} cannot be found again by its name", where=module, hint=hint)
+    if found is not thing:
+        hint = f"`{name}` was defined again since: give the newest"
+        raise ConfigError(f"{name!r} is not what that name means now", where=module, hint=hint)
+    if word.startswith(HERE) and not read_source(word):
+        what = f"the source of {name!r} is not known, so its changes could not be seen"
+        raise ConfigError(what, hint="define it in a file or a notebook")
+    return word
+
+
+def read_source(word: str) -> str:
+    """Return the source of a function or class of the running notebook or script, empty if it is not known."""
+    thing = _find_inner(sys.modules.get("__main__"), word.removeprefix(HERE))
+    if isinstance(thing, type):
+        return _read_class(thing)
+    try:
+        return inspect.getsource(thing) if callable(thing) else ""
+    except (OSError, TypeError):
+        return ""
+
+
+def _read_class(thing: type) -> str:
+    """Return the source of a class by the place of its methods: `inspect` finds none for a class of a notebook."""
+    for method in filter(inspect.isfunction, vars(thing).values()):
+        text, line = "".join(linecache.getlines(method.__code__.co_filename)), method.__code__.co_firstlineno
+        try:
+            nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+        except SyntaxError:
+            continue
+        for node in nodes:
+            if node.name == thing.__name__ and node.lineno <= line <= (node.end_lineno or 0):
+                return ast.get_source_segment(text, node) or ""
+    return ""
+
+
+def _find_inner(module: ModuleType | None, name: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _explain_missing(family: str, word: str) -> PluginError:
+    name, _, inner = word.partition(":")
+    if not word.startswith(HERE):
+        return PluginError(f"the {noun_of(family)} {word!r} is not there", where=name, hint=f"define `{inner}` in it")
+    what = f"the {noun_of(family)} {inner!r} was defined in a notebook or script, and is known only where it runs"
+    hint = f"go on there, or move it to a module of its own and name it MODULE:{inner}"
+    if family == "rewards":
+        return PluginError(what, hint=f"{hint}: datagen score RUN --set rewards=[…]")
+    return PluginError(what, hint=f"{hint} in another run")
+
+
+@lru_cache(maxsize=256)
+def _stand_for(thing: Callable[..., Any], word: str, needs: str) -> ModuleType:
+    """Return a function or class as the module that it stands for; its public attributes are those of the module.
+
+    What a module `build`s is what a class or function returns for the options as keywords. Else a function is what the
+    module `needs`, such as `score`, and a class is made without arguments, when one of its methods is first called. A
+    scorer judges the image as such unless it has `TARGET` and `JUDGES`.
+    """
+    module = ModuleType(word, thing.__doc__)
+    own = {name: getattr(thing, name) for name in dir(thing) if not name.startswith("_")}
+    if needs == "score":
+        own = {"TARGET": "image", "JUDGES": frozenset(), **own}
+    if needs == "build":
+        own["build"] = lambda options: thing(**options)
+    elif not isinstance(thing, type):
+        own[needs] = thing
+    else:
+        make = lru_cache(maxsize=1)(thing)
+        methods = [name for name, value in own.items() if inspect.isfunction(value)]
+        own |= {name: partial(_call_method, make, name) for name in methods}
+    module.__dict__.update(own)
+    return module
+
+
+def _call_method(make: Callable[[], object], name: str, *args: Any, **options: Any) -> Any:
+    return getattr(make(), name)(*args, **options)
 
 
 def _explain_import(failed: Failed) -> str:
@@ -178,9 +292,11 @@ def list_sources(word: str) -> dict[str, Path]:
 
     Paths are relative to the folder in which the module's package lies. Imports are parsed, not executed: imports
     inside functions count, imports by a computed name and data files do not. A shipped word has no files here, since
-    the version of datagen covers it. For an installed module, only its own package counts.
+    the version of datagen covers it, and none what is defined `HERE`. For an installed module, only its own package
+    counts.
     """
-    if "." not in word:
+    word, colon, _ = word.partition(":")
+    if word == "__main__" or not (colon or "." in word):
         return {}
     spec = attempt(lambda: importlib.util.find_spec(word))  # imports the packages around it; `load_plugin` says why not
     if spec is None or isinstance(spec, Failed) or spec.origin is None or not Path(spec.origin).is_file():

@@ -49,6 +49,7 @@ FLOORS = [
     {"loop"},
     {"experiment", "diff"},
     {"workshop", "runners", "console"},
+    {"api"},
     {"cli", "__main__"},
 ]
 HEAVY = ["torch", "transformers", "datasets", "vllm", "ray", "pyarrow", "rapidocr", "onnxruntime", "scipy", "cv2"]

@@ -257,6 +257,21 @@ def test_top_one_percent_of_two_hundred_are_two() -> None:
     assert report.rows[0].top_share == pytest.approx(98 / 296)
 
 
+@pytest.mark.parametrize(("contrary", "warns"), [(7, False), (8, True)])
+def test_texts_that_weigh_more_than_those_of_better_images_are_told(contrary: int, warns: bool) -> None:
+    """Each of ten prompts has one good image and three others, which makes 30 pairs; in 8 of them it is too often."""
+    rows, weights = [], []
+    for group in range(10):
+        for k in range(4):
+            name = f"{group}-{k}"
+            rows.append(RewardRow(name, str(group), "w", "s", 0.5, 1.0 if k == 0 else 0.2))
+            heavy = 2.0 if k == 1 and group < contrary else 0.5
+            weights.append(Weight(name, 1.0 if k == 0 else heavy, 1.0, True, ""))
+    (told,) = [each for each in diagnose_weights(rows, weights, Policy()).warnings if "worse image" in each] or [""]
+    start = "w/s, text: of 30 pairs of candidates whose images differ, in 27% the text of the worse image weighs more; "
+    assert told.startswith(start) if warns else not told
+
+
 def test_degenerate_groups_are_counted() -> None:
     rows = make_rows([0.5, 0.5], [0.1, 0.2], [0.7, None], [None, None])
     report = diagnose_weights(rows, weigh(rows, Policy()), Policy())

@@ -26,7 +26,7 @@ from datagen.audit.sizes import look_at_sizes, plan_subjects, tabulate_sizes
 from datagen.audit.trust import Row, ask_scorers, find_bias, rate_changes, rate_scorers
 from datagen.config import Recipe
 from datagen.errors import ConfigError
-from datagen.pipeline import SILENT, Run, Watch, follow
+from datagen.pipeline import SILENT, Run, Watch, follow, open_run
 from datagen.prompts.templated import sample_prompt
 
 DISAGREEMENTS = 10
@@ -35,6 +35,38 @@ TRUSTED = 0.95
 """Least share of right answers of a scorer that can be trusted; so it passes at most the rest of what is broken."""
 _PROMPTS = 100
 """Prompts of each skill whose texts are rendered."""
+
+
+def audit_recipe(
+    recipe: Recipe,
+    watch: Watch = SILENT,
+    *,
+    prompts: int = 20,
+    seed: int = 1,
+    text_sizes: int = 0,
+    picture_sizes: int = 0,
+    sides: Sequence[int] | None = None,
+    fonts: Sequence[Path] = (),
+    run: str | None = None,
+    before: str | None = None,
+) -> dict[str, Any]:
+    """Return the tables of an audit by name, each a list of rows by column; `conclude` says what they mean.
+
+    On scenes, `prompts` for each skill; instead of them with `text_sizes` and `picture_sizes`, so many pictures for
+    each cell or skill at widths of `sides` pixels, the first in `fonts` (files or folders). With `run`, also the tables
+    of `audit_run`, with its drift since the run `before`.
+    """
+    tables: dict[str, Any] = {}
+    if text_sizes:
+        widths = sides or SIDES_PX
+        tables |= audit_text(recipe, watch, per_cell=text_sizes, seed=seed, fonts=fonts, sides=widths)
+    if picture_sizes:
+        tables |= audit_sizes(recipe, watch, per_skill=picture_sizes, seed=seed, sides=sides or PICTURE_SIDES_PX)
+    if not text_sizes and not picture_sizes:
+        tables |= audit_scenes(recipe, watch, per_skill=prompts, seed=seed)
+    if run is not None:
+        tables |= audit_run(open_run(run), open_run(before) if before else None, watch)
+    return tables
 
 
 def audit_scenes(recipe: Recipe, watch: Watch = SILENT, *, per_skill: int, seed: int) -> dict[str, list[Row]]:

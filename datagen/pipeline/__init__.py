@@ -27,15 +27,28 @@ from datagen.pipeline.inspect import (
     save_image,
 )
 from datagen.pipeline.made import find_stale, require_current
-from datagen.pipeline.makers import list_code, read_versions
+from datagen.pipeline.makers import list_code, list_here, read_versions
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe, read_groups
+from datagen.pipeline.probing import probe_run, read_diagnosis
 from datagen.pipeline.prompts import plan_stage, read_texts
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
-from datagen.pipeline.views import Weighed, drop_views, export_run, publish_recipe, report_run, weigh_rows, weigh_run
+from datagen.pipeline.views import (
+    Weighed,
+    drop_views,
+    export_run,
+    name_export,
+    publish_recipe,
+    read_items,
+    read_weights,
+    reexport_run,
+    report_run,
+    reweigh_run,
+    weigh_run,
+)
 from datagen.pipeline.waiting import give_up_by
 from datagen.pipeline.watch import SILENT, Progress, Silent, Watch, follow
 from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
@@ -82,22 +95,30 @@ __all__ = [
     "generate_shards",
     "give_up_by",
     "list_code",
+    "list_here",
     "list_scorable",
     "list_warnings",
     "make_again",
     "mark_sample",
+    "name_export",
     "open_run",
     "plan_stage",
     "probe_recipe",
+    "probe_run",
     "publish_recipe",
+    "read_diagnosis",
     "read_groups",
+    "read_items",
     "read_spent",
     "read_status",
     "read_texts",
     "read_versions",
+    "read_weights",
+    "reexport_run",
     "report_run",
     "require_current",
     "rescore_run",
+    "reweigh_run",
     "run_jobs",
     "run_shard",
     "save_image",
@@ -105,6 +126,5 @@ __all__ = [
     "score_group_by",
     "settle_makers",
     "tools_for",
-    "weigh_rows",
     "weigh_run",
 ]

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from datagen.config import Choice, Makers, Recipe
-from datagen.plugins import list_sources
+from datagen.plugins import HERE, list_sources, read_source
+from datagen.records import hash_of
 
 READERS = ("rapidocr", "onnxruntime", "opencv-python", "opencv-python-headless")
 PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", *READERS)
@@ -40,7 +41,8 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
     """Return the hash of each module and model file that a recipe names, by stage and by name.
 
     The key of a user's module, and of each module that it imports from its project, is the file's path in the project;
-    that of a model file or folder is the option that names it.
+    that of a model file or folder is the option that names it. What the running notebook or script defines has its word
+    and the hash of its own source alone.
     """
     expand = recipe.to_dict()["expand"] or {}
     expander = expand.get("backend") or (recipe.backend.model_dump() if expand else None)
@@ -59,17 +61,26 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 def list_code(recipe: Recipe) -> list[Path]:
     """Return the packages and modules of the user's own that a recipe names, as folders and files."""
-    plain = recipe.to_dict()
-    words = [choice.name for choice in recipe.scorers.values()]
-    words += [*(recipe.adapt.by if recipe.adapt else ()), *_list_words(plain.get("expand") or {})]
-    for choice in _choices(recipe, "backend", "detector", "judge", "drawer", "encoders", "matchers").values():
-        words += _list_words(choice)
     found: dict[Path, None] = {}
-    for word in words:
+    for word in _list_plugins(recipe):
         for label, path in list_sources(word).items():
             depth = len(Path(label).parts) - 1
             found[path.parents[depth - 1] if depth else path] = None
     return list(found)
+
+
+def list_here(recipe: Recipe) -> list[str]:
+    """Return the names of what the running notebook or script defines and other processes cannot import."""
+    return [word.removeprefix(HERE) for word in dict.fromkeys(_list_plugins(recipe)) if word.startswith(HERE)]
+
+
+def _list_plugins(recipe: Recipe) -> list[str]:
+    """Return the words of a recipe that name scorers and models, in the recipe and in the options of others."""
+    words = [choice.name for choice in recipe.scorers.values()]
+    words += [*(recipe.adapt.by if recipe.adapt else ()), *_list_words(recipe.to_dict().get("expand") or {})]
+    for choice in _choices(recipe, "backend", "detector", "judge", "drawer", "encoders", "matchers").values():
+        words += _list_words(choice)
+    return words
 
 
 def _choices(recipe: Recipe, *keys: str) -> dict[str, Any]:
@@ -92,6 +103,8 @@ def _hash_named(words: Sequence[str], choices: Mapping[str, Any]) -> Iterator[tu
         words = [*words, *_list_words(choice)]
         yield from ((f"{key}{option}", digest) for option, digest in _hash_options(choice))
     for word in dict.fromkeys(words):
+        if word.startswith(HERE) and (source := read_source(word)):
+            yield word, hash_of(source)
         for label, path in list_sources(word).items():
             yield label, _hash_file(path)
 

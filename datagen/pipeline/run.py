@@ -19,6 +19,7 @@ from datagen.config import (
     SCORE_KEYS,
     SHIPPED,
     VIEW_KEYS,
+    Change,
     Choice,
     ExpandOptions,
     Export,
@@ -502,7 +503,7 @@ def _next_address(address: str) -> str:
     return shlex.quote(f"{address}-{number}")
 
 
-def open_run(word: str, overrides: Sequence[str] = (), allowed: Sequence[str] = ()) -> Run:
+def open_run(word: str, overrides: Sequence[Change] = (), allowed: Sequence[str] = ()) -> Run:
     """Open an existing run by address or name under outputs/; `overrides` may change view keys and `allowed` keys.
 
     Raises RunError when it is not a run, ConfigError when a key would change the data.

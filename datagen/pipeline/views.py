@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections import defaultdict
@@ -13,15 +14,15 @@ from typing import Any
 
 from datagen import program
 from datagen.addresses import without_addresses
-from datagen.config import Recipe, name_files
+from datagen.config import Change, Recipe, name_change, name_files
 from datagen.documents.reading import dump_yaml
-from datagen.errors import RunError, did_you_mean
+from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, list_regions, read_result
 from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
 from datagen.pipeline.makers import find_changes
-from datagen.pipeline.run import Run, save_recipe
+from datagen.pipeline.run import Run, open_run, save_recipe
 from datagen.pipeline.watch import Progress, Watch, follow
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
@@ -53,22 +54,39 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
         again = f"`{program.command('score', run.folder, '--again')}` renews them"
         watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
-    rows, weights = weigh_rows(run)
-    report = diagnose_weights(rows, weights, run.policy)
+    weighed = read_weights(run)
+    rows, report = weighed.rows, weighed.report
     if not look:
         require_least(run, rows, report)
     save_recipe(run)
     for warning in report.warnings:
         watch.say(warning)
     watch.show(Progress("weigh", len(rows), len(rows)))
-    return Weighed(rows, weights, report)
+    return weighed
 
 
-def weigh_rows(run: Run) -> tuple[Sequence[RewardRow], Sequence[Weight]]:
-    """Return the rewards and weights of a run's samples; writes nothing. Raises RunError when a shard is not scored."""
+def reweigh_run(word: str, changes: Sequence[Change], watch: Watch) -> tuple[Run, Weighed]:
+    """Weigh the run of a word anew, with changed view keys such as `weights.policy`, and note them in its recipe.
+
+    Raises ConfigError for a key that changes nothing under the policy, and as `open_run` and `weigh_run`.
+    """
+    run = open_run(word, changes)
+    keys = (name_change(change).removeprefix("weights.") for change in changes)
+    for key, why in run.policy.explain_idle(keys).items():
+        raise ConfigError(why, where=f"--set weights.{key}", hint="nothing was weighed")
+    with run.folder.hold():
+        return run, weigh_run(run, watch)
+
+
+def read_weights(run: Run) -> Weighed:
+    """Return the weights of all samples by the recipe's policy; reads scores alone and changes nothing.
+
+    Raises RunError when a shard is not scored, or when a scorer judged fewer samples than its limit asks.
+    """
     rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
-    return rows, weigh(rows, run.policy)
+    weights = weigh(rows, run.policy)
+    return Weighed(rows, weights, diagnose_weights(rows, weights, run.policy))
 
 
 def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -> ExportResult:
@@ -137,6 +155,43 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
     return result
 
 
+def reexport_run(
+    word: str, watch: Watch, *, view: str | None = None, form: str = "jsonl", skip: bool = False
+) -> tuple[Run, ExportResult]:
+    """Write dataset/ and exports/ of the run of a word anew, or add a view in a form and write what is not current.
+
+    Options stand behind a word, `chat:layout=prompt`. With `skip`, samples whose texts hold control tokens are left out
+    of the added export, else of all.
+    """
+    name = name_export(view, form) if view else ""
+    changes = [f"exports.{name}.{change}" for change in _read_options(view, form)] if view else []
+    if skip:
+        names = [name] if view else list(open_run(word).recipe.exports)
+        changes += [f"exports.{each}.skip=true" for each in names]
+    run = open_run(word, changes)
+    with run.folder.hold():
+        # weigh with the stored recipe: weighing saves it, and a form that is refused later must not stay in it
+        return run, export_run(run, weigh_run(open_run(word), watch), watch, anew=not view)
+
+
+def name_export(view: str, form: str) -> str:
+    """Return the name under exports/ of a view in a form, both with their options but paths."""
+    names = [word for choice in (view, form) for word in _split_choice(choice) if "/" not in word]
+    return re.sub(r"[^a-z0-9-]+", "_", "-".join(names).lower())[:64]
+
+
+def _read_options(view: str, form: str) -> Iterator[str]:
+    for key, choice in (("view", view), ("format", form)):
+        word, *options = _split_choice(choice)
+        yield f"{key}={word}"
+        yield from (f"{key}.{option}" for option in options)
+
+
+def _split_choice(choice: str) -> list[str]:
+    """Return the word of `chat:layout=prompt,of=image` and its options."""
+    return re.split(r"[:,](?=\w+=)", choice)
+
+
 def _follow_rows(watch: Watch, total: int, name: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """Return what shows the rows of a view as they are read, one split after the other."""
     done = 0
@@ -187,11 +242,10 @@ def _list_provenance(run: Run) -> dict[str, Any]:
     }
 
 
-def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAULT_LIMITS) -> str:
-    """Write report.html, with full pictures in report_files/ beside it, and return the address of the page."""
-    keys = ((row.group, f"{row.weakness}/{row.skill}") for row in weighed.rows)
-    items = (
-        ReportItem(
+def read_items(run: Run, weighed: Weighed) -> Iterator[ReportItem]:
+    """Yield every sample with all that was found out about it, in the order of the files."""
+    for prompt, sample, scores, row, weight in _join(run, weighed):
+        yield ReportItem(
             prompt,
             sample,
             tuple(scores),
@@ -207,8 +261,12 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             find_causes(weighing(run, scores)),
             row.misjudged,
         )
-        for prompt, sample, scores, row, weight in follow(_join(run, weighed), "report", watch, len(weighed.rows))
-    )
+
+
+def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAULT_LIMITS) -> str:
+    """Write report.html, with full pictures in report_files/ beside it, and return the address of the page."""
+    keys = ((row.group, f"{row.weakness}/{row.skill}") for row in weighed.rows)
+    items = follow(read_items(run, weighed), "report", watch, len(weighed.rows))
     with tempfile.TemporaryDirectory() as away:
         out = (run.folder.local_path if run.folder.is_local else Path(away)) / "report.html"
         write_report(

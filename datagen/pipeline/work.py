@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from datagen import program
-from datagen.config import SCORE_KEYS, changed_keys
+from datagen.config import SCORE_KEYS, Change, changed_keys
 from datagen.errors import Paused, RunError, TooManyFailures
 from datagen.export import ExportResult
 from datagen.notices import tell_once
@@ -304,7 +304,7 @@ def note_versions(run: Run, watch: Watch, *, again: bool = False) -> None:
 
 def rescore_run(
     word: str,
-    changes: Sequence[str],
+    changes: Sequence[Change],
     again: bool,
     execute: Execute,
     watch: Watch,

@@ -14,7 +14,17 @@ from __future__ import annotations
 from datagen.report.album import Limits
 from datagen.report.charts import plot_dots
 from datagen.report.figures import Estimate, ReportItem
-from datagen.report.page import render_plain, write_report
+from datagen.report.page import render_plain, render_sample, write_report
 from datagen.report.selection import Selection, select
 
-__all__ = ["Estimate", "Limits", "ReportItem", "Selection", "plot_dots", "render_plain", "select", "write_report"]
+__all__ = [
+    "Estimate",
+    "Limits",
+    "ReportItem",
+    "Selection",
+    "plot_dots",
+    "render_plain",
+    "render_sample",
+    "select",
+    "write_report",
+]

@@ -17,12 +17,12 @@ from datagen.errors import RunError
 from datagen.filesystems import write_whole
 from datagen.records import CAUSES, Failure, visible
 from datagen.report.album import Album, Chunk, Limits
-from datagen.report.cards import Disputes
+from datagen.report.cards import Disputes, Shot, make_group
 from datagen.report.charts import plot_dots, plot_histogram, show, show_percent
 from datagen.report.figures import Corpus, GroupFigures, ReportItem, Tally
 from datagen.report.selection import Selection, select
 from datagen.report.table import Packed, Table
-from datagen.report.thumbs import PictureFolder
+from datagen.report.thumbs import PictureFolder, make_thumb
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 _HERE = Path(__file__).parent
+SINGLE_BYTES = 100_000
+"""Largest thumbnail of a sample that is shown alone."""
 MOST_FAILURES = 20
 """Kinds of failure that are listed."""
 
@@ -178,6 +180,20 @@ def render_plain(template: Path, context: Mapping[str, Any]) -> str:
     css = _asset("gallery.css") + _asset("samples.css")
     page = _open_templates(template.parent).get_template(template.name)
     return page.render({**context, "css": Markup(css), "policy": _policy(css, "")})
+
+
+def render_sample(item: ReportItem) -> str:
+    """Return one sample as HTML that is whole in itself: no script, style sheet or request; all of it is escaped.
+
+    Prompt, verdict, pictures with detected and planned boxes, rewards, weights, scores with reasons, and its texts.
+    """
+    images = [part.image for part in item.sample.segments if part.kind == "image"]
+    shots = [Shot(make_thumb(image, SINGLE_BYTES)) for image in images]
+    group = make_group([item], [shots])
+    (card,) = group["cards"]
+    pictures = [(picture, shot.thumb.url) for picture, shot in zip(card["pictures"], shots, strict=True)]
+    template = _open_templates(_HERE).get_template("sample.html.j2")
+    return template.render(group=group, card=card, pictures=pictures)
 
 
 def _open_templates(folder: Path) -> Environment:

@@ -21,7 +21,17 @@ from queue import Empty
 from types import FrameType
 
 from datagen.interrupts import Interrupted, heed_ctrl_c
-from datagen.pipeline import Execute, Job, Ledger, Meter, Run, finish_shard, finish_shards, generate_shards
+from datagen.pipeline import (
+    Execute,
+    Job,
+    Ledger,
+    Meter,
+    Run,
+    finish_shard,
+    finish_shards,
+    generate_shards,
+    list_here,
+)
 from datagen.runners.processes import Crew, Tell, Told, give_memory_back, keep_prints
 
 MOST_WORKERS = 8
@@ -30,6 +40,7 @@ LOOK_SECONDS = 0.2
 TAKE_SECONDS = 0.05
 """How long a process waits for a shard before it goes on with those that it has begun."""
 SCORING_HINT = "try --workers 1 or a smaller shard_prompts; finished shards are kept"
+MOVE = "what stands in a module of its own, such as mine.py, is shared by several"
 MODEL_HINT = "see the log of the engine; what it answered before is kept"
 
 
@@ -62,20 +73,25 @@ def list_devices(models: int | None = None) -> list[str]:
 def make_runner(workers: int | None = None, models: int | None = None) -> Execute:
     """Return a runner with a number of scoring processes and of models (default: one per GPU).
 
-    With `workers` 0, one model does everything sequentially in this process. When the budget is spent, the runner waits
-    for what is in flight; when it is over, scoring ends with the shards that are begun.
+    With `workers` 0, one model does everything sequentially in this process, and so it is for scorers and models that
+    other processes cannot import (`list_here`). When the budget is spent, the runner waits for what is in flight; when
+    it is over, scoring ends with the shards that are begun.
     """
     count = default_workers() if workers is None else workers
     give_memory_back()
 
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
-        devices = list_devices(models) if count and any(job.draw for job in jobs) else []
+        here = list_here(run.recipe)
+        if here and count:
+            ledger.watch.say(f"all in one process, since no other can import {', '.join(here)}: {MOVE}")
+        many = 0 if here else count
+        devices = list_devices(models) if many and any(job.draw for job in jobs) else []
         held = max(1, len(devices)) if any(job.draw for job in jobs) else 0
         with catch_interrupt(ledger) as stopped, ledger.account.hold(held), keep_prints(run):
             if devices:
-                _run_spread(run, jobs, ledger, stopped, count, devices)
-            elif count:
-                _run_overlapped(run, jobs, ledger, stopped, count)
+                _run_spread(run, jobs, ledger, stopped, many, devices)
+            elif many:
+                _run_overlapped(run, jobs, ledger, stopped, many)
             else:
                 _run_plainly(run, jobs, ledger, stopped)
         if stopped.is_set():

@@ -23,7 +23,7 @@ from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from datagen import notices
@@ -92,7 +92,8 @@ class Crew:
         # Inherited: until the process can ignore it, Ctrl-C waits there; here it only waits for the start.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            process.start()
+            with _without_main():
+                process.start()
         except OSError as error:  # killed before it had read what it shall do
             process.join()
             raise self._explain_end(process.exitcode or 0) from error
@@ -133,6 +134,16 @@ class Crew:
         how = f"by {signal.Signals(-exitcode).name}" if exitcode < 0 else f"with exit code {exitcode}"
         hint = f"a plugin or a library ended it: see the end of log.txt there; {self._hint}"
         return RunError(f"a {self._role} process ended {how}", where=where, hint=hint)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the module `__main__`, which a process would import at its start: a script that builds would build again."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _work(

@@ -31,7 +31,7 @@ from typing import Any, Literal
 import datagen
 from datagen import notices
 from datagen.config import Cluster, Resources
-from datagen.errors import DatagenError, RunError, first_line
+from datagen.errors import ConfigError, DatagenError, RunError, first_line
 from datagen.interrupts import Interrupted
 from datagen.pipeline import (
     Execute,
@@ -43,6 +43,7 @@ from datagen.pipeline import (
     finish_shards,
     generate_shards,
     list_code,
+    list_here,
     read_versions,
 )
 from datagen.pipeline.parts import LONGEST_REST as SHORTER_REST
@@ -97,6 +98,9 @@ def make_ray_runner(
     """
 
     def execute(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        if here := list_here(run.recipe):
+            what = f"no other machine can import {', '.join(here)}, which a notebook or script defines"
+            raise ConfigError(what, where=str(run.folder), hint="move it to a module of its own")
         cluster = run.recipe.cluster or Cluster()
         if models is not None:
             cluster = cluster.model_copy(update={"models": models})

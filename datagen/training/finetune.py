@@ -87,7 +87,8 @@ class TrainPlan:
     A step uses `batch * accumulate` rows. `sampler` samples rows by weight and leaves the loss unweighted. `switch`
     multiplies the weight of the token that opens the image. `control` gives every scored part weight 1. `precision` is
     `bfloat16`, `float32`, or None: the faster one on the processor that begins the training. `pull` >= 0 is the factor
-    of the divergence from the starting checkpoint in the loss, which the losses of the log do not contain.
+    of the divergence from the starting checkpoint in the loss, which the losses of the log do not contain. `baseline`
+    subtracts from each weight the mean of its prompt's; held-out rows keep their weights.
     """
 
     dataset: Path
@@ -104,6 +105,7 @@ class TrainPlan:
     control: bool = False
     precision: str | None = None
     pull: float = 0.0
+    baseline: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON values, with hashes of dataset and checkpoint instead of their paths."""
@@ -228,7 +230,7 @@ def open_data(plan: TrainPlan, parts: Parts) -> Data:
     datasets.disable_progress_bars()
     encode = RowEncoder(parts.vocab, fingerprint(parts.codec), parts.model.config.max_position_embeddings)
     try:
-        train = WeightedDataset(plan.dataset, encode, uniform=plan.control, keep=KEPT_TOKENS)
+        train = WeightedDataset(plan.dataset, encode, uniform=plan.control, baseline=plan.baseline, keep=KEPT_TOKENS)
         has_more = any((plan.dataset / "data").glob("validation-*.parquet"))
         held_out = WeightedDataset(plan.dataset, encode, split="validation", keep=KEPT_TOKENS) if has_more else None
     except (ValueError, datasets.exceptions.DatasetGenerationError) as error:

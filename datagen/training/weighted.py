@@ -43,7 +43,7 @@ Targets = tuple[float, float]
 
 
 class Tokens(NamedTuple):
-    """One row as tensors (length,): ids int64, kinds int64, weights float32 >= 0."""
+    """One row as tensors (length,): ids int64, kinds int64, weights float32."""
 
     ids: Tensor
     kinds: Tensor
@@ -68,18 +68,28 @@ class WeightedDataset(Dataset[Tokens]):
     """The rows of a split that have a weight, as tokens with the weight of each.
 
     `weights` is (rows, 2) float64: text and image. `uniform` gives every scored part weight 1 instead, like the policy
-    `uniform`: the control that separates the effect of the weights from that of more training. `keep` is the number of
-    tokens to keep in memory, 5 bytes each, so that a picture is read once: for an `encode` without random choices.
+    `uniform`: the control that separates the effect of the weights from that of more training. `baseline` subtracts
+    from each weight the mean of its group, see `subtract_baseline`. `keep` is the number of tokens to keep in memory, 5
+    bytes each, so that a picture is read once: for an `encode` without random choices.
     """
 
     def __init__(
-        self, folder: str | Path, encode: Encode, *, split: str = "train", uniform: bool = False, keep: int = 0
+        self,
+        folder: str | Path,
+        encode: Encode,
+        *,
+        split: str = "train",
+        uniform: bool = False,
+        baseline: bool = False,
+        keep: int = 0,
     ) -> None:
         from datasets import load_dataset
 
         rows = load_dataset(str(folder), split=split)
         weights = read_weights(rows, "reward" if uniform else "weight")
-        kept = np.flatnonzero(weights.sum(1) > 0)
+        if baseline:
+            weights = subtract_baseline(rows, weights)
+        kept = np.flatnonzero(weights.any(1))
         self.weights: np.ndarray = weights[kept]
         self._rows, self.encode = rows.select(kept), encode
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
@@ -125,6 +135,26 @@ def read_weights(rows: Any, ending: str = "weight") -> np.ndarray:
         value = weights[row, column]
         raise ValueError(f"row {row}: {names[column]} is {value:g}; a weight must be finite and at least 0")
     return weights
+
+
+def subtract_baseline(rows: Any, weights: np.ndarray) -> np.ndarray:
+    """Return weights (rows, 2) minus the mean over the candidates of the same prompt, in each modality by itself.
+
+    REINFORCE with a baseline (Williams, Machine Learning 1992), whose groups are those of GRPO (arXiv 2402.03300): what
+    is worse than the prompt's other candidates gets a negative weight, so that the model moves away from it, and a
+    group of equals teaches nothing. On samples of the model that is trained, the expected gradient stays the same while
+    its variance falls: the mean weight of a group only teaches the model what it does already. Parts without a reward
+    keep weight 0 and do not count in a mean. Raises ValueError without the column `group_id`.
+    """
+    if "group_id" not in rows.column_names:
+        raise ValueError("the rows have no group_id")
+    _, groups = np.unique(rows.with_format("arrow")["group_id"], return_inverse=True)
+    scored = read_weights(rows, "reward")
+    each = zip((weights * scored).T, scored.T, strict=True)
+    means = [np.bincount(groups, weight) / np.maximum(np.bincount(groups, there), 1) for weight, there in each]
+    off = weights - np.stack(means, axis=1)[groups]
+    # A rounding error is no reason to learn.
+    return np.where((scored > 0) & (np.abs(off) > 1e-9), off, 0.0)
 
 
 def collate(items: Sequence[Tokens], pad: int) -> Batch:
@@ -199,7 +229,7 @@ def mean_targets(dataset: WeightedDataset, limit: int = 10_000) -> Targets:
     totals = np.zeros(2)
     for row in picked:
         _, kinds, weights = dataset[row]
-        learned = kinds[1:][weights[1:] > 0]
+        learned = kinds[1:][weights[1:] != 0]
         totals += [int((learned != IMAGE).sum()), int((learned == IMAGE).sum())]
     text, image = (totals / max(1, len(picked))).tolist()
     return text, image
@@ -214,7 +244,7 @@ class EpochSampler(Sampler[Index]):
 
     def __init__(self, dataset: WeightedDataset, *, seed: int, start: int = 0) -> None:
         if not len(dataset):
-            raise ValueError("no row has a weight above 0")
+            raise ValueError("no row has a weight")
         self._rows, self._seed, self._start = len(dataset), seed, start
 
     def __iter__(self) -> Iterator[Index]:

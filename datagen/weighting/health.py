@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from datagen.config import Policy
+from datagen.expressions import EQUAL
 from datagen.records import Modality
 from datagen.weighting.rows import RewardRow, Weight
 from datagen.weighting.tables import RewardTable, WeightTable
@@ -24,6 +25,8 @@ DOMINANT_RATIO = 1.5
 """… and more than this many times its share of the scored samples."""
 THIN_SHARE = 0.1
 """An effective sample size below this share of the scored samples gives a warning."""
+CONTRARY_SHARE, CONTRARY_PAIRS = 0.25, 30
+"""Texts weigh contrary to their images if they do in this share of a skill's pairs, half of chance, of so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
 
     Warnings: a weakness keeps no sample; its effective sample size is below 10 % of its scored samples; a skill
     dominates its weakness (if that has two or more skills) or the run, with more than half of the weight and more than
-    1.5 times its share of the scored samples. `rows` and `weights` must be in the same order.
+    1.5 times its share of the scored samples; in a skill the text whose image is the worse one weighs more, in a
+    quarter or more of at least 30 pairs of candidates whose images differ in reward: such texts teach to plan what
+    comes out wrong. `rows` and `weights` must be in the same order.
     """
     import numpy as np
 
@@ -116,6 +121,7 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
             warnings += _warn_dominance(name, modality, paths[chosen], names, reward[chosen], weight[chosen])
         if len(table.weakness.words) > 1:
             warnings += _warn_dominance("the run", modality, paths, names, reward, weight)
+    warnings += _warn_contrary(table, given)
     idle = [skill for modality in asked_modalities(table) for skill in _find_idle(table, given, modality)]
     return WeightReport(
         tuple(sorted(found, key=lambda row: (row.weakness, row.modality))), tuple(warnings), tuple(idle)
@@ -214,4 +220,29 @@ def _warn_dominance(
         f"{name}, {modality}: {skill} dominates with {held[k]:.0%} of the weight from {given[k]:.0%} of the samples"
         for k, skill in skills
         if held[k] > DOMINANT_SHARE and held[k] > DOMINANT_RATIO * given[k]
+    ]
+
+
+def _warn_contrary(rows: RewardTable, weights: WeightTable) -> list[str]:
+    import numpy as np
+
+    known = np.flatnonzero(~np.isnan(rows.text) & ~np.isnan(rows.image))
+    order = known[np.argsort(rows.group.codes[known], kind="stable")]
+    group, image, text = rows.group.codes[order], rows.image[order], weights.text[order]
+    codes, names = rows.path_codes()
+    path = codes[order]
+    pairs, contrary = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
+    for apart in range(1, len(order)):
+        same = np.flatnonzero(group[apart:] == group[:-apart])
+        if not len(same):  # the rows of a group stand side by side
+            break
+        better, heavier = (each[same + apart] - each[same] for each in (image, text))
+        differ = np.abs(better) > EQUAL
+        pairs += np.bincount(path[same][differ], minlength=len(names))
+        contrary += np.bincount(path[same][differ & (better * heavier < 0)], minlength=len(names))
+    hint = "let `aggregate: {text: …}` hold the image's scorers too"
+    return [
+        f"{names[k]}, text: of {pairs[k]:,} pairs of candidates whose images differ, "
+        f"in {contrary[k] / pairs[k]:.0%} the text of the worse image weighs more; {hint}"
+        for k in np.flatnonzero((pairs >= CONTRARY_PAIRS) & (contrary >= CONTRARY_SHARE * pairs)).tolist()
     ]

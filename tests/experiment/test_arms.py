@@ -17,6 +17,7 @@ import yaml
 from datagen.config import make_recipe
 from datagen.errors import ConfigError, RunError
 from datagen.experiment import ExperimentPlan, Summary, load_experiment, run_experiment
+from datagen.experiment.plan import resolve_recipe
 from datagen.pipeline import Silent
 from datagen.runners.local import make_runner
 from tests.helpers.runs import ROOT, SHARDS, build_here, command, environment, hash_files, run_cli, small_values
@@ -47,6 +48,21 @@ def write_files(folder: Path, **changes: Any) -> Path:
 def run(file: Path, folder: Path, seeds: str | None = None) -> Summary:
     plan = ExperimentPlan(load_experiment(str(file), seeds)[0], file, folder)
     return run_experiment(plan, make_runner(0), Silent(), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("train.replay", 0.00003), ("backend.wrong", 1e-12), ("license", "no"), ("candidates", 3), ("judge", None)],
+)
+def test_a_value_of_an_arm_reaches_its_recipe_as_it_is(tmp_path: Path, key: str, value: Any) -> None:
+    arms = {"one": {"set": {key: value}}, "two": {}}
+    file = write_files(tmp_path, arms=arms, compare=[["one", "two"]])
+    recipe: Any = resolve_recipe(load_experiment(str(file))[0], file, "arms.one")
+    *path, last = key.split(".")
+    for part in path:
+        recipe = getattr(recipe, part)
+    found = recipe.options[last] if path == ["backend"] else getattr(recipe, last)
+    assert found == value
 
 
 def test_arms_are_built_trained_and_measured_by_both_judges(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer
 
@@ -77,6 +79,14 @@ def make_dataset(folder: Path, count: int = 12, *, mode: Any = "think", validati
     notes = CardNotes("small")
     export_dataset(items, folder, scorers=[], policy=POLICY, notes=notes, validation_share=validation_share)
     return folder
+
+
+def join_groups(folder: Path) -> None:
+    """Make all rows of an exported dataset candidates of one prompt."""
+    for path in (folder / "data").glob("*.parquet"):
+        table = pq.read_table(path)
+        one = pa.array(["one"] * len(table), table.schema.field("group_id").type)
+        pq.write_table(table.set_column(table.column_names.index("group_id"), "group_id", one), path)
 
 
 def make_checkpoint(folder: Path) -> Path:

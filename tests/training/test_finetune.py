@@ -27,7 +27,7 @@ from datagen.records import Request
 from datagen.training.finetune import TrainPlan, TrainStep, find_dataset, load_parts, train_weighted
 from datagen.training.learner import find_precision
 from tests.helpers.runs import environment, run_cli
-from tests.helpers.trainer_cases import make_checkpoint, make_dataset, make_parts
+from tests.helpers.trainer_cases import join_groups, make_checkpoint, make_dataset, make_parts
 
 
 @pytest.fixture(autouse=True)
@@ -128,9 +128,11 @@ def test_killed_and_called_again_it_ends_the_same(plan: TrainPlan, tmp_path: Pat
 
 def test_what_is_asked_for_matters(plan: TrainPlan, tmp_path: Path) -> None:
     """Each of these gives other weights than the plain training: none is a word without effect."""
+    join_groups(plan.dataset)
     train(plan, tmp_path / "plain")
     plain = load_file(str(tmp_path / "plain" / "model.safetensors"))
     changes = [{"control": True}, {"sampler": True}, {"switch": 0.0}, {"lambda_text": 3.0}, {"seed": 1}, {"pull": 0.5}]
+    changes.append({"baseline": True})
     changes.append({"precision": "float32" if find_precision() == "bfloat16" else "bfloat16"})
     for k, change in enumerate(changes):
         train(replace(plan, **change), tmp_path / str(k))

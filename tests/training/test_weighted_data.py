@@ -28,11 +28,12 @@ from datagen.training.weighted import (
     collate,
     mean_targets,
     read_weights,
+    subtract_baseline,
     weighted_loss,
 )
 from datagen.weighting import Policy
 from tests.helpers.small_model import SmallModel
-from tests.helpers.trainer_cases import make_dataset, make_items, make_parts, spell
+from tests.helpers.trainer_cases import join_groups, make_dataset, make_items, make_parts, spell
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,34 @@ def test_one_modality_alone_is_unweighted(dataset: WeightedDataset) -> None:
     assert torch.equal(ids, dataset[2].ids)
     assert torch.equal(weights, (kinds == IMAGE).float())
     assert torch.equal(dataset[2, 0].weights, ((kinds == TEXT) | (kinds == SWITCH)).float())
+
+
+def test_a_baseline_is_the_mean_of_the_scored_candidates_of_a_prompt() -> None:
+    columns = {
+        "group_id": ["a", "b", "a", "a", "b", "c"],
+        "text_weight": [1.0, 2.0, 0.1, 0.4, 2.0, 3.0],
+        "text_reward": [1.0, 0.5, 0.0, 0.5, 0.5, 0.5],
+        "image_weight": [3.0, 0.0, 1.0, 0.0, 0.0, 3.0],
+        "image_reward": [1.0, 0.0, 0.0, None, 0.0, 0.5],
+    }
+    rows = Dataset.from_dict(columns)
+    found = subtract_baseline(rows, read_weights(rows)).tolist()
+    text, image = (list(column) for column in zip(*found, strict=True))
+    assert text == pytest.approx([0.5, 0, -0.4, -0.1, 0, 0])
+    assert image == pytest.approx([1, 0, -1, 0, 0, 0]), "the third candidate was not scored; b and c are equals"
+    with pytest.raises(ValueError, match="no group_id"):
+        subtract_baseline(rows.remove_columns("group_id"), read_weights(rows))
+
+
+def test_with_a_baseline_what_is_worse_than_the_others_is_learned_against(tmp_path: Path) -> None:
+    join_groups(make_dataset(tmp_path / "dataset"))
+    plain = WeightedDataset(tmp_path / "dataset", spell)
+    signed = WeightedDataset(tmp_path / "dataset", spell, baseline=True)
+    assert (signed.weights < 0).any()
+    assert (plain.weights >= 0).all()
+    assert signed.weights.sum(0) == pytest.approx([0, 0])
+    row = int((signed.weights < 0).any(1).argmax())
+    assert signed[row].weights.min() == pytest.approx(signed.weights[row].min())
 
 
 def test_rows_that_are_kept_are_read_once_and_are_the_same(dataset: WeightedDataset, tmp_path: Path) -> None:
@@ -116,7 +145,7 @@ def test_without_any_weight_nothing_is_drawn(dataset: WeightedDataset) -> None:
     with pytest.raises(ValueError, match="every weight times its lambda is 0"):
         WeightedSampler(dataset, (1.0, 1.0), seed=0, lambda_text=0, lambda_image=0)
     dataset.weights = dataset.weights[:0]
-    with pytest.raises(ValueError, match="no row has a weight above 0"):
+    with pytest.raises(ValueError, match="no row has a weight"):
         EpochSampler(dataset, seed=0)
 
 
