@@ -10,7 +10,8 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,18 +48,62 @@ app = typer.Typer(
     cls=Groups,
     help="Weakness-targeted synthetic data for unified text-image models.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # the rich help takes twice as long to load as everything else
 )
 
+
+def _words_of(*kinds: str) -> Callable[[str], list[str]]:
+    """Return what completes a word at a press of Tab: the names of these kinds (`catalog.KINDS`, or `runs`)."""
+
+    def complete(incomplete: str) -> list[str]:
+        from datagen.catalog import complete_word
+
+        return complete_word(kinds, incomplete)
+
+    return complete
+
+
+def _complete_kinds(incomplete: str) -> list[str]:
+    from datagen.catalog import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
+def _complete_runners(incomplete: str) -> list[str]:
+    from datagen.runners.choosing import RUNNERS
+
+    return [name for name in RUNNERS if name.startswith(incomplete)]
+
+
+def _complete_parts(incomplete: str) -> list[str]:
+    from datagen.scaffold import PARTS
+
+    return [kind for kind in PARTS if kind.startswith(incomplete)]
+
+
+def _complete_words(incomplete: str) -> list[str]:
+    from datagen.catalog import KINDS
+
+    return _words_of(*KINDS)(incomplete)
+
+
 RecipeArg = Annotated[
     str,
     typer.Argument(
-        metavar="RECIPE", show_default=False, help="A recipe file, or a name [the project's, or quickstart]."
+        metavar="RECIPE",
+        show_default=False,
+        autocompletion=_words_of("recipes"),
+        help="A recipe file, or a name [the project's, or quickstart].",
     ),
 ]
-RunArg = Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, or its name under outputs/.")]
+RunArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", autocompletion=_words_of("runs"), help="A run: its folder, or its name under outputs/."
+    ),
+]
+LexiconOption = Annotated[str, typer.Option(autocompletion=_words_of("lexicons"), help="A shipped lexicon, or a file.")]
 IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the beginning of one.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
 FolderOption = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run folder [outputs/<name>].")]
@@ -67,8 +112,15 @@ WorkersOption = Annotated[
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a module or model file changed.")]
 ModelsOption = Annotated[int | None, typer.Option(min=1, max=10_000, help="Model processes [one per GPU].")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else; its keys: docs/json.md.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Say what was left out of the plan, and why.")]
-RunnerOption = Annotated[str, typer.Option(help="local, or ray: a cluster.")]
+RunnerOption = Annotated[
+    str,
+    typer.Option(
+        autocompletion=_complete_runners,
+        help="local, or ray: a cluster.",
+    ),
+]
 AddressOption = Annotated[
     str | None, typer.Option(help="Of the Ray cluster; auto: the one that this machine is part of [one here].")
 ]
@@ -118,6 +170,7 @@ def build(
     address: AddressOption = None,
     gpus_per_model: GpusOption = None,
     verbose: VerboseOption = False,
+    json: JsonFlag = False,
 ) -> None:
     """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
     from datagen.console import Board
@@ -130,7 +183,7 @@ def build(
     with opened.folder.hold(), Board(verbose=verbose) as board:
         budget = Budget(max_samples, max_hours, max_cost)
         result = build_run(opened, execute, board, budget)
-    _print_result(opened, result)
+    _print_result(opened, result, json)
 
 
 @app.command()
@@ -213,14 +266,18 @@ def weigh(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as weights.beta=0.1.")
     ] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Turn scores into weights and show their health. Takes seconds and reads no images."""
-    from datagen.console import Board, print_line
+    from datagen.console import Board, print_json, print_line
     from datagen.pipeline import reweigh_run
 
     changes = [*(set_ or []), *([f"weights.policy={policy}"] if policy else [])]
     with Board() as board:
         opened, weighed = reweigh_run(run, changes, board)
+    if json:
+        print_json({"run": str(opened.folder), "policy": opened.policy.policy, "weights": weighed.report.to_dict()})
+        return
     _print_weights(weighed)
     print_line(f"policy {opened.policy.policy}; next: {program.command('export', opened.folder)}")
 
@@ -228,9 +285,17 @@ def weigh(
 @app.command()
 def export(
     run: RunArg,
-    view: Annotated[str | None, typer.Option(help="Also write these training examples, such as pieces.")] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(autocompletion=_words_of("views"), help="Also write these training examples, such as pieces."),
+    ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="The trainer's file format for --view; with options: chat:layout=prompt.")
+        str,
+        typer.Option(
+            "--format",
+            autocompletion=_words_of("formats"),
+            help="The trainer's file format for --view; with options: chat:layout=prompt.",
+        ),
     ] = "jsonl",
     skip: Annotated[
         bool,
@@ -282,16 +347,27 @@ def report(
 @app.command()
 def status(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", show_default=False, help="A run [that of the project, or quickstart].")
+        str,
+        typer.Argument(
+            metavar="RUN",
+            show_default=False,
+            autocompletion=_words_of("runs"),
+            help="A run [that of the project, or quickstart].",
+        ),
     ] = "",
+    json: JsonFlag = False,
 ) -> None:
     """Show the progress of a run, and what is damaged or stale."""
     from datagen.config import load_recipe
-    from datagen.console import print_facts, print_table
+    from datagen.console import print_facts, print_json, print_table
     from datagen.pipeline import open_run, read_status
 
     opened = open_run(run or load_recipe().name)
     now = read_status(opened)
+    if json:
+        means = [{"weakness": weakness, "of": of, "mean": mean} for (weakness, of), mean in now.rewards.items()]
+        print_json({"run": str(opened.folder), **asdict(now), "rewards": means})
+        return
     done = {f"{stage} shards": f"{count} of {now.planned_shards}" for stage, count in now.shards.items()}
     samples = f"{now.samples:,} of {'at most ' if now.is_bound else ''}{now.planned_samples:,}, {now.failed:,} failed"
     samples += f", {now.kept:,} more answers in parts" if now.kept else ""
@@ -316,19 +392,44 @@ def status(
 
 
 @app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="RUN_A", autocompletion=_words_of("runs"), help="A scored run.")],
+    second: Annotated[
+        str, typer.Argument(metavar="RUN_B", autocompletion=_words_of("runs"), help="The run to compare with it.")
+    ],
+    json: JsonFlag = False,
+) -> None:
+    """Compare two runs: recipes, and over the prompts of both, pass rates, rewards and weights with intervals."""
+    from datagen.console import print_diff, print_json
+    from datagen.diff import diff_runs
+    from datagen.pipeline import open_run
+
+    found = diff_runs(open_run(first), open_run(second))
+    if json:
+        print_json(found.to_dict())
+    else:
+        print_diff(found)
+
+
+@app.command()
 def sample(
     run: RunArg,
     sample_id: IdArg,
     out: Annotated[Path | None, typer.Option(help="Save the image as this file.")] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Show one sample: prompt, claims, reasoning and scores."""
-    from datagen.console import print_line, print_sample
+    from datagen.console import print_json, print_line, print_sample
     from datagen.pipeline import find_sample, open_run, save_image
 
     found = find_sample(open_run(run), sample_id)
+    saved = None if out is None else save_image(found, out)
+    if json:
+        print_json({**found.to_dict(), "image": saved})
+        return
     print_sample(found)
-    if out is not None:
-        print_line(f"image    {save_image(found, out)}")
+    if saved is not None:
+        print_line(f"image    {saved}")
 
 
 @app.command()
@@ -370,10 +471,11 @@ def plan(
     set_: SetOption = None,
     probe: Annotated[bool, typer.Option(help="Load the model and time a few samples.")] = True,
     workers: WorkersOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Estimate a run before starting it. Lists prompts, samples, shards, disk, time, requests, tokens and money."""
     from datagen.config import load_recipe
-    from datagen.console import Board, print_estimate
+    from datagen.console import Board, print_estimate, print_json
     from datagen.pipeline import estimate_run
     from datagen.runners.local import default_workers
 
@@ -381,14 +483,17 @@ def plan(
     loaded = load_recipe(recipe, set_ or [])
     with Board() as board:
         estimate = estimate_run(loaded, probe=probe, workers=count, watch=board)
+    if json:
+        print_json(asdict(estimate))
+        return
     print_estimate(estimate, count, loaded.prices)
 
 
 @app.command()
-def doctor(recipe: RecipeArg = "", set_: SetOption = None) -> None:
+def doctor(recipe: RecipeArg = "", set_: SetOption = None, json: JsonFlag = False) -> None:
     """Test the model of a recipe before a long run. Checks prompts, seeds, schemas and speed."""
     from datagen.config import load_recipe
-    from datagen.console import Board, print_findings
+    from datagen.console import Board, print_findings, print_json
     from datagen.pipeline import Finding, examine_recipe
 
     found: list[Finding] = []
@@ -396,8 +501,11 @@ def doctor(recipe: RecipeArg = "", set_: SetOption = None) -> None:
         with Board() as board:
             found += examine_recipe(load_recipe(recipe, set_ or []), board)
     finally:  # what was found before a model failed
-        failed = print_findings(found)
-    raise typer.Exit(failed)
+        if json:
+            print_json([each._asdict() for each in found])
+        else:
+            print_findings(found)
+    raise typer.Exit(any(each.verdict == "failed" for each in found))
 
 
 @app.command()
@@ -409,13 +517,17 @@ def check(
         ),
     ] = None,
     form: Annotated[str, typer.Option("--format", help="text, or github for CI annotations.")] = "text",
+    json: JsonFlag = False,
 ) -> None:
     """Check taxonomies, templates, lexicons, recipes and experiments. Problems are printed with place and fix."""
     from datagen.api import check as find_problems
-    from datagen.console import print_problems
+    from datagen.console import print_json, print_problems
 
     problems = find_problems(*(paths or ()))
-    print_problems(problems, form)
+    if json:
+        print_json([asdict(problem) for problem in problems])
+    else:
+        print_problems(problems, form)
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 
 
@@ -448,25 +560,57 @@ def init(
 
 
 @app.command()
+def new(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            autocompletion=_complete_parts,
+            help="scorer, backend or format.",
+        ),
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, or my_package.name [package: the project].")],
+) -> None:
+    """Write a scorer, backend or format of your own. It works as it stands and has a test; both are to be changed."""
+    from datagen.console import print_facts, print_line
+    from datagen.scaffold import write_part
+
+    written = write_part(kind, name)
+    for path in written.files:
+        print_line(path)
+    test = next(path for path in written.files if path.name.startswith("test_"))
+    print_facts({"in a recipe": written.line, "test it": f"python -m pytest {test}"})
+
+
+@app.command()
 def preview(
     taxonomy: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TAXONOMY", help="Names or files [taxonomies/ here, else all that ship]."),
+        typer.Argument(
+            metavar="TAXONOMY",
+            autocompletion=_words_of("taxonomies"),
+            help="Names or files [taxonomies/ here, else all that ship].",
+        ),
     ] = None,
-    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "pictograms",
+    lexicon: LexiconOption = "pictograms",
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Prompts per skill.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
+    json: JsonFlag = False,
 ) -> None:
     """Show a few prompts of each skill, with their claims."""
     from datagen.api import preview as draw_preview
-    from datagen.console import print_prompts
+    from datagen.console import print_json, print_prompts
 
-    print_prompts(draw_preview(*(taxonomy or ()), lexicon=lexicon, count=count, seed=seed))
+    drawn = draw_preview(*(taxonomy or ()), lexicon=lexicon, count=count, seed=seed)
+    if json:
+        print_json([prompt.to_dict() for prompt in drawn])
+    else:
+        print_prompts(drawn)
 
 
 @app.command()
 def geneval(
-    lexicon: Annotated[str, typer.Option(help="A shipped lexicon, or a file.")] = "everyday",
+    lexicon: LexiconOption = "everyday",
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,
 ) -> None:
     """Print prompts in GenEval's forms as its metadata lines. The words come from a lexicon."""
@@ -477,6 +621,61 @@ def geneval(
 
     for _, metadata in geneval_forms(load_lexicon(resolve_lexicon(lexicon)), seed):
         typer.echo(json.dumps(metadata))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            show_default=False,
+            autocompletion=_complete_kinds,
+            help="backends, scorers, views, … [all].",
+        ),
+    ] = "",
+    json: JsonFlag = False,
+) -> None:
+    """List what a recipe can name. Backends, scorers, views, formats, recipes, taxonomies and more, one line each."""
+    from datagen.catalog import KINDS, list_entries, summarise
+    from datagen.console import print_entries, print_json
+
+    found = {each: list_entries(each) for each in ([kind] if kind else KINDS)}
+    if json:
+        answer = {
+            each: [
+                {"word": entry.word, "about": summarise(entry), "file": str(entry.file.absolute())} for entry in entries
+            ]
+            for each, entries in found.items()
+        }
+        print_json(answer)
+    else:
+        print_entries({each: [(entry.word, summarise(entry)) for entry in found[each]] for each in found})
+
+
+@app.command()
+def explain(
+    word: Annotated[
+        str,
+        typer.Argument(
+            metavar="WORD",
+            autocompletion=_complete_words,
+            help="A word that `datagen list` shows, or my_package.module.",
+        ),
+    ],
+    json: JsonFlag = False,
+) -> None:
+    """Explain a word of a recipe in full. What it judges or writes, its options, its source."""
+    from datagen.catalog import explain as explain_word
+    from datagen.catalog import noun_of_kind
+    from datagen.console import print_explanation, print_json
+
+    found = explain_word(word)
+    if json:
+        print_json(found)
+        return
+    for each in found:
+        print_explanation(each, noun_of_kind(each.kind))
 
 
 def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: bool) -> Run:
@@ -533,9 +732,14 @@ def slurm(
     print_line(f"{out}\nnext: sbatch {shlex.quote(str(out))}")
 
 
-def _print_result(run: Run, result: BuildResult) -> None:
-    from datagen.console import print_facts
+def _print_result(run: Run, result: BuildResult, as_json: bool) -> None:
+    from datagen.console import print_facts, print_json
 
+    if as_json:
+        made = {"rows": result.dataset.rows, "kept": result.dataset.kept, "bytes": result.dataset.file_bytes}
+        places = {"run": str(run.folder), "dataset": f"{run.folder}/dataset", "report": result.report}
+        print_json({**places, **made, "unreached": result.unreached, "weights": result.weighed.report.to_dict()})
+        return
     _print_weights(result.weighed)
     size = f"{count_of(sum(result.dataset.rows.values()), 'row')}, {result.dataset.kept:,} with weight"
     facts = {"dataset": f"{run.folder}/dataset  ({size}, {format_bytes(result.dataset.file_bytes)})"}
@@ -558,8 +762,7 @@ def _print_weights(weighed: Weighed) -> None:
         print_line(str(skill))
 
 
-bench = typer.Typer(help="Run a benchmark; each prints its tables and takes --json FILE.", no_args_is_help=True)
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")]
+bench = typer.Typer(help="Run a benchmark.", no_args_is_help=True)
 CheckpointOption = Annotated[Path | None, typer.Option(help="A checkpoint folder [the shipped one].")]
 
 
@@ -571,20 +774,22 @@ def bench_model(
     seed: Annotated[int, typer.Option(help="Seed of prompts and samples.")] = 1,
     mode: Annotated[str, typer.Option(help="think or direct.")] = "think",
     before: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Compare with the figures of an earlier --json.")
+        Path | None, typer.Option(metavar="FILE", help="Compare with earlier figures, kept by --json > FILE.")
     ] = None,
-    json: JsonOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Measure the embedded model on held-out prompts. If it has a reader, its reading is measured too."""
-    from datagen.console import Board
+    from datagen.console import Board, print_json
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import bench_model as measure
 
     earlier = read_tables(before) if before else None
     with Board() as board:
         tables = measure(checkpoint or SHIPPED, board, per_skill=prompts, candidates=candidates, seed=seed, mode=mode)
-    show_tables(set_beside(tables, earlier) if earlier is not None else tables)
-    write_tables(tables, json)
+    if json:
+        print_json(tables)
+    else:
+        show_tables(set_beside(tables, earlier) if earlier is not None else tables)
 
 
 @bench.command("generate")
@@ -593,10 +798,10 @@ def bench_generate(
     batches: Annotated[int, typer.Option(min=1, help="Batches per round.")] = 4,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds per engine; engines take turns.")] = 5,
     checkpoint: CheckpointOption = None,
-    json: JsonOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Time the embedded engine against `generate` of transformers."""
-    from datagen.console import Board
+    from datagen.console import Board, print_json
     from datagen.embedded.options import SHIPPED
     from datagen.workshop.bench import measure_generation, sample_held_out
 
@@ -604,25 +809,19 @@ def bench_generate(
     prompts = sample_held_out(-(-samples // 10), seed=0)[:samples]
     with Board() as board:
         rows = measure_generation(prompts, board, batch=batch, rounds=rounds, checkpoint=checkpoint or SHIPPED)
-    show_tables({"generate": rows}, json)
+    if json:
+        print_json({"generate": rows})
+    else:
+        show_tables({"generate": rows})
 
 
-def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None = None) -> None:
-    """Print each table, and write all of them to `file` as JSON."""
+def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print each table."""
     from datagen.console import print_table
 
     for title, rows in tables.items():
         if rows:
             print_table(list(rows[0]), [list(row.values()) for row in rows], title)
-    write_tables(tables, file)
-
-
-def write_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]], file: Path | None) -> None:
-    """Write tables to `file` as JSON, if there is one."""
-    import json
-
-    if file is not None:
-        file.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
 
 
 def audit(
@@ -647,16 +846,22 @@ def audit(
     font: Annotated[
         list[Path] | None, typer.Option(metavar="PATH", help="Fonts of these texts: files or folders [one of Pillow].")
     ] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Also compare the scorers on this run.")] = None,
-    before: Annotated[
-        str | None, typer.Option(metavar="RUN", help="With --run, also their drift since this run.")
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", autocompletion=_words_of("runs"), help="Also compare the scorers on this run."),
     ] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to FILE.")] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", autocompletion=_words_of("runs"), help="With --run, also their drift since this run."
+        ),
+    ] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Measure scorers on rendered scenes whose truth is known. With --run, also show where they disagree on a run."""
     from datagen.audit import audit_recipe, conclude
     from datagen.config import load_recipe
-    from datagen.console import Board, print_line
+    from datagen.console import Board, print_json, print_line
 
     loaded = load_recipe(recipe, set_ or [])
     with Board() as board:
@@ -672,7 +877,10 @@ def audit(
             run=run,
             before=before,
         )
-    show_tables(tables, json)
+    if json:
+        print_json({"tables": tables, "verdicts": conclude(tables)})
+        return
+    show_tables(tables)
     for verdict in conclude(tables):
         print_line(verdict)
 
@@ -689,7 +897,11 @@ def diagnose(
     ] = None,
     results: Annotated[
         str | None,
-        typer.Option(metavar="FILE|RUN", help="Read a benchmark's results or a scored run; generate nothing."),
+        typer.Option(
+            metavar="FILE|RUN",
+            autocompletion=_words_of("runs"),
+            help="Read a benchmark's results or a scored run; generate nothing.",
+        ),
     ] = None,
     category: Annotated[str, typer.Option(help="Category of a T2I-CompBench file, such as numeracy.")] = "",
     model: Annotated[str, typer.Option(help="The model that a result file is about, or its column there.")] = "",
@@ -703,10 +915,11 @@ def diagnose(
     workers: WorkersOption = None,
     models: ModelsOption = None,
     keep: KeepOption = False,
+    json: JsonFlag = False,
 ) -> None:
     """Find where a model fails. Measures pass@1, pass@n and reward of every skill at every level."""
     from datagen.config import load_recipe
-    from datagen.console import Board, print_diagnosis, print_line
+    from datagen.console import Board, print_diagnosis, print_json, print_line
     from datagen.diagnose import dump_diagnosis, load_diagnosis
     from datagen.filesystems import write_text
     from datagen.pipeline import probe_run, read_diagnosis
@@ -724,6 +937,9 @@ def diagnose(
             made, place = probe_run(loaded, execute, board, prompts, candidates, run, command=again, keep=keep)
     file = out or Path(place)
     write_text(file, dump_diagnosis(made))
+    if json:
+        print_json({"file": str(file), **made.model_dump(mode="json")})
+        return
     print_diagnosis(made, earlier)
     print_line(f"written to {file}")
     print_line(NEXT.format(file, program.command("plan", recipe or "RECIPE")))
@@ -806,7 +1022,12 @@ def _print_done(pushed: Pushed, where: str) -> None:
 
 def train(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET_OR_RUN", help="An exported dataset, or a run that has one.")
+        str,
+        typer.Argument(
+            metavar="DATASET_OR_RUN",
+            autocompletion=_words_of("runs"),
+            help="An exported dataset, or a run that has one.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Output folder; becomes a checkpoint folder.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps in total.")] = 400,
@@ -829,9 +1050,10 @@ def train(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
+    json: JsonFlag = False,
 ) -> None:
     """Train the embedded model on a weighted dataset. The same command resumes a stopped training."""
-    from datagen.console import Board, print_facts, print_table
+    from datagen.console import Board, print_facts, print_json, print_table
     from datagen.embedded.options import SHIPPED
     from datagen.pipeline import open_run, require_current
     from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
@@ -858,6 +1080,11 @@ def train(
     )
     with Board() as board:
         noted = train_weighted(plan, out, board.show_training)
+    if json:
+        told = [{"step": each.done, "text": each.held_out[0], "image": each.held_out[1]} for each in noted]
+        measured = [each for each in told if each["text"] is not None or each["image"] is not None]
+        print_json({"checkpoint": str(out), "losses": str(out / "loss.svg"), "held_out": measured})
+        return
     print_table(["held-out loss", "text", "image"], [("before", *noted[0].held_out), ("after", *noted[-1].held_out)])
     next_ = program.command("bench", "model", "--checkpoint", out)
     print_facts(
@@ -885,10 +1112,11 @@ def loop(
     keep: KeepOption = False,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Diagnose, build, train and diagnose again, in rounds. Keeps the best model; the same command goes on."""
     from datagen.config import load_recipe
-    from datagen.console import Board, print_facts, print_table
+    from datagen.console import Board, print_facts, print_json, print_table
     from datagen.loop import LoopPlan, run_loop
     from datagen.pipeline import Budget
     from datagen.runners.choosing import choose_runner
@@ -899,6 +1127,10 @@ def loop(
     execute = choose_runner("local", workers, models)
     with Board() as board:
         result = run_loop(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    best = folder / "best" if result.checkpoint else None
+    if json:
+        print_json({**result.to_dict(), "best": best, "page": folder / "loop.html"})
+        return
     lines = []
     for each, gain in zip(result.rounds, result.standing.gains, strict=True):
         one = each.whole.pass_1 or each.whole.reward
@@ -906,12 +1138,18 @@ def loop(
         kept = "kept" if each.number == result.standing.best else ""
         lines.append((each.number, one and one.value, one and f"{one.low:.2f}–{one.high:.2f}", told, kept))
     print_table(["round", "pass@1", "interval", "difference to the best before", ""], lines)
-    best = folder / "best" if result.checkpoint else "none: the first model is best"
-    print_facts({"stopped": result.stop, "best": best, "page": folder / "loop.html"})
+    print_facts({"stopped": result.stop, "best": best or "none: the first model is best", "page": folder / "loop.html"})
 
 
 def experiment(
-    name: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="An experiment file, or a shipped one by name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            autocompletion=_words_of("experiments"),
+            help="An experiment file, or a shipped one by name.",
+        ),
+    ],
     seeds: Annotated[str | None, typer.Option(metavar="1,2,3", help="Training seeds, in place of the file's.")] = None,
     set_: SetOption = None,
     run: Annotated[
@@ -922,9 +1160,10 @@ def experiment(
     keep: KeepOption = False,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
+    json: JsonFlag = False,
 ) -> None:
     """Compare ways to make data and train: same budget, same seeds, a held-out judge. The same command goes on."""
-    from datagen.console import Board, print_facts, print_line
+    from datagen.console import Board, print_facts, print_json, print_line
     from datagen.experiment import ExperimentPlan, dump_figures, load_experiment, render_markdown, run_experiment
     from datagen.pipeline import Budget
     from datagen.runners.choosing import choose_runner
@@ -935,6 +1174,9 @@ def experiment(
     execute = choose_runner("local", workers, models)
     with Board() as board:
         summary = run_experiment(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    if json:
+        print_json({**dump_figures(summary), "page": folder / "experiment.html", "table": folder / "experiment.md"})
+        return
     print_line(render_markdown(dump_figures(summary)))
     print_facts({"page": folder / "experiment.html", "table": folder / "experiment.md"})
 
@@ -943,14 +1185,14 @@ Tables = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def read_tables(file: Path) -> Tables:
-    """Return the tables that `--json` wrote to a file; raises ConfigError for anything else."""
+    """Return the tables that `--json` printed into a file; raises ConfigError for anything else."""
     try:
         tables = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"the earlier figures cannot be read: {error}", where=str(file)) from None
     if not isinstance(tables, dict) or not all(_is_table(rows) for rows in tables.values()):
         raise ConfigError(
-            "no tables of figures", where=str(file), hint="Name a file that --json of this command wrote."
+            "no tables of figures", where=str(file), hint="name a file that `--json > FILE` of this command wrote"
         )
     return tables
 
@@ -1002,15 +1244,17 @@ def main() -> None:
     # Typer accepts the option of `_options` only before the command; taking it out here lets it stand anywhere.
     args = [word for word in sys.argv[1:] if word != "--debug"]
     try:
-        app(args)
+        # Completion belongs to the name by which people call the program, also if Python was given its module.
+        app(args, prog_name=program.NAME if {"--install-completion", "--show-completion"} & {*args} else None)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
             _tell_stopped(args)
         raise
     except Paused as pause:
-        from datagen.console import print_line
+        from datagen.console import print_aside, print_line
 
-        print_line(f"{pause.what}\nto go on: {name_next(args)}")
+        tell = print_aside if "--json" in args else print_line
+        tell(f"{pause.what}\nto go on: {name_next(args)}")
     except Exception as error:
         if is_ctrl_c(error):
             _tell_stopped(args)

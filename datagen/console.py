@@ -6,11 +6,15 @@ in ten seconds. Results go to standard output, progress and problems to standard
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,14 +27,16 @@ from datagen.amounts import count_of, format_bytes, format_seconds
 from datagen.errors import DatagenError
 from datagen.picture_files import find_kind
 from datagen.plugins import find_own_line
-from datagen.program import from_here
+from datagen.program import from_here, shorten_paths
 from datagen.records import CAUSES, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from datagen.catalog import Explanation
     from datagen.config import Prices
     from datagen.diagnose import Allotment, Diagnosis, Rate
+    from datagen.diff import RunDiff
     from datagen.documents.reading import Problem
     from datagen.pipeline import Estimate, Finding, Found, Progress
     from datagen.records import Cause, Prompt
@@ -50,11 +56,14 @@ PLAIN_WIDTH = 160
 
 
 class PlainConsole(Console):
-    """A console on which no text acts: what a model, a server or a file wrote is shown as it is (`visible`)."""
+    """A console on which no text acts: what a model, a server or a file wrote is shown as it is (`visible`).
+
+    Every path below the working directory is told from there, however it was given.
+    """
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a text as rich prints it."""
-        return super().render_str(visible(text), **options)
+        return super().render_str(visible(shorten_paths(text)), **options)
 
 
 out = PlainConsole(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
@@ -258,14 +267,67 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         out.print(f"[bold]{escape(name):<{width}}[/bold]  {escape(str(value))}")
 
 
-def print_findings(findings: Iterable[Finding]) -> int:
-    """Print each finding as it comes; return 1 if any failed, else 0."""
-    failed = False
+def print_json(value: Any) -> None:
+    """Print plain values, dataclasses and models as JSON, in ASCII; what is not a number (NaN) is null."""
+    from pydantic_core import to_jsonable_python
+
+    print(json.dumps(_without_nan(to_jsonable_python(value, fallback=str)), indent=2))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def print_entries(kinds: Mapping[str, Sequence[tuple[str, str]]]) -> None:
+    """Print words with one line each under their kinds; a terminal cuts the line at its edge."""
+    width = max((len(word) for entries in kinds.values() for word, _ in entries), default=0)
+    for kind, entries in kinds.items():
+        out.print(f"[bold]{escape(kind)}[/bold]")
+        for word, about in entries:
+            line = Text(visible(f"  {word:<{width}}  {about}"))
+            if out.is_terminal:
+                line.truncate(out.width, overflow="ellipsis")
+            out.print(line)
+
+
+def print_explanation(known: Explanation, noun: str) -> None:
+    """Print what is known of a word: what it says of itself, its facts, its options."""
+    out.print(f"[bold]{escape(noun)} {escape(known.word)}[/bold]  [dim]{escape(known.file)}[/dim]")
+    print_line(f"\n{_flow(known.about)}\n")
+    if known.facts:
+        print_facts(known.facts)
+        print_line()
+    if known.options:
+        if known.about_options:
+            print_line(f"{_flow(known.about_options)}\n")
+        rows = [(each.name, each.type, each.default, each.about) for each in known.options]
+        shown = 4 if any(each.about for each in known.options) else 3
+        print_table(["option", "value", "default", ""][:shown], [row[:shown] for row in rows])
+        print_line()
+    elif known.options is None:
+        print_line("options: those named above\n")
+
+
+def _flow(text: str) -> str:
+    """Return a text with its paragraphs broken at the terminal's edge; what is indented or a list stays as it is."""
+    if not out.is_terminal:
+        return text
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        each if re.search(r"^(\s|[*-] )", each, re.MULTILINE) else textwrap.fill(each, min(out.width, 100))
+        for each in paragraphs
+    )
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print each finding."""
     for check, verdict, seen in findings:
         color = {"ok": "green", "warning": "yellow", "failed": "red"}[verdict]
         out.print(f"[{color}]{verdict:<8}[/{color}] [bold]{escape(check)}[/bold]  {escape(seen)}")
-        failed |= verdict == "failed"
-    return int(failed)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
@@ -342,6 +404,32 @@ def print_sample(found: Found) -> None:
     if found.scores:
         rows = [(score.name, score.target, score.value, score.reason) for score in found.scores]
         print_table(["score", "judges", "value", "reason"], rows)
+
+
+def print_diff(found: RunDiff) -> None:
+    """Print what differs between two runs."""
+    names = [found.first, found.second]
+    if found.changes:
+        print_table(["recipe", *names], [(each.key, _plain(each.first), _plain(each.second)) for each in found.changes])
+    else:
+        print_line("the recipes are the same")
+    first, second, common = found.prompts
+    print_line(f"prompts: {first:,} and {second:,}, {common:,} in common")
+    for title, pairs in (("pass@1", found.passes), ("mean", found.means)):
+        rows = [
+            (each.name, each.prompts, each.first, each.second, f"{each.difference:+.3f}", _span(each.low, each.high))
+            for each in pairs
+        ]
+        if rows:
+            print_table([title, "prompts", *names, "difference", "interval"], rows)
+
+
+def _plain(value: Any) -> str | None:
+    return None if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:+.3f} to {high:+.3f}"
 
 
 def print_estimate(estimate: Estimate, workers: int, prices: Prices | None = None) -> None:

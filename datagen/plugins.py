@@ -17,7 +17,6 @@ import importlib
 import importlib.util
 import inspect
 import linecache
-import pkgutil
 import re
 import sys
 import sysconfig
@@ -34,6 +33,7 @@ from datagen.interrupts import is_ctrl_c
 from datagen.records import storable
 
 Answer = TypeVar("Answer")
+_OURS = Path(__file__).resolve().parent
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 FORMER = {
@@ -61,24 +61,23 @@ FORMER = {
 
 def known_words(family: str) -> list[str]:
     """Return the shipped plugin names of a family (`backends`, `rewards`, `vision.detectors`, …), sorted."""
-    return sorted(_find_words(family))
+    return sorted(find_words(family))
 
 
-def _find_words(family: str) -> dict[str, str]:
-    """Return the module of each word of a family, including the subfolders of `rewards`.
+def find_words(family: str) -> dict[str, Path]:
+    """Return the file of each word of a family, including the subfolders of `rewards`. Imports nothing.
 
     Folders only sort: a word is the file's name alone, and is unique.
     """
-    package = importlib.import_module(f"datagen.{family}")
-    words: dict[str, str] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        name = f"{package.__name__}.{module.name}"
-        if module.name.startswith("_"):
+    words: dict[str, Path] = {}
+    for path in _OURS.joinpath(*family.split(".")).iterdir():
+        file = path / "__init__.py" if path.is_dir() else path
+        if path.name.startswith("_") or file.suffix != ".py" or not file.is_file():
             continue
-        if family == "rewards" and module.ispkg:
-            words |= _find_words(f"{family}.{module.name}")
+        if family == "rewards" and path.is_dir():
+            words |= find_words(f"{family}.{path.name}")
         else:
-            words[module.name] = name
+            words[path.stem] = file
     return words
 
 
@@ -92,13 +91,13 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
 
     Raises PluginError for an unknown word, a module that fails to import, or one without `needs`.
     """
-    known = _find_words(family)
+    known = find_words(family)
     name, colon, inner = word.partition(":")
     if not colon and "." not in word:
         if word not in known:
             former = f"write {FORMER[word]}" if family == "rewards" and word in FORMER else ""
             raise PluginError(f"no {noun_of(family)} named {word!r}", hint=former or did_you_mean(word, known))
-        name = known[word]
+        name = _name_module(known[word])
     module = attempt(lambda: importlib.import_module(name))
     if isinstance(module, Failed):
         error = module.error
@@ -116,6 +115,11 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
         what, hint = f"the {noun_of(family)} {word!r} has no `{needs}`", f"define `{needs}` in that module"
         raise PluginError(what, where=name, hint=hint)
     return module
+
+
+def _name_module(file: Path) -> str:
+    parts = file.relative_to(_OURS.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 HERE = "__main__:"
@@ -262,7 +266,6 @@ def without_addresses(text: str) -> str:
     return storable(_ADDRESS.sub("", text))
 
 
-_OURS = Path(__file__).resolve().parent
 _INSTALLED = ("site-packages", "dist-packages")
 _CODE = (".py", ".so", ".pyd")
 
@@ -346,13 +349,10 @@ def _list_imports(path: Path, label: str) -> list[str]:
     return [name.strip(".") for name in names if name.strip(".")]
 
 
-_PACKAGE = Path(__file__).resolve().parent
-
-
 def shipped_path(*parts: str) -> Path:
     """Return the path of a shipped file or folder, such as `shipped_path("taxonomies", "counting.yaml")`.
 
     The path is not checked; opening it fails if it is missing.
     """
-    installed = _PACKAGE / "_shipped"
-    return (installed if installed.is_dir() else _PACKAGE.parent).joinpath(*parts)
+    installed = _OURS / "_shipped"
+    return (installed if installed.is_dir() else _OURS.parent).joinpath(*parts)

@@ -17,10 +17,23 @@ from pathlib import Path
 NAME = "datagen"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Make": (
-        *("init", "check", "preview", "plan", "doctor", "build", "prompts", "generate", "score", "weigh", "export"),
+        *(
+            "init",
+            "new",
+            "check",
+            "preview",
+            "plan",
+            "doctor",
+            "build",
+            "prompts",
+            "generate",
+            "score",
+            "weigh",
+            "export",
+        ),
         *("report", "schema", "geneval", "slurm"),
     ),
-    "Look": ("status", "sample", "mark", "regen"),
+    "Look": ("list", "explain", "status", "diff", "sample", "mark", "regen"),
     "Share": ("push", "append", "pull"),
     "Train": ("train", "loop", "experiment"),
     "Measure": ("diagnose", "audit", "bench"),
@@ -38,10 +51,16 @@ def command(*words: object, folder: str | Path = ".") -> str:
 
 def from_here(text: str) -> str:
     """Return a sentence as it holds here: its commands, written `datagen export RUN`, as this program was called, and
-    its paths from the working directory, if they are below it."""
-    here = "" if Path.cwd() == Path("/") else rf"(?<![\w/:.]){re.escape(str(Path.cwd()))}/(?=[^\s/])"
-    text = re.sub(here, "", text) if here else text
-    return _OURS.sub(lambda _: f"{_call()} ", text)
+    its paths as `shorten_paths` tells them."""
+    return _OURS.sub(lambda _: f"{_call()} ", shorten_paths(text))
+
+
+def shorten_paths(text: str) -> str:
+    """Return a text with the paths below the working directory told from there; others stay as they are."""
+    here = Path.cwd()
+    if here == Path("/") or str(here) not in text:
+        return text
+    return re.sub(rf"(?<![\w/:.]){re.escape(str(here))}/(?=[^\s/])", "", text)
 
 
 def _call(folder: str | Path = ".") -> str:

@@ -12,6 +12,7 @@ the embedded model knows. Nothing is overwritten.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from datagen.errors import ConfigError
@@ -109,16 +110,24 @@ def init_project(folder: str | Path) -> list[Path]:
     """
     home, own = Path(folder), name_project(folder)
     files = {home / name.replace("NAME", own): text.replace("NAME", own) for name, text in FILES.items()}
-    taken = [str(path.relative_to(home)) for path in files if path.exists() or path.is_symlink()]
+    return write_new(files)
+
+
+def write_new(files: Mapping[Path, str]) -> list[Path]:
+    """Write new text files and return them.
+
+    Raises ConfigError before anything is written if one of the files exists, and if a folder cannot be written.
+    """
+    taken = [str(path) for path in files if path.exists() or path.is_symlink()]
     if taken:
-        what = f"there is a project already: {', '.join(taken)}"
-        raise ConfigError(what, where=str(home), hint="choose another folder; nothing was written")
+        what = f"there already: {', '.join(taken)}"
+        raise ConfigError(what, hint="choose another name; nothing was written")
     for path, text in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8", newline="\n") as file:
                 file.write(text)
         except OSError as error:
-            what = f"cannot write the project: {error.strerror}"
+            what = f"cannot be written: {error.strerror}"
             raise ConfigError(what, where=str(path), hint="choose a folder that can be written") from error
     return list(files)

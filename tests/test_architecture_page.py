@@ -88,4 +88,6 @@ def test_an_exception_in_a_module_names_its_line(project: Path, part: str, old: 
     before, _, _ = code.partition(old)
     file.write_text(code.replace(old, new, 1), encoding="utf-8")
     told = build(project)
-    assert f"Error in your module: {file}:{before.count(chr(10)) + 1}: " in told.replace("\n", " ").replace("  ", " ")
+    assert f"Error in your module: mine/{part}.py:{before.count(chr(10)) + 1}: " in told.replace("\n", " ").replace(
+        "  ", " "
+    )

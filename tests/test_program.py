@@ -70,6 +70,34 @@ def test_commands_in_a_sentence_are_called_as_the_program_was(script: Path, monk
     assert program.from_here(shown) == shown
 
 
+def test_paths_are_told_from_here_however_they_were_given(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(small_values(name="tiny")), encoding="utf-8")
+    told = [
+        run_cli(*words, cwd=tmp_path)
+        for words in (
+            ("build", tmp_path / "tiny.yaml", "--run", tmp_path / "outputs/a run", "--workers", "0"),
+            ("build", tmp_path / "tiny.yaml", "--run", tmp_path / "outputs/a run", "--set", "seed=5"),
+            ("status", tmp_path / "outputs/a run"),
+            ("diff", tmp_path / "outputs/a run", "outputs/a run"),
+            ("status", tmp_path / "outputs/none"),
+            ("check", tmp_path / "none.yaml"),
+            ("init", tmp_path / "shop"),
+        )
+    ]
+    shown = [done.stdout + done.stderr for done in told]
+    assert [done.returncode for done in told] == [0, 1, 0, 0, 1, 1, 0]
+    assert not [text for text in shown if f"{tmp_path}/" in text]
+    assert "outputs/a run/dataset" in shown[0]
+    assert "--run 'outputs/a run-2'" in shown[1]
+    assert "outputs/none: no such run" in shown[4]
+
+
+def test_a_path_elsewhere_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = f"{tmp_path}/a, {tmp_path}2/a, s3:/{tmp_path}/a and {tmp_path}"
+    assert program.shorten_paths(text) == text.replace(f"{tmp_path}/a, ", "a, ", 1)
+
+
 def test_every_command_has_its_group() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     names |= {group.name for group in app.registered_groups if group.name}

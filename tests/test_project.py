@@ -64,7 +64,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None
     recipe = tmp_path / "shop" / "recipes" / "shop.yaml"
     recipe.parent.mkdir(parents=True)
     recipe.write_text("mine")
-    with pytest.raises(ConfigError, match="a project already: recipes/shop"):
+    with pytest.raises(ConfigError, match=r"there already: .+recipes/shop"):
         init_project(tmp_path / "shop")
     assert recipe.read_text() == "mine"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [recipe]
@@ -79,7 +79,7 @@ def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match="cannot write the project"):
+    with pytest.raises(ConfigError, match="cannot be written"):
         init_project(tmp_path / "file")
 
 

@@ -100,6 +100,20 @@ class LoopResult:
     standing: Standing
     stop: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures of the rounds as plain JSON values; a round's `gain` is over the best before it."""
+        rounds = [
+            {
+                "number": each.number,
+                "pass_1": each.whole.pass_1 and each.whole.pass_1.model_dump(),
+                "reward": each.whole.reward and each.whole.reward.model_dump(),
+                "gain": gain and asdict(gain),
+                "kept": each.number == self.standing.best,
+            }
+            for each, gain in zip(self.rounds, self.standing.gains, strict=True)
+        ]
+        return {"rounds": rounds, "stopped": self.stop}
+
     @property
     def checkpoint(self) -> Path | None:
         """The checkpoint of the best round, None if the first model is best."""

@@ -28,7 +28,7 @@ from datagen.chat import ChatRequest, Message, Sampling
 from datagen.config import Recipe, make_recipe
 from datagen.diagnose import Allotment
 from datagen.errors import BackendError, ConfigError, RunError
-from datagen.picture_files import name_ending
+from datagen.picture_files import find_kind, name_ending
 from datagen.pictures import encode_picture, hash_image, read_image
 from datagen.pipeline.border import accept_answer
 from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, tell_yes_from_no, try_judge
@@ -93,6 +93,30 @@ class Found:
     sample: Sample | None
     scores: list[Score]
     failures: list[Failure]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; of an image its kind and its size in bytes."""
+        sample = self.sample
+        parts = [
+            {
+                "kind": part.kind,
+                "role": part.role,
+                "text": part.text,
+                "bytes": len(part.image),
+                "format": find_kind(part.image),
+            }
+            for part in (sample.segments if sample else ())
+        ]
+        about = ("engine", "seed", "mode", "switch", "finish", "settings")
+        return {
+            "id": f"{self.prompt.id}-{self.candidate:02d}",
+            "shard": self.shard,
+            "prompt": self.prompt.to_dict(),
+            "made": {name: getattr(sample, name) for name in about} if sample else None,
+            "segments": parts,
+            "scores": [score.to_dict() for score in self.scores],
+            "failures": [failure.to_dict() for failure in self.failures],
+        }
 
 
 def read_status(run: Run) -> RunStatus:

@@ -159,12 +159,12 @@ def test_what_cannot_be_audited_says_why() -> None:
         audit_sizes(recipe, per_skill=1, seed=1, sides=(64,))
 
 
-def test_the_command_prints_the_tables_and_writes_them(tmp_path: Path) -> None:
+def test_the_command_prints_the_tables_for_programs(tmp_path: Path) -> None:
     sizes = ("--picture-sizes", "1", "--side", "64")
     chosen = ("--set", "rewards=[contrast]", "--set", "taxonomy=[spatial]")
-    done = run_cli("audit", "quickstart", *sizes, *chosen, "--json", tmp_path / "a.json")
+    done = run_cli("audit", "quickstart", *sizes, *chosen, "--json")
     assert done.returncode == 0, done.stderr
     assert "same verdict by size" in done.stdout
-    tables = json.loads((tmp_path / "a.json").read_text())
+    tables = json.loads(done.stdout)["tables"]
     assert list(tables) == ["same verdict by size", "mean value by size", "ms by size"]
     assert tables["ms by size"][0].keys() == {"scorer", "on", "pictures", "64 px"}

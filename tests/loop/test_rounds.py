@@ -80,6 +80,16 @@ def test_a_round_that_helps_is_kept_and_drawn_from(done: Path) -> None:
     assert notes["detector"]["name"] == "learned", "what selects does not measure"
 
 
+def test_figures_for_programs_are_those_of_the_page(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(done.parent)
+    told = loop().to_dict()
+    assert set(told) == {"rounds", "stopped"}
+    first, second = told["rounds"][:2]
+    assert set(first) == {"number", "pass_1", "reward", "gain", "kept"}
+    assert (first["gain"], first["kept"], second["kept"]) == (None, False, True)
+    assert 0 < second["gain"]["low"] <= second["gain"]["value"] <= second["gain"]["high"]
+
+
 def test_rounds_answer_the_same_prompts_with_the_same_seeds(done: Path) -> None:
     def list_asked(number: int) -> list[tuple[str, int]]:
         files = sorted((done / f"rounds/{number:02d}/probe/samples").glob("*.parquet"))

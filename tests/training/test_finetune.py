@@ -115,8 +115,12 @@ def test_killed_and_called_again_it_ends_the_same(plan: TrainPlan, tmp_path: Pat
     killed = subprocess.run([sys.executable, "-c", KILLED, *call], capture_output=True, text=True, env=environment())
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (torn / "model.safetensors").exists()
-    again = run_cli("train", plan.dataset, "--out", torn, *words)
+    again = run_cli("train", plan.dataset, "--out", torn, *words, "--json")
     assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert set(told) == {"checkpoint", "losses", "held_out"}
+    assert [each["step"] for each in told["held_out"]] == sorted(each["step"] for each in told["held_out"])
+    assert all(set(each) == {"step", "text", "image"} for each in told["held_out"])
     assert_same_weights(torn, whole)
     steps = [[json.loads(line)["step"] for line in (f / "log.jsonl").read_text().splitlines()] for f in (torn, whole)]
     assert steps[0] == steps[1] == list(range(0, 41, 10))
