@@ -431,20 +431,11 @@ def check(
     form: Annotated[str, typer.Option("--format", help="text, or github for CI annotations.")] = "text",
 ) -> None:
     """Check taxonomies, templates, lexicons, recipes and experiments. Problems are printed with place and fix."""
-    from datagen.config import Recipe
+    from datagen.checking import check_files
     from datagen.console import print_problems
-    from datagen.experiment import Experiment, check_experiment
-    from datagen.pipeline import check_recipe, list_scorable
-    from datagen.taxonomy.check import check_paths
 
     chosen = paths or [name for name in ("taxonomies", "recipes", "experiments") if Path(name).is_dir()]
-    problems = check_paths(
-        chosen,
-        scorable=list_scorable(),
-        models={"recipe": Recipe, "experiment": Experiment},
-        examine=check_recipe,
-        examine_arms=check_experiment,
-    )
+    problems = check_files(chosen)
     print_problems(problems, form)
     raise typer.Exit(1 if any(problem.severity == "error" for problem in problems) else 0)
 
@@ -495,6 +486,21 @@ def preview(
     known = list_taxonomies()
     words = [known.get(word, word) for word in taxonomy or known]
     print_prompts(draw_preview(load_taxonomy(words, lexicon), count, seed))
+
+
+@app.command()
+def studio(
+    project: Annotated[Path, typer.Argument(metavar="PROJECT", show_default=False, help="Its folder [here].")] = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.", show_default=False)] = 0,
+) -> None:
+    """Edit a project in the browser: faults, prompts and samples as you type. Serves one page on this machine alone."""
+    from datagen.console import print_aside, print_line
+    from datagen.studio import open_studio
+
+    with open_studio(project, port) as opened:
+        print_line(opened.address)
+        print_aside("open it in a browser here; Ctrl-C ends it")
+        opened.serve_forever()
 
 
 @app.command()

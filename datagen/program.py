@@ -17,7 +17,20 @@ from pathlib import Path
 NAME = "datagen"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Make": (
-        *("init", "check", "preview", "plan", "doctor", "build", "prompts", "generate", "score", "weigh", "export"),
+        *(
+            "init",
+            "check",
+            "preview",
+            "studio",
+            "plan",
+            "doctor",
+            "build",
+            "prompts",
+            "generate",
+            "score",
+            "weigh",
+            "export",
+        ),
         *("report", "schema", "geneval", "slurm"),
     ),
     "Look": ("status", "sample", "mark", "regen"),

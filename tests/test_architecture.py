@@ -48,7 +48,8 @@ FLOORS = [
     {"training", "push", "audit"},
     {"loop"},
     {"experiment"},
-    {"workshop", "runners", "console"},
+    {"checking"},
+    {"workshop", "runners", "console", "studio"},
     {"cli", "__main__"},
 ]
 HEAVY = ["torch", "transformers", "datasets", "vllm", "ray", "pyarrow", "rapidocr", "onnxruntime", "scipy", "cv2"]
