@@ -1,7 +1,7 @@
 // The page of `datagen studio`. The files are the only store: each change is written at once, if the file on disk is still
 // what was read; else both versions are shown and a person decides. All texts enter the page as text, never as HTML.
 import {
-  Compartment, EditorState, EditorView, HighlightStyle, Transaction, autocompletion, bracketMatching, closeBrackets,
+  EditorState, EditorView, HighlightStyle, Transaction, autocompletion, bracketMatching, closeBrackets,
   closeBracketsKeymap, completionKeymap, defaultKeymap, drawSelection, highlightActiveLine, highlightActiveLineGutter,
   highlightSelectionMatches, highlightSpecialChars, history, historyKeymap, indentOnInput, indentUnit, indentWithTab,
   isolateHistory, keymap, lineNumbers, lintGutter, lintKeymap, search, searchKeymap, setDiagnostics, syntaxHighlighting,
@@ -50,7 +50,7 @@ const tellError = ({ what, where, hint }) => [where ? `${where}: ${what}` : what
 
 // ---- Files: open, save, reload -------------------------------------------------------------------------------------
 
-const textOf = (doc) => (doc === open && view ? view.state : doc.state).doc.toString();
+const textOf = (doc) => (doc === open ? view.state : doc.state).doc.toString();
 
 async function openFile(name, line = 0, column = 1) {
   if (!docs.has(name)) {
@@ -67,7 +67,7 @@ async function openFile(name, line = 0, column = 1) {
       docs.set(name, doc);
     }
   }
-  if (open && view) open.state = view.state;
+  if (open) open.state = view.state;
   const changed = open?.name !== name;
   open = docs.get(name);
   view.setState(open.state);
@@ -391,7 +391,7 @@ function showSkill(skill) {
   const levels = Object.entries(skill.levels).flatMap(([name, count], k) => [k ? " · " : "", make("span", { class: count ? false : "lack" }, `${name} ${count}`)]);
   const slots = skill.slots.flatMap((slot, k) => {
     const lack = slot.missing.length;
-    const few = lack && lack <= 6 ? `, without ${slot.missing.join(", ")}` : "";
+    const few = lack && lack <= 3 ? `, without ${slot.missing.join(", ")}` : "";
     return [k ? " · " : "", make("span", { class: lack ? "lack" : false, title: slot.missing.slice(0, 200).join(", ") }, `${slot.name} ${slot.values - lack} of ${slot.values}${few}`)];
   });
   return make("tr", {}, make("td", { title: skill.title }, skill.path), make("td", {}, ...levels), make("td", {}, ...slots),
@@ -488,7 +488,8 @@ function showPicture(picture) {
       svg.append(box);
     }
   }
-  return make("div", { class: "frame" }, make("img", { src: picture.url, alt: picture.caption || "sample", width: picture.width, height: picture.height, class: picture.pixelated ? "is-small" : false }), svg);
+  const enlarge = (event) => event.currentTarget.closest(".sample").classList.toggle("is-large");
+  return make("button", { class: "frame", type: "button", title: "larger or smaller", onclick: enlarge }, make("img", { src: picture.url, alt: picture.caption || "sample", width: picture.width, height: picture.height, class: picture.pixelated ? "is-small" : false }), svg);
 }
 
 // ---- Begin ---------------------------------------------------------------------------------------------------------
@@ -514,7 +515,7 @@ by("recipe").addEventListener("change", refresh);
 by("draw").addEventListener("click", () => draw());
 by("stop").addEventListener("click", () => drawing?.abort());
 
-view = new EditorView({ parent: by("editor") });
+view = new EditorView({ parent: by("editor"), state: EditorState.create({ extensions: extend("", true) }) });
 const first = await ask("files");
 noted.files = first.files;
 by("project").textContent = first.project;
