@@ -164,8 +164,10 @@ async function poll() {
 }
 
 async function reload(doc) {
+  const base = doc.base;
   const theirs = await ask(`file?${query({ name: doc.name })}`);
-  if (doc.saving || doc.dirty || doc.conflict || theirs.version === doc.base) return;
+  // An answer that was on its way while the file was saved is older than what the editor has.
+  if (doc.saving || doc.dirty || doc.conflict || doc.base !== base || theirs.version === base) return;
   if (theirs.text === null) settle(doc, theirs); // it was removed: the words are still here
   else {
     doc.base = theirs.version;
