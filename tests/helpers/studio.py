@@ -62,6 +62,11 @@ class Tab:
             time.sleep(0.05)
         raise TimeoutError(f"{script}: {self.page.run('document.body.innerText')[:3000]} {self.page.complaints()}")
 
+    def leave(self) -> None:
+        """Leave the page, also where it asks whether words should be lost."""
+        self.run("addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true)")
+        self.page.call("Page.navigate", url="about:blank")
+
     @property
     def text(self) -> str:
         """What the editor shows; a long file is shown in part."""

@@ -51,4 +51,4 @@ def chromium(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def tab(chromium: Tab, served: Served) -> Iterator[Tab]:
     """The studio of the project, freshly opened."""
     yield chromium.open(served.address)
-    chromium.page.call("Page.navigate", url="about:blank")
+    chromium.leave()

@@ -496,18 +496,21 @@ function showPicture(picture) {
 
 // ---- Begin ---------------------------------------------------------------------------------------------------------
 
+// Send what is not in a file yet in a way that outlives the page; return whether that is all of it.
 function flush() {
+  let all = true;
   for (const doc of docs.values()) {
-    if (!doc.dirty || doc.saving || doc.conflict) continue;
-    const options = asJson("PUT", { text: textOf(doc), base: doc.base });
-    if (options.body.length < KEEPALIVE_BYTES) fetch(`file?${query({ name: doc.name })}`, { ...options, keepalive: true });
+    if (!doc.dirty && !doc.saving) continue;
+    const options = asJson("PUT", { text: textOf(doc), base: doc.base }, { keepalive: true });
+    const fits = new Blob([options.body]).size < KEEPALIVE_BYTES;
+    if (fits && !doc.conflict) fetch(`file?${query({ name: doc.name })}`, options).catch(() => {});
+    all &&= fits && !doc.conflict && document.body.dataset.away !== "true";
   }
+  return all;
 }
 
 addEventListener("pagehide", flush);
-addEventListener("beforeunload", (event) => {
-  if ([...docs.values()].some((doc) => doc.dirty || doc.saving)) event.preventDefault();
-});
+addEventListener("beforeunload", (event) => { if (!flush()) event.preventDefault(); });
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "hidden") for (const doc of docs.values()) save(doc);
   else poll();
