@@ -95,7 +95,7 @@ function touched(doc) {
 
 function save(doc) {
   clearTimeout(doc.timer);
-  doc.saving ??= saveAll(doc).finally(() => { doc.saving = null; showSaved(); });
+  doc.saving ??= Promise.resolve().then(() => saveAll(doc)).finally(() => { doc.saving = null; showSaved(); });
   return doc.saving;
 }
 
