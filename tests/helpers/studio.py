@@ -56,7 +56,7 @@ class Tab:
 
     def wait(self, script: str) -> Any:
         """Wait until an expression is true, for two minutes at most, and return its value."""
-        for _ in range(400):
+        for _ in range(2400):
             if value := self.page.run(script):
                 return value
             time.sleep(0.05)
