@@ -100,17 +100,9 @@ def check(*paths: str | Path) -> list[Problem]:
 
     `paths` are files, folders or names; without any, the project's own here, else all that ships.
     """
-    from datagen.experiment import Experiment, check_experiment
-    from datagen.pipeline import check_recipe, list_scorable
-    from datagen.taxonomy.check import check_paths
+    from datagen.checking import check_files
 
-    return check_paths(
-        paths or [name for name in ("taxonomies", "recipes", "experiments") if Path(name).is_dir()],
-        scorable=list_scorable(),
-        models={"recipe": Recipe, "experiment": Experiment},
-        examine=check_recipe,
-        examine_arms=check_experiment,
-    )
+    return check_files(paths or [name for name in ("taxonomies", "recipes", "experiments") if Path(name).is_dir()])
 
 
 def diagnose(

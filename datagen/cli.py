@@ -609,6 +609,21 @@ def preview(
 
 
 @app.command()
+def studio(
+    project: Annotated[Path, typer.Argument(metavar="PROJECT", show_default=False, help="Its folder [here].")] = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.", show_default=False)] = 0,
+) -> None:
+    """Edit a project in the browser: faults, prompts and samples as you type. Serves one page on this machine alone."""
+    from datagen.console import print_aside, print_line
+    from datagen.studio import open_studio
+
+    with open_studio(project, port) as opened:
+        print_line(opened.address)
+        print_aside("open it in a browser here; Ctrl-C ends it")
+        opened.serve_forever()
+
+
+@app.command()
 def geneval(
     lexicon: LexiconOption = "everyday",
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,

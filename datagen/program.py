@@ -22,6 +22,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
             "new",
             "check",
             "preview",
+            "studio",
             "plan",
             "doctor",
             "build",

@@ -48,7 +48,8 @@ FLOORS = [
     {"training", "push", "audit"},
     {"loop"},
     {"experiment", "diff"},
-    {"workshop", "runners", "console"},
+    {"checking"},
+    {"workshop", "runners", "console", "studio"},
     {"api"},
     {"cli", "__main__"},
 ]

@@ -67,6 +67,8 @@ def test_shipped_files_and_weights_are_inside(installed: Path) -> None:
     sizes = [path.stat().st_size for path in checkpoint.iterdir()]
     assert {"model.safetensors", "codec.safetensors", "tokenizer.json"} <= {p.name for p in checkpoint.rglob("*")}
     assert sum(sizes) <= 24 * 2**20
+    static = {path.name for path in (installed / "datagen/studio/static").iterdir()}
+    assert static >= {"index.html", "studio.js", "studio.css", "completion.js", "editor.js", "LICENSE.editor.txt"}
     assert 0 < (installed / "datagen/vision/detectors/learned.safetensors").stat().st_size <= 4 * 2**20
 
 

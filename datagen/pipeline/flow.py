@@ -310,6 +310,13 @@ def ask_backend(run: Run, requests: Sequence[Request]) -> Iterator[Answer]:
     return (answer for answer in _guard(run, lambda: run.backend.generate(requests)) if answer is not None)
 
 
+def ask_in_ticks(run: Run, requests: Sequence[Request]) -> Iterator[Answer | None]:
+    """Yield the model's answers to some requests, and None while it works if it can tell, so that a caller can stop."""
+    backend: Any = run.backend
+    ask = (lambda: backend.stream(iter(requests))) if hasattr(backend, "stream") else lambda: backend.generate(requests)
+    return _guard(run, ask)
+
+
 def _guard(run: Run, ask: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     """Yield the answers of a backend, and close it when the caller has enough of them."""
     name = run.recipe.backend.name

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -57,6 +58,14 @@ class Page:
         except (ConnectionError, TimeoutError, subprocess.TimeoutExpired):
             self._process.kill()
             self._process.wait()
+        os.close(self._in)
+        os.close(self._out)
+        self._log.close()
+
+    def kill(self) -> None:
+        """End the browser as a crash of the machine would: with all its processes, at once."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         os.close(self._in)
         os.close(self._out)
         self._log.close()
@@ -126,7 +135,7 @@ class Page:
         """Press keys one after the other, as a person would; single characters also type."""
         for key in keys:
             text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
-            code = {"Enter": 13, "Escape": 27, "Tab": 9}.get(key, 0)
+            code = {"Enter": 13, "Escape": 27, "Tab": 9, "Backspace": 8}.get(key, 0)
             self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
             self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
             self.run("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # the page has taken it
