@@ -34,6 +34,8 @@ MODEL_KEYS = ("backend", "judge", "drawer", "detector", "encoders", "matchers")
 MODELS = ("backend", "judge", "drawer", "detector", "ocr", "tools")
 """What a run loads for them."""
 END = None
+CLOSE_SECONDS = 10.0
+"""How long the end waits for a model that is at work."""
 
 Line = dict[str, Any]
 
@@ -62,13 +64,24 @@ class Artist:
     def __init__(self) -> None:
         self._busy = threading.Lock()
         self._last: Run | None = None
+        self._drawings: list[Drawing] = []
 
     def draw(self, make_plan: Callable[[], Plan], prompt_id: str, turn: int) -> Drawing:
         """Begin to draw in a thread of its own."""
         drawing = Drawing()
         work = partial(self._work, make_plan, prompt_id, turn, drawing)
-        threading.Thread(target=work, name="drawing", daemon=True).start()
+        drawing.thread = threading.Thread(target=work, name="drawing", daemon=True)
+        self._drawings = [each for each in self._drawings if each.thread.is_alive()]
+        self._drawings.append(drawing)
+        drawing.thread.start()
         return drawing
+
+    def close(self) -> None:
+        """Stop what is drawn, and wait a while for its threads: a model must not be at work when Python ends."""
+        for drawing in self._drawings:
+            drawing.stop()
+        for drawing in self._drawings:
+            drawing.thread.join(CLOSE_SECONDS)
 
     def _work(self, make_plan: Callable[[], Plan], prompt_id: str, turn: int, drawing: Drawing) -> None:
         try:
@@ -105,7 +118,9 @@ class Artist:
 
 
 class Drawing:
-    """The lines of a drawing as they come."""
+    """The lines of a drawing as they come, and the thread that makes them."""
+
+    thread: threading.Thread
 
     def __init__(self) -> None:
         self._lines: SimpleQueue[Line | None] = SimpleQueue()
@@ -146,7 +161,14 @@ def draw_samples(run: Run, requests: Sequence[Request]) -> Iterator[Line | None]
 
 
 def _show_failure(request: Request, failure: Failure) -> Line:
-    return {"failure": {"text": request.prompt.text, "error": failure.error, "detail": failure.detail}}
+    return {
+        "failure": {
+            "id": request.sample_id,
+            "text": request.prompt.text,
+            "error": failure.error,
+            "detail": failure.detail,
+        }
+    }
 
 
 def _show_sample(run: Run, request: Request, sample: Sample) -> Line:

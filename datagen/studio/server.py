@@ -103,8 +103,9 @@ class Studio(ThreadingHTTPServer):
         return self
 
     def server_close(self) -> None:
-        """Close the port at once: threads of open connections end with the process."""
+        """Close the port at once and stop what is drawn; threads of open connections end with the process."""
         self.socket.close()
+        self.artist.close()
 
 
 def open_studio(project: Path, port: int = 0) -> Studio:

@@ -454,7 +454,7 @@ function showDrawError(text) {
 function showLine(line, started) {
   if (line.asked) by("draw-note").textContent = `${line.asked} by ${line.model} …`;
   if (line.error) showDrawError(tellError(line.error));
-  if (line.failure) by("samples").append(make("article", { class: "sample" }, make("div", { class: "about" }, make("span", {}, line.failure.text), make("span", { class: "verdict is-fail" }, "not made"), make("span", {}, line.failure.error))));
+  if (line.failure) by("samples").append(make("article", { class: "sample", "data-id": line.failure.id }, make("div", { class: "about" }, make("span", {}, line.failure.text), make("span", { class: "verdict is-fail" }, "not made"), make("span", {}, line.failure.error))));
   if (line.sample) by("samples").append(showSample(line.sample));
   const count = by("samples").childElementCount;
   if (count) by("draw-note").textContent = `${count} in ${((performance.now() - started) / 1000).toFixed(1)} s · found boxes solid, planned dashed`;
