@@ -64,7 +64,6 @@ class Tab:
 
     def leave(self) -> None:
         """Leave the page, also where it asks whether words should be lost."""
-        self.run("addEventListener('beforeunload', (event) => event.stopImmediatePropagation(), true)")
         self.page.call("Page.navigate", url="about:blank")
 
     @property

@@ -71,18 +71,25 @@ class Page:
         self._log.close()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send one command and return its result; events on the way are kept."""
+        """Send one command and return its result; events on the way are kept, and a page that asks is told yes."""
+        number = self._send(method, parameters)
+        while (answer := self._read()).get("id") != number:
+            if answer.get("method") == "Page.javascriptDialogOpening":
+                self._send("Page.handleJavaScriptDialog", {"accept": True})
+            if "method" in answer:
+                self.events.append(answer)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def _send(self, method: str, parameters: dict[str, Any]) -> int:
         self._count += 1
         message = {"id": self._count, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        while (answer := self._read()).get("id") != self._count:
-            self.events.append(answer)
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
-        result: dict[str, Any] = answer["result"]
-        return result
+        return self._count
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
