@@ -43,10 +43,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema, to_jsonable_python
 
-from datagen.documents.checking import faults_error, faults_of, load_model, make_fault
+from datagen.documents.checking import dotted, faults_error, faults_of, load_model, make_fault
 from datagen.documents.reading import Document, Location, dump_yaml, parse_yaml, read_yaml
 from datagen.errors import ConfigError, PluginError, did_you_mean
-from datagen.expressions import WAYS, parse_expression
+from datagen.expressions import OUTCOME, WAYS, parse_expression
 from datagen.filesystems import write_text
 from datagen.pictures import Store
 from datagen.plugins import known_words, load_plugin, name_own, noun_of, shipped_path
@@ -114,8 +114,8 @@ class ScorerChoice(Choice):
     @field_validator("named")
     @classmethod
     def _no_function(cls, value: str | None) -> str | None:
-        if value in WAYS:
-            raise ValueError(f"{value} is a function of expressions; choose another name")
+        if value in (*WAYS, OUTCOME):
+            raise ValueError(f"{value} is a word of expressions; choose another name")
         return value
 
     @property
@@ -254,7 +254,7 @@ class Joins(BaseModel):
 
 
 class Aggregate(BaseModel):
-    """How scores become the text reward and the image reward of a sample: an aggregation or an expression.
+    """How scores become the text reward and the image reward of a sample: an aggregation, `outcome` or an expression.
 
     See `expressions.py` for the language, and `scoring/rewarder.py` for which rule applies to which skill.
     """
@@ -862,10 +862,12 @@ class Recipe(BaseModel):
             for target in ("text", "image"):
                 text = getattr(joins, target)
                 try:
-                    if text is not None and text not in WAYS:
+                    if text is not None and text not in (*WAYS, OUTCOME):
                         parse_expression(text, self.selecting)
                 except ValueError as error:
-                    yield make_fault(("aggregate", *path, target), str(error))
+                    place = ("aggregate", *path, target)
+                    hint = f"name scorers under `rewards` alone, or change it too: --set {dotted(place)}=product"
+                    yield make_fault(place, str(error), hint)
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any] = "", *changes: Change) -> Recipe:

@@ -19,6 +19,8 @@ from datagen.errors import did_you_mean
 
 WAYS = ("product", "mean", "genmean", "min")
 """Names of the aggregations; `genmean` is the geometric mean, product ** (1 / n)."""
+OUTCOME = "outcome"
+"""The product of all scorers of a recipe, of the text and of the image: a text is as good as what comes of it."""
 
 
 def aggregate(values: Sequence[float | None], how: str) -> float | None:

@@ -84,7 +84,7 @@ seed: 1
 shard_prompts: 8
 backend: embedded
 rewards: [counting, attribute, plan]
-aggregate: {text: "plan * product(counting, attribute)"}
+aggregate: {text: outcome}
 detector: pictograms
 """
 

@@ -1,7 +1,7 @@
 """Combine the scores of a sample into its text reward and its image reward, as a recipe's `aggregate:` says.
 
     aggregate:
-      text: mean                                      # over all scorers of the text
+      text: outcome                                   # the product of all scorers, of the text and of the image
       image: 0.5*genmean(counting, attribute) + 0.5*vqa
       by_weakness: {text_rendering: {image: text}}    # or weakness/skill
 
@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from datagen.config import Aggregate
 from datagen.errors import ConfigError, did_you_mean
-from datagen.expressions import WAYS, Expression, join_all, normalise, parse_expression
+from datagen.expressions import OUTCOME, WAYS, Expression, join_all, normalise, parse_expression
 from datagen.records import Modality, Prompt, Score
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.unseen import Duties, find_duties
@@ -115,6 +115,8 @@ def make_rewarder(
 
 
 def _read(text: str, target: Modality, targets: Mapping[str, Modality], where: str) -> Expression:
+    if text == OUTCOME:
+        return join_all("product", [*targets])
     if text in WAYS:
         return join_all(text, [name for name, judged in targets.items() if judged == target])
     try:

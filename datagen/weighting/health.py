@@ -240,7 +240,7 @@ def _warn_contrary(rows: RewardTable, weights: WeightTable) -> list[str]:
         differ = np.abs(better) > EQUAL
         pairs += np.bincount(path[same][differ], minlength=len(names))
         contrary += np.bincount(path[same][differ & (better * heavier < 0)], minlength=len(names))
-    hint = "let `aggregate: {text: …}` hold the image's scorers too"
+    hint = "`aggregate: {text: outcome}` rewards a text for its image"
     return [
         f"{names[k]}, text: of {pairs[k]:,} pairs of candidates whose images differ, "
         f"in {contrary[k] / pairs[k]:.0%} the text of the worse image weighs more; {hint}"

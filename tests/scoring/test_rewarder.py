@@ -32,6 +32,12 @@ def test_a_word_joins_the_scorers_of_its_modality_alone() -> None:
     assert rewarder.reward(make_prompt(), SCORES, "text") == 0.25
 
 
+def test_a_text_rewarded_by_outcome_is_as_good_as_what_comes_of_it() -> None:
+    rewarder = make_rewarder(make(text="outcome", image="product"), TARGETS, PLACES)
+    assert rewarder.reward(make_prompt(), SCORES, "text") == pytest.approx(0.25 * 0.5 * 0.8)
+    assert rewarder.reward(make_prompt(), SCORES, "image") == pytest.approx(0.5 * 0.8)
+
+
 def test_the_narrowest_place_wins() -> None:
     special = {"w": {"image": "vqa"}, "w/s": {"text": "0.5*plan"}}
     rewarder = make_rewarder(make(by_weakness=special), TARGETS, PLACES)

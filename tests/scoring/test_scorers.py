@@ -92,7 +92,7 @@ def test_wrong_options_are_named(choice: dict[str, Any], what: str) -> None:
 
 
 def test_a_name_that_expressions_have_is_refused() -> None:
-    with pytest.raises(ConfigError, match="mean is a function of expressions"):
+    with pytest.raises(ConfigError, match="mean is a word of expressions"):
         make_recipe({"taxonomy": ["counting"], "rewards": [{"name": "counting", "as": "mean"}]})
 
 
