@@ -43,14 +43,14 @@ def check(*paths: str) -> list[str]:
 @pytest.mark.parametrize(
     ("more", "place", "said"),
     [
-        ("encoders: [transformrs]", "14:12", "did you mean 'transformers'?"),
-        ("judge: embeded", "14:8", "did you mean 'embedded'?"),
-        ("matchers: {clip: {name: transformrs}}", "14:25", "did you mean 'transformers'?"),
-        ("exports: {a: {view: peices, format: jsonl}}", "14:21", "did you mean 'pieces'?"),
-        ("allocate: {policy: by_failure, diagnosis: no.yaml}", "14:43", "cannot read the file"),
-        ("contamination: [no.txt]", "14:17", "cannot read the benchmark list"),
-        ("screen: {words: [no.txt]}", "14:18", "the word list cannot be read"),
-        ("evaluate: [clipscore]", "14:11", "'clipscore' needs a text-image model"),
+        ("encoders: [transformrs]", "15:12", "did you mean 'transformers'?"),
+        ("judge: embeded", "15:8", "did you mean 'embedded'?"),
+        ("matchers: {clip: {name: transformrs}}", "15:25", "did you mean 'transformers'?"),
+        ("exports: {a: {view: peices, format: jsonl}}", "15:21", "did you mean 'pieces'?"),
+        ("allocate: {policy: by_failure, diagnosis: no.yaml}", "15:43", "cannot read the file"),
+        ("contamination: [no.txt]", "15:17", "cannot read the benchmark list"),
+        ("screen: {words: [no.txt]}", "15:18", "the word list cannot be read"),
+        ("evaluate: [clipscore]", "15:11", "'clipscore' needs a text-image model"),
     ],
 )
 def test_what_a_recipe_names_wrongly_is_told_where_it_stands(project: Path, more: str, place: str, said: str) -> None:
