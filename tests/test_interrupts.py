@@ -71,7 +71,7 @@ class Interrupting(BaseModel):
 def test_ctrl_c_that_a_library_makes_an_error_of_its_own_is_no_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("datagen.cli.app", lambda args: Interrupting().model_dump())
+    monkeypatch.setattr("datagen.cli.app", lambda args, **_: Interrupting().model_dump())
     monkeypatch.setattr(sys, "argv", ["datagen", "score", "one"])
     monkeypatch.setattr(sys, "path", [*sys.path])
     with pytest.raises(SystemExit) as stopped:
