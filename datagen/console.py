@@ -126,7 +126,8 @@ class Board:
         self._started: dict[str, float] = {}
         self._shown: dict[str, float] = {}
         self._tempo: dict[str, Tempo] = {}
-        self._ended = set[str]()
+        self._ended: dict[str, int] = {}
+        """The stages that are done, and how much each made."""
         self._live: Live | _Cell | None = None
         self._first_step = sys.maxsize
 
@@ -172,11 +173,13 @@ class Board:
         `describe` makes it from the seconds since the stage began, and the rate of its `Tempo`.
         """
         now = time.monotonic()
-        if stage in self._ended and not is_end:  # another run, as in the rounds of a loop
+        before = self._ended.pop(stage, None)
+        if before is not None and not (is_end and made == before):  # another run, as in the rounds of a loop
             self._started.pop(stage, None)
             self._shown.pop(stage, None)
             self._tempo.pop(stage, None)
-        (self._ended.add if is_end else self._ended.discard)(stage)
+        if is_end:
+            self._ended[stage] = made
         started = self._started.setdefault(stage, now)
         tempo = self._tempo.setdefault(stage, Tempo())
         tempo.count(made, now - started)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
+from datagen import console
 from datagen.audit import audit_scenes, audit_sizes
-from datagen.console import Tempo, describe_progress
+from datagen.console import Board, PlainConsole, Tempo, describe_progress
 from datagen.pipeline import (
     Progress,
     Silent,
@@ -109,3 +111,17 @@ def test_what_was_left_out_is_one_line_unless_all_is_asked_for(tmp_path: Path) -
     whole = run_cli("prompts", recipe, "--run", tmp_path / "b", "--verbose").stderr
     assert len([line for line in whole.splitlines() if line.startswith("left out, since ")]) > 1
     assert "attributes/one_material" in whole
+
+
+def test_a_stage_that_is_told_only_at_its_end_counts_no_earlier_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of two rounds of a loop, ten minutes apart: the second line does not have these ten minutes."""
+    clock = iter([0.0, 600.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    seen = io.StringIO()
+    board = Board(PlainConsole(file=seen, width=160))
+    for done in (6_208, 6_311):
+        board.show(Progress("weigh", done, done))
+    assert [line.split() for line in seen.getvalue().splitlines()] == [
+        ["weigh", "6,208/6,208", "100%"],
+        ["weigh", "6,311/6,311", "100%"],
+    ]
