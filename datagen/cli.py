@@ -6,6 +6,7 @@ datagen raises on purpose prints one message and exits 1, Ctrl-C exits 130, and 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
@@ -54,38 +55,24 @@ app = typer.Typer(
 
 
 def _words_of(*kinds: str) -> Callable[[str], list[str]]:
-    """Return what completes a word at a press of Tab: the names of these kinds (`catalog.KINDS`, or `runs`)."""
+    """Return what completes a word at a press of Tab: names of these kinds, or of all (`catalog.KINDS`, or `runs`)."""
 
     def complete(incomplete: str) -> list[str]:
-        from datagen.catalog import complete_word
+        from datagen.catalog import KINDS, complete_word
 
-        return complete_word(kinds, incomplete)
+        return complete_word(kinds or KINDS, incomplete)
 
     return complete
 
 
-def _complete_kinds(incomplete: str) -> list[str]:
-    from datagen.catalog import KINDS
+def _one_of(module: str, constant: str) -> Callable[[str], list[str]]:
+    """Return what completes a word to one of a constant's, loaded at a press of Tab."""
 
-    return [kind for kind in KINDS if kind.startswith(incomplete)]
+    def complete(incomplete: str) -> list[str]:
+        words = getattr(importlib.import_module(module), constant)
+        return [word for word in words if word.startswith(incomplete)]
 
-
-def _complete_runners(incomplete: str) -> list[str]:
-    from datagen.runners.choosing import RUNNERS
-
-    return [name for name in RUNNERS if name.startswith(incomplete)]
-
-
-def _complete_parts(incomplete: str) -> list[str]:
-    from datagen.scaffold import PARTS
-
-    return [kind for kind in PARTS if kind.startswith(incomplete)]
-
-
-def _complete_words(incomplete: str) -> list[str]:
-    from datagen.catalog import KINDS
-
-    return _words_of(*KINDS)(incomplete)
+    return complete
 
 
 RecipeArg = Annotated[
@@ -117,7 +104,7 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", help="Say what was lef
 RunnerOption = Annotated[
     str,
     typer.Option(
-        autocompletion=_complete_runners,
+        autocompletion=_one_of("datagen.runners.choosing", "RUNNERS"),
         help="local, or ray: a cluster.",
     ),
 ]
@@ -565,7 +552,7 @@ def new(
         str,
         typer.Argument(
             metavar="KIND",
-            autocompletion=_complete_parts,
+            autocompletion=_one_of("datagen.scaffold", "PARTS"),
             help="scorer, backend or format.",
         ),
     ],
@@ -645,7 +632,7 @@ def list_(
         typer.Argument(
             metavar="KIND",
             show_default=False,
-            autocompletion=_complete_kinds,
+            autocompletion=_one_of("datagen.catalog", "KINDS"),
             help="backends, scorers, views, … [all].",
         ),
     ] = "",
@@ -674,7 +661,7 @@ def explain(
         str,
         typer.Argument(
             metavar="WORD",
-            autocompletion=_complete_words,
+            autocompletion=_words_of(),
             help="A word that `datagen list` shows, or my_package.module.",
         ),
     ],

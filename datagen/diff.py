@@ -5,8 +5,8 @@ the values of each scorer, prompt by prompt. A difference is the second run's me
 95 % bootstrap interval over prompts that a loop decides by (`loop.compare`). Nothing is written to the runs.
 
 A prompt is the same if its words, its claims and its skill are: two runs of one recipe share all, two seeds few. The
-weights are those of each run's own policy. Not covered: prompts that one run alone has, and the intervals' number: of
-forty rows in which nothing differs, two seem to.
+weights are those of each run's own policy. Not covered: prompts that only one run has, and a correction for many rows:
+of forty in which nothing differs, two will seem to.
 """
 
 from __future__ import annotations

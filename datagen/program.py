@@ -17,21 +17,8 @@ from pathlib import Path
 NAME = "datagen"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Make": (
-        *(
-            "init",
-            "new",
-            "check",
-            "preview",
-            "studio",
-            "plan",
-            "doctor",
-            "build",
-            "prompts",
-            "generate",
-            "score",
-            "weigh",
-            "export",
-        ),
+        *("init", "new", "check", "preview", "studio", "plan", "doctor"),
+        *("build", "prompts", "generate", "score", "weigh", "export"),
         *("report", "schema", "geneval", "slurm"),
     ),
     "Look": ("list", "explain", "status", "diff", "sample", "mark", "regen"),

@@ -14,7 +14,6 @@ Shipped ones lie in experiments/. Run one: `datagen experiment modalities`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from datagen.config import Recipe, load_recipe
 from datagen.documents.checking import faults_error, load_model, make_fault
-from datagen.documents.reading import dump_yaml, read_yaml
+from datagen.documents.reading import read_yaml
 from datagen.errors import ConfigError, did_you_mean
 from datagen.plugins import shipped_path
 
@@ -137,15 +136,10 @@ def resolve_recipe(experiment: Experiment, file: Path, name: str = "", more: Seq
     chosen = beside if (beside := file.parent / recipe).is_file() else recipe
     changes = {**experiment.set, **(part.set if part else {})}
     try:
-        return load_recipe(chosen, [*(f"{key}={_write(value)}" for key, value in changes.items()), *more])
+        return load_recipe(chosen, [*changes.items(), *more])
     except ConfigError as error:
         load_recipe(chosen, more)  # raises if the fault is there
         raise ConfigError(error.what, where=f"{file}, {name or 'set'}", hint=error.hint) from error
-
-
-def _write(value: Any) -> str:
-    """Return a value as `--set` takes it; JSON is not all YAML, which has no 3e-05."""
-    return dump_yaml([value], default_flow_style=True, width=math.inf).strip()[1:-1]
 
 
 def check_experiment(file: Path) -> Iterator[tuple[str, str, str, Literal["error", "warning"]]]:

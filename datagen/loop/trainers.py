@@ -8,7 +8,6 @@ Not covered: stopping a command when the hours are over, since only the command 
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -65,7 +64,7 @@ def find_start(recipe: Recipe) -> str | None:
 def set_model(made: Recipe, recipe: Recipe, checkpoint: Path | None) -> Recipe:
     """Return a recipe made from `recipe` with another model, None for its own, and without a trainer."""
     into = (recipe.train.into if recipe.train else None) or EMBEDDED
-    change = [] if checkpoint is None else [f"{into}={json.dumps(str(checkpoint))}"]
+    change = [] if checkpoint is None else [(into, str(checkpoint))]
     return make_recipe({**made.to_dict(), "train": None}, change, where=made.name)
 
 

@@ -30,8 +30,7 @@ from datagen.pipeline.made import find_stale, require_current
 from datagen.pipeline.makers import list_code, list_here, read_versions
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
-from datagen.pipeline.probe import diagnose_run, probe_recipe, read_groups
-from datagen.pipeline.probing import probe_run, read_diagnosis
+from datagen.pipeline.probe import diagnose_run, probe_recipe, probe_run, read_diagnosis, read_groups
 from datagen.pipeline.prompts import plan_stage, read_texts
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for

@@ -151,7 +151,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with a part of the page or of the project."""
-        self._answer({"files": self._list, "file": self._read, "words": self._words} | self._looks())
+        looks = {"faults": self._faults, "look": self._look}
+        self._answer({"files": self._list, "file": self._read, "words": self._words, **looks})
 
     def do_PUT(self) -> None:
         """Write a file."""
@@ -160,9 +161,6 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Draw samples."""
         self._answer({"draw": self._draw})
-
-    def _looks(self) -> dict[str, Any]:
-        return {"faults": self._faults, "look": self._look}
 
     def _answer(self, actions: dict[str, Any]) -> None:
         try:
