@@ -711,9 +711,16 @@ def _find_wrong_note(notes: Mapping[str, Any]) -> str:
             return key
     if marks and not all(_is_list_of_words(marks.get(stage)) for stage in MARKED_AS.values()):
         return "marks"
-    if makers and not all(isinstance(makers.get(stage), dict) for stage in MARKED_AS.values()):
+    if makers and not all(_names_words(makers.get(stage)) for stage in MARKED_AS.values()):
         return "makers"
+    for key in ("files", "versions"):
+        if not _names_words(notes.get(key, {})):
+            return key
     return "" if all(isinstance(count, int) for count in plan.values()) else "plan"
+
+
+def _names_words(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for pair in value.items() for each in pair)
 
 
 def _is_list_of_words(value: object) -> bool:

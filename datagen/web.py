@@ -83,12 +83,26 @@ def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
 
 
-def post_json(url: str, body: Any, patience: Patience) -> Any:
-    """Send a value as JSON and return the answer's. Raises RefusedError, or ConnectionError if no answer came."""
-    content = json.dumps(body).encode()
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it would send the key on, and ask by GET what was a POST."""
+
+    def redirect_request(self, *given: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_Stay)
+
+
+def post_json(url: str, body: Any, patience: Patience, key: str = "") -> Any:
+    """Send a value as JSON, with a bearer's key if there is one, and return the answer's.
+
+    Redirects are not followed. Raises RefusedError, or ConnectionError if no answer came.
+    """
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="POST")
     for turn in range(patience.retries + 1):
         try:
-            return _try(url, content, patience)
+            return _try(request, patience)
         except _BrokenError as error:
             if error.is_last or turn == patience.retries:
                 times = f", {turn + 1} times" if turn else ""
@@ -99,11 +113,10 @@ def post_json(url: str, body: Any, patience: Patience) -> Any:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _try(url: str, content: bytes, patience: Patience) -> Any:
+def _try(request: urllib.request.Request, patience: Patience) -> Any:
     end = time.monotonic() + patience.timeout_seconds
-    request = urllib.request.Request(url, content, {"Content-Type": "application/json"}, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=patience.timeout_seconds) as response:
+        with _opener.open(request, timeout=patience.timeout_seconds) as response:
             return json.loads(_read(response, end, patience))
     except urllib.error.HTTPError as error:
         with error:

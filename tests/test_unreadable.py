@@ -124,7 +124,16 @@ def test_a_run_that_cannot_be_written_is_pushed_and_the_missing_note_is_told(bui
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("marks", {"prompts": ["a"]}), ("marks", [1]), ("makers", {"scores": 3}), ("plan", {"shards": "x"}), ("files", 7)],
+    [
+        ("marks", {"prompts": ["a"]}),
+        ("marks", [1]),
+        ("makers", {"scores": 3}),
+        ("makers", {stage: {"module": None} for stage in ("prompts", "samples", "scores")}),
+        ("plan", {"shards": "x"}),
+        ("files", 7),
+        ("files", {"counting": 7}),
+        ("versions", {"torch": None}),
+    ],
 )
 def test_a_broken_note_of_a_run_is_named(key: str, value: object, built: Path, tmp_path: Path) -> None:
     notes = yaml.safe_load((built / "run.yaml").read_text(encoding="utf-8"))

@@ -57,14 +57,19 @@ class FaultyServer:
             def log_message(self, *args: Any) -> None:
                 pass
 
+            def has_key(self) -> bool:
+                return not server.key or self.headers.get("Authorization") == f"Bearer {server.key}"
+
             def do_GET(self) -> None:
-                if server.key and self.headers.get("Authorization") != f"Bearer {server.key}":
+                if not self.has_key():
                     return _send(self, 401, {"error": {"message": "wrong key"}})
                 data = [{"id": name, "object": "model", "created": 0, "owned_by": "x"} for name in server.models]
                 return _send(self, 200, {"object": "list", "data": data})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if not self.has_key():
+                    return _send(self, 401, {"error": {"message": "wrong key"}})
                 with server.lock:
                     server.bodies.append((self.path, body))
                     server.tries[body.get("seed", 0)] += 1

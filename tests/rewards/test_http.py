@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,46 @@ def test_many_samples_are_asked_about_in_few_requests_and_once(service: FaultySe
     module, prompt = scorer(service, batch=8), make_prompt(count("star", 3))
     samples = [make_sample(image=b"picture %d" % k) for k in range(20)]
     module.look_ahead([(prompt, sample) for sample in [*samples, *samples]], tools)
-    assert [len(body["requests"]) for _, body in service.bodies] == [8, 8, 4]
+    assert sorted(len(body["requests"]) for _, body in service.bodies) == [4, 8, 8]
     values = [module.score(prompt, sample, tools).value for sample in samples]
     assert values == [measure(sample.image or b"") for sample in samples]
     assert len(service.bodies) == 3
+
+
+def test_as_many_requests_as_asked_for_are_in_flight(tools: Tools) -> None:
+    together = threading.Barrier(3, timeout=20)  # passes only three at a time
+
+    def meet(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        together.wait()
+        return answer(path, body)
+
+    with FaultyServer(answer=meet) as server:
+        module, prompt = scorer(server, batch=2, concurrency=3), make_prompt(count("star", 3))
+        samples = [make_sample(image=b"picture %d" % k) for k in range(12)]
+        module.look_ahead([(prompt, sample) for sample in samples], tools)
+        values = [module.score(prompt, sample, tools).value for sample in samples]
+    assert values == [measure(sample.image or b"") for sample in samples]
+
+
+def test_a_key_is_sent_and_one_that_is_not_set_is_told(service: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.key = "k-1"
+    monkeypatch.setenv("SERVICE_KEY", "k-1")
+    assert judge(service, api_key_env="SERVICE_KEY").value == measure(b"a picture")
+    with pytest.raises(ConnectionError, match="HTTP 401"):
+        judge(service)
+    monkeypatch.delenv("SERVICE_KEY")
+    with pytest.raises(ConnectionError, match="environment variable SERVICE_KEY with its key is not set"):
+        judge(service, api_key_env="SERVICE_KEY")
+
+
+def test_a_key_does_not_follow_a_redirect(service: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_KEY", "k-1")
+    with (
+        FaultyServer(choose=lambda path, body: (302, {}, {"Location": f"{service.url}/score"})) as server,
+        pytest.raises(ConnectionError, match="HTTP 302"),
+    ):
+        judge(server, api_key_env="SERVICE_KEY")
+    assert not service.bodies
 
 
 def test_a_measure_is_chosen_and_mapped(service: FaultyServer) -> None:
@@ -160,7 +197,7 @@ def test_an_answer_of_another_form_is_no_value(said: Any) -> None:
 
 
 def test_a_dead_service_is_tried_once_for_a_shard_and_again_for_the_next(service: FaultyServer, tools: Tools) -> None:
-    module, prompt = scorer(service), make_prompt(count("star", 3))
+    module, prompt = scorer(service, concurrency=1), make_prompt(count("star", 3))
     pairs = [(prompt, make_sample(image=b"picture %d" % k)) for k in range(40)]
     service.choose = lambda path, body: (503, {"detail": "loading"}, {})
     module.look_ahead(pairs, tools)

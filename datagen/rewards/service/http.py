@@ -14,7 +14,8 @@ the file as it is stored.
 
 Value: the measure named by `measure`, else the one named like the reward, else the only one; `range: [low, high]` maps
 it to (x - low) / (high - low), cut off to [0, 1]. Without `range` it must lie in [0, 1] itself. All measures are in the
-evidence.
+evidence. A key is read from the environment variable that `api_key_env` names, sent as `Authorization: Bearer …` and
+written nowhere.
 
 If the service does not answer (after `retries` more attempts), there is no value, and the next run asks again. If it
 refuses a request, or gives no value for a sample, that is a failure of that sample. Not seen: what the reward means.
@@ -25,7 +26,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +42,7 @@ from datagen.web import Patience, RefusedError, post_json, read_address
 
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
-REACHED_BY = frozenset({"url", "batch", "timeout_seconds", "retries", "max_wait_seconds"})
+REACHED_BY = frozenset({"url", "api_key_env", "batch", "concurrency", "timeout_seconds", "retries", "max_wait_seconds"})
 
 
 class Options(ScorerOptions):
@@ -49,7 +52,9 @@ class Options(ScorerOptions):
     reward: str = Field(min_length=1, description="name of the reward at the service")
     measure: str | None = Field(None, min_length=1, description="which of its measures, if it has several")
     range: tuple[float, float] | None = Field(None, description="[low, high]: what counts as 0 and as 1")
+    api_key_env: str | None = Field(None, min_length=1, description="environment variable with the service's key")
     batch: int = Field(16, ge=1, le=512, description="samples in one request")
+    concurrency: int = Field(4, ge=1, le=256, description="requests in flight, for each scoring process")
     timeout_seconds: float = Field(120, gt=0)
     retries: int = Field(3, ge=0, le=100)
     max_wait_seconds: float = Field(60, gt=0, description="longest wait that a service may ask for")
@@ -124,25 +129,44 @@ def _name(asked: Question) -> Hashable:
 
 def _ask(asked: Sequence[Question], options: Options) -> Iterator[Answer]:
     """Yield the answers in order; once the service does not answer, the rest is not asked."""
-    for place in range(0, len(asked), options.batch):
-        batch = asked[place : place + options.batch]
-        try:
-            yield from _ask_batch(batch, options)
-        except ConnectionError as error:
-            yield from [Answer(lost=f"the service was not reached: {error}")] * (len(asked) - place)
-            return
+    lost: list[str] = []
+
+    def ask(batch: Sequence[Question]) -> list[Answer]:
+        if not lost:
+            try:
+                return _ask_batch(batch, options)
+            except ConnectionError as error:
+                lost.append(f"the service was not reached: {error}")
+        return [Answer(lost=lost[0])] * len(batch)
+
+    pool = ThreadPoolExecutor(options.concurrency, "http")
+    try:
+        for answers in pool.map(ask, [asked[k : k + options.batch] for k in range(0, len(asked), options.batch)]):
+            yield from answers
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _ask_batch(batch: Sequence[Question], options: Options) -> list[Answer]:
     patience = Patience(options.timeout_seconds, options.retries, options.max_wait_seconds, options.max_answer_bytes)
+    body = {"requests": [_write(each, options) for each in batch]}
     try:
-        said = post_json(f"{options.url}/score", {"requests": [_write(each, options) for each in batch]}, patience)
+        said = post_json(f"{options.url}/score", body, patience, _read_key(options))
         return list(_read(said, len(batch), options.reward))
     except RefusedError as error:
         if len(batch) == 1:
             return [Answer(error=f"the service refuses: {error}")]
         # One bad sample must not cost the others their values.
         return [answer for each in batch for answer in _ask_batch([each], options)]
+
+
+def _read_key(options: Options) -> str:
+    """Return the key of the service, or the empty string if it needs none. Raises ConnectionError if it is not set."""
+    if options.api_key_env is None:
+        return ""
+    if key := os.environ.get(options.api_key_env):
+        return key
+    raise ConnectionError(f"the environment variable {options.api_key_env} with its key is not set")
 
 
 def _write(asked: Question, options: Options) -> dict[str, Any]:
