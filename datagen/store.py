@@ -706,7 +706,7 @@ class RunFolder:
 def _find_wrong_note(notes: Mapping[str, Any]) -> str:
     """Return the key of run.yaml that a person or a disk has broken, or `""`."""
     marks, makers, plan = notes.get("marks", {}), notes.get("makers", {}), notes.get("plan", {})
-    for key in ("recipe", "files", "versions", "marks", "makers", "plan"):
+    for key in ("recipe", "files", "versions", "marks", "makers", "plan", "canaries"):
         if not isinstance(notes.get(key, {}), dict):
             return key
     if marks and not all(_is_list_of_words(marks.get(stage)) for stage in MARKED_AS.values()):
@@ -716,7 +716,18 @@ def _find_wrong_note(notes: Mapping[str, Any]) -> str:
     for key in ("files", "versions"):
         if not _names_words(notes.get(key, {})):
             return key
+    if (canaries := notes.get("canaries")) and not _are_canaries(canaries.get("scorers")):
+        return "canaries"
     return "" if all(isinstance(count, int) for count in plan.values()) else "plan"
+
+
+def _are_canaries(scorers: object) -> bool:
+    """Tell whether each scorer has numbers of canaries and a list of those it got wrong."""
+    shape = {"judged": int, "right": int, "wrong": list}
+    return isinstance(scorers, dict) and all(
+        isinstance(row, dict) and all(isinstance(row.get(key), kind) for key, kind in shape.items())
+        for row in scorers.values()
+    )
 
 
 def _names_words(value: object) -> bool:

@@ -133,6 +133,7 @@ def test_a_run_that_cannot_be_written_is_pushed_and_the_missing_note_is_told(bui
         ("files", 7),
         ("files", {"counting": 7}),
         ("versions", {"torch": None}),
+        ("canaries", {"key": "a", "scorers": {"counting": {"judged": 3}}}),
     ],
 )
 def test_a_broken_note_of_a_run_is_named(key: str, value: object, built: Path, tmp_path: Path) -> None:
