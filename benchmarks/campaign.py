@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.helpers.campaign import REQUESTS, SIEGES
+from tests.helpers.campaign import REQUESTS, SIEGES, Trial
 
 SHARES = {
     "changed files": 0.3,
@@ -40,25 +40,35 @@ def main() -> int:
     parser.add_argument("--only", choices=[*SIEGES], help="one siege alone")
     given = parser.parse_args()
     tried, failed = Counter[str](), Counter[str]()
-    for name, trial in SIEGES.items():
-        if given.only not in (None, name):
-            continue
-        end = time.monotonic() + 60 * given.minutes * (1 if given.only else SHARES[name])
-        with tempfile.TemporaryDirectory(prefix="datagen-campaign-") as home:
-            for number in count(given.first):
-                if time.monotonic() > end:
-                    break
-                for said in trial(number, Path(home)):
-                    tried[name] += 1
-                    if said:
-                        failed[name] += 1
-                        print(f"{name}, trial {number}: {said}", flush=True)
+    try:
+        for name, trial in SIEGES.items():
+            if given.only in (None, name):
+                minutes = given.minutes * (1 if given.only else SHARES[name])
+                _besiege(name, trial, given.first, minutes, tried, failed)
+    finally:  # also of one that was stopped
+        _print_table(tried, failed)
+    return 1 if failed else 0
+
+
+def _besiege(name: str, trial: Trial, first: int, minutes: float, tried: Counter[str], failed: Counter[str]) -> None:
+    end = time.monotonic() + 60 * minutes
+    with tempfile.TemporaryDirectory(prefix="datagen-campaign-") as home:
+        for number in count(first):
+            if time.monotonic() > end:
+                return
+            for said in trial(number, Path(home)):
+                tried[name] += 1
+                if said:
+                    failed[name] += 1
+                    print(f"{name}, trial {number}: {said}", flush=True)
+
+
+def _print_table(tried: Counter[str], failed: Counter[str]) -> None:
     print("\n| siege | tried | what did not hold |\n|---|---|---|")
     for name, times in tried.items():
         print(f"| {name} | {times:,} | {failed[name] or 'nothing'} |")
     if REQUESTS:
-        print("\nof served runs: " + ", ".join(f"{times:,} {what}" for what, times in REQUESTS.items()))
-    return 1 if failed else 0
+        print("\nof served runs: " + ", ".join(f"{times:,} {what}" for what, times in REQUESTS.items()), flush=True)
 
 
 if __name__ == "__main__":
