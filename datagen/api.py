@@ -316,13 +316,15 @@ class Run:
     def _send(
         self, destination: str, way: Literal["push", "append"], public: bool, replace: bool, views: Sequence[str]
     ) -> Pushed:
+        from tempfile import TemporaryDirectory
+
         from datagen.console import Board
         from datagen.push import complete_push, prepare_push
 
         run = self._open()
-        with run.folder.hold(reading=True), Board() as board:
+        with run.folder.hold(reading=True), Board() as board, TemporaryDirectory() as room:
             order: Order = prepare_push(
-                run, destination, board, way=way, public=public, replace=replace, views=tuple(views)
+                run, destination, board, way=way, public=public, replace=replace, views=views, room=Path(room)
             )
             return complete_push(order)
 

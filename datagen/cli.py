@@ -996,13 +996,17 @@ def _send(
     view: list[str] | None,
     dry_run: bool,
 ) -> None:
+    from tempfile import TemporaryDirectory
+
     from datagen.console import Board, print_facts
     from datagen.pipeline import open_run
     from datagen.push import complete_push, prepare_push
 
     run = open_run(word)
-    with run.folder.hold(reading=True), Board() as board:
-        order = prepare_push(run, destination, board, way=way, public=public, replace=replace, views=view or ())
+    with run.folder.hold(reading=True), Board() as board, TemporaryDirectory() as room:
+        order = prepare_push(
+            run, destination, board, way=way, public=public, replace=replace, views=view or (), room=Path(room)
+        )
         print_facts({name: _show(value) for name, value in order.facts.items()})
         if dry_run:
             return

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 import yaml
@@ -539,6 +539,17 @@ class RunFolder:
                 self._fs.rm(self._at(name), recursive=True)
             if source.exists():
                 self._fs.put(str(source), self._at(name), recursive=source.is_dir())
+
+    def get_tree(self, name: str, target: Path) -> None:
+        """Copy the folder `name` of an object store to a local one; without such a folder nothing is made."""
+        root = self._at(name)
+        with self._explain_reading(name):
+            for key in sorted(self._fs.find(root)):
+                path = PurePosixPath(key[len(root) :].lstrip("/"))
+                if ".." in path.parts:  # keys of a store may hold anything
+                    raise RunError(f"has a file whose name leaves its folder: {path}", where=f"{self}/{name}")
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                self._fs.get_file(key, str(target / path))
 
     def remove_tree(self, name: str) -> None:
         """Delete a folder such as `exports/sft` if it exists."""

@@ -6,7 +6,7 @@
 Files are compared by content hash: a file that is already there is not sent again, whoever sent it, and every file is
 verified at the destination before the run records the push. See docs/push.md.
 
-Not covered: streaming a run that is still being built, and runs on an object store.
+Not covered: streaming a run that is still being built.
 """
 
 from __future__ import annotations

@@ -51,9 +51,11 @@ def prepare_push(
     public: bool = False,
     replace: bool = False,
     views: Sequence[str] = (),
+    room: Path | None = None,
 ) -> Order:
     """Plan a push or append of a run and its `views` (folders under exports/); changes nothing.
 
+    A run on an object store needs an empty folder, `room`, to which its dataset is copied until the push is complete.
     Raises ConfigError for an invalid address, RunError for an unfinished run or an outdated export, PushError if the
     state of the destination forbids it.
     """
@@ -62,8 +64,9 @@ def prepare_push(
         hint = "push without @…; only a pull can name a revision"
         raise ConfigError("names a revision, but a push makes a new one", where=address, hint=hint)
     _check_finished(run, watch)
-    require_current(run, ["dataset", *(f"exports/{name}" for name in views)])
-    folder = run.folder.local_path
+    parts = ["dataset", *(f"exports/{name}" for name in views)]
+    require_current(run, parts)
+    folder = _fetch_parts(run, parts, room)
     dataset = read_dataset(folder / "dataset", {name: folder / "exports" / name for name in views})
     _check_addresses(run, views)
     dataset = dataset.loaded_by(destination.loading)
@@ -92,13 +95,23 @@ def complete_push(order: Order) -> Pushed:
 
 def _check_finished(run: Run, watch: Watch) -> None:
     where = str(run.folder)
-    if not run.folder.is_local:
-        raise RunError("is not on this machine", where=where, hint="copy the run here, then push it")
     if jobs := find_jobs(run, "both", watch).jobs:
         hint = f"`datagen build` continues it; `{program.command('status', where)}` shows its progress"
         raise RunError(f"is not finished: {len(jobs)} of its shards lack samples or scores", where=where, hint=hint)
     for shard in run.folder.list_shards("samples"):
         run.folder.prove_samples(shard)
+
+
+def _fetch_parts(run: Run, parts: Sequence[str], room: Path | None) -> Path:
+    """Return a local folder with these parts of a run: its own, or `room`."""
+    if run.folder.is_local:
+        return run.folder.local_path
+    assert room is not None, "a run on an object store is copied to a folder of the caller's"
+    for part in parts:
+        run.folder.get_tree(part, room / part)
+        if not (room / part).is_dir():
+            raise RunError("is not there yet", where=f"{run.folder}/{part}", hint="`datagen export RUN` makes it")
+    return room
 
 
 def _check_addresses(run: Run, views: Sequence[str]) -> None:
@@ -113,13 +126,14 @@ def _check_addresses(run: Run, views: Sequence[str]) -> None:
 
 
 def _read_record(run: Run) -> dict[str, Any]:
-    path: Path = run.folder.local_path / RECORD
-    if not path.exists():
+    if not run.folder.has(RECORD):
         return {}
     try:
         record = json.loads(run.folder.read_head(RECORD, -1))
     except ValueError as error:
-        raise RunError("is no record of pushes", where=str(path), hint="delete it: the next push writes it") from error
+        raise RunError(
+            "is no record of pushes", where=f"{run.folder}/{RECORD}", hint="delete it: the next push writes it"
+        ) from error
     return dict(record)
 
 

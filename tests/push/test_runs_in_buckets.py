@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
-from push_cases import Folder, call
+from push_cases import Folder, call, read_local
 
 from datagen.errors import RunError
 from datagen.pipeline import Silent, create_run, find_jobs
 from datagen.pipeline import run as run_module
 from datagen.pipeline.run import find_run
+from datagen.push import prepare_push
 from datagen.store import RunFolder
 from tests.helpers.runs import SHARDS, Listener, build_here, small_recipe
 from tests.helpers.s3_server import BUCKET, S3Server
@@ -47,6 +50,29 @@ def test_a_run_in_a_bucket_goes_on_where_shards_are_missing(folder: Folder) -> N
     for name in ("samples/00001.parquet", "scores/00001.jsonl"):
         assert after[name] == before[name]
     assert "20 of 20" in call("status", folder.address)
+
+
+@IN_BUCKETS
+def test_a_run_in_a_bucket_is_pushed_as_a_local_one(folder: Folder, tmp_path: Path) -> None:
+    recipe = small_recipe(exports={"rows": {"view": "trajectories", "format": "datasets"}})
+    build_here(recipe, tmp_path / "run")
+    build_here(recipe, folder.address)
+    there = f"file://{tmp_path}/there"
+    assert "files verified" in call("push", folder.address, there, "--view", "rows")
+    pushed = read_local(tmp_path / "there")
+    shutil.rmtree(tmp_path / "there")
+    call("push", tmp_path / "run", there, "--view", "rows")
+    assert read_local(tmp_path / "there") == pushed
+    assert there in json.loads(folder.files()["push.json"])
+    assert "0 files, 0 B" in call("push", folder.address, there, "--view", "rows", "--dry-run")
+
+
+@IN_BUCKETS
+def test_what_a_run_in_a_bucket_lacks_is_named_there(folder: Folder, tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(), folder.address)
+    run.folder.remove_tree("dataset")
+    with pytest.raises(RunError, match=rf"^{folder.address}/dataset: is not there yet"):
+        prepare_push(run, f"file://{tmp_path}/away", Silent(), room=tmp_path / "room")
 
 
 @IN_BUCKETS
