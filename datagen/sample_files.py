@@ -98,6 +98,20 @@ def to_samples(table: pyarrow.Table) -> list[Sample]:
     ]
 
 
+def check_rows(table: pyarrow.Table) -> None:
+    """Raise ValueError for rows that no sample was written as: a value is missing, or settings are no JSON object."""
+    import pyarrow.compute as pc
+
+    segments = table.column("segments").combine_chunks().flatten()
+    columns = {name: table.column(name) for name in table.column_names}
+    columns |= {f"segments.{name}": segments.field(name) for name in ("kind", "role", "text")}
+    if empty := next((name for name, values in columns.items() if values.null_count), ""):
+        raise ValueError(f"a row has no value in the column {empty}")
+    for text in pc.unique(table.column("settings")).to_pylist():
+        if not isinstance(json.loads(text), dict):
+            raise ValueError("the settings of a row are no JSON object")
+
+
 def group_samples(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     """Yield samples as they fall into row groups."""
     group: list[Sample] = []

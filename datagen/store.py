@@ -41,7 +41,16 @@ from datagen.filesystems import clear_leftovers, hold_folder, open_filesystem, t
 from datagen.picture_files import PictureError
 from datagen.pictures import clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score
-from datagen.sample_files import SEEN, Rows, group_samples, sample_schema, to_samples, to_table, write_tables
+from datagen.sample_files import (
+    SEEN,
+    Rows,
+    check_rows,
+    group_samples,
+    sample_schema,
+    to_samples,
+    to_table,
+    write_tables,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -649,6 +658,7 @@ class RunFolder:
         """Return one row group of a file of samples."""
         with self._open_samples(shard) as file:
             table = file.read_row_group(group, use_threads=False)  # threads over a Python file can abort at exit
+            check_rows(table)
         if next(iter(SEEN)).encode() in (table.schema.metadata or {}):
             return table
         return to_table([self._clean(sample, shard) for sample in to_samples(table)], sample_schema())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -127,6 +128,35 @@ def test_a_line_of_another_shape_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(RunError, match="damaged") as caught:
         folder.read_scores(0)
     assert caught.value.where.endswith(":2")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("settings", None, "a row has no value in the column settings"),
+        ("settings", "{", "is damaged: Expecting property name"),
+        ("settings", "[1]", "the settings of a row are no JSON object"),
+        ("seed", None, "a row has no value in the column seed"),
+        (
+            "segments",
+            [{"kind": None, "role": "image", "text": "", "image": b"x"}],
+            "no value in the column segments.kind",
+        ),
+    ],
+)
+def test_a_row_that_no_sample_was_written_as_is_a_damage(column: str, value: object, said: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = RunFolder(tmp_path)
+    folder.write_samples(0, [SAMPLE, SAMPLE])
+    path = tmp_path / "samples/00000.parquet"
+    table = pq.read_table(path)
+    place = table.column_names.index(column)
+    values = [value, *table.column(place).to_pylist()[1:]]
+    pq.write_table(table.set_column(place, table.field(place), pa.array(values, table.field(place).type)), path)
+    with pytest.raises(RunError, match=rf"00000\.parquet: .*{re.escape(said)}"):
+        folder.read_samples(0)
 
 
 def test_a_parquet_file_of_something_else_is_refused(tmp_path: Path) -> None:
