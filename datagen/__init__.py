@@ -19,8 +19,13 @@ if TYPE_CHECKING:
         build,
         check,
         diagnose,
+        doctor,
+        experiment,
+        loop,
         open_run,
+        plan,
         preview,
+        train,
     )
     from datagen.config import Recipe
     from datagen.errors import (
@@ -37,7 +42,22 @@ if TYPE_CHECKING:
     from datagen.records import Claim, Failure, Prompt, Request, Sample, Score, Segment, Verdict
 
 _HOMES = {
-    "api": ("Run", "RunSample", "audit", "build", "check", "diagnose", "open_run", "preview"),
+    "api": (
+        *(
+            "Run",
+            "RunSample",
+            "audit",
+            "build",
+            "check",
+            "diagnose",
+            "doctor",
+            "experiment",
+            "loop",
+            "open_run",
+            "plan",
+        ),
+        *("preview", "train"),
+    ),
     "config": ("Recipe",),
     "errors": (
         *("BackendError", "ConfigError", "DatagenError", "MissingExtraError", "Paused", "PluginError", "PushError"),
@@ -72,8 +92,13 @@ __all__ = [
     "build",
     "check",
     "diagnose",
+    "doctor",
+    "experiment",
+    "loop",
     "open_run",
+    "plan",
     "preview",
+    "train",
 ]
 
 

@@ -9,8 +9,6 @@
 
 Arguments have the names of the command line's options: `--max-samples 100` is `max_samples=100`. Progress is shown as
 there, and everything raises a DatagenError whose text says what to do. See docs/python.md.
-
-Not covered: loops, experiments and training, which are commands.
 """
 
 from __future__ import annotations
@@ -30,11 +28,14 @@ if TYPE_CHECKING:
 
     from datagen.diagnose import Diagnosis
     from datagen.documents.reading import Problem
+    from datagen.experiment import Summary
+    from datagen.loop import LoopResult
+    from datagen.pipeline import Estimate, Finding, RunStatus, Weighed
     from datagen.pipeline import Run as Opened
-    from datagen.pipeline import RunStatus, Weighed
     from datagen.push import Order, Pushed
     from datagen.records import Claim, Prompt, Score
     from datagen.report import ReportItem
+    from datagen.training.finetune import TrainStep
     from datagen.weighting import RewardRow
 
 Source = Recipe | str | Path | Mapping[str, Any]
@@ -174,6 +175,115 @@ def audit(
             run=run,
             before=before,
         )
+
+
+def plan(recipe: Source = "", *, probe: bool = True, workers: int | None = None) -> Estimate:
+    """Return what a run would make and cost: prompts, samples, shards, bytes, time, requests, tokens and money.
+
+    With `probe` the model is loaded and a few samples are timed. Raises DatagenError.
+    """
+    from datagen.console import Board
+    from datagen.pipeline import estimate_run
+    from datagen.runners.local import default_workers
+
+    count = default_workers() if workers is None else workers
+    with Board() as board:
+        return estimate_run(_load(recipe), probe=probe, workers=count, watch=board)
+
+
+def doctor(recipe: Source = "") -> Iterator[Finding]:
+    """Test the model of a recipe before a long run, and yield what is found as it is found.
+
+    A finding is a tuple of a check, a verdict (`ok`, `warning`, `failed`, …) and what was seen. Raises DatagenError.
+    """
+    from datagen.console import Board
+    from datagen.pipeline import examine_recipe
+
+    with Board() as board:
+        yield from examine_recipe(_load(recipe), board)
+
+
+def train(
+    dataset: str | Path | Run, out: str | Path, *, checkpoint: str | Path | None = None, **options: Any
+) -> list[TrainStep]:
+    """Train the embedded model on a run or an exported dataset; `out` becomes a checkpoint. The same call resumes.
+
+    `options` are those of `datagen train`, the fields of `datagen.training.finetune.TrainPlan`: steps, batch, lr, …
+    Without `checkpoint` the shipped one is where it begins. Returns every step of the log; the first and the last have
+    the held-out losses before and after. Raises DatagenError.
+    """
+    from datagen.console import Board
+    from datagen.embedded.options import SHIPPED
+    from datagen.pipeline import open_run, require_current
+    from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
+
+    folder = find_dataset(str(dataset.folder if isinstance(dataset, Run) else dataset))
+    if folder.name == "dataset" and (folder.parent / "run.yaml").is_file():
+        require_current(open_run(str(folder.parent)), ["dataset"])
+    made = TrainPlan(folder, Path(checkpoint or SHIPPED), **options)
+    with Board() as board:
+        return train_weighted(made, Path(out), board.show_training)
+
+
+def loop(
+    recipe: Source = "",
+    *,
+    rounds: int = 3,
+    patience: int = 1,
+    prompts: int = 32,
+    candidates: int | None = None,
+    run: str | Path | None = None,
+    workers: int | None = None,
+    models: int | None = None,
+    keep: bool = False,
+    max_hours: float | None = None,
+    max_cost: float | None = None,
+) -> LoopResult:
+    """Diagnose, build, train and diagnose again, in rounds, and return the figures of each. The same call goes on.
+
+    The best model is in `best/` of the folder `run` (default: outputs/<name>-loop), beside loop.html. Raises
+    DatagenError.
+    """
+    from datagen.console import Board
+    from datagen.loop import LoopPlan, run_loop
+    from datagen.pipeline import Budget
+    from datagen.runners.choosing import choose_runner
+
+    loaded = _load(recipe)
+    folder = Path(run or f"outputs/{loaded.name}-loop")
+    made = LoopPlan(loaded, folder, rounds, patience, prompts, candidates, keep)
+    execute = choose_runner("local", workers, models)
+    with Board() as board:
+        return run_loop(made, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+
+
+def experiment(
+    name: str | Path,
+    *changes: str,
+    seeds: str | None = None,
+    run: str | Path | None = None,
+    workers: int | None = None,
+    models: int | None = None,
+    keep: bool = False,
+    max_hours: float | None = None,
+    max_cost: float | None = None,
+) -> Summary:
+    """Compare ways to make data and train, from a file or a shipped experiment, and return the figures.
+
+    `changes` are those of `--set`, `seeds` is text such as `1,2`. The pages are in the folder `run` (default:
+    outputs/<name>-experiment). The same call goes on. Raises DatagenError.
+    """
+    from datagen.console import Board
+    from datagen.experiment import ExperimentPlan, load_experiment, run_experiment
+    from datagen.pipeline import Budget
+    from datagen.runners.choosing import choose_runner
+
+    loaded, file = load_experiment(str(name), seeds)
+    folder = Path(run or f"outputs/{Path(name).stem}-experiment")
+    made = ExperimentPlan(loaded, file, folder, changes, keep)
+    execute = choose_runner("local", workers, models)
+    with Board() as board:
+        return run_experiment(made, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
 
 
 def _load(recipe: Source) -> Recipe:

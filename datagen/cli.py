@@ -461,32 +461,31 @@ def plan(
     json: JsonFlag = False,
 ) -> None:
     """Estimate a run before starting it. Lists prompts, samples, shards, disk, time, requests, tokens and money."""
+    from datagen.api import plan as estimate
     from datagen.config import load_recipe
-    from datagen.console import Board, print_estimate, print_json
-    from datagen.pipeline import estimate_run
+    from datagen.console import print_estimate, print_json
     from datagen.runners.local import default_workers
 
     count = default_workers() if workers is None else workers
     loaded = load_recipe(recipe, set_ or [])
-    with Board() as board:
-        estimate = estimate_run(loaded, probe=probe, workers=count, watch=board)
+    found = estimate(loaded, probe=probe, workers=count)
     if json:
-        print_json(asdict(estimate))
+        print_json(asdict(found))
         return
-    print_estimate(estimate, count, loaded.prices)
+    print_estimate(found, count, loaded.prices)
 
 
 @app.command()
 def doctor(recipe: RecipeArg = "", set_: SetOption = None, json: JsonFlag = False) -> None:
     """Test the model of a recipe before a long run. Checks prompts, seeds, schemas and speed."""
+    from datagen.api import doctor as examine
     from datagen.config import load_recipe
-    from datagen.console import Board, print_findings, print_json
-    from datagen.pipeline import Finding, examine_recipe
+    from datagen.console import print_findings, print_json
+    from datagen.pipeline import Finding
 
     found: list[Finding] = []
     try:
-        with Board() as board:
-            found += examine_recipe(load_recipe(recipe, set_ or []), board)
+        found += examine(load_recipe(recipe, set_ or []))
     finally:  # what was found before a model failed
         if json:
             print_json([each._asdict() for each in found])
@@ -1059,17 +1058,13 @@ def train(
     json: JsonFlag = False,
 ) -> None:
     """Train the embedded model on a weighted dataset. The same command resumes a stopped training."""
-    from datagen.console import Board, print_facts, print_json, print_table
-    from datagen.embedded.options import SHIPPED
-    from datagen.pipeline import open_run, require_current
-    from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
+    from datagen.api import train as train_model
+    from datagen.console import print_facts, print_json, print_table
 
-    folder = find_dataset(dataset)
-    if folder.name == "dataset" and (folder.parent / "run.yaml").is_file():
-        require_current(open_run(str(folder.parent)), ["dataset"])
-    plan = TrainPlan(
-        folder,
-        checkpoint or SHIPPED,
+    noted = train_model(
+        dataset,
+        out,
+        checkpoint=checkpoint,
         steps=steps,
         batch=batch,
         accumulate=accumulate,
@@ -1084,8 +1079,6 @@ def train(
         baseline=baseline,
         seed=seed,
     )
-    with Board() as board:
-        noted = train_weighted(plan, out, board.show_training)
     if json:
         told = [{"step": each.done, "text": each.held_out[0], "image": each.held_out[1]} for each in noted]
         measured = [each for each in told if each["text"] is not None or each["image"] is not None]
@@ -1121,18 +1114,24 @@ def loop(
     json: JsonFlag = False,
 ) -> None:
     """Diagnose, build, train and diagnose again, in rounds. Keeps the best model; the same command goes on."""
+    from datagen.api import loop as run_rounds
     from datagen.config import load_recipe
-    from datagen.console import Board, print_facts, print_json, print_table
-    from datagen.loop import LoopPlan, run_loop
-    from datagen.pipeline import Budget
-    from datagen.runners.choosing import choose_runner
+    from datagen.console import print_facts, print_json, print_table
 
-    loaded = load_recipe(recipe, set_ or [])
-    folder = Path(run or f"outputs/{loaded.name}-loop")
-    plan = LoopPlan(loaded, folder, rounds, patience, prompts, candidates, keep)
-    execute = choose_runner("local", workers, models)
-    with Board() as board:
-        result = run_loop(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    result = run_rounds(
+        load_recipe(recipe, set_ or []),
+        rounds=rounds,
+        patience=patience,
+        prompts=prompts,
+        candidates=candidates,
+        run=run,
+        workers=workers,
+        models=models,
+        keep=keep,
+        max_hours=max_hours,
+        max_cost=max_cost,
+    )
+    folder = result.plan.folder
     best = folder / "best" if result.checkpoint else None
     if json:
         print_json({**result.to_dict(), "best": best, "page": folder / "loop.html"})
@@ -1169,17 +1168,22 @@ def experiment(
     json: JsonFlag = False,
 ) -> None:
     """Compare ways to make data and train: same budget, same seeds, a held-out judge. The same command goes on."""
-    from datagen.console import Board, print_facts, print_json, print_line
-    from datagen.experiment import ExperimentPlan, dump_figures, load_experiment, render_markdown, run_experiment
-    from datagen.pipeline import Budget
-    from datagen.runners.choosing import choose_runner
+    from datagen.api import experiment as compare
+    from datagen.console import print_facts, print_json, print_line
+    from datagen.experiment import dump_figures, render_markdown
 
-    loaded, file = load_experiment(name, seeds)
-    folder = Path(run or f"outputs/{file.stem}-experiment")
-    plan = ExperimentPlan(loaded, file, folder, tuple(set_ or ()), keep)
-    execute = choose_runner("local", workers, models)
-    with Board() as board:
-        summary = run_experiment(plan, execute, board, board.show_training, Budget(hours=max_hours, cost=max_cost))
+    summary = compare(
+        name,
+        *(set_ or ()),
+        seeds=seeds,
+        run=run,
+        workers=workers,
+        models=models,
+        keep=keep,
+        max_hours=max_hours,
+        max_cost=max_cost,
+    )
+    folder = Path(run or f"outputs/{Path(name).stem}-experiment")
     if json:
         print_json({**dump_figures(summary), "page": folder / "experiment.html", "table": folder / "experiment.md"})
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,24 @@ def test_a_run_is_found_by_its_name(here: Path, recipe: dg.Recipe) -> None:
     assert dg.open_run("small").recipe.to_dict() == recipe.to_dict()
     with pytest.raises(dg.RunError, match="no such run"):
         dg.open_run("smal")
+
+
+def test_both_doors_estimate_and_examine_alike(here: Path, recipe: dg.Recipe) -> None:
+    recipe.save("small.yaml")
+    told = run_cli("plan", "small.yaml", "--no-probe", "--workers", 0, "--json", cwd=here)
+    assert json.loads(told.stdout) == json.loads(json.dumps(asdict(dg.plan(recipe, probe=False, workers=0))))
+    told = run_cli("doctor", "small.yaml", "--json", cwd=here)
+    assert [(each["check"], each["verdict"]) for each in json.loads(told.stdout)] == [
+        (each.check, each.verdict) for each in dg.doctor(recipe)
+    ]
+
+
+def test_a_run_is_trained_on_from_python_and_the_shell_resumes(here: Path) -> None:
+    run = dg.build(dg.Recipe.load("quickstart").set(prompts=6, candidates=2), run="six", workers=0)
+    steps = dg.train(run, "checkpoint", steps=2, batch=4)
+    assert [steps[0].done, steps[-1].done] == [0, 2]
+    told = run_cli("train", "six", "--out", "checkpoint", "--steps", 2, "--batch", 4, "--json", cwd=here)
+    assert json.loads(told.stdout)["held_out"][-1]["step"] == 2, told.stderr
+    assert (here / "checkpoint/model.safetensors").is_file()
+    with pytest.raises(dg.RunError):
+        dg.train(run, "checkpoint", steps=3, batch=4)
