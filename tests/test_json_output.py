@@ -113,6 +113,12 @@ def test_a_build_prints_one_value_and_tells_the_rest_on_standard_error(home: Pat
     assert "no such run" in failed.stderr
 
 
+def test_figures_of_an_experiment_have_their_documented_keys() -> None:
+    ((_, keys),) = promised("experiment")
+    for file in (ROOT / "docs/evidence").glob("*.json"):
+        assert {*json.loads(file.read_text(encoding="utf-8")), "page", "table"} == keys
+
+
 def test_every_command_that_takes_json_is_documented() -> None:
     takes = {
         command.name or command.callback.__name__.strip("_")

@@ -25,5 +25,7 @@ def test_the_embedded_model_goes_once_around(tmp_path: Path) -> None:
     recipe = yaml.safe_load((folder / "rounds/01/probe/run.yaml").read_text())["recipe"]
     assert recipe["backend"]["checkpoint"] == "outputs/tiny-loop/rounds/01/checkpoint"
     state = (checkpoint / "state.pt").stat().st_mtime_ns
-    assert run_cli(*words, cwd=tmp_path).returncode == 0
+    told = json.loads(run_cli(*words, "--json", cwd=tmp_path).stdout)
+    assert set(told) == {"rounds", "stopped", "best", "page"}
+    assert set(told["rounds"][1]) == {"number", "pass_1", "reward", "gain", "kept"}
     assert (checkpoint / "state.pt").stat().st_mtime_ns == state, "it is not trained twice"
