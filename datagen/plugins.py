@@ -122,6 +122,8 @@ def _name_module(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+OWN_WORD = r"[.:]"
+"""Pattern of the word of a module, function or class of one's own; no shipped word has one of these."""
 HERE = "__main__:"
 """How words begin that only the running notebook or script knows."""
 

@@ -15,9 +15,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from datagen.catalog import FAMILIES, KINDS, Entry, describe_options, explain, first_sentence, list_entries, summarise
+from datagen.catalog import (
+    FAMILIES,
+    KINDS,
+    Entry,
+    describe_options,
+    explain,
+    find_model,
+    first_sentence,
+    list_entries,
+    summarise,
+)
 from datagen.cli import app
-from datagen.config import Family
+from datagen.config import Family, Policy, Recipe
 from datagen.errors import ConfigError, PluginError
 from datagen.plugins import known_words, load_plugin
 from tests.helpers.runs import environment, run_cli
@@ -76,6 +86,23 @@ def test_an_explanation_has_docstring_facts_and_options() -> None:
 def test_a_word_of_several_kinds_is_explained_as_each() -> None:
     assert [known.kind for known in explain("counting")] == ["scorers", "taxonomies"]
     assert "one_kind" in call("explain", "counting")
+
+
+def test_a_key_of_a_recipe_is_explained_with_the_keys_below_it() -> None:
+    (known,) = explain("weights")
+    assert known.kind == "keys"
+    assert known.options is not None
+    assert [option.name for option in known.options] == list(Policy.model_fields)
+    assert "| `rank` |" in known.about_options
+    assert {known.kind for known in explain("rewards")} == {"keys"}
+    (seed,) = explain("seed")
+    assert (seed.facts["value"], seed.options) == ("integer, 0 to 9,223,372,036,854,775,807", ())
+
+
+def test_every_key_says_what_it_is() -> None:
+    models = [Recipe, *filter(None, map(find_model, Recipe.model_fields))]
+    options = {f"{model.__name__}.{each.name}": each.about for model in models for each in describe_options(model)}
+    assert [name for name, about in options.items() if not about] == []
 
 
 @pytest.mark.parametrize(

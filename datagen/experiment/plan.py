@@ -59,7 +59,7 @@ class Measure(_Strict):
 class Experiment(_Strict):
     """The keys of an experiment file."""
 
-    version: Literal[1] = 1
+    version: Literal[1] = Field(1, description="version of this format")
     question: str = Field(min_length=1, description="what the experiment asks, in a sentence")
     recipe: str = Field("quickstart", description="the recipe that the arms change")
     set: dict[str, Any] = Field({}, description="keys of the recipe that are changed in all arms and measures, dotted")

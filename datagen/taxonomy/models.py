@@ -76,23 +76,23 @@ class _Strict(BaseModel):
 class Entry(_Strict):
     """A word of a list with its forms; missing forms follow the rules of `datagen.taxonomy.english`."""
 
-    singular: Words
-    plural: Words | None = None
-    article: Literal["a", "an"] | None = None
+    singular: Words = Field(description="the word for one")
+    plural: Words | None = Field(None, description="the word for several; default: by rule")
+    article: Literal["a", "an"] | None = Field(None, description="its article; default: by rule")
 
 
 class Relation(_Strict):
     """A relation: its name in claims, and its phrase in prompts."""
 
-    name: RelationName
-    phrase: Words
+    name: RelationName = Field(description="its name in claims")
+    phrase: Words = Field(description="its words in prompts, such as `to the left of`")
 
 
 class Saying(_Strict):
     """A value worded differently in prompt and claim: "a lake at minus 20 degrees", "ice covers it"."""
 
-    says: Words
-    shows: Words
+    says: Words = Field(description="what the prompt says")
+    shows: Words = Field(description="what the claim says")
 
 
 def name_of(entry: object) -> str:
@@ -115,19 +115,21 @@ Entries = Annotated[list[Words | Entry], Field(min_length=1), AfterValidator(_di
 class LexiconFile(_Strict):
     """A lexicon file. Leave out lists whose words the model does not know."""
 
-    version: Literal[1]
-    lexicon: Name
-    about: str = ""
-    objects: Entries | None = None
-    colors: Entries | None = None
-    relations: Annotated[list[Relation], Field(min_length=1), AfterValidator(_differ)] | None = None
-    materials: Entries | None = None
-    words: Entries | None = None
-    short_words: Entries | None = None
-    text_openings: Entries | None = None
-    text_endings: Entries | None = None
-    rare_words: Entries | None = None
-    rare_endings: Entries | None = None
+    version: Literal[1] = Field(description="version of this format")
+    lexicon: Name = Field(description="its name")
+    about: str = Field("", description="whose words these are, in a sentence")
+    objects: Entries | None = Field(None, description="things, in the singular")
+    colors: Entries | None = Field(None, description="colours")
+    relations: Annotated[list[Relation], Field(min_length=1), AfterValidator(_differ)] | None = Field(
+        None, description="places of one thing to another"
+    )
+    materials: Entries | None = Field(None, description="what things are made of")
+    words: Entries | None = Field(None, description="words to be written in a picture")
+    short_words: Entries | None = Field(None, description="short ones of these")
+    text_openings: Entries | None = Field(None, description="first words of a text of several words")
+    text_endings: Entries | None = Field(None, description="last words of such a text")
+    rare_words: Entries | None = Field(None, description="words that are rare in training data")
+    rare_endings: Entries | None = Field(None, description="rare words that end a text")
 
     @model_validator(mode="after")
     def _has_a_list(self) -> LexiconFile:
@@ -139,20 +141,22 @@ class LexiconFile(_Strict):
 class ListSlot(_Strict):
     """A slot filled from a list of the lexicon."""
 
-    from_: ListName = Field(alias="from")
+    from_: ListName = Field(alias="from", description="the list of the lexicon")
 
 
 class JoinSlot(_Strict):
     """A slot filled with texts: one item of each list, joined by spaces, and misspelt if `spelled` says how."""
 
-    join: Annotated[list[ListName], Field(min_length=1, max_length=3)]
-    spelled: Spelling | None = None
+    join: Annotated[list[ListName], Field(min_length=1, max_length=3)] = Field(
+        description="one to three lists of the lexicon, in the order of the text"
+    )
+    spelled: Spelling | None = Field(None, description="how one word of the text is misspelt; default: not at all")
 
 
 class RangeSlot(_Strict):
     """A slot filled with a whole number from `range: [lowest, highest]`, inclusive."""
 
-    range: Annotated[list[Number], Field(min_length=2, max_length=2)]
+    range: Annotated[list[Number], Field(min_length=2, max_length=2)] = Field(description="lowest and highest number")
 
     @model_validator(mode="after")
     def _rises(self) -> RangeSlot:
@@ -164,7 +168,9 @@ class RangeSlot(_Strict):
 class ValuesSlot(_Strict):
     """A slot filled from values in the taxonomy itself."""
 
-    values: Annotated[list[Words | Number | Entry | Saying], Field(min_length=1), AfterValidator(_differ)]
+    values: Annotated[list[Words | Number | Entry | Saying], Field(min_length=1), AfterValidator(_differ)] = Field(
+        description="words, numbers, words with their forms, or what the prompt says and the claim shows"
+    )
 
 
 Slot = ListSlot | JoinSlot | RangeSlot | ValuesSlot
@@ -176,25 +182,33 @@ class SkillFile(_Strict):
     `not_in` names lexicons whose world cannot show the skill, although they have every list that its slots need.
     """
 
-    name: Name
-    title: Words
-    share: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 1.0
-    slots: Annotated[dict[Name, Slot], Field(min_length=1, max_length=40)]
-    constraints: list[Expression] = []
-    levels: dict[Name, dict[Name, Annotated[list[Plain], Field(min_length=1)]]] = {}
-    claims: Annotated[list[Expression], Field(min_length=1)]
-    templates: TemplatePath
-    not_in: list[Name] = []
+    name: Name = Field(description="its name, unique in the file")
+    title: Words = Field(description="what it is, in a line")
+    share: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = Field(
+        1.0, description="its part of the weakness's prompts, beside the shares of the other skills"
+    )
+    slots: Annotated[dict[Name, Slot], Field(min_length=1, max_length=40)] = Field(
+        description="what varies, by the name that claims and templates use"
+    )
+    constraints: list[Expression] = Field([], description="what must hold between slots, such as `object != other`")
+    levels: dict[Name, dict[Name, Annotated[list[Plain], Field(min_length=1)]]] = Field(
+        {}, description="levels of difficulty: the values that some slots have there; default: one level"
+    )
+    claims: Annotated[list[Expression], Field(min_length=1)] = Field(
+        description="what a right picture shows, such as `count(object, n)`"
+    )
+    templates: TemplatePath = Field(description="the file with the wordings, below `templates/`")
+    not_in: list[Name] = Field([], description="lexicons whose world cannot show it")
 
 
 class TaxonomyFile(_Strict):
     """A taxonomy file: a weakness, why models fail at it, and the skills that train it."""
 
-    version: Literal[1]
-    weakness: Name
-    title: Words
-    why: str
-    skills: Annotated[list[SkillFile], Field(min_length=1)]
+    version: Literal[1] = Field(description="version of this format")
+    weakness: Name = Field(description="its name, in paths such as `weakness/skill/level`")
+    title: Words = Field(description="what it is, in a line")
+    why: str = Field(description="why models fail at it")
+    skills: Annotated[list[SkillFile], Field(min_length=1)] = Field(description="the skills that train it")
 
     @model_validator(mode="after")
     def _names_differ(self) -> TaxonomyFile:
