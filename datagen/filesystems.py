@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -85,20 +85,35 @@ def _wrap(system: Any, folder: str) -> tuple[Any, str]:
     class BucketFileSystem(ArrowFSWrapper):  # type: ignore[misc]
         """A bucket, where a folder that holds nothing and one that is not there are the same.
 
-        Asked for one that is not there, pyarrow 26 raises FileNotFoundError for S3 and a plain OSError for Google.
+        Asked for one that is not there, pyarrow 26 raises FileNotFoundError for S3 and a plain OSError for Google. Of
+        one level it shows no folders of Google's, so that all below is listed instead.
         """
 
         def ls(self, path: str, detail: bool = False, **kwargs: Any) -> list[Any]:
-            found = self.fs.get_file_info(fs.FileSelector(path, allow_not_found=True))
+            is_google = self.fs.type_name == "gcs"
+            found = self.fs.get_file_info(fs.FileSelector(path, recursive=is_google, allow_not_found=True))
             entries = [self._make_entry(each) for each in found]
+            if is_google:
+                entries = _keep_level(path, entries)
             return entries if detail else [entry["name"] for entry in entries]
 
         def find(self, path: str, **kwargs: Any) -> list[str]:
-            """Return the files below a folder, in one listing: folder by folder, Google's shows no folders."""
+            """Return the files below a folder, sorted."""
             found = self.fs.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
             return sorted(each.path for each in found if each.is_file)
 
     return BucketFileSystem(system), folder
+
+
+def _keep_level(folder: str, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the files and folders of one level, made of the entries of all levels."""
+    start = folder.rstrip("/") + "/"
+    level: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        first, deeper, _ = entry["name"].removeprefix(start).partition("/")
+        name = start + first
+        level[name] = {"name": name, "size": 0, "type": "directory", "mtime": None} if deeper else entry
+    return list(level.values())
 
 
 def tell_unread(error: Exception) -> tuple[str, str]:

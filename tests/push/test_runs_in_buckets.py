@@ -76,6 +76,19 @@ def test_what_a_run_in_a_bucket_lacks_is_named_there(folder: Folder, tmp_path: P
 
 
 @IN_BUCKETS
+def test_parts_and_folders_in_a_bucket_are_found(folder: Folder) -> None:
+    store = RunFolder(folder.address)
+    folder.write("samples/00003.parts/000001.arrow", b"x")
+    folder.write("samples/00001.parquet", b"x")
+    folder.write("exports/rows/data/train.parquet", b"x")
+    folder.write("exports/more/README.md", b"x")
+    assert store.list_open() == [3]
+    assert store.list_parts(3) == ["samples/00003.parts/000001.arrow"]
+    assert store.list_shards("samples") == [1]
+    assert store.list_folders("exports") == ["more", "rows"]
+
+
+@IN_BUCKETS
 def test_a_bucket_without_a_run_says_so(folder: Folder) -> None:
     with pytest.raises(RunError, match=f"^{folder.address}: no such run"):
         find_run(folder.address)
