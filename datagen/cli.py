@@ -610,6 +610,21 @@ def studio(
 
 
 @app.command()
+def view(
+    run: RunArg,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.", show_default=False)] = 0,
+) -> None:
+    """Look at a run in the browser, also while it is made: its samples, filtered and sorted. Changes nothing."""
+    from datagen.console import print_aside, print_line
+    from datagen.studio import open_view
+
+    with open_view(run, port) as opened:
+        print_line(opened.runs_address)
+        print_aside("open it in a browser here; Ctrl-C ends it")
+        opened.serve_forever()
+
+
+@app.command()
 def geneval(
     lexicon: LexiconOption = "everyday",
     seed: Annotated[int, typer.Option(help="Seed of the prompts.")] = 0,

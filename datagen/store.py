@@ -23,7 +23,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -363,13 +363,18 @@ class RunFolder:
             raise Damage("samples", shard, where, self._tell_foreign("samples", mark), True).refuse()
         return table
 
-    def read_prompts(self, shard: int) -> list[Prompt]:
-        """Return the prompts of a shard; raises RunError naming the file when it is missing or damaged."""
-        return list(self._read_lines("prompts", shard, Prompt.from_dict))
+    def read_prompts(self, shard: int, only: Collection[str] = ()) -> list[Prompt]:
+        """Return the prompts of a shard; raises RunError naming the file when it is missing or damaged.
 
-    def read_scores(self, shard: int) -> list[Score]:
-        """Return the scores of a shard."""
-        return list(self._read_lines("scores", shard, Score.from_dict))
+        With `only`, those of some ids: lines in which none of them occurs are not even parsed.
+        """
+        found = self._read_lines("prompts", shard, Prompt.from_dict, only=only)
+        return [prompt for prompt in found if not only or prompt.id in only]
+
+    def read_scores(self, shard: int, only: Collection[str] = ()) -> list[Score]:
+        """Return the scores of a shard; with `only`, those of some samples."""
+        found = self._read_lines("scores", shard, Score.from_dict, only=only)
+        return [score for score in found if not only or score.sample_id in only]
 
     def read_failures(self, shard: int) -> list[Failure]:
         """Return the failures of a shard."""
@@ -408,6 +413,22 @@ class RunFolder:
         """
         for group in range(self._count_groups(shard)):
             yield from to_samples(self._read_group(shard, group))
+
+    def pick_samples(self, shard: int, places: Collection[int]) -> dict[int, Sample]:
+        """Return the samples at some places of a shard, counted from 0; reads only the row groups that hold them.
+
+        A row group is in memory at a time. Raises RunError as `iter_samples`; a place behind the last one is left out.
+        """
+        with self._open_samples(shard) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        found: dict[int, Sample] = {}
+        start = 0
+        for group, size in enumerate(sizes):
+            if mine := sorted(place for place in places if start <= place < start + size):
+                table = self._read_group(shard, group).take([place - start for place in mine])
+                found.update(zip(mine, to_samples(table), strict=True))
+            start += size
+        return found
 
     def _clean(self, sample: Sample, shard: int) -> Sample:
         """Return a sample of an older datagen in the form in which samples are stored now."""
@@ -628,17 +649,23 @@ class RunFolder:
         make: Callable[[Mapping[str, Any]], Record],
         name: str = "",
         content: bytes | None = None,
+        only: Collection[str] = (),
     ) -> Iterator[Record]:
-        """Yield the records of a shard file, which is read unless its content is given, or of a part of that name."""
-        import jsonlines
+        """Yield the records of a shard file, which is read unless its content is given, or of a part of that name.
 
+        With `only`, lines but the first are left out in which none of these words occurs.
+        """
         file = f"{self.address.rstrip('/')}/{name}" if name else self.where(stage, shard)
         content = self._read_file(name or _shard_name(stage, shard)) if content is None else content
         number = 1
         try:
             if content and not content.endswith(b"\n"):
                 raise ValueError("the last line is cut")
-            for line in jsonlines.Reader(io.StringIO(content.decode())):
+            for text in content.decode().split("\n")[:-1]:
+                if only and number > 1 and not any(word in text for word in only):
+                    number += 1
+                    continue
+                line = json.loads(text)
                 mark = line.pop(MADE_BY, "")
                 if (number == 1 or mark) and not self._is_own(stage, mark):
                     what = self._tell_foreign(stage, mark)
@@ -646,7 +673,7 @@ class RunFolder:
                 yield make(line)
                 number += 1
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            # jsonlines.InvalidLineError is a ValueError; the other types come from a line of the wrong shape.
+            # A line that is not JSON is a ValueError; the other types come from one of the wrong shape.
             where = f"{file}:{number}"
             raise RunError(f"damaged: {first_line(error)}", where=where, hint=MEND) from error
 

@@ -46,7 +46,7 @@ from datagen.pipeline.work import count_planned
 from datagen.prompts.expanded import ExpandStats
 from datagen.prompts.templated import PromptStats, count_places, plan_prompts, share_out
 from datagen.records import Failure, Prompt, Request, Sample, Score, seed_of
-from datagen.store import SUFFIXES, Damage, RunFolder
+from datagen.store import MARKED_AS, SUFFIXES, Damage, RunFolder
 from datagen.usage import Usage, add_usage
 
 MOST_LISTED = 8
@@ -81,6 +81,16 @@ class RunStatus:
     stale: dict[str, str]
     changed: list[str]
     spent: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run is, as `RunStatus` says it, from the names of its files and its parts alone."""
+
+    planned_shards: int
+    planned_samples: int
+    shards: dict[str, int]
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +173,7 @@ def read_status(run: Run) -> RunStatus:
         },
         samples=sum(folder.count_samples(shard) for shard in there["samples"] if ("samples", shard) not in bad),
         failed=len(failed),
-        kept=sum(_count_parts(folder, shard) for shard in folder.list_open() if shard not in there["samples"]),
+        kept=_count_kept(folder, there["samples"]),
         damaged=[f"{found.where}: {found.what}" for found in damage],
         rewards={key: math.fsum(some) / len(some) for key, some in sorted(values.items())},
         dataset=folder.has("dataset/README.md"),
@@ -176,9 +186,24 @@ def read_status(run: Run) -> RunStatus:
     )
 
 
-def _count_parts(folder: RunFolder, shard: int) -> int:
-    rows, failures = folder.read_parts(shard, keep=False)
-    return len(rows) + len(failures)
+def read_progress(run: Run) -> RunProgress:
+    """Read how far a run is while it is made: no file is checked, and `planned_samples` is an upper bound."""
+    folder = run.folder
+    plan: dict[str, Any] = folder.read_notes().get("plan") or {}
+    shards = range(int(plan.get("shards", 0)))
+    there = {stage: folder.list_shards(stage) for stage in MARKED_AS if stage in STAGES}
+    return RunProgress(
+        planned_shards=len(shards),
+        planned_samples=sum(count_planned(run, plan, shard, None) for shard in shards),
+        shards={stage: len(some) for stage, some in there.items()},
+        kept=_count_kept(folder, there["samples"]),
+    )
+
+
+def _count_kept(folder: RunFolder, drawn: Sequence[int]) -> int:
+    """Return the number of answers in the parts of shards that are not among those drawn."""
+    parts = (folder.read_parts(shard, keep=False) for shard in folder.list_open() if shard not in drawn)
+    return sum(len(rows) + len(failures) for rows, failures in parts)
 
 
 def _list_changed(run: Run) -> list[str]:

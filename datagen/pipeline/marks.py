@@ -22,6 +22,9 @@ from datagen.picture_files import PictureError
 from datagen.pictures import normalise
 from datagen.records import Claim, ClaimKind
 
+MARKED = "canaries/marked.jsonl"
+"""The file of canaries of a project, unless another one is named."""
+
 
 class _MarkedClaim(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -6,7 +6,7 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -245,22 +245,29 @@ def _list_provenance(run: Run) -> dict[str, Any]:
 def read_items(run: Run, weighed: Weighed) -> Iterator[ReportItem]:
     """Yield every sample with all that was found out about it, in the order of the files."""
     for prompt, sample, scores, row, weight in _join(run, weighed):
-        yield ReportItem(
-            prompt,
-            sample,
-            tuple(scores),
-            weight.text_weight,
-            weight.image_weight,
-            row.text,
-            row.image,
-            row.passed,
-            weight.kept,
-            weight.reason,
-            () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
-            tuple(passed_rounds(weighing(run, scores))),
-            find_causes(weighing(run, scores)),
-            row.misjudged,
-        )
+        yield make_item(run, prompt, sample, scores, row, weight)
+
+
+def make_item(
+    run: Run, prompt: Prompt, sample: Sample, scores: Sequence[Score], row: RewardRow, weight: Weight | None
+) -> ReportItem:
+    """Return a sample with all that was found out about it; without a weight it has not been weighed yet."""
+    return ReportItem(
+        prompt,
+        sample,
+        tuple(scores),
+        weight.text_weight if weight else None,
+        weight.image_weight if weight else None,
+        row.text,
+        row.image,
+        row.passed,
+        weight.kept if weight else True,
+        weight.reason if weight else "",
+        () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
+        tuple(passed_rounds(weighing(run, scores))),
+        find_causes(weighing(run, scores)),
+        row.misjudged,
+    )
 
 
 def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAULT_LIMITS) -> str:
@@ -315,12 +322,31 @@ def list_scored(run: Run) -> range:
     return shards
 
 
-def read_rows(run: Run, shard: int) -> list[RewardRow]:
+@dataclass(frozen=True, slots=True)
+class ScoredShard:
+    """A shard without its pictures: prompts by id, scores by sample, and the rewards, both in the order of its file."""
+
+    prompts: Mapping[str, Prompt]
+    scores: Mapping[str, list[Score]]
+    rows: Sequence[RewardRow]
+
+
+def read_rows(run: Run, shard: int) -> Sequence[RewardRow]:
     """Return the rewards of a shard's samples; every sample has scores, so no images are read."""
-    prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+    return read_scored(run, shard).rows
+
+
+def read_scored(run: Run, shard: int, only: Collection[str] = ()) -> ScoredShard:
+    """Return what is known of a shard's samples, or of `only` some, but for the samples themselves.
+
+    With `join: before`, advantages are known for the whole shard alone. Raises RunError for scores that do not belong
+    to its prompts, or that other scorers made.
+    """
+    groups = {sample_id.rpartition("-")[0] for sample_id in only}
+    prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard, groups)}
     scorers = list(run.recipe.scorers)
     rows = []
-    grouped = group_scores(run.folder.read_scores(shard))
+    grouped = group_scores(run.folder.read_scores(shard, only))
     for sample_id, scores in grouped.items():
         prompt = prompts.get(sample_id.rpartition("-")[0])
         if prompt is None:
@@ -331,7 +357,9 @@ def read_rows(run: Run, shard: int) -> list[RewardRow]:
             where = run.folder.where("scores", shard)
             raise RunError(what, where=where, hint=f"rescore: {program.command('score', run.folder, '--again')}")
         rows.append(make_row(run, prompt, sample_id, scores))
-    return _normalise(run, prompts, rows, grouped) if run.policy.join == "before" else rows
+    if run.policy.join == "before" and not only:
+        rows = _normalise(run, prompts, rows, grouped)
+    return ScoredShard(prompts, grouped, rows)
 
 
 def _normalise(

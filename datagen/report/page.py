@@ -116,7 +116,7 @@ def _list_data(album: Album, table: Packed, disputes: Disputes) -> dict[str, Any
 
 def _context(title: str, tally: Tally, weight_report: WeightReport | None, facts: dict[str, object]) -> dict[str, Any]:
     lines, failing = tally.figures(), tally.causes()
-    css, script = _asset("gallery.css") + _asset("samples.css"), _asset("gallery.js")
+    css, script = _asset("gallery.css") + _asset("samples.css"), _asset("cards.js") + _asset("gallery.js")
     paths = [(line.weakness, line.skill) for line in lines if line.skill]
     return {
         "title": title,

@@ -13,6 +13,7 @@ the file on disk is still what the editor read. Modules:
 Not covered: accounts, other machines, runs and their samples (`datagen report`).
 """
 
-from datagen.studio.server import Studio, open_studio
+from datagen.studio.editing import Studio, open_studio
+from datagen.studio.viewing import Viewer, open_view
 
-__all__ = ["Studio", "open_studio"]
+__all__ = ["Studio", "Viewer", "open_studio", "open_view"]

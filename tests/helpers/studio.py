@@ -19,10 +19,10 @@ __all__ = ["Served", "Tab", "find_chromium"]
 
 
 class Served:
-    """`datagen studio` in a process of its own."""
+    """`datagen studio`, or `datagen view` of a run, in a process of its own."""
 
-    def __init__(self, project: Path, *words: str) -> None:
-        arguments = [*command("studio", str(project), *words)]
+    def __init__(self, project: Path, word: str = "studio", target: Path | None = None) -> None:
+        arguments = [*command(word, str(target or project))]
         self.process = subprocess.Popen(
             arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -1,0 +1,261 @@
+// The page of runs. The server filters and sorts; the page asks for the samples that it shows and draws them with `cards.js`,
+// as the gallery does. What is chosen stands in the address behind #. All words enter the page as text, never as HTML.
+const POLL_MS = 1500; // while a run is read or made
+const CALM_MS = 8000; // else
+const ROWS = 24;
+const FIELDS = ["q", "path", "level", "verdict", "cause", "mark", "value", "low", "high", "weight", "least", "most", "sort", "detected", "planned"];
+
+const by = (id) => document.getElementById(id);
+const count = (number) => number.toLocaleString("en-US");
+const noted = { run: null, about: null, page: 1, asked: 0, groups: [], total: 0, current: 0 };
+
+async function ask(address, options = {}) {
+  const answer = await fetch(address, options);
+  const body = await answer.json();
+  if (answer.ok) return body;
+  const error = new Error([body.error?.where, body.error?.what].filter(Boolean).join(": ") + (body.error?.hint ? `\n${body.error.hint}` : ""));
+  throw Object.assign(error, { status: answer.status, body });
+}
+
+const query = (values) => new URLSearchParams(values).toString();
+const showError = (error) => {
+  by("trouble").hidden = !error;
+  by("trouble").textContent = !error ? "" : error.status ? error.message : error instanceof TypeError ? "The server does not answer." : String(error.message);
+};
+
+function makeButton(text, act, name = "quiet") {
+  const button = make("button", name, text);
+  button.type = "button";
+  button.addEventListener("click", act);
+  return button;
+}
+
+// ---- What is chosen, and the address
+
+const isBox = (field) => field.type === "checkbox";
+const usual = (field) => (isBox(field) ? String(field.defaultChecked) : field.options ? field.options[0]?.value ?? "" : field.defaultValue);
+const valueOf = (field) => (isBox(field) ? String(field.checked) : field.value);
+
+function setField(field, value) {
+  const given = value ?? usual(field);
+  if (isBox(field)) field.checked = given === "true";
+  else field.value = given;
+  if (field.options && field.selectedIndex < 0) field.selectedIndex = 0;
+}
+
+function writeAddress() {
+  const chosen = FIELDS.map(by).filter((field) => valueOf(field) !== usual(field)).map((field) => [field.id, valueOf(field)]);
+  if (noted.page > 1) chosen.push(["page", noted.page]);
+  const address = `#${query([["run", noted.run], ...chosen])}`;
+  if (address !== location.hash) history.replaceState(null, "", address);
+}
+
+function readQuery() {
+  const value = (id) => by(id).value;
+  const asked = [["run", noted.run], ...["q", "path", "level", "verdict", "cause", "mark", "sort"].map((id) => [id, value(id)])];
+  if (value("low") || value("high")) asked.push(["range", `${value("value")}:${value("low")}:${value("high")}`]);
+  if (value("least") || value("most")) asked.push(["range", `${value("weight")}:${value("least")}:${value("most")}`]);
+  return asked.filter(([, given]) => given !== "");
+}
+
+// ---- What the filters offer
+
+const nameOf = (column) => ({ plan_over_image: "plan over image", gap: "own judgement, gap" })[column] ?? column.replace(/^score:/, "").replace("_", " ");
+
+function offer(id, options) {
+  const field = by(id), before = field.value;
+  const made = options.map(([value, text]) => Object.assign(make("option", "", text), { value }));
+  if (made.length === field.options.length && made.every((option, k) => option.value === field.options[k].value)) return;
+  field.replaceChildren(...made);
+  setField(field, before || undefined);
+}
+
+function offerAll(about) {
+  const paths = about.paths.flatMap((path, k) => {
+    const weakness = path.split("/")[0], isFirst = k === 0 || about.paths[k - 1].split("/")[0] !== weakness;
+    return [...(isFirst ? [[weakness, weakness]] : []), [path, `\u2003${path.split("/")[1]}`]];
+  });
+  const all = (values) => [["", "all"], ...values.map((value) => [value, value])];
+  const isWeight = (column) => column.endsWith("_weight");
+  offer("path", [["", "all"], ...paths]);
+  offer("level", all(about.levels));
+  offer("verdict", all(about.verdicts));
+  offer("cause", all(about.causes));
+  offer("mark", [["", "all"], ["canary", `canaries (${about.canaries})`]]);
+  offer("value", about.columns.filter((column) => !isWeight(column)).map((column) => [column, nameOf(column)]));
+  offer("weight", about.columns.filter(isWeight).map((column) => [column, nameOf(column)]));
+  offer("sort", [["", "as in the run"], ...about.columns.flatMap((column) => [[`${column}:down`, `${nameOf(column)}, high first`], [`${column}:up`, `${nameOf(column)}, low first`]])]);
+}
+
+function showProgress(about) {
+  const { progress } = about, scored = progress.shards.scores, planned = progress.planned_shards;
+  const isMade = planned > 0 && scored >= planned;
+  const bar = by("progress").querySelector("progress");
+  by("progress").hidden = isMade && about.is_read;
+  bar.max = Math.max(planned, 1);
+  bar.value = isMade ? about.read_shards : scored;
+  const parts = progress.kept ? `, ${count(progress.kept)} answers of open shards` : "";
+  const words = planned ? `${count(progress.shards.samples)} of ${count(planned)} shards generated, ${count(scored)} scored${parts}` : `${count(progress.shards.prompts)} shards of prompts so far`;
+  const rest = about.is_read ? "" : `${isMade ? "" : " · "}read: ${count(about.read_shards)} of ${count(scored)}; filters, sorts and counts cover these`;
+  by("progress").querySelector("span").textContent = (isMade ? "" : words) + rest;
+  by("about").textContent = `${count(about.samples)} samples${planned ? ` of ${count(progress.planned_samples)} planned` : ""} · model ${about.model} · weights ${about.policy}`;
+}
+
+// ---- Samples
+
+function makeItem(group) {
+  const card = makeCard(group, group.cards[0]);
+  card.tabIndex = 0;
+  card.querySelector(".head .number").title = "candidate";
+  if (group.is_canary) card.querySelector(".head").append(" ", Object.assign(make("span", "tag canary", "canary"), { title: "marked by a person: scorers are tried on it" }));
+  card.prepend(makePrompt(group));
+  return card;
+}
+
+function showPager() {
+  const pages = Math.max(1, Math.ceil(noted.total / ROWS));
+  const turn = (page) => { noted.page = Math.min(Math.max(1, page), pages); refresh(true); };
+  for (const id of ["pager", "pager-below"]) {
+    const field = Object.assign(make("input"), { type: "number", min: 1, max: pages, value: noted.page });
+    field.setAttribute("aria-label", "Page");
+    field.addEventListener("change", (event) => { event.stopPropagation(); turn(Number(field.value) || 1); });
+    field.addEventListener("input", (event) => event.stopPropagation());
+    const before = makeButton("Previous", () => turn(noted.page - 1)), after = makeButton("Next", () => turn(noted.page + 1));
+    before.disabled = noted.page <= 1;
+    after.disabled = noted.page >= pages;
+    by(id).replaceChildren(before, make("span", "", "page "), field, make("span", "", `of ${count(pages)}`), after);
+    by(id).hidden = id === "pager-below" && pages === 1;
+  }
+}
+
+async function refresh(toTop = false) {
+  const mine = ++noted.asked;
+  writeAddress();
+  by("cards").setAttribute("aria-busy", "true");
+  try {
+    const found = await ask(`rows?${query([...readQuery(), ["start", (noted.page - 1) * ROWS], ["count", ROWS]])}`);
+    if (mine !== noted.asked) return;
+    Object.assign(noted, { groups: found.groups, total: found.total });
+    if (!found.groups.length && found.total && noted.page > 1) { noted.page = 1; return await refresh(toTop); }
+    by("cards").replaceChildren(...found.groups.map(makeItem));
+    by("count").textContent = found.total === found.samples ? `${count(found.total)} samples` : `${count(found.total)} of ${count(found.samples)} samples`;
+    by("nothing").hidden = found.total > 0;
+    showPager();
+    if (toTop) by("filters").scrollIntoView({ block: "start" });
+    showError(noted.about?.trouble ? new Error([noted.about.trouble.where, noted.about.trouble.what].filter(Boolean).join(": ")) : null);
+  } catch (error) {
+    if (mine === noted.asked) showError(error);
+  }
+  if (mine === noted.asked) by("cards").setAttribute("aria-busy", "false");
+}
+
+function open(number) {
+  const group = noted.groups[number];
+  if (!group) return;
+  noted.current = number;
+  const card = makeItem(group), viewer = by("viewer"), nav = make("nav");
+  const head = make("div", "viewer-head", card.querySelector(".prompt"), nav);
+  card.removeAttribute("id");
+  card.removeAttribute("tabindex");
+  card.classList.add("large");
+  [...card.querySelectorAll(".pictures > button")].forEach((button, k) => {
+    const still = make("div", "picture", ...button.childNodes), picture = group.cards[0].pictures[k];
+    button.replaceWith(still);
+    if (picture.whole) return;
+    const full = new Image();
+    full.addEventListener("load", () => { still.querySelector("img").src = full.src; });
+    full.src = `picture?${query({ run: noted.run, id: group.cards[0].id, number: k })}`;
+  });
+  nav.append(makeButton("Previous", () => open(number - 1)), makeButton("Next", () => open(number + 1)), makeButton("Close", () => viewer.close()));
+  viewer.replaceChildren(head, card);
+  if (!viewer.open) viewer.showModal();
+  viewer.scrollTop = 0;
+}
+
+// ---- Runs
+
+async function poll() {
+  if (!noted.run) return CALM_MS;
+  const run = noted.run;
+  const about = await ask(`run?${query({ run })}`);
+  if (run !== noted.run) return POLL_MS;
+  const before = noted.about;
+  noted.about = about;
+  offerAll(about);
+  showProgress(about);
+  const isNew = !before || before.samples !== about.samples || before.is_read !== about.is_read || before.canaries !== about.canaries;
+  const isFirst = noted.groups.length < Math.min(ROWS, about.samples);
+  if (!before) readAddress();
+  if (isNew && (isFirst || about.is_read || !before)) await refresh();
+  const isMade = about.progress.planned_shards > 0 && about.progress.shards.scores >= about.progress.planned_shards;
+  return about.is_read && isMade ? CALM_MS : POLL_MS;
+}
+
+function readAddress() {
+  const given = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  for (const id of FIELDS) setField(by(id), given[id]);
+  noted.page = Math.max(1, Number(given.page) || 1);
+  overlays();
+}
+
+async function openRun() {
+  const given = new URLSearchParams(location.hash.slice(1)), name = given.get("run");
+  const { runs, may_mark } = await ask("outputs");
+  const isOnly = runs.length === 1 && !may_mark;
+  by("editor").hidden = !may_mark;
+  noted.run = isOnly ? runs[0].name : name;
+  noted.about = null;
+  noted.groups = [];
+  by("choice").hidden = isOnly || !noted.run;
+  by("overview").hidden = Boolean(noted.run);
+  by("samples").hidden = !noted.run;
+  by("title").textContent = noted.run ?? "Runs";
+  document.title = `${noted.run ?? "Runs"} – datagen`;
+  by("run").replaceChildren(...runs.map((run) => Object.assign(make("option", "", run.name), { value: run.name })));
+  by("run").value = noted.run ?? "";
+  if (!noted.run) {
+    by("about").textContent = runs.length ? "" : "There is no run under outputs/ yet: datagen build makes one.";
+    by("runs").replaceChildren(...runs.map((run) => {
+      const link = make("a", "", run.name);
+      link.href = `#${query({ run: run.name })}`;
+      return make("li", "", link, make("span", "note", new Date(1000 * run.changed).toLocaleString()));
+    }));
+  }
+}
+
+let beat = 0;
+async function keepPolling() {
+  clearTimeout(beat);
+  let rest = POLL_MS;
+  try { rest = await poll(); } catch (error) { showError(error); }
+  clearTimeout(beat);
+  beat = setTimeout(keepPolling, rest);
+}
+
+function overlays() {
+  for (const name of ["detected", "planned"]) document.documentElement.classList.toggle(`show-${name}`, by(name).checked);
+}
+
+const change = () => { noted.page = 1; overlays(); refresh(); };
+by("filters").addEventListener("input", change);
+by("filters").addEventListener("submit", (event) => event.preventDefault());
+by("filters").addEventListener("reset", () => setTimeout(change));
+by("run").addEventListener("change", () => { location.hash = query({ run: by("run").value }); });
+const numberOf = (node) => [...by("cards").children].indexOf(node.closest(".card"));
+by("cards").addEventListener("click", (event) => { if (event.target.closest(".picture")) open(numberOf(event.target)); });
+by("cards").addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.matches(".card")) open(numberOf(event.target)); });
+by("viewer").addEventListener("click", (event) => { if (event.target === by("viewer")) by("viewer").close(); });
+by("viewer").addEventListener("keydown", (event) => {
+  if (event.target.matches("input, textarea")) return;
+  if (event.key === "ArrowRight") open(noted.current + 1);
+  if (event.key === "ArrowLeft") open(noted.current - 1);
+});
+addEventListener("hashchange", async () => {
+  const name = new URLSearchParams(location.hash.slice(1)).get("run");
+  if (name === noted.run) { readAddress(); refresh(); return; }
+  await openRun();
+  keepPolling();
+});
+
+await openRun();
+keepPolling();
