@@ -47,7 +47,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, core_schema, to_jsonable
 from datagen.documents.checking import dotted, faults_error, faults_of, load_model, make_fault
 from datagen.documents.reading import Document, Location, dump_yaml, parse_yaml, read_yaml
 from datagen.errors import ConfigError, PluginError, did_you_mean
-from datagen.expressions import OUTCOME, WAYS, parse_expression
+from datagen.expressions import OUTCOME, WAYS, Names, parse_condition, parse_expression
 from datagen.filesystems import write_text
 from datagen.pictures import Store
 from datagen.plugins import known_words, load_plugin, name_own, noun_of, shipped_path
@@ -59,7 +59,18 @@ MAX_SHARD_SAMPLES = 16_384
 """Limit of a shard, whose prompts and scores are held in memory, its pictures a row group at a time."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit", "scorer_timeout_seconds"}
-    | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
+    | {
+        "filter",
+        "same_judge",
+        "canaries",
+        "canary_limit",
+        "limits",
+        "least",
+        "exports",
+        "license",
+        "addresses",
+        "prices",
+    }
     | {"cluster", "train"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
@@ -80,6 +91,11 @@ FILE_KEYS = (
 )
 """Paths of the keys under which a recipe names files."""
 
+
+ROW_NUMBERS = frozenset({"text_reward", "image_reward", "text_weight", "image_weight", "gap", "candidate"})
+ROW_WORDS = frozenset({"weakness", "skill", "level", "source"})
+ROW_FLAGS = frozenset({"passed", "kept"})
+"""What `filter` may name beside scorers: columns of the dataset, and `gap`, by how much the model misjudges itself."""
 
 Change = str | tuple[str, Any]
 """A changed key: `"key=value"` in YAML, or a dotted key and its value."""
@@ -804,6 +820,9 @@ class Recipe(BaseModel):
     )
     aggregate: Aggregate = Aggregate()
     weights: Policy = Field(Policy(), description="policy and parameters; see `datagen weigh`")
+    filter: str | None = Field(
+        None, description="condition on a row to be in the dataset, over rewards, weights, words; see docs/datasets.md"
+    )
     exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
         default_factory=dict, description="further exports of the dataset, by name; see docs/formats.md"
     )
@@ -912,6 +931,11 @@ class Recipe(BaseModel):
                 yield make_fault(("limits", name, "accuracy"), what, "add `canaries: FILE`")
         if not wrong & {"aggregate", "rewards"}:
             yield from self._find_broken_expressions()
+        if self.filter is not None and not wrong & {"filter", "rewards", "evaluate"}:
+            try:
+                parse_condition(self.filter, self.row_names)
+            except ValueError as error:
+                yield make_fault(("filter",), str(error))
 
     def _find_source_clashes(self) -> Iterator[InitErrorDetails]:
         """Yield what is wrong about where the prompts come from."""
@@ -987,6 +1011,11 @@ class Recipe(BaseModel):
 
     def __str__(self) -> str:
         return dump_yaml({key: value for key, value in self.to_dict().items() if value is not None})
+
+    @property
+    def row_names(self) -> Names:
+        """The names that `filter` may hold: what a row has, and the values of all scorers."""
+        return Names(ROW_NUMBERS | (self.scorers.keys() - ROW_WORDS - ROW_FLAGS), ROW_WORDS, ROW_FLAGS)
 
     @property
     def takes_pictures(self) -> bool:

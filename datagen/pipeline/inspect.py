@@ -338,6 +338,8 @@ class Estimate:
     `spent` is what models are asked for, rewriting included, in tokens as their servers count them; its hours are those
     of the model that generates, and `cost` is the money by the recipe's prices, None without.
 
+    `filter` is the recipe's condition on rows: how many pass is known once they are scored.
+
     `places` holds the number of prompts of each skill by path; with `allocate:`, of each level, whose shares are in
     `allotment`.
     """
@@ -357,6 +359,7 @@ class Estimate:
     seconds: float | None = None
     spent: Spent | None = None
     cost: float | None = None
+    filter: str | None = None
 
 
 def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SILENT) -> Estimate:
@@ -385,6 +388,7 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SI
             skipped=run.taxonomy.skipped,
             allotment=run.allotment,
             warnings=(*few, *(what for _, what in list_warnings(run, load=probe))),
+            filter=recipe.filter,
         )
         return _probe(run, plain, workers, watch) if probe else plain
 
@@ -410,6 +414,7 @@ def _count_rows(run: Run, *, load: bool) -> Estimate:
         places=dict(places),
         skipped=(),
         warnings=(*stats.notes(), *(what for _, what in list_warnings(run, load=load))),
+        filter=recipe.filter,
     )
 
 
