@@ -4,7 +4,8 @@
     taxonomy: [counting, spatial]
     prompts: 200
 
-Every key except `taxonomy` has a default; `recipes/quickstart.yaml` shows them. All errors are reported at once with
+Every key has a default but where prompts come from: `taxonomy`, `source`, or the backend `dataset`;
+`recipes/quickstart.yaml` shows them. All errors are reported at once with
 file, line and key: wrong keys and values, words that name no plugin, wrong options of plugins that declare a class
 `Options`, broken expressions, and keys that contradict each other. `datagen plan RECIPE` estimates a recipe.
 
@@ -46,7 +47,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, core_schema, to_jsonable
 from datagen.documents.checking import dotted, faults_error, faults_of, load_model, make_fault
 from datagen.documents.reading import Document, Location, dump_yaml, parse_yaml, read_yaml
 from datagen.errors import ConfigError, PluginError, did_you_mean
-from datagen.expressions import OUTCOME, WAYS, parse_expression
+from datagen.expressions import OUTCOME, WAYS, Names, parse_condition, parse_expression
 from datagen.filesystems import write_text
 from datagen.pictures import Store
 from datagen.plugins import OWN_WORD, known_words, load_plugin, name_own, noun_of, shipped_path
@@ -58,11 +59,22 @@ MAX_SHARD_SAMPLES = 16_384
 """Limit of a shard, whose prompts and scores are held in memory, its pictures a row group at a time."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit", "scorer_timeout_seconds"}
-    | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
+    | {
+        "filter",
+        "same_judge",
+        "canaries",
+        "canary_limit",
+        "limits",
+        "least",
+        "exports",
+        "license",
+        "addresses",
+        "prices",
+    }
     | {"cluster", "train"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
-PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
+PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "source", "expand", "allocate", "screen")
 """Keys that determine the prompts, together with the files that `PATH_KEYS` name."""
 SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend", "images")
 """Keys that determine the samples of given prompts; with `adapt`, the detector does too."""
@@ -70,11 +82,20 @@ SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers"
 """Keys that determine the scores of given samples."""
 PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
-WRITTEN_KEYS = ("expand", "allocate", "weights", "screen")
+WRITTEN_KEYS = ("source", "expand", "allocate", "weights", "screen")
 """Keys that a run stores as written, without defaults, so that a new default does not change its fingerprint."""
-FILE_KEYS = (*((key,) for key in PATH_KEYS), ("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction"))
+FILE_KEYS = (
+    *((key,) for key in PATH_KEYS),
+    *(("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction")),
+    *(("source", "path"), ("backend", "source"), ("backend", "root")),
+)
 """Paths of the keys under which a recipe names files."""
 
+
+ROW_NUMBERS = frozenset({"text_reward", "image_reward", "text_weight", "image_weight", "gap", "candidate"})
+ROW_WORDS = frozenset({"weakness", "skill", "level", "source"})
+ROW_FLAGS = frozenset({"passed", "kept"})
+"""What `filter` may name beside scorers: columns of the dataset, and `gap`, by how much the model misjudges itself."""
 
 Change = str | tuple[str, Any]
 """A changed key: `"key=value"` in YAML, or a dotted key and its value."""
@@ -441,6 +462,44 @@ class Images(BaseModel):
         return self
 
 
+class Columns(BaseModel):
+    """Which columns of a source hold what; without a name, the usual ones count if they are there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: str | None = Field(None, description="the words; default: prompt, caption or text")
+    claims: str | None = Field(None, description="claims as data; default: claims, if there is one")
+    skill: str | None = Field(None, description="SKILL or WEAKNESS/SKILL; default: skill, if there is one")
+    level: str | None = Field(None, description="the level of a skill; default: level, if there is one")
+
+
+class Finding(BaseModel):
+    """The keys under `source.find`: a language model names the claims of each prompt, which are then checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    backend: BackendChoice | None = Field(None, description="the model that is asked; default: the recipe's backend")
+    temperature: float = Field(0.0, ge=0, le=2, description="its sampling temperature")
+    max_tokens: int = Field(512, ge=16, le=4096, strict=True, description="token limit of one answer")
+    keep: bool = Field(False, description="keep prompts whose claims were not found, without claims")
+
+
+class Source(Columns):
+    """The keys under `source:`: prompts that exist, in place of a taxonomy; or just the path."""
+
+    path: str = Field(min_length=1, description="a file, a folder, a pattern, hf://datasets/OWNER/NAME, s3://…")
+    find: Finding | None = Field(None, description="find the claims of prompts without any by a language model")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+DATASET = "dataset"
+"""The backend whose rows are prompts with their pictures."""
+
+
 Style = Literal["short caption", "dense caption", "question", "user request", "paraphrase", "JSON brief"]
 STYLES: tuple[Style, ...] = get_args(Style)
 BRIEF: Style = "JSON brief"
@@ -547,6 +606,7 @@ class Prices(BaseModel):
     judge: Price | None = Field(None, description="of the judge; one that is the backend costs what the backend does")
     drawer: Price | None = Field(None, description="of the drawer, likewise")
     expand: Price | None = Field(None, description="of the model that rewrites prompts, likewise")
+    source: Price | None = Field(None, description="of the model that finds claims, likewise")
 
     def of(self, key: str) -> Price | None:
         """Return the price of the model that a key of the recipe names."""
@@ -652,6 +712,22 @@ class Training(BaseModel):
         return self
 
 
+def _fill_in(data: Any) -> Any:
+    """Return the values of a recipe with other defaults if its prompts are rows: all rows, and all their pictures."""
+    if not isinstance(data, Mapping):
+        return data
+    source, backend = data.get("source"), data.get("backend")
+    filled = dict(data)
+    if isinstance(source, str):
+        filled["source"] = {"path": source}
+    options = backend if isinstance(backend, Mapping) else {"name": backend}
+    if options.get("name") == DATASET:
+        filled = {"candidates": 256, "mode": "think" if options.get("text") else "direct", **filled}
+    elif source is None:
+        return filled
+    return {"prompts": MAX_PROMPTS, **filled}
+
+
 def list_places() -> str:
     """Return the known placeholders of `train.command` as they are written."""
     return ", ".join(f"{{{name}}}" for name in TRAIN_PLACES)
@@ -684,7 +760,8 @@ class Recipe(BaseModel):
     name: str = Field(
         "run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="name of the run folder, outputs/<name>"
     )
-    taxonomy: list[str] = Field(min_length=1, description="shipped names such as `counting`, or paths")
+    taxonomy: list[str] = Field(default_factory=list, description="shipped names such as `counting`, or paths")
+    source: Source | None = Field(None, description="prompts that exist, in place of a taxonomy; see docs/datasets.md")
     lexicon: str | None = Field(None, description="a shipped name or a path; default: the backend's own")
     prompts: int = Field(200, ge=1, le=MAX_PROMPTS, strict=True, description="number of prompts")
     candidates: int = Field(4, ge=1, le=256, strict=True, description="samples per prompt")
@@ -747,6 +824,9 @@ class Recipe(BaseModel):
         Aggregate(), description="how scores are joined into the rewards of text and image; see docs/scorers.md"
     )
     weights: Policy = Field(Policy(), description="policy and parameters; see `datagen weigh`")
+    filter: str | None = Field(
+        None, description="condition on a row to be in the dataset, over rewards, weights, words; see docs/datasets.md"
+    )
     exports: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], Export] = Field(
         default_factory=dict, description="further exports of the dataset, by name; see docs/formats.md"
     )
@@ -785,6 +865,7 @@ class Recipe(BaseModel):
         context = info.context or {}
         if context.get("alone"):
             return handler(data)
+        data = _fill_in(data)
         look_up = bool(context.get("look_up"))
         try:
             recipe = handler(data)
@@ -817,7 +898,11 @@ class Recipe(BaseModel):
 
     def _find_clashes(self, wrong: Set[str], *, look_up: bool) -> Iterator[InitErrorDetails]:
         """Yield contradictions between keys, except keys that are `wrong` by themselves."""
-        if not wrong & {"prompts", "candidates"} and self.prompts * self.candidates > MAX_SAMPLES:
+        if not wrong & {"taxonomy", "source", "backend"}:
+            yield from self._find_source_clashes()
+        most = self.prompts * self.candidates
+        # The rows of a dataset bound both.
+        if not wrong & {"prompts", "candidates", "backend"} and most > MAX_SAMPLES and not self.takes_pictures:
             what = f"prompts x candidates is {self.prompts * self.candidates:,}; at most {MAX_SAMPLES:,}"
             yield make_fault(("prompts",), what)
         size = self.shard_prompts * self.candidates
@@ -850,6 +935,32 @@ class Recipe(BaseModel):
                 yield make_fault(("limits", name, "accuracy"), what, "add `canaries: FILE`")
         if not wrong & {"aggregate", "rewards"}:
             yield from self._find_broken_expressions()
+        if self.filter is not None and not wrong & {"filter", "rewards", "evaluate"}:
+            try:
+                parse_condition(self.filter, self.row_names)
+            except ValueError as error:
+                yield make_fault(("filter",), str(error))
+
+    def _find_source_clashes(self) -> Iterator[InitErrorDetails]:
+        """Yield what is wrong about where the prompts come from."""
+        hint = "shipped names such as `counting`, or paths; or `source:`, or the backend `dataset`"
+        if not self.takes_rows:
+            if not self.taxonomy:
+                place = ("taxonomy",) if "taxonomy" in self.model_fields_set else ()
+                yield make_fault(place, "'taxonomy' is missing", f"add it: {hint}")
+            return
+        key = "backend" if self.takes_pictures else "source"
+        if self.taxonomy:
+            yield make_fault(("taxonomy",), f"the prompts are those of `{key}`, so there is no taxonomy", key=True)
+        if self.takes_pictures and self.source is not None:
+            yield make_fault(("source",), "the prompts are those of the backend `dataset`", key=True)
+        if self.allocate is not None:
+            yield make_fault(("allocate",), f"the prompts of `{key}` are taken as they are", key=True)
+        for name in ("expand", "adapt"):
+            if self.takes_pictures and getattr(self, name) is not None:
+                yield make_fault(
+                    (name,), f"`{name}` needs a model that draws, and the dataset's pictures exist", key=True
+                )
 
     def _look_up_deciders(self, adapt: Adapt) -> Iterator[InitErrorDetails]:
         for place, name in enumerate(adapt.by):
@@ -906,6 +1017,21 @@ class Recipe(BaseModel):
         return dump_yaml({key: value for key, value in self.to_dict().items() if value is not None})
 
     @property
+    def row_names(self) -> Names:
+        """The names that `filter` may hold: what a row has, and the values of all scorers."""
+        return Names(ROW_NUMBERS | (self.scorers.keys() - ROW_WORDS - ROW_FLAGS), ROW_WORDS, ROW_FLAGS)
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether pictures exist and nothing is drawn: the backend is `dataset`."""
+        return self.backend.name == DATASET
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether the prompts are rows of a source, not made from a taxonomy."""
+        return self.source is not None or self.takes_pictures
+
+    @property
     def least_candidates(self) -> int:
         """The number of candidates that every prompt gets, whatever the scorers say."""
         return self.adapt.start if self.adapt else self.candidates
@@ -951,6 +1077,12 @@ def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (),
         allocate["diagnosis"] = _beside(path.parent, allocate["diagnosis"])
     if isinstance(screen := document.data.get("screen"), dict) and "words" in screen:
         screen["words"] = _beside(path.parent, screen["words"])
+    for key, inner in (("source", "path"), ("backend", "source"), ("backend", "root")):
+        found = document.data.get(key)
+        if key == "source" and isinstance(found, str):
+            document.data[key] = _beside(path.parent, found, is_path=True)
+        elif isinstance(found, dict) and inner in found:
+            found[inner] = _beside(path.parent, found[inner], is_path=True)
     document.data.setdefault("name", path.stem)
     return _check(document, overrides, look_up=look_up)
 
@@ -1047,11 +1179,16 @@ def _put(data: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     target[path[-1]] = value
 
 
-def _beside(folder: Path, value: Any) -> Any:
-    """Return paths that exist beside the recipe relative to the working directory; other values unchanged."""
+def _beside(folder: Path, value: Any, *, is_path: bool = False) -> Any:
+    """Return paths that exist beside the recipe relative to the working directory; other values unchanged.
+
+    Unless it `is_path`, a word without `/` and ending is a name.
+    """
     if isinstance(value, list):
         return [_beside(folder, item) for item in value]
-    if not isinstance(value, str) or not ("/" in value or Path(value).suffix) or not (folder / value).exists():
+    if not isinstance(value, str) or not (is_path or "/" in value or Path(value).suffix):
+        return value
+    if not (folder / value).exists():
         return value
     found, here = (folder / value).resolve(), Path.cwd().resolve()
     return os.path.relpath(found, here) if found.is_relative_to(here) else str(found)
@@ -1098,7 +1235,12 @@ def mark_stages(recipe: Mapping[str, Any], files: Mapping[str, str], makers: Mak
     """Return the marks of a recipe that is given as plain values: see `stage_marks`."""
     data = {key: value for key, value in recipe.items() if value is not None}
     # If the recipe's own backend rewrites the prompts, it determines them too.
-    rewriter = ["backend"] if "expand" in data and data["expand"].get("backend") is None else []
+    asked = [data["expand"]] if "expand" in data else []
+    asked += [found] if (found := data.get("source", {}).get("find")) is not None else []
+    drawn = data.get("backend")
+    is_own = any(each.get("backend") is None for each in asked)
+    is_source = isinstance(drawn, Mapping) and drawn.get("name") == DATASET
+    rewriter = ["backend"] if is_own or is_source else []
     seen = ["detector"] if "adapt" in data else []
     stages = {"prompts": [*PROMPT_KEYS, *rewriter], "samples": [*SAMPLE_KEYS, *seen], "scores": [*SCORE_KEYS]}
     marks: dict[str, str] = {}

@@ -1,19 +1,26 @@
-"""Rewards as expressions over scorers: `0.5*genmean(counting, attribute) + 0.5*vqa`, `plan * format`.
+"""Rewards as expressions over scorers, `0.5*genmean(counting, attribute) + 0.5*vqa`, and conditions on rows.
 
 Names are scorers of the recipe; `+`, `*`, non-negative numbers, parentheses and the functions `product`, `mean`,
 `genmean`, `min` join them. A missing value never counts as 0: functions and products use the known values, and in a sum
 the weight of a missing term is shared among the others in proportion. If no value is known, the result is None.
 
 An expression is checked when the recipe is read: every name is known, and no scores can raise the reward above 1.
+
+Conditions say which rows are kept: `image_reward >= 0.8 and (gap < 0.5 or skill == "one_kind")`. They compare such
+expressions by `<`, `<=`, `>`, `>=`, `==` and `!=`, words by `==`, `!=` and `in (…)`, and are joined by `and`, `or` and
+`not`. As in SQL, a comparison with a missing value is unknown, so is `not` of it, and what is unknown keeps no row;
+`… is None` and `… is not None` ask for a missing value. Nothing of a text is ever evaluated by Python.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 from datagen.errors import did_you_mean
 
@@ -206,3 +213,150 @@ def _build_product(factors: Sequence[_Term]) -> _Part:
         return math.prod(value for value, _ in there)
 
     return multiply
+
+
+# ── Conditions ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Facts = Mapping[str, float | str | bool | None]
+"""What is known of a row, by name."""
+_Judge = Callable[[Facts], bool | None]
+_COMPARE: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_CONDITION = (
+    'a condition compares numbers (image_reward >= 0.8) or words (skill == "one_kind", level in ("easy", "hard")), '
+    "and joins by and, or, not"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that a condition may hold, by what they are: numbers, words, and flags, which are true or false."""
+
+    numbers: frozenset[str]
+    words: frozenset[str]
+    flags: frozenset[str]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.numbers | self.words | self.flags))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A checked condition: called with what is known of a row, it returns whether the row is kept."""
+
+    text: str
+    names: frozenset[str]
+    _judge: _Judge
+
+    def __call__(self, facts: Facts) -> bool:
+        """Return whether the condition is true; one that is unknown, since a value is missing, is not."""
+        return self._judge(facts) is True
+
+
+def parse_condition(text: str, names: Names) -> Condition:
+    """Parse a text as a condition over some names. Raises ValueError with a readable message."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"the condition is {len(text):,} characters long; at most {_LONGEST:,}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"{text!r} is no condition ({getattr(error, 'msg', error)}); {_CONDITION}") from error
+    found: set[str] = set()
+    judge = _build_condition(tree, names, found)
+    if not found:
+        raise ValueError(f"{text!r} names nothing of a row; known: {', '.join(names)}")
+    return Condition(text.strip(), frozenset(found), judge)
+
+
+def _build_condition(node: ast.expr, names: Names, found: set[str]) -> _Judge:
+    match node:
+        case ast.BoolOp(op=joint, values=parts):
+            judges = [_build_condition(part, names, found) for part in parts]
+            decides = isinstance(joint, ast.Or)  # one true value decides `or`, one false value `and`
+            return lambda facts: _join([judge(facts) for judge in judges], decides)
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            judge = _build_condition(inner, names, found)
+            return lambda facts: None if (said := judge(facts)) is None else not said
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            sides = [left, *others]
+            pairs = zip(sides, ops, others, strict=False)
+            judges = [_build_comparison(one, how, other, names, found) for one, how, other in pairs]
+            return lambda facts: _join([judge(facts) for judge in judges], False)
+        case ast.Name(id=flag) if flag in names.flags:
+            found.add(flag)
+            return lambda facts: None if (said := facts.get(flag)) is None else bool(said)
+        case ast.Name() | ast.Attribute():
+            _require_known(ast.unparse(node), names)
+    raise ValueError(f"{ast.unparse(node)!r} is no condition; {_CONDITION}")
+
+
+def _join(said: Sequence[bool | None], decides: bool) -> bool | None:
+    """Return the joint answer of parts, of which one that `decides` is enough; unknown if a part is that could."""
+    if decides in said:
+        return decides
+    return None if None in said else not decides
+
+
+def _build_comparison(one: ast.expr, how: ast.cmpop, other: ast.expr, names: Names, found: set[str]) -> _Judge:
+    if isinstance(how, (ast.Is, ast.IsNot)) and isinstance(other, ast.Constant) and other.value is None:
+        name = ast.unparse(one)
+        _require_known(name, names)
+        found.add(name)
+        wanted = isinstance(how, ast.Is)
+        return lambda facts: (facts.get(name) is None) is wanted
+    word = next((ast.unparse(side) for side in (one, other) if ast.unparse(side) in names.words), None)
+    if word is not None:
+        return _compare_words(word, one, how, other, found)
+    compare = _COMPARE.get(type(how))
+    if compare is None:
+        raise ValueError(f"{ast.unparse(ast.Compare(one, [how], [other]))!r} cannot stand here; {_CONDITION}")
+    sides = [_build_number(side, names, found) for side in (one, other)]
+
+    def judge(facts: Facts) -> bool | None:
+        left, right = (side(facts) for side in sides)
+        return None if left is None or right is None else compare(left, right)
+
+    return judge
+
+
+def _compare_words(word: str, one: ast.expr, how: ast.cmpop, other: ast.expr, found: set[str]) -> _Judge:
+    rest = other if ast.unparse(one) == word else one
+    listed = list(rest.elts) if isinstance(rest, (ast.Tuple, ast.List)) else [rest]
+    texts = [each.value for each in listed if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+    is_list = isinstance(how, (ast.In, ast.NotIn)) and isinstance(rest, (ast.Tuple, ast.List)) and rest is other
+    is_one = isinstance(how, (ast.Eq, ast.NotEq)) and len(listed) == 1 and listed[0] is rest
+    if len(texts) != len(listed) or not (is_list or is_one):
+        raise ValueError(f'{word} is a word: write {word} == "…", or {word} in ("…", "…")')
+    found.add(word)
+    wanted = isinstance(how, (ast.In, ast.Eq))
+    return lambda facts: None if (said := facts.get(word)) is None else (said in texts) is wanted
+
+
+def _build_number(node: ast.expr, names: Names, found: set[str]) -> Callable[[Any], float | None]:
+    """Return a function of the numbers of a row; raises ValueError for what is no number."""
+    for name in _list_names(node):
+        _require_known(name, names)
+        if name not in names.numbers:
+            raise ValueError(f"{name} is no number; {_CONDITION}")
+    return _build(node, names.numbers, found)
+
+
+def _list_names(node: ast.AST) -> Iterator[str]:
+    """Yield the names in an expression, dotted ones as a whole; functions that are called are left out."""
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        yield ast.unparse(node)
+        return
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(node, ast.Call) and child is node.func):
+            yield from _list_names(child)
+
+
+def _require_known(name: str, names: Names) -> None:
+    if name not in {*names}:
+        raise ValueError(f"{name!r} is nothing that a row has; {did_you_mean(name, names)}")

@@ -10,6 +10,7 @@ where the client of each looks: AWS_… and ~/.aws, Google's application default
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -124,6 +125,28 @@ def tell_unread(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and error.errno:
         return f"cannot be read: {os.strerror(error.errno)}", "check its permissions, and the disk"
     return f"is damaged: {first_line(error)}", ""
+
+
+WHOLE_BYTES = 16 * 2**20
+"""Larger files are hashed by size and `BLOCKS` evenly spaced blocks, including the first and the last."""
+BLOCKS = 256
+BLOCK_BYTES = 16 * 1024
+
+
+def hash_file(path: Path, *, whole: bool = False) -> str:
+    """Return a hash of a local file's content, or of size and sampled blocks if it is huge and not to be read `whole`.
+
+    16 hexadecimal digits. Raises OSError.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if whole or size <= WHOLE_BYTES:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        digest = hashlib.sha256(f"{size} ".encode())
+        for number in range(BLOCKS):
+            file.seek((size - BLOCK_BYTES) * number // (BLOCKS - 1))
+            digest.update(file.read(BLOCK_BYTES))
+        return digest.hexdigest()[:16]
 
 
 def clear_leftovers(out: Path) -> None:

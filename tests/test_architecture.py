@@ -38,7 +38,7 @@ FLOORS = [
     | {"control_tokens", "markup", "expressions"},
     {"sample_files"},
     {"taxonomy", "config", "store"},
-    {"generation"},
+    {"generation", "sources"},
     {"embedded"},
     {"vision"},
     {"scoring"},

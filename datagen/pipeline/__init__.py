@@ -33,7 +33,7 @@ from datagen.pipeline.makers import list_code, list_here, read_versions
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe, probe_run, read_diagnosis, read_groups
-from datagen.pipeline.prompts import plan_stage, read_texts
+from datagen.pipeline.prompts import plan_sources, plan_stage, read_texts
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
@@ -104,6 +104,7 @@ __all__ = [
     "mark_sample",
     "name_export",
     "open_run",
+    "plan_sources",
     "plan_stage",
     "probe_recipe",
     "probe_run",

@@ -35,15 +35,23 @@ from datagen.embedded.pictograms import Item, Scene, render_scene
 from datagen.errors import BackendError, ConfigError, DatagenError, PluginError, RunError
 from datagen.pictures import encode_picture
 from datagen.pipeline.needs import find_faults
+from datagen.pipeline.prompts import plan_sources
 from datagen.pipeline.run import Run
 from datagen.pipeline.shards import score_by
 from datagen.plugins import load_plugin
-from datagen.prompts.templated import plan_prompts
 from datagen.records import Claim, Modality, Prompt, Request, Sample, Score, Segment
 from datagen.scoring.asking import Asked, ask_all, read_first_token
 from datagen.scoring.questions import WHOLE, YES
 from datagen.scoring.tools import Tools
-from datagen.scoring.unseen import MOST_NAMED, NO_LETTER, find_duties, find_unseen, own_claims, seen_kinds
+from datagen.scoring.unseen import (
+    MOST_NAMED,
+    NO_LETTER,
+    find_duties,
+    find_unseen,
+    needs_claims,
+    own_claims,
+    seen_kinds,
+)
 from datagen.taxonomy.claims import ClaimForm
 from datagen.taxonomy.space import Skill
 from datagen.vision.interfaces import Sight, sight_of
@@ -193,10 +201,12 @@ def _warn_of_unseen(run: Run, blind: Collection[str], *, load: bool) -> Iterator
     """Warn of claimed words that detector, reader or scorers do not know, with their share of prompts."""
     try:
         count = min(SAMPLED, run.recipe.prompts)
-        plan = plan_prompts(run.taxonomy, count, run.recipe.seed, run.blocked, shares=run.shares, screen=run.screen)
-        prompts = [prompt for prompt in plan if prompt.path not in blind]
+        prompts = [prompt for prompt in plan_sources(run, count) if prompt.path not in blind]
     except ConfigError:
         return  # a template that cannot be filled: an error, which the run reports with its line
+    if run.rows is not None:
+        count = max(1, len(prompts))
+        yield from _warn_of_claimless(run, prompts)
     drops = run.policy.unjudged == "drop"
     yield from _warn_of_orphans(run, prompts, count, drops=drops)
     tools = _describe_tools(run, load=load)
@@ -220,6 +230,23 @@ def _warn_of_unseen(run: Run, blind: Collection[str], *, load: bool) -> Iterator
         key = "rewards" if what == NO_LETTER else "detector"
         whole = f", {_show_share(touched[what], count)} of prompts in all" if len(names) > 1 else ""
         yield key, f"{what}: {_show_shares(names, count)}{whole}; not judged by {', '.join(scorers[what])}{costs}"
+
+
+def _warn_of_claimless(run: Run, prompts: Sequence[Prompt]) -> Iterator[tuple[str, str]]:
+    """Warn of rows without claims, with what each scorer makes of them."""
+    bare = sum(not prompt.claims for prompt in prompts)
+    finds = run.recipe.source is not None and run.recipe.source.find is not None
+    if not bare or finds:
+        return
+    blind = [name for name, module in run.scorers.items() if needs_claims(module)]
+    share = _show_share(bare, len(prompts))
+    sees = [name for name in run.scorers if name not in blind]
+    if blind:
+        left = f"; {', '.join(sees)} judge these all the same" if sees else ""
+        what = f"{share} of prompts have no claims, so they get no value by {', '.join(blind)}{left}"
+        if not any(name in run.recipe.selecting for name in sees):
+            what += "; nothing else makes weights, so they weigh nothing: add a judge of the whole prompt, such as vqa"
+        yield "rewards", what
 
 
 def _warn_of_orphans(run: Run, prompts: Sequence[Prompt], count: int, *, drops: bool) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ import math
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,16 +36,16 @@ from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, t
 from datagen.pipeline.flow import ask_backend
 from datagen.pipeline.made import find_stale
 from datagen.pipeline.makers import find_changes
-from datagen.pipeline.prompts import draw_prompts
+from datagen.pipeline.prompts import draw_prompts, plan_sources
 from datagen.pipeline.run import STAGES, Run
-from datagen.pipeline.shards import list_requests, score_sample
+from datagen.pipeline.shards import count_candidates, list_requests, score_sample
 from datagen.pipeline.spending import Account, Spent, cost_of, describe_spent, read_spent
 from datagen.pipeline.unreached import Unreached
 from datagen.pipeline.views import read_rows
 from datagen.pipeline.watch import SILENT, Progress, Watch, follow
 from datagen.pipeline.work import count_planned
 from datagen.prompts.expanded import ExpandStats
-from datagen.prompts.templated import PromptStats, count_places, plan_prompts, share_out
+from datagen.prompts.templated import PromptStats, count_places, share_out
 from datagen.records import Failure, Prompt, Request, Sample, Score, seed_of
 from datagen.store import MARKED_AS, SUFFIXES, Damage, RunFolder
 from datagen.usage import Usage, add_usage
@@ -227,11 +228,11 @@ def find_sample(run: Run, word: str) -> Found:
         for prompt in run.folder.read_prompts(shard)
         if prompt.id.startswith(start)
     ]
-    candidates = range(run.recipe.candidates)
+    candidates = range(max((count_candidates(run, prompt) for _, prompt in hits), default=1))
     matches = [
         (shard, prompt, k)
         for shard, prompt in hits
-        for k in candidates
+        for k in range(count_candidates(run, prompt))
         if not dash or f"{k:02d}".startswith(number) or k == int(number)
     ]
     if hits and not matches:
@@ -362,6 +363,8 @@ class Estimate:
     `spent` is what models are asked for, rewriting included, in tokens as their servers count them; its hours are those
     of the model that generates, and `cost` is the money by the recipe's prices, None without.
 
+    `filter` is the recipe's condition on rows: how many pass is known once they are scored.
+
     `places` holds the number of prompts of each skill by path; with `allocate:`, of each level, whose shares are in
     `allotment`.
     """
@@ -381,6 +384,7 @@ class Estimate:
     seconds: float | None = None
     spent: Spent | None = None
     cost: float | None = None
+    filter: str | None = None
 
 
 def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SILENT) -> Estimate:
@@ -390,6 +394,9 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SI
     """
     with tempfile.TemporaryDirectory() as away:
         run = Run(recipe, away)
+        if run.rows is not None:
+            plain = _count_rows(run, load=probe)
+            return _probe(run, plain, workers, watch) if probe else plain
         places = count_places(run.shares or share_out(run.taxonomy), recipe.prompts)
         sizes = {skill.path: skill.size for skill in run.taxonomy.skills}
         few = [
@@ -406,14 +413,40 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SI
             skipped=run.taxonomy.skipped,
             allotment=run.allotment,
             warnings=(*few, *(what for _, what in list_warnings(run, load=probe))),
+            filter=recipe.filter,
         )
         return _probe(run, plain, workers, watch) if probe else plain
+
+
+def _count_rows(run: Run, *, load: bool) -> Estimate:
+    """Return the counts of a recipe whose prompts are rows, all of which are read, without their pictures."""
+    recipe, stats = run.recipe, PromptStats()
+    places: Counter[str] = Counter()
+    samples = 0
+    for prompt in plan_sources(run, recipe.prompts, stats):
+        places[prompt.path] += 1
+        samples += count_candidates(run, prompt)
+    prompts = places.total()
+    if not prompts:
+        raise ConfigError(
+            "the source has no prompt", where=run.rows.files.address if run.rows else "", hint="\n".join(stats.notes())
+        )
+    return Estimate(
+        prompts=prompts,
+        samples=samples,
+        least_samples=prompts * recipe.least_candidates if recipe.adapt else samples,
+        shards=-(-prompts // recipe.shard_prompts),
+        places=dict(places),
+        skipped=(),
+        warnings=(*stats.notes(), *(what for _, what in list_warnings(run, load=load))),
+        filter=recipe.filter,
+    )
 
 
 def _probe(run: Run, plain: Estimate, workers: int, watch: Watch) -> Estimate:
     recipe = run.recipe
     wanted = min(PROBE_SAMPLES, plain.samples)
-    prompts, rewriting = _probe_prompts(run, -(-wanted // recipe.candidates))
+    prompts, rewriting = _probe_prompts(run, -(-wanted * plain.prompts // plain.samples))
     requests = list_requests(run, prompts)[:wanted]
     watch.show(Progress("generate", 0, len(requests)))
     next(ask_backend(run, requests[:1]), None)  # the first call loads the model and warms up
@@ -492,7 +525,7 @@ def examine_recipe(recipe: Recipe, watch: Watch = SILENT) -> Iterator[Finding]:
     run = Run(recipe, "doctor")  # only a name: nothing is written
     yield from _check_judge(run)
     yield from _check_rewriter(run)
-    prompts = list(plan_prompts(run.taxonomy, CANARIES, recipe.seed, run.blocked, shares=run.shares, screen=run.screen))
+    prompts = list(plan_sources(run, CANARIES))
     first, second = seed_of(recipe.seed, "doctor"), seed_of(recipe.seed, "doctor", 2)
     drawn = _ask(run, prompts, first, watch, 0)
     started = time.perf_counter()

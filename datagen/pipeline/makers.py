@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.config import Choice, Makers, Recipe
+from datagen.filesystems import hash_file
 from datagen.plugins import HERE, list_sources, read_source
 from datagen.records import hash_of
 
@@ -26,10 +27,6 @@ READERS = ("rapidocr", "onnxruntime", "opencv-python", "opencv-python-headless")
 PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", *READERS)
 """Packages whose versions a run notes, since they can change pictures, scores or files. `READERS` only affect scores:
 after a full rescore, only their latest version counts."""
-WHOLE_BYTES = 16 * 2**20
-"""Larger files are hashed by size and `BLOCKS` evenly spaced blocks, including the first and the last."""
-BLOCKS = 256
-BLOCK_BYTES = 16 * 1024
 FOLDER_KEYS = ("model", "checkpoint", "tokenizer", "processor", "images", "color_model", "weights", "adapter")
 """Options whose value may be a folder that affects results; any other folder may be a cache, which grows."""
 
@@ -48,7 +45,7 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
     expander = expand.get("backend") or (recipe.backend.model_dump() if expand else None)
     adapt = recipe.adapt
     named: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {
-        "prompts": ((), {"expand.backend": expander} if expander else {}),
+        "prompts": ((), ({"expand.backend": expander} if expander else {}) | _finder(recipe)),
         "samples": (adapt.by if adapt else (), _choices(recipe, "backend", *(["detector"] if adapt else []))),
         "scores": (
             [choice.name for choice in recipe.scorers.values()],
@@ -57,6 +54,12 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
         ),
     }
     return {stage: dict(sorted(_hash_named(words, choices))) for stage, (words, choices) in named.items()}
+
+
+def _finder(recipe: Recipe) -> dict[str, Any]:
+    """Return the model that finds claims, by its key, if the recipe has one."""
+    find = recipe.source.find if recipe.source else None
+    return {"source.find.backend": (find.backend or recipe.backend).model_dump()} if find else {}
 
 
 def list_code(recipe: Recipe) -> list[Path]:
@@ -78,6 +81,7 @@ def _list_plugins(recipe: Recipe) -> list[str]:
     """Return the words of a recipe that name scorers and models, in the recipe and in the options of others."""
     words = [choice.name for choice in recipe.scorers.values()]
     words += [*(recipe.adapt.by if recipe.adapt else ()), *_list_words(recipe.to_dict().get("expand") or {})]
+    words += [word for choice in _finder(recipe).values() for word in _list_words(choice)]
     for choice in _choices(recipe, "backend", "detector", "judge", "drawer", "encoders", "matchers").values():
         words += _list_words(choice)
     return words
@@ -106,7 +110,7 @@ def _hash_named(words: Sequence[str], choices: Mapping[str, Any]) -> Iterator[tu
         if word.startswith(HERE) and (source := read_source(word)):
             yield word, hash_of(source)
         for label, path in list_sources(word).items():
-            yield label, _hash_file(path)
+            yield label, hash_file(path)
 
 
 def _list_words(choice: Any) -> Iterator[str]:
@@ -153,21 +157,8 @@ def _hash_files(paths: Sequence[Path], folder: Path | None = None) -> str:
     digest = hashlib.sha256()
     for path in paths:
         name = path.relative_to(folder).as_posix() if folder else path.suffix
-        digest.update(f"{name} {_hash_file(path)}\n".encode())
+        digest.update(f"{name} {hash_file(path)}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _hash_file(path: Path) -> str:
-    """Return a hash of a file's content, or of size and sampled blocks if it is huge (see `WHOLE_BYTES`)."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size <= WHOLE_BYTES:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        digest = hashlib.sha256(f"{size} ".encode())
-        for number in range(BLOCKS):
-            file.seek((size - BLOCK_BYTES) * number // (BLOCKS - 1))
-            digest.update(file.read(BLOCK_BYTES))
-        return digest.hexdigest()[:16]
 
 
 def find_changes(old: Makers, new: Makers, stages: Sequence[str]) -> list[str]:

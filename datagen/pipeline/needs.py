@@ -70,6 +70,7 @@ def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
         "adapt": lambda: run.deciders,
         "canaries": lambda: read_canaries(recipe.canaries) if recipe.canaries else None,
         "expand": lambda: _check_other_backend(recipe.expand.backend if recipe.expand else None),
+        "source": lambda: run.rows,
     }
 
 

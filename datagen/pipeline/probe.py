@@ -33,6 +33,9 @@ def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None, *,
     Its seed is derived from the recipe's, so that diagnosis and training use different samples. Raises ConfigError for
     a taxonomy that does not load, for sizes that a run cannot have, and with `held_out` if there is no such judge.
     """
+    if recipe.takes_rows:
+        what = "a probe asks equally many prompts of each level of a taxonomy, and the prompts of this recipe are rows"
+        raise ConfigError(what, where="source", hint="diagnose its run: datagen diagnose RUN")
     tries = candidates or recipe.candidates
     if tries < 2:
         hint = "add --candidates 4: pass@n is what n candidates of a prompt reach"

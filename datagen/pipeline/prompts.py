@@ -14,13 +14,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from datagen.amounts import count_of
-from datagen.chat import ChatRequest, Reply, StreamingChat
+from datagen.chat import ChatEngine, ChatRequest, Reply, StreamingChat
+from datagen.config import MAX_PROMPTS
 from datagen.errors import BackendError, ConfigError
 from datagen.pipeline.run import Run
 from datagen.pipeline.spending import Account
 from datagen.pipeline.watch import Progress, Watch
 from datagen.plugins import load_plugin
 from datagen.prompts.expanded import ExpandStats, expand
+from datagen.prompts.found import FoundStats, find_claims
+from datagen.prompts.given import plan_given
 from datagen.prompts.templated import PromptStats, plan_prompts
 from datagen.records import Prompt, Rewrite, hash_of, storable
 from datagen.taxonomy import explain_skipped, resolve_lexicon
@@ -47,17 +50,21 @@ def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[s
         watch.show(Progress("prompts", plan["prompts"], plan["prompts"], before=plan["prompts"]))
         return plan
     account = account or Account(run)
-    stats, rewrites = PromptStats(), ExpandStats()
+    stats, rewrites, found = PromptStats(), ExpandStats(), FoundStats()
     written = 0
-    stream = draw_prompts(run, account, watch, stats, rewrites)
+    # How many prompts the rows make is known at the end.
+    most = min(run.recipe.prompts, run.rows.files.count() or MAX_PROMPTS) if run.rows else run.recipe.prompts
+    stream = draw_prompts(run, account, watch, stats, rewrites, found)
     for shard, prompts in enumerate(_cut(stream, run.recipe.shard_prompts)):
         if shard not in finished:
             folder.write_prompts(shard, prompts)
         written += len(prompts)
-        if written < run.recipe.prompts:
-            watch.show(Progress("prompts", written, run.recipe.prompts, note=account.describe()))
+        if written < most:
+            watch.show(Progress("prompts", written, most, note=account.describe()))
     if not written:
-        raise ConfigError("the plan has no prompt", hint="; ".join(stats.notes()) or "every prompt was refused")
+        raise ConfigError(
+            "the plan has no prompt", hint="; ".join([*stats.notes(), *found.notes()]) or "every prompt was refused"
+        )
     counts = {
         "prompts": written,
         "shards": -(-written // run.recipe.shard_prompts),
@@ -68,13 +75,14 @@ def plan_stage(run: Run, watch: Watch, account: Account | None = None) -> dict[s
     if why := explain_skipped(run.taxonomy.skipped):
         left_out = f"{count_of(len(run.taxonomy.skipped), 'skill')} left out; --verbose says which and why"
         watch.say("\n".join(why), brief=left_out if len(why) > 1 else why[0])
-    for note in [*stats.notes(), *rewrites.notes()]:
+    for note in [*stats.notes(), *found.notes(), *rewrites.notes()]:
         watch.say(note)
     watch.show(Progress("prompts", written, written, note=account.describe()))
     # `plan` goes into run.yaml only now: its presence says that all prompt shards are complete.
     expansion = {"expansion": rewrites.to_dict()} if run.expansion is not None else {}
     screened = {"screened": dict(stats.screened.most_common())} if run.screen is not None or stats.screened else {}
-    folder.write_notes({**notes, "plan": counts, **expansion, **screened})
+    claims = {"claims_found": found.to_dict()} if found.asked else {}
+    folder.write_notes({**notes, "plan": counts, **expansion, **claims, **screened})
     folder.log(f"prompts: {counts}")
     return counts
 
@@ -86,18 +94,33 @@ def read_texts(run: Run) -> dict[str, str]:
 
 
 def draw_prompts(
-    run: Run, account: Account, watch: Watch, stats: PromptStats, rewrites: ExpandStats
+    run: Run, account: Account, watch: Watch, stats: PromptStats, rewrites: ExpandStats, found: FoundStats | None = None
 ) -> Iterator[Prompt]:
-    """Yield the plan: prompts from templates, rewritten if the recipe has `expand`, at most as many as it asks for."""
+    """Yield the plan: prompts from templates or rows, rewritten if the recipe has `expand`, at most as many as it asks.
+
+    Of rows, the claims are found first if the recipe says so.
+    """
     recipe, options = run.recipe, run.expansion
+    sources = recipe.prompts if options is None else -(-recipe.prompts // options.per_prompt)
+    planned = plan_sources(run, sources, stats)
+    batches = itertools.count()
+    finding = recipe.source.find if recipe.source else None
+    if finding is not None:
+        planned = find_claims(
+            planned,
+            Recorder(run, account, watch, sources, batches, lambda: run.finder),
+            finding,
+            seed=recipe.seed,
+            lexicon=load_lexicon(resolve_lexicon(run.lexicon)),
+            stats=FoundStats() if found is None else found,
+        )
     if options is None:
-        return plan_prompts(run.taxonomy, recipe.prompts, recipe.seed, run.blocked, stats, run.shares, run.screen)
-    sources = -(-recipe.prompts // options.per_prompt)
+        return planned
     name = (options.backend or recipe.backend).name
     form = getattr(load_plugin("backends", name, "build"), "FORM", "instruct")
     expanded = expand(
-        plan_prompts(run.taxonomy, sources, recipe.seed, run.blocked, stats, run.shares, run.screen),
-        Recorder(run, account, watch, sources * options.per_prompt),
+        planned,
+        Recorder(run, account, watch, sources * options.per_prompt, batches, lambda: run.rewriter),
         options,
         seed=recipe.seed,
         lexicon=load_lexicon(resolve_lexicon(run.lexicon)),
@@ -107,6 +130,13 @@ def draw_prompts(
         screen=run.screen,
     )
     return itertools.islice(expanded, recipe.prompts)
+
+
+def plan_sources(run: Run, count: int, stats: PromptStats | None = None) -> Iterator[Prompt]:
+    """Yield at most `count` prompts before any is rewritten: of the taxonomy, or the rows that the recipe names."""
+    if run.rows is not None:
+        return plan_given(run.rows, count, run.blocked, stats, run.screen)
+    return plan_prompts(run.taxonomy, count, run.recipe.seed, run.blocked, stats, run.shares, run.screen)
 
 
 def _cut(prompts: Iterator[Prompt], size: int) -> Iterator[list[Prompt]]:
@@ -123,20 +153,28 @@ MOST_CHARACTERS = 20_000
 class Recorder:
     """An engine's answers by batch: from the run folder if stored, else from the engine, loaded on first use.
 
-    Answers are stored within seconds of their coming.
+    Answers are stored within seconds of their coming. Recorders of one plan share the numbers of their `batches`.
     """
 
-    def __init__(self, run: Run, account: Account, watch: Watch, total: int) -> None:
+    def __init__(
+        self,
+        run: Run,
+        account: Account,
+        watch: Watch,
+        total: int,
+        batches: Iterator[int],
+        engine: Callable[[], ChatEngine],
+    ) -> None:
         self._run, self._account, self._watch, self._total = run, account, watch, total
-        self._batch = self._done = self._before = 0
+        self._batches, self._engine = batches, engine
+        self._done = self._before = 0
 
     def __call__(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
         """Yield one reply for each request, in order.
 
         Raises BackendError when the model is not reached, Paused when the budget is spent.
         """
-        batch, asked = self._batch, {_name(request): request for request in requests}
-        self._batch += 1
+        batch, asked = next(self._batches), {_name(request): request for request in requests}
         before = self._read(batch)
         kept = {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
         self._done, self._before = self._done + len(kept), self._before + len(kept)
@@ -192,7 +230,7 @@ class Recorder:
                 asked.append(key)
                 yield request
 
-        engine = self._run.rewriter
+        engine = self._engine()
         return engine.stream_chat(take()) if isinstance(engine, StreamingChat) else engine.chat(list(take()))
 
     def _count(self) -> None:

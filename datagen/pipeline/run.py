@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol
 from datagen import program
 from datagen.chat import ChatEngine, ChatRequest, Reply
 from datagen.config import (
+    DATASET,
     PATH_KEYS,
     SCORE_KEYS,
     SHIPPED,
@@ -45,8 +46,10 @@ from datagen.records import Failure, Request, Sample
 from datagen.scoring.rewarder import Rewarder, make_rewarder
 from datagen.scoring.scorers import Scorer, load_scorer
 from datagen.scoring.tools import Tools, make_draw, make_tools
+from datagen.sources import PromptRows
 from datagen.store import SUFFIXES, Marks, RunFolder, Stage
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
+from datagen.taxonomy.lexicon import load_lexicon
 from datagen.usage import Usage
 from datagen.vision.ocr import LateReader
 
@@ -54,7 +57,7 @@ OUTPUTS = "outputs"
 STAMP_SECONDS = 2.0
 """A file may be written twice within this, and have one size and time: some stores tell whole seconds."""
 """Folder of runs given by name."""
-NOTED = ("plan", "expansion", "screened", "canaries")
+NOTED = ("plan", "expansion", "claims_found", "screened", "canaries")
 """Keys that stages add to run.yaml; they stay when the recipe is noted again."""
 _HABITS = frozenset(
     {"temperature", "batch_size", "threads", "device", "max_tokens", "rounds", "close", "thinking", "concurrency"}
@@ -62,7 +65,7 @@ _HABITS = frozenset(
 """Options of a backend that say how a model is run, not which one it is."""
 _ASKED = ("backend", "judge", "drawer")
 """The recipe's keys of models that may stand behind a server."""
-MODELS = {"backend": "backend", "judge": "judge", "drawer": "drawer", "expand": "rewriter"}
+MODELS = {"backend": "backend", "judge": "judge", "drawer": "drawer", "expand": "rewriter", "source": "finder"}
 """The attributes of a run that are models, by the recipe's key."""
 STAGES = ("prompts", "samples", "scores")
 """The stages whose files carry a mark, each made from the one before."""
@@ -110,7 +113,7 @@ class Run:
     def take_usage(self) -> dict[str, Usage]:
         """Return what the models in this process were asked for since the last call, by the recipe's key of the model.
 
-        A model that several keys name counts under the first of backend, judge, drawer and expand.
+        A model that several keys name counts under the first of backend, judge, drawer, expand and source.
         """
         new: dict[str, Usage] = {}
         seen = set[int]()
@@ -165,6 +168,8 @@ class Run:
         aggregate = self.recipe.aggregate
         skills = self.taxonomy.skills if aggregate.by_weakness else ()  # else weighing needs no taxonomy files
         places = frozenset(place for skill in skills for place in (skill.weakness, skill.path))
+        if self.recipe.takes_rows:  # the rows say which skills there are
+            places = frozenset(aggregate.by_weakness)
         modules = {name: self.scorers[name] for name in self.recipe.selecting}
         made = make_rewarder(aggregate, targets, places, modules if self.policy.unjudged == "drop" else {})
         if self.policy.join == "before":
@@ -254,6 +259,12 @@ class Run:
         """The model that rewrites prompts: `expand.backend`, or `backend` itself. Raises ConfigError."""
         return self.open_chat((self.recipe.expand and self.recipe.expand.backend) or self.recipe.backend)
 
+    @cached_property
+    def finder(self) -> ChatEngine:
+        """The model that finds claims: `source.find.backend`, or `backend` itself. Raises ConfigError."""
+        find = self.recipe.source.find if self.recipe.source else None
+        return self.open_chat((find and find.backend) or self.recipe.backend)
+
     def open_chat(self, choice: Choice) -> ChatEngine:
         """Return a backend as a chat engine; raises ConfigError when it cannot chat."""
         same = choice == self.recipe.backend
@@ -270,8 +281,21 @@ class Run:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The skills from which prompts are sampled. Raises ConfigError."""
+        """The skills from which prompts are sampled, none if they are rows. Raises ConfigError."""
+        if self.recipe.takes_rows:
+            return Taxonomy(load_lexicon(resolve_lexicon(self.lexicon)).name, (), ())
         return load_taxonomy(self.recipe.taxonomy, self.lexicon)
+
+    @cached_property
+    def rows(self) -> PromptRows | None:
+        """The rows that are the prompts, None if these come from a taxonomy. Raises ConfigError."""
+        source = self.recipe.source
+        if source is not None:
+            return PromptRows(source.path, source)
+        if not self.recipe.takes_pictures:
+            return None
+        rows: PromptRows = load_plugin("backends", DATASET, "build").Options.parse(self.recipe.backend.options).open()
+        return rows
 
     @cached_property
     def lexicon(self) -> str:
@@ -559,7 +583,7 @@ def save_recipe(run: Run) -> None:
 
 
 def _hash_files(run: Run) -> dict[str, str]:
-    """Return the hash of each file that determines the prompts: taxonomies, lexicon, templates, benchmark lists."""
+    """Return the hash of each file that determines the prompts: taxonomies, lexicon, templates, lists, rows."""
     recipe = run.recipe
     paths = {str(resolve_taxonomy(word)): word for word in recipe.taxonomy}
     paths |= {str(resolve_lexicon(run.lexicon)): run.lexicon}
@@ -570,7 +594,8 @@ def _hash_files(run: Run) -> dict[str, str]:
     paths |= {word: word for word in (recipe.screen.words if recipe.screen else ()) if word != SHIPPED}
     if recipe.allocate and recipe.allocate.diagnosis:
         paths[recipe.allocate.diagnosis] = recipe.allocate.diagnosis
-    return {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
+    found = {word: hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] for path, word in sorted(paths.items())}
+    return found | ({run.rows.files.address: run.rows.files.fingerprint()} if run.rows is not None else {})
 
 
 def _begin_anew(run: Run, old: Mapping[str, Any], files: Mapping[str, str], address: str, command: str) -> None:
@@ -626,6 +651,8 @@ def _without_reach(recipe: Recipe) -> dict[str, Any]:
     for key in _ASKED:
         if (choice := getattr(recipe, key)) is not None:
             values[key] = _drop_reach("backends", "build", choice)
+    if recipe.source is not None and recipe.source.find is not None and recipe.source.find.backend is not None:
+        values["source"]["find"]["backend"] = _drop_reach("backends", "build", recipe.source.find.backend)
     if recipe.expand is not None and recipe.expand.backend is not None:
         values["expand"]["backend"] = _drop_reach("backends", "build", recipe.expand.backend)
     for key in ("rewards", "evaluate"):

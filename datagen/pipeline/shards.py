@@ -26,6 +26,7 @@ from datagen.scoring.layout import list_names
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, REMEMBERED_DRAWINGS, Tools
 from datagen.scoring.verdicts import ALONE, list_groups
+from datagen.sources import find_places
 from datagen.store import Stage
 
 BATCH_SAMPLES = 512
@@ -79,8 +80,14 @@ def list_requests(run: Run, prompts: Sequence[Prompt]) -> list[Request]:
     return [
         Request(prompt, k, seed_of(recipe.seed, prompt.id, k), recipe.mode)
         for prompt in prompts
-        for k in range(recipe.candidates)
+        for k in range(count_candidates(run, prompt))
     ]
+
+
+def count_candidates(run: Run, prompt: Prompt) -> int:
+    """Return how many samples a prompt gets: as the recipe says, at most one for each picture if they exist."""
+    most = run.recipe.candidates
+    return min(most, len(find_places(prompt))) if run.recipe.takes_pictures else most
 
 
 def finish_shard(run: Run, job: Job) -> ShardResult:

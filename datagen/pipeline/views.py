@@ -18,6 +18,7 @@ from datagen.config import Change, Recipe, name_change, name_files
 from datagen.documents.reading import dump_yaml
 from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, list_regions, read_result
+from datagen.expressions import parse_condition
 from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
@@ -42,6 +43,12 @@ class Weighed:
     rows: Sequence[RewardRow]
     weights: Sequence[Weight]
     report: WeightReport
+    passing: bytes | None = None
+    """For each row 1 if it passes the recipe's filter, else 0; None without a filter."""
+
+    def describe_filter(self, text: str | None) -> str:
+        """Return how many samples pass a filter, `""` without one."""
+        return f"{sum(self.passing):,} of {len(self.passing):,} samples pass {text}" if self.passing is not None else ""
 
 
 def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
@@ -61,6 +68,8 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     save_recipe(run)
     for warning in report.warnings:
         watch.say(warning)
+    if told := weighed.describe_filter(run.recipe.filter):
+        watch.say(f"filter: {told}")
     watch.show(Progress("weigh", len(rows), len(rows)))
     return weighed
 
@@ -86,7 +95,31 @@ def read_weights(run: Run) -> Weighed:
     rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
     weights = weigh(rows, run.policy)
-    return Weighed(rows, weights, diagnose_weights(rows, weights, run.policy))
+    return Weighed(rows, weights, diagnose_weights(rows, weights, run.policy), _find_passing(run, rows, weights))
+
+
+def _find_passing(run: Run, rows: Sequence[RewardRow], weights: Sequence[Weight]) -> bytes | None:
+    """Return for each row whether it passes the recipe's filter, in the order of the files; reads no images."""
+    if run.recipe.filter is None:
+        return None
+    passes = parse_condition(run.recipe.filter, run.recipe.row_names)
+    found = bytearray()
+    for shard in list_scored(run):
+        prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard)}
+        for sample_id, scores in group_scores(run.folder.read_scores(shard)).items():
+            prompt_id, _, candidate = sample_id.rpartition("-")
+            row, weight, prompt = rows[len(found)], weights[len(found)], prompts[prompt_id]
+            facts = {score.name: score.value for score in scores} | {
+                "text_reward": row.text,
+                "image_reward": row.image,
+                "text_weight": weight.text_weight,
+                "image_weight": weight.image_weight,
+                "gap": None if row.misjudged is None else abs(row.misjudged),
+                "candidate": int(candidate),
+            }
+            words = {"weakness": prompt.weakness, "skill": prompt.skill, "level": prompt.level, "source": prompt.source}
+            found.append(passes({**facts, **words, "passed": row.passed, "kept": weight.kept}))
+    return bytes(found)
 
 
 def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -> ExportResult:
@@ -94,8 +127,13 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
 
     Unless `anew`, what is current stays as it is: a trainer may be reading it. Of a run on an object store the path of
     the result is gone: its dataset was copied there.
-    Raises RunError when samples and weights do not match, or a format cannot hold the examples of its view.
+    Raises RunError when samples and weights do not match, when no sample passes the recipe's filter, or a format
+    cannot hold the examples of its view.
     """
+    passing = weighed.passing
+    if passing is not None and not any(passing):
+        hint = f"see: {program.command('weigh', run.folder, '--set', 'filter=null')}"
+        raise RunError(f"no sample passes {run.recipe.filter}", where=f"{run.folder}: filter", hint=hint)
     items = (
         ExportItem(
             prompt,
@@ -110,7 +148,10 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             holds := find_holds(prompt.claims, selecting),
             list_regions(prompt.claims, selecting, holds),
         )
-        for prompt, sample, scores, row, weight in follow(_join(run, weighed), "export", watch, len(weighed.rows))
+        for number, (prompt, sample, scores, row, weight) in enumerate(
+            follow(_join(run, weighed), "export", watch, len(weighed.rows))
+        )
+        if passing is None or passing[number]
     )
     made = trace(run)
     notes = CardNotes(
@@ -121,6 +162,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
         provenance=_list_provenance(run),
         addresses=run.recipe.addresses,
         idle=tuple(map(str, weighed.report.idle)),
+        filtered=weighed.describe_filter(run.recipe.filter),
     )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
@@ -284,7 +326,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             limits=limits,
             failures=_read_failures(run),
             weight_report=weighed.report,
-            facts=_list_facts(run),
+            facts=_list_facts(run, weighed),
             run=str(run.folder),
             evaluators=frozenset(run.recipe.evaluating),
             judges=run.judges,
@@ -298,8 +340,9 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
     return f"{run.folder}/report.html"
 
 
-def _list_facts(run: Run) -> dict[str, object]:
+def _list_facts(run: Run, weighed: Weighed) -> dict[str, object]:
     recipe, plan = run.recipe, run.read_plan()
+    told = weighed.describe_filter(recipe.filter)
     return {
         "prompts": plan["prompts"],
         "candidates": f"{recipe.adapt.start} to {recipe.candidates}" if recipe.adapt else recipe.candidates,
@@ -309,6 +352,7 @@ def _list_facts(run: Run) -> dict[str, object]:
         **({"evaluated by": ", ".join(recipe.evaluating)} if recipe.evaluating else {}),
         "weights": run.policy.policy,
         "seed": recipe.seed,
+        **({"in the dataset": told} if told else {}),
     }
 
 

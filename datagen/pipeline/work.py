@@ -22,7 +22,7 @@ from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.parts import Pace
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import STAGES, Run, open_run, renew_scores, save_recipe, settle_makers
-from datagen.pipeline.shards import Job, ShardResult
+from datagen.pipeline.shards import Job, ShardResult, list_requests
 from datagen.pipeline.spending import Account, Budget
 from datagen.pipeline.unreached import find_unreached
 from datagen.pipeline.views import Weighed, export_run, report_run, weigh_run
@@ -225,10 +225,16 @@ def count_planned(run: Run, plan: Mapping[str, int], shard: int, undrawn: int | 
 
     `undrawn` counts the failures of its model, None if it is not generated yet.
     """
-    if run.recipe.adapt is not None and undrawn is not None:
+    if undrawn is not None and (run.recipe.adapt is not None or run.recipe.takes_pictures):
         return run.folder.count_samples(shard) + undrawn
-    rest = plan["prompts"] - shard * run.recipe.shard_prompts
-    return min(run.recipe.shard_prompts, rest) * run.recipe.candidates
+    if run.recipe.takes_pictures:
+        return len(list_requests(run, run.folder.read_prompts(shard)))
+    return count_prompts(run, plan, shard) * run.recipe.candidates
+
+
+def count_prompts(run: Run, plan: Mapping[str, int], shard: int) -> int:
+    """Return the number of prompts of a shard."""
+    return min(run.recipe.shard_prompts, plan["prompts"] - shard * run.recipe.shard_prompts)
 
 
 def _find_sound(run: Run, stage: Literal["samples", "scores"], watch: Watch) -> set[int]:

@@ -19,6 +19,7 @@ from datagen.control_tokens import find_token
 from datagen.prompts.contamination import normalize
 from datagen.prompts.keeps import Breach
 from datagen.records import Prompt
+from datagen.sources.rows import MOST_PICTURES, RowCounts
 from datagen.taxonomy.lexicon import Word
 from datagen.taxonomy.load import Taxonomy
 from datagen.taxonomy.space import Skill, deal_point
@@ -63,9 +64,10 @@ class SkillStats:
 
 @dataclass(slots=True)
 class PromptStats:
-    """Counts of a plan, updated while it is sampled; `skills` are by taxonomy path."""
+    """Counts of a plan, updated while it is sampled; `skills` are by taxonomy path, `rows` those of a source."""
 
     skills: dict[str, SkillStats] = field(default_factory=dict)
+    rows: RowCounts = field(default_factory=RowCounts)
 
     def total(self, name: str) -> int:
         """Sum one count (`asked`, `kept`, `drawn`, `duplicates`, `contaminated`, `short`) over all skills."""
@@ -104,6 +106,10 @@ class PromptStats:
             for path, stats in self.skills.items()
             if stats.short
         ]
+        if self.rows.blank:
+            lines.append(f"{self.rows.blank:,} of {self.rows.rows:,} rows have no prompt and are left out")
+        if self.rows.beyond:
+            lines.append(f"{self.rows.beyond:,} rows are left out: their prompts have {MOST_PICTURES} pictures already")
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.screened.most_common())
         return [*lines, f"prompts refused by the screen: {kinds}"] if kinds else lines
 

@@ -48,6 +48,7 @@ from datagen.pipeline import (
 )
 from datagen.pipeline.parts import LONGEST_REST as SHORTER_REST
 from datagen.pipeline.shards import MOST_BEGUN
+from datagen.pipeline.work import count_prompts
 from datagen.runners.local import catch_interrupt
 from datagen.runners.processes import Told, give_memory_back
 from datagen.runners.worker_logs import WorkerLogs, keep_logs
@@ -263,17 +264,20 @@ class _Drive:
 
     def _cut(self) -> Iterator[Job]:
         """Yield the stretches of all shards in order."""
-        candidates = self._run.recipe.candidates
-        self._rest = sum(-(-job.samples // candidates) for job in self._drawn)
+        plan = self._run.read_plan()
+        counts = {job.shard: count_prompts(self._run, plan, job.shard) for job in self._drawn}
+        self._rest = sum(counts.values())
         for job in self._drawn:
-            prompts = -(-job.samples // candidates)
+            prompts = counts[job.shard]
+            candidates = max(1, -(-job.samples // prompts))
             is_new = job.shard not in self._begun and not job.keeps
             size = self._cluster.stretch or choose_stretch(self._answers, self._drawing_seconds)
             bounds = cut_prompts(prompts, max(1, size // candidates), self._rest, self._cluster.models)
             self._left[job.shard], self._whole[job.shard] = len(bounds), job
             for first, last in bounds:
                 self._rest -= last - first
-                yield replace(job, prompts=(first, last), samples=(last - first) * candidates, is_new=is_new)
+                samples = job.samples * last // prompts - job.samples * first // prompts
+                yield replace(job, prompts=(first, last), samples=samples, is_new=is_new)
 
     def _hand_out(self) -> None:
         """Give each model, and each scorer or free processor, something to do."""

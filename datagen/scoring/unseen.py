@@ -100,6 +100,14 @@ def own_claims(module: Scorer, claims: Sequence[Claim]) -> list[Claim]:
     return [claim for claim in claims if claim.kind in kinds]
 
 
+def needs_claims(module: Scorer) -> bool:
+    """Return whether a scorer gives no value to a prompt without claims.
+
+    A scorer that judges no claims does, and one that also judges the words as a whole and says so: `WITHOUT_CLAIMS`.
+    """
+    return bool(getattr(module, "JUDGES", ())) and not getattr(module, "WITHOUT_CLAIMS", False)
+
+
 def seen_kinds(module: Scorer) -> frozenset[str]:
     """Return the kinds of claim that a scorer judges through the detector or the reader.
 

@@ -15,9 +15,9 @@ from datagen.checking import MODELS, check_files
 from datagen.config import Recipe, load_recipe, make_recipe
 from datagen.documents.reading import Problem
 from datagen.errors import DatagenError
-from datagen.pipeline import Run, list_warnings
+from datagen.pipeline import Run, list_warnings, plan_sources
 from datagen.prompts.coverage import cover
-from datagen.prompts.templated import PromptStats, plan_prompts
+from datagen.prompts.templated import PromptStats
 from datagen.records import Claim, Prompt
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.unseen import own_claims
@@ -95,8 +95,7 @@ def plan_file(name: str, recipe: str) -> Plan:
     run = Run(focus(load_recipe(recipe), name), NAME)
     stats = PromptStats()
     count = min(PLANNED, run.recipe.prompts)
-    plan = plan_prompts(run.taxonomy, count, run.recipe.seed, run.blocked, stats, run.shares, run.screen)
-    return Plan(run, list(plan), stats)
+    return Plan(run, list(plan_sources(run, count, stats)), stats)
 
 
 def focus(recipe: Recipe, name: str) -> Recipe:

@@ -26,6 +26,8 @@ from datagen.scoring.verdicts import NO_IMAGE
 TARGET: Modality = "image"
 NEEDS_JUDGE = True
 JUDGES = ASKED
+WITHOUT_CLAIMS = True
+"""It judges the words of a prompt as a whole."""
 MOST_TOKENS = 1024
 """Most tokens of the reasoning and its verdict."""
 _BOX = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{([^{}]*)\}|([^{}]*))\s*\}")

@@ -22,6 +22,8 @@ from datagen.scoring.tools import Tools
 TARGET: Modality = "image"
 NEEDS_JUDGE = True
 JUDGES = SAID
+WITHOUT_CLAIMS = True
+"""It judges the words of a prompt as a whole."""
 
 
 class Options(ScorerOptions):
