@@ -347,7 +347,7 @@ def status(
     """Show the progress of a run, and what is damaged or stale."""
     from datagen.config import load_recipe
     from datagen.console import print_facts, print_json, print_table
-    from datagen.pipeline import open_run, read_status
+    from datagen.pipeline import describe_reviews, open_run, read_status
 
     opened = open_run(run or load_recipe().name)
     now = read_status(opened)
@@ -373,7 +373,8 @@ def status(
     )
     changed = {"changed since": ", ".join(now.changed)} if now.changed else {}
     spent = {"spent": now.spent} if now.spent else {}
-    facts = {"run": opened.folder, **done, "samples": samples, **spent, **views, **forms}
+    reviewed = {"reviewed": said} if (said := describe_reviews(now.review)) else {}
+    facts = {"run": opened.folder, **done, "samples": samples, **reviewed, **spent, **views, **forms}
     print_facts({**facts, **damaged, **changed, **unreached})
     print_table(["weakness", "reward of", "mean"], [(*key, value) for key, value in now.rewards.items()])
 

@@ -605,6 +605,26 @@ class RunFolder:
             with path.open("ab") as file:
                 file.write(content)
 
+    def amend(self, name: str, add: Callable[[bytes], bytes]) -> None:
+        """Append to a file what `add` returns for its content, which no other `amend` changes meanwhile.
+
+        On a disk it is there when this returns. On an object store the file is read and put again, without a lock.
+        """
+        with self._explain_disk():
+            if not self.is_local:
+                content = self.read_head(name, -1)
+                self.write_file(name, content + add(content))
+                return
+            import fcntl
+
+            path = Path(self._at(name))
+            with path.open("a+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, by a kill too
+                file.seek(0)
+                file.write(add(file.read()))
+                file.flush()
+                os.fsync(file.fileno())
+
     @contextmanager
     def hold(self, *, reading: bool = False) -> Iterator[None]:
         """Lock a local run against a second writer; the kernel releases the lock when the process dies.

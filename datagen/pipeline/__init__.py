@@ -34,6 +34,7 @@ from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe, probe_run, read_diagnosis, read_groups
 from datagen.pipeline.prompts import plan_sources, plan_stage, read_texts
+from datagen.pipeline.review import count_reviews, describe_reviews, read_reviews
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
@@ -81,7 +82,9 @@ __all__ = [
     "check_plugins",
     "check_recipe",
     "cost_of",
+    "count_reviews",
     "create_run",
+    "describe_reviews",
     "diagnose_run",
     "drop_views",
     "estimate_run",
@@ -113,6 +116,7 @@ __all__ = [
     "read_groups",
     "read_items",
     "read_progress",
+    "read_reviews",
     "read_spent",
     "read_status",
     "read_texts",

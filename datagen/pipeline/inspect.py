@@ -37,6 +37,7 @@ from datagen.pipeline.flow import ask_backend
 from datagen.pipeline.made import find_stale
 from datagen.pipeline.makers import find_changes
 from datagen.pipeline.prompts import draw_prompts, plan_sources
+from datagen.pipeline.review import count_reviews, read_reviews
 from datagen.pipeline.run import STAGES, Run
 from datagen.pipeline.shards import count_candidates, list_requests, score_sample
 from datagen.pipeline.spending import Account, Spent, cost_of, describe_spent, read_spent
@@ -64,7 +65,8 @@ class RunStatus:
     is a sentence about the samples for which a model must be asked again, `""` if there are none. `stale` gives the
     reason why dataset, exports or report are stale, `""` if they are not. `changed` names modules and model files that
     differ from those of the run, and packages that were used in two versions. `spent` says in words what models were
-    asked for in all calls, `""` if that is not known.
+    asked for in all calls, `""` if that is not known. `review` counts the samples that a person accepted, rejected
+    and commented.
     """
 
     planned_shards: int
@@ -82,6 +84,7 @@ class RunStatus:
     stale: dict[str, str]
     changed: list[str]
     spent: str
+    review: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ def read_status(run: Run) -> RunStatus:
         stale=find_stale(run),
         changed=_list_changed(run),
         spent=describe_spent(read_spent(run), run.recipe.prices),
+        review=count_reviews(read_reviews(run).values()),
     )
 
 

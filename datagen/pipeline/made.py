@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from datagen import program
 from datagen.errors import RunError
 from datagen.export import MADE, ViewPlan
+from datagen.pipeline.review import read_reviews
 from datagen.pipeline.run import Run
 from datagen.plugins import list_sources
 from datagen.records import hash_of
@@ -26,7 +27,8 @@ from datagen.store import Stage
 SHARDS: tuple[Stage, ...] = ("prompts", "samples", "scores")
 _REPORT_NOTE = re.compile(rb'<meta name="datagen-made" content="([^"]*)">')
 Made = dict[str, str]
-"""Hashes of the inputs of an output, by `weights`, `settings`, `shards`, `form` and `datagen` (a version)."""
+"""Hashes of the inputs of an output, by `weights`, `settings`, `shards`, `form` and `datagen` (a version), and `review`
+if a person has said something of a sample."""
 
 
 def trace(run: Run) -> Made:
@@ -39,11 +41,13 @@ def trace(run: Run) -> Made:
     for stage in SHARDS:
         for shard in run.folder.list_shards(stage):
             shards.update(f"{stage} {shard} {run.folder.digest(stage, shard)}\n".encode())
+    reviews = {sample_id: [each.mark, each.comment] for sample_id, each in read_reviews(run).items()}
     return {
         "datagen": importlib.metadata.version("datagen"),
         "weights": hash_of(weights),
         "settings": hash_of(recipe),
         "shards": shards.hexdigest()[:16],
+        **({"review": hash_of(reviews)} if reviews else {}),
     }
 
 
@@ -116,6 +120,7 @@ def _compare(then: Mapping[str, object], now: Made) -> str:
         "weights": "with other weights (policy or aggregate) than the run has now",
         "settings": "under other settings than the run has now",
         "shards": "from other prompts, samples or scores than the run has now",
+        "review": "before or after a person reviewed other samples",
         "form": "in another form than the run names now",
         "datagen": f"by datagen {then.get('datagen')}",
     }

@@ -23,6 +23,7 @@ from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
 from datagen.pipeline.makers import find_changes
+from datagen.pipeline.review import count_reviews, describe_reviews, read_reviews, rejected_of
 from datagen.pipeline.run import Run, open_run, save_recipe
 from datagen.pipeline.watch import Progress, Watch, follow
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
@@ -70,6 +71,8 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
         watch.say(warning)
     if told := weighed.describe_filter(run.recipe.filter):
         watch.say(f"filter: {told}")
+    if said := describe_reviews(count_reviews(read_reviews(run).values())):
+        watch.say(f"reviewed by a person: {said}; what is rejected weighs nothing")
     watch.show(Progress("weigh", len(rows), len(rows)))
     return weighed
 
@@ -88,13 +91,13 @@ def reweigh_run(word: str, changes: Sequence[Change], watch: Watch) -> tuple[Run
 
 
 def read_weights(run: Run) -> Weighed:
-    """Return the weights of all samples by the recipe's policy; reads scores alone and changes nothing.
+    """Return the weights of all samples by the recipe's policy; reads scores and reviews and changes nothing.
 
     Raises RunError when a shard is not scored, or when a scorer judged fewer samples than its limit asks.
     """
     rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
-    weights = weigh(rows, run.policy)
+    weights = weigh(rows, run.policy, rejected_of(read_reviews(run)))
     return Weighed(rows, weights, diagnose_weights(rows, weights, run.policy), _find_passing(run, rows, weights))
 
 
@@ -163,6 +166,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
         addresses=run.recipe.addresses,
         idle=tuple(map(str, weighed.report.idle)),
         filtered=weighed.describe_filter(run.recipe.filter),
+        reviewed=describe_reviews(count_reviews(read_reviews(run).values())),
     )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"

@@ -2,22 +2,24 @@
 
 A run is read by a thread, shard by shard and without pictures, into a `SampleTable`; what is finished later is read
 when it is there, so that a run can be looked at while another process makes it. Words and pictures are read for the
-samples that are shown, from their row groups alone.
+samples that are shown, from their row groups alone. Nothing is written to a run but what a person says of its samples
+(`pipeline.review`).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen import program
-from datagen.errors import DatagenError, RunError
+from datagen.errors import ConfigError, DatagenError, RunError
 from datagen.pipeline import Run, open_run, read_progress
 from datagen.pipeline.marks import MARKED, read_canaries
+from datagen.pipeline.review import ACCEPTED, REJECTED, Review, count_reviews, read_reviews, rejected_of, write_review
 from datagen.pipeline.run import OUTPUTS
 from datagen.pipeline.views import make_item, read_scored
 from datagen.records import CAUSES
@@ -127,6 +129,9 @@ class _Held:
     canaries: frozenset[str] = frozenset()
     """Ids of samples that are canaries."""
     canary_key: object = None
+    reviews: Mapping[str, Review] = field(default_factory=dict)
+    weighed_without: frozenset[str] = frozenset()
+    """The rejected samples of the last weighing."""
     canary_trouble: Answer | None = None
     orders: OrderedDict[object, Rows] = field(default_factory=OrderedDict)
 
@@ -170,6 +175,7 @@ class Reader:
             "columns": columns + [score_column(name) for name in run.recipe.scorers],
             "evaluators": list(run.recipe.evaluating),
             "canaries": len(held.canaries),
+            "review": count_reviews(held.reviews.values()),
             "trouble": self._error or held.canary_trouble,
         }
 
@@ -202,8 +208,7 @@ class Reader:
     def _order(self, held: _Held, now: Snapshot, query: Query) -> Rows:
         key = query, len(now), now.weights is not None
         if key not in held.orders:
-            marked = held.table.find(held.canaries) if query.mark == "canary" else []
-            held.orders[key] = now.select(query, marked)
+            held.orders[key] = now.select(query, held.table.find(_list_marked(held, query.mark)))
             while len(held.orders) > ORDERS_HELD:
                 held.orders.popitem(last=False)
         held.orders.move_to_end(key)
@@ -229,7 +234,9 @@ class Reader:
                 weight = now.weights[row] if now.weights is not None and row < len(now.weights) else None
                 prompt, scores = scored.prompts[sample.prompt_id], scored.scores[sample.id]
                 item = make_item(held.run, prompt, sample, scores, rewards[sample.id], weight)
-                shown[row] = {**_show_item(item), "is_canary": sample.id in held.canaries}
+                said = held.reviews.get(sample.id, Review())
+                about = {"is_canary": sample.id in held.canaries, "review": tell_review(said)}
+                shown[row] = {**_show_item(item), **about}
         return [shown[row] for row in rows if row in shown]
 
     def _work(self) -> None:
@@ -261,12 +268,36 @@ class Reader:
             with self._lock:
                 held.table.add(held.run, shard, scored)
                 held.sizes[shard] = sizes[shard]
-        if new or not held.is_read:
-            held.table.weigh(held.run)
+        self._take_reviews(held)
+        rejected = rejected_of(held.reviews)
+        if new or not held.is_read or rejected != held.weighed_without:
+            held.table.weigh(held.run, rejected)
+            held.weighed_without = rejected
             with self._lock:
                 held.orders.clear()
         self._find_canaries(held)
         held.is_read = True
+
+    def _take_reviews(self, held: _Held) -> None:
+        reviews = read_reviews(held.run)
+        with self._lock:
+            if reviews != held.reviews:
+                held.reviews = reviews
+                held.orders.clear()
+
+    def review(self, sample_id: str, review: Review, base: str) -> Review:
+        """Note what a person says of a sample, and return it.
+
+        Raises RunError for a sample that is not there, and as `write_review`.
+        """
+        held = self._require()
+        with self._lock:
+            is_there = bool(held.table.find([sample_id]))
+        if not is_there:
+            raise RunError("there is no such sample", where=sample_id[:100])
+        write_review(held.run, sample_id, review, base)
+        self._take_reviews(held)
+        return held.reviews.get(sample_id, Review())
 
     def _find_canaries(self, held: _Held) -> None:
         """Look for the samples whose prompt and picture stand in the recipe's file of canaries, or in the usual one."""
@@ -306,6 +337,20 @@ class Reader:
             error = self._error or {}
             raise RunError(str(error.get("what")), where=str(error.get("where")), hint=str(error.get("hint")))
         return self._held
+
+
+def tell_review(review: Review) -> Answer:
+    """Return what was said of a sample as the page shows it."""
+    return {"mark": review.mark, "comment": review.comment, "version": review.version}
+
+
+def _list_marked(held: _Held, mark: str) -> Collection[str]:
+    """Return the ids of the samples with a mark of `Query`. Raises ConfigError for another one."""
+    if mark in ("", "canary"):
+        return held.canaries if mark else ()
+    if mark not in (ACCEPTED, REJECTED, "commented"):
+        raise ConfigError(f"there is no mark {mark[:80]!r}", hint="canary, accepted, rejected, commented")
+    return [key for key, said in held.reviews.items() if (said.comment if mark == "commented" else said.mark == mark)]
 
 
 def _show_item(item: ReportItem) -> Answer:

@@ -257,9 +257,9 @@ class SampleTable:
         self.shards.append(shard)
         self._snapshot = None
 
-    def weigh(self, run: Run) -> None:
-        """Weigh all samples that are there by the run's policy."""
-        self._weights = weigh(self._rewards, run.policy)
+    def weigh(self, run: Run, rejected: Collection[str] = ()) -> None:
+        """Weigh all samples that are there by the run's policy, without those that a person rejected."""
+        self._weights = weigh(self._rewards, run.policy, rejected)
         self._snapshot = None
 
     def find(self, sample_ids: Collection[str]) -> list[int]:

@@ -4,6 +4,8 @@
     GET  run?run=                  what the filters offer, and how far the run is
     GET  rows?run=&start=&count=…  samples that a query finds (`table.Query`), with words and thumbnails
     GET  picture?run=&id=&number=  a picture as it is stored
+    POST review                    {"run", "id", "mark", "comment", "base"}: noted if what was said before still has the
+                                   version `base`, else 409 and what was said; not where a single run is looked at
 
 Every name is one of the list: no path enters an address.
 """
@@ -15,7 +17,8 @@ from typing import ClassVar
 
 from datagen.picture_files import find_kind
 from datagen.pipeline import open_run
-from datagen.studio.runs import Reader, Runs
+from datagen.pipeline.review import Review, ReviewedError
+from datagen.studio.runs import Reader, Runs, tell_review
 from datagen.studio.server import Actions, Handler, Pages, Refusal, Server
 from datagen.studio.table import Query
 
@@ -40,7 +43,9 @@ class ViewHandler(Handler):
 
     def actions(self) -> Actions:
         """Return what the page of runs asks for."""
+        marking: Actions = {("POST", "review"): self._review} if self.server.runs.may_mark else {}
         return {
+            **marking,
             ("GET", "outputs"): self._list_runs,
             ("GET", "run"): self._describe,
             ("GET", "rows"): self._select,
@@ -63,6 +68,17 @@ class ViewHandler(Handler):
         if kind is None:
             raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the stored bytes are no picture that a browser shows")
         self.send(picture, f"image/{kind}")
+
+    def _review(self) -> None:
+        run, sample_id, mark, comment, base = self.take_body(run=str, id=str, mark=str, comment=str, base=str)
+        try:
+            said = self.server.runs.open(run).review(sample_id, Review(mark, comment), base)
+        except ReviewedError as error:
+            self.send_json(tell_review(error.now), HTTPStatus.CONFLICT)
+        except UnicodeEncodeError as error:
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the text has half of a character in it") from error
+        else:
+            self.send_json(tell_review(said))
 
     def _reader(self, name: str = "run") -> Reader:
         return self.server.runs.open(self.argument(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from datagen.config import Policy
@@ -13,18 +13,21 @@ if TYPE_CHECKING:
     from datagen.weighting.formulas import Floats, Ints
 
 
-UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED = range(7)
+UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED, REJECTED = range(8)
 
 
-def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
+def weigh(rows: Iterable[RewardRow], policy: Policy, rejected: Collection[str] = ()) -> WeightTable:
     """Return one weight per row, in the order of the rows.
 
+    Samples that a person `rejected`, by their ids, weigh nothing, and count in their groups as if they were unscored.
     Raises RunError for a reward that is NaN, infinite or outside [0, 1].
     """
     import numpy as np
 
     table = RewardTable.of(rows)
     text, image = modality_rewards(table, policy)
+    out = np.fromiter((bool(rejected) and table.id_of(k) in rejected for k in range(len(table))), np.bool_, len(table))
+    text, image = np.where(out, np.nan, text), np.where(out, np.nan, image)
     ahead = _join_advantages(table, policy) if policy.join == "before" else (None, None)
     shared = policy.modalities == "shared"
     text_policy, image_policy = (_narrow(policy, part) for part in ("text", "image"))
@@ -32,12 +35,13 @@ def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
     image_weight, image_why = (
         (text_weight, text_why) if shared else _weigh_modality(image, ahead[1], table, image_policy)
     )
+    text_why, image_why = (np.where(out, REJECTED, why) for why in (text_why, image_why))
     words = describe_reasons(policy)
     phrases = [f"text: {a}; image: {b}" for a in words for b in words]
     gapped = has_gap(table)
     reason = Words()
     for k, code in enumerate((text_why * len(words) + image_why).tolist()):
-        if gapped[k]:
+        if gapped[k] and not out[k]:
             reason.append(_explain(table[k], policy, words[text_why[k]], words[image_why[k]]))
         else:
             reason.append(phrases[code])
@@ -168,4 +172,5 @@ def describe_reasons(policy: Policy) -> list[str]:
         f"clipped to {high:g}",
         f"lifted to {low:g}",
         "fails all that was asked, as does its whole group",
+        "rejected by a person",
     ]

@@ -65,7 +65,7 @@ const nameOf = (column) => ({ plan_over_image: "plan over image", gap: "own judg
 function offer(id, options) {
   const field = by(id), before = field.value;
   const made = options.map(([value, text]) => Object.assign(make("option", "", text), { value }));
-  if (made.length === field.options.length && made.every((option, k) => option.value === field.options[k].value)) return;
+  if (made.length === field.options.length && made.every((option, k) => option.value === field.options[k].value && option.text === field.options[k].text)) return;
   field.replaceChildren(...made);
   setField(field, before || undefined);
 }
@@ -81,7 +81,7 @@ function offerAll(about) {
   offer("level", all(about.levels));
   offer("verdict", all(about.verdicts));
   offer("cause", all(about.causes));
-  offer("mark", [["", "all"], ["canary", `canaries (${about.canaries})`]]);
+  offer("mark", [["", "all"], ["canary", `canaries (${about.canaries})`], ...Object.entries(about.review).map(([mark, number]) => [mark, `${mark} (${number})`])]);
   offer("value", about.columns.filter((column) => !isWeight(column)).map((column) => [column, nameOf(column)]));
   offer("weight", about.columns.filter(isWeight).map((column) => [column, nameOf(column)]));
   offer("sort", [["", "as in the run"], ...about.columns.flatMap((column) => [[`${column}:down`, `${nameOf(column)}, high first`], [`${column}:up`, `${nameOf(column)}, low first`]])]);
@@ -109,7 +109,44 @@ function makeItem(group) {
   card.querySelector(".head .number").title = "candidate";
   if (group.is_canary) card.querySelector(".head").append(" ", Object.assign(make("span", "tag canary", "canary"), { title: "marked by a person: scorers are tried on it" }));
   card.prepend(makePrompt(group));
+  card.append(makeReview(group, card));
   return card;
+}
+
+// What a person says. It is sent with the version of what was said before: another tab's words are shown, never replaced.
+function makeReview(group, card) {
+  const box = make("div", "review"), said = group.review, id = group.cards[0].id;
+  card.dataset.mark = said.mark;
+  if (!noted.mayMark) {
+    if (said.mark) box.append(make("span", "tag", said.mark));
+    if (said.comment) box.append(make("p", "comment", said.comment));
+    return box;
+  }
+  const note = Object.assign(make("span", "note"), { role: "status" }), field = Object.assign(make("textarea"), { rows: 1, placeholder: "comment", value: said.comment, maxLength: 4000 });
+  const tell = async (mark, comment) => {
+    note.textContent = "…";
+    try {
+      group.review = await ask("review", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ run: noted.run, id, mark, comment, base: group.review.version }) });
+    } catch (error) {
+      if (error.status !== 409) { note.textContent = error.status ? error.message : "not noted: the server does not answer"; return; }
+      const mine = comment === error.body.comment ? "" : comment;
+      group.review = error.body;
+      card.querySelector(".review").replaceWith(makeReview(group, card));
+      card.querySelector(".review .note").textContent = `another tab said this meanwhile${mine ? `; you wrote: ${mine}` : ""}`;
+      return;
+    }
+    card.querySelector(".review").replaceWith(makeReview(group, card));
+  };
+  for (const [mark, word] of [["accepted", "Accept"], ["rejected", "Reject"]]) {
+    const button = makeButton(word, () => tell(group.review.mark === mark ? "" : mark, field.value));
+    button.setAttribute("aria-pressed", said.mark === mark);
+    box.append(button);
+  }
+  field.setAttribute("aria-label", "Comment");
+  field.addEventListener("change", () => tell(group.review.mark, field.value));
+  field.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); field.blur(); } });
+  box.append(field, note);
+  return box;
 }
 
 function showPager() {
@@ -203,6 +240,7 @@ async function openRun() {
   const { runs, may_mark } = await ask("outputs");
   const isOnly = runs.length === 1 && !may_mark;
   by("editor").hidden = !may_mark;
+  noted.mayMark = may_mark;
   noted.run = isOnly ? runs[0].name : name;
   noted.about = null;
   noted.groups = [];
