@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datagen.amounts import count_of
 from datagen.chat import ChatRequest, Reply, StreamingChat
 from datagen.errors import BackendError, ConfigError
+from datagen.pipeline.reusing import read_rewrites
 from datagen.pipeline.run import Run
 from datagen.pipeline.spending import Account
 from datagen.pipeline.watch import Progress, Watch
@@ -121,13 +122,16 @@ MOST_CHARACTERS = 20_000
 
 
 class Recorder:
-    """An engine's answers by batch: from the run folder if stored, else from the engine, loaded on first use.
+    """An engine's answers by batch: from the run folder if stored, or from the run that it takes along (`reusing`).
+
+    Others come from the engine, loaded on first use.
 
     Answers are stored within seconds of their coming.
     """
 
     def __init__(self, run: Run, account: Account, watch: Watch, total: int) -> None:
         self._run, self._account, self._watch, self._total = run, account, watch, total
+        self._taken = read_rewrites(run)
         self._batch = self._done = self._before = 0
 
     def __call__(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
@@ -138,7 +142,8 @@ class Recorder:
         batch, asked = self._batch, {_name(request): request for request in requests}
         self._batch += 1
         before = self._read(batch)
-        kept = {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
+        kept = {key: self._taken[key] for key in asked if key in self._taken}
+        kept |= {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
         self._done, self._before = self._done + len(kept), self._before + len(kept)
         left, lost = {key: request for key, request in asked.items() if key not in kept}, ""
         # Ask again for what did not reach the model, as long as each turn brings at least one answer.
