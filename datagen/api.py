@@ -47,6 +47,7 @@ def build(
     *,
     run: str | Path | None = None,
     keep: bool = False,
+    reuse: str | Path | Run | None = None,
     workers: int | None = None,
     models: int | None = None,
     max_samples: int | None = None,
@@ -59,20 +60,25 @@ def build(
 ) -> Run:
     """Build the dataset of a recipe in the folder `run` (default: outputs/<name>), or resume a build, and return it.
 
+    A run of this recipe that asked for less grows. With `reuse`, a run or its address or name, the samples and scores
+    of it that would be the same are taken along.
     As `datagen build`: the folder is the same byte for byte, and either continues what the other began. Raises Paused
     at a limit that was set, after which the same call goes on, and other DatagenErrors.
     """
     from datagen.console import Board
-    from datagen.pipeline import Budget, build_run, create_run
+    from datagen.pipeline import Budget, build_run, open_build
     from datagen.runners.choosing import choose_runner, refuse_job_folder
 
     execute = choose_runner(runner, workers, models, address, gpus_per_model)
     folder = None if run is None else str(run)
     refuse_job_folder(folder)
     loaded = _load(recipe)
-    opened = create_run(loaded, folder or f"outputs/{loaded.name}", "datagen build RECIPE", keep=keep)
-    with opened.folder.hold(), Board(verbose=verbose) as board:
-        build_run(opened, execute, board, Budget(max_samples, max_hours, max_cost))
+    other = None if reuse is None else reuse.folder if isinstance(reuse, Run) else str(reuse)
+    with Board(verbose=verbose) as board:
+        address = folder or f"outputs/{loaded.name}"
+        opened = open_build(loaded, address, "datagen build RECIPE", board, keep=keep, reuse=other)
+        with opened.folder.hold():
+            build_run(opened, execute, board, Budget(max_samples, max_hours, max_cost))
     return Run(str(opened.folder))
 
 

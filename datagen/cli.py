@@ -26,6 +26,7 @@ from datagen.interrupts import INTERRUPTED, is_ctrl_c, name_next, tell_stopped
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
+    from datagen.config import Recipe
     from datagen.pipeline import BuildResult, Run, Weighed
     from datagen.push import Pushed
 
@@ -98,6 +99,12 @@ WorkersOption = Annotated[
     int | None, typer.Option(min=0, max=256, help="Scoring processes; 0 scores in the main process.")
 ]
 KeepOption = Annotated[bool, typer.Option("--keep", help="Continue although a module or model file changed.")]
+ReuseOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN", autocompletion=_words_of("runs"), help="Take along what RUN has of the same samples and scores."
+    ),
+]
 ModelsOption = Annotated[int | None, typer.Option(min=1, max=10_000, help="Model processes [one per GPU].")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else; its keys: docs/json.md.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Say what was left out of the plan, and why.")]
@@ -150,6 +157,7 @@ def build(
     workers: WorkersOption = None,
     models: ModelsOption = None,
     keep: KeepOption = False,
+    reuse: ReuseOption = None,
     max_samples: SamplesOption = None,
     max_hours: HoursOption = None,
     max_cost: CostOption = None,
@@ -159,17 +167,18 @@ def build(
     verbose: VerboseOption = False,
     json: JsonFlag = False,
 ) -> None:
-    """Build a dataset from a recipe, or resume a build. Makes prompts, samples, scores, weights, dataset and report."""
+    """Build a dataset from a recipe, resume a build, or grow it. Makes prompts, samples, scores, dataset and report."""
     from datagen.console import Board
-    from datagen.pipeline import Budget, build_run
+    from datagen.pipeline import Budget, build_run, open_build
     from datagen.runners.choosing import choose_runner, refuse_job_folder
 
     execute = choose_runner(runner, workers, models, address, gpus_per_model)
     refuse_job_folder(run)
-    opened = _create(recipe, set_, run, keep)
-    with opened.folder.hold(), Board(verbose=verbose) as board:
-        budget = Budget(max_samples, max_hours, max_cost)
-        result = build_run(opened, execute, board, budget)
+    asked = _load(recipe, set_, run)
+    with Board(verbose=verbose) as board:
+        opened = open_build(*asked, board, keep=keep, reuse=reuse)
+        with opened.folder.hold():
+            result = build_run(opened, execute, board, Budget(max_samples, max_hours, max_cost))
     _print_result(opened, result, json)
 
 
@@ -696,13 +705,18 @@ def explain(
 
 
 def _create(recipe: str, overrides: list[str] | None, folder: str | None, keep: bool) -> Run:
-    from datagen.config import load_recipe
     from datagen.pipeline import create_run
+
+    return create_run(*_load(recipe, overrides, folder), keep=keep)
+
+
+def _load(recipe: str, overrides: list[str] | None, folder: str | None) -> tuple[Recipe, str, str]:
+    """Return a recipe, the address of its run, and the command that builds it."""
+    from datagen.config import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
     words = [*([recipe] if recipe else []), *(word for change in overrides or [] for word in ("--set", change))]
-    command = program.command("build", *words)
-    return create_run(loaded, folder or f"outputs/{loaded.name}", command, keep=keep)
+    return loaded, folder or f"outputs/{loaded.name}", program.command("build", *words)
 
 
 def slurm(

@@ -29,7 +29,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -89,8 +89,11 @@ _pack = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SHARD = re.compile(r"(\d{5,})\.(jsonl|parquet)")
 _PARTS = re.compile(r"(\d{5,})\.parts")
 _PART = re.compile(r"\d{6,}(-[0-9a-f]+)?\.(arrow|jsonl)")
+_TAKEN = re.compile(r"(\d{5,})\.taken\.jsonl")
 _PARTIAL = re.compile(r"\..+\.\d+\.part")
 _BUILDING = re.compile(r"\.([^.].*)\.(partial|old)")
+TAKEN = "0"
+"""The writer of a part with answers of another run."""
 _TAIL_BYTES = 65_536
 _LINES_BYTES = 1 << 20
 """Bytes of the end of a JSON-lines file that are read to check it: nearly always all, so that it is one request."""
@@ -297,6 +300,45 @@ class RunFolder:
             ):
                 stream.write_table(to_table(samples, schema))
 
+    def take_part(self, shard: int, tables: Iterable[pyarrow.Table], failures: Sequence[Failure]) -> None:
+        """Keep answers that another run had as one part of a shard; a later call writes it anew."""
+        import pyarrow as pa
+
+        name = f"{_parts_name(shard)}/{0:06d}-{TAKEN}"
+        if failures:
+            self.write_file(f"{name}.jsonl", self._pack_lines("failures", failures))
+        schema, rest = sample_schema(self._mark("samples")), iter(tables)
+        if (first := next(rest, None)) is None:
+            return
+        with self.open_whole(f"{name}.arrow") as file, pa.ipc.new_file(file, schema) as stream:
+            for table in chain([first], rest):
+                stream.write_table(table.replace_schema_metadata(schema.metadata))
+
+    def write_taken_scores(self, shard: int, scores: Iterable[Score]) -> None:
+        """Keep scores that another run had, until the shard is scored."""
+        self.write_file(_taken_name(shard), self._pack_lines("scores", scores))
+
+    def list_taken(self) -> list[int]:
+        """Return the shards that have kept scores, in order."""
+        with self._explain_reading("scores"), suppress(FileNotFoundError, NotADirectoryError):
+            entries = self._fs.ls(self._at("scores"), detail=False, refresh=True)
+            found = (_TAKEN.fullmatch(entry.rsplit("/", 1)[-1]) for entry in entries)
+            return sorted(int(match[1]) for match in found if match)
+        return []
+
+    def read_taken_scores(self, shard: int) -> list[Score]:
+        """Return the kept scores of a shard; none if they are of other scorers, or cut."""
+        content = self._read_file(_taken_name(shard))
+        mark, what = _check_jsonl(io.BytesIO(content))
+        if what or not self._is_own("scores", mark or ""):
+            return []
+        return list(self._read_lines("scores", shard, Score.from_dict, _taken_name(shard), content))
+
+    def remove_taken_scores(self, shard: int) -> None:
+        """Delete the kept scores of a shard if there are any."""
+        with self._explain_disk(), suppress(FileNotFoundError):
+            self._fs.rm_file(self._at(_taken_name(shard)))
+
     def list_open(self) -> list[int]:
         """Return the shards that have parts, in order."""
         found = (_PARTS.fullmatch(folder) for folder in self.list_folders("samples"))
@@ -316,7 +358,12 @@ class RunFolder:
 
         Raises RunError naming a part that is damaged or that another recipe made.
         """
-        rows, failures = Rows(), list[Failure]()
+        rows = Rows()
+        return rows, self.add_rows(rows, shard, keep=keep)
+
+    def add_rows(self, rows: Rows, shard: int, *, keep: bool) -> list[Failure]:
+        """Add the samples of a shard, as `read_parts` finds them, to rows; return the failures in its parts."""
+        failures = list[Failure]()
         for group in range(self._count_groups(shard) if keep else 0):
             rows.add(partial(self._read_group, shard, group))
         names = self.list_parts(shard)
@@ -327,7 +374,7 @@ class RunFolder:
         opened = self.map_files(partial(self._open_part, shard), tables, MOST_PARTS_READ)
         for name, table in zip(tables, opened, strict=True):
             rows.add(partial(self._open_part, shard, name), table)
-        return rows, failures
+        return failures
 
     def join_parts(self, shard: int, rows: Rows, order: Iterable[str]) -> None:
         """Write the file of a shard from rows of `read_parts`, in the order of the ids in `order`.
@@ -809,6 +856,10 @@ def _is_list_of_words(value: object) -> bool:
 def date_line(text: str) -> str:
     """Return a line of log.txt: the time now, to the second and with its zone, and the text."""
     return f"{datetime.now().astimezone().isoformat(timespec='seconds')} {text}"
+
+
+def _taken_name(shard: int) -> str:
+    return f"scores/{shard:05d}.taken.jsonl"
 
 
 def _parts_name(shard: int) -> str:

@@ -29,7 +29,7 @@ from datagen.pipeline import (
     weigh_run,
 )
 from datagen.pipeline import find_jobs as look_for_jobs
-from datagen.pipeline.views import group_scores
+from datagen.pipeline.shards import group_scores
 from datagen.runners.local import make_runner
 from datagen.scoring.verdicts import find_causes
 from tests.helpers.runs import SHARDS, Listener, build_here, hash_files, small_recipe, small_values

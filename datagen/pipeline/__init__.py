@@ -13,6 +13,7 @@ from datagen.export import MADE
 from datagen.pipeline.adopting import adopt_shards
 from datagen.pipeline.checks import check_recipe, list_warnings
 from datagen.pipeline.flow import generate_shards, run_shard
+from datagen.pipeline.growing import open_build
 from datagen.pipeline.inspect import (
     Estimate,
     Finding,
@@ -106,6 +107,7 @@ __all__ = [
     "make_again",
     "mark_sample",
     "name_export",
+    "open_build",
     "open_run",
     "plan_sources",
     "plan_stage",

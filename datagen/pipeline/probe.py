@@ -17,7 +17,8 @@ from datagen.diagnose import Diagnosis, Group, Receipt, list_rows, read_results
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.run import Run, create_run, find_run, list_levels, open_run
-from datagen.pipeline.views import group_scores, list_scored, make_row, weighing
+from datagen.pipeline.shards import group_scores
+from datagen.pipeline.views import list_scored, make_row, weighing
 from datagen.pipeline.watch import Watch
 from datagen.pipeline.work import Execute, run_jobs
 from datagen.records import Prompt, Score, seed_of

@@ -17,6 +17,7 @@ from datagen.amounts import count_of
 from datagen.chat import ChatEngine, ChatRequest, Reply, StreamingChat
 from datagen.config import MAX_PROMPTS
 from datagen.errors import BackendError, ConfigError
+from datagen.pipeline.reusing import read_rewrites
 from datagen.pipeline.run import Run
 from datagen.pipeline.spending import Account
 from datagen.pipeline.watch import Progress, Watch
@@ -151,7 +152,9 @@ MOST_CHARACTERS = 20_000
 
 
 class Recorder:
-    """An engine's answers by batch: from the run folder if stored, else from the engine, loaded on first use.
+    """An engine's answers by batch: from the run folder if stored, or from the run that it takes along (`reusing`).
+
+    Others come from the engine, loaded on first use.
 
     Answers are stored within seconds of their coming. Recorders of one plan share the numbers of their `batches`.
     """
@@ -167,6 +170,7 @@ class Recorder:
     ) -> None:
         self._run, self._account, self._watch, self._total = run, account, watch, total
         self._batches, self._engine = batches, engine
+        self._taken = read_rewrites(run)
         self._done = self._before = 0
 
     def __call__(self, requests: Sequence[ChatRequest]) -> Iterator[Reply]:
@@ -176,7 +180,8 @@ class Recorder:
         """
         batch, asked = next(self._batches), {_name(request): request for request in requests}
         before = self._read(batch)
-        kept = {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
+        kept = {key: self._taken[key] for key in asked if key in self._taken}
+        kept |= {rewrite.key: rewrite for rewrite in before if rewrite.key in asked}
         self._done, self._before = self._done + len(kept), self._before + len(kept)
         left, lost = {key: request for key, request in asked.items() if key not in kept}, ""
         # Ask again for what did not reach the model, as long as each turn brings at least one answer.

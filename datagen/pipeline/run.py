@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ from datagen.config import (
 from datagen.diagnose import Allotment, allocate, load_diagnosis
 from datagen.errors import ConfigError, PluginError, RunError
 from datagen.export import ViewPlan
+from datagen.pipeline.comparing import ASKED, without_reach
 from datagen.pipeline.makers import find_changes, list_makers, read_versions
 from datagen.pipeline.needs import NEEDS, check_plugins, check_views, name_model
 from datagen.plugins import Failed, attempt, find_own_line, known_words, load_plugin, noun_of
@@ -57,16 +58,16 @@ OUTPUTS = "outputs"
 STAMP_SECONDS = 2.0
 """A file may be written twice within this, and have one size and time: some stores tell whole seconds."""
 """Folder of runs given by name."""
-NOTED = ("plan", "expansion", "claims_found", "screened", "canaries")
+NOTED = ("plan", "expansion", "claims_found", "screened", "canaries", "reuse")
 """Keys that stages add to run.yaml; they stay when the recipe is noted again."""
 _HABITS = frozenset(
     {"temperature", "batch_size", "threads", "device", "max_tokens", "rounds", "close", "thinking", "concurrency"}
 )
 """Options of a backend that say how a model is run, not which one it is."""
-_ASKED = ("backend", "judge", "drawer")
-"""The recipe's keys of models that may stand behind a server."""
 MODELS = {"backend": "backend", "judge": "judge", "drawer": "drawer", "expand": "rewriter", "source": "finder"}
 """The attributes of a run that are models, by the recipe's key."""
+GROWING = "growing"
+"""Key of run.yaml while the files of a grown run are moved into their places: see `pipeline.growing`."""
 STAGES = ("prompts", "samples", "scores")
 """The stages whose files carry a mark, each made from the one before."""
 
@@ -408,7 +409,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
     """
     run = Run(recipe, address)
     check_plugins(run)
-    files = _hash_files(run)
+    files = hash_files(run)
     notes: dict[str, Any] = {
         "name": recipe.name,
         "fingerprint": fingerprint_of(recipe, files, run.makers),
@@ -428,7 +429,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
         with run.folder.hold():
             _begin_anew(run, old, files, address, command)
         old = run.folder.read_notes()
-    run.recipe = recipe = _remember_views(run, old)
+    run.recipe = recipe = remember_views(run, old)
     # The run's parts were made with the noted versions and makers, not with the current ones.
     notes |= {key: old[key] for key in ("versions", "makers", "marks", *NOTED) if key in old}
     if "marks" not in old:
@@ -487,7 +488,7 @@ def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: boo
         if changed.keys() == {"scores"}:
             hint = f"rescore:  {again}\nor, if it judges as before, keep the scores:  {go_on} --keep"
         else:
-            hint = f"start another run with --run {_next_address(address)}\nor keep parts of both:  {go_on} --keep"
+            hint = f"start another run with --run {next_address(address)}\nor keep parts of both:  {go_on} --keep"
         raise RunError(f"code or models of its {' and '.join(changed)} changed: {what}", where=address, hint=hint)
     makers = {**notes["makers"], **{stage: run.makers[stage] for stage in changed}}
     marks = stage_marks(run.recipe, notes.get("files") or {}, makers)
@@ -498,7 +499,7 @@ def _settle(run: Run, notes: Mapping[str, Any], stages: Sequence[str], keep: boo
     return {**notes, "makers": makers, "marks": own, "fingerprint": fingerprint}
 
 
-def _remember_views(run: Run, old: Mapping[str, Any]) -> Recipe:
+def remember_views(run: Run, old: Mapping[str, Any]) -> Recipe:
     """Return the recipe with the exports that were added to the run and still lie in its folder."""
     if not old["recipe"].get("exports"):
         return run.recipe
@@ -518,10 +519,10 @@ def _refuse_leftovers(run: Run, command: str) -> None:
             if damage.is_foreign:
                 address = str(run.folder)
                 hint = f"move {stage}/ and the folders beside it away, or start another run:  "
-                raise RunError(damage.what, where=damage.where, hint=f"{hint}{command} --run {_next_address(address)}")
+                raise RunError(damage.what, where=damage.where, hint=f"{hint}{command} --run {next_address(address)}")
 
 
-def _next_address(address: str) -> str:
+def next_address(address: str) -> str:
     """Return the first free `ADDRESS-2`, `-3`, … as a word of a command line."""
     number = next(k for k in range(2, 10_000) if not RunFolder(f"{address}-{k}").exists())
     return shlex.quote(f"{address}-{number}")
@@ -535,6 +536,8 @@ def open_run(word: str, overrides: Sequence[Change] = (), allowed: Sequence[str]
     address = find_run(word)
     folder = RunFolder(address)
     notes = folder.read_notes()
+    if notes.get(GROWING):
+        raise RunError("is being grown", where=address, hint="the command that builds it goes on: datagen build RECIPE")
     old, marks = make_recipe(notes["recipe"], where=f"{address}/run.yaml"), notes.get("marks")
     if not overrides:
         return Run(old, address, marks)
@@ -582,7 +585,7 @@ def save_recipe(run: Run) -> None:
     run.folder.write_notes(notes)
 
 
-def _hash_files(run: Run) -> dict[str, str]:
+def hash_files(run: Run) -> dict[str, str]:
     """Return the hash of each file that determines the prompts: taxonomies, lexicon, templates, lists, rows."""
     recipe = run.recipe
     paths = {str(resolve_taxonomy(word)): word for word in recipe.taxonomy}
@@ -605,9 +608,9 @@ def _begin_anew(run: Run, old: Mapping[str, Any], files: Mapping[str, str], addr
     """
     before = make_recipe(old["recipe"], where=f"{address}/run.yaml")
     makers = old.get("makers") or run.makers
-    was = mark_stages(_without_reach(before), old.get("files") or {}, makers)
-    now = mark_stages(_without_reach(run.recipe), files, makers)
-    held = STAGES[: _count_held(run.folder)]
+    was = mark_stages(without_reach(before), old.get("files") or {}, makers)
+    now = mark_stages(without_reach(run.recipe), files, makers)
+    held = STAGES[: count_held(run.folder)]
     if "marks" not in old or any(was[stage] != now[stage] for stage in held):
         _refuse_other(old, run.recipe, files, address, command)
     makers = {stage: (makers if stage in held else run.makers)[stage] for stage in STAGES}
@@ -627,7 +630,7 @@ def _begin_anew(run: Run, old: Mapping[str, Any], files: Mapping[str, str], addr
     run.folder.log("the recipe changed before anything was made that depends on it")
 
 
-def _count_held(folder: RunFolder) -> int:
+def count_held(folder: RunFolder) -> int:
     """Return of how many of the stages a model has made something: rewrites, samples, scores."""
     parts = (name for shard in folder.list_open() for name in folder.list_parts(shard))
     drawn = any(not name.endswith(".jsonl") for name in parts)
@@ -645,29 +648,6 @@ def _remove_stages(folder: RunFolder, stages: Sequence[Stage]) -> None:
             folder.remove_parts(shard)
 
 
-def _without_reach(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as plain values without the options by which its plugins reach a server."""
-    values = recipe.to_dict()
-    for key in _ASKED:
-        if (choice := getattr(recipe, key)) is not None:
-            values[key] = _drop_reach("backends", "build", choice)
-    if recipe.source is not None and recipe.source.find is not None and recipe.source.find.backend is not None:
-        values["source"]["find"]["backend"] = _drop_reach("backends", "build", recipe.source.find.backend)
-    if recipe.expand is not None and recipe.expand.backend is not None:
-        values["expand"]["backend"] = _drop_reach("backends", "build", recipe.expand.backend)
-    for key in ("rewards", "evaluate"):
-        values[key] = [(each.label, _drop_reach("rewards", "score", each)) for each in getattr(recipe, key) or ()]
-    return values
-
-
-def _drop_reach(family: str, needs: str, choice: Choice) -> dict[str, Any]:
-    try:
-        reached_by: Set[str] = getattr(load_plugin(family, choice.name, needs), "REACHED_BY", frozenset())
-    except PluginError:  # of an earlier recipe, whose module is gone
-        reached_by = frozenset()
-    return {"name": choice.name, **{key: value for key, value in choice.options.items() if key not in reached_by}}
-
-
 def _refuse_other(
     old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str
 ) -> NoReturn:
@@ -675,13 +655,13 @@ def _refuse_other(
     before, new = old.get("files") or {}, recipe.to_dict()
     former = dict(old["recipe"])
     with suppress(ConfigError):  # what may change is not named
-        named = {key: _without_reach(make_recipe(former)).get(key) for key in _ASKED}
-        new, former = {**new, **{key: _without_reach(recipe).get(key) for key in _ASKED}}, {**former, **named}
+        named = {key: without_reach(make_recipe(former)).get(key) for key in ASKED}
+        new, former = {**new, **{key: without_reach(recipe).get(key) for key in ASKED}}, {**former, **named}
     # A path that changed while the files' contents did not, as in a moved project, is no change.
     keys = [key for key in changed_keys(former, new) if key not in PATH_KEYS or before != files]
     changes = [f"{key}: {_value(former, key)} -> {_value(new, key)}" for key in keys]
     changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
-    hint = f"start another run:  {command} --run {_next_address(address)}"
+    hint = f"start another run:  {command} --run {next_address(address)}"
     if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == files:
         hint = f"rescore:  {program.command('score', address)} --set …\nor {hint}"
     what = f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"

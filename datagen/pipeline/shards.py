@@ -8,7 +8,7 @@ and answer passes the border (`border`).
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,7 +46,8 @@ class Job:
 
     Stages in `keeps` already have a file: its results stay, and only unreached ones are asked again. If samples are
     generated again, `kept` answers of the model stay. A stretch of a shard, to be generated alone, names its `prompts`:
-    the first one and the one behind the last. Of one that `is_new`, nothing is in parts.
+    the first one and the one behind the last. Of one that `is_new`, nothing is in parts. One that `is_taken` has scores
+    of another run (`reusing`).
     """
 
     shard: int
@@ -57,6 +58,7 @@ class Job:
     kept: int = 0
     prompts: tuple[int, int] | None = None
     is_new: bool = False
+    is_taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,9 @@ def _finish(run: Run, job: Job, asking: Asking | None) -> Generator[Group, None,
     folder = run.folder
     before = folder.read_failures(job.shard) if not job.draw or job.keeps else []
     standing = _read_standing(run, job, before) if "scores" in job.keeps else {}
+    if job.is_taken:
+        taken = group_scores(folder.read_taken_scores(job.shard))
+        standing = {sample_id: (said, []) for sample_id, said in taken.items()} | standing
     if job.draw:
         # Before new samples are written: a kill must not leave the old scores beside them.
         folder.remove_shard("scores", job.shard)
@@ -202,6 +207,8 @@ def _finish(run: Run, job: Job, asking: Asking | None) -> Generator[Group, None,
         folder.write_failures(job.shard, [*failures, *faults])
     if not is_kept:
         folder.write_scores(job.shard, scores)
+    if job.is_taken:
+        folder.remove_taken_scores(job.shard)
     known = [reward for reward in rewards if reward is not None]
     unscored = len({(fault.prompt_id, fault.candidate) for fault in faults})
     return ShardResult(job.shard, len(rewards) + len(failures), len(rewards), unscored, math.fsum(known), len(known))
@@ -257,6 +264,14 @@ def batch_samples(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def group_scores(scores: Iterable[Score]) -> dict[str, list[Score]]:
+    """Return scores by sample id, in order."""
+    grouped: dict[str, list[Score]] = defaultdict(list)
+    for score in scores:
+        grouped[score.sample_id].append(score)
+    return grouped
 
 
 Given = tuple[list[Score], list[Failure]]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +24,7 @@ from datagen.pipeline.made import is_current, trace, trace_view
 from datagen.pipeline.makers import find_changes
 from datagen.pipeline.review import count_reviews, describe_reviews, read_reviews, rejected_of
 from datagen.pipeline.run import Run, open_run, save_recipe
+from datagen.pipeline.shards import group_scores
 from datagen.pipeline.watch import Progress, Watch, follow
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
@@ -449,14 +449,6 @@ def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) 
 def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:
     """Return the scores without those of evaluating scorers, which do not affect passing."""
     return [score for score in scores if score.name in run.selecting]
-
-
-def group_scores(scores: Iterable[Score]) -> dict[str, list[Score]]:
-    """Return scores by sample id, in order."""
-    grouped: dict[str, list[Score]] = defaultdict(list)
-    for score in scores:
-        grouped[score.sample_id].append(score)
-    return grouped
 
 
 Joined = tuple[Prompt, Sample, list[Score], RewardRow, Weight]

@@ -21,6 +21,7 @@ from datagen.pipeline.makers import READERS, find_newer, read_versions
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.parts import Pace
 from datagen.pipeline.prompts import plan_stage
+from datagen.pipeline.reusing import take_along
 from datagen.pipeline.run import STAGES, Run, open_run, renew_scores, save_recipe, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, list_requests
 from datagen.pipeline.spending import Account, Budget
@@ -180,6 +181,7 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
     plan, folder = run.read_plan(), run.folder
     sound = {stage: _find_sound(run, stage, watch) for stage in ("samples", "scores")}
     work, opened, sizes = Work(), set(folder.list_open()), folder.list_sizes("failures")
+    taken = set(folder.list_taken())
     shards = sorted({*range(plan["shards"]), *sizes})
     for shard, noted in zip(shards, folder.look_at_failures(sizes, shards), strict=True):
         if isinstance(noted, Damage):
@@ -200,7 +202,7 @@ def find_jobs(run: Run, stages: Stages, watch: Watch) -> Work:
         samples = count_planned(run, plan, shard, len(undrawn) if is_drawn and not redraw else None)
         kept, lasting = _count_kept(folder, shard, keeps, undrawn) if draw and (redraw or shard in opened) else (0, 0)
         if draw or score:
-            work.jobs.append(Job(shard, draw, score, samples, keeps, kept))
+            work.jobs.append(Job(shard, draw, score, samples, keeps, kept, is_taken=score and shard in taken))
         work.before.samples += samples
         # Earlier answers count as tried now; the repeated ones count again when they come.
         if redraw or kept:
@@ -261,6 +263,8 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch, account: 
     """
     again = "" if stages == "both" else program.command(stages, run.folder)
     settle_makers(run, MAKES[stages], command=again)
+    if stages != "score":
+        take_along(run, watch)
     work = find_jobs(run, stages, watch)
     if work.jobs:
         note_versions(run, watch)
@@ -272,6 +276,8 @@ def run_jobs(run: Run, stages: Stages, execute: Execute, watch: Watch, account: 
         # A kill between the join of a shard and the end of its parts leaves them: all is in its file.
         for shard in set(run.folder.list_open()) - {job.shard for job in work.jobs if job.draw}:
             run.folder.remove_parts(shard)
+        for shard in set(run.folder.list_taken()) & set(run.folder.list_shards("scores")):
+            run.folder.remove_taken_scores(shard)
     ledger = Ledger(run, work.jobs, work.before, watch, account)
     ledger.check_failures()
     if work.jobs:
@@ -342,6 +348,8 @@ def rescore_run(
             _find_sound(run, "samples", watch)  # raises for foreign samples, before any score is deleted
             for shard in run.folder.list_shards("scores"):
                 run.folder.remove_shard("scores", shard)
+            for shard in run.folder.list_taken():
+                run.folder.remove_taken_scores(shard)
             renew_scores(run)
             note_versions(run, watch, again=True)
         elif keep:
