@@ -196,7 +196,8 @@ def check_yaml(text: str, where: str) -> None:
         SkillFile.model_validate({"name": "some", "title": "Some", **data})
     else:
         rewards = {"rewards": EVERY} if {"aggregate", "limits"} & {*data} and "rewards" not in data else {}
-        Recipe.load({"taxonomy": ["counting"], **rewards, **data})
+        taxonomy = {} if "source" in {*data, *(data.get("backend") or {})} else {"taxonomy": ["counting"]}
+        Recipe.load({**taxonomy, **rewards, **data})
 
 
 @pytest.mark.parametrize("block", [each for each in BLOCKS if each.language in ("json", "csv")], ids=str)
