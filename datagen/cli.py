@@ -1052,17 +1052,25 @@ def train(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(autocompletion=_words_of("trackers"), help="Tracker, such as tensorboard [that of the run]."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Train the embedded model on a weighted dataset. The same command resumes a stopped training."""
+    from datagen.config import Choice, read_choice
     from datagen.console import Board, print_facts, print_json, print_table
     from datagen.embedded.options import SHIPPED
     from datagen.pipeline import open_run, require_current
     from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
+    from datagen.training.tracked import track_training
 
-    folder = find_dataset(dataset)
+    folder, tracker = find_dataset(dataset), None
     if folder.name == "dataset" and (folder.parent / "run.yaml").is_file():
-        require_current(open_run(str(folder.parent)), ["dataset"])
+        opened = open_run(str(folder.parent))
+        require_current(opened, ["dataset"])
+        tracker = opened.recipe.track
     plan = TrainPlan(
         folder,
         checkpoint or SHIPPED,
@@ -1080,8 +1088,9 @@ def train(
         baseline=baseline,
         seed=seed,
     )
-    with Board() as board:
-        noted = train_weighted(plan, out, board.show_training)
+    tracker = Choice.model_validate(read_choice(track)) if track else tracker
+    with Board() as board, track_training(tracker, plan, out, board) as watch:
+        noted = train_weighted(plan, out, watch)
     if json:
         told = [{"step": each.done, "text": each.held_out[0], "image": each.held_out[1]} for each in noted]
         measured = [each for each in told if each["text"] is not None or each["image"] is not None]
