@@ -210,25 +210,35 @@ def doctor(recipe: Source = "") -> Iterator[Finding]:
 
 
 def train(
-    dataset: str | Path | Run, out: str | Path, *, checkpoint: str | Path | None = None, **options: Any
+    dataset: str | Path | Run,
+    out: str | Path,
+    *,
+    checkpoint: str | Path | None = None,
+    track: str | None = None,
+    **options: Any,
 ) -> list[TrainStep]:
     """Train the embedded model on a run or an exported dataset; `out` becomes a checkpoint. The same call resumes.
 
     `options` are those of `datagen train`, the fields of `datagen.training.finetune.TrainPlan`: steps, batch, lr, …
-    Without `checkpoint` the shipped one is where it begins. Returns every step of the log; the first and the last have
-    the held-out losses before and after. Raises DatagenError.
+    Without `checkpoint` the shipped one is where it begins; without `track` the tracker is that of the run. Returns
+    every step of the log; the first and the last have the held-out losses before and after. Raises DatagenError.
     """
+    from datagen.config import Choice, read_choice
     from datagen.console import Board
     from datagen.embedded.options import SHIPPED
     from datagen.pipeline import open_run, require_current
     from datagen.training.finetune import TrainPlan, find_dataset, train_weighted
+    from datagen.training.tracked import track_training
 
+    tracker = Choice.model_validate(read_choice(track)) if track else None
     folder = find_dataset(str(dataset.folder if isinstance(dataset, Run) else dataset))
     if folder.name == "dataset" and (folder.parent / "run.yaml").is_file():
-        require_current(open_run(str(folder.parent)), ["dataset"])
-    made = TrainPlan(folder, Path(checkpoint or SHIPPED), **options)
-    with Board() as board:
-        return train_weighted(made, Path(out), board.show_training)
+        opened = open_run(str(folder.parent))
+        require_current(opened, ["dataset"])
+        tracker = tracker or opened.recipe.track
+    made, out = TrainPlan(folder, Path(checkpoint or SHIPPED), **options), Path(out)
+    with Board() as board, track_training(tracker, made, out, board) as watch:
+        return train_weighted(made, out, watch)
 
 
 def loop(

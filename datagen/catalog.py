@@ -36,6 +36,7 @@ FAMILIES: Mapping[str, tuple[str, str]] = {
     "matchers": ("vision.matchers", "build"),
     "views": ("export.views", "view"),
     "formats": ("export.formats", "write"),
+    "trackers": ("trackers", "build"),
 }
 """Kinds of plugins: their family, and the function that each module defines."""
 FOLDERS: Mapping[str, str] = {

@@ -1085,6 +1085,10 @@ def train(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the row order.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="Starting checkpoint [the shipped one].")] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(autocompletion=_words_of("trackers"), help="Tracker, such as tensorboard [that of the run]."),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Train the embedded model on a weighted dataset. The same command resumes a stopped training."""
@@ -1108,6 +1112,7 @@ def train(
         pull=pull,
         baseline=baseline,
         seed=seed,
+        track=track,
     )
     if json:
         told = [{"step": each.done, "text": each.held_out[0], "image": each.held_out[1]} for each in noted]

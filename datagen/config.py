@@ -71,7 +71,7 @@ VIEW_KEYS = frozenset(
         "addresses",
         "prices",
     }
-    | {"cluster", "train"}
+    | {"cluster", "train", "track"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "source", "expand", "allocate", "screen")
@@ -257,6 +257,7 @@ MatcherChoice = Annotated[Choice, Family("vision.matchers", "build")]
 ViewChoice = Annotated[Choice, Family("export.views", "view")]
 FormatChoice = Annotated[Choice, Family("export.formats", "write")]
 SCORERS = Family("rewards", "score", closed=True)
+TRACKERS = Family("trackers", "build")
 
 
 def _name_choice(key: str, value: Any) -> str:
@@ -841,6 +842,9 @@ class Recipe(BaseModel):
         None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
     )
     train: Training | None = Field(None, description="how `datagen loop` trains between rounds; see docs/loop.md")
+    track: Annotated[Choice, TRACKERS] | None = Field(
+        None, description="tracker of figures by step, such as tensorboard; default: none; see docs/runs.md"
+    )
     license: str = Field(
         "unknown",
         pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$",
@@ -1058,6 +1062,12 @@ class Recipe(BaseModel):
         """Return plain YAML values with plugin options; the values of `WRITTEN_KEYS` as they were written."""
         written = {key: self._written.get(key, {}) for key in WRITTEN_KEYS if getattr(self, key) is not None}
         return {**self.model_dump(mode="json"), **deepcopy(written)}
+
+
+def read_choice(word: str) -> dict[str, Any]:
+    """Return a plugin with options as it is written on a command line, `mlflow:experiment=a,uri=file:///runs`."""
+    name, *options = re.split(r"[:,](?=\w+=)", word)
+    return {"name": name, **dict(option.split("=", 1) for option in options)}
 
 
 def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (), *, look_up: bool = True) -> Recipe:

@@ -70,7 +70,7 @@ def marks_of(recipe: Recipe) -> tuple[str, str, str]:
     marks = stage_marks(recipe, FILES, MAKERS)
     # These keys came later; unset, they are noted as null and mark nothing. `train` and the time-out never do.
     later, never = (
-        [(key, None) for key in ("images", "prices", "cluster", "source", "filter")],
+        [(key, None) for key in ("images", "prices", "cluster", "source", "filter", "track")],
         ("train", "scorer_timeout_seconds"),
     )
     noted = {key: value for key, value in recipe.to_dict().items() if key not in never and (key, value) not in later}

@@ -25,6 +25,7 @@ from datagen.pipeline.reusing import take_along
 from datagen.pipeline.run import STAGES, Run, open_run, renew_scores, save_recipe, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, list_requests
 from datagen.pipeline.spending import Account, Budget
+from datagen.pipeline.tracked import Tracked, track_run
 from datagen.pipeline.unreached import find_unreached
 from datagen.pipeline.views import Weighed, export_run, report_run, weigh_run
 from datagen.pipeline.watch import Progress, Watch
@@ -379,12 +380,18 @@ def build_run(run: Run, execute: Execute, watch: Watch, budget: Budget | None = 
     On a finished run it only makes the views again. Raises DatagenError, among them Paused when the budget of this call
     is spent; every finished shard is kept.
     """
+    with track_run(run, watch) as tracked:
+        return _build(run, execute, tracked, budget)
+
+
+def _build(run: Run, execute: Execute, watch: Tracked, budget: Budget | None) -> BuildResult:
     account = Account(run, budget)
     for _, what in list_warnings(run, load=not _is_scored(run)):
         watch.say(f"warning: {what}")
     plan_stage(run, watch, account)
     run_jobs(run, "both", execute, watch, account)
     weighed = weigh_run(run, watch)
+    watch.finish(weighed)
     dataset = export_run(run, weighed, watch)
     report = report_run(run, weighed, watch)
     run.folder.log(f"finished: {len(weighed.rows)} samples, {dataset.kept} with weight")
