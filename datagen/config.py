@@ -59,7 +59,7 @@ MAX_SHARD_SAMPLES = 16_384
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit", "scorer_timeout_seconds"}
     | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
-    | {"cluster", "train"}
+    | {"cluster", "train", "deduplicate"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
@@ -410,6 +410,20 @@ class Least(BaseModel):
     passed: float = Field(0.0, ge=0, le=1, description="least share of samples whose claims were all seen to hold")
 
 
+class Deduplicate(BaseModel):
+    """The keys under `deduplicate:`: samples that repeat one of another prompt; see `pipeline/repeats.py`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    images: float | None = Field(
+        0.1, ge=0, lt=0.5, description="difference up to which pictures are nearly the same; null: not compared"
+    )
+    texts: float | None = Field(
+        0.85, gt=0, le=1, description="similarity from which texts, prompts included, are; null: not compared"
+    )
+    drop: bool = Field(True, description="all but the one with the highest reward weigh 0; false: only counted")
+
+
 class Adapt(BaseModel):
     """Generates the first candidates of every prompt, and the rest only where a scorer judges the first differently."""
 
@@ -755,6 +769,9 @@ class Recipe(BaseModel):
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
     screen: ScreenOptions | None = Field(
         None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
+    )
+    deduplicate: Deduplicate | None = Field(
+        None, description="count or drop samples that repeat one of another prompt; see docs/training.md"
     )
     train: Training | None = Field(None, description="how `datagen loop` trains between rounds; see docs/loop.md")
     license: str = Field(

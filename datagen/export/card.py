@@ -35,7 +35,7 @@ class CardNotes:
     values by name, such as model, versions, seed, fingerprint and scorers. `first` is the number of candidates that
     every prompt has: pass@1 uses only those, since hard prompts get further ones. `addresses` allows paths and servers
     of the machine in settings and reasons; `recipe` and `provenance` are published as given. `idle` has a sentence for
-    each skill without any weight.
+    each skill without any weight, `repeats` says how many samples repeat one of another prompt.
     """
 
     name: str
@@ -46,6 +46,7 @@ class CardNotes:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     addresses: bool = False
     idle: Sequence[str] = ()
+    repeats: str = ""
 
     def to_json(self) -> str:
         """Return the provenance of every row, with the licence, as JSON text."""

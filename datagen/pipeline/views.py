@@ -21,6 +21,7 @@ from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
 from datagen.pipeline.makers import find_changes
+from datagen.pipeline.repeats import find_run_repeats, read_sketches
 from datagen.pipeline.run import Run, open_run, save_recipe
 from datagen.pipeline.shards import group_scores
 from datagen.pipeline.watch import Progress, Watch, follow
@@ -42,6 +43,8 @@ class Weighed:
     rows: Sequence[RewardRow]
     weights: Sequence[Weight]
     report: WeightReport
+    repeats: str = ""
+    """How many samples repeat one of another prompt, in words, if the recipe asks."""
 
 
 def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
@@ -54,8 +57,13 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
         again = f"`{program.command('score', run.folder, '--again')}` renews them"
         watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
+    if run.recipe.deduplicate is not None:
+        for _ in read_sketches(run, watch, keep=True):
+            pass
     weighed = read_weights(run)
     rows, report = weighed.rows, weighed.report
+    if weighed.repeats:
+        watch.say(weighed.repeats)
     if not look:
         require_least(run, rows, report)
     save_recipe(run)
@@ -81,12 +89,16 @@ def reweigh_run(word: str, changes: Sequence[Change], watch: Watch) -> tuple[Run
 def read_weights(run: Run) -> Weighed:
     """Return the weights of all samples by the recipe's policy; reads scores alone and changes nothing.
 
+    With `deduplicate` it reads sketches too, or the samples where there are none.
     Raises RunError when a shard is not scored, or when a scorer judged fewer samples than its limit asks.
     """
     rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
-    weights = weigh(rows, run.policy)
-    return Weighed(rows, weights, diagnose_weights(rows, weights, run.policy))
+    options = run.recipe.deduplicate
+    repeats = None if options is None else find_run_repeats(run, rows, options)
+    weights = weigh(rows, run.policy, repeats.found if repeats is not None and options and options.drop else None)
+    told = "" if repeats is None else repeats.describe() + ("; these weigh 0" if options and options.drop else "")
+    return Weighed(rows, weights, diagnose_weights(rows, weights, run.policy), told)
 
 
 def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -> ExportResult:
@@ -121,6 +133,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
         provenance=_list_provenance(run),
         addresses=run.recipe.addresses,
         idle=tuple(map(str, weighed.report.idle)),
+        repeats=weighed.repeats,
     )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
@@ -277,7 +290,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             limits=limits,
             failures=_read_failures(run),
             weight_report=weighed.report,
-            facts=_list_facts(run),
+            facts=_list_facts(run) | ({"repeats": weighed.repeats} if weighed.repeats else {}),
             run=str(run.folder),
             evaluators=frozenset(run.recipe.evaluating),
             judges=run.judges,

@@ -10,21 +10,27 @@ from datagen.weighting.rows import RewardRow
 from datagen.weighting.tables import RewardTable, WeightTable, Words
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from datagen.weighting.formulas import Floats, Ints
 
 
-UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED = range(7)
+UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED, REPEATED = range(8)
 
 
-def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
+def weigh(rows: Iterable[RewardRow], policy: Policy, repeated: NDArray[np.bool_] | None = None) -> WeightTable:
     """Return one weight per row, in the order of the rows.
 
-    Raises RunError for a reward that is NaN, infinite or outside [0, 1].
+    Rows that are `repeated` (n,) weigh 0, and the others are weighed as if those were not there. Raises RunError for a
+    reward that is NaN, infinite or outside [0, 1].
     """
     import numpy as np
 
     table = RewardTable.of(rows)
     text, image = modality_rewards(table, policy)
+    if repeated is not None:
+        text, image = (np.where(repeated, np.nan, reward) for reward in (text, image))
     ahead = _join_advantages(table, policy) if policy.join == "before" else (None, None)
     shared = policy.modalities == "shared"
     text_policy, image_policy = (_narrow(policy, part) for part in ("text", "image"))
@@ -32,6 +38,8 @@ def weigh(rows: Iterable[RewardRow], policy: Policy) -> WeightTable:
     image_weight, image_why = (
         (text_weight, text_why) if shared else _weigh_modality(image, ahead[1], table, image_policy)
     )
+    if repeated is not None:
+        text_why, image_why = (np.where(repeated, REPEATED, why) for why in (text_why, image_why))
     words = describe_reasons(policy)
     phrases = [f"text: {a}; image: {b}" for a in words for b in words]
     gapped = has_gap(table)
@@ -168,4 +176,5 @@ def describe_reasons(policy: Policy) -> list[str]:
         f"clipped to {high:g}",
         f"lifted to {low:g}",
         "fails all that was asked, as does its whole group",
+        "repeats a sample of another prompt",
     ]
