@@ -2,7 +2,7 @@
 
 Each count is a process of its own: sketches of unrelated pictures and texts (random signs, colours and signatures), a
 twentieth of them copies with one sign in twenty turned and one number of the signature in twenty changed. `missed` are
-the copies that are not found. Then pictograms are drawn and stored again with loss, smaller, lighter and moved by a
+the copies that are not found. Then pictograms are drawn and stored again with loss, smaller, darker and moved by a
 pixel; of those that differ by at most the limit, `missed` are not found by bands.
 """
 
@@ -83,12 +83,12 @@ def draw(number: int) -> Image.Image:
 
 
 def spoil(picture: Image.Image) -> dict[str, bytes]:
-    """Return a picture as a file, and again with loss, smaller, lighter, and moved."""
+    """Return a picture as a file, and again with loss, smaller, darker, and moved."""
     forms = {
         "equal": (picture, "PNG", {}),
         "jpeg": (picture, "JPEG", {"quality": 60}),
         "smaller": (picture.resize((72, 72)), "PNG", {}),
-        "lighter": (ImageEnhance.Brightness(picture).enhance(0.95), "PNG", {}),
+        "darker": (ImageEnhance.Brightness(picture).enhance(0.95), "PNG", {}),
         "moved": (ImageChops.offset(picture, 1, 0), "PNG", {}),
     }
     files = {}

@@ -64,7 +64,7 @@ VIEW_KEYS = frozenset(
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "expand", "allocate", "screen")
 """Keys that determine the prompts, together with the files that `PATH_KEYS` name."""
-SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend", "images")
+SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend", "images", "contamination_images")
 """Keys that determine the samples of given prompts; with `adapt`, the detector does too."""
 SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
 """Keys that determine the scores of given samples."""
@@ -72,7 +72,12 @@ PLUGIN_KEYS = ("backend", "detector", "judge", "drawer")
 PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
 WRITTEN_KEYS = ("expand", "allocate", "weights", "screen")
 """Keys that a run stores as written, without defaults, so that a new default does not change its fingerprint."""
-FILE_KEYS = (*((key,) for key in PATH_KEYS), ("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction"))
+FILE_KEYS = (
+    *((key,) for key in (*PATH_KEYS, "contamination_images")),
+    ("allocate", "diagnosis"),
+    ("screen", "words"),
+    ("expand", "instruction"),
+)
 """Paths of the keys under which a recipe names files."""
 
 
@@ -767,6 +772,9 @@ class Recipe(BaseModel):
         600.0, gt=0, le=1e6, description="longest call of a scorer, null for no limit; see docs/trust.md"
     )
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
+    contamination_images: list[str] | None = Field(
+        None, min_length=1, description="benchmark pictures, as files and folders: near-equal samples are refused"
+    )
     screen: ScreenOptions | None = Field(
         None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
     )
@@ -790,6 +798,11 @@ class Recipe(BaseModel):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else [] if value is None else value
+
+    @field_validator("contamination_images", mode="before", json_schema_input_type=list[str] | str | None)
+    @classmethod
+    def _listed_or_none(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="wrap")
     @classmethod
@@ -958,7 +971,7 @@ def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (),
     if not isinstance(document.data, dict):
         hint = "see recipes/quickstart.yaml"
         raise ConfigError("a recipe must be a mapping of keys to values", where=str(path), hint=hint)
-    for key in document.data.keys() & PATH_KEYS:
+    for key in document.data.keys() & {*PATH_KEYS, "contamination_images"}:
         document.data[key] = _beside(path.parent, document.data[key])
     if isinstance(allocate := document.data.get("allocate"), dict) and "diagnosis" in allocate:
         allocate["diagnosis"] = _beside(path.parent, allocate["diagnosis"])

@@ -35,7 +35,8 @@ class CardNotes:
     values by name, such as model, versions, seed, fingerprint and scorers. `first` is the number of candidates that
     every prompt has: pass@1 uses only those, since hard prompts get further ones. `addresses` allows paths and servers
     of the machine in settings and reasons; `recipe` and `provenance` are published as given. `idle` has a sentence for
-    each skill without any weight, `repeats` says how many samples repeat one of another prompt.
+    each skill without any weight, `repeats` says how many samples repeat one of another prompt; `refused` is
+    how many were refused for a picture that is nearly a benchmark's, None if none were compared.
     """
 
     name: str
@@ -47,6 +48,7 @@ class CardNotes:
     addresses: bool = False
     idle: Sequence[str] = ()
     repeats: str = ""
+    refused: int | None = None
 
     def to_json(self) -> str:
         """Return the provenance of every row, with the licence, as JSON text."""

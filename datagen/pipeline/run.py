@@ -49,6 +49,7 @@ from datagen.scoring.tools import Tools, make_draw, make_tools
 from datagen.store import SUFFIXES, Marks, RunFolder, Stage
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
 from datagen.usage import Usage
+from datagen.vision.known import KnownPictures
 from datagen.vision.ocr import LateReader
 
 OUTPUTS = "outputs"
@@ -314,6 +315,12 @@ class Run:
     def blocked(self) -> Contamination | None:
         """The benchmark prompts to avoid, or None. Raises ConfigError."""
         return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
+
+    @cached_property
+    def known(self) -> KnownPictures | None:
+        """The benchmark pictures to refuse, or None. Raises ConfigError."""
+        places = self.recipe.contamination_images
+        return KnownPictures.from_places(places) if places else None
 
     @cached_property
     def screen(self) -> Screen | None:

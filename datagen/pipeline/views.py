@@ -17,6 +17,7 @@ from datagen.config import Change, Recipe, name_change, name_files
 from datagen.documents.reading import dump_yaml
 from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, list_regions, read_result
+from datagen.pipeline.border import KNOWN
 from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
@@ -134,6 +135,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
         addresses=run.recipe.addresses,
         idle=tuple(map(str, weighed.report.idle)),
         repeats=weighed.repeats,
+        refused=_count_known(run),
     )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
@@ -290,7 +292,9 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             limits=limits,
             failures=_read_failures(run),
             weight_report=weighed.report,
-            facts=_list_facts(run) | ({"repeats": weighed.repeats} if weighed.repeats else {}),
+            facts=_list_facts(run)
+            | ({"repeats": weighed.repeats} if weighed.repeats else {})
+            | ({"refused as known": f"{_count_known(run):,}"} if run.recipe.contamination_images else {}),
             run=str(run.folder),
             evaluators=frozenset(run.recipe.evaluating),
             judges=run.judges,
@@ -412,6 +416,13 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
                     hint=program.command("score", run.folder, "--again"),
                 )
             yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
+
+
+def _count_known(run: Run) -> int | None:
+    """Return how many samples were refused for pictures of `contamination_images`; None if there are none to refuse."""
+    if not run.recipe.contamination_images:
+        return None
+    return sum(failure.error == KNOWN for failure in _read_failures(run))
 
 
 def _read_failures(run: Run) -> Iterator[Failure]:
