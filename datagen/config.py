@@ -59,24 +59,13 @@ MAX_SHARD_SAMPLES = 16_384
 """Limit of a shard, whose prompts and scores are held in memory, its pictures a row group at a time."""
 VIEW_KEYS = frozenset(
     {"version", "name", "aggregate", "weights", "validation_share", "failure_limit", "scorer_timeout_seconds"}
-    | {
-        "filter",
-        "same_judge",
-        "canaries",
-        "canary_limit",
-        "limits",
-        "least",
-        "exports",
-        "license",
-        "addresses",
-        "prices",
-    }
-    | {"cluster", "train", "track"}
+    | {"same_judge", "canaries", "canary_limit", "limits", "least", "exports", "license", "addresses", "prices"}
+    | {"cluster", "train", "track", "deduplicate", "filter"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "source", "expand", "allocate", "screen")
 """Keys that determine the prompts, together with the files that `PATH_KEYS` name."""
-SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend", "images")
+SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend", "images", "contamination_images")
 """Keys that determine the samples of given prompts; with `adapt`, the detector does too."""
 SCORE_KEYS = ("rewards", "evaluate", "detector", "judge", "encoders", "matchers", "drawer")
 """Keys that determine the scores of given samples."""
@@ -85,7 +74,7 @@ PATH_KEYS = ("taxonomy", "lexicon", "contamination", "canaries")
 WRITTEN_KEYS = ("source", "expand", "allocate", "weights", "screen")
 """Keys that a run stores as written, without defaults, so that a new default does not change its fingerprint."""
 FILE_KEYS = (
-    *((key,) for key in PATH_KEYS),
+    *((key,) for key in (*PATH_KEYS, "contamination_images")),
     *(("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction")),
     *(("source", "path"), ("backend", "source"), ("backend", "root")),
 )
@@ -432,6 +421,20 @@ class Least(BaseModel):
 
     effective: float = Field(0.0, ge=0, le=1, description="least effective sample size of a modality with rewards")
     passed: float = Field(0.0, ge=0, le=1, description="least share of samples whose claims were all seen to hold")
+
+
+class Deduplicate(BaseModel):
+    """The keys under `deduplicate:`: samples that repeat one of another prompt; see `pipeline/repeats.py`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    images: float | None = Field(
+        0.1, ge=0, lt=0.5, description="difference up to which pictures are nearly the same; null: not compared"
+    )
+    texts: float | None = Field(
+        0.85, gt=0, le=1, description="similarity from which texts, prompts included, are; null: not compared"
+    )
+    drop: bool = Field(True, description="all but the one with the highest reward weigh 0; false: only counted")
 
 
 class Adapt(BaseModel):
@@ -838,8 +841,14 @@ class Recipe(BaseModel):
         600.0, gt=0, le=1e6, description="longest call of a scorer, null for no limit; see docs/trust.md"
     )
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
+    contamination_images: list[str] | None = Field(
+        None, min_length=1, description="benchmark pictures, as files and folders: near-equal samples are refused"
+    )
     screen: ScreenOptions | None = Field(
         None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
+    )
+    deduplicate: Deduplicate | None = Field(
+        None, description="count or drop samples that repeat one of another prompt; see docs/training.md"
     )
     train: Training | None = Field(None, description="how `datagen loop` trains between rounds; see docs/loop.md")
     track: Annotated[Choice, TRACKERS] | None = Field(
@@ -861,6 +870,11 @@ class Recipe(BaseModel):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else [] if value is None else value
+
+    @field_validator("contamination_images", mode="before", json_schema_input_type=list[str] | str | None)
+    @classmethod
+    def _listed_or_none(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     @model_validator(mode="wrap")
     @classmethod
@@ -1081,7 +1095,7 @@ def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (),
     if not isinstance(document.data, dict):
         hint = "see recipes/quickstart.yaml"
         raise ConfigError("a recipe must be a mapping of keys to values", where=str(path), hint=hint)
-    for key in document.data.keys() & PATH_KEYS:
+    for key in document.data.keys() & {*PATH_KEYS, "contamination_images"}:
         document.data[key] = _beside(path.parent, document.data[key])
     if isinstance(allocate := document.data.get("allocate"), dict) and "diagnosis" in allocate:
         allocate["diagnosis"] = _beside(path.parent, allocate["diagnosis"])

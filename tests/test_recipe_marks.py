@@ -69,10 +69,8 @@ WRITTEN: dict[str, tuple[dict[str, Any], tuple[str, str, str]]] = {
 def marks_of(recipe: Recipe) -> tuple[str, str, str]:
     marks = stage_marks(recipe, FILES, MAKERS)
     # These keys came later; unset, they are noted as null and mark nothing. `train` and the time-out never do.
-    later, never = (
-        [(key, None) for key in ("images", "prices", "cluster", "source", "filter", "track")],
-        ("train", "scorer_timeout_seconds"),
-    )
+    keys = ("images", "prices", "cluster", "source", "filter", "track", "deduplicate", "contamination_images")
+    later, never = [(key, None) for key in keys], ("train", "scorer_timeout_seconds")
     noted = {key: value for key, value in recipe.to_dict().items() if key not in never and (key, value) not in later}
     return hash_of(noted), fingerprint_of(recipe, FILES, MAKERS), hash_of(marks)
 

@@ -23,6 +23,7 @@ from datagen.pictures import normalise
 from datagen.plugins import Failed, attempt, without_addresses
 from datagen.records import Failure, Modality, Request, Sample, Segment, Verdict
 from datagen.scoring.verdicts import check_causes
+from datagen.vision.known import KnownPictures
 
 MOST_IMAGES = 16
 """Images of one sample."""
@@ -87,6 +88,19 @@ def accept_answer(name: str, images: Images | None, request: Request, answer: Sa
         return Failure.unanswered(request, problem, answer.text[:500])
     text = attempt(lambda: answer.text[:500])
     return Failure.unanswered(request, f"{name!r} answered {problem}", text if isinstance(text, str) else "")
+
+
+KNOWN = "its picture is nearly one of `contamination_images`"
+
+
+def refuse_known(known: KnownPictures, request: Request, answer: Sample | Failure) -> Sample | Failure:
+    """Return an accepted answer, or a failure that names the picture which one of its pictures nearly is."""
+    if isinstance(answer, Failure):
+        return answer
+    for image in (part.image for part in answer.segments if part.kind == "image"):
+        if found := known.match(image):
+            return Failure.unanswered(request, KNOWN, found)
+    return answer
 
 
 def _find_problems(request: Request, answer: Sample | Failure) -> Iterator[str]:

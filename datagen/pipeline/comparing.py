@@ -18,7 +18,7 @@ from datagen.plugins import load_plugin
 
 ASKED = ("backend", "judge", "drawer")
 """The recipe's keys of models that may stand behind a server."""
-SAMPLING = ("seed", "mode", "backend", "images")
+SAMPLING = ("seed", "mode", "backend", "images", "contamination_images")
 """Keys that determine a sample of a given prompt."""
 
 

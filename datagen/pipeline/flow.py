@@ -25,7 +25,7 @@ from itertools import chain
 from typing import Any
 
 from datagen.errors import BackendError
-from datagen.pipeline.border import accept_answer, check_answer, check_verdict
+from datagen.pipeline.border import accept_answer, check_answer, check_verdict, refuse_known
 from datagen.pipeline.parts import LONGEST_REST, Pace, Parts
 from datagen.pipeline.run import Run
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, list_requests, read_lasting, tools_for
@@ -238,6 +238,8 @@ class Flow:
             raise BackendError(what, hint="a backend yields one answer for each request")
         request, shard = self._waiting.pop(key)
         kept = accept_answer(name, recipe.images, request, answer)
+        if self._run.known is not None:
+            kept = refuse_known(self._run.known, request, kept)
         self._parts.add(shard.job.shard, kept)
         shard.left -= 1
         self._count(isinstance(kept, Failure))

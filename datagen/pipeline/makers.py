@@ -46,7 +46,11 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
     adapt = recipe.adapt
     named: dict[str, tuple[Sequence[str], Mapping[str, Any]]] = {
         "prompts": ((), ({"expand.backend": expander} if expander else {}) | _finder(recipe)),
-        "samples": (adapt.by if adapt else (), _choices(recipe, "backend", *(["detector"] if adapt else []))),
+        "samples": (
+            adapt.by if adapt else (),
+            _choices(recipe, "backend", *(["detector"] if adapt else []))
+            | {f"contamination_images.{path}": {"images": path} for path in recipe.contamination_images or ()},
+        ),
         "scores": (
             [choice.name for choice in recipe.scorers.values()],
             _choices(recipe, "detector", "judge", "drawer", "encoders", "matchers")

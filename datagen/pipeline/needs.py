@@ -65,6 +65,7 @@ def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
         "taxonomy": lambda: run.taxonomy,
         "aggregate": lambda: run.rewarder,
         "contamination": lambda: run.blocked,
+        "contamination_images": lambda: run.known,
         "screen": lambda: run.screen,
         "allocate": lambda: run.allotment,
         "adapt": lambda: run.deciders,

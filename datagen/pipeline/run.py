@@ -52,6 +52,7 @@ from datagen.store import SUFFIXES, Marks, RunFolder, Stage
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
 from datagen.taxonomy.lexicon import load_lexicon
 from datagen.usage import Usage
+from datagen.vision.known import KnownPictures
 from datagen.vision.ocr import LateReader
 
 OUTPUTS = "outputs"
@@ -338,6 +339,12 @@ class Run:
     def blocked(self) -> Contamination | None:
         """The benchmark prompts to avoid, or None. Raises ConfigError."""
         return Contamination.from_files(self.recipe.contamination) if self.recipe.contamination else None
+
+    @cached_property
+    def known(self) -> KnownPictures | None:
+        """The benchmark pictures to refuse, or None. Raises ConfigError."""
+        places = self.recipe.contamination_images
+        return KnownPictures.from_places(places) if places else None
 
     @cached_property
     def screen(self) -> Screen | None:

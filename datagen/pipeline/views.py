@@ -18,10 +18,12 @@ from datagen.documents.reading import dump_yaml
 from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, list_regions, read_result
 from datagen.expressions import parse_condition
+from datagen.pipeline.border import KNOWN
 from datagen.pipeline.canaries import require_canaries
 from datagen.pipeline.checks import require_least, require_scored
 from datagen.pipeline.made import is_current, trace, trace_view
 from datagen.pipeline.makers import find_changes
+from datagen.pipeline.repeats import find_run_repeats, read_sketches
 from datagen.pipeline.review import count_reviews, describe_reviews, read_reviews, rejected_of
 from datagen.pipeline.run import Run, open_run, save_recipe
 from datagen.pipeline.shards import group_scores
@@ -44,6 +46,8 @@ class Weighed:
     rows: Sequence[RewardRow]
     weights: Sequence[Weight]
     report: WeightReport
+    repeats: str = ""
+    """How many samples repeat one of another prompt, in words, if the recipe asks."""
     passing: bytes | None = None
     """For each row 1 if it passes the recipe's filter, else 0; None without a filter."""
 
@@ -62,8 +66,13 @@ def weigh_run(run: Run, watch: Watch, *, look: bool = False) -> Weighed:
     if changed := find_changes(run.folder.read_notes().get("makers") or run.makers, run.makers, ["scores"]):
         again = f"`{program.command('score', run.folder, '--again')}` renews them"
         watch.say(f"the scores were made before this changed: {', '.join(changed)}; {again}")
+    if run.recipe.deduplicate is not None:
+        for _ in read_sketches(run, watch, keep=True):
+            pass
     weighed = read_weights(run)
     rows, report = weighed.rows, weighed.report
+    if weighed.repeats:
+        watch.say(weighed.repeats)
     if not look:
         require_least(run, rows, report)
     save_recipe(run)
@@ -93,12 +102,18 @@ def reweigh_run(word: str, changes: Sequence[Change], watch: Watch) -> tuple[Run
 def read_weights(run: Run) -> Weighed:
     """Return the weights of all samples by the recipe's policy; reads scores and reviews and changes nothing.
 
+    With `deduplicate` it reads sketches too, or the samples where there are none.
     Raises RunError when a shard is not scored, or when a scorer judged fewer samples than its limit asks.
     """
     rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
-    weights = weigh(rows, run.policy, rejected_of(read_reviews(run)))
-    return Weighed(rows, weights, diagnose_weights(rows, weights, run.policy), _find_passing(run, rows, weights))
+    rejected, options = rejected_of(read_reviews(run)), run.recipe.deduplicate
+    repeats = None if options is None else find_run_repeats(run, rows, options, rejected)
+    drops = options is not None and options.drop
+    weights = weigh(rows, run.policy, rejected, repeats.found if repeats is not None and drops else None)
+    told = "" if repeats is None else repeats.describe() + ("; these weigh 0" if drops else "")
+    report = diagnose_weights(rows, weights, run.policy)
+    return Weighed(rows, weights, report, told, _find_passing(run, rows, weights))
 
 
 def _find_passing(run: Run, rows: Sequence[RewardRow], weights: Sequence[Weight]) -> bytes | None:
@@ -167,6 +182,8 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
         idle=tuple(map(str, weighed.report.idle)),
         filtered=weighed.describe_filter(run.recipe.filter),
         reviewed=describe_reviews(count_reviews(read_reviews(run).values())),
+        repeats=weighed.repeats,
+        refused=_count_known(run),
     )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
@@ -330,7 +347,9 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             limits=limits,
             failures=_read_failures(run),
             weight_report=weighed.report,
-            facts=_list_facts(run, weighed),
+            facts=_list_facts(run, weighed)
+            | ({"repeats": weighed.repeats} if weighed.repeats else {})
+            | ({"refused as known": f"{_count_known(run):,}"} if run.recipe.contamination_images else {}),
             run=str(run.folder),
             evaluators=frozenset(run.recipe.evaluating),
             judges=run.judges,
@@ -475,6 +494,13 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
                     hint=program.command("score", run.folder, "--again"),
                 )
             yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
+
+
+def _count_known(run: Run) -> int | None:
+    """Return how many samples were refused for pictures of `contamination_images`; None if there are none to refuse."""
+    if not run.recipe.contamination_images:
+        return None
+    return sum(failure.error == KNOWN for failure in _read_failures(run))
 
 
 def _read_failures(run: Run) -> Iterator[Failure]:

@@ -198,15 +198,31 @@ def band_rows(threshold: float) -> int:
     return max(fits, default=1)
 
 
+class MinHash:
+    """128 hash functions over word 3-grams; seeded, so that a text has the same signature in every run."""
+
+    def __init__(self) -> None:
+        # Odd factors make the multiplication a bijection.
+        numbers = np.random.Generator(np.random.PCG64(0)).integers(0, 2**63, (2, HASHES), dtype=np.uint64)
+        self._factors, self._offsets = numbers[0] | np.uint64(1), numbers[1]
+
+    def sign(self, text: str) -> NDArray[np.uint32]:
+        """Return the minimum of each of the 128 hash functions over the shingles, (128,)."""
+        digests = b"".join(blake2b(each.encode(), digest_size=8).digest() for each in shingles_of(text))
+        keys = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+        # Multiply-shift with 64-bit wrap-around: 2-universal, and the high half is well mixed.
+        mixed = (keys[:, None] * self._factors + self._offsets) >> np.uint64(32)
+        least: NDArray[np.uint32] = mixed.min(axis=0).astype(np.uint32)
+        return least
+
+
 class NearDuplicates:
     """A set of texts; `add` tells whether a text is new, up to a similarity of `threshold` in (0, 1]."""
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
         self._rows = band_rows(threshold)
-        # Seeded, so that every run refuses the same texts; odd factors make the multiplication a bijection.
-        numbers = np.random.Generator(np.random.PCG64(0)).integers(0, 2**63, (2, HASHES), dtype=np.uint64)
-        self._factors, self._offsets = numbers[0] | np.uint64(1), numbers[1]
+        self._hash = MinHash()
         self._signatures = np.zeros((_GROWTH, HASHES), dtype=np.uint32)
         self._count = 0
         # A hash table of (text, band) entries: `heads` starts a chain for each bucket, `next` links it, 0 ends it.
@@ -218,7 +234,7 @@ class NearDuplicates:
 
     def add(self, text: str) -> bool:
         """Add a text and return True, or return False and add nothing if a similar one was added before."""
-        signature = self._sign(text)
+        signature = self._hash.sign(text)
         places = self._hash_bands(signature)
         near = sorted(set(self._neighbours(places)))
         if near:
@@ -227,15 +243,6 @@ class NearDuplicates:
                 return False
         self._store(signature, places)
         return True
-
-    def _sign(self, text: str) -> NDArray[np.uint32]:
-        """Return the minimum of each of the 128 hash functions over the shingles."""
-        digests = b"".join(blake2b(each.encode(), digest_size=8).digest() for each in shingles_of(text))
-        keys = np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-        # Multiply-shift with 64-bit wrap-around: 2-universal, and the high half is well mixed.
-        mixed = (keys[:, None] * self._factors + self._offsets) >> np.uint64(32)
-        least: NDArray[np.uint32] = mixed.min(axis=0).astype(np.uint32)
-        return least
 
     def _hash_bands(self, signature: NDArray[np.uint32]) -> list[int]:
         """Return one 64-bit hash for each band."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 from datagen.errors import RunError
 from datagen.weighting.rows import RewardRow, Weight, is_reward
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from datagen.weighting.formulas import Floats, Ints
 
 
@@ -119,6 +122,14 @@ class RewardTable(Sequence[RewardRow]):
     def id_of(self, row: int) -> str:
         """Return the id of the sample of a row."""
         return self._ids[self._ends[row] : self._ends[row + 1]].decode()
+
+    def find(self, ids: Collection[str]) -> NDArray[np.bool_]:
+        """Return for each row whether the id of its sample is among `ids`, shape (n,)."""
+        import numpy as np
+
+        if not ids:
+            return np.zeros(len(self), np.bool_)
+        return np.fromiter((self.id_of(row) in ids for row in range(len(self))), np.bool_, len(self))
 
     @property
     def text(self) -> Floats:

@@ -10,24 +10,33 @@ from datagen.weighting.rows import RewardRow
 from datagen.weighting.tables import RewardTable, WeightTable, Words
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from datagen.weighting.formulas import Floats, Ints
 
 
-UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED, REJECTED = range(8)
+UNSCORED, WEIGHTED, EQUAL_GROUP, REFUSED, CAPPED, LIFTED, FAILED, REJECTED, REPEATED = range(9)
 
 
-def weigh(rows: Iterable[RewardRow], policy: Policy, rejected: Collection[str] = ()) -> WeightTable:
+def weigh(
+    rows: Iterable[RewardRow],
+    policy: Policy,
+    rejected: Collection[str] = (),
+    repeated: NDArray[np.bool_] | None = None,
+) -> WeightTable:
     """Return one weight per row, in the order of the rows.
 
-    Samples that a person `rejected`, by their ids, weigh nothing, and count in their groups as if they were unscored.
-    Raises RunError for a reward that is NaN, infinite or outside [0, 1].
+    Samples that a person `rejected`, by their ids, and rows that are `repeated` (n,) weigh nothing, and count in their
+    groups as if they were unscored. Raises RunError for a reward that is NaN, infinite or outside [0, 1].
     """
     import numpy as np
 
     table = RewardTable.of(rows)
     text, image = modality_rewards(table, policy)
-    out = np.fromiter((bool(rejected) and table.id_of(k) in rejected for k in range(len(table))), np.bool_, len(table))
-    text, image = np.where(out, np.nan, text), np.where(out, np.nan, image)
+    out = table.find(rejected)
+    left_out = out if repeated is None else out | repeated
+    text, image = np.where(left_out, np.nan, text), np.where(left_out, np.nan, image)
     ahead = _join_advantages(table, policy) if policy.join == "before" else (None, None)
     shared = policy.modalities == "shared"
     text_policy, image_policy = (_narrow(policy, part) for part in ("text", "image"))
@@ -35,7 +44,7 @@ def weigh(rows: Iterable[RewardRow], policy: Policy, rejected: Collection[str] =
     image_weight, image_why = (
         (text_weight, text_why) if shared else _weigh_modality(image, ahead[1], table, image_policy)
     )
-    text_why, image_why = (np.where(out, REJECTED, why) for why in (text_why, image_why))
+    text_why, image_why = (np.where(out, REJECTED, np.where(left_out, REPEATED, why)) for why in (text_why, image_why))
     words = describe_reasons(policy)
     phrases = [f"text: {a}; image: {b}" for a in words for b in words]
     gapped = has_gap(table)
@@ -173,4 +182,5 @@ def describe_reasons(policy: Policy) -> list[str]:
         f"lifted to {low:g}",
         "fails all that was asked, as does its whole group",
         "rejected by a person",
+        "repeats a sample of another prompt",
     ]

@@ -13,8 +13,8 @@ from PIL import Image
 from datagen.embedded.pictograms import Item, Scene, render_scene
 from datagen.records import Verdict
 from datagen.rewards.pixels import near_duplicate
-from datagen.rewards.pixels.near_duplicate import NEAR, hash_image, measure_difference
 from datagen.scoring.verdicts import ALONE
+from datagen.vision.perceptual import NEAR, hash_image, measure_difference
 from tests.helpers.reward_cases import draw, make_prompt, to_png
 from tests.helpers.seeing_cases import DAMAGED, blind_tools, candidates, flat, noise, png
 
