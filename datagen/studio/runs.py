@@ -165,6 +165,8 @@ class Held:
     table: SampleTable
     sizes: dict[int, int] = field(default_factory=dict)
     """Bytes of the file of scores of each shard that was read."""
+    damaged: dict[int, Answer] = field(default_factory=dict)
+    """Why a shard could not be read; it is left out until its file changes."""
     is_read: bool = False
     """Whether all shards that are there have been read and weighed."""
     canaries: frozenset[str] = frozenset()
@@ -216,7 +218,7 @@ class Reader:
             "evaluators": list(run.recipe.evaluating),
             "canaries": len(held.canaries),
             "review": count_reviews(held.reviews.values()),
-            "trouble": self._error or held.canary_trouble,
+            "trouble": self._error or next(iter(held.damaged.values()), held.canary_trouble),
         }
 
     def select(self, query: Query, start: int, count: int) -> Answer:
@@ -319,7 +321,12 @@ class Reader:
         for shard in new:
             if self._ended.is_set():
                 return
-            scored = read_scored(held.run, shard)
+            try:
+                scored = read_scored(held.run, shard)
+            except RunError as error:
+                held.damaged[shard] = tell_error(error)
+                held.sizes[shard] = sizes[shard]
+                continue
             with self._lock:
                 held.table.add(held.run, shard, scored)
                 held.sizes[shard] = sizes[shard]

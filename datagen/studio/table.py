@@ -281,8 +281,10 @@ class SampleTable:
         return range(first, first + size)
 
     def snapshot(self) -> Snapshot:
-        """Return the columns as they are now; without the last shards added, if to join them would take a great share
-        of the time: joining copies all columns. After `weigh` all are there."""
+        """Return the columns as they are now.
+
+        The last shards may be missing until `weigh`: joining copies all columns, so it is not done for each shard.
+        """
         started = time.perf_counter()
         if self._snapshot is None or (self._is_stale and started > self._renew_at):
             self._snapshot, self._is_stale = self._join(), False
