@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -113,6 +114,11 @@ class Server:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
 
+    def processor_seconds(self) -> float:
+        """Return the processor time of the process so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self) -> None:
         """Press Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
@@ -132,6 +138,7 @@ def measure(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         "samples": about["samples"],
         "first page s": first,
         "all read s": time.perf_counter() - server.begun,
+        "of processor s": server.processor_seconds(),
         "a page while it reads s": statistics.median(asked or [0.0]),
         "peak MB when read": server.peak_mb(),
     }

@@ -3,6 +3,7 @@
     outputs/quickstart/
       run.yaml              prompts/00003.jsonl   scores/00003.jsonl     dataset/
       log.txt, logs/        samples/00003.parquet failures/00003.jsonl   report.html, report_files/
+      review.jsonl
 
 A local file is written under a temporary name, flushed to disk and renamed; on an object store (any fsspec address,
 such as `s3://bucket/run`) it is one put. So a killed process leaves a complete file or none, and workers never share a

@@ -68,7 +68,17 @@ def test_shipped_files_and_weights_are_inside(installed: Path) -> None:
     assert {"model.safetensors", "codec.safetensors", "tokenizer.json"} <= {p.name for p in checkpoint.rglob("*")}
     assert sum(sizes) <= 24 * 2**20
     static = {path.name for path in (installed / "datagen/studio/static").iterdir()}
-    assert static >= {"index.html", "studio.js", "studio.css", "completion.js", "editor.js", "LICENSE.editor.txt"}
+    assert static >= {
+        "index.html",
+        "studio.js",
+        "studio.css",
+        "completion.js",
+        "editor.js",
+        "LICENSE.editor.txt",
+        "runs.html",
+        "runs.js",
+        "runs.css",
+    }
     assert 0 < (installed / "datagen/vision/detectors/learned.safetensors").stat().st_size <= 4 * 2**20
 
 

@@ -14,6 +14,7 @@ an object store, where the file is read and put again.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -80,8 +81,9 @@ def write_review(run: Run, sample_id: str, review: Review, base: str) -> None:
     The caller knows that the sample is there. Raises ReviewedError if it has another version, ConfigError for a mark
     that is none or a comment that is too long, RunError if the file is damaged or cannot be written.
     """
-    if review.mark not in MARKS or len(review.comment) > MOST_LETTERS:
-        hint = f"a mark is one of {', '.join(MARKS[1:])}; a comment has at most {MOST_LETTERS:,} letters"
+    is_text = not re.search("[\ud800-\udfff]", review.comment)
+    if review.mark not in MARKS or len(review.comment) > MOST_LETTERS or not is_text:
+        hint = f"a mark is one of {', '.join(MARKS[1:])}; a comment is text of at most {MOST_LETTERS:,} letters"
         raise ConfigError("cannot be noted", where=sample_id, hint=hint)
 
     def add(content: bytes) -> bytes:

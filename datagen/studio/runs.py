@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen import program
+from datagen.diff import diff_runs
 from datagen.errors import ConfigError, DatagenError, RunError
 from datagen.pipeline import Run, open_run, read_progress
 from datagen.pipeline.marks import MARKED, read_canaries
@@ -27,6 +28,7 @@ from datagen.report import ReportItem
 from datagen.report.cards import Shot, make_group
 from datagen.report.thumbs import make_thumb
 from datagen.studio.looking import tell_error
+from datagen.studio.pairs import CHANGES, Pairs, choose_rows, pair
 from datagen.studio.table import DERIVED, VERDICTS, WEIGHTS, Query, SampleTable, Snapshot, score_column
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class Runs:
     def __init__(self, outputs: Path | None, only: Mapping[str, str] | None = None) -> None:
         self._outputs, self._only = outputs, dict(only or {})
         self._open: OrderedDict[str, Reader] = OrderedDict()
+        self._paired: tuple[object, Pairs] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -108,6 +111,44 @@ class Runs:
                 self._open.popitem(last=False)[1].close()
             return self._open[name]
 
+    def compare(self, names: tuple[str, str], change: str, path: str, start: int, count: int) -> Answer:
+        """Return two runs side by side: how many prompts changed in which way, and a sample of each for those shown.
+
+        Raises RunError for a run that is not there, ConfigError for an unknown change.
+        """
+        readers = tuple(self.open(name) for name in names)
+        (one, first, is_read), (other, second, is_other_read) = (reader.hold() for reader in readers)
+        key = names, len(first), len(second)
+        if self._paired is None or self._paired[0] != key:
+            least = one.run.recipe.least_candidates, other.run.recipe.least_candidates
+            self._paired = key, pair(first, second, least)
+        pairs = self._paired[1]
+        found = pairs.select(change, first, path)
+        shown = found[start : start + min(count, MOST_SHOWN)].tolist()
+        rows = [choose_rows(pairs, place, first, second) for place in shown]
+        sides = (readers[0].show([a for a, _ in rows]), readers[1].show([b for _, b in rows]))
+        return {
+            "total": len(found),
+            "prompts": [len(first.ids), len(second.ids), len(pairs.changes)],
+            "counts": pairs.count(),
+            "by_words": pairs.by_words,
+            "paths": sorted(first.paths),
+            "is_read": is_read and is_other_read,
+            "pairs": [
+                {
+                    "change": CHANGES[pairs.changes[place]],
+                    "passes": pairs.passes[place].tolist(),
+                    "tries": pairs.tries[place].tolist(),
+                    "groups": list(groups),
+                }
+                for place, groups in zip(shown, zip(*sides, strict=True), strict=True)
+            ],
+        }
+
+    def diff(self, first: str, second: str) -> Answer:
+        """Return what `datagen diff` says of two runs. Raises RunError for one that is not scored."""
+        return diff_runs(self.open(first).hold()[0].run, self.open(second).hold()[0].run).to_dict()
+
     def close(self) -> None:
         """End all threads."""
         with self._lock:
@@ -116,7 +157,7 @@ class Runs:
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
     """A run with what is known of it; another one is begun when the run becomes another."""
 
     run: Run
@@ -124,6 +165,8 @@ class _Held:
     table: SampleTable
     sizes: dict[int, int] = field(default_factory=dict)
     """Bytes of the file of scores of each shard that was read."""
+    damaged: dict[int, Answer] = field(default_factory=dict)
+    """Why a shard could not be read; it is left out until its file changes."""
     is_read: bool = False
     """Whether all shards that are there have been read and weighed."""
     canaries: frozenset[str] = frozenset()
@@ -143,7 +186,7 @@ class Reader:
         self.name, self.address = name, address
         self._lock = threading.RLock()
         self._ended, self._begun = threading.Event(), threading.Event()
-        self._held: _Held | None = None
+        self._held: Held | None = None
         self._error: Answer | None = None
         self._thread = threading.Thread(target=self._work, name=f"run {name}", daemon=True)
         self._thread.start()
@@ -154,9 +197,8 @@ class Reader:
 
     def describe(self) -> Answer:
         """Return what the page's filters offer, how far the run is, and what could not be read."""
-        held = self._require()
-        with self._lock:
-            now, run = held.table.snapshot(), held.run
+        held, now, is_read = self.hold()
+        run = held.run
         columns = [*("image_reward", "text_reward", *WEIGHTS), *DERIVED]
         progress = asdict(read_progress(run))
         return {
@@ -165,7 +207,7 @@ class Reader:
             "model": run.recipe.backend.name,
             "policy": run.policy.policy,
             "samples": len(now),
-            "is_read": held.is_read and len(held.sizes) >= progress["shards"]["scores"],
+            "is_read": is_read and len(held.sizes) >= progress["shards"]["scores"],
             "read_shards": len(held.sizes),
             "progress": progress,
             "paths": sorted(now.paths),
@@ -176,7 +218,7 @@ class Reader:
             "evaluators": list(run.recipe.evaluating),
             "canaries": len(held.canaries),
             "review": count_reviews(held.reviews.values()),
-            "trouble": self._error or held.canary_trouble,
+            "trouble": self._error or next(iter(held.damaged.values()), held.canary_trouble),
         }
 
     def select(self, query: Query, start: int, count: int) -> Answer:
@@ -190,6 +232,21 @@ class Reader:
             rows = self._order(held, now, query)
         shown = rows[start : start + min(count, MOST_SHOWN)].tolist()
         return {"total": len(rows), "samples": len(now), "groups": self._show(held, now, shown)}
+
+    def hold(self) -> tuple[Held, Snapshot, bool]:
+        """Return what is known of the run, its columns as they are now, and whether all that was there is in them.
+
+        Raises RunError if the run cannot be read.
+        """
+        held = self._require()
+        with self._lock:
+            is_read = held.is_read
+            return held, held.table.snapshot(), is_read
+
+    def show(self, rows: Sequence[int]) -> list[Answer]:
+        """Return rows of the columns as groups of one card."""
+        held, now, _ = self.hold()
+        return self._show(held, now, rows)
 
     def picture(self, sample_id: str, number: int) -> bytes:
         """Return a picture of a sample as it is stored. Raises RunError if there is none."""
@@ -205,7 +262,7 @@ class Reader:
                 return pictures[number]
         raise RunError("there is no such picture", where=sample_id[:100])
 
-    def _order(self, held: _Held, now: Snapshot, query: Query) -> Rows:
+    def _order(self, held: Held, now: Snapshot, query: Query) -> Rows:
         key = query, len(now), now.weights is not None
         if key not in held.orders:
             held.orders[key] = now.select(query, held.table.find(_list_marked(held, query.mark)))
@@ -214,7 +271,7 @@ class Reader:
         held.orders.move_to_end(key)
         return held.orders[key]
 
-    def _show(self, held: _Held, now: Snapshot, rows: Sequence[int]) -> list[Answer]:
+    def _show(self, held: Held, now: Snapshot, rows: Sequence[int]) -> list[Answer]:
         """Return each row as a prompt with one card, in order."""
         shown: dict[int, Answer] = {}
         wanted: dict[int, dict[int, int]] = {}
@@ -257,14 +314,19 @@ class Reader:
         sizes = run.folder.list_sizes("scores")
         held = self._held
         if held is None or held.key != key or any(sizes.get(shard) != size for shard, size in held.sizes.items()):
-            held = _Held(run, key, SampleTable(list(run.recipe.scorers)))
+            held = Held(run, key, SampleTable(list(run.recipe.scorers)))
             self._held = held
         self._begun.set()
         new = [shard for shard in sizes if shard not in held.sizes]
         for shard in new:
             if self._ended.is_set():
                 return
-            scored = read_scored(held.run, shard)
+            try:
+                scored = read_scored(held.run, shard)
+            except RunError as error:
+                held.damaged[shard] = tell_error(error)
+                held.sizes[shard] = sizes[shard]
+                continue
             with self._lock:
                 held.table.add(held.run, shard, scored)
                 held.sizes[shard] = sizes[shard]
@@ -278,7 +340,7 @@ class Reader:
         self._find_canaries(held)
         held.is_read = True
 
-    def _take_reviews(self, held: _Held) -> None:
+    def _take_reviews(self, held: Held) -> None:
         reviews = read_reviews(held.run)
         with self._lock:
             if reviews != held.reviews:
@@ -299,7 +361,7 @@ class Reader:
         self._take_reviews(held)
         return held.reviews.get(sample_id, Review())
 
-    def _find_canaries(self, held: _Held) -> None:
+    def _find_canaries(self, held: Held) -> None:
         """Look for the samples whose prompt and picture stand in the recipe's file of canaries, or in the usual one."""
         files = {
             path: path.stat().st_mtime_ns
@@ -330,8 +392,7 @@ class Reader:
             held.canaries = frozenset(found)
             held.orders.clear()
 
-    def _require(self) -> _Held:
-        """Return what is known of the run. Raises RunError if it cannot be read."""
+    def _require(self) -> Held:
         self._begun.wait()
         if self._held is None:
             error = self._error or {}
@@ -344,7 +405,7 @@ def tell_review(review: Review) -> Answer:
     return {"mark": review.mark, "comment": review.comment, "version": review.version}
 
 
-def _list_marked(held: _Held, mark: str) -> Collection[str]:
+def _list_marked(held: Held, mark: str) -> Collection[str]:
     """Return the ids of the samples with a mark of `Query`. Raises ConfigError for another one."""
     if mark in ("", "canary"):
         return held.canaries if mark else ()

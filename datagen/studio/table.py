@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ VERDICTS = ("pass", "fail", "unjudged")
 WEIGHTS = ("image_weight", "text_weight")
 DERIVED = ("plan_over_image", "gap")
 """Text reward minus image reward, and what the model says of its image, P(yes), minus the verdict: in [-1, 1]."""
+REST = 10
+"""Shards that are added while a run is read are joined to the columns after so many times what joining takes."""
 NEAR = 1e-6
 """Values are held in single precision: a range is so much wider at its ends."""
 _RANGE = re.compile(r"(?P<name>[^:]+(?::[^:]+)?):(?P<low>[-\d.e]*):(?P<high>[-\d.e]*)")
@@ -202,6 +205,8 @@ class SampleTable:
     _weights: WeightTable | None = None
     _chunks: list[_Chunk] = field(default_factory=list)
     _snapshot: Snapshot | None = None
+    _is_stale: bool = False
+    _renew_at: float = 0.0
     _paths: dict[str, int] = field(default_factory=dict)
     _levels: dict[str, int] = field(default_factory=dict)
     _prompts: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -255,7 +260,7 @@ class SampleTable:
         self._count += len(scored.rows)
         self._prompt_count += len(ids)
         self.shards.append(shard)
-        self._snapshot = None
+        self._is_stale = True
 
     def weigh(self, run: Run, rejected: Collection[str] = ()) -> None:
         """Weigh all samples that are there by the run's policy, without those that a person rejected."""
@@ -276,9 +281,15 @@ class SampleTable:
         return range(first, first + size)
 
     def snapshot(self) -> Snapshot:
-        """Return the columns as they are now."""
-        if self._snapshot is None:
-            self._snapshot = self._join()
+        """Return the columns as they are now.
+
+        The last shards may be missing until `weigh`: joining copies all columns, so it is not done for each shard.
+        """
+        started = time.perf_counter()
+        if self._snapshot is None or (self._is_stale and started > self._renew_at):
+            self._snapshot, self._is_stale = self._join(), False
+            ended = time.perf_counter()
+            self._renew_at = ended + REST * (ended - started)
         return self._snapshot
 
     def _join(self) -> Snapshot:

@@ -4,6 +4,9 @@
     GET  run?run=                  what the filters offer, and how far the run is
     GET  rows?run=&start=&count=…  samples that a query finds (`table.Query`), with words and thumbnails
     GET  picture?run=&id=&number=  a picture as it is stored
+    GET  pairs?run=&beside=&change=&path=&start=&count=
+                                   two runs side by side, prompt by prompt (`pairs`)
+    GET  diff?run=&beside=         what `datagen diff` says of them
     POST review                    {"run", "id", "mark", "comment", "base"}: noted if what was said before still has the
                                    version `base`, else 409 and what was said; not where a single run is looked at
 
@@ -50,6 +53,8 @@ class ViewHandler(Handler):
             ("GET", "run"): self._describe,
             ("GET", "rows"): self._select,
             ("GET", "picture"): self._picture,
+            ("GET", "pairs"): self._compare,
+            ("GET", "diff"): self._diff,
         }
 
     def _list_runs(self) -> None:
@@ -61,6 +66,15 @@ class ViewHandler(Handler):
     def _select(self) -> None:
         start, count = (self._number(name, default) for name, default in (("start", 0), ("count", PAGE_ROWS)))
         self.send_json(self._reader().select(Query.of(self.take_query()), start, count))
+
+    def _compare(self) -> None:
+        names = self.argument("run"), self.argument("beside")
+        change, path = self.argument("change"), self.argument("path")
+        start, count = (self._number(name, default) for name, default in (("start", 0), ("count", PAGE_ROWS)))
+        self.send_json(self.server.runs.compare(names, change, path, start, count))
+
+    def _diff(self) -> None:
+        self.send_json(self.server.runs.diff(self.argument("run"), self.argument("beside")))
 
     def _picture(self) -> None:
         picture = self._reader().picture(self.argument("id"), self._number("number", 0))
@@ -75,8 +89,6 @@ class ViewHandler(Handler):
             said = self.server.runs.open(run).review(sample_id, Review(mark, comment), base)
         except ReviewedError as error:
             self.send_json(tell_review(error.now), HTTPStatus.CONFLICT)
-        except UnicodeEncodeError as error:
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the text has half of a character in it") from error
         else:
             self.send_json(tell_review(said))
 

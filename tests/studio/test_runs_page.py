@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from datagen import api
-from datagen.pipeline import open_run
+from datagen.pipeline import open_run, read_reviews
+from datagen.pipeline.review import Review, write_review
 from tests.helpers.runs import build_here, small_recipe
 from tests.helpers.studio import Served, Tab
 
@@ -131,3 +132,35 @@ def test_samples_that_are_finished_later_appear_by_themselves(chromium: Tab, run
     chromium.leave()
     assert code == 130
     assert "Traceback" not in said
+
+
+def test_a_mark_and_a_comment_are_kept_and_taken_back(page: Tab, run: Path) -> None:
+    sample_id = page.run(IDS)[0]
+    card = f"document.querySelector('#cards [data-id=\"{sample_id}\"]')"
+    page.run(f"{card}.querySelectorAll('.review button')[1].click()")
+    page.wait(f"{card}.dataset.mark === 'rejected'")
+    page.run(
+        f"(() => {{ const field = {card}.querySelector('.review textarea'); field.value = 'six <b>fingers</b>';"
+        "field.dispatchEvent(new Event('change', {bubbles: true})); })()"
+    )
+
+    opened = open_run(str(run))
+    page.wait(f"{card}.querySelector('.review .note').textContent === ''")
+    assert read_reviews(opened) == {sample_id: Review("rejected", "six <b>fingers</b>")}
+    assert choose(page, "mark", "rejected") == [sample_id]
+    page.run(f"{card}.querySelectorAll('.review button')[1].click()")
+    page.wait(f"{card}.dataset.mark === ''")
+    assert read_reviews(opened) == {sample_id: Review("", "six <b>fingers</b>")}
+
+
+def test_a_comment_that_another_tab_overtook_stays_on_the_page(page: Tab, run: Path) -> None:
+    sample_id = page.run(IDS)[0]
+    write_review(open_run(str(run)), sample_id, Review("", "theirs"), "")
+    card = f"document.querySelector('#cards [data-id=\"{sample_id}\"]')"
+    page.run(
+        f"(() => {{ const field = {card}.querySelector('.review textarea'); field.value = 'mine';"
+        "field.dispatchEvent(new Event('change', {bubbles: true})); })()"
+    )
+    page.wait(f"{card}.querySelector('.review textarea').value === 'theirs'")
+    assert "you wrote: mine" in page.run(f"{card}.querySelector('.review .note').textContent")
+    assert read_reviews(open_run(str(run))) == {sample_id: Review("", "theirs")}

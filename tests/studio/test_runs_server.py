@@ -203,15 +203,14 @@ def test_a_run_that_was_scored_anew_is_read_anew(studio: Viewer, run: Path) -> N
 
 
 def test_a_damaged_shard_is_told_and_the_others_are_shown(run: Path) -> None:
-    (run / "scores/00002.jsonl").write_text("{broken\n", encoding="utf-8")
+    whole = (run / "scores/00001.jsonl").read_bytes()
+    (run / "scores/00001.jsonl").write_text("{broken\n", encoding="utf-8")
     with serve(open_view("one")) as viewer:
-        for _ in range(400):
-            about = get(viewer, "run", run="one")[1]
-            if about.get("trouble"):
-                break
-            time.sleep(0.05)
-        assert "scores/00002.jsonl:1" in about["trouble"]["where"]
-        assert get(viewer, "rows", run="one")[1]["total"] == 16
+        about = await_read(viewer, samples=12)
+        assert "scores/00001.jsonl:1" in about["trouble"]["where"]
+        assert get(viewer, "rows", run="one", sort="image_weight:down")[1]["total"] == 12
+        (run / "scores/00001.jsonl").write_bytes(whole)
+        assert await_read(viewer)["trouble"] is None
 
 
 def test_looking_changes_nothing(run: Path) -> None:
@@ -238,3 +237,56 @@ def test_the_page_allows_no_script_but_its_files(studio: Viewer) -> None:
         assert "script-src 'self';" in headers["Content-Security-Policy"]
         assert "unsafe" not in headers["Content-Security-Policy"]
         assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def post(server: Viewer, **values: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", f"/{server.token}/review", json.dumps(values), headers)
+    answer = connection.getresponse()
+    body = json.loads(answer.read())
+    connection.close()
+    return answer.status, body
+
+
+def test_a_mark_is_in_the_run_shown_found_and_weighed_at_once(studio: Viewer, run: Path) -> None:
+    await_read(studio)
+    sample = next(sample for sample in api.open_run(run).samples() if sample.image_weight)
+    status, said = post(studio, run="one", id=sample.id, mark="rejected", comment="no", base="")
+    assert (status, said["mark"], said["comment"]) == (200, "rejected", "no")
+    for mark in ("rejected", "commented"):
+        (group,) = get(studio, "rows", run="one", mark=mark)[1]["groups"]
+        assert (group["cards"][0]["id"], group["review"]) == (sample.id, said)
+    assert get(studio, "rows", run="one", mark="accepted")[1]["total"] == 0
+    for _ in range(400):
+        (group,) = get(studio, "rows", run="one", mark="rejected")[1]["groups"]
+        if not group["cards"][0]["kept"]:
+            break
+        time.sleep(0.05)
+    assert group["cards"][0]["image_weight"] == 0
+    assert "rejected by a person" in group["cards"][0]["why"]
+
+
+def test_a_mark_on_what_another_tab_has_not_seen_is_answered_with_what_was_said(studio: Viewer, run: Path) -> None:
+    await_read(studio)
+    sample_id = next(api.open_run(run).samples()).id
+    _, said = post(studio, run="one", id=sample_id, mark="", comment="theirs", base="")
+    assert post(studio, run="one", id=sample_id, mark="", comment="mine", base="") == (409, said)
+    assert post(studio, run="one", id=sample_id, mark="", comment="both", base=said["version"])[0] == 200
+
+
+@pytest.mark.parametrize("change", [{"id": "0-00"}, {"run": "two"}, {"mark": "best"}, {"comment": "\ud800"}])
+def test_what_is_no_mark_of_a_sample_is_refused_and_not_kept(studio: Viewer, run: Path, change: dict[str, str]) -> None:
+    await_read(studio)
+    sample_id = next(api.open_run(run).samples()).id
+    values = {"run": "one", "id": sample_id, "mark": "accepted", "comment": "", "base": "", **change}
+    assert post(studio, **values)[0] == 422
+    assert not (run / "review.jsonl").exists()
+
+
+def test_who_looks_at_one_run_cannot_mark(run: Path) -> None:
+    sample_id = next(api.open_run(run).samples()).id
+    with serve(open_view("one")) as viewer:
+        await_read(viewer)
+        assert post(viewer, run="one", id=sample_id, mark="accepted", comment="", base="")[0] == 404
+    assert not (run / "review.jsonl").exists()

@@ -44,6 +44,11 @@ function setField(field, value) {
 }
 
 function writeAddress() {
+  if (noted.beside) {
+    const given = [["run", noted.run], ["beside", noted.beside], ["change", by("change").value], ["path", by("pair-path").value], ["page", noted.page > 1 ? noted.page : ""]];
+    history.replaceState(null, "", `#${query(given.filter(([, value]) => value !== ""))}`);
+    return;
+  }
   const chosen = FIELDS.map(by).filter((field) => valueOf(field) !== usual(field)).map((field) => [field.id, valueOf(field)]);
   if (noted.page > 1) chosen.push(["page", noted.page]);
   const address = `#${query([["run", noted.run], ...chosen])}`;
@@ -149,10 +154,10 @@ function makeReview(group, card) {
   return box;
 }
 
-function showPager() {
+function showPager(ids = ["pager", "pager-below"], renew = refresh) {
   const pages = Math.max(1, Math.ceil(noted.total / ROWS));
-  const turn = (page) => { noted.page = Math.min(Math.max(1, page), pages); refresh(true); };
-  for (const id of ["pager", "pager-below"]) {
+  const turn = (page) => { noted.page = Math.min(Math.max(1, page), pages); renew(true); };
+  for (const id of ids) {
     const field = Object.assign(make("input"), { type: "number", min: 1, max: pages, value: noted.page });
     field.setAttribute("aria-label", "Page");
     field.addEventListener("change", (event) => { event.stopPropagation(); turn(Number(field.value) || 1); });
@@ -186,6 +191,57 @@ async function refresh(toTop = false) {
   if (mine === noted.asked) by("cards").setAttribute("aria-busy", "false");
 }
 
+// ---- Two runs side by side
+
+function makePair({ change, passes, tries, groups }) {
+  const rates = [0, 1].map((k) => `${passes[k]} of ${tries[k]}`).join(" → ");
+  const head = make("p", "note", make("span", `change ${change}`, change), `passed: ${rates}`);
+  const cards = groups.map((group) => makeCard(group, group.cards[0]));
+  return make("article", "pair", makePrompt(groups[0]), head, make("div", "cards", ...cards));
+}
+
+async function refreshPairs(toTop = false) {
+  const mine = ++noted.asked;
+  writeAddress();
+  by("pair-list").setAttribute("aria-busy", "true");
+  try {
+    const given = { run: noted.run, beside: noted.beside, change: by("change").value, path: by("pair-path").value };
+    const found = await ask(`pairs?${query({ ...given, start: (noted.page - 1) * ROWS, count: ROWS })}`);
+    if (mine !== noted.asked) return;
+    noted.total = found.total;
+    noted.isRead = found.is_read;
+    const [first, second, common] = found.prompts;
+    offer("change", [["", `all (${count(common)})`], ...Object.entries(found.counts).map(([name, number]) => [name, `${name} (${count(number)})`])]);
+    offer("pair-path", [["", "all"], ...found.paths.map((path) => [path, path])]);
+    by("pair-count").textContent = `${count(found.total)} of ${count(common)} prompts`;
+    by("pair-note").textContent = `${count(common)} prompts are in both runs (${count(first)} and ${count(second)})${found.by_words ? ", paired by their words, since no id is the same" : ""}. ${found.is_read ? "" : "The runs are still being read. "}Fixed: a greater share of the judged samples passes in the second run.`;
+    by("pair-list").replaceChildren(...found.pairs.map(makePair));
+    showPager(["pair-pager"], refreshPairs);
+    if (toTop) by("changes").scrollIntoView({ block: "start" });
+    showError(null);
+  } catch (error) {
+    if (mine === noted.asked) showError(error);
+  }
+  if (mine === noted.asked) by("pair-list").setAttribute("aria-busy", "false");
+}
+
+async function showFigures() {
+  const names = `${noted.run} ${noted.beside}`;
+  if (!document.querySelector(".diff").open || noted.figures === names) return;
+  noted.figures = names;
+  by("figures").replaceChildren(make("tr", "", make("td", "", "…")));
+  try {
+    const found = await ask(`diff?${query({ run: noted.run, beside: noted.beside })}`);
+    if (noted.figures !== names) return;
+    const rows = [...found.passes.map((row) => ({ ...row, name: `passed, ${row.name}` })), ...found.means];
+    by("figures").replaceChildren(...rows.map((row) => make("tr", "", make("td", "", row.name), ...[String(row.prompts), row.first.toFixed(3), row.second.toFixed(3), row.difference.toFixed(3), `${row.low.toFixed(3)} – ${row.high.toFixed(3)}`].map((text) => make("td", "num", text)))));
+  } catch (error) {
+    noted.figures = "";
+    by("figures").replaceChildren();
+    showError(error);
+  }
+}
+
 function open(number) {
   const group = noted.groups[number];
   if (!group) return;
@@ -213,6 +269,10 @@ function open(number) {
 
 async function poll() {
   if (!noted.run) return CALM_MS;
+  if (noted.beside) {
+    if (!noted.isRead) await refreshPairs();
+    return noted.isRead ? CALM_MS : POLL_MS;
+  }
   const run = noted.run;
   const about = await ask(`run?${query({ run })}`);
   if (run !== noted.run) return POLL_MS;
@@ -242,12 +302,28 @@ async function openRun() {
   by("editor").hidden = !may_mark;
   noted.mayMark = may_mark;
   noted.run = isOnly ? runs[0].name : name;
+  noted.beside = noted.run && runs.some((run) => run.name === given.get("beside")) ? given.get("beside") : "";
+  noted.isRead = false;
   noted.about = null;
   noted.groups = [];
+  by("beside").replaceChildren(...[["", "no other run"], ...runs.filter((run) => run.name !== noted.run).map((run) => [run.name, run.name])].map(([value, text]) => Object.assign(make("option", "", text), { value })));
+  by("beside").value = noted.beside;
+  by("pairs").hidden = !noted.beside;
+  if (noted.beside) {
+    noted.page = Math.max(1, Number(given.get("page")) || 1);
+    by("about").textContent = "";
+    by("progress").hidden = true;
+    overlays();
+    offer("change", [["", "all"], ...["fixed", "broken", "same", "unjudged"].map((name) => [name, name])]);
+    setField(by("change"), given.get("change") ?? "");
+    const path = given.get("path") ?? "";
+    by("pair-path").replaceChildren(Object.assign(make("option", "", path || "all"), { value: path }));
+    document.querySelector(".diff").open = false;
+  }
   by("choice").hidden = isOnly || !noted.run;
   by("overview").hidden = Boolean(noted.run);
-  by("samples").hidden = !noted.run;
-  by("title").textContent = noted.run ?? "Runs";
+  by("samples").hidden = !noted.run || Boolean(noted.beside);
+  by("title").textContent = [noted.run ?? "Runs", noted.beside].filter(Boolean).join(" | ");
   document.title = `${noted.run ?? "Runs"} – datagen`;
   by("run").replaceChildren(...runs.map((run) => Object.assign(make("option", "", run.name), { value: run.name })));
   by("run").value = noted.run ?? "";
@@ -278,7 +354,12 @@ const change = () => { noted.page = 1; overlays(); refresh(); };
 by("filters").addEventListener("input", change);
 by("filters").addEventListener("submit", (event) => event.preventDefault());
 by("filters").addEventListener("reset", () => setTimeout(change));
-by("run").addEventListener("change", () => { location.hash = query({ run: by("run").value }); });
+const goTo = () => { location.hash = query({ run: by("run").value, ...(by("beside").value && by("beside").value !== by("run").value ? { beside: by("beside").value } : {}) }); };
+by("run").addEventListener("change", goTo);
+by("beside").addEventListener("change", goTo);
+by("changes").addEventListener("input", () => { noted.page = 1; refreshPairs(); });
+by("changes").addEventListener("submit", (event) => event.preventDefault());
+document.querySelector(".diff").addEventListener("toggle", showFigures);
 const numberOf = (node) => [...by("cards").children].indexOf(node.closest(".card"));
 by("cards").addEventListener("click", (event) => { if (event.target.closest(".picture")) open(numberOf(event.target)); });
 by("cards").addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.matches(".card")) open(numberOf(event.target)); });
@@ -289,8 +370,8 @@ by("viewer").addEventListener("keydown", (event) => {
   if (event.key === "ArrowLeft") open(noted.current - 1);
 });
 addEventListener("hashchange", async () => {
-  const name = new URLSearchParams(location.hash.slice(1)).get("run");
-  if (name === noted.run) { readAddress(); refresh(); return; }
+  const given = new URLSearchParams(location.hash.slice(1));
+  if (given.get("run") === noted.run && !given.get("beside") && !noted.beside) { readAddress(); refresh(); return; }
   await openRun();
   keepPolling();
 });
