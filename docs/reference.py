@@ -43,7 +43,7 @@ def write_reference(folder: Path) -> dict[str, str]:
     titles = {}
     for name, (title, write) in PAGES.items():
         text = f"# {title}\n\n" + "\n".join(write())
-        (folder / f"{name}.md").write_text(_link_pages(text), encoding="utf-8")
+        (folder / f"{name}.md").write_text(_finish(text), encoding="utf-8")
         titles[name] = title
     return titles
 
@@ -202,10 +202,11 @@ def _find_models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _table(options: Iterable[Option]) -> Iterator[str]:
-    yield "| key | value | default | |\n|---|---|---|---|"
+    yield "| key | what it is, its value, its default |\n|---|---|"
     for each in options:
-        default = "required" if each.default == "required" else f"`{each.default}`" if each.default else ""
-        yield f"| `{each.name}` | {_cell(each.type)} | {_cell(default)} | {_cell(each.about)} |"
+        default = "required" if each.default == "required" else f"default `{each.default}`" if each.default else ""
+        told = "; ".join(part for part in (f"*{each.type}*", default) if part)
+        yield f"| `{each.name}` | {_cell(f'{each.about}: {told}' if each.about else told)} |"
 
 
 def _cell(text: str) -> str:
@@ -216,8 +217,9 @@ def _document(thing: object) -> str:
     return inspect.getdoc(thing) or ""
 
 
-def _link_pages(text: str) -> str:
-    """Return a text with the pages that it names as links."""
+def _finish(text: str) -> str:
+    """Return a text with the pages that it names as links, and paths of this repository told from its root."""
+    text = text.replace(f"{Path(datagen.__file__).parent.parent}/", "")
     return re.sub(r"(?<![\w/(\[])docs/(\w+)\.md", r"[\1](../\1.md)", text)
 
 
