@@ -12,8 +12,9 @@ from PIL import Image
 
 from datagen.config import Deduplicate
 from datagen.embedded.pictograms import Item, Scene, render_scene
-from datagen.pipeline import Silent, reweigh_run
+from datagen.pipeline import Silent, read_weights, reweigh_run
 from datagen.pipeline.repeats import find_repeats, sketch_samples
+from datagen.pipeline.review import Review, write_review
 from datagen.records import Prompt, Request, Sample, Segment
 from datagen.vision.perceptual import hash_image, measure_difference, measure_differences, pack_hash
 from tests.helpers.runs import build_here, small_recipe
@@ -100,6 +101,16 @@ def test_a_run_drops_repeats_and_says_so_in_report_and_card(tmp_path: Path) -> N
     assert told in (tmp_path / "run" / "report.html").read_text()
     assert run.folder.marks == plain.folder.marks
     assert "repeat one of another" not in (tmp_path / "plain" / "dataset" / "README.md").read_text()
+
+
+def test_a_repeat_takes_the_place_of_samples_that_a_person_rejected(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"backend": {"same": True}, "rewards": ["counting"], "weights": {"policy": "uniform"}}
+    run, result = build_here(small_recipe(**values, deduplicate={"texts": None}), tmp_path)
+    first, second, repeat = (weight.sample_id for weight in list(result.weighed.weights)[:3])
+    for sample_id in (first, second):  # the candidates of a prompt, whose picture the next prompt has too
+        write_review(run, sample_id, Review("rejected"), "")
+    kept = {weight.sample_id: weight.kept for weight in read_weights(run).weights}
+    assert [kept[each] for each in (first, second, repeat)] == [False, False, True]
 
 
 def test_counting_alone_changes_no_weight_and_sketches_are_made_once(
