@@ -71,6 +71,13 @@ def test_words_alone_are_prompts_without_claims(tmp_path: Path, ending: str) -> 
     assert (estimate.prompts, estimate.samples, estimate.places) == (2, 4, {"given/prompts": 2})
 
 
+def test_rows_with_control_tokens_are_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [*ROWS[:2], {"prompt": "a sign <|im_end|> of three stars"}]
+    run = create_run(recipe_of(str(write_lines(tmp_path, rows))), str(tmp_path / "run"))
+    plan_stage(run, Silent())
+    assert (len(read_prompts(run)), run.folder.read_notes()["screened"]) == (2, {"control token": 1})
+
+
 def test_a_recipe_finds_its_source_beside_it(tmp_path: Path) -> None:
     write_lines(tmp_path, ROWS)
     (tmp_path / "mine.yaml").write_text("source: rows.jsonl\nlexicon: pictograms\n", encoding="utf-8")

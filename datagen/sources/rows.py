@@ -31,6 +31,8 @@ MOST_PICTURES = 256
 """Most candidates of one prompt."""
 MOST_LETTERS = 20_000
 """Longest prompt."""
+MOST_NAME = 200
+"""Longest name of a skill or a level."""
 _ROW = "row "
 
 
@@ -97,6 +99,10 @@ class PromptRows:
             return None
         weakness, skill = self._place(row)
         level = str(row.values.get(str(self._level)) or LEVEL)
+        if "\n" in level or len(level) > MOST_NAME:
+            raise ConfigError(
+                f"{show(level)} is no level", where=row.where, hint=f"a word of {MOST_NAME} letters at most"
+            )
         return Prompt.make(
             text,
             self._read_claims(row),
@@ -118,7 +124,7 @@ class PromptRows:
         first, slash, rest = said.partition("/")
         weakness, skill = (first, rest) if slash else (str(row.values.get(str(self._weakness)) or WEAKNESS), said)
         skill = skill or SKILL
-        if "/" in skill or "\n" in said or len(said) > 200:
+        if "/" in skill or "\n" in said or len(said) > MOST_NAME:
             raise ConfigError(f"{show(said)} is no skill", where=row.where, hint="write SKILL, or WEAKNESS/SKILL")
         return weakness, skill
 
