@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 VERDICTS = ("pass", "fail", "unjudged")
 WEIGHTS = ("image_weight", "text_weight")
 DERIVED = ("plan_over_image", "gap")
-"""Text reward minus image reward, and what the model says of its image, P(yes), minus the verdict: in [-1, 1]."""
+"""The mean of the scores of the text minus the image reward, and what the model says of its image, P(yes), minus the
+verdict: in [-1, 1]. Not the text reward, which may itself be that of the image."""
 REST = 10
 """Shards that are added while a run is read are joined to the columns after so many times what joining takes."""
 NEAR = 1e-6
@@ -246,7 +247,8 @@ class SampleTable:
             codes["causes"].append(sum(1 << CAUSES.index(cause) for cause in causes or ()))
             values["image_reward"].append(_number(row.image))
             values["text_reward"].append(_number(row.text))
-            values["plan_over_image"].append(_number(row.text) - _number(row.image))
+            said = [score.value for score in scores if score.target == "text" and score.value is not None]
+            values["plan_over_image"].append((sum(said) / len(said) if said else math.nan) - _number(row.image))
             values["gap"].append(_number(row.misjudged))
             for score in scores:
                 values[score_column(score.name)].append(_number(score.value))

@@ -93,7 +93,7 @@ def test_a_sort_is_that_of_the_values_with_the_unknown_last(
 ) -> None:
     def value(sample: RunSample) -> float | None:
         if column == "plan_over_image":
-            text, image = sample.text_reward, sample.image_reward
+            text, image = sample.scores["plan"].value, sample.image_reward
             return None if text is None or image is None else text - image
         known = column.removeprefix("score:")
         return getattr(sample, column) if known == column else sample.scores[known].value
