@@ -151,28 +151,37 @@ def find_repeats(
     found = np.zeros(len(sketches), np.bool_)
     near_images = near_texts = (0, 0)
     if options.images is not None:
-        images = sketches["image"]
-        most, seen = options.images + 1 / 255, sketches["bytes"] != 0
-        rest = order[seen[order]]
-
-        def alike(one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
-            near: NDArray[np.bool_] = measure_differences(images[one], images[others]) <= most
-            return near
-
-        kept = _Kept(_image_bands(images), sketches["bytes"], groups)
-        near_images = kept.sweep(rest, alike, found)
+        seen = order[(sketches["bytes"] != 0)[order]]
+        near_images = _sweep_images(sketches, groups, seen, options.images, found)
     if options.texts is not None:
-        texts = np.ascontiguousarray(sketches["text"])
-        # Of unequal numbers, one in 256 has equal last bits.
-        least = options.texts + (1 - options.texts) / _CODES
-
-        def same(one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
-            near: NDArray[np.bool_] = (texts[others] == texts[one]).mean(axis=1) >= least
-            return near
-
-        kept = _Kept(_text_bands(texts, options.texts), sketches["words"], groups)
-        near_texts = kept.sweep(order[~found[order]], same, found)
+        near_texts = _sweep_texts(sketches, groups, order[~found[order]], options.texts, found)
     return Repeats(len(sketches), *near_images, *near_texts, found)
+
+
+def _sweep_images(
+    sketches: NDArray[np.void], groups: NDArray[np.int64], order: NDArray[np.int64], most: float, found: Any
+) -> tuple[int, int]:
+    images = sketches["image"]
+
+    def alike(one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        near: NDArray[np.bool_] = measure_differences(images[one], images[others]) <= most + 1 / 255
+        return near
+
+    return _Kept(_image_bands(images), sketches["bytes"], groups).sweep(order, alike, found)
+
+
+def _sweep_texts(
+    sketches: NDArray[np.void], groups: NDArray[np.int64], order: NDArray[np.int64], threshold: float, found: Any
+) -> tuple[int, int]:
+    texts = sketches["text"]
+    # Of unequal numbers, one in 256 has equal last bits.
+    least = threshold + (1 - threshold) / _CODES
+
+    def alike(one: int, others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        near: NDArray[np.bool_] = (texts[others] == texts[one]).mean(axis=1) >= least
+        return near
+
+    return _Kept(_text_bands(texts, threshold), sketches["words"], groups).sweep(order, alike, found)
 
 
 def _image_bands(images: NDArray[np.uint8]) -> NDArray[np.uint32]:
