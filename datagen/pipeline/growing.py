@@ -5,9 +5,10 @@
 A run grows in place if the new recipe makes the same samples of the same prompts, keeps every prompt that has samples,
 and asks for more: prompts, candidates, skills, wordings. Each file names the recipe that made it, and where a prompt
 stands follows from the plan. So the grown run is planned in `.growing/` in its folder and takes along what is there
-(`reusing`), and the recipe in `run.yaml` is replaced at once when that is done. A kill before leaves the old run,
-one afterwards lets the next build move the rest of the files; nothing is lost at any moment, and the run ends byte for
-byte like one of the new recipe that was built from nothing. Meanwhile the samples need their place twice on the disk.
+(`reusing`), and the recipe in `run.yaml` is replaced at once when that is done. A kill before leaves the old run, one
+afterwards lets the next build move the rest of the files; nothing is lost at any moment, and the run ends byte for byte
+like one of the new recipe that was built from nothing. What a person said of its samples stays. Meanwhile the samples
+need their place twice on the disk.
 
 Not covered: runs on object stores, which have no renames (`--reuse` into another folder works there); other scorers
 (`datagen score RUN --set …`).
@@ -27,6 +28,7 @@ from datagen.pipeline.comparing import find_other_sampling, find_other_scoring, 
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.reusing import NOTE, index_prompts, note_reuse, open_other, take_along
+from datagen.pipeline.review import carry_reviews
 from datagen.pipeline.run import GROWING, Run, count_held, create_run, hash_files, next_address, remember_views
 from datagen.pipeline.spending import FILE as USAGE
 from datagen.pipeline.spending import read_spent
@@ -111,7 +113,8 @@ def _grow(recipe: Recipe, folder: RunFolder, command: str, watch: Watch, *, keep
     for stage in SUFFIXES:
         (away / stage).mkdir(exist_ok=True)
     folder.log(f"grows: {taken['samples']:,} samples stay, {taken['scored']:,} of them with their scores")
-    folder.write_notes({**notes, GROWING: True})
+    marks = folder.read_notes()["marks"]
+    folder.write_notes({**notes, GROWING: marks})
     _end_growth(folder)
 
 
@@ -131,8 +134,9 @@ def _end_growth(folder: RunFolder) -> None:
     """Move the files of a grown run into their places if its recipe is in run.yaml already."""
     root = folder.local_path
     away = root / FOLDER
-    if not away.is_dir() or not (notes := folder.read_notes()).pop(GROWING, False):
+    if not away.is_dir() or not (before := (notes := folder.read_notes()).pop(GROWING, None)):
         return
+    carry_reviews(folder, before, notes["marks"])
     for stage in SUFFIXES:
         if (made := away / stage).is_dir():
             shutil.rmtree(root / stage, ignore_errors=True)
