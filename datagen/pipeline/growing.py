@@ -21,6 +21,7 @@ import os
 import shlex
 import shutil
 from dataclasses import asdict
+from typing import NoReturn
 
 from datagen.config import Recipe, fingerprint_of, mark_stages
 from datagen.errors import RunError
@@ -105,7 +106,8 @@ def _grow(recipe: Recipe, folder: RunFolder, command: str, watch: Watch, *, keep
     run.folder.write_notes({**run.folder.read_notes(), NOTE: {"run": address}})
     plan_stage(run, watch)
     _refuse_loss(run, folder, command)
-    take_along(run, watch)
+    if changed := take_along(run, watch):
+        _refuse(run, folder, command, f"{changed:,} of its samples, whose pictures in the dataset are others now")
     notes = run.folder.read_notes()
     taken = notes.pop(NOTE)
     if spent := read_spent(Run(recipe, address)) + read_spent(run):
@@ -123,11 +125,16 @@ def _refuse_loss(run: Run, folder: RunFolder, command: str) -> None:
     drawn = {*folder.list_shards("samples"), *folder.list_open()}
     before = {prompt for prompt, shard in index_prompts(folder).items() if shard in drawn}
     if lost := len(before - index_prompts(run.folder).keys()):
-        shutil.rmtree(run.folder.local_path)
-        address = str(folder)
-        what = f"holds a run of another recipe; growing would lose {lost:,} of the {len(before):,} prompts with samples"
-        other = f"{command} --run {next_address(address)} --reuse {shlex.quote(address)}"
-        raise RunError(what, where=address, hint=f"ask for more `prompts`, or start another run:  {other}")
+        what = f"{lost:,} of the {len(before):,} prompts with samples"
+        _refuse(run, folder, command, what, "ask for more `prompts`, or ")
+
+
+def _refuse(run: Run, folder: RunFolder, command: str, lost: str, hint: str = "") -> NoReturn:
+    shutil.rmtree(run.folder.local_path)
+    address = str(folder)
+    what = f"holds a run of another recipe; growing would lose {lost}"
+    other = f"{command} --run {next_address(address)} --reuse {shlex.quote(address)}"
+    raise RunError(what, where=address, hint=f"{hint}start another run:  {other}")
 
 
 def _end_growth(folder: RunFolder) -> None:
