@@ -15,7 +15,8 @@ import yaml
 
 from datagen.config import Recipe
 from datagen.errors import Paused, RunError
-from datagen.pipeline import Budget, Run, Silent, build_run, growing, open_build
+from datagen.pipeline import Budget, Run, Silent, build_run, growing, open_build, read_weights
+from datagen.pipeline.review import Review, read_reviews, write_review
 from datagen.runners.local import make_runner
 from datagen.store import RunFolder
 from tests.helpers.runs import (
@@ -253,6 +254,18 @@ def test_an_export_that_was_added_to_a_run_grows_with_it(tmp_path: Path) -> None
     reexport_run(str(tmp_path / "fresh"), Silent(), view="pieces")
     parts = (*SHARDS, "exports")
     assert hash_files(tmp_path / "run", *parts) == hash_files(tmp_path / "fresh", *parts)
+
+
+def test_what_a_person_said_of_samples_stays_when_their_run_grows(tmp_path: Path) -> None:
+    run, _ = build_here(small_recipe(), tmp_path / "run")
+    first, second = [weight.sample_id for weight in read_weights(run).weights][:2]
+    write_review(run, first, Review("rejected", "six fingers"), "")
+    write_review(run, second, Review("", "odd"), "")
+    write_review(run, second, Review(), Review("", "odd").version)
+    for prompts in (14, 18):
+        run = build(small_recipe(prompts=prompts), tmp_path / "run")
+        assert read_reviews(run) == {first: Review("rejected", "six fingers")}
+    assert next(weight for weight in read_weights(run).weights if weight.sample_id == first).image_weight == 0
 
 
 class Killed(BaseException):

@@ -77,6 +77,12 @@ def generate_shards(
 _NO_MORE = object()
 
 
+def settle_answer(run: Run, request: Request, answer: Answer) -> Answer:
+    """Return the answer of a run's backend to a request as the run keeps it."""
+    kept = accept_answer(run.recipe.backend.name, run.recipe.images, request, answer)
+    return kept if run.known is None else refuse_known(run.known, request, kept)
+
+
 def run_shard(run: Run, job: Job) -> ShardResult:
     """Make what a shard still needs and write it. Raises DatagenError when the run cannot go on."""
     if job.draw:
@@ -231,15 +237,12 @@ class Flow:
 
     def _take(self, answer: Answer) -> None:
         """Keep an answer; raises BackendError for one that was not asked for."""
-        recipe = self._run.recipe
-        name, key = recipe.backend.name, (answer.prompt_id, answer.candidate)
+        name, key = self._run.recipe.backend.name, (answer.prompt_id, answer.candidate)
         if key not in self._waiting:
             what = f"{name!r} answered a request that was not made, or one twice: {key}"
             raise BackendError(what, hint="a backend yields one answer for each request")
         request, shard = self._waiting.pop(key)
-        kept = accept_answer(name, recipe.images, request, answer)
-        if self._run.known is not None:
-            kept = refuse_known(self._run.known, request, kept)
+        kept = settle_answer(self._run, request, answer)
         self._parts.add(shard.job.shard, kept)
         shard.left -= 1
         self._count(isinstance(kept, Failure))

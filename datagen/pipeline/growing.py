@@ -5,9 +5,10 @@
 A run grows in place if the new recipe makes the same samples of the same prompts, keeps every prompt that has samples,
 and asks for more: prompts, candidates, skills, wordings. Each file names the recipe that made it, and where a prompt
 stands follows from the plan. So the grown run is planned in `.growing/` in its folder and takes along what is there
-(`reusing`), and the recipe in `run.yaml` is replaced at once when that is done. A kill before leaves the old run,
-one afterwards lets the next build move the rest of the files; nothing is lost at any moment, and the run ends byte for
-byte like one of the new recipe that was built from nothing. Meanwhile the samples need their place twice on the disk.
+(`reusing`), and the recipe in `run.yaml` is replaced at once when that is done. A kill before leaves the old run, one
+afterwards lets the next build move the rest of the files; nothing is lost at any moment, and the run ends byte for byte
+like one of the new recipe that was built from nothing. What a person said of its samples stays. Meanwhile the samples
+need their place twice on the disk.
 
 Not covered: runs on object stores, which have no renames (`--reuse` into another folder works there); other scorers
 (`datagen score RUN --set …`).
@@ -20,6 +21,7 @@ import os
 import shlex
 import shutil
 from dataclasses import asdict
+from typing import NoReturn
 
 from datagen.config import Recipe, fingerprint_of, mark_stages
 from datagen.errors import RunError
@@ -27,6 +29,7 @@ from datagen.pipeline.comparing import find_other_sampling, find_other_scoring, 
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.reusing import NOTE, index_prompts, note_reuse, open_other, take_along
+from datagen.pipeline.review import carry_reviews
 from datagen.pipeline.run import GROWING, Run, count_held, create_run, hash_files, next_address, remember_views
 from datagen.pipeline.spending import FILE as USAGE
 from datagen.pipeline.spending import read_spent
@@ -103,7 +106,8 @@ def _grow(recipe: Recipe, folder: RunFolder, command: str, watch: Watch, *, keep
     run.folder.write_notes({**run.folder.read_notes(), NOTE: {"run": address}})
     plan_stage(run, watch)
     _refuse_loss(run, folder, command)
-    take_along(run, watch)
+    if changed := take_along(run, watch):
+        _refuse(run, folder, command, f"{changed:,} of its samples, whose pictures in the dataset are others now")
     notes = run.folder.read_notes()
     taken = notes.pop(NOTE)
     if spent := read_spent(Run(recipe, address)) + read_spent(run):
@@ -111,7 +115,8 @@ def _grow(recipe: Recipe, folder: RunFolder, command: str, watch: Watch, *, keep
     for stage in SUFFIXES:
         (away / stage).mkdir(exist_ok=True)
     folder.log(f"grows: {taken['samples']:,} samples stay, {taken['scored']:,} of them with their scores")
-    folder.write_notes({**notes, GROWING: True})
+    marks = folder.read_notes()["marks"]
+    folder.write_notes({**notes, GROWING: marks})
     _end_growth(folder)
 
 
@@ -120,19 +125,25 @@ def _refuse_loss(run: Run, folder: RunFolder, command: str) -> None:
     drawn = {*folder.list_shards("samples"), *folder.list_open()}
     before = {prompt for prompt, shard in index_prompts(folder).items() if shard in drawn}
     if lost := len(before - index_prompts(run.folder).keys()):
-        shutil.rmtree(run.folder.local_path)
-        address = str(folder)
-        what = f"holds a run of another recipe; growing would lose {lost:,} of the {len(before):,} prompts with samples"
-        other = f"{command} --run {next_address(address)} --reuse {shlex.quote(address)}"
-        raise RunError(what, where=address, hint=f"ask for more `prompts`, or start another run:  {other}")
+        what = f"{lost:,} of the {len(before):,} prompts with samples"
+        _refuse(run, folder, command, what, "ask for more `prompts`, or ")
+
+
+def _refuse(run: Run, folder: RunFolder, command: str, lost: str, hint: str = "") -> NoReturn:
+    shutil.rmtree(run.folder.local_path)
+    address = str(folder)
+    what = f"holds a run of another recipe; growing would lose {lost}"
+    other = f"{command} --run {next_address(address)} --reuse {shlex.quote(address)}"
+    raise RunError(what, where=address, hint=f"{hint}start another run:  {other}")
 
 
 def _end_growth(folder: RunFolder) -> None:
     """Move the files of a grown run into their places if its recipe is in run.yaml already."""
     root = folder.local_path
     away = root / FOLDER
-    if not away.is_dir() or not (notes := folder.read_notes()).pop(GROWING, False):
+    if not away.is_dir() or not (before := (notes := folder.read_notes()).pop(GROWING, None)):
         return
+    carry_reviews(folder, before, notes["marks"])
     for stage in SUFFIXES:
         if (made := away / stage).is_dir():
             shutil.rmtree(root / stage, ignore_errors=True)

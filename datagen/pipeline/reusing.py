@@ -8,6 +8,8 @@ hard links (`adopting`); of others the rows are copied, since a file names the r
 only read. What is taken lies where the run's own work would lie, in shards and in parts, so that a kill, a limit or
 another machine changes nothing, and the dataset is byte for byte that of a build from nothing.
 
+Rows of a dataset that exists cost nothing, so all are read again, and the scores of those that are the same are taken.
+
 `run.yaml` notes under `reuse` the other run, and later what came of it, so that each command that generates goes on.
 
 Not covered: a run that another process is writing at that moment may be taken from in part; the rest is generated.
@@ -15,6 +17,7 @@ Not covered: a run that another process is writing at that moment may be taken f
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,11 +26,12 @@ from datagen.config import make_recipe
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline.adopting import adopt_shards
 from datagen.pipeline.comparing import find_other_rewriting, find_other_sampling, find_other_scoring
+from datagen.pipeline.flow import ask_backend, settle_answer
 from datagen.pipeline.run import Run, find_run
 from datagen.pipeline.shards import group_scores, list_requests
 from datagen.pipeline.watch import Progress, Watch
-from datagen.records import Failure, Request, Rewrite, Score
-from datagen.sample_files import Rows
+from datagen.records import Failure, Request, Rewrite, Sample, Score
+from datagen.sample_files import Rows, to_samples
 from datagen.store import RunFolder, Stage
 
 NOTE = "reuse"
@@ -78,22 +82,23 @@ def open_other(address: str) -> tuple[Run, Mapping[str, Mapping[str, str]]]:
     return Run(made, address, {stage: marks[-1:] for stage, marks in notes["marks"].items()}), notes["makers"]
 
 
-def take_along(run: Run, watch: Watch) -> None:
+def take_along(run: Run, watch: Watch) -> int:
     """Take into the planned shards of a run what the run that it notes under `reuse` has, once.
 
+    Returns how many samples were not taken since the dataset that they are rows of has others there now.
     Raises RunError when that run is gone.
     """
     notes = run.folder.read_notes()
     note = notes.get(NOTE)
     if not isinstance(note, dict) or "samples" in note or not isinstance(notes.get("plan"), dict):
-        return
+        return 0
     address = note["run"]
     if not RunFolder(address).exists():
         what = "is gone, and samples were to be taken from it"
         raise RunError(what, where=address, hint=f"put it back, or delete `{NOTE}` in {run.folder}/run.yaml")
     other, makers = open_other(address)
     if find_other_sampling(other.recipe, run.recipe, makers, run.makers):
-        return  # a module changed since, which --keep accepted
+        return 0  # a module changed since, which --keep accepted
     if run.folder.is_local and other.folder.is_local:
         adopt_shards(run, other)
     takes_scores = not find_other_scoring(other.recipe, run.recipe, makers, run.makers)
@@ -102,8 +107,7 @@ def take_along(run: Run, watch: Watch) -> None:
     for shard in range(shards):
         taking.take(shard)
         watch.show(Progress("reuse", shard + 1, shards))
-    whole = notes["plan"]["prompts"] * run.recipe.candidates
-    told = f"{taking.samples:,} of {whole:,} samples from {address}"
+    told = f"{taking.samples:,} of {taking.asked:,} samples from {address}"
     if taking.samples:
         told += f", {taking.scored:,} of them with their scores"
     watch.say(told)
@@ -111,6 +115,7 @@ def take_along(run: Run, watch: Watch) -> None:
     versions = _join_versions(other.folder.read_notes().get("versions") or {}, notes.get("versions") or {})
     noted = {"run": address, "samples": taking.samples, "scored": taking.scored}
     run.folder.write_notes({**notes, NOTE: noted, "versions": versions if taking.samples else notes.get("versions")})
+    return taking.changed
 
 
 def read_rewrites(run: Run) -> dict[str, Rewrite]:
@@ -138,13 +143,18 @@ def _list_sound(folder: RunFolder, stage: Stage) -> set[int]:
 
 @dataclass(slots=True)
 class _Taking:
-    """What one run takes from another, shard by shard; `samples` and `scored` count what is there afterwards."""
+    """What one run takes from another, shard by shard.
+
+    Of the samples `asked` for, `samples` and `scored` count what is there afterwards; `changed` were rows of a dataset.
+    """
 
     run: Run
     other: Run
     takes_scores: bool
     samples: int = 0
     scored: int = 0
+    asked: int = 0
+    changed: int = 0
     _shards: dict[int, int] = field(init=False)
     _sound: dict[Stage, set[int]] = field(init=False)
     _open: set[int] = field(init=False)
@@ -169,15 +179,20 @@ class _Taking:
     def take(self, shard: int) -> None:
         """Take what there is for one shard, unless it is done already."""
         folder = self.run.folder
+        requests = list_requests(self.run, folder.read_prompts(shard))
+        self.asked += len(requests)
         if shard in self._done["samples"]:
             count = folder.count_samples(shard)
             self.samples += count
             self.scored += count if shard in self._done["scores"] else 0
             return
-        requests = list_requests(self.run, folder.read_prompts(shard))
         least = self.run.recipe.candidates if self._keeps_later else self.run.recipe.least_candidates
         known = [r for r in requests if r.candidate < least and int(r.prompt.id, 16) in self._shards]
         rows, failed = self._read(known)
+        if self.run.recipe.takes_pictures:
+            drawn = len([request for request in known if request.sample_id in rows])
+            known, failed = self._list_unchanged(known, rows), {}
+            self.changed += drawn - len(known)
         taken = [request for request in known if request.sample_id in rows]
         lasting = [f for r in known if r.sample_id not in rows and (f := failed.get((r.prompt.id, r.candidate)))]
         if not taken and not lasting:
@@ -209,6 +224,18 @@ class _Taking:
                 failures += folder.read_failures(source)
         lasting = [each for each in failures if each.stage != "score" and not each.unreached]
         return rows, {(each.prompt_id, each.candidate): each for each in lasting}
+
+    def _list_unchanged(self, requests: Sequence[Request], rows: Rows) -> list[Request]:
+        """Return the requests whose samples are what the dataset has there now."""
+        ids = [request.sample_id for request in requests]
+        before = {sample.id: _digest(sample) for table in rows.group(ids) for sample in to_samples(table)}
+        asked = {(r.prompt.id, r.candidate): r for r in requests if r.sample_id in before}
+        same = set[str]()
+        for answer in ask_backend(self.run, list(asked.values())):
+            kept = settle_answer(self.run, asked[answer.prompt_id, answer.candidate], answer)
+            if isinstance(kept, Sample) and _digest(kept) == before[kept.id]:
+                same.add(kept.id)
+        return [request for request in asked.values() if request.sample_id in same]
 
     def _list_sources(self, requests: Iterable[Request]) -> list[int]:
         return sorted({self._shards[int(request.prompt.id, 16)] for request in requests})
@@ -251,6 +278,15 @@ class _Taking:
             if names == theirs.get(prompt) and names <= good and len(names) + lost.get(prompt, 0) == every
             for name in names
         }
+
+
+def _digest(sample: Sample) -> bytes:
+    """Return a hash of what a sample holds."""
+    words = [(part.kind, part.role, part.text) for part in sample.segments]
+    digest = hashlib.sha256(repr((sample.engine, sorted(sample.settings.items()), words)).encode())
+    for part in sample.segments:
+        digest.update(part.image)
+    return digest.digest()
 
 
 def _join_versions(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

@@ -4,8 +4,9 @@
 
 Lines are only added, and the last one about a sample counts; one without a mark and a comment takes back what was said.
 `made_by` names the recipe that made the samples: after another one, the same id is another picture, and the line does
-not count. A rejected sample weighs nothing and its reward is in no mean or rank of its group (`weighting.weigh`), in
-every view: dataset, exports, report, training. An accepted one weighs what its scores say.
+not count. A run that grows says again of its samples what was said (`growing`). A rejected sample weighs nothing and
+its reward is in no mean or rank of its group (`weighting.weigh`), in every view: dataset, exports, report, training. An
+accepted one weighs what its scores say.
 
 Not covered: a shard that was deleted and generated again by a model that does not keep seeds; two people at a time on
 an object store, where the file is read and put again.
@@ -23,7 +24,7 @@ from typing import Any
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline.run import Run
 from datagen.records import hash_of
-from datagen.store import MADE_BY
+from datagen.store import MADE_BY, Marks, RunFolder
 
 FILE = "review.jsonl"
 ACCEPTED, REJECTED = "accepted", "rejected"
@@ -55,7 +56,7 @@ class ReviewedError(Exception):
 
 def read_reviews(run: Run) -> dict[str, Review]:
     """Return what counts by the id of the sample. Raises RunError naming a line that is damaged."""
-    return _parse(run, run.folder.read_head(FILE, -1))
+    return _parse(run.folder, run.folder.marks, run.folder.read_head(FILE, -1))
 
 
 def rejected_of(reviews: Mapping[str, Review]) -> frozenset[str]:
@@ -87,23 +88,37 @@ def write_review(run: Run, sample_id: str, review: Review, base: str) -> None:
         raise ConfigError("cannot be noted", where=sample_id, hint=hint)
 
     def add(content: bytes) -> bytes:
-        now = _parse(run, content).get(sample_id, Review())
+        now = _parse(run.folder, run.folder.marks, content).get(sample_id, Review())
         if now.version != base:
             raise ReviewedError(now)
-        at = datetime.now().astimezone().isoformat(timespec="seconds")
-        line: dict[str, Any] = {"id": sample_id, **asdict(review), "at": at, MADE_BY: _mark(run)}
-        return f"{json.dumps(line, ensure_ascii=False)}\n".encode() if review != now else b""
+        return _pack(sample_id, review, run.folder.marks) if review != now else b""
 
     run.folder.amend(FILE, add)
 
 
-def _mark(run: Run) -> str:
-    """Return the mark of the run's samples; `""` for a run without marks."""
-    return run.folder.marks["samples"][-1] if run.folder.marks else ""
+def carry_reviews(folder: RunFolder, old: Marks, new: Marks) -> None:
+    """Let what was said of the samples of a run count after its marks changed, where these are the same samples.
+
+    Raises RunError naming a line that is damaged.
+    """
+
+    def add(content: bytes) -> bytes:
+        then, now = _parse(folder, old, content), _parse(folder, new, content)
+        return b"".join(_pack(sample_id, then[sample_id], new) for sample_id in then if sample_id not in now)
+
+    if folder.has(FILE):
+        folder.amend(FILE, add)
 
 
-def _parse(run: Run, content: bytes) -> dict[str, Review]:
-    own = run.folder.marks["samples"] if run.folder.marks else [""]
+def _pack(sample_id: str, review: Review, marks: Marks | None) -> bytes:
+    at = datetime.now().astimezone().isoformat(timespec="seconds")
+    made_by = marks["samples"][-1] if marks else ""
+    line: dict[str, Any] = {"id": sample_id, **asdict(review), "at": at, MADE_BY: made_by}
+    return f"{json.dumps(line, ensure_ascii=False)}\n".encode()
+
+
+def _parse(folder: RunFolder, marks: Marks | None, content: bytes) -> dict[str, Review]:
+    own = marks["samples"] if marks else [""]
     found: dict[str, Review] = {}
     number = 0
     try:
@@ -118,6 +133,6 @@ def _parse(run: Run, content: bytes) -> dict[str, Review]:
             if line[MADE_BY] in own:
                 found[line["id"]] = review
     except (ValueError, KeyError, TypeError) as error:
-        where = f"{run.folder}/{FILE}:{number}"
+        where = f"{folder}/{FILE}:{number}"
         raise RunError(f"damaged: {error}", where=where, hint="mend or delete that line, and no other") from error
     return {sample_id: review for sample_id, review in found.items() if review.version}

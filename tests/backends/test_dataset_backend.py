@@ -22,13 +22,14 @@ from datagen.embedded.pictograms import render_scene
 from datagen.embedded.world import lay_out
 from datagen.errors import BackendError, ConfigError, RunError
 from datagen.pictures import encode_png
-from datagen.pipeline import Run, create_run, estimate_run, list_warnings
+from datagen.pipeline import Run, build_run, create_run, estimate_run, list_warnings, open_build
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Prompt, Request, seed_of
+from datagen.runners.local import make_runner
 from datagen.sources import find_places
 from datagen.taxonomy import load_taxonomy
 from tests.helpers.hub_server import HubServer
-from tests.helpers.runs import SHARDS, build_here, command, environment, hash_files, run_cli
+from tests.helpers.runs import SHARDS, Listener, build_here, command, environment, hash_files, run_cli
 
 PROMPTS = list(plan_prompts(load_taxonomy(["counting", "attributes"], "pictograms"), 8, 3))
 
@@ -249,6 +250,37 @@ def test_killed_in_the_middle_it_ends_the_same(photos: Path, tmp_path: Path) -> 
     assert run_cli(*words, tmp_path / "torn").returncode == 0
     parts = (*SHARDS, "dataset")
     assert hash_files(tmp_path / "torn", *parts) == hash_files(tmp_path / "whole", *parts)
+
+
+def test_rows_that_were_added_let_a_run_grow_and_pictures_that_changed_do_not(photos: Path, tmp_path: Path) -> None:
+    rows = (photos / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    (photos / "metadata.jsonl").write_text("\n".join(rows[:9]) + "\n", encoding="utf-8")
+    recipe, watch = recipe_of(photos), Listener()
+    build_here(recipe, tmp_path / "run")
+    (photos / "metadata.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    build_run(open_build(recipe, str(tmp_path / "run"), "datagen build", watch), make_runner(0), watch)
+    assert any(line.startswith("9 of 15 samples from") for line in watch.said), watch.said
+    build_here(recipe, tmp_path / "fresh")
+    parts = (*SHARDS, "dataset")
+    assert hash_files(tmp_path / "run", *parts) == hash_files(tmp_path / "fresh", *parts)
+    (photos / "0-0.png").write_bytes(paint(PROMPTS[5]) + b" ")
+    with pytest.raises(RunError, match="growing would lose 1 of its samples, whose pictures in the dataset are others"):
+        open_build(recipe, str(tmp_path / "run"), "datagen build", watch)
+    assert hash_files(tmp_path / "run", *parts) == hash_files(tmp_path / "fresh", *parts)
+
+
+def test_of_rows_only_scores_of_the_same_pictures_are_taken_along(photos: Path, tmp_path: Path) -> None:
+    (photos / "0-0.png").unlink()
+    recipe, watch = recipe_of(photos), Listener()
+    build_here(recipe, tmp_path / "before")
+    (photos / "0-0.png").write_bytes(paint(PROMPTS[0]))
+    (photos / "3-0.png").write_bytes(paint(PROMPTS[4]))
+    run = open_build(recipe, str(tmp_path / "run"), "datagen build", watch, reuse=str(tmp_path / "before"))
+    build_run(run, make_runner(0), watch)
+    assert any(line.startswith("13 of 15 samples from") for line in watch.said), watch.said
+    build_here(recipe, tmp_path / "fresh")
+    parts = (*SHARDS, "dataset")
+    assert hash_files(tmp_path / "run", *parts) == hash_files(tmp_path / "fresh", *parts)
 
 
 def test_a_dataset_on_a_hub_is_read_in_place(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
