@@ -21,7 +21,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("build", "prompts", "generate", "score", "weigh", "export"),
         *("report", "schema", "geneval", "slurm"),
     ),
-    "Look": ("list", "explain", "status", "diff", "view", "sample", "mark", "regen"),
+    "Look": ("list", "explain", "status", "view", "diff", "sample", "mark", "regen"),
     "Share": ("push", "append", "pull"),
     "Train": ("train", "loop", "experiment"),
     "Measure": ("diagnose", "audit", "bench"),

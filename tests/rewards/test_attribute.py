@@ -54,3 +54,11 @@ def test_none_with_a_reason_where_it_cannot_judge() -> None:
     assert attribute.score(make_prompt(count("star", 1)), make_sample(), tools).reason == "no attribute claim"
     assert attribute.score(make_prompt(color("star", "red")), make_sample(image=None), tools).value is None
     assert attribute.score(make_prompt(color("sofa", "red")), make_sample(), tools).reason.endswith("cannot see sofa")
+
+
+def test_the_boxes_whose_colors_were_judged_are_shown() -> None:
+    verdict = judge((color("star", "red"),), "red", "blue")
+    assert [(each["label"], each["color"]) for each in verdict.evidence["detections"]] == [
+        ("star", "red"),
+        ("star", "blue"),
+    ]

@@ -39,6 +39,13 @@ def test_a_missing_thing_fails_once_and_says_which() -> None:
     assert both.reason.endswith("found no cat and no box")
 
 
+def test_the_boxes_that_were_compared_are_shown() -> None:
+    prompt = make_prompt(relation("cat", "left of", "box"))
+    verdict = spatial.score(prompt, make_sample(), make_tools(thing("box", box=LEFT), thing("cat", box=RIGHT)))
+    shown = [(each["label"], each["box"]) for each in verdict.evidence["detections"]]
+    assert shown == [("box", [*LEFT]), ("cat", [*RIGHT])]
+
+
 def test_the_reason_says_where_it_was_found() -> None:
     prompt = make_prompt(relation("cat", "left of", "box"))
     verdict = spatial.score(prompt, make_sample(), make_tools(thing("box", box=LEFT), thing("cat", box=RIGHT)))

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datagen.records import Cause, Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
-from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
+from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
 from datagen.taxonomy.english import name_one
 
 TARGET: Modality = "image"
@@ -47,9 +47,9 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
         str(claim): _judge(claim, tools.name_color(str(claim.value)), things, all_of_them=claim.subject in counted)
         for claim in claims
     }
-    verdict = mean_of_claims(
-        {claim: cause for claim, (cause, _) in answers.items()}, [reason for _, reason in answers.values()]
-    )
+    causes = {claim: cause for claim, (cause, _) in answers.items()}
+    reasons = [reason for _, reason in answers.values()]
+    verdict = mean_of_claims(causes, reasons, detections=list_detections(things))
     known = [_know(claim, things, all_of_them=claim.subject in counted) for claim in claims]
     return doubt(verdict, find_unnamed(things), known)
 

@@ -16,7 +16,7 @@ from itertools import permutations
 from datagen.records import Cause, Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
-from datagen.scoring.verdicts import doubt, find_unnamed, mean_of_claims
+from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
 from datagen.taxonomy.english import name_many, name_one
 from datagen.vision.geometry import RELATIONS, Sides, find_relations, sides_of
 
@@ -44,7 +44,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     sides = sides_of(sample)
     answers = {str(claim): _judge(claim, things, wanted, sides) for claim in claims}
     causes = {claim: cause for claim, (cause, _) in answers.items()}
-    verdict = mean_of_claims(causes, [reason for _, reason in answers.values()])
+    reasons = [reason for _, reason in answers.values()]
+    verdict = mean_of_claims(causes, reasons, detections=list_detections(things))
     labels = {thing.label for thing in things}
     known = [causes[str(c)] is None if {c.subject, str(c.value)} <= labels else None for c in claims]
     return doubt(verdict, find_unnamed(things), known)
