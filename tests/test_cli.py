@@ -89,7 +89,7 @@ def test_build_from_a_shell(tmp_path: Path) -> None:
     again = run_cli("build", recipe, cwd=tmp_path)
     assert again.returncode == 1
     assert "candidates: 3 -> 2" in again.stderr
-    assert "datagen build tiny.yaml --run outputs/tiny-2" in again.stderr
+    assert "datagen build tiny.yaml --reuse outputs/tiny --run outputs/tiny-2" in again.stderr
     assert "Traceback" not in again.stderr
 
 

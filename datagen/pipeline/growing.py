@@ -30,7 +30,16 @@ from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.reusing import NOTE, index_prompts, note_reuse, open_other, take_along
 from datagen.pipeline.review import carry_reviews
-from datagen.pipeline.run import GROWING, Run, count_held, create_run, hash_files, next_address, remember_views
+from datagen.pipeline.run import (
+    GROWING,
+    Run,
+    count_held,
+    create_run,
+    hash_files,
+    next_address,
+    remember_views,
+    tell_changes,
+)
 from datagen.pipeline.spending import FILE as USAGE
 from datagen.pipeline.spending import read_spent
 from datagen.pipeline.watch import Watch
@@ -130,9 +139,10 @@ def _refuse_loss(run: Run, folder: RunFolder, command: str) -> None:
 
 
 def _refuse(run: Run, folder: RunFolder, command: str, lost: str, hint: str = "") -> NoReturn:
+    _, changed = tell_changes(folder.read_notes(), run.recipe, hash_files(run))
     shutil.rmtree(run.folder.local_path)
     address = str(folder)
-    what = f"holds a run of another recipe; growing would lose {lost}"
+    what = f"{changed}; growing would lose {lost}"
     other = f"{command} --run {next_address(address)} --reuse {shlex.quote(address)}"
     raise RunError(what, where=address, hint=f"{hint}start another run:  {other}")
 

@@ -120,7 +120,7 @@ def take_along(run: Run, watch: Watch) -> int:
 
 def read_rewrites(run: Run) -> dict[str, Rewrite]:
     """Return the rewriting model's answers in the run to take from, by the hashes of their requests."""
-    note = run.folder.read_notes().get(NOTE)
+    note = run.folder.read_notes().get(NOTE) if run.folder.exists() else None  # a plan alone has no folder
     if not isinstance(note, dict) or run.expansion is None or not RunFolder(note["run"]).exists():
         return {}
     other, makers = open_other(note["run"])

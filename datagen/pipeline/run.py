@@ -659,6 +659,15 @@ def _refuse_other(
     old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str
 ) -> NoReturn:
     """Raise RunError that names what is different from the recipe and the files of a run's notes."""
+    keys, told = tell_changes(old, recipe, files)
+    hint = f"start another run:  {command} --run {next_address(address)}"
+    if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and (old.get("files") or {}) == files:
+        hint = f"rescore:  {program.command('score', address)} --set …\nor {hint}"
+    raise RunError(told, where=address, hint=hint)
+
+
+def tell_changes(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str]) -> tuple[list[str], str]:
+    """Return the keys by which a recipe differs from that of a run's notes, and what is different in words."""
     before, new = old.get("files") or {}, recipe.to_dict()
     former = dict(old["recipe"])
     with suppress(ConfigError):  # what may change is not named
@@ -668,11 +677,7 @@ def _refuse_other(
     keys = [key for key in changed_keys(former, new) if key not in PATH_KEYS or before != files]
     changes = [f"{key}: {_value(former, key)} -> {_value(new, key)}" for key in keys]
     changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
-    hint = f"start another run:  {command} --run {next_address(address)}"
-    if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and before == files:
-        hint = f"rescore:  {program.command('score', address)} --set …\nor {hint}"
-    what = f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
-    raise RunError(what, where=address, hint=hint)
+    return keys, f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
 
 
 def _value(recipe: Mapping[str, Any], key: str) -> Any:

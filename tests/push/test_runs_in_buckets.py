@@ -110,7 +110,7 @@ def test_a_finished_shard_in_s3_is_four_requests_to_look_at(s3: S3Server, monkey
         run = create_run(run.recipe, run.folder.address)
         store.requests.clear()
         assert not find_jobs(run, "both", Silent()).jobs
-        beside = 4 + 2  # listings of three stages and of open shards, run.yaml
+        beside = 5 + 2  # listings of three stages, of open shards and of taken scores, run.yaml
         assert sum(store.requests.values()) <= 20 * 4 + beside
 
 
