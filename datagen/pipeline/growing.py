@@ -130,9 +130,11 @@ def _refuse_loss(run: Run, folder: RunFolder, command: str) -> None:
 
 
 def _refuse(run: Run, folder: RunFolder, command: str, lost: str, hint: str = "") -> NoReturn:
+    before, now = folder.read_notes().get("files") or {}, run.folder.read_notes()["files"]
     shutil.rmtree(run.folder.local_path)
     address = str(folder)
-    what = f"holds a run of another recipe; growing would lose {lost}"
+    changed = [f"; the file {name} changed" for name in now if before.get(name) != now[name]]
+    what = f"holds a run of another recipe; growing would lose {lost}{''.join(changed)}"
     other = f"{command} --run {next_address(address)} --reuse {shlex.quote(address)}"
     raise RunError(what, where=address, hint=f"{hint}start another run:  {other}")
 
