@@ -132,8 +132,8 @@ def run_loop(
     Raises ConfigError before anything is made, if the recipe has no trainer or no independent judge. Raises Paused when
     the budget of this call is spent, RunError if the folder holds another loop or a training fails.
     """
-    check_trainer(plan.recipe)
     probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
+    check_trainer(plan.recipe)
     purse = Purse(plan.recipe.prices, budget or Budget())
     with RunFolder(str(plan.folder)).hold():
         _claim(plan)

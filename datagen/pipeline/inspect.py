@@ -524,6 +524,8 @@ Answers = list[Sample | Failure]
 def examine_recipe(recipe: Recipe, watch: Watch = SILENT) -> Iterator[Finding]:
     """Load the model of a recipe, give it a few prompts, and yield the finding of each check.
 
+    Of pictures that exist, only what scorers make of a few is checked.
+
     Raises what a run would: ConfigError, PluginError, BackendError.
     """
     run = Run(recipe, "doctor")  # only a name: nothing is written
@@ -532,6 +534,10 @@ def examine_recipe(recipe: Recipe, watch: Watch = SILENT) -> Iterator[Finding]:
     prompts = list(plan_sources(run, CANARIES))
     first, second = seed_of(recipe.seed, "doctor"), seed_of(recipe.seed, "doctor", 2)
     drawn = _ask(run, prompts, first, watch, 0)
+    if recipe.takes_pictures:
+        yield _check_made(drawn, recipe.failure_limit)
+        yield _check_fit(run, prompts, drawn)
+        return
     started = time.perf_counter()
     again = _ask(run, prompts, first, watch, 1)
     seconds = time.perf_counter() - started
@@ -545,7 +551,9 @@ def examine_recipe(recipe: Recipe, watch: Watch = SILENT) -> Iterator[Finding]:
     yield _check_switch(drawn)
     yield from _check_chat(run)
     rate, samples = len(prompts) / seconds, recipe.prompts * recipe.candidates
-    seen = f"{rate:,.2f} samples/s: {count_of(samples, 'sample')} in about {format_seconds(samples / rate)}"
+    seen = f"{rate:,.2f} samples/s"
+    if not recipe.takes_rows:  # of which `prompts` is only the most that are taken
+        seen += f": {count_of(samples, 'sample')} in about {format_seconds(samples / rate)}"
     yield Finding("speed", "ok", seen)
 
 

@@ -36,7 +36,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 LINES = (".jsonl", ".csv", ".tsv", ".txt")
 TABLES = (".parquet", ".arrow")
 MARKS = "*?["
-"""What makes an address a pattern."""
+"""What makes an address a pattern, unless it is there as it is written."""
 ROW_GROUPS = 2
 """Row groups of parquet files in memory."""
 BATCH_ROWS = 256
@@ -69,7 +69,7 @@ class Files:
         self.names, self.kind = _find(self._system, self._base, address)
         self._remembered: OrderedDict[tuple[str, int], Any] = OrderedDict()
         common = posixpath.dirname(self.names[0]) if len(self.names) == 1 else posixpath.commonpath(self.names)
-        self._root = common if self.names == [self._base] or any(mark in self._base for mark in MARKS) else self._base
+        self._root = self._base if _is_below(self.names[0], self._base) else common
         prefix = self._root.rstrip("/") + "/"
         self._prefix = prefix if self.names[0].startswith(prefix) else ""
         self.columns = self._open(0).columns()
@@ -208,7 +208,7 @@ def _find(system: Any, path: str, address: str) -> tuple[list[str], str]:
         raise ConfigError(f"cannot be read: {found.text}", where=address) from found.error
     if not found:
         raise ConfigError("there is nothing", where=address, hint="a file, a folder, or a pattern with *")
-    if found == [path] or any(mark in path for mark in MARKS):
+    if not _is_below(found[0], path):  # a file, or a pattern
         known = [name for name in found if name.endswith((*LINES, *TABLES))]
         if not known:
             hint = f"known endings: {', '.join((*LINES, *TABLES))}"
@@ -225,8 +225,12 @@ def _find(system: Any, path: str, address: str) -> tuple[list[str], str]:
     raise ConfigError("the folder holds no rows that can be read", where=address, hint=hint)
 
 
+def _is_below(name: str, folder: str) -> bool:
+    return name.startswith(folder.rstrip("/") + "/")
+
+
 def _list(system: Any, path: str) -> list[str]:
-    if any(mark in path for mark in MARKS):
+    if any(mark in path for mark in MARKS) and not system.exists(path):
         return sorted(name for name in system.glob(path) if system.isfile(name))
     if system.isfile(path):
         return [path]

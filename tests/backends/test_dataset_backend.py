@@ -22,7 +22,7 @@ from datagen.embedded.pictograms import render_scene
 from datagen.embedded.world import lay_out
 from datagen.errors import BackendError, ConfigError, RunError
 from datagen.pictures import encode_png
-from datagen.pipeline import Run, build_run, create_run, estimate_run, list_warnings, open_build
+from datagen.pipeline import Run, build_run, create_run, estimate_run, examine_recipe, list_warnings, open_build
 from datagen.prompts.templated import plan_prompts
 from datagen.records import Prompt, Request, seed_of
 from datagen.runners.local import make_runner
@@ -281,6 +281,18 @@ def test_of_rows_only_scores_of_the_same_pictures_are_taken_along(photos: Path, 
     build_here(recipe, tmp_path / "fresh")
     parts = (*SHARDS, "dataset")
     assert hash_files(tmp_path / "run", *parts) == hash_files(tmp_path / "fresh", *parts)
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_read(photos: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(photos.rename(tmp_path / "photös [1]? *"))
+    assert estimate_run(recipe, probe=False, workers=1).samples == 15
+    pattern = recipe_of(tmp_path / "phot*" / "metadata.json?")
+    assert estimate_run(pattern, probe=False, workers=1).samples == 15
+
+
+def test_the_doctor_asks_of_pictures_that_exist_only_what_scorers_make_of_them(photos: Path) -> None:
+    found = [(finding.check, finding.verdict) for finding in examine_recipe(recipe_of(photos))]
+    assert found == [("samples", "ok"), ("fit", "ok")]
 
 
 def test_a_dataset_on_a_hub_is_read_in_place(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
