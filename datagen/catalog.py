@@ -4,9 +4,9 @@
 
 Everything said here stands in the plugins themselves: the docstring of the module, its class `Options`, and constants
 such as `JUDGES` and `LOSES`; in the head comment of a recipe; under `title:`, `why:` or `about:` of a taxonomy or
-lexicon; in the model `Recipe` for its keys. Listing parses files and imports no plugin, so that a shell can ask at
-every press of a key; only explaining imports one. Not listed: plugins of one's own, which `datagen explain
-my_package.module` explains.
+lexicon; in the models `Recipe` and `TaxonomyFile` for their keys. Listing parses files and imports no plugin, so that a
+shell can ask at every press of a key; only explaining imports one. Not listed: plugins of one's own, which `datagen
+explain my_package.module` explains.
 """
 
 from __future__ import annotations
@@ -48,11 +48,16 @@ FOLDERS: Mapping[str, str] = {
 """Kinds of files: the folder in which they lie, in a project and in what ships."""
 KEYS = "keys"
 """The kind of a recipe's keys."""
-KINDS = (*FAMILIES, *FOLDERS, KEYS)
+TAXONOMY_KEYS = "taxonomy_keys"
+"""The kind of the keys of a taxonomy, its skills and their slots."""
+KINDS = (*FAMILIES, *FOLDERS, KEYS, TAXONOMY_KEYS)
 _SAYS = {"taxonomies": "title", "lexicons": "about", "experiments": "question"}
 """The key under which a file says what it is."""
-_SINGULAR = {"taxonomies": "taxonomy"}
-_CONFIG = Path(__file__).with_name("config.py")
+_SINGULAR = {"taxonomies": "taxonomy", TAXONOMY_KEYS: "key of a taxonomy"}
+_FILES = {
+    KEYS: Path(__file__).with_name("config.py"),
+    TAXONOMY_KEYS: Path(__file__).with_name("taxonomy") / "models.py",
+}
 _TOLD = re.compile(r"TARGET|JUDGES|WEIGHTS|LOSES|REFLECTS|MOST_ROUNDS|NEEDS(_\w+)?")
 """Constants of a plugin that say what it is for, what it asks of a run and what it leaves out."""
 
@@ -101,10 +106,8 @@ def list_entries(kind: str) -> list[Entry]:
     if kind in FAMILIES:
         family, _ = FAMILIES[kind]
         return [Entry(kind, word, path) for word, path in sorted(find_words(family).items())]
-    if kind == KEYS:
-        from datagen.config import Recipe
-
-        return [Entry(kind, word, _CONFIG) for word in Recipe.model_fields]
+    if kind in _FILES:
+        return [Entry(kind, word, _FILES[kind]) for word in _list_keys(kind)]
     if kind not in FOLDERS:
         raise ConfigError(f"nothing is called {kind!r}", where="list", hint=did_you_mean(kind, KINDS))
     shipped = shipped_path(*FOLDERS[kind].split("/"))
@@ -122,10 +125,8 @@ def _list_files(folder: Path) -> list[Path]:
 
 def summarise(entry: Entry) -> str:
     """Return what an entry is in one sentence, or why its file does not say."""
-    if entry.kind == KEYS:
-        from datagen.config import Recipe
-
-        return Recipe.model_fields[entry.word].description or ""
+    if entry.kind in _FILES:
+        return _list_keys(entry.kind)[entry.word]
     try:
         about = _read_docstring(entry.file) if entry.kind in FAMILIES else _read_about(entry)
     except ConfigError as error:
@@ -174,7 +175,7 @@ def explain(word: str) -> list[Explanation]:
     PluginError for a module that cannot be imported.
     """
     entries = [entry for kind in KINDS for entry in list_entries(kind)]
-    found = [entry for entry in entries if word == entry.word or (entry.kind != KEYS and word == entry.file.stem)]
+    found = [entry for entry in entries if word == entry.word or (entry.kind not in _FILES and word == entry.file.stem)]
     found += [entry for entry in entries if not found and Path(word) == entry.file]
     if found:
         return [_explain_entry(entry) for entry in found]
@@ -190,7 +191,7 @@ def _explain_entry(entry: Entry) -> Explanation:
     if entry.kind in FAMILIES:
         family, needs = FAMILIES[entry.kind]
         return _explain_module(entry.kind, entry.word, load_plugin(family, entry.word, needs))
-    if entry.kind == KEYS:
+    if entry.kind in _FILES:
         return _explain_key(entry)
     keys = _read_keys(entry.file)
     said = [_read_comment(entry.file)]
@@ -214,19 +215,34 @@ def _list_facts(kind: str, keys: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 
 def _explain_key(entry: Entry) -> Explanation:
-    """Explain a key of a recipe; the keys below it are its options."""
-    key, model = _describe_keys()[entry.word], find_model(entry.word)
+    """Explain a key; the keys below a key of a recipe are its options."""
+    key = _describe_keys(entry.kind)[entry.word]
+    model = find_model(entry.word) if entry.kind == KEYS else None
     facts = {"value": key.type, "default": key.default}
     options = tuple(describe_options(model)) if model else ()
     about_options = inspect.cleandoc(model.__doc__ or "") if model else ""
-    return Explanation(KEYS, entry.word, str(entry.file), key.about, facts, options, about_options)
+    return Explanation(entry.kind, entry.word, str(entry.file), key.about, facts, options, about_options)
 
 
 @cache
-def _describe_keys() -> Mapping[str, Option]:
-    from datagen.config import Recipe
+def _describe_keys(kind: str) -> Mapping[str, Option]:
+    return {key.name: key for model in _list_models(kind) for key in describe_options(model)}
 
-    return {key.name: key for key in describe_options(Recipe)}
+
+def _list_keys(kind: str) -> Mapping[str, str]:
+    """Return what each key is; unlike `_describe_keys` this loads no plugin for the default of a key."""
+    fields = (item for model in _list_models(kind) for item in model.model_fields.items())
+    return {field.alias or name: field.description or "" for name, field in fields}
+
+
+def _list_models(kind: str) -> tuple[type[BaseModel], ...]:
+    if kind == KEYS:
+        from datagen.config import Recipe
+
+        return (Recipe,)
+    from datagen.taxonomy.models import JoinSlot, ListSlot, RangeSlot, SkillFile, TaxonomyFile, ValuesSlot
+
+    return (TaxonomyFile, SkillFile, ListSlot, JoinSlot, RangeSlot, ValuesSlot)
 
 
 def find_model(key: str) -> type[BaseModel] | None:

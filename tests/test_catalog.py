@@ -213,3 +213,11 @@ def run_in_terminal(*words: str, cwd: Path, columns: int) -> str:
     os.close(main)
     assert running.returncode == 0
     return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
+
+
+def test_the_keys_of_a_taxonomy_are_explained_with_their_values() -> None:
+    shown = call("explain", "levels")
+    assert "the values that some slots have there" in shown
+    assert "every form: docs/skills.md" in call("explain", "claims")
+    written = {"weakness", "skills", "constraints", "from", "join", "range", "values"}
+    assert written <= {entry.word for entry in list_entries("taxonomy_keys")}

@@ -45,6 +45,11 @@ def is_run(block: Block) -> bool:
     return block.language in RUN and not block.note.startswith(("not run: ", "run by "))
 
 
+def test_every_page_stands_in_the_index() -> None:
+    named = re.findall(r"\]\((\w+)\.md\)", (ROOT / "docs/index.md").read_text(encoding="utf-8"))
+    assert sorted(named) == sorted(page.stem for page in (ROOT / "docs").glob("*.md") if page.stem != "index")
+
+
 def test_every_block_is_found_and_has_a_language() -> None:
     fences = sum(
         line.lstrip().startswith("```") for page in PAGES for line in page.read_text(encoding="utf-8").splitlines()

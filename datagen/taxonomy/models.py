@@ -195,7 +195,7 @@ class SkillFile(_Strict):
         {}, description="levels of difficulty: the values that some slots have there; default: one level"
     )
     claims: Annotated[list[Expression], Field(min_length=1)] = Field(
-        description="what a right picture shows, such as `count(object, n)`"
+        description="what a right picture shows, such as `count(object, n)`; every form: docs/skills.md"
     )
     templates: TemplatePath = Field(description="the file with the wordings, below `templates/`")
     not_in: list[Name] = Field([], description="lexicons whose world cannot show it")

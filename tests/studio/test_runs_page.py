@@ -164,3 +164,67 @@ def test_a_comment_that_another_tab_overtook_stays_on_the_page(page: Tab, run: P
     page.wait(f"{card}.querySelector('.review textarea').value === 'theirs'")
     assert "you wrote: mine" in page.run(f"{card}.querySelector('.review .note').textContent")
     assert read_reviews(open_run(str(run))) == {sample_id: Review("", "theirs")}
+
+
+VIEWED = "document.querySelector('#viewer[open] .card').dataset.id"
+
+
+def test_the_keys_lead_on_after_a_click_on_next(page: Tab) -> None:
+    ids = page.run(IDS)
+    page.run("document.querySelector('#cards .picture').click()")
+    page.run(
+        "(() => { const next = document.querySelectorAll('#viewer nav button')[1]; next.focus(); next.click(); })()"
+    )
+    page.page.press("ArrowRight")
+    assert page.run(VIEWED) == ids[2]
+    page.page.press("Escape")
+    page.wait(f"document.activeElement.dataset.id === '{ids[2]}'")
+
+
+def test_a_mark_made_in_the_viewer_stands_on_the_card_too_and_keeps_the_focus(page: Tab) -> None:
+    sample_id = page.run(IDS)[0]
+    page.run("document.querySelector('#cards .picture').click()")
+    page.run(
+        "(() => { const accept = document.querySelector('#viewer .review button'); accept.focus(); accept.click(); })()"
+    )
+    page.wait(f"document.querySelector('#cards [data-id=\"{sample_id}\"]').dataset.mark === 'accepted'")
+    page.page.press("Enter")  # the same button takes it back
+    page.wait(f"document.querySelector('#cards [data-id=\"{sample_id}\"]').dataset.mark === ''")
+
+
+def test_a_comment_that_is_being_written_stays_while_samples_arrive(
+    chromium: Tab, run: Path, project: Path, served: Served
+) -> None:
+    late = run / "scores/00001.jsonl"
+    content = late.read_bytes()
+    late.unlink()
+    chromium.page.open(f"{served.address}runs#run=one")
+    chromium.wait(f"{COUNT} === '32 samples' && {QUIET}")
+    chromium.run("document.querySelector('#cards textarea').focus()")
+    chromium.page.press(*"six")
+    with open_run(str(run)).folder.hold():
+        late.write_bytes(content)
+        chromium.wait("document.getElementById('about').textContent.startsWith('60 samples')")
+        chromium.page.press(*"ty")
+        assert chromium.run("document.activeElement.value") == "sixty"
+        chromium.run("document.activeElement.blur()")
+        chromium.wait(f"{COUNT} === '60 samples' && {QUIET}")
+    assert [said.comment for said in read_reviews(open_run(str(run))).values()] == ["sixty"]
+    chromium.leave()
+
+
+def test_a_long_prompt_is_cut_on_its_card_and_whole_in_the_viewer(page: Tab) -> None:
+    write = "document.querySelector('{} h3 bdi').textContent = 'many words '.repeat(180)"
+    page.run(write.format("#cards"))
+    assert page.run("document.querySelector('#cards h3').offsetHeight") < 130
+    page.run("document.querySelector('#cards .picture').click()")
+    page.run(write.format("#viewer"))
+    assert page.run("document.querySelector('#viewer h3').offsetHeight") > 300
+    page.page.press("Escape")
+
+
+def test_a_run_that_was_away_for_a_while_is_shown_again_without_a_warning(page: Tab, run: Path, project: Path) -> None:
+    away = run.rename(project / "away")
+    page.wait("document.getElementById('trouble').textContent.includes('no such run')")
+    away.rename(run)
+    page.wait(f"document.getElementById('trouble').hidden && {COUNT} === '60 samples'")

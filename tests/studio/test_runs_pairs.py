@@ -129,3 +129,9 @@ def test_the_page_shows_pairs_and_the_figures_of_diff(page: Tab, outputs: Path) 
     assert page.page.complaints() == []
     page.page.resize(390, 844)
     assert page.run("document.documentElement.scrollWidth <= 390")
+
+
+def test_two_runs_without_a_common_prompt_say_so_and_show_no_empty_table(page: Tab) -> None:
+    page.run("location.hash = '#run=before&beside=other'")
+    page.wait("document.getElementById('pair-note').textContent.startsWith('No prompt is in both runs (24 and 10)')")
+    assert page.run("document.querySelector('.diff').hidden")

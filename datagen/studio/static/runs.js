@@ -9,12 +9,13 @@ const by = (id) => document.getElementById(id);
 const count = (number) => number.toLocaleString("en-US");
 const noted = { run: null, about: null, page: 1, asked: 0, groups: [], total: 0, current: 0 };
 
+const tellTrouble = ({ where, what, hint }) => [[where, what].filter(Boolean).join(": "), hint].filter(Boolean).join("\n");
+
 async function ask(address, options = {}) {
   const answer = await fetch(address, options);
   const body = await answer.json();
   if (answer.ok) return body;
-  const error = new Error([body.error?.where, body.error?.what].filter(Boolean).join(": ") + (body.error?.hint ? `\n${body.error.hint}` : ""));
-  throw Object.assign(error, { status: answer.status, body });
+  throw Object.assign(new Error(tellTrouble(body.error ?? {})), { status: answer.status, body });
 }
 
 const query = (values) => new URLSearchParams(values).toString();
@@ -127,30 +128,33 @@ function makeReview(group, card) {
     if (said.comment) box.append(make("p", "comment", said.comment));
     return box;
   }
-  const note = Object.assign(make("span", "note"), { role: "status" }), field = Object.assign(make("textarea"), { rows: 1, placeholder: "comment", value: said.comment, maxLength: 4000 });
+  const note = Object.assign(make("span", "note"), { role: "status" }), field = Object.assign(make("textarea"), { rows: 1, placeholder: "comment", maxLength: 4000 });
   const tell = async (mark, comment) => {
     note.textContent = "…";
+    let review, words = "";
     try {
-      group.review = await ask("review", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ run: noted.run, id, mark, comment, base: group.review.version }) });
+      review = await ask("review", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ run: noted.run, id, mark, comment, base: group.review.version }) });
     } catch (error) {
       if (error.status !== 409) { note.textContent = error.status ? error.message : "not noted: the server does not answer"; return; }
-      const mine = comment === error.body.comment ? "" : comment;
-      group.review = error.body;
-      card.querySelector(".review").replaceWith(makeReview(group, card));
-      card.querySelector(".review .note").textContent = `another tab said this meanwhile${mine ? `; you wrote: ${mine}` : ""}`;
-      return;
+      review = error.body;
+      words = `another tab said this meanwhile${comment && comment !== review.comment ? `; you wrote: ${comment}` : ""}`;
     }
-    card.querySelector(".review").replaceWith(makeReview(group, card));
+    // The same sample may stand in the list and in the viewer.
+    for (const each of [card, ...document.querySelectorAll("#cards .card, #viewer .card")]) if (each.dataset.id === id) each.querySelector(".review").show(review, words);
   };
-  for (const [mark, word] of [["accepted", "Accept"], ["rejected", "Reject"]]) {
-    const button = makeButton(word, () => tell(group.review.mark === mark ? "" : mark, field.value));
-    button.setAttribute("aria-pressed", said.mark === mark);
-    box.append(button);
-  }
+  const buttons = [["accepted", "Accept"], ["rejected", "Reject"]].map(([mark, word]) => Object.assign(makeButton(word, () => tell(group.review.mark === mark ? "" : mark, field.value)), { value: mark }));
+  box.show = (review, words = "") => {
+    group.review = review;
+    card.dataset.mark = review.mark;
+    for (const button of buttons) button.setAttribute("aria-pressed", review.mark === button.value);
+    if (words || field !== document.activeElement) field.value = review.comment; // else it may hold newer words
+    note.textContent = words;
+  };
   field.setAttribute("aria-label", "Comment");
   field.addEventListener("change", () => tell(group.review.mark, field.value));
   field.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); field.blur(); } });
-  box.append(field, note);
+  box.append(...buttons, field, note);
+  box.show(said);
   return box;
 }
 
@@ -179,12 +183,14 @@ async function refresh(toTop = false) {
     if (mine !== noted.asked) return;
     Object.assign(noted, { groups: found.groups, total: found.total });
     if (!found.groups.length && found.total && noted.page > 1) { noted.page = 1; return await refresh(toTop); }
+    const left = document.activeElement.closest("#cards .card")?.dataset.id;
     by("cards").replaceChildren(...found.groups.map(makeItem));
+    if (left) [...by("cards").children].find((card) => card.dataset.id === left)?.focus({ preventScroll: true });
     by("count").textContent = found.total === found.samples ? `${count(found.total)} samples` : `${count(found.total)} of ${count(found.samples)} samples`;
     by("nothing").hidden = found.total > 0;
     showPager();
     if (toTop) by("filters").scrollIntoView({ block: "start" });
-    showError(noted.about?.trouble ? new Error([noted.about.trouble.where, noted.about.trouble.what].filter(Boolean).join(": ")) : null);
+    showError(noted.about?.trouble ? new Error(tellTrouble(noted.about.trouble)) : null);
   } catch (error) {
     if (mine === noted.asked) showError(error);
   }
@@ -214,7 +220,10 @@ async function refreshPairs(toTop = false) {
     offer("change", [["", `all (${count(common)})`], ...Object.entries(found.counts).map(([name, number]) => [name, `${name} (${count(number)})`])]);
     offer("pair-path", [["", "all"], ...found.paths.map((path) => [path, path])]);
     by("pair-count").textContent = `${count(found.total)} of ${count(common)} prompts`;
-    by("pair-note").textContent = `${count(common)} prompts are in both runs (${count(first)} and ${count(second)})${found.by_words ? ", paired by their words, since no id is the same" : ""}. ${found.is_read ? "" : "The runs are still being read. "}Fixed: a greater share of the judged samples passes in the second run.`;
+    const how = found.by_words ? ", paired by their words, since no id is the same" : "";
+    const both = common ? `${count(common)} prompts are in both runs (${count(first)} and ${count(second)})${how}.` : `No prompt is in both runs (${count(first)} and ${count(second)}), by its id or by its words.`;
+    by("pair-note").textContent = [both, found.is_read ? "" : "The runs are still being read.", common ? "Fixed: a greater share of the judged samples passes in the second run." : ""].filter(Boolean).join(" ");
+    document.querySelector(".diff").hidden = !common;
     by("pair-list").replaceChildren(...found.pairs.map(makePair));
     showPager(["pair-pager"], refreshPairs);
     if (toTop) by("changes").scrollIntoView({ block: "start" });
@@ -247,6 +256,7 @@ function open(number) {
   if (!group) return;
   noted.current = number;
   const card = makeItem(group), viewer = by("viewer"), nav = make("nav");
+  const pressed = [...viewer.querySelectorAll("nav button")].indexOf(document.activeElement);
   const head = make("div", "viewer-head", card.querySelector(".prompt"), nav);
   card.removeAttribute("id");
   card.removeAttribute("tabindex");
@@ -263,6 +273,7 @@ function open(number) {
   viewer.replaceChildren(head, card);
   if (!viewer.open) viewer.showModal();
   viewer.scrollTop = 0;
+  (nav.children[pressed] ?? viewer).focus(); // so that the keys lead on
 }
 
 // ---- Runs
@@ -280,10 +291,14 @@ async function poll() {
   noted.about = about;
   offerAll(about);
   showProgress(about);
-  const isNew = !before || before.samples !== about.samples || before.is_read !== about.is_read || before.canaries !== about.canaries;
+  const isNew = !before || before.samples !== about.samples || before.is_read !== about.is_read || before.canaries !== about.canaries || before.trouble?.what !== about.trouble?.what;
   const isFirst = noted.groups.length < Math.min(ROWS, about.samples);
   if (!before) readAddress();
-  if (isNew && (isFirst || about.is_read || !before)) await refresh();
+  noted.isStale ||= isNew && (isFirst || about.is_read || !before);
+  if (noted.isStale && !document.activeElement.matches("#cards textarea")) { // a comment is not taken from under the hand
+    noted.isStale = false;
+    await refresh();
+  }
   const isMade = about.progress.planned_shards > 0 && about.progress.shards.scores >= about.progress.planned_shards;
   return about.is_read && isMade ? CALM_MS : POLL_MS;
 }
@@ -324,7 +339,7 @@ async function openRun() {
   by("overview").hidden = Boolean(noted.run);
   by("samples").hidden = !noted.run || Boolean(noted.beside);
   by("title").textContent = [noted.run ?? "Runs", noted.beside].filter(Boolean).join(" | ");
-  document.title = `${noted.run ?? "Runs"} – datagen`;
+  document.title = `${by("title").textContent} – datagen`;
   by("run").replaceChildren(...runs.map((run) => Object.assign(make("option", "", run.name), { value: run.name })));
   by("run").value = noted.run ?? "";
   if (!noted.run) {
@@ -341,7 +356,14 @@ let beat = 0;
 async function keepPolling() {
   clearTimeout(beat);
   let rest = POLL_MS;
-  try { rest = await poll(); } catch (error) { showError(error); }
+  try {
+    rest = await poll();
+    if (noted.isLost && noted.run) await (noted.beside ? refreshPairs() : refresh());
+    noted.isLost = false;
+  } catch (error) {
+    noted.isLost = true;
+    showError(error);
+  }
   clearTimeout(beat);
   beat = setTimeout(keepPolling, rest);
 }
@@ -363,6 +385,7 @@ document.querySelector(".diff").addEventListener("toggle", showFigures);
 const numberOf = (node) => [...by("cards").children].indexOf(node.closest(".card"));
 by("cards").addEventListener("click", (event) => { if (event.target.closest(".picture")) open(numberOf(event.target)); });
 by("cards").addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.matches(".card")) open(numberOf(event.target)); });
+by("viewer").addEventListener("close", () => by("cards").children[noted.current]?.focus());
 by("viewer").addEventListener("click", (event) => { if (event.target === by("viewer")) by("viewer").close(); });
 by("viewer").addEventListener("keydown", (event) => {
   if (event.target.matches("input, textarea")) return;
