@@ -239,7 +239,7 @@ class Flow:
         request, shard = self._waiting.pop(key)
         kept = accept_answer(name, recipe.images, request, answer)
         if self._run.known is not None:
-            kept = refuse_known(self._run.known, request, kept)
+            kept = refuse_known(self._run.known, self._run.known_features, request, kept)
         self._parts.add(shard.job.shard, kept)
         shard.left -= 1
         self._count(isinstance(kept, Failure))
