@@ -76,7 +76,7 @@ WRITTEN_KEYS = ("source", "expand", "allocate", "weights", "screen")
 FILE_KEYS = (
     *((key,) for key in (*PATH_KEYS, "contamination_images")),
     *(("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction")),
-    *(("source", "path"), ("backend", "source"), ("backend", "root")),
+    *(("source", "path"), ("backend", "source"), ("backend", "root"), ("contamination_images", "paths")),
 )
 """Paths of the keys under which a recipe names files."""
 
@@ -435,6 +435,32 @@ class Deduplicate(BaseModel):
         0.85, gt=0, le=1, description="similarity from which texts, prompts included, are; null: not compared"
     )
     drop: bool = Field(True, description="all but the one with the highest reward weigh 0; false: only counted")
+
+
+class NearFeatures(BaseModel):
+    """The keys under `contamination_images.features:`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    encoder: EncoderChoice = Field(description="an image encoder, as under `encoders`")
+    above: float = Field(
+        gt=0, le=1, description="least cosine that is refused; `datagen plan` shows those of some samples"
+    )
+
+
+class KnownImages(BaseModel):
+    """The keys under `contamination_images:`; a list is its `paths`. See docs/recipes_more.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    paths: list[str] = Field(min_length=1, description="files, folders, buckets and hf://datasets/OWNER/NAME")
+    hash: float = Field(0.1, ge=0, lt=0.5, description="greatest difference by perceptual hash that is refused")
+    features: NearFeatures | None = Field(None, description="refuse by an encoder's features too")
+
+    @model_serializer
+    def _as_written(self) -> list[str] | dict[str, Any]:
+        given = {key: getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set}
+        return self.paths if given.keys() == {"paths"} else given
 
 
 class Adapt(BaseModel):
@@ -841,8 +867,9 @@ class Recipe(BaseModel):
         600.0, gt=0, le=1e6, description="longest call of a scorer, null for no limit; see docs/trust.md"
     )
     contamination: list[str] = Field(default_factory=list, description="benchmark files whose prompts are refused")
-    contamination_images: list[str] | None = Field(
-        None, min_length=1, description="benchmark pictures, as files and folders: near-equal samples are refused"
+    contamination_images: KnownImages | None = Field(
+        None,
+        description="benchmark pictures, as files, folders, buckets and hub datasets: samples near to one are refused",
     )
     screen: ScreenOptions | None = Field(
         None, description="refuse personal data and listed words in prompts and rewrites; see docs/recipes_more.md"
@@ -871,10 +898,11 @@ class Recipe(BaseModel):
     def _listed(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else [] if value is None else value
 
-    @field_validator("contamination_images", mode="before", json_schema_input_type=list[str] | str | None)
+    @field_validator("contamination_images", mode="before", json_schema_input_type=KnownImages | list[str] | str | None)
     @classmethod
-    def _listed_or_none(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+    def _named_paths(cls, value: Any) -> Any:
+        value = [value] if isinstance(value, str) else value
+        return {"paths": value} if isinstance(value, list) else value
 
     @model_validator(mode="wrap")
     @classmethod
@@ -1097,6 +1125,8 @@ def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (),
         raise ConfigError("a recipe must be a mapping of keys to values", where=str(path), hint=hint)
     for key in document.data.keys() & {*PATH_KEYS, "contamination_images"}:
         document.data[key] = _beside(path.parent, document.data[key])
+    if isinstance(known := document.data.get("contamination_images"), dict) and "paths" in known:
+        known["paths"] = _beside(path.parent, known["paths"])
     if isinstance(allocate := document.data.get("allocate"), dict) and "diagnosis" in allocate:
         allocate["diagnosis"] = _beside(path.parent, allocate["diagnosis"])
     if isinstance(screen := document.data.get("screen"), dict) and "words" in screen:

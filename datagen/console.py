@@ -457,6 +457,8 @@ def print_estimate(estimate: Estimate, workers: int, prices: Prices | None = Non
         facts["disk, time"] = "not measured (--no-probe)"
     if estimate.filter is not None:
         facts["dataset"] = f"the samples that pass {estimate.filter}; how many is known once they are scored"
+    if estimate.guard is not None:
+        facts["benchmark"] = estimate.guard
     print_facts(facts)
     if estimate.allotment is None:
         print_table(["skill", "prompts"], list(estimate.places.items()))

@@ -36,8 +36,8 @@ class CardNotes:
     every prompt has: pass@1 uses only those, since hard prompts get further ones. `addresses` allows paths and servers
     of the machine in settings and reasons; `recipe` and `provenance` are published as given. `idle` has a sentence for
     each skill without any weight. In words, `filtered` says how many samples pass the filter of the recipe, `reviewed`
-    how many a person looked at and what came of it, `repeats` how many repeat one of another prompt; `refused` is how
-    many were refused for a picture that is nearly a benchmark's, None if none were compared.
+    how many a person looked at and what came of it, `repeats` how many repeat one of another prompt; `refused` how
+    many were refused for a picture that is nearly a benchmark's, `""` if none were compared.
     """
 
     name: str
@@ -51,7 +51,7 @@ class CardNotes:
     filtered: str = ""
     reviewed: str = ""
     repeats: str = ""
-    refused: int | None = None
+    refused: str = ""
 
     def to_json(self) -> str:
         """Return the provenance of every row, with the licence, as JSON text."""

@@ -23,7 +23,7 @@ from datagen.pictures import normalise
 from datagen.plugins import Failed, attempt, without_addresses
 from datagen.records import Failure, Modality, Request, Sample, Segment, Verdict
 from datagen.scoring.verdicts import check_causes
-from datagen.vision.known import KnownPictures
+from datagen.vision.known import KnownFeatures, KnownPictures
 
 MOST_IMAGES = 16
 """Images of one sample."""
@@ -90,16 +90,31 @@ def accept_answer(name: str, images: Images | None, request: Request, answer: Sa
     return Failure.unanswered(request, f"{name!r} answered {problem}", text if isinstance(text, str) else "")
 
 
-KNOWN = "its picture is nearly one of `contamination_images`"
+KNOWN = {
+    "hash": "its picture is nearly one of `contamination_images`",
+    "features": "its picture has nearly the features of one of `contamination_images`",
+}
+"""Errors of samples that were refused for a picture of a benchmark, by cause."""
 
 
-def refuse_known(known: KnownPictures, request: Request, answer: Sample | Failure) -> Sample | Failure:
-    """Return an accepted answer, or a failure that names the picture which one of its pictures nearly is."""
+def refuse_known(
+    known: KnownPictures, features: KnownFeatures | None, request: Request, answer: Sample | Failure
+) -> Sample | Failure:
+    """Return an accepted answer, or a failure that names the picture which one of its pictures nearly is.
+
+    The hash goes first: what it refuses is not encoded. What the encoder fails at is a failure too.
+    """
     if isinstance(answer, Failure):
         return answer
-    for image in (part.image for part in answer.segments if part.kind == "image"):
-        if found := known.match(image):
-            return Failure.unanswered(request, KNOWN, found)
+    images = [part.image for part in answer.segments if part.kind == "image"]
+    matches = {"hash": known.match} | ({"features": features.match} if features is not None else {})
+    for cause, match in matches.items():
+        for image in images:
+            found = attempt(partial(match, image))
+            if isinstance(found, Failed):
+                return Failure.unanswered(request, "it cannot be compared with `contamination_images`", found.text)
+            if found:
+                return Failure.unanswered(request, KNOWN[cause], found)
     return answer
 
 

@@ -80,7 +80,7 @@ _NO_MORE = object()
 def settle_answer(run: Run, request: Request, answer: Answer) -> Answer:
     """Return the answer of a run's backend to a request as the run keeps it."""
     kept = accept_answer(run.recipe.backend.name, run.recipe.images, request, answer)
-    return kept if run.known is None else refuse_known(run.known, request, kept)
+    return kept if run.known is None else refuse_known(run.known, run.known_features, request, kept)
 
 
 def run_shard(run: Run, job: Job) -> ShardResult:

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, NamedTuple
 
 from datagen.addresses import without_addresses
@@ -36,6 +37,7 @@ from datagen.pipeline.checks import NOT_SHOWN, SHOWN, is_bound, list_warnings, t
 from datagen.pipeline.flow import ask_backend
 from datagen.pipeline.made import find_stale
 from datagen.pipeline.makers import find_changes
+from datagen.pipeline.needs import name_model
 from datagen.pipeline.prompts import draw_prompts, plan_sources
 from datagen.pipeline.review import count_reviews, read_reviews
 from datagen.pipeline.run import STAGES, Run
@@ -367,7 +369,8 @@ class Estimate:
     `spent` is what models are asked for, rewriting included, in tokens as their servers count them; its hours are those
     of the model that generates, and `cost` is the money by the recipe's prices, None without.
 
-    `filter` is the recipe's condition on rows: how many pass is known once they are scored.
+    `filter` is the recipe's condition on rows: how many pass is known once they are scored. `guard` says in words how
+    samples are compared with `contamination_images`, and with a probe how near its samples come; None without the key.
 
     `places` holds the number of prompts of each skill by path; with `allocate:`, of each level, whose shares are in
     `allotment`.
@@ -389,6 +392,7 @@ class Estimate:
     spent: Spent | None = None
     cost: float | None = None
     filter: str | None = None
+    guard: str | None = None
 
 
 def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SILENT) -> Estimate:
@@ -418,6 +422,7 @@ def estimate_run(recipe: Recipe, *, probe: bool, workers: int, watch: Watch = SI
             allotment=run.allotment,
             warnings=(*few, *(what for _, what in list_warnings(run, load=probe))),
             filter=recipe.filter,
+            guard=_describe_guard(run),
         )
         return _probe(run, plain, workers, watch) if probe else plain
 
@@ -444,6 +449,7 @@ def _count_rows(run: Run, *, load: bool) -> Estimate:
         skipped=(),
         warnings=(*stats.notes(), *(what for _, what in list_warnings(run, load=load))),
         filter=recipe.filter,
+        guard=_describe_guard(run),
     )
 
 
@@ -481,7 +487,33 @@ def _probe(run: Run, plain: Estimate, workers: int, watch: Watch) -> Estimate:
         seconds=plain.samples / min(drawn, scored * max(1, workers)),
         spent=spent,
         cost=cost_of(spent, recipe.prices),
+        guard=_describe_guard(run, samples),
     )
+
+
+def _describe_guard(run: Run, samples: Sequence[Sample] = ()) -> str | None:
+    """Return in words how samples are compared with the pictures of a benchmark, and how near some samples come."""
+    chosen, known = run.recipe.contamination_images, run.known
+    if chosen is None or known is None:
+        return None
+    said = f"{count_of(len(known.places), 'picture')} read; refused: a difference up to {known.near:g} by hash"
+    if chosen.features is not None:
+        said += f", a cosine from {chosen.features.above:g} by {name_model(chosen.features.encoder)}"
+    images = [sample.image for sample in samples if sample.image]
+    if images:
+        least, middle = _find_extremes([known.find_nearest(image)[1] for image in images])
+        said += f"; of {count_of(len(images), 'picture')} of the probe to the nearest: difference {least:.3f} and more"
+        said += f", half up to {middle:.3f}"
+    if images and run.known_features is not None:
+        most, middle = _find_extremes([-run.known_features.find_nearest(image)[1] for image in images])
+        said += f"; cosine {-most:.3f} and less, half from {-middle:.3f}"
+    return said
+
+
+def _find_extremes(values: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the median of some values, but for NaN."""
+    finite = [value for value in values if math.isfinite(value)]
+    return (min(finite), median(finite)) if finite else (math.nan, math.nan)
 
 
 def _probe_prompts(run: Run, count: int) -> tuple[list[Prompt], dict[str, Usage]]:

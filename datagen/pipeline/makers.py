@@ -15,13 +15,16 @@ import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from datagen.config import Choice, Makers, Recipe
+from datagen.errors import ConfigError
 from datagen.filesystems import hash_file
 from datagen.plugins import HERE, list_sources, read_source
 from datagen.records import hash_of
+from datagen.sources import open_pictures
 
 READERS = ("rapidocr", "onnxruntime", "opencv-python", "opencv-python-headless")
 PACKAGES = ("datagen", "torch", "transformers", "pyarrow", "numpy", "pillow", *READERS)
@@ -48,8 +51,7 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
         "prompts": ((), ({"expand.backend": expander} if expander else {}) | _finder(recipe)),
         "samples": (
             adapt.by if adapt else (),
-            _choices(recipe, "backend", *(["detector"] if adapt else []))
-            | {f"contamination_images.{path}": {"images": path} for path in recipe.contamination_images or ()},
+            _choices(recipe, "backend", *(["detector"] if adapt else [])) | _guard(recipe),
         ),
         "scores": (
             [choice.name for choice in recipe.scorers.values()],
@@ -57,7 +59,22 @@ def list_makers(recipe: Recipe) -> dict[str, dict[str, str]]:
             | {f"scorers.{name}": choice.options for name, choice in recipe.scorers.items() if choice.options},
         ),
     }
-    return {stage: dict(sorted(_hash_named(words, choices))) for stage, (words, choices) in named.items()}
+    found = {stage: dict(_hash_named(words, choices)) for stage, (words, choices) in named.items()}
+    found["samples"] |= _hash_known(recipe)
+    return {stage: dict(sorted(hashes.items())) for stage, hashes in found.items()}
+
+
+def _hash_known(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Yield (key and place, hash) of each place with pictures of a benchmark that can be read."""
+    for place in recipe.contamination_images.paths if recipe.contamination_images else ():
+        with suppress(ConfigError):
+            yield f"contamination_images: {place}", open_pictures(place).fingerprint()
+
+
+def _guard(recipe: Recipe) -> dict[str, Any]:
+    """Return the encoder that compares pictures with those of a benchmark, by its key, if the recipe has one."""
+    features = recipe.contamination_images.features if recipe.contamination_images else None
+    return {"contamination_images.features.encoder": features.encoder.model_dump()} if features else {}
 
 
 def _finder(recipe: Recipe) -> dict[str, Any]:
@@ -85,7 +102,7 @@ def _list_plugins(recipe: Recipe) -> list[str]:
     """Return the words of a recipe that name scorers and models, in the recipe and in the options of others."""
     words = [choice.name for choice in recipe.scorers.values()]
     words += [*(recipe.adapt.by if recipe.adapt else ()), *_list_words(recipe.to_dict().get("expand") or {})]
-    words += [word for choice in _finder(recipe).values() for word in _list_words(choice)]
+    words += [word for choice in (_finder(recipe) | _guard(recipe)).values() for word in _list_words(choice)]
     for choice in _choices(recipe, "backend", "detector", "judge", "drawer", "encoders", "matchers").values():
         words += _list_words(choice)
     return words

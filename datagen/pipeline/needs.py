@@ -65,7 +65,7 @@ def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
         "taxonomy": lambda: run.taxonomy,
         "aggregate": lambda: run.rewarder,
         "contamination": lambda: run.blocked,
-        "contamination_images": lambda: run.known,
+        "contamination_images": lambda: _check_known(run),
         "screen": lambda: run.screen,
         "allocate": lambda: run.allotment,
         "adapt": lambda: run.deciders,
@@ -85,6 +85,13 @@ def _check_mode(run: Run) -> None:
 def _check_other_backend(choice: Choice | None) -> None:
     if choice is not None:
         load_plugin("backends", choice.name, "build")
+
+
+def _check_known(run: Run) -> None:
+    """Raise for pictures of a benchmark that cannot be read, and for an encoder that does not exist."""
+    known = run.known and run.recipe.contamination_images
+    if known and known.features:
+        load_plugin("vision.encoders", known.features.encoder.name, "build")
 
 
 def _check_scorers(run: Run) -> None:

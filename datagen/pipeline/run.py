@@ -52,7 +52,7 @@ from datagen.store import SUFFIXES, Marks, RunFolder, Stage
 from datagen.taxonomy import Taxonomy, load_taxonomy, resolve_lexicon, resolve_taxonomy
 from datagen.taxonomy.lexicon import load_lexicon
 from datagen.usage import Usage
-from datagen.vision.known import KnownPictures
+from datagen.vision.known import KnownFeatures, KnownPictures
 from datagen.vision.ocr import LateReader
 
 OUTPUTS = "outputs"
@@ -343,8 +343,25 @@ class Run:
     @cached_property
     def known(self) -> KnownPictures | None:
         """The benchmark pictures to refuse, or None. Raises ConfigError."""
-        places = self.recipe.contamination_images
-        return KnownPictures.from_places(places) if places else None
+        known = self.recipe.contamination_images
+        return KnownPictures.from_places(known.paths, known.hash) if known else None
+
+    @cached_property
+    def known_features(self) -> KnownFeatures | None:
+        """The features of the benchmark pictures to refuse, or None; each is read again and encoded.
+
+        Raises ConfigError, and PluginError for what the encoder raises.
+        """
+        known = self.recipe.contamination_images
+        if known is None or known.features is None:
+            return None
+        encoder, above = known.features.encoder, known.features.above
+        encode = _build("vision.encoders", encoder)
+        made = attempt(lambda: KnownFeatures.from_places(known.paths, encode, above))
+        if isinstance(made, Failed):
+            what = f"the encoder {encoder.name!r} broke down at a picture of `contamination_images`: {made.text}"
+            raise PluginError(what, where=find_own_line(made.error)) from made.error
+        return made
 
     @cached_property
     def screen(self) -> Screen | None:

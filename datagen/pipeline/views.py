@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -183,7 +184,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
         filtered=weighed.describe_filter(run.recipe.filter),
         reviewed=describe_reviews(count_reviews(read_reviews(run).values())),
         repeats=weighed.repeats,
-        refused=_count_known(run),
+        refused=_describe_refused(run),
     )
     with tempfile.TemporaryDirectory() as away:
         out = run.folder.local_path / "dataset" if run.folder.is_local else Path(away) / "dataset"
@@ -349,7 +350,7 @@ def report_run(run: Run, weighed: Weighed, watch: Watch, limits: Limits = DEFAUL
             weight_report=weighed.report,
             facts=_list_facts(run, weighed)
             | ({"repeats": weighed.repeats} if weighed.repeats else {})
-            | ({"refused as known": f"{_count_known(run):,}"} if run.recipe.contamination_images else {}),
+            | ({"refused as known": refused} if (refused := _describe_refused(run)) else {}),
             run=str(run.folder),
             evaluators=frozenset(run.recipe.evaluating),
             judges=run.judges,
@@ -496,11 +497,18 @@ def _join(run: Run, weighed: Weighed) -> Iterator[Joined]:
             yield prompts[sample.prompt_id], sample, scores[sample.id], row, weight
 
 
-def _count_known(run: Run) -> int | None:
-    """Return how many samples were refused for pictures of `contamination_images`; None if there are none to refuse."""
-    if not run.recipe.contamination_images:
-        return None
-    return sum(failure.error == KNOWN for failure in _read_failures(run))
+def _describe_refused(run: Run) -> str:
+    """Return how many samples were refused for pictures of `contamination_images`: `5 (3 by hash, 2 by features)`.
+
+    `5` if only hashes are compared, `""` without the key.
+    """
+    known = run.recipe.contamination_images
+    if known is None:
+        return ""
+    errors = Counter(failure.error for failure in _read_failures(run))
+    counts = {cause: errors[error] for cause, error in KNOWN.items()}
+    causes = ", ".join(f"{count:,} by {cause}" for cause, count in counts.items())
+    return f"{sum(counts.values()):,}" + (f" ({causes})" if known.features else "")
 
 
 def _read_failures(run: Run) -> Iterator[Failure]:

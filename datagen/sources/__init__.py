@@ -10,7 +10,7 @@ in memory, or a few bytes a row. See docs/datasets.md.
 from __future__ import annotations
 
 from datagen.sources.claims import read_claims
-from datagen.sources.files import Files, Row, open_source
+from datagen.sources.files import Files, Row, open_pictures, open_source
 from datagen.sources.rows import MOST_PICTURES, PictureRows, PromptRows, find_places, is_with_pictures
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Row",
     "find_places",
     "is_with_pictures",
+    "open_pictures",
     "open_source",
     "read_claims",
 ]

@@ -9,6 +9,10 @@ files, the Arrow files of `datasets.save_to_disk`, pictures with `NAME.txt` besi
 A row has a place in its file: its number, or the byte at which its line begins. So rows can be read again in any order
 without an index. Of a parquet file, `ROW_GROUPS` row groups are in memory; Arrow files are mapped.
 
+    open_pictures("photos").pictures()
+
+yields all pictures of an address, whatever its rows are: files of pictures and the columns of tables that hold some.
+
 Not covered: compressed files, nested columns, JSON documents, dataset scripts; Arrow files in a bucket.
 """
 
@@ -40,6 +44,8 @@ MARKS = "*?["
 ROW_GROUPS = 2
 """Row groups of parquet files in memory."""
 BATCH_ROWS = 256
+PICTURE_ROWS = 64
+"""Rows of a table in memory while all its pictures are read."""
 MOST_PICTURE_BYTES = 256 << 20
 """Largest file of a picture that is read."""
 _UNCHANGED = ("blob_id", "oid", "ETag", "etag", "xet_hash", "md5", "mtime", "created", "LastModified")
@@ -63,16 +69,17 @@ class Files:
     `columns` are those of the first file. Raises ConfigError, as its methods do, naming the file and what is wrong.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, pictures: bool = False) -> None:
         self.address = address
         self._system, self._base = _open(address)
-        self.names, self.kind = _find(self._system, self._base, address)
+        find = _find_pictures if pictures else _find
+        self.names, self.kind = find(self._system, self._base, address)
         self._remembered: OrderedDict[tuple[str, int], Any] = OrderedDict()
         common = posixpath.dirname(self.names[0]) if len(self.names) == 1 else posixpath.commonpath(self.names)
         self._root = self._base if _is_below(self.names[0], self._base) else common
         prefix = self._root.rstrip("/") + "/"
         self._prefix = prefix if self.names[0].startswith(prefix) else ""
-        self.columns = self._open(0).columns()
+        self.columns = [] if pictures else self._open(0).columns()
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         """Yield all rows with some columns, in order."""
@@ -109,10 +116,28 @@ class Files:
         if not whole.startswith(folder.rstrip("/") + "/") or "\0" in path:
             raise ValueError(f"the picture {show(path)} is outside of its folder; `root:` names the folder of pictures")
         with system.open(whole, "rb") as file_:
-            content: bytes = file_.read(MOST_PICTURE_BYTES + 1)
-        if len(content) > MOST_PICTURE_BYTES:
-            raise ValueError(f"the picture {show(path)} has more than {MOST_PICTURE_BYTES >> 20} MiB")
-        return content
+            return _read_bounded(file_, path)
+
+    def pictures(self) -> Iterator[tuple[str, bytes]]:
+        """Yield where each picture is and its content, in order: each file of one, and each in a column of a table.
+
+        A column holds pictures if it is of structs with `bytes`, as `datasets` writes them, or of lists of such. Raises
+        ConfigError for a file that cannot be read or is too large.
+        """
+        whole = self.names == [self._base] or any(mark in self._base for mark in MARKS)
+        for number, name in enumerate(self.names):
+            place = self.address if name == self._base else name if whole else f"{self.address}/{self.label(number)}"
+            if name.lower().endswith(PICTURES):
+                with self.open_file(number) as file:
+                    yield place, self._guard(partial(_read_bounded, file, name), place)
+                continue
+            reader = self._open_table(number)
+            columns = reader.picture_columns()
+            for _, where, values in reader.rows(columns, PICTURE_ROWS) if columns else ():
+                for column, value in values.items():
+                    for k, each in enumerate(value if isinstance(value, list) else [value]):
+                        if each and each.get("bytes"):
+                            yield f"{place}{where}, {column}{f'[{k}]' if k else ''}", each["bytes"]
 
     def fingerprint(self) -> str:
         """Return a hash of what the files hold, 16 hexadecimal digits, that does not depend on where they are.
@@ -151,6 +176,9 @@ class Files:
         if self.kind == "pictures":
             return _Captions(self, number)
         return _READERS[posixpath.splitext(name)[1]](self, number)
+
+    def _open_table(self, number: int) -> _Table:
+        return _TABLES[posixpath.splitext(self.names[number])[1].lower()](self, number)
 
     def open_file(self, number: int) -> IO[bytes]:
         """Open a file to read its bytes."""
@@ -193,6 +221,15 @@ def open_source(address: str) -> Files:
     return Files(address)
 
 
+def open_pictures(address: str) -> Files:
+    """Find all files of an address that are pictures, or tables that may hold some, but for hidden ones.
+
+    Of the result `pictures` and `fingerprint` are meant to be used. Raises ConfigError if there are none, or if they
+    cannot be read.
+    """
+    return Files(address.rstrip("/") or address, pictures=True)
+
+
 def _open(address: str) -> tuple[Any, str]:
     try:
         system, path = open_filesystem(address)
@@ -203,11 +240,7 @@ def _open(address: str) -> tuple[Any, str]:
 
 def _find(system: Any, path: str, address: str) -> tuple[list[str], str]:
     """Return the files of a source in order, and what they are: `pictures`, `metadata` or `rows`."""
-    found = attempt(lambda: _list(system, path))
-    if isinstance(found, Failed):
-        raise ConfigError(f"cannot be read: {found.text}", where=address) from found.error
-    if not found:
-        raise ConfigError("there is nothing", where=address, hint="a file, a folder, or a pattern with *")
+    found = _list_or_refuse(system, path, address)
     if not _is_below(found[0], path):  # a file, or a pattern
         known = [name for name in found if name.endswith((*LINES, *TABLES))]
         if not known:
@@ -229,6 +262,24 @@ def _is_below(name: str, folder: str) -> bool:
     return name.startswith(folder.rstrip("/") + "/")
 
 
+def _find_pictures(system: Any, path: str, address: str) -> tuple[list[str], str]:
+    """Return the files of an address that are pictures or tables, in order."""
+    found = [name for name in _list_or_refuse(system, path, address) if name.lower().endswith((*PICTURES, *TABLES))]
+    if not found:
+        hint = f"name a picture ({', '.join(PICTURES)}), or a folder with pictures or parquet files"
+        raise ConfigError("there is no picture", where=address, hint=hint)
+    return found, "all pictures"
+
+
+def _list_or_refuse(system: Any, path: str, address: str) -> list[str]:
+    found = attempt(lambda: _list(system, path))
+    if isinstance(found, Failed):
+        raise ConfigError(f"cannot be read: {found.text}", where=address) from found.error
+    if not found:
+        raise ConfigError("there is nothing", where=address, hint="a file, a folder, or a pattern with *")
+    return found
+
+
 def _list(system: Any, path: str) -> list[str]:
     if any(mark in path for mark in MARKS) and not system.exists(path):
         return sorted(name for name in system.glob(path) if system.isfile(name))
@@ -238,9 +289,26 @@ def _list(system: Any, path: str) -> list[str]:
 
     def is_hidden(name: str) -> bool:
         parts = name[below:].split("/")
-        return any(part.startswith(".") for part in parts) or parts[-1].startswith("cache-")
+        is_cache = parts[-1].startswith("cache-") and name.endswith(".arrow")
+        return is_cache or any(part.startswith(".") for part in parts)
 
     return sorted(name for name in system.find(path) if not is_hidden(name))
+
+
+def _read_bounded(file: IO[bytes], path: str) -> bytes:
+    """Return the content of a picture's file. Raises ValueError if it is too large."""
+    content = file.read(MOST_PICTURE_BYTES + 1)
+    if len(content) > MOST_PICTURE_BYTES:
+        raise ValueError(f"the picture {show(path)} has more than {MOST_PICTURE_BYTES >> 20} MiB")
+    return content
+
+
+def _holds_pictures(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _holds_pictures(kind.value_type)
+    return pa.types.is_struct(kind) and any(field.name == "bytes" for field in kind)
 
 
 def _caption(name: str) -> Path:
@@ -410,6 +478,20 @@ class _Counted:
 class _Table(_Reader):
     """A file of columns, whose rows are placed by their number from 0."""
 
+    def schema(self) -> Any:
+        """Return the schema of Arrow."""
+        raise NotImplementedError
+
+    def columns(self) -> list[str]:
+        return list(self.schema().names)
+
+    def picture_columns(self) -> list[str]:
+        """Return the columns that hold pictures."""
+        return [field.name for field in self.schema() if _holds_pictures(field.type)]
+
+    def rows(self, columns: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[Read]:
+        raise NotImplementedError
+
     def _refuse(self, error: Exception) -> DatagenError:
         what, hint = tell_unread(error)
         return ConfigError(what, where=self.files.label(self.number), hint=hint)
@@ -430,18 +512,18 @@ class _Parquet(_Table):
         with self._file() as file:
             return int(file.metadata.num_rows)
 
-    def columns(self) -> list[str]:
+    def schema(self) -> Any:
         with self._file() as file:
-            return list(file.schema_arrow.names)
+            return file.schema_arrow
 
-    def rows(self, columns: Sequence[str]) -> Iterator[Read]:
+    def rows(self, columns: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[Read]:
         import pyarrow as pa
 
         place = 0
         with self._file() as file:
             wanted = [name for name in columns if name in file.schema_arrow.names]
             try:
-                for batch in file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False):
+                for batch in file.iter_batches(batch_rows, columns=wanted, use_threads=False):
                     for values in batch.to_pylist() if wanted else [{}] * batch.num_rows:
                         yield place, f", row {place}", values
                         place += 1
@@ -485,12 +567,12 @@ class _Arrow(_Table):
         except (pa.ArrowException, OSError) as error:
             raise self._refuse(error) from error
 
-    def columns(self) -> list[str]:
-        return list(self._table().column_names)
+    def schema(self) -> Any:
+        return self._table().schema
 
-    def rows(self, columns: Sequence[str]) -> Iterator[Read]:
+    def rows(self, columns: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[Read]:
         table, place = self._table(), 0
-        for batch in table.select([name for name in columns if name in table.column_names]).to_batches(BATCH_ROWS):
+        for batch in table.select([name for name in columns if name in table.column_names]).to_batches(batch_rows):
             for values in batch.to_pylist():
                 yield place, f", row {place}", values
                 place += 1
@@ -502,13 +584,13 @@ class _Arrow(_Table):
             yield from ((place, values) for values in table.slice(place, 1).to_pylist())
 
 
+_TABLES: dict[str, type[_Table]] = {".parquet": _Parquet, ".arrow": _Arrow}
 _READERS: dict[str, type[_Reader]] = {
     ".jsonl": _JsonLines,
     ".csv": _Csv,
     ".tsv": _Tsv,
     ".txt": _Text,
-    ".parquet": _Parquet,
-    ".arrow": _Arrow,
+    **_TABLES,
 }
 
 
