@@ -98,10 +98,11 @@ def _wrap(system: Any, folder: str) -> tuple[Any, str]:
                 entries = _keep_level(path, entries)
             return entries if detail else [entry["name"] for entry in entries]
 
-        def find(self, path: str, **kwargs: Any) -> list[str]:
-            """Return the files below a folder, sorted."""
+        def find(self, path: str, detail: bool = False, **kwargs: Any) -> list[str] | dict[str, Any]:
+            """Return the files below a folder, sorted; with `detail` their entries by name, as fsspec's `glob` asks."""
             found = self.fs.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
-            return sorted(each.path for each in found if each.is_file)
+            entries = {each.path: self._make_entry(each) for each in found if each.is_file}
+            return dict(sorted(entries.items())) if detail else sorted(entries)
 
     return BucketFileSystem(system), folder
 
