@@ -160,6 +160,16 @@ def test_a_damaged_line_is_named_and_nothing_is_weighed(run: Run, damage: str) -
     assert raised.value.where.endswith(f"{FILE}:2")
 
 
+def test_a_damaged_line_is_named_before_a_run_grows(run: Run) -> None:
+    folder = run.folder.local_path
+    (folder / FILE).write_text("no review\n", encoding="utf-8")
+    before = hash_files(folder, "run.yaml", "prompts", "samples", "scores")
+    with pytest.raises(RunError, match=rf"{FILE}:1: damaged"):
+        api.build(run.recipe.set(candidates=4), run=folder, workers=0)
+    assert hash_files(folder, "run.yaml", "prompts", "samples", "scores") == before
+    assert not (folder / ".growing").exists()
+
+
 @pytest.mark.parametrize("review", [Review("perfect"), Review("", "x" * 5000)])
 def test_what_is_no_review_is_refused(run: Run, review: Review) -> None:
     with pytest.raises(ConfigError):

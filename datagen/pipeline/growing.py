@@ -29,7 +29,7 @@ from datagen.pipeline.comparing import find_other_sampling, find_other_scoring, 
 from datagen.pipeline.needs import check_plugins
 from datagen.pipeline.prompts import plan_stage
 from datagen.pipeline.reusing import NOTE, index_prompts, note_reuse, open_other, take_along
-from datagen.pipeline.review import carry_reviews
+from datagen.pipeline.review import carry_reviews, read_reviews
 from datagen.pipeline.run import (
     GROWING,
     Run,
@@ -105,6 +105,7 @@ def _can_grow(recipe: Recipe, folder: RunFolder) -> bool:
 def _grow(recipe: Recipe, folder: RunFolder, command: str, watch: Watch, *, keep: bool) -> None:
     """Prepare the grown run beside the files of the run, and put it in their place."""
     address, root = str(folder), folder.local_path
+    read_reviews(open_other(address)[0])  # a damaged line is told before anything is made
     recipe = remember_views(Run(recipe, address), folder.read_notes())
     away = root / FOLDER
     try:
