@@ -65,6 +65,9 @@ class Tab:
     def leave(self) -> None:
         """Leave the page, also where it asks whether words should be lost."""
         self.page.call("Page.navigate", url="about:blank")
+        self.wait(
+            "location.href === 'about:blank'"
+        )  # else the question may still stand when the next page is asked for
 
     @property
     def text(self) -> str:
