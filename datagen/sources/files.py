@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import json
 import posixpath
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -326,20 +327,23 @@ Read = tuple[int, str, Values]
 """The place of a row, what names it behind the name of its file, and its values."""
 
 
-class _Reader:
+class _Reader(ABC):
     """The rows of one file."""
 
     def __init__(self, files: Files, number: int) -> None:
         self.files, self.number = files, number
 
+    @abstractmethod
     def columns(self) -> list[str]:
-        raise NotImplementedError
+        """Return the names of the columns."""
 
+    @abstractmethod
     def rows(self, columns: Sequence[str]) -> Iterator[Read]:
-        raise NotImplementedError
+        """Yield all rows in order."""
 
+    @abstractmethod
     def read(self, places: Sequence[int], columns: Sequence[str]) -> Iterator[tuple[int, Values]]:
-        raise NotImplementedError
+        """Yield the rows of some places, which ascend."""
 
 
 class _Captions(_Reader):
@@ -373,8 +377,15 @@ class _Lines(_Reader):
                 yield at, values
                 break
 
+    @abstractmethod
     def _walk(self, start: int) -> Iterator[Read]:
-        """Yield the rows from a byte on. Lines are numbered from there."""
+        """Yield the rows from a byte on. Lines are numbered if that is the first."""
+
+
+class _EachLine(_Lines):
+    """A file in which each line is a row."""
+
+    def _walk(self, start: int) -> Iterator[Read]:
         name = self.files.label(self.number)
         with self.files.open_file(self.number) as file:
             file.seek(start)
@@ -386,11 +397,12 @@ class _Lines(_Reader):
                     yield at, where, self._parse(text, f"{name}{where}")
                 at += len(line)
 
+    @abstractmethod
     def _parse(self, text: str, where: str) -> Values:
-        raise NotImplementedError
+        """Return the values of a line. Raises ConfigError."""
 
 
-class _JsonLines(_Lines):
+class _JsonLines(_EachLine):
     def _parse(self, text: str, where: str) -> Values:
         try:
             values = json.loads(text)
@@ -410,7 +422,7 @@ class _JsonLines(_Lines):
         return list(names)
 
 
-class _Text(_Lines):
+class _Text(_EachLine):
     def _parse(self, text: str, where: str) -> Values:
         return {"prompt": text}
 
@@ -478,9 +490,9 @@ class _Counted:
 class _Table(_Reader):
     """A file of columns, whose rows are placed by their number from 0."""
 
+    @abstractmethod
     def schema(self) -> Any:
         """Return the schema of Arrow."""
-        raise NotImplementedError
 
     def columns(self) -> list[str]:
         return list(self.schema().names)
@@ -489,8 +501,9 @@ class _Table(_Reader):
         """Return the columns that hold pictures."""
         return [field.name for field in self.schema() if _holds_pictures(field.type)]
 
+    @abstractmethod
     def rows(self, columns: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[Read]:
-        raise NotImplementedError
+        """Yield all rows in order, read so many at a time."""
 
     def _refuse(self, error: Exception) -> DatagenError:
         what, hint = tell_unread(error)
@@ -584,8 +597,8 @@ class _Arrow(_Table):
             yield from ((place, values) for values in table.slice(place, 1).to_pylist())
 
 
-_TABLES: dict[str, type[_Table]] = {".parquet": _Parquet, ".arrow": _Arrow}
-_READERS: dict[str, type[_Reader]] = {
+_TABLES: dict[str, Callable[[Files, int], _Table]] = {".parquet": _Parquet, ".arrow": _Arrow}
+_READERS: dict[str, Callable[[Files, int], _Reader]] = {
     ".jsonl": _JsonLines,
     ".csv": _Csv,
     ".tsv": _Tsv,
