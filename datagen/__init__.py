@@ -41,32 +41,6 @@ if TYPE_CHECKING:
     )
     from datagen.records import Claim, Failure, Prompt, Request, Sample, Score, Segment, Verdict
 
-_HOMES = {
-    "api": (
-        *(
-            "Run",
-            "RunSample",
-            "audit",
-            "build",
-            "check",
-            "diagnose",
-            "doctor",
-            "experiment",
-            "loop",
-            "open_run",
-            "plan",
-        ),
-        *("preview", "train"),
-    ),
-    "config": ("Recipe",),
-    "errors": (
-        *("BackendError", "ConfigError", "DatagenError", "MissingExtraError", "Paused", "PluginError", "PushError"),
-        *("RunError", "TooManyFailures"),
-    ),
-    "records": ("Claim", "Failure", "Prompt", "Request", "Sample", "Score", "Segment", "Verdict"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
 __all__ = [
     "BackendError",
     "Claim",
@@ -100,6 +74,16 @@ __all__ = [
     "preview",
     "train",
 ]
+
+_ELSEWHERE = {
+    "config": ("Recipe",),
+    "errors": (
+        *("BackendError", "ConfigError", "DatagenError", "MissingExtraError", "Paused", "PluginError", "PushError"),
+        *("RunError", "TooManyFailures"),
+    ),
+    "records": ("Claim", "Failure", "Prompt", "Request", "Sample", "Score", "Segment", "Verdict"),
+}
+_HOME_OF = dict.fromkeys(__all__, "api") | {name: home for home, names in _ELSEWHERE.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datagen.config import Recipe
     from datagen.pipeline import BuildResult, Run, Weighed
     from datagen.push import Pushed
+    from datagen.studio import Server
 
 
 class Groups(typer.core.TyperGroup):
@@ -610,13 +611,10 @@ def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.", show_default=False)] = 0,
 ) -> None:
     """Edit a project in the browser: faults, prompts and samples as you type. Serves one page on this machine alone."""
-    from datagen.console import print_aside, print_line
     from datagen.studio import open_studio
 
     with open_studio(project, port) as opened:
-        print_line(opened.address)
-        print_aside("open it in a browser here; Ctrl-C ends it")
-        opened.serve_forever()
+        _serve(opened, opened.address)
 
 
 @app.command()
@@ -625,13 +623,18 @@ def view(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.", show_default=False)] = 0,
 ) -> None:
     """Look at a run in the browser, also while it is made: its samples, filtered and sorted. Changes nothing."""
-    from datagen.console import print_aside, print_line
     from datagen.studio import open_view
 
     with open_view(run, port) as opened:
-        print_line(opened.runs_address)
-        print_aside("open it in a browser here; Ctrl-C ends it")
-        opened.serve_forever()
+        _serve(opened, opened.runs_address)
+
+
+def _serve(server: Server, address: str) -> None:
+    from datagen.console import print_aside, print_line
+
+    print_line(address)
+    print_aside("open it in a browser here; Ctrl-C ends it")
+    server.serve_forever()
 
 
 @app.command()

@@ -16,6 +16,7 @@ Not covered: accounts, other machines.
 """
 
 from datagen.studio.editing import Studio, open_studio
+from datagen.studio.server import Server
 from datagen.studio.viewing import Viewer, open_view
 
-__all__ = ["Studio", "Viewer", "open_studio", "open_view"]
+__all__ = ["Server", "Studio", "Viewer", "open_studio", "open_view"]
