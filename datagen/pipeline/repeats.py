@@ -103,12 +103,17 @@ def _digest(content: bytes) -> int:
     return int.from_bytes(blake2b(content, digest_size=8).digest(), "little") or 1
 
 
-def read_sketches(run: Run, watch: Watch = SILENT, *, keep: bool = False) -> Iterator[NDArray[np.void]]:
-    """Yield the sketches of each shard, those kept if its samples are still the same; others are made, and kept."""
+def read_sketches(
+    run: Run, watch: Watch = SILENT, *, shards: Sequence[int] | None = None, keep: bool = False
+) -> Iterator[NDArray[np.void]]:
+    """Yield the sketches of each shard, or of some, those kept if its samples are still the same.
+
+    Others are made, and kept if `keep`.
+    """
     import numpy as np
 
-    folder, shards = run.folder, run.read_plan()["shards"]
-    for shard in range(shards):
+    folder, shards = run.folder, range(run.read_plan()["shards"]) if shards is None else shards
+    for number, shard in enumerate(shards, 1):
         name, mark = f"{FOLDER}/{shard:05d}.bin", f"1 {folder.digest('samples', shard)}\n".encode()
         content = folder.read_head(name, -1)
         if content.startswith(mark):
@@ -119,35 +124,50 @@ def read_sketches(run: Run, watch: Watch = SILENT, *, keep: bool = False) -> Ite
             if keep:
                 folder.write_file(name, mark + sketches.tobytes())
             yield sketches
-        watch.show(Progress("sketch", shard + 1, shards))
+        watch.show(Progress("sketch", number, len(shards)))
 
 
-def find_run_repeats(run: Run, rows: RewardTable, options: Deduplicate, rejected: Collection[str] = ()) -> Repeats:
+def find_run_repeats(
+    run: Run,
+    rows: RewardTable,
+    options: Deduplicate,
+    rejected: Collection[str] = (),
+    shards: Sequence[int] | None = None,
+) -> Repeats:
     """Return what repeats in a scored run, of which `rows` are the samples in the order of the files.
 
-    What a person `rejected`, by its id, stays only where nothing else does.
-    Raises RunError when samples and scores do not match.
+    If they come shard by shard in another order, that is `shards`; what repeats does not depend on it. What a person
+    `rejected`, by its id, stays only where nothing else does. Raises RunError when samples and scores do not match.
     """
     import numpy as np
 
-    sketches = np.concatenate([*read_sketches(run), np.empty(0, sketch_type())])
+    shards = range(run.read_plan()["shards"]) if shards is None else shards
+    parts = list(read_sketches(run, shards=shards))
+    sketches = np.concatenate([*parts, np.empty(0, sketch_type())])
     if len(sketches) != len(rows):
         what = f"{len(sketches):,} samples and the scores of {len(rows):,} do not match"
         raise RunError(what, where=str(run.folder), hint=program.command("score", run.folder, "--again"))
     rewards = np.where(rows.find(rejected), -2.0, rows.image)
-    return find_repeats(sketches, rows.group.codes, rewards, options)
+    order = [(shard << 32) + np.arange(len(part)) for shard, part in zip(shards, parts, strict=True)]
+    files = np.concatenate([*order, np.empty(0, np.int64)])
+    return find_repeats(sketches, rows.group.codes, rewards, options, files)
 
 
 def find_repeats(
-    sketches: NDArray[np.void], groups: NDArray[np.int64], rewards: NDArray[np.float64], options: Deduplicate
+    sketches: NDArray[np.void],
+    groups: NDArray[np.int64],
+    rewards: NDArray[np.float64],
+    options: Deduplicate,
+    files: NDArray[np.int64] | None = None,
 ) -> Repeats:
     """Return what repeats a sample of another group; see the module for the rule.
 
-    `groups` (n,) are the prompts of the samples as numbers, `rewards` (n,) their image rewards, NaN if unknown.
+    `groups` (n,) are the prompts of the samples as numbers, `rewards` (n,) their image rewards, NaN if unknown, and
+    `files` (n,) numbers that rise in the order of the files, by default those of the rows.
     """
     import numpy as np
 
-    order = np.argsort(-np.nan_to_num(rewards, nan=-1.0), kind="stable")
+    order = np.lexsort((np.arange(len(sketches)) if files is None else files, -np.nan_to_num(rewards, nan=-1.0)))
     found = np.zeros(len(sketches), np.bool_)
     near_images = near_texts = (0, 0)
     if options.images is not None:

@@ -33,7 +33,7 @@ from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
 from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
 from datagen.scoring.verdicts import find_causes, find_faults, find_holds, find_own_belief, passed
-from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, diagnose_weights, weigh
+from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, WeightTable, diagnose_weights, weigh
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
 REPORT_FILES = "report_files"
@@ -108,13 +108,24 @@ def read_weights(run: Run) -> Weighed:
     """
     rows = RewardTable(row for shard in list_scored(run) for row in read_rows(run, shard))
     require_scored(run, list_scored(run))
-    rejected, options = rejected_of(read_reviews(run)), run.recipe.deduplicate
-    repeats = None if options is None else find_run_repeats(run, rows, options, rejected)
-    drops = options is not None and options.drop
-    weights = weigh(rows, run.policy, rejected, repeats.found if repeats is not None and drops else None)
-    told = "" if repeats is None else repeats.describe() + ("; these weigh 0" if drops else "")
+    weights, told = weigh_rows(run, rows, rejected_of(read_reviews(run)))
     report = diagnose_weights(rows, weights, run.policy)
     return Weighed(rows, weights, report, told, _find_passing(run, rows, weights))
+
+
+def weigh_rows(
+    run: Run, rows: RewardTable, rejected: Collection[str], shards: Sequence[int] | None = None
+) -> tuple[WeightTable, str]:
+    """Return the weights of a run's samples, without those that a person rejected, and what repeats in words.
+
+    With `deduplicate` all shards must be there; if not in the order of the files, in that of `shards`.
+    """
+    options = run.recipe.deduplicate
+    if options is None:
+        return weigh(rows, run.policy, rejected), ""
+    repeats = find_run_repeats(run, rows, options, rejected, shards)
+    weights = weigh(rows, run.policy, rejected, repeats.found if options.drop else None)
+    return weights, repeats.describe() + ("; these weigh 0" if options.drop else "")
 
 
 def _find_passing(run: Run, rows: Sequence[RewardRow], weights: Sequence[Weight]) -> bytes | None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import ConfigError
 from datagen.pipeline import Run
-from datagen.pipeline.views import ScoredShard, weighing
+from datagen.pipeline.views import ScoredShard, weigh_rows, weighing
 from datagen.records import CAUSES
 from datagen.scoring.verdicts import find_causes
-from datagen.weighting import RewardTable, WeightTable, weigh
+from datagen.weighting import RewardTable, WeightTable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -265,8 +265,12 @@ class SampleTable:
         self._is_stale = True
 
     def weigh(self, run: Run, rejected: Collection[str] = ()) -> None:
-        """Weigh all samples that are there by the run's policy, without those that a person rejected."""
-        self._weights = weigh(self._rewards, run.policy, rejected)
+        """Weigh all samples that are there as the run's dataset has them, without those that a person rejected.
+
+        What repeats a sample is known when all are there: with `deduplicate` there are no weights before.
+        """
+        is_known = run.recipe.deduplicate is None or len(self.shards) == run.read_plan()["shards"]
+        self._weights = weigh_rows(run, self._rewards, rejected, self.shards)[0] if is_known else None
         self._snapshot = None
 
     def find(self, sample_ids: Collection[str]) -> list[int]:

@@ -40,6 +40,21 @@ def table(folder: Path) -> SampleTable:
     return made
 
 
+def test_weights_are_those_of_the_dataset_where_repeats_are_dropped(tmp_path: Path) -> None:
+    values = {"backend": {"same": True}, "rewards": ["counting"], "weights": {"policy": "uniform"}}
+    run, result = build_here(small_recipe(**values, deduplicate={"texts": None}), tmp_path)
+    table = SampleTable(list(run.recipe.scorers))
+    for shard in (2, 1, 0):
+        table.add(run, shard, read_scored(run, shard))
+        table.weigh(run)
+        assert (table.snapshot().weights is None) == (shard > 0)
+    weights = table.snapshot().weights
+    assert weights is not None
+    wanted = {weight.sample_id: weight for weight in result.weighed.weights}
+    assert {weight.sample_id: weight for weight in weights} == wanted
+    assert not all(weight.kept for weight in weights)
+
+
 def find(table: SampleTable, query: Query) -> list[str]:
     now = table.snapshot()
     return [now.id_of(row) for row in now.select(query).tolist()]
