@@ -1106,9 +1106,14 @@ class Recipe(BaseModel):
         return {**self.model_dump(mode="json"), **deepcopy(written)}
 
 
+def split_choice(word: str) -> list[str]:
+    """Return the name and the options of a plugin as it stands on a command line, `mlflow:experiment=a,uri=file:///b`."""
+    return re.split(r"[:,](?=\w+=)", word)
+
+
 def read_choice(word: str) -> dict[str, Any]:
-    """Return a plugin with options as it is written on a command line, `mlflow:experiment=a,uri=file:///runs`."""
-    name, *options = re.split(r"[:,](?=\w+=)", word)
+    """Return a plugin with options, of which `split_choice` says how it is written."""
+    name, *options = split_choice(word)
     return {"name": name, **dict(option.split("=", 1) for option in options)}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from datagen import program
 from datagen.addresses import without_addresses
-from datagen.config import Change, Recipe, name_change, name_files
+from datagen.config import Change, Recipe, name_change, name_files, split_choice
 from datagen.documents.reading import dump_yaml
 from datagen.errors import ConfigError, RunError, did_you_mean
 from datagen.export import CardNotes, ExportItem, ExportResult, export_dataset, export_view, list_regions, read_result
@@ -251,20 +251,15 @@ def reexport_run(
 
 def name_export(view: str, form: str) -> str:
     """Return the name under exports/ of a view in a form, both with their options but paths."""
-    names = [word for choice in (view, form) for word in _split_choice(choice) if "/" not in word]
+    names = [word for choice in (view, form) for word in split_choice(choice) if "/" not in word]
     return re.sub(r"[^a-z0-9-]+", "_", "-".join(names).lower())[:64]
 
 
 def _read_options(view: str, form: str) -> Iterator[str]:
     for key, choice in (("view", view), ("format", form)):
-        word, *options = _split_choice(choice)
+        word, *options = split_choice(choice)
         yield f"{key}={word}"
         yield from (f"{key}.{option}" for option in options)
-
-
-def _split_choice(choice: str) -> list[str]:
-    """Return the word of `chat:layout=prompt,of=image` and its options."""
-    return re.split(r"[:,](?=\w+=)", choice)
 
 
 def _follow_rows(watch: Watch, total: int, name: str) -> Callable[[Iterator[Any]], Iterator[Any]]:
