@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from datagen.errors import ConfigError, PluginError, did_you_mean
 from datagen.plugins import FORMER, OWN_WORD, find_words, load_plugin, noun_of, shipped_path
@@ -381,6 +381,17 @@ def complete_word(kinds: Iterable[str], begin: str) -> list[str]:
     """
     names = {name for kind in kinds for name in (_list_runs() if kind == "runs" else _list_words(kind))}
     return sorted(name for name in names if name.startswith(begin) and re.fullmatch(r"[\w./+@%-]+", name, re.ASCII))
+
+
+def complete_key(begin: str) -> list[str]:
+    """Return the keys of a recipe that begin so, sorted, dotted as `--set` takes them: `weights.policy`."""
+    from datagen.config import Recipe
+
+    # What is under `exports` and `limits` is named by whoever writes the recipe.
+    fields = Recipe.model_fields.items()
+    models = {key: None if get_origin(field.annotation) is dict else find_model(key) for key, field in fields}
+    names = [*models, *(f"{key}.{name}" for key, model in models.items() if model for name in model.model_fields)]
+    return sorted(name for name in names if name.startswith(begin))
 
 
 def _list_runs() -> list[str]:

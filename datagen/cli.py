@@ -67,6 +67,12 @@ def _words_of(*kinds: str) -> Callable[[str], list[str]]:
     return complete
 
 
+def _key_of(incomplete: str) -> list[str]:
+    from datagen.catalog import complete_key
+
+    return complete_key(incomplete)
+
+
 def _one_of(module: str, constant: str) -> Callable[[str], list[str]]:
     """Return what completes a word to one of a constant's, loaded at a press of Tab."""
 
@@ -94,7 +100,10 @@ RunArg = Annotated[
 ]
 LexiconOption = Annotated[str, typer.Option(autocompletion=_words_of("lexicons"), help="A shipped lexicon, or a file.")]
 IdArg = Annotated[str, typer.Argument(metavar="ID", help="A sample id, or the beginning of one.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", autocompletion=_key_of, help="Change a key of the recipe."),
+]
 FolderOption = Annotated[str | None, typer.Option("--run", metavar="DIR", help="The run folder [outputs/<name>].")]
 WorkersOption = Annotated[
     int | None, typer.Option(min=0, max=256, help="Scoring processes; 0 scores in the main process.")
@@ -232,7 +241,10 @@ def generate(
 def score(
     run: RunArg,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Rescore with other rewards or detector.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", autocompletion=_key_of, help="Rescore with other rewards or detector."
+        ),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Rescore everything.")] = False,
     workers: WorkersOption = None,
@@ -261,7 +273,10 @@ def weigh(
         str | None, typer.Option(help="rwr, softmax, advantage, rank, best, threshold or uniform.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as weights.beta=0.1.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", autocompletion=_key_of, help="Change a key, such as weights.beta=0.1."
+        ),
     ] = None,
     json: JsonFlag = False,
 ) -> None:

@@ -73,6 +73,8 @@ def complete(home: Path, *words: str) -> list[str]:
         (("new", "sc"), ["scorer"]),
         (("build", "--runner", "r"), ["ray"]),
         (("build", "--max-s"), ["--max-samples"]),
+        (("build", "--set", "shard"), ["shard_prompts"]),
+        (("weigh", "first_run", "--set", "weights.norm"), ["weights.normalize"]),
     ],
 )
 def test_bash_completes_a_word_by_its_place(home: Path, words: tuple[str, ...], offered: list[str]) -> None:
