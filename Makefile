@@ -78,7 +78,7 @@ $(VLLM)/.ready: pyproject.toml tests/helpers/torchvision_ops.py
 
 # The trainers ask for different versions of the same libraries; TRL stands in $(VENV). torchaudio is built for CUDA, and
 # LLaMA-Factory only needs it to be there.
-$(TRAINERS)/swift/.ready: WITH := ms-swift==4.6.0 verl==0.9.1 qwen-vl-utils==0.0.14 open-clip-torch==3.3.0 webdataset==0.2.86
+$(TRAINERS)/swift/.ready: WITH := ms-swift==4.6.0 verl==0.9.1 qwen-vl-utils==0.0.14 open-clip-torch==3.3.0 webdataset==0.2.86 megatron-energon==7.4.1
 $(TRAINERS)/llamafactory/.ready: WITH := llamafactory==0.9.5
 $(TRAINERS)/%/.ready: tests/helpers/torchvision_ops.py Makefile
 	$(PYTHON) -m venv $(@D)

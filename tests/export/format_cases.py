@@ -103,12 +103,12 @@ def make_questions() -> list[Example]:
     return [make_example("question", *parts, task="image to text")]
 
 
-def write(word: str, examples: Sequence[Example], folder: Path, **options: Any) -> ModuleType:
-    """Write checked examples as the split `train` and compare the count that is returned."""
+def write(word: str, examples: Sequence[Example], folder: Path, split: str = "train", **options: Any) -> ModuleType:
+    """Write checked examples as a split."""
     format_ = load_plugin("export.formats", word, "write")
     folder.mkdir(parents=True, exist_ok=True)
     checked = Checks(folder, find_tags_of(format_)).check_examples(examples)
-    format_.write(checked, folder, "train", format_.Options(**options))
+    format_.write(checked, folder, split, format_.Options(**options))
     return format_
 
 

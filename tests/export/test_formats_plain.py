@@ -100,7 +100,7 @@ def read_tars(folder: Path) -> list[dict[str, Any]]:
 def test_tars_keep_everything_for_webdataset(tmp_path: Path) -> None:
     write("webdataset", ALL, tmp_path)
     found = sorted(read_tars(tmp_path), key=lambda sample: sample["__key__"])
-    assert [sample["__key__"] for sample in found] == [f"{k:08d}" for k in range(len(ALL))]
+    assert [sample["__key__"] for sample in found] == [f"train-{k:08d}" for k in range(len(ALL))]
     assert [rebuild(json.loads(sample["json"]), sample.__getitem__) for sample in found] == ALL
 
 
@@ -153,7 +153,7 @@ def test_tars_are_closed_in_time_and_the_same_each_time(tmp_path: Path, monkeypa
             suffixes = [{name.split(".", 1)[1] for name in names} for names in group_members(tar)]
             assert all(each == suffixes[0] for each in suffixes), "the members of a tar have the same suffixes"
             keys += [names[0].split(".")[0] for names in group_members(tar)]
-    assert sorted(keys) == [f"{k:08d}" for k in range(len(ALL))]
+    assert sorted(keys) == [f"train-{k:08d}" for k in range(len(ALL))]
 
 
 def group_members(tar: tarfile.TarFile) -> list[list[str]]:

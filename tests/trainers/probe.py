@@ -188,7 +188,41 @@ def read_open_clip(job: dict[str, Any]) -> dict[str, Any]:
     return {"rows": [[bytes(text[0].tolist()).decode(), names[hash_tensor(image[0])]] for image, text in loader]}
 
 
-READERS = {"verl": read_verl, "open_clip": read_open_clip}
+def read_energon(job: dict[str, Any]) -> dict[str, Any]:
+    """Prepare tars with Energon, and read both splits: each example's id, with kind, content and loss of its parts."""
+    import subprocess
+
+    import megatron.energon as energon
+    from PIL import Image
+    from torchvision.transforms.functional import pil_to_tensor
+
+    splits = ["--split-parts", "train:train-.*", "--split-parts", "val:validation-.*"]
+    prepare = ["prepare", job["arguments"], "--non-interactive", "--sample-type", "CrudeWebdataset", *splits]
+    subprocess.run([Path(sys.executable).with_name("energon"), *prepare], check=True)
+    names = {hash_tensor(pil_to_tensor(Image.open(path))): path.name for path in Path(job["images"]).iterdir()}
+
+    @energon.stateless
+    def cook(sample: Any) -> Any:
+        said = []
+        for part in sample["json"]["parts"]:
+            picture = part["kind"] == "image"
+            content = names[hash_tensor((sample[part["image"]] * 255).round().byte())] if picture else part["text"]
+            said.append([part["kind"], content, part["loss"]])
+        return energon.TextSample(**energon.basic_sample_keys(sample), text=json.dumps([sample["json"]["id"], said]))
+
+    class Encoder(energon.DefaultTaskEncoder):
+        cookers = (energon.Cooker(cook),)
+
+    alone = energon.WorkerConfig(rank=0, world_size=1, num_workers=0)
+    asked = {"batch_size": 1, "worker_config": alone, "task_encoder": Encoder()}
+    once = {"shuffle_buffer_size": None, "max_samples_per_sequence": None, "repeat": False}
+    train = energon.get_train_dataset(job["arguments"], **asked, **once)
+    val = energon.get_val_dataset(job["arguments"], **asked)
+    read = {"train": energon.get_loader(train), "val": energon.get_loader(val)}
+    return {split: [json.loads(text) for batch in loader for text in batch.text] for split, loader in read.items()}
+
+
+READERS = {"verl": read_verl, "open_clip": read_open_clip, "energon": read_energon}
 
 if __name__ == "__main__":
     main(sys.argv[1])

@@ -1,15 +1,17 @@
 """WebDataset tars: the files of an example share a stem and stand next to each other, for reading in one go.
 
     {split}-000000.tar
-      00000000.json      id, task, group, parts, rejected, facts; a part's image is the suffix of its file
-      00000000.0.png     the images of the example, in order; .jpg or .webp as they are stored
-      00000000.1.png
+      {split}-00000000.json     id, task, group, parts, rejected, facts; a part's image is the suffix of its file
+      {split}-00000000.0.png    the images of the example, in order; .jpg or .webp as they are stored
+      {split}-00000000.1.png
 
 `layout: pair` has one image with its text, the texts before it, as open_clip and many trainers read:
 
-      00000000.json      id, task, group, weight, facts
-      00000000.txt
-      00000000.png
+      {split}-00000000.json     id, task, group, weight, facts
+      {split}-00000000.txt
+      {split}-00000000.png
+
+No two examples of a dataset have the same stem, since Megatron Energon refuses those that do.
 
 All examples of a tar have files of the same suffixes, and those with most files stand in the first tars: `load_dataset`
 takes the columns of the first examples for all, and later ones that lack a file are null there. So it reads everything
@@ -63,7 +65,9 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: Option
             suffixes = tuple(suffix for suffix, _ in files)
             if suffixes not in series:
                 series[suffixes] = closing.enter_context(_Series(folder, f".{split}-{len(series)}"))
-            series[suffixes].add(b"".join(_pack_member(f"{count:08d}.{suffix}", content) for suffix, content in files))
+            series[suffixes].add(
+                b"".join(_pack_member(f"{split}-{count:08d}.{suffix}", content) for suffix, content in files)
+            )
             count += 1
     widest = sorted(series, key=len, reverse=True)
     for number, path in enumerate(path for suffixes in widest for path in series[suffixes].paths):
