@@ -3,7 +3,8 @@
     GET  files                     versions of all files, by name
     GET  file?name=                text and version
     PUT  file?name=                {"text", "base"}: written if its version is still `base`, else 409 and what it holds
-    GET  words                     what the editor completes
+    POST new                       {"kind", "name"}: writes the files of a new part of the project, returns their names
+    GET  words                     what the editor completes, and the parts of a project
     GET  faults?name=              problems of `datagen check`
     GET  look?name=&recipe=        prompts, coverage, what no scorer judges
     POST draw                      {"name", "recipe", "prompt", "turn"}: samples, one JSON a line, until it is closed
@@ -30,6 +31,7 @@ from datagen import program
 from datagen.errors import ConfigError
 from datagen.pipeline.run import OUTPUTS
 from datagen.plugins import Failed, attempt
+from datagen.project import draft_part
 from datagen.studio.drawing import END, Artist, Drawing
 from datagen.studio.files import FOLDERS, ChangedError, Files, ForbiddenError
 from datagen.studio.looking import describe_words, find_faults, look, plan_file
@@ -62,6 +64,7 @@ class EditHandler(ViewHandler):
             ("GET", "files"): self._list,
             ("GET", "file"): self._read,
             ("PUT", "file"): self._write,
+            ("POST", "new"): self._create,
             ("GET", "words"): self._words,
             ("GET", "faults"): self._faults,
             ("GET", "look"): self._look,
@@ -85,6 +88,12 @@ class EditHandler(ViewHandler):
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "the text has half of a character in it") from error
         else:
             self.send_json({"version": version})
+
+    def _create(self) -> None:
+        kind, name = self.take_body(kind=str, name=str)
+        files = draft_part(kind, name, self.server.files.list())
+        self.server.files.create(files)
+        self.send_json({"files": [*files]})
 
     def _words(self) -> None:
         self.send_json(describe_words())

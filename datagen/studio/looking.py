@@ -16,6 +16,7 @@ from datagen.config import Recipe, load_recipe, make_recipe
 from datagen.documents.reading import Problem
 from datagen.errors import DatagenError
 from datagen.pipeline import Run, list_warnings, plan_sources
+from datagen.project import PARTS
 from datagen.prompts.coverage import cover
 from datagen.prompts.templated import PromptStats
 from datagen.records import Claim, Prompt
@@ -35,10 +36,12 @@ NAME = "studio"
 
 
 def describe_words() -> dict[str, Any]:
-    """Return what the editor completes: the JSON Schema of each kind of file, and the functions of templates."""
+    """Return what the page knows words of: the JSON Schema of each kind of file, the functions of templates, and the
+    files of each part of a project, with NAME for its name."""
     models = {**SHIPPED, **MODELS}
     functions = {name: (function.__doc__ or "").split("\n")[0] for name, function in FUNCTIONS.items()}
-    return {"schemas": {name: schema_of(name, model) for name, model in models.items()}, "functions": functions}
+    schemas = {name: schema_of(name, model) for name, model in models.items()}
+    return {"schemas": schemas, "functions": functions, "parts": {kind: [*files] for kind, files in PARTS.items()}}
 
 
 def find_faults(name: str, names: Sequence[str]) -> list[dict[str, Any]]:
