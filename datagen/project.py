@@ -155,7 +155,7 @@ def draft_part(kind: str, name: str, known: Collection[str] = ()) -> dict[str, s
     """
     if kind not in PARTS:
         raise ConfigError(f"{kind!r} is no part of a project", where="new", hint=did_you_mean(kind, PARTS))
-    if not re.fullmatch(rf"({_NAME}/)*{_NAME}" if kind == "template" else _NAME, name):
+    if not re.fullmatch(rf"({_NAME}/){{0,3}}{_NAME}" if kind == "template" else _NAME, name):
         hint = f"small letters, digits and _, such as {'kitchen/pair' if kind == 'template' else 'kitchen'}"
         raise ConfigError(f"{name!r} is no name of a {kind}", where="new", hint=hint)
     words = {

@@ -34,7 +34,7 @@ from datagen.plugins import Failed, attempt
 from datagen.project import draft_part
 from datagen.studio.drawing import END, Artist, Drawing
 from datagen.studio.files import FOLDERS, ChangedError, Files, ForbiddenError
-from datagen.studio.looking import describe_words, find_faults, look, plan_file
+from datagen.studio.looking import describe_words, find_faults, look, plan_file, tell_error
 from datagen.studio.runs import Runs
 from datagen.studio.server import Actions, Pages, Refusal
 from datagen.studio.viewing import STUDIO, Viewer, ViewHandler
@@ -110,8 +110,7 @@ class EditHandler(ViewHandler):
         self._require_recipe(recipe)
         with self.server.looking:
             said = attempt(partial(look, name, recipe))
-        error = {"what": said.text, "where": said.place, "hint": ""} if isinstance(said, Failed) else None
-        self.send_json({"error": error} if isinstance(said, Failed) else said)
+        self.send_json({"error": tell_error(said)} if isinstance(said, Failed) else said)
 
     def _draw(self) -> None:
         name, recipe, prompt, turn = self.take_body(name=str, recipe=str, prompt=str, turn=int)

@@ -203,7 +203,6 @@ class Reader:
         progress = asdict(read_progress(run))
         return {
             "name": self.name,
-            "address": self.address,
             "model": run.recipe.backend.name,
             "policy": run.policy.policy,
             "samples": len(now),

@@ -202,15 +202,15 @@ def test_a_run_that_was_scored_anew_is_read_anew(studio: Viewer, run: Path) -> N
     await_read(studio)
 
 
-def test_a_damaged_shard_is_told_and_the_others_are_shown(run: Path) -> None:
+def test_a_damaged_shard_is_told_from_the_project_and_the_others_are_shown(studio: Viewer, run: Path) -> None:
     whole = (run / "scores/00001.jsonl").read_bytes()
     (run / "scores/00001.jsonl").write_text("{broken\n", encoding="utf-8")
-    with serve(open_view("one")) as viewer:
-        about = await_read(viewer, samples=12)
-        assert "scores/00001.jsonl:1" in about["trouble"]["where"]
-        assert get(viewer, "rows", run="one", sort="image_weight:down")[1]["total"] == 12
-        (run / "scores/00001.jsonl").write_bytes(whole)
-        assert await_read(viewer)["trouble"] is None
+    about = await_read(studio, samples=12)
+    assert about["trouble"]["where"] == "outputs/one/scores/00001.jsonl:1"
+    assert str(run.parent) not in json.dumps(about)
+    assert get(studio, "rows", run="one", sort="image_weight:down")[1]["total"] == 12
+    (run / "scores/00001.jsonl").write_bytes(whole)
+    assert await_read(studio)["trouble"] is None
 
 
 def test_looking_changes_nothing(run: Path) -> None:

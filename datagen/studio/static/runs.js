@@ -314,7 +314,11 @@ async function openRun() {
   const given = new URLSearchParams(location.hash.slice(1)), name = given.get("run");
   const { runs, may_mark } = await ask("outputs");
   const isOnly = runs.length === 1 && !may_mark;
+  noted.asked++; // what is on its way is of the page that was left
+  showError(null);
+  by("progress").hidden = true;
   by("editor").hidden = !may_mark;
+  by("all").hidden = isOnly || !name;
   noted.mayMark = may_mark;
   noted.run = isOnly ? runs[0].name : name;
   noted.beside = noted.run && runs.some((run) => run.name === given.get("beside")) ? given.get("beside") : "";
@@ -327,7 +331,6 @@ async function openRun() {
   if (noted.beside) {
     noted.page = Math.max(1, Number(given.get("page")) || 1);
     by("about").textContent = "";
-    by("progress").hidden = true;
     overlays();
     offer("change", [["", "all"], ...["fixed", "broken", "same", "unjudged"].map((name) => [name, name])]);
     setField(by("change"), given.get("change") ?? "");
