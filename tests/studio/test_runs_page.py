@@ -99,6 +99,16 @@ def test_filters_and_order_are_those_of_the_samples_and_stand_in_the_address(pag
     page.wait(f"{COUNT} === '60 samples'")
 
 
+def test_what_the_model_wrote_is_searched(page: Tab, run: Path) -> None:
+    wanted = [sample.id for sample in api.open_run(run).samples() if "moon" in sample.text]
+    page.page.set_field("said", "moon")
+    page.wait(f"{COUNT} === '{len(wanted)} of 60 samples' && {QUIET}")
+    assert page.run(IDS) == wanted[:24]
+    assert page.run("location.hash") == "#run=one&said=moon"
+    assert page.run("document.getElementById('halt').hidden")
+    assert choose(page, "q", "no such word") == []
+
+
 def test_the_pages_lead_through_all_samples(page: Tab, run: Path) -> None:
     seen = page.run(IDS)
     for number in (2, 3):

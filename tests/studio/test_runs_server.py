@@ -213,11 +213,27 @@ def test_a_damaged_shard_is_told_from_the_project_and_the_others_are_shown(studi
     assert await_read(studio)["trouble"] is None
 
 
+def test_a_search_in_what_the_model_wrote_joins_other_filters_and_tells_what_it_cannot_read(
+    studio: Viewer, run: Path
+) -> None:
+    await_read(studio)
+    samples = [each for each in api.open_run(run).samples() if each.passed and "moon" in each.text]
+    (run / "samples/00001.parquet").write_bytes(b"broken")
+    found = get(studio, "rows", run="one", said="moon", verdict="pass", count=50)[1]
+    while found["looked"] < 20:
+        found = get(studio, "rows", run="one", said="moon", verdict="pass", count=50)[1]
+    lost = {score.sample_id for score in open_run("one").folder.read_scores(1)}
+    ids = [group["cards"][0]["id"] for group in found["groups"]]
+    assert ids == [each.id for each in samples if each.id not in lost]
+    assert ids
+    assert found["trouble"]["where"] == "outputs/one/samples/00001.parquet"
+
+
 def test_looking_changes_nothing(run: Path) -> None:
     before = hash_files(run, ".")
     with serve(open_view("one")) as viewer:
         await_read(viewer)
-        get(viewer, "rows", run="one", sort="image_weight:down")
+        get(viewer, "rows", run="one", sort="image_weight:down", said="moon")
     assert hash_files(run, ".") == before
 
 
