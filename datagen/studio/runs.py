@@ -279,14 +279,17 @@ class Reader:
         raise RunError("there is no such picture", where=sample_id[:100])
 
     def _order(self, held: Held, now: Snapshot, query: Query, found: Found | None) -> Rows:
-        key = query, len(now), now.weights is not None, found and found.looked
-        if key not in held.orders:
-            marked = held.table.find(_list_marked(held, query.mark))
-            held.orders[key] = now.select(query, marked, found.rows if found else None)
+        key = query, len(now), now.weights is not None
+        if key in held.orders:
+            held.orders.move_to_end(key)
+            return held.orders[key]
+        marked = held.table.find(_list_marked(held, query.mark))
+        rows = now.select(query, marked, found.rows if found else None)
+        if found is None or found.looked == len(now):
+            held.orders[key] = rows
             while len(held.orders) > ORDERS_HELD:
                 held.orders.popitem(last=False)
-        held.orders.move_to_end(key)
-        return held.orders[key]
+        return rows
 
     def _show(self, held: Held, now: Snapshot, rows: Sequence[int]) -> list[Answer]:
         """Return each row as a prompt with one card, in order."""
