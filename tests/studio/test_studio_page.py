@@ -248,6 +248,12 @@ def test_a_new_file_is_made_by_the_keys_alone_and_opened(tab: Tab, project: Path
     tab.wait("document.activeElement.classList.contains('cm-content')")
     assert "weakness: shop2" in tab.text
     assert (project / "templates/shop2/few.j2").is_file()
+    tab.run("document.getElementById('new').click()")
+    tab.page.set_field("kind", "recipe")
+    tab.page.set_field("name", "shop2")
+    tab.run("document.querySelector('#draft [type=submit]').click()")
+    tab.wait("document.getElementById('recipe').value === 'recipes/shop2.yaml'")
+    tab.wait("document.getElementById('cover-note').textContent.includes('prompts of shop2')")
 
 
 def test_six_samples_are_drawn_with_boxes_reasons_and_rewards(tab: Tab) -> None:

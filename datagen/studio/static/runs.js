@@ -309,7 +309,11 @@ function open(number) {
 // ---- Runs
 
 async function poll() {
-  if (!noted.run) return CALM_MS;
+  if (!noted.run) {
+    const { runs } = await ask("outputs");
+    if (JSON.stringify(runs) !== noted.runs) await openRun();
+    return CALM_MS;
+  }
   if (noted.beside) {
     if (!noted.isRead) await refreshPairs();
     return noted.isRead ? CALM_MS : POLL_MS;
@@ -350,6 +354,7 @@ async function openRun() {
   by("editor").hidden = !may_mark;
   by("all").hidden = isOnly || !name;
   noted.mayMark = may_mark;
+  noted.runs = JSON.stringify(runs);
   noted.run = isOnly ? runs[0].name : name;
   noted.beside = noted.run && runs.some((run) => run.name === given.get("beside")) ? given.get("beside") : "";
   noted.isRead = false;

@@ -234,6 +234,7 @@ async function makeDraft(event) {
     if (open) await save(open);
     const { files } = await ask("new", asJson("POST", { kind: by("kind").value, name: by("name").value.trim() }));
     await poll(); // which lists them
+    if (files[0].startsWith("recipes/")) by("recipe").value = files[0];
     by("maker").close();
     await openFile(files[0]);
     view.focus();
@@ -564,5 +565,6 @@ const wanted = decodeURIComponent(location.hash.slice(1));
 const names = Object.keys(first.files);
 const begin = names.includes(wanted) ? wanted : names.find((name) => name.startsWith("taxonomies/") && !name.includes("/lexicons/")) ?? names[0];
 noted.words = await ask("words");
+by("new").disabled = false;
 if (begin) await openFile(begin);
 keepPolling();
