@@ -108,7 +108,7 @@ _EXPERIMENT = """\
 version: 1
 question: Do weights help more than none?
 recipe: RECIPE
-set: {train.steps: 100}
+set: {train.steps: 100, train.detector: learned}
 seeds: [1, 2, 3]
 arms:
   weighted: {}
