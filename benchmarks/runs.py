@@ -6,7 +6,8 @@ Writes a scored run of that many samples (4 a prompt, three scorers, a plan in w
 the one that is in FOLDER, starts `datagen view` on it as a person does, and asks it over HTTP as the page does: 24
 samples with words and pictures. `first page` is the time from the start of the command to these in the run's order,
 `all read` to the moment when filters and sorts cover all samples. A query is then asked for its first page and for one
-in its middle; what is told is the median of three such queries that differ in their bounds. Memory is the peak of the
+in its middle; what is told is the median of three such queries that differ in their bounds. The search in what the
+model wrote is asked until it has looked through all samples. Memory is the peak of the
 server's process. The files are in the page cache of the machine unless it was restarted in between.
 """
 
@@ -38,7 +39,7 @@ from datagen.console import print_table  # noqa: E402
 from datagen.pipeline import Run, create_run  # noqa: E402
 from datagen.records import seed_of  # noqa: E402
 
-SHARD_PROMPTS, COUNT = 64, 24
+SHARD_PROMPTS, COUNT, SOUGHT = 64, 24, '"kite book kite"'
 BOUNDS = ("0.2", "0.35", "0.5")
 QUERIES: dict[str, dict[str, str]] = {
     "the order of the run": {},
@@ -125,8 +126,8 @@ class Server:
         self.process.wait()
 
 
-def measure(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the figures of opening a run, and those of each query."""
+def measure(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any]]:
+    """Return the figures of opening a run, those of each query, and those of a search in what the model wrote."""
     server = Server(folder)
     while not server.ask("rows", count=str(COUNT))[0]["groups"]:
         time.sleep(0.01)
@@ -161,8 +162,29 @@ def measure(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             }
         )
     whole["peak MB"] = server.peak_mb()
+    sought = search(server)
     server.end()
-    return whole, rows
+    return whole, rows, sought
+
+
+def search(server: Server) -> dict[str, Any]:
+    """Return the figures of a search in what the model wrote, asked until it has looked through all samples."""
+    before, started, times = server.processor_seconds(), time.perf_counter(), list[float]()
+    looked, samples, found = 0, 1, 0
+    while looked < samples:
+        answer, seconds = server.ask("rows", said=SOUGHT, count=str(COUNT))
+        looked, samples, found = answer["looked"], answer["samples"], answer["total"]
+        times.append(seconds)
+    return {
+        "sought": SOUGHT,
+        "found": found,
+        "whole search s": time.perf_counter() - started,
+        "of processor s": server.processor_seconds() - before,
+        "answers": len(times),
+        "slowest answer s": max(times),
+        "again ms": 1000 * server.ask("rows", said=SOUGHT, count=str(COUNT))[1],
+        "peak MB": server.peak_mb(),
+    }
 
 
 def main() -> None:
@@ -178,11 +200,14 @@ def main() -> None:
             started = time.perf_counter()
             make_run(folder, options.samples, options.px)
             print(f"written in {time.perf_counter() - started:.0f} s")
-        whole, rows = measure(folder)
+        whole, rows, sought = measure(folder)
     print_table(list(whole), [list(whole.values())], "the run")
     print_table(list(rows[0]), [list(row.values()) for row in rows], "queries")
+    print_table(list(sought), [list(sought.values())], "search in what the model wrote")
     if options.json:
-        options.json.write_text(json.dumps({"run": whole, "queries": rows}, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(
+            json.dumps({"run": whole, "queries": rows, "search": sought}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

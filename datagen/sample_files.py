@@ -98,6 +98,25 @@ def to_samples(table: pyarrow.Table) -> list[Sample]:
     ]
 
 
+TEXTS = "segments.list.element.text"
+"""The column of a file with what the model wrote."""
+
+
+def join_texts(table: pyarrow.Table) -> pyarrow.StringArray:
+    """Return the texts of each row's segments as one, with line breaks between them, of a table that has `TEXTS`.
+
+    Raises ValueError where a row has none.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    segments = table.column("segments").combine_chunks()
+    texts = pc.binary_join(pa.ListArray.from_arrays(segments.offsets, segments.values.field("text")), "\n")
+    if texts.null_count:
+        raise ValueError("a row has no value in the column segments.text")
+    return texts
+
+
 def check_rows(table: pyarrow.Table) -> None:
     """Raise ValueError for rows that no sample was written as: a value is missing, or settings are no JSON object."""
     import pyarrow.compute as pc

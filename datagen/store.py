@@ -44,9 +44,11 @@ from datagen.pictures import clean_stored
 from datagen.records import Failure, Prompt, Rewrite, Sample, Score
 from datagen.sample_files import (
     SEEN,
+    TEXTS,
     Rows,
     check_rows,
     group_samples,
+    join_texts,
     sample_schema,
     to_samples,
     to_table,
@@ -477,6 +479,15 @@ class RunFolder:
                 found.update(zip(mine, to_samples(table), strict=True))
             start += size
         return found
+
+    def read_texts(self, shard: int) -> Iterator[pyarrow.StringArray]:
+        """Yield what the model wrote in each sample of a shard, a row group at a time; reads no picture.
+
+        The texts of a sample are one, with line breaks between them. Raises RunError as `iter_samples`.
+        """
+        with self._open_samples(shard) as file:
+            for group in range(file.num_row_groups):
+                yield join_texts(file.read_row_group(group, columns=[TEXTS], use_threads=False))
 
     def _clean(self, sample: Sample, shard: int) -> Sample:
         """Return a sample of an older datagen in the form in which samples are stored now."""

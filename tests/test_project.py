@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from datagen.checking import check_files
 from datagen.cli import app
 from datagen.config import Recipe, find_recipe, load_recipe
 from datagen.errors import ConfigError
-from datagen.project import FILES, init_project, name_project
+from datagen.project import PARTS, draft_part, init_project, name_project, write_new
 from datagen.prompts.templated import plan_prompts
 from datagen.taxonomy import load_taxonomy
 from datagen.taxonomy.check import check_paths
@@ -72,9 +73,38 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None
 
 def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    init_project(tmp_path)
+    assert len(init_project(tmp_path)) == 4
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert len(FILES) == 4
+
+
+def test_every_new_part_is_sound_and_takes_what_the_project_has(project: Path) -> None:
+    drafts = [draft_part(kind, "two", ["taxonomies/shop.yaml", "recipes/shop.yaml"]) for kind in PARTS]
+    write_new({project / path: text for draft in drafts for path, text in draft.items()})
+    assert check_files([project]) == []
+    assert load_recipe(project / "recipes/two.yaml").taxonomy == ["taxonomies/shop.yaml"]
+    own = load_recipe(project / "recipes/two.yaml", [("lexicon", "taxonomies/lexicons/two.yaml")])
+    assert len(list(plan_prompts(load_taxonomy(own.taxonomy, own.lexicon or ""), 24, 1))) == 24
+    assert (
+        "recipe: ../recipes/two.yaml"
+        in draft_part("experiment", "two", ["recipes/a.yaml", "recipes/two.yaml"])["experiments/two.yaml"]
+    )
+    assert "taxonomy: [counting]" in draft_part("recipe", "two")["recipes/two.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("lexicon", "../two"), ("recipe", "a/b"), ("template", "/a"), ("template", "a/"), ("taxonomy", ""), ("page", "a")],
+)
+def test_a_part_without_a_plain_name_is_refused(kind: str, name: str) -> None:
+    with pytest.raises(ConfigError):
+        draft_part(kind, name)
+
+
+def test_where_one_new_file_cannot_be_written_none_stays(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        write_new({tmp_path / "one": "1", tmp_path / "file/two": "2"})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -83,8 +83,9 @@ class Interval:
 class Line:
     """One arm by one judge on one set of prompts.
 
-    `closed` is the share of the first model's gap between pass@1 and pass@n by which pass@1 rose. `by_weakness` has
-    (pass@1, closed) of each weakness. Where nothing passes or fails, `pass_1` is the mean reward and the rest None.
+    `closed` is the share of the first model's gap between pass@1 and pass@n by which pass@1 rose, None where there is
+    no gap. `by_weakness` has (pass@1, closed) of each weakness. Where nothing passes or fails, `pass_1` is the mean
+    reward and the rest None.
     """
 
     label: str
@@ -236,7 +237,8 @@ def _line(points: Sequence[Point], table: Table, before: Table) -> Line:
         value = float(close(where)[0]) if is_strict and table.label != BEFORE else np.nan
         return value if np.isfinite(value) else None
 
-    everywhere = np.ones(len(weaknesses), bool)
+    shares = close(np.ones(len(weaknesses), bool))
+    has_gap = is_strict and table.label != BEFORE and bool(np.isfinite(shares[0]))
     samples, rows, steps = (
         round(float(np.mean([getattr(point, name) for point in chosen]))) for name in ("samples", "rows", "steps")
     )
@@ -248,7 +250,7 @@ def _line(points: Sequence[Point], table: Table, before: Table) -> Line:
         steps,
         pass_1=bound(rate),
         pass_n=float(np.nanmean(table.best)) if is_strict else None,
-        closed=bound(close(everywhere)) if is_strict and table.label != BEFORE else None,
+        closed=bound(shares) if has_gap else None,
         by_weakness={name: (float(np.nanmean(table.first[:, at])), close_part(at)) for name, at in places.items()},
     )
 

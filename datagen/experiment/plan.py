@@ -24,6 +24,7 @@ from datagen.config import Recipe, load_recipe
 from datagen.documents.checking import faults_error, load_model, make_fault
 from datagen.documents.reading import read_yaml
 from datagen.errors import ConfigError, did_you_mean
+from datagen.pipeline import probe_recipe
 from datagen.plugins import shipped_path
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
@@ -143,12 +144,17 @@ def resolve_recipe(experiment: Experiment, file: Path, name: str = "", more: Seq
 
 
 def check_experiment(file: Path) -> Iterator[tuple[str, str, str, Literal["error", "warning"]]]:
-    """Yield what is wrong with the recipes that an experiment makes: key, what, what to do, severity."""
+    """Yield what is wrong with the recipes that an experiment makes, or why they cannot be measured.
+
+    Each as key, what, what to do, severity.
+    """
     experiment, _ = load_experiment(str(file))
     parts = [f"{family}.{name}" for family in ("arms", "measure") for name in getattr(experiment, family)]
     for name in ("", *parts):
         try:
-            resolve_recipe(experiment, file, name)
+            recipe = resolve_recipe(experiment, file, name)
+            if measure := experiment.measure.get(name.removeprefix("measure.")):
+                probe_recipe(recipe, measure.prompts, measure.candidates, held_out=True)
         except ConfigError as error:
             yield name or "set", error.what, error.hint, "error"
             if not name:

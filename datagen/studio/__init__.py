@@ -9,7 +9,8 @@ page shows runs: samples filtered and sorted, two runs side by side, and what a 
 * `files`: which files there are, and how they are read and written.
 * `looking`: faults, prompts, coverage and what no scorer judges, all from the functions of the commands.
 * `drawing`: a few samples by the model of a recipe, in a thread that can be stopped.
-* `runs`: reads runs as they grow. `table`: their samples as columns. `pairs`: the prompts of two runs.
+* `runs`: reads runs as they grow. `table`: their samples as columns. `search`: what the model wrote in them. `pairs`:
+  the prompts of two runs.
 * `static/`: the pages. `editor.js` is a build of CodeMirror; `editor/` at the root of the repository makes it.
 
 Not covered: accounts, other machines.

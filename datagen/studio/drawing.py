@@ -93,7 +93,7 @@ class Artist:
             finally:
                 self._busy.release()
             if isinstance(said, Failed):
-                drawing.put({"error": {"what": said.text, "where": said.place, "hint": ""}})
+                drawing.put({"error": tell_error(said)})
         except DatagenError as error:
             drawing.put({"error": tell_error(error)})
         finally:

@@ -3,7 +3,8 @@
     GET  files                     versions of all files, by name
     GET  file?name=                text and version
     PUT  file?name=                {"text", "base"}: written if its version is still `base`, else 409 and what it holds
-    GET  words                     what the editor completes
+    POST new                       {"kind", "name"}: writes the files of a new part of the project, returns their names
+    GET  words                     what the editor completes, and the parts of a project
     GET  faults?name=              problems of `datagen check`
     GET  look?name=&recipe=        prompts, coverage, what no scorer judges
     POST draw                      {"name", "recipe", "prompt", "turn"}: samples, one JSON a line, until it is closed
@@ -30,9 +31,10 @@ from datagen import program
 from datagen.errors import ConfigError
 from datagen.pipeline.run import OUTPUTS
 from datagen.plugins import Failed, attempt
+from datagen.project import draft_part
 from datagen.studio.drawing import END, Artist, Drawing
 from datagen.studio.files import FOLDERS, ChangedError, Files, ForbiddenError
-from datagen.studio.looking import describe_words, find_faults, look, plan_file
+from datagen.studio.looking import describe_words, find_faults, look, plan_file, tell_error
 from datagen.studio.runs import Runs
 from datagen.studio.server import Actions, Pages, Refusal
 from datagen.studio.viewing import STUDIO, Viewer, ViewHandler
@@ -62,6 +64,7 @@ class EditHandler(ViewHandler):
             ("GET", "files"): self._list,
             ("GET", "file"): self._read,
             ("PUT", "file"): self._write,
+            ("POST", "new"): self._create,
             ("GET", "words"): self._words,
             ("GET", "faults"): self._faults,
             ("GET", "look"): self._look,
@@ -86,6 +89,12 @@ class EditHandler(ViewHandler):
         else:
             self.send_json({"version": version})
 
+    def _create(self) -> None:
+        kind, name = self.take_body(kind=str, name=str)
+        files = draft_part(kind, name, self.server.files.list())
+        self.server.files.create(files)
+        self.send_json({"files": [*files]})
+
     def _words(self) -> None:
         self.send_json(describe_words())
 
@@ -101,8 +110,7 @@ class EditHandler(ViewHandler):
         self._require_recipe(recipe)
         with self.server.looking:
             said = attempt(partial(look, name, recipe))
-        error = {"what": said.text, "where": said.place, "hint": ""} if isinstance(said, Failed) else None
-        self.send_json({"error": error} if isinstance(said, Failed) else said)
+        self.send_json({"error": tell_error(said)} if isinstance(said, Failed) else said)
 
     def _draw(self) -> None:
         name, recipe, prompt, turn = self.take_body(name=str, recipe=str, prompt=str, turn=int)

@@ -10,11 +10,13 @@ import hashlib
 import os
 import shutil
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from datagen.errors import ConfigError
 from datagen.filesystems import write_whole
+from datagen.project import write_new
 
 YAML = (".yaml", ".yml")
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -88,6 +90,14 @@ class Files:
             if data != now:
                 self._replace(path, data)
             return version_of(data)
+
+    def create(self, files: Mapping[str, str]) -> None:
+        """Write new files, given as texts by name: all of them, or none.
+
+        Raises ForbiddenError, and ConfigError if one of them is there already or cannot be written.
+        """
+        with self._lock:
+            write_new({self._find(name): text for name, text in files.items()})
 
     def _replace(self, path: Path, data: bytes) -> None:
         try:

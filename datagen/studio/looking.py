@@ -16,6 +16,9 @@ from datagen.config import Recipe, load_recipe, make_recipe
 from datagen.documents.reading import Problem
 from datagen.errors import DatagenError
 from datagen.pipeline import Run, list_warnings, plan_sources
+from datagen.plugins import Failed
+from datagen.program import from_here
+from datagen.project import PARTS
 from datagen.prompts.coverage import cover
 from datagen.prompts.templated import PromptStats
 from datagen.records import Claim, Prompt
@@ -35,10 +38,12 @@ NAME = "studio"
 
 
 def describe_words() -> dict[str, Any]:
-    """Return what the editor completes: the JSON Schema of each kind of file, and the functions of templates."""
+    """Return what the page knows words of: the JSON Schema of each kind of file, the functions of templates, and the
+    files of each part of a project, with NAME for its name."""
     models = {**SHIPPED, **MODELS}
     functions = {name: (function.__doc__ or "").split("\n")[0] for name, function in FUNCTIONS.items()}
-    return {"schemas": {name: schema_of(name, model) for name, model in models.items()}, "functions": functions}
+    schemas = {name: schema_of(name, model) for name, model in models.items()}
+    return {"schemas": schemas, "functions": functions, "parts": {kind: [*files] for kind, files in PARTS.items()}}
 
 
 def find_faults(name: str, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -70,12 +75,14 @@ def is_taxonomy(name: str) -> bool:
 
 
 def _tell(problem: Problem) -> dict[str, Any]:
-    return {**asdict(problem), "file": Path(problem.file).as_posix()}
+    words = {"what": from_here(problem.what), "hint": from_here(problem.hint)}
+    return {**asdict(problem), **words, "file": Path(problem.file).as_posix()}
 
 
-def tell_error(error: DatagenError) -> dict[str, str]:
-    """Return an error as the page shows it."""
-    return {"what": error.what, "where": error.where, "hint": error.hint}
+def tell_error(error: DatagenError | Failed) -> dict[str, str]:
+    """Return an error as the page shows it: with paths and commands as the terminal tells them."""
+    words = (error.text, error.place, "") if isinstance(error, Failed) else (error.what, error.where, error.hint)
+    return dict(zip(("what", "where", "hint"), map(from_here, words), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +140,8 @@ def _show(name: str, plan: Plan) -> dict[str, Any]:
             {**asdict(each), "prompts": each.prompts, **_count(plan.stats, each.path)}
             for each in cover(run.taxonomy, plan.prompts)
         ],
-        "unjudged": [what for _, what in list_warnings(run)],
-        "notes": [*plan.stats.notes(), *explain_skipped(run.taxonomy.skipped)],
+        "unjudged": [from_here(what) for _, what in list_warnings(run)],
+        "notes": [*map(from_here, (*plan.stats.notes(), *explain_skipped(run.taxonomy.skipped)))],
     }
 
 

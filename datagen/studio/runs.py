@@ -29,6 +29,7 @@ from datagen.report.cards import Shot, make_group
 from datagen.report.thumbs import make_thumb
 from datagen.studio.looking import tell_error
 from datagen.studio.pairs import CHANGES, Pairs, choose_rows, pair
+from datagen.studio.search import Found, Search
 from datagen.studio.table import DERIVED, VERDICTS, WEIGHTS, Query, SampleTable, Snapshot, score_column
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ THUMB_BYTES = 60_000
 """A picture goes into an answer unchanged up to this size, else as a thumbnail."""
 ORDERS_HELD = 8
 """Answers to a query that are held, 8 bytes a row."""
+SEARCHES_HELD = 4
+"""Searches in what the model wrote that are held, 1 byte a row."""
+STRETCH_SECONDS = 0.5
+"""How long a search goes on before it answers."""
 DEPTH = 3
 """Folders under outputs/ in which runs are looked for: rounds of a loop and arms of an experiment are runs too."""
 
@@ -177,6 +182,7 @@ class Held:
     """The rejected samples of the last weighing."""
     canary_trouble: Answer | None = None
     orders: OrderedDict[object, Rows] = field(default_factory=OrderedDict)
+    searches: OrderedDict[str, Search] = field(default_factory=OrderedDict)
 
 
 class Reader:
@@ -203,7 +209,6 @@ class Reader:
         progress = asdict(read_progress(run))
         return {
             "name": self.name,
-            "address": self.address,
             "model": run.recipe.backend.name,
             "policy": run.policy.policy,
             "samples": len(now),
@@ -224,14 +229,25 @@ class Reader:
     def select(self, query: Query, start: int, count: int) -> Answer:
         """Return how many samples a query finds, and those from `start` on as groups of one card.
 
-        Raises ConfigError for a query about what is not there, RunError for a shard that cannot be read.
+        A search in what the model wrote answers before its end: `looked` samples are looked through, and the same
+        query goes on from there. Raises ConfigError for a query about what is not there, RunError for a shard that is
+        to be shown and cannot be read.
         """
         held = self._require()
         with self._lock:
             now = held.table.snapshot()
-            rows = self._order(held, now, query)
+            search = _find_search(held, query.said)
+        found = search.go_on(held.run, now, STRETCH_SECONDS) if search else None
+        with self._lock:
+            rows = self._order(held, now, query, found)
         shown = rows[start : start + min(count, MOST_SHOWN)].tolist()
-        return {"total": len(rows), "samples": len(now), "groups": self._show(held, now, shown)}
+        return {
+            "total": len(rows),
+            "samples": len(now),
+            "looked": found.looked if found else len(now),
+            "trouble": found.trouble if found else None,
+            "groups": self._show(held, now, shown),
+        }
 
     def hold(self) -> tuple[Held, Snapshot, bool]:
         """Return what is known of the run, its columns as they are now, and whether all that was there is in them.
@@ -262,14 +278,18 @@ class Reader:
                 return pictures[number]
         raise RunError("there is no such picture", where=sample_id[:100])
 
-    def _order(self, held: Held, now: Snapshot, query: Query) -> Rows:
+    def _order(self, held: Held, now: Snapshot, query: Query, found: Found | None) -> Rows:
         key = query, len(now), now.weights is not None
-        if key not in held.orders:
-            held.orders[key] = now.select(query, held.table.find(_list_marked(held, query.mark)))
+        if key in held.orders:
+            held.orders.move_to_end(key)
+            return held.orders[key]
+        marked = held.table.find(_list_marked(held, query.mark))
+        rows = now.select(query, marked, found.rows if found else None)
+        if found is None or found.looked == len(now):
+            held.orders[key] = rows
             while len(held.orders) > ORDERS_HELD:
                 held.orders.popitem(last=False)
-        held.orders.move_to_end(key)
-        return held.orders[key]
+        return rows
 
     def _show(self, held: Held, now: Snapshot, rows: Sequence[int]) -> list[Answer]:
         """Return each row as a prompt with one card, in order."""
@@ -403,6 +423,17 @@ class Reader:
 def tell_review(review: Review) -> Answer:
     """Return what was said of a sample as the page shows it."""
     return {"mark": review.mark, "comment": review.comment, "version": review.version}
+
+
+def _find_search(held: Held, words: str) -> Search | None:
+    """Return the search for some words, none for no words; the one that was asked for longest ago is let go."""
+    if not words:
+        return None
+    search = held.searches.setdefault(words, Search(words))
+    held.searches.move_to_end(words)
+    while len(held.searches) > SEARCHES_HELD:
+        held.searches.popitem(last=False)
+    return search
 
 
 def _list_marked(held: Held, mark: str) -> Collection[str]:

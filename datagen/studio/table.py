@@ -48,12 +48,13 @@ def score_column(name: str) -> str:
 class Query:
     """What the page asks for. A filter that is empty lets all samples through.
 
-    `path` is a weakness or `weakness/skill`; `ranges` bound columns from below and above, both included; `mark` is
-    one of `canary`, `accepted`, `rejected`, `commented`; `sort` is a column and `up` its direction, by default the
-    order of the run.
+    `words` are those of the prompt, `said` those of what the model wrote; `path` is a weakness or `weakness/skill`;
+    `ranges` bound columns from below and above, both included; `mark` is one of `canary`, `accepted`, `rejected`,
+    `commented`; `sort` is a column and `up` its direction, by default the order of the run.
     """
 
     words: str = ""
+    said: str = ""
     path: str = ""
     level: str = ""
     verdict: str = ""
@@ -67,13 +68,14 @@ class Query:
     def of(cls, given: Mapping[str, Sequence[str]]) -> Query:
         """Read the query of an address. Raises ConfigError for what is no range or direction."""
         one = {
-            name: (given.get(name) or [""])[0] for name in ("q", "path", "level", "verdict", "cause", "mark", "sort")
+            name: (given.get(name) or [""])[0]
+            for name in ("q", "said", "path", "level", "verdict", "cause", "mark", "sort")
         }
         sort, colon, way = one["sort"].rpartition(":")
         if colon and way not in ("up", "down"):
             raise ConfigError(f"{one['sort']!r} is no order", hint="COLUMN:up or COLUMN:down")
         ranges = tuple(_read_range(text) for text in given.get("range", ()))
-        filters = (one["q"], one["path"], one["level"], one["verdict"], one["cause"])
+        filters = (one["q"], one["said"].strip(), one["path"], one["level"], one["verdict"], one["cause"])
         return cls(*filters, ranges, one["mark"], sort, way == "up")
 
 
@@ -138,9 +140,10 @@ class Snapshot:
         rows: list[int] = np.flatnonzero(among[self.codes["prompt"]]).tolist()
         return rows
 
-    def select(self, query: Query, marked: Sequence[int] = ()) -> Rows:
-        """Return the rows that a query asks for, in its order; `marked` are those with its mark.
+    def select(self, query: Query, marked: Sequence[int] = (), said: npt.NDArray[np.bool_] | None = None) -> Rows:
+        """Return the rows that a query asks for, in its order.
 
+        `marked` are those with its mark, and `said` tells of each whether the model wrote the words of the query.
         Raises ConfigError for a column, a verdict or a cause that is not there.
         """
         import numpy as np
@@ -149,8 +152,10 @@ class Snapshot:
         if query.mark:
             fits[:] = False
             fits[list(marked)] = True
+        if said is not None:
+            fits &= said
         if query.words:
-            fits &= self._find_words(query.words)[self.codes["prompt"]]
+            fits &= match_words(self.texts, query.words)[self.codes["prompt"]]
         if query.path:
             wanted = [k for k, path in enumerate(self.paths) if query.path in (path, path.partition("/")[0])]
             fits &= np.isin(self.codes["path"], wanted)
@@ -178,16 +183,16 @@ class Snapshot:
             raise ConfigError(f"there is no column {name!r}", hint=f"columns: {', '.join(self.values)}")
         return self.values[name]
 
-    def _find_words(self, words: str) -> npt.NDArray[np.bool_]:
-        """Return for each prompt whether its text contains all words, or phrases in double quotes."""
-        import numpy as np
-        import pyarrow.compute as pc
 
-        found = np.ones(len(self.ids), dtype=bool)
-        for quoted, plain in re.findall(r'"([^"]+)"|(\S+)', words):
-            match = pc.match_substring(self.texts, quoted or plain, ignore_case=True)
-            found &= match.to_numpy(zero_copy_only=False)
-        return found
+def match_words(texts: Any, words: str) -> npt.NDArray[np.bool_]:
+    """Return for each text of an Arrow array whether it contains all words, or phrases in double quotes."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    found = np.ones(len(texts), dtype=bool)
+    for quoted, plain in re.findall(r'"([^"]+)"|(\S+)', words):
+        found &= pc.match_substring(texts, quoted or plain, ignore_case=True).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _place(word: str, known: Sequence[str], what: str) -> int:

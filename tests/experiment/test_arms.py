@@ -176,6 +176,11 @@ def test_check_tells_faults_of_arms_at_their_place(tmp_path: Path) -> None:
     line = next(k for k, text in enumerate(file.read_text().splitlines(), 1) if "odd:" in text)
     assert f"help.yaml:{line + 1}:" in done.stdout
     assert "rwrr" in done.stdout
+    write_files(tmp_path, set={"train.detector": "pictograms"})
+    done = run_cli("check", file.name, cwd=tmp_path)
+    line = next(k for k, text in enumerate(file.read_text().splitlines(), 1) if "held-out:" in text)
+    assert f"help.yaml:{line + 1}:" in done.stdout
+    assert "independent of the weights" in done.stdout
 
 
 def test_the_experiments_that_ship_are_sound() -> None:

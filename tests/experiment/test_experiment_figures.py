@@ -46,6 +46,12 @@ def test_the_gap_to_pass_at_n_is_closed_by_its_share() -> None:
     assert after.by_weakness == {"counting": (0.5, 0.0), "spatial": (0.75, pytest.approx(0.5))}
 
 
+def test_where_the_first_model_passes_all_there_is_no_gap_to_close() -> None:
+    points = [point("before", None, lambda k: 8), point("a", 1, lambda k: 8 - k % 2)]
+    _, after = summarize(points, [("a", "before")]).lines["held-out"][HELD_OUT]
+    assert (after.pass_1.value, after.closed) == (pytest.approx(0.9375), None)
+
+
 def test_what_differs_from_seed_to_seed_widens_the_interval() -> None:
     rng = random.Random(5)
     chance = [rng.choice([-1, 1]) for _ in range(PROMPTS)]

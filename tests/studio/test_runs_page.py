@@ -54,12 +54,21 @@ def choose(page: Tab, name: str, value: str) -> list[str]:
     return shown
 
 
-def test_a_run_is_chosen_from_the_list(chromium: Tab, run: Path, served: Served) -> None:
+def test_a_run_is_chosen_from_the_list_and_links_lead_back_and_to_the_editor(
+    chromium: Tab, run: Path, served: Served
+) -> None:
     chromium.page.open(f"{served.address}runs")
     chromium.wait("document.querySelector('#runs a')?.textContent === 'one'")
     chromium.run("document.querySelector('#runs a').click()")
     chromium.wait(f"{IDS}.length === 24")
     assert chromium.run("document.getElementById('title').textContent") == "one"
+    chromium.run("document.getElementById('all').click()")
+    chromium.wait("!document.getElementById('overview').hidden && document.getElementById('samples').hidden")
+    assert (
+        chromium.run("document.getElementById('all').hidden && document.getElementById('title').textContent") == "Runs"
+    )
+    chromium.run("document.getElementById('editor').click()")
+    chromium.wait("document.getElementById('prompts')?.dataset.state === 'ready'")
     chromium.leave()
 
 
@@ -88,6 +97,16 @@ def test_filters_and_order_are_those_of_the_samples_and_stand_in_the_address(pag
     assert page.run(IDS) == shown
     page.run("document.querySelector('#filters [type=reset]').click()")
     page.wait(f"{COUNT} === '60 samples'")
+
+
+def test_what_the_model_wrote_is_searched(page: Tab, run: Path) -> None:
+    wanted = [sample.id for sample in api.open_run(run).samples() if "moon" in sample.text]
+    page.page.set_field("said", "moon")
+    page.wait(f"{COUNT} === '{len(wanted)} of 60 samples' && {QUIET}")
+    assert page.run(IDS) == wanted[:24]
+    assert page.run("location.hash") == "#run=one&said=moon"
+    assert page.run("document.getElementById('halt').hidden")
+    assert choose(page, "q", "no such word") == []
 
 
 def test_the_pages_lead_through_all_samples(page: Tab, run: Path) -> None:
@@ -126,6 +145,7 @@ def test_samples_that_are_finished_later_appear_by_themselves(chromium: Tab, run
     chromium.wait(f"{COUNT} === '32 samples'")
     with open_run(str(run)).folder.hold():
         assert not chromium.run("document.getElementById('progress').hidden")
+        assert chromium.run("document.getElementById('all').hidden && document.getElementById('editor').hidden")
         late.write_bytes(content)
         chromium.wait(f"{COUNT} === '60 samples' && document.getElementById('progress').hidden")
     code, said = served.end()

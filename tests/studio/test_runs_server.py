@@ -202,22 +202,38 @@ def test_a_run_that_was_scored_anew_is_read_anew(studio: Viewer, run: Path) -> N
     await_read(studio)
 
 
-def test_a_damaged_shard_is_told_and_the_others_are_shown(run: Path) -> None:
+def test_a_damaged_shard_is_told_from_the_project_and_the_others_are_shown(studio: Viewer, run: Path) -> None:
     whole = (run / "scores/00001.jsonl").read_bytes()
     (run / "scores/00001.jsonl").write_text("{broken\n", encoding="utf-8")
-    with serve(open_view("one")) as viewer:
-        about = await_read(viewer, samples=12)
-        assert "scores/00001.jsonl:1" in about["trouble"]["where"]
-        assert get(viewer, "rows", run="one", sort="image_weight:down")[1]["total"] == 12
-        (run / "scores/00001.jsonl").write_bytes(whole)
-        assert await_read(viewer)["trouble"] is None
+    about = await_read(studio, samples=12)
+    assert about["trouble"]["where"] == "outputs/one/scores/00001.jsonl:1"
+    assert str(run.parent) not in json.dumps(about)
+    assert get(studio, "rows", run="one", sort="image_weight:down")[1]["total"] == 12
+    (run / "scores/00001.jsonl").write_bytes(whole)
+    assert await_read(studio)["trouble"] is None
+
+
+def test_a_search_in_what_the_model_wrote_joins_other_filters_and_tells_what_it_cannot_read(
+    studio: Viewer, run: Path
+) -> None:
+    await_read(studio)
+    samples = [each for each in api.open_run(run).samples() if each.passed and "moon" in each.text]
+    (run / "samples/00001.parquet").write_bytes(b"broken")
+    found = get(studio, "rows", run="one", said="moon", verdict="pass", count=50)[1]
+    while found["looked"] < 20:
+        found = get(studio, "rows", run="one", said="moon", verdict="pass", count=50)[1]
+    lost = {score.sample_id for score in open_run("one").folder.read_scores(1)}
+    ids = [group["cards"][0]["id"] for group in found["groups"]]
+    assert ids == [each.id for each in samples if each.id not in lost]
+    assert ids
+    assert found["trouble"]["where"] == "outputs/one/samples/00001.parquet"
 
 
 def test_looking_changes_nothing(run: Path) -> None:
     before = hash_files(run, ".")
     with serve(open_view("one")) as viewer:
         await_read(viewer)
-        get(viewer, "rows", run="one", sort="image_weight:down")
+        get(viewer, "rows", run="one", sort="image_weight:down", said="moon")
     assert hash_files(run, ".") == before
 
 

@@ -13,7 +13,10 @@ from datagen.api import RunSample
 from datagen.errors import ConfigError
 from datagen.pipeline import open_run
 from datagen.pipeline.views import read_scored
-from datagen.studio.table import Query, SampleTable
+from datagen.records import Sample, Segment
+from datagen.sample_files import join_texts, sample_schema, to_table
+from datagen.studio.search import Search
+from datagen.studio.table import Query, SampleTable, match_words
 from tests.helpers.runs import build_here, small_recipe
 
 
@@ -94,6 +97,40 @@ def test_a_filter_finds_what_the_samples_say(table: SampleTable, samples: list[R
     assert find(table, query) == [sample.id for sample in samples if fits(sample)]
 
 
+def test_a_search_in_what_the_model_wrote_goes_on_where_it_was_and_when_shards_are_added(
+    folder: Path, samples: list[RunSample]
+) -> None:
+    wanted = {s.id for s in samples if "moon" in s.text.lower() and "background<" in s.text.lower()}
+    assert 0 < len(wanted) < len(samples)
+    run, search = open_run(str(folder)), Search('MOON "background<"')
+    table = SampleTable(list(run.recipe.scorers))
+    for shards in ([2], [0, 1]):
+        for shard in shards:
+            table.add(run, shard, read_scored(run, shard))
+        table.weigh(run)
+        now = table.snapshot()
+        for _ in shards:  # without patience it is a shard at a time
+            found = search.go_on(run, now, 0)
+            there = {now.id_of(row) for row in range(found.looked)}
+            assert {now.id_of(row) for row in now.select(Query(), said=found.rows)} == wanted & there
+        assert found.looked == len(now)
+    assert found.trouble is None
+
+
+def test_words_are_found_in_all_texts_of_a_sample_and_a_phrase_in_one() -> None:
+    def write(*texts: str) -> Sample:
+        parts = (
+            Segment("text", "think", text=text) if text else Segment("image", "image", image=b"1") for text in texts
+        )
+        return Sample("a-00", "a", 0, 1, "reflect", "m", "forced", "stop", tuple(parts))
+
+    rows = [write("a red car", "", "one moon"), write(""), write(), write("one red car")]
+    texts = join_texts(to_table(rows, sample_schema()))
+    assert match_words(texts, "car one").tolist() == [True, False, False, True]
+    assert match_words(texts, '"car one"').tolist() == [False] * 4
+    assert match_words(texts, '"red car"').tolist() == [True, False, False, True]
+
+
 def test_the_filters_of_this_file_find_some_and_not_all(samples: list[RunSample]) -> None:
     counts = {name: sum(map(fits, samples)) for name, (_, fits) in FILTERS.items()}
     assert sum(0 < count < len(samples) for count in counts.values()) >= 8, counts
@@ -135,6 +172,11 @@ def test_an_address_that_no_page_writes_is_refused(given: dict[str, list[str]]) 
 
 
 def test_an_address_is_read_as_the_page_writes_it() -> None:
-    given = {"q": ["two cats"], "range": ["score:text:0.25:", "image_weight::2"], "sort": ["score:text:up"]}
+    given = {
+        "q": ["two cats"],
+        "said": ["a "],
+        "range": ["score:text:0.25:", "image_weight::2"],
+        "sort": ["score:text:up"],
+    }
     ranges = (("score:text", 0.25, math.inf), ("image_weight", -math.inf, 2.0))
-    assert Query.of(given) == Query(words="two cats", ranges=ranges, sort="score:text", up=True)
+    assert Query.of(given) == Query(words="two cats", said="a", ranges=ranges, sort="score:text", up=True)

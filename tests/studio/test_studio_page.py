@@ -236,6 +236,26 @@ def test_prompts_claims_coverage_and_what_no_scorer_judges(tab: Tab, project: Pa
     assert first.startswith("attribute(")
 
 
+def test_a_new_file_is_made_by_the_keys_alone_and_opened(tab: Tab, project: Path) -> None:
+    tab.run("document.getElementById('new').focus()")
+    tab.page.press("Enter")
+    tab.wait("document.activeElement.id === 'kind'")
+    tab.page.press("Tab", *"shop", "Enter")
+    tab.wait("document.getElementById('draft-error').textContent.includes('there already')")
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth && document.activeElement.id === 'name'")
+    tab.page.press(*"2", "Enter")
+    tab.wait("document.getElementById('file').value === 'taxonomies/shop2.yaml'")
+    tab.wait("document.activeElement.classList.contains('cm-content')")
+    assert "weakness: shop2" in tab.text
+    assert (project / "templates/shop2/few.j2").is_file()
+    tab.run("document.getElementById('new').click()")
+    tab.page.set_field("kind", "recipe")
+    tab.page.set_field("name", "shop2")
+    tab.run("document.querySelector('#draft [type=submit]').click()")
+    tab.wait("document.getElementById('recipe').value === 'recipes/shop2.yaml'")
+    tab.wait("document.getElementById('cover-note').textContent.includes('prompts of shop2')")
+
+
 def test_six_samples_are_drawn_with_boxes_reasons_and_rewards(tab: Tab) -> None:
     tab.run("document.getElementById('draw').click()")
     tab.wait("document.getElementById('samples').dataset.state === 'ready'")

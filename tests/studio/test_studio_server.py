@@ -146,6 +146,26 @@ def test_a_file_outside_is_refused_in_every_request(studio: Studio, project: Pat
     assert (project / "secret.yaml").read_text(encoding="utf-8") == "a: 1"
 
 
+def test_a_new_part_is_written_and_never_over_a_file_or_through_a_link(
+    studio: Studio, project: Path, tmp_path: Path
+) -> None:
+    def create(kind: str, name: str, **headers: str) -> tuple[int, Any]:
+        return ask(studio, "POST", "new", json.dumps({"kind": kind, "name": name}), {**JSON, **headers})[:2]
+
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    assert create("taxonomy", "shop")[0] == create("recipe", "../two")[0] == create("page", "two")[0] == 422
+    assert create("lexicon", "two", Origin="https://evil.example")[0] == 403
+    (project / "experiments").symlink_to(tmp_path)
+    (project / "templates/two").symlink_to(tmp_path)
+    assert create("experiment", "two")[0] == create("taxonomy", "two")[0] == 403
+    assert {path: path.read_bytes() for path in project.rglob("*") if path.is_file()} == before
+    (project / "templates/two").unlink()
+    files = ["taxonomies/two.yaml", "templates/two/few.j2", "templates/two/pair.j2"]
+    assert create("taxonomy", "two") == (200, {"files": files})
+    assert {*files} < {*studio.files.list()}
+    assert create("taxonomy", "two")[0] == 422
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [

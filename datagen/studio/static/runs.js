@@ -2,12 +2,13 @@
 // as the gallery does. What is chosen stands in the address behind #. All words enter the page as text, never as HTML.
 const POLL_MS = 1500; // while a run is read or made
 const CALM_MS = 8000; // else
+const TYPING_MS = 400; // after the last key, a search in what the model wrote begins
 const ROWS = 24;
-const FIELDS = ["q", "path", "level", "verdict", "cause", "mark", "value", "low", "high", "weight", "least", "most", "sort", "detected", "planned"];
+const FIELDS = ["q", "said", "path", "level", "verdict", "cause", "mark", "value", "low", "high", "weight", "least", "most", "sort", "detected", "planned"];
 
 const by = (id) => document.getElementById(id);
 const count = (number) => number.toLocaleString("en-US");
-const noted = { run: null, about: null, page: 1, asked: 0, groups: [], total: 0, current: 0 };
+const noted = { run: null, about: null, page: 1, asked: 0, groups: [], total: 0, current: 0, isHalted: false };
 
 const tellTrouble = ({ where, what, hint }) => [[where, what].filter(Boolean).join(": "), hint].filter(Boolean).join("\n");
 
@@ -58,7 +59,7 @@ function writeAddress() {
 
 function readQuery() {
   const value = (id) => by(id).value;
-  const asked = [["run", noted.run], ...["q", "path", "level", "verdict", "cause", "mark", "sort"].map((id) => [id, value(id)])];
+  const asked = [["run", noted.run], ...["q", "said", "path", "level", "verdict", "cause", "mark", "sort"].map((id) => [id, value(id)])];
   if (value("low") || value("high")) asked.push(["range", `${value("value")}:${value("low")}:${value("high")}`]);
   if (value("least") || value("most")) asked.push(["range", `${value("weight")}:${value("least")}:${value("most")}`]);
   return asked.filter(([, given]) => given !== "");
@@ -166,35 +167,64 @@ function showPager(ids = ["pager", "pager-below"], renew = refresh) {
     field.setAttribute("aria-label", "Page");
     field.addEventListener("change", (event) => { event.stopPropagation(); turn(Number(field.value) || 1); });
     field.addEventListener("input", (event) => event.stopPropagation());
+    const held = [...by(id).children].indexOf(document.activeElement);
     const before = makeButton("Previous", () => turn(noted.page - 1)), after = makeButton("Next", () => turn(noted.page + 1));
     before.disabled = noted.page <= 1;
     after.disabled = noted.page >= pages;
     by(id).replaceChildren(before, make("span", "", "page "), field, make("span", "", `of ${count(pages)}`), after);
     by(id).hidden = id === "pager-below" && pages === 1;
+    by(id).children[held]?.focus({ preventScroll: true });
   }
 }
 
-async function refresh(toTop = false) {
+async function refresh(toTop = false, isMore = false) {
   const mine = ++noted.asked;
   writeAddress();
-  by("cards").setAttribute("aria-busy", "true");
+  if (!isMore) by("cards").setAttribute("aria-busy", "true");
   try {
     const found = await ask(`rows?${query([...readQuery(), ["start", (noted.page - 1) * ROWS], ["count", ROWS]])}`);
     if (mine !== noted.asked) return;
     Object.assign(noted, { groups: found.groups, total: found.total });
-    if (!found.groups.length && found.total && noted.page > 1) { noted.page = 1; return await refresh(toTop); }
-    const left = document.activeElement.closest("#cards .card")?.dataset.id;
-    by("cards").replaceChildren(...found.groups.map(makeItem));
-    if (left) [...by("cards").children].find((card) => card.dataset.id === left)?.focus({ preventScroll: true });
-    by("count").textContent = found.total === found.samples ? `${count(found.total)} samples` : `${count(found.total)} of ${count(found.samples)} samples`;
-    by("nothing").hidden = found.total > 0;
+    const isWhole = found.looked >= found.samples;
+    if (!found.groups.length && found.total && isWhole && noted.page > 1) { noted.page = 1; return await refresh(toTop); }
+    showCards(found.groups, isMore);
+    showCount(found, isWhole);
     showPager();
     if (toTop) by("filters").scrollIntoView({ block: "start" });
-    showError(noted.about?.trouble ? new Error(tellTrouble(noted.about.trouble)) : null);
+    const trouble = found.trouble ?? noted.about?.trouble;
+    showError(trouble ? new Error(tellTrouble(trouble)) : null);
+    if (!isWhole) setTimeout(goOn, 0, mine);
   } catch (error) {
     if (mine === noted.asked) showError(error);
   }
   if (mine === noted.asked) by("cards").setAttribute("aria-busy", "false");
+}
+
+// A search in what the model wrote answers before its end, and goes on as long as it is asked.
+function goOn(mine) {
+  if (mine !== noted.asked || noted.isHalted) return;
+  const isTyping = document.activeElement.matches("#cards textarea, .pager input"); // nothing is taken from under the hand
+  if (isTyping) setTimeout(goOn, TYPING_MS, mine);
+  else refresh(false, true);
+}
+
+// While a search goes on, the cards that are there stay.
+function showCards(groups, isMore) {
+  const ids = [...by("cards").children].map((card) => card.dataset.id);
+  const isSame = isMore && ids.every((id, k) => id === groups[k]?.cards[0].id);
+  const left = document.activeElement.closest("#cards .card")?.dataset.id;
+  if (isSame) by("cards").append(...groups.slice(ids.length).map(makeItem));
+  else by("cards").replaceChildren(...groups.map(makeItem));
+  if (left && !isSame) [...by("cards").children].find((card) => card.dataset.id === left)?.focus({ preventScroll: true });
+}
+
+function showCount({ total, samples, looked }, isWhole) {
+  const words = total === samples ? `${count(total)} samples` : `${count(total)} of ${count(samples)} samples`;
+  by("count").ariaLive = isWhole ? "polite" : "off";
+  by("count").textContent = isWhole ? words : `${words}, ${count(looked)} looked through`;
+  by("halt").hidden = isWhole;
+  by("halt").textContent = noted.isHalted ? "Go on" : "Stop";
+  by("nothing").hidden = total > 0 || !isWhole;
 }
 
 // ---- Two runs side by side
@@ -279,7 +309,11 @@ function open(number) {
 // ---- Runs
 
 async function poll() {
-  if (!noted.run) return CALM_MS;
+  if (!noted.run) {
+    const { runs } = await ask("outputs");
+    if (JSON.stringify(runs) !== noted.runs) await openRun();
+    return CALM_MS;
+  }
   if (noted.beside) {
     if (!noted.isRead) await refreshPairs();
     return noted.isRead ? CALM_MS : POLL_MS;
@@ -314,8 +348,13 @@ async function openRun() {
   const given = new URLSearchParams(location.hash.slice(1)), name = given.get("run");
   const { runs, may_mark } = await ask("outputs");
   const isOnly = runs.length === 1 && !may_mark;
+  noted.asked++; // what is on its way is of the page that was left
+  showError(null);
+  by("progress").hidden = true;
   by("editor").hidden = !may_mark;
+  by("all").hidden = isOnly || !name;
   noted.mayMark = may_mark;
+  noted.runs = JSON.stringify(runs);
   noted.run = isOnly ? runs[0].name : name;
   noted.beside = noted.run && runs.some((run) => run.name === given.get("beside")) ? given.get("beside") : "";
   noted.isRead = false;
@@ -327,7 +366,6 @@ async function openRun() {
   if (noted.beside) {
     noted.page = Math.max(1, Number(given.get("page")) || 1);
     by("about").textContent = "";
-    by("progress").hidden = true;
     overlays();
     offer("change", [["", "all"], ...["fixed", "broken", "same", "unjudged"].map((name) => [name, name])]);
     setField(by("change"), given.get("change") ?? "");
@@ -372,8 +410,20 @@ function overlays() {
   for (const name of ["detected", "planned"]) document.documentElement.classList.toggle(`show-${name}`, by(name).checked);
 }
 
-const change = () => { noted.page = 1; overlays(); refresh(); };
-by("filters").addEventListener("input", change);
+let typed = 0;
+const change = () => { clearTimeout(typed); noted.page = 1; noted.isHalted = false; overlays(); refresh(); };
+by("filters").addEventListener("input", (event) => {
+  if (event.target !== by("said")) { change(); return; }
+  noted.asked++;
+  by("cards").setAttribute("aria-busy", "true");
+  clearTimeout(typed);
+  typed = setTimeout(change, TYPING_MS);
+});
+by("halt").addEventListener("click", () => {
+  noted.isHalted = !noted.isHalted;
+  by("halt").textContent = noted.isHalted ? "Go on" : "Stop";
+  if (!noted.isHalted) refresh(false, true);
+});
 by("filters").addEventListener("submit", (event) => event.preventDefault());
 by("filters").addEventListener("reset", () => setTimeout(change));
 const goTo = () => { location.hash = query({ run: by("run").value, ...(by("beside").value && by("beside").value !== by("run").value ? { beside: by("beside").value } : {}) }); };

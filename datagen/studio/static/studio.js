@@ -15,7 +15,7 @@ const KEEPALIVE_BYTES = 60_000; // browsers send no more from a page that closes
 
 const by = (id) => document.getElementById(id);
 const docs = new Map(); // open files by name
-const noted = { words: { schemas: {}, functions: {} }, files: {}, slots: [], turn: 0 };
+const noted = { words: { schemas: {}, functions: {}, parts: {} }, files: {}, slots: [], turn: 0 };
 let open = null; // the file in the editor
 let view = null;
 
@@ -210,6 +210,38 @@ function listFiles() {
   by("recipe").replaceChildren(...(recipes.length ? recipes : [""]).map((name) =>
     make("option", { value: name }, name ? name.slice(8).replace(/\.ya?ml$/, "") : "quickstart (ships)")));
   if (recipes.includes(chosen)) by("recipe").value = chosen;
+}
+
+// ---- New files -----------------------------------------------------------------------------------------------------
+
+function beginDraft() {
+  by("kind").replaceChildren(...Object.keys(noted.words.parts).map((kind) => make("option", { value: kind }, kind)));
+  by("name").value = "";
+  by("draft-error").hidden = true;
+  showParts();
+  by("maker").showModal();
+}
+
+function showParts() {
+  const name = by("name").value.trim() || "NAME";
+  by("parts").textContent = noted.words.parts[by("kind").value].map((path) => path.replace("NAME", name)).join(", ");
+}
+
+async function makeDraft(event) {
+  event.preventDefault();
+  by("draft-error").hidden = true;
+  try {
+    if (open) await save(open);
+    const { files } = await ask("new", asJson("POST", { kind: by("kind").value, name: by("name").value.trim() }));
+    await poll(); // which lists them
+    if (files[0].startsWith("recipes/")) by("recipe").value = files[0];
+    by("maker").close();
+    await openFile(files[0]);
+    view.focus();
+  } catch (error) {
+    by("draft-error").hidden = false;
+    by("draft-error").textContent = error instanceof Refused ? error.message : "The studio does not answer.";
+  }
 }
 
 // ---- Conflict ------------------------------------------------------------------------------------------------------
@@ -517,6 +549,10 @@ document.addEventListener("visibilitychange", () => {
 });
 by("file").addEventListener("change", async () => { const name = by("file").value; if (open) await save(open); openFile(name); });
 by("recipe").addEventListener("change", refresh);
+by("new").addEventListener("click", beginDraft);
+by("draft").addEventListener("input", showParts);
+by("draft").addEventListener("submit", makeDraft);
+by("leave").addEventListener("click", () => by("maker").close());
 by("draw").addEventListener("click", () => draw());
 by("stop").addEventListener("click", () => drawing?.abort());
 
@@ -529,5 +565,6 @@ const wanted = decodeURIComponent(location.hash.slice(1));
 const names = Object.keys(first.files);
 const begin = names.includes(wanted) ? wanted : names.find((name) => name.startsWith("taxonomies/") && !name.includes("/lexicons/")) ?? names[0];
 noted.words = await ask("words");
+by("new").disabled = false;
 if (begin) await openFile(begin);
 keepPolling();
