@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,29 +66,37 @@ def test_a_value_of_an_arm_reaches_its_recipe_as_it_is(tmp_path: Path, key: str,
     assert found == value
 
 
-def test_arms_are_built_trained_and_measured_by_both_judges(tmp_path: Path) -> None:
-    summary = run(write_files(tmp_path), tmp_path / "one")
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    """The folder of a finished experiment, and what came out."""
+    folder = tmp_path_factory.mktemp("done")
+    return folder / "one", run(write_files(folder), folder / "one")
+
+
+def test_arms_are_built_trained_and_measured_by_both_judges(done: tuple[Path, Summary]) -> None:
+    folder, summary = done
     lines = summary.lines["held-out"]["held-out"]
     assert [(line.label, line.seeds) for line in lines] == [("before", 1), ("weighed", 1), ("plain", 1)]
     gain = summary.findings["held-out"][1]
     assert gain.held_out.value > 0.1
-    probe = tmp_path / "one/before/probe/held-out"
+    probe = folder / "before/probe/held-out"
     detectors = [
         yaml.safe_load((probe / judge / "run.yaml").read_text())["recipe"]["detector"]["name"]
         for judge in ("held-out", "selecting")
     ]
     assert detectors == ["learned", "pictograms"]
     assert hash_files(probe / "held-out", "samples") == hash_files(probe / "selecting", "samples")
-    figures = json.loads((tmp_path / "one/experiment.json").read_text())
+    figures = json.loads((folder / "experiment.json").read_text())
     assert figures["findings"]["held-out"][1]["first"] == "weighed"
-    page = (tmp_path / "one/experiment.html").read_text()
+    page = (folder / "experiment.html").read_text()
     assert "Do the weights help?" in page
     assert 'href="arms/plain/seed-1/round-1/run/report.html"' in page
 
 
-def test_arms_that_weigh_otherwise_share_what_was_drawn_and_equal_a_run_of_their_own(tmp_path: Path) -> None:
-    run(write_files(tmp_path), tmp_path / "one")
-    weighed, plain = (tmp_path / f"one/arms/{name}/seed-1/round-1/run" for name in ("weighed", "plain"))
+def test_arms_that_weigh_otherwise_share_what_was_drawn_and_equal_a_run_of_their_own(
+    done: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    weighed, plain = (done[0] / f"arms/{name}/seed-1/round-1/run" for name in ("weighed", "plain"))
     for path in (weighed / "samples").glob("*.parquet"):
         assert path.samefile(plain / "samples" / path.name), "drawn once"
     recipe = yaml.safe_load((plain / "run.yaml").read_text())["recipe"]
@@ -118,9 +127,8 @@ def test_rounds_go_on_from_each_other_with_fresh_samples_or_the_first_again(tmp_
     assert not (tmp_path / "one/arms/again/seed-1/round-2/run").exists()
 
 
-def test_more_seeds_and_arms_are_added_to_what_is_there(tmp_path: Path) -> None:
-    file = write_files(tmp_path)
-    run(file, tmp_path / "one")
+def test_more_seeds_and_arms_are_added_to_what_is_there(done: tuple[Path, Summary], tmp_path: Path) -> None:
+    shutil.copytree(done[0], tmp_path / "one", symlinks=True)
     log = tmp_path / "one/arms/plain/seed-1/round-1/train.log"
     before = log.read_bytes()
     arms = {"weighed": {}, "plain": {"set": {"weights.policy": "uniform"}}, "best": {"set": {"weights.policy": "best"}}}
