@@ -176,7 +176,16 @@ class RunFolder:
 
     def is_sound(self, stage: Stage, shard: int) -> bool:
         """Return whether a shard of a stage is there, whole, and of this run."""
-        return self.has(_shard_name(stage, shard)) and not self.find_damage(stage, [shard])
+        try:
+            return self._find_damage(stage, shard, hint="") is None
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def list_sound(self, stage: Stage) -> set[int]:
+        """Return the shards of a stage that are whole and of this run, and not gone since they were listed."""
+        there = self.list_shards(stage)
+        found = zip(there, self.map_files(partial(self.is_sound, stage), there), strict=True)
+        return {shard for shard, is_sound in found if is_sound}
 
     def list_folders(self, name: str) -> list[str]:
         """Return the names of the folders in `name`, such as `exports`, in order and without hidden ones."""
@@ -214,9 +223,9 @@ class RunFolder:
         """
         return [found for found in self.map_files(partial(self._find_damage, stage), shards) if found is not None]
 
-    def _find_damage(self, stage: Stage, shard: int) -> Damage | None:
+    def _find_damage(self, stage: Stage, shard: int, hint: str = MISSING) -> Damage | None:
         name = _shard_name(stage, shard)
-        with self._explain_reading(name, hint=MISSING), self._fs.open(self._at(name), "rb") as file:
+        with self._explain_reading(name, hint), self._fs.open(self._at(name), "rb") as file:
             if SUFFIXES[stage] == "parquet":
                 mark, what = _check_parquet(file, has_head=self.is_local)
             else:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from push_cases import Folder, call, read_local
 
-from datagen.errors import RunError
-from datagen.pipeline import Silent, create_run, find_jobs
+from datagen.config import Recipe
+from datagen.errors import Paused, RunError
+from datagen.pipeline import Account, Budget, Silent, create_run, find_jobs, open_build, plan_stage, reusing, run_jobs
 from datagen.pipeline import run as run_module
 from datagen.pipeline.run import find_run
 from datagen.push import prepare_push
+from datagen.runners.local import make_runner
 from datagen.store import RunFolder
 from tests.helpers.runs import SHARDS, Listener, build_here, small_recipe
 from tests.helpers.s3_server import BUCKET, S3Server
 from tests.helpers.slow_store import SlowStore
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def build(
+    recipe: Recipe, address: str, reuse: str | None = None, watch: Silent | None = None, samples: int | None = None
+) -> None:
+    """As `datagen build`, in this process and without dataset and report; what is paused ends too."""
+    watch = watch or Silent()
+    run = open_build(recipe, address, "datagen build", watch, reuse=reuse)
+    plan_stage(run, watch)
+    with suppress(Paused):
+        run_jobs(run, "both", make_runner(0), watch, Account(run, Budget(samples)))
+
 
 IN_BUCKETS = pytest.mark.parametrize("folder", ["s3", "gs"], indirect=True)
 
@@ -50,6 +69,40 @@ def test_a_run_in_a_bucket_goes_on_where_shards_are_missing(folder: Folder) -> N
     for name in ("samples/00001.parquet", "scores/00001.jsonl"):
         assert after[name] == before[name]
     assert "20 of 20" in call("status", folder.address)
+
+
+def test_a_run_in_a_bucket_is_taken_along_and_takes_along(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more, before = small_recipe(prompts=14), f"s3://{BUCKET}/before"
+    build(more, str(tmp_path / "fresh"))
+    build(small_recipe(), before, samples=9)
+    look, take, moments = RunFolder.list_parts, reusing._Taking.take, iter([lambda: build(small_recipe(), before)])
+
+    def look_and_go_on(store: RunFolder, shard: int) -> list[str]:
+        found = look(store, shard)
+        if store.address == before:
+            next(moments, lambda: None)()
+        return found
+
+    def take_one(taking: reusing._Taking, shard: int) -> None:
+        if shard:
+            raise Killed
+        take(taking, shard)
+
+    monkeypatch.setattr(RunFolder, "list_parts", look_and_go_on)
+    with monkeypatch.context() as patch:
+        patch.setattr(reusing._Taking, "take", take_one)
+        with pytest.raises(Killed):
+            build(more, f"{before}-more", before)
+    listener, here = Listener(), str(tmp_path / "here")
+    for run, other in ((f"{before}-more", before), (here, f"{before}-more"), (f"{before}-again", here)):
+        build(more, run, other, listener)
+        for stage in SHARDS:
+            for path in (tmp_path / "fresh" / stage).iterdir():
+                assert RunFolder(run).read_head(f"{stage}/{path.name}", -1) == path.read_bytes()
+    told = [line.split(" from ")[0] for line in listener.said if " samples from " in line]
+    assert told == ["20 of 28 samples", "28 of 28 samples", "28 of 28 samples"]
 
 
 @IN_BUCKETS
