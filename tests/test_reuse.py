@@ -20,7 +20,6 @@ from datagen.pipeline import (
     Run,
     Silent,
     build_run,
-    growing,
     open_build,
     plan_stage,
     read_weights,
@@ -30,6 +29,7 @@ from datagen.pipeline import (
 from datagen.pipeline.review import Review, read_reviews, write_review
 from datagen.runners.local import make_runner
 from datagen.store import RunFolder
+from tests.helpers.dying import grow_dying
 from tests.helpers.runs import (
     SHARDS,
     Listener,
@@ -344,38 +344,22 @@ def test_what_a_person_said_of_samples_stays_when_their_run_grows(tmp_path: Path
     assert next(weight for weight in read_weights(run).weights if weight.sample_id == first).image_weight == 0
 
 
-class Killed(BaseException):
-    """The process dies here."""
-
-
-CHANGING = {"rename": growing.os, "replace": growing.os, "rmtree": growing.shutil, "write_notes": RunFolder}
-CHANGING |= {"plan_stage": growing, "take_along": growing}
-
-
-@pytest.mark.parametrize("moment", range(16))
-def test_growth_that_dies_before_any_change_of_the_disk_goes_on(
-    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_here(small_recipe(), tmp_path / "run")
-    left = iter(range(moment))
-
-    def dying(function: Any) -> Any:
-        def call(*args: Any, **options: Any) -> Any:
-            if next(left, None) is None:
-                raise Killed
-            return function(*args, **options)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name, home in CHANGING.items():
-            patch.setattr(home, name, dying(getattr(home, name)))
-        with pytest.raises(Killed):
-            open_build(small_recipe(prompts=14), str(tmp_path / "run"), "", Silent())
-    build(small_recipe(prompts=14), tmp_path / "run")
-    build_here(small_recipe(prompts=14), tmp_path / "fresh")
-    assert hash_files(tmp_path / "run", *ALL) == hash_files(tmp_path / "fresh", *ALL)
-    assert not (tmp_path / "run" / ".growing").exists()
+def test_growth_that_dies_before_any_change_of_the_disk_goes_on(tmp_path: Path) -> None:
+    folder, more = tmp_path / "run", small_recipe(prompts=6, shard_prompts=4)
+    run, _ = build_here(small_recipe(prompts=4, shard_prompts=2), folder)
+    said = {read_weights(run).weights[0].sample_id: Review("rejected", "six fingers")}
+    for sample_id, review in said.items():
+        write_review(run, sample_id, review, "")
+    grown, told = grow_dying(more, str(folder))
+    assert list(dict.fromkeys(told)) == ["4 prompts", "is being grown", "6 prompts"]
+    assert told.count("is being grown") > 6
+    assert not (folder / ".growing").exists()
+    assert read_reviews(grown) == said
+    build(more, folder)
+    with pytest.raises(RunError, match="was removed while its files were taken"):
+        grown.folder.replace_stage(RunFolder(tmp_path / "none"), "samples")
+    build_here(more, tmp_path / "fresh")
+    assert hash_files(folder, *SHARDS) == hash_files(tmp_path / "fresh", *SHARDS)
 
 
 @pytest.mark.parametrize("way", ["reuse", "growth"])

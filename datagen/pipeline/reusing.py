@@ -168,7 +168,6 @@ class _Taking:
         self._open = set(folder.list_open())  # before files: what is joined meanwhile is then in both
         self._sound = {stage: folder.list_sound(stage) for stage in stages}
         self._done = {stage: set(run.folder.list_shards(stage)) for stage in stages}
-        self._done["scores"] |= set(run.folder.list_taken())
         adapt = run.recipe.adapt
         # Whether later candidates are asked for follows from `adapt` and from the detector that decides.
         same = adapt == self.other.recipe.adapt and run.recipe.detector == self.other.recipe.detector
@@ -224,18 +223,19 @@ class _Taking:
         if scores:
             folder.write_taken_scores(shard, scores)
         order = [request.sample_id for request in taken]
-        if shard in self._done["samples"]:
-            pass
-        elif self.run.recipe.adapt is None and len(taken) + len(lasting) == asked:
+        is_drawn = shard in self._done["samples"]
+        if not is_drawn and self.run.recipe.adapt is None and len(taken) + len(lasting) == asked:
             # As when parts are joined: samples mark the shard as generated.
             folder.write_failures(shard, lasting)
             folder.join_parts(shard, rows, order)
-            if scored == len(taken):
-                folder.write_scores(shard, scores)
-                folder.remove_taken_scores(shard)
-        elif taken or lasting:
+            is_drawn = True
+        elif not is_drawn and (taken or lasting):
             folder.take_part(shard, rows.group(order), lasting)
-        self.samples += folder.count_samples(shard) if shard in self._done["samples"] else len(taken)
+        samples = folder.count_samples(shard) if is_drawn else len(taken)
+        if is_drawn and scored == samples:
+            folder.write_scores(shard, scores)
+            folder.remove_taken_scores(shard)
+        self.samples += samples
         self.scored += scored
         self.changed += changed
 

@@ -18,13 +18,10 @@ from datagen.pipeline.run import find_run
 from datagen.push import prepare_push
 from datagen.runners.local import make_runner
 from datagen.store import RunFolder
+from tests.helpers.dying import Killed, grow_dying
 from tests.helpers.runs import SHARDS, Listener, build_here, small_recipe
 from tests.helpers.s3_server import BUCKET, S3Server
 from tests.helpers.slow_store import SlowStore
-
-
-class Killed(BaseException):
-    """The process dies here."""
 
 
 def build(
@@ -106,6 +103,21 @@ def test_a_run_in_a_bucket_is_taken_along_and_takes_along(
 
 
 @IN_BUCKETS
+def test_a_run_in_a_bucket_grows_however_often_it_dies(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datagen.store.MOST_COPIED_BYTES", 9_000)  # larger ones pass this machine
+    more = small_recipe(prompts=6, shard_prompts=4)
+    build(small_recipe(prompts=4, shard_prompts=2), folder.address)
+    _, told = grow_dying(more, folder.address)
+    assert list(dict.fromkeys(told)) == ["4 prompts", "is being grown", "6 prompts"]
+    build(more, folder.address)
+    build(more, str(tmp_path / "fresh"))
+    made = {f"{s}/{path.name}": path.read_bytes() for s in SHARDS for path in (tmp_path / "fresh" / s).iterdir()}
+    assert {name: c for name, c in folder.files().items() if name.startswith((*SHARDS, "."))} == made
+
+
+@IN_BUCKETS
 def test_a_run_in_a_bucket_is_pushed_as_a_local_one(folder: Folder, tmp_path: Path) -> None:
     recipe = small_recipe(exports={"rows": {"view": "trajectories", "format": "datasets"}})
     build_here(recipe, tmp_path / "run")
@@ -129,8 +141,13 @@ def test_what_a_run_in_a_bucket_lacks_is_named_there(folder: Folder, tmp_path: P
 
 
 @IN_BUCKETS
-def test_parts_and_folders_in_a_bucket_are_found(folder: Folder) -> None:
+def test_parts_and_folders_in_a_bucket_are_found(folder: Folder, tmp_path: Path) -> None:
     store = RunFolder(folder.address)
+    (tmp_path / "made" / "data").mkdir(parents=True)
+    for name in ("first", "second"):
+        (tmp_path / "made" / "data" / "train").write_text(name)
+        store.put_tree(tmp_path / "made", "dataset")
+        assert folder.files() == {"dataset/data/train": name.encode()}
     folder.write("samples/00003.parts/000001.arrow", b"x")
     folder.write("samples/00001.parquet", b"x")
     folder.write("exports/rows/data/train.parquet", b"x")
