@@ -20,6 +20,7 @@ from datagen.pipeline import (
     Run,
     Silent,
     build_run,
+    create_run,
     open_build,
     plan_stage,
     read_weights,
@@ -239,12 +240,15 @@ def test_a_run_that_cannot_be_compared_is_refused_in_one_line(tmp_path: Path) ->
         ({"recipe": {**notes["recipe"], "version": 2}}, "version 2"),
         ({"recipe": {**notes["recipe"], "later": 1}}, "its recipe cannot be compared: .*later"),
         ({"makers": None}, "does not say which modules"),
+        ({"growing": notes["marks"]}, "is being grown"),
     ):
         kept = {key: value for key, value in {**notes, **changes}.items() if value is not None}
         (tmp_path / "before" / "run.yaml").write_text(yaml.safe_dump(kept))
         with pytest.raises(RunError, match=said) as caught:
             build(small_recipe(prompts=14), tmp_path / "run", tmp_path / "before")
         assert "\n" not in caught.value.what
+    with pytest.raises(RunError, match="is being grown"):
+        create_run(small_recipe(), str(tmp_path / "before"))
 
 
 def test_a_run_is_not_taken_from_itself(tmp_path: Path) -> None:
