@@ -104,6 +104,10 @@ def _wrap(system: Any, folder: str) -> tuple[Any, str]:
             entries = {each.path: self._make_entry(each) for each in found if each.is_file}
             return dict(sorted(entries.items())) if detail else sorted(entries)
 
+        def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+            """Let the store copy an object; fsspec would read it and write it again."""
+            self.fs.copy_file(path1, path2)
+
     return BucketFileSystem(system), folder
 
 

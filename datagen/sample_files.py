@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Self
 
+from datagen.errors import RunError
 from datagen.records import Sample, Segment
 
 if TYPE_CHECKING:
@@ -186,11 +187,16 @@ class Rows:
         return self
 
     def group(self, order: Iterable[str]) -> Iterator[pyarrow.Table]:
-        """Yield the rows of those ids that are there, in order, as they fall into row groups."""
-        group: list[tuple[int, int]] = []
+        """Yield the rows of those ids that are there, in order, as they fall into row groups.
+
+        Raises RunError when a table that is opened again is another one than before.
+        """
+        group: list[str] = []
         size = 0
-        for place in (self._places[sample_id] for sample_id in order if sample_id in self._places):
-            group.append(place)
+        for sample_id in order:
+            if (place := self._places.get(sample_id)) is None:
+                continue
+            group.append(sample_id)
             size += self._sizes[place[0]][place[1]]
             if size >= GROUP_BYTES or len(group) >= GROUP_ROWS:
                 yield self._take(group)
@@ -200,17 +206,20 @@ class Rows:
         self._tables.clear()
         self._bytes = 0
 
-    def _take(self, group: Sequence[tuple[int, int]]) -> pyarrow.Table:
-        """Return rows given as (table, row): stretches of neighbours are views, which copy nothing."""
+    def _take(self, group: Sequence[str]) -> pyarrow.Table:
+        """Return the rows of some ids: stretches of neighbours in a table are views, which copy nothing."""
         import pyarrow as pa
 
         runs: list[list[int]] = []  # table, first row, number of rows
-        for number, row in group:
+        for number, row in map(self._places.__getitem__, group):
             if runs and runs[-1][0] == number and sum(runs[-1][1:]) == row:
                 runs[-1][2] += 1
             else:
                 runs.append([number, row, 1])
-        return pa.concat_tables([self._table(number).slice(first, count) for number, first, count in runs])
+        table = pa.concat_tables([self._table(number).slice(first, count) for number, first, count in runs])
+        if table.column("id").to_pylist() != group:
+            raise RunError(f"samples beside {group[0]} changed while they were read", hint="run the same command again")
+        return table
 
     def _table(self, number: int) -> pyarrow.Table:
         if number not in self._tables:

@@ -101,6 +101,8 @@ _TAIL_BYTES = 65_536
 _LINES_BYTES = 1 << 20
 """Bytes of the end of a JSON-lines file that are read to check it: nearly always all, so that it is one request."""
 _COPY_BYTES = 4 << 20
+MOST_COPIED_BYTES = 5 << 30
+"""S3 copies larger objects in parts only: they are read and written again."""
 MOST_READ, MOST_PARTS_READ = 24, 8
 """Files of an object store that are read at a time: their ends (pyarrow has 25 connections), or parts of 32 MB."""
 _TIMES = {"mtime", "created", "updated", "LastModified", "last_modified"}
@@ -178,7 +180,16 @@ class RunFolder:
 
     def is_sound(self, stage: Stage, shard: int) -> bool:
         """Return whether a shard of a stage is there, whole, and of this run."""
-        return self.has(_shard_name(stage, shard)) and not self.find_damage(stage, [shard])
+        try:
+            return self._find_damage(stage, shard, hint="") is None
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def list_sound(self, stage: Stage) -> set[int]:
+        """Return the shards of a stage that are whole and of this run, and not gone since they were listed."""
+        there = self.list_shards(stage)
+        found = zip(there, self.map_files(partial(self.is_sound, stage), there), strict=True)
+        return {shard for shard, is_sound in found if is_sound}
 
     def list_folders(self, name: str) -> list[str]:
         """Return the names of the folders in `name`, such as `exports`, in order and without hidden ones."""
@@ -216,9 +227,9 @@ class RunFolder:
         """
         return [found for found in self.map_files(partial(self._find_damage, stage), shards) if found is not None]
 
-    def _find_damage(self, stage: Stage, shard: int) -> Damage | None:
+    def _find_damage(self, stage: Stage, shard: int, hint: str = MISSING) -> Damage | None:
         name = _shard_name(stage, shard)
-        with self._explain_reading(name, hint=MISSING), self._fs.open(self._at(name), "rb") as file:
+        with self._explain_reading(name, hint), self._fs.open(self._at(name), "rb") as file:
             if SUFFIXES[stage] == "parquet":
                 mark, what = _check_parquet(file, has_head=self.is_local)
             else:
@@ -235,7 +246,7 @@ class RunFolder:
     def map_files(
         self, look: Callable[[Named], Found], files: Iterable[Named], many: int = MOST_READ
     ) -> Iterator[Found]:
-        """Yield what `look` finds in each file, in order. It must only read: on an object store `many` run at a time.
+        """Yield what `look` finds in each file, in order; on an object store `many` files are looked at at a time.
 
         Each request takes a tenth of a second there, so that a run of many shards could not be listed one by one.
         """
@@ -257,8 +268,7 @@ class RunFolder:
 
     def remove_shard(self, stage: Stage, shard: int) -> None:
         """Delete one shard file if it exists."""
-        with self._explain_disk(), suppress(FileNotFoundError):
-            self._fs.rm_file(self._at(_shard_name(stage, shard)))
+        self.remove_file(_shard_name(stage, shard))
 
     def write_prompts(self, shard: int, prompts: Iterable[Prompt]) -> None:
         """Write a shard of prompts; raises RunError when the disk is full or the folder cannot be written."""
@@ -339,8 +349,7 @@ class RunFolder:
 
     def remove_taken_scores(self, shard: int) -> None:
         """Delete the kept scores of a shard if there are any."""
-        with self._explain_disk(), suppress(FileNotFoundError):
-            self._fs.rm_file(self._at(_taken_name(shard)))
+        self.remove_file(_taken_name(shard))
 
     def list_open(self) -> list[int]:
         """Return the shards that have parts, in order."""
@@ -609,14 +618,55 @@ class RunFolder:
         missing = [_shard_name(stage, shard) for shard in other.list_shards(stage) if shard not in made]
         with self._explain_disk():
             for name in missing:
-                target = self.local_path / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    target.hardlink_to(other.local_path / name)
-                except OSError:  # another disk, or one without links
-                    with write_whole(target) as file, (other.local_path / name).open("rb") as source:
-                        shutil.copyfileobj(source, file)
+                self._copy_file(other, name)
         return len(missing)
+
+    def replace_stage(self, other: RunFolder, stage: Stage) -> None:
+        """Put the files of a stage of another run in the place of this one's; after a kill, the same call ends it.
+
+        Both lie on one disk, where the files are linked, or on one object store, which copies them. Those of `other`
+        stay. Raises RunError when it is no run any more, so that its files may be gone.
+        """
+        with self._explain_disk():
+            there, new = self._list_files(stage), other._list_files(stage)
+            if not other.exists():
+                raise RunError("was removed while its files were taken", where=other.address)
+            for _ in self.map_files(lambda name: self._copy_file(other, name, new[name]), new):
+                pass
+            stale = sorted(there.keys() - new.keys())
+            for _ in self.map_files(self.remove_file, stale):
+                pass
+            for name in reversed(stale if self.is_local else []):
+                for folder in list(PurePosixPath(name).parents)[:-1]:
+                    with suppress(OSError):  # it is not empty
+                        (self.local_path / folder).rmdir()
+
+    def _list_files(self, folder: str) -> dict[str, int]:
+        """Return the bytes of each file below a folder by its name, without what killed processes left unfinished."""
+        self._fs.invalidate_cache()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = self._fs.find(self._at(folder), detail=True)
+            names = {key[len(self._at("")) :]: entry["size"] or 0 for key, entry in found.items()}
+            return {name: size for name, size in names.items() if not _PARTIAL.fullmatch(PurePosixPath(name).name)}
+        return {}
+
+    def _copy_file(self, other: RunFolder, name: str, size: int = 0) -> None:
+        """Put a file of another run on the same disk or object store here, whole: a link, or a copy by the store."""
+        source, path = other._at(name), Path(self._at(name))
+        if self.is_local:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            link = path.with_name(f".{path.name}.{os.getpid()}.part")
+            with suppress(OSError):  # a disk without links, or another one
+                os.link(source, link)
+                os.replace(link, path)
+                link.unlink(missing_ok=True)  # a rename to another link of the same file does nothing
+                return
+        elif size <= MOST_COPIED_BYTES:
+            with suppress(NotImplementedError):  # not every file system of fsspec copies
+                self._fs.cp_file(source, self._at(name))
+                return
+        with self.open_whole(name) as file, self._fs.open(source, "rb") as content:
+            shutil.copyfileobj(content, file, _COPY_BYTES)
 
     def put_tree(self, source: Path, name: str) -> None:
         """Copy a local file or folder to `name` on an object store, in place of what was there.
@@ -627,7 +677,10 @@ class RunFolder:
             if self._fs.exists(self._at(name)):
                 self._fs.rm(self._at(name), recursive=True)
             if source.exists():
-                self._fs.put(str(source), self._at(name), recursive=source.is_dir())
+                # With the slash, what is in a folder: a store may go on knowing the one that was just removed.
+                self._fs.put(
+                    f"{source}/" if source.is_dir() else str(source), self._at(name), recursive=source.is_dir()
+                )
 
     def get_tree(self, name: str, target: Path) -> None:
         """Copy the folder `name` of an object store to a local one; without such a folder nothing is made."""
@@ -640,8 +693,14 @@ class RunFolder:
                 (target / path).parent.mkdir(parents=True, exist_ok=True)
                 self._fs.get_file(key, str(target / path))
 
+    def remove_file(self, name: str) -> None:
+        """Delete a file if it exists."""
+        with self._explain_disk(), suppress(FileNotFoundError, NotADirectoryError):
+            self._fs.rm_file(self._at(name))
+
     def remove_tree(self, name: str) -> None:
-        """Delete a folder such as `exports/sft` if it exists."""
+        """Delete a folder such as `exports/sft` if it exists; if it is a run, it is none any more before it is gone."""
+        self.remove_file(f"{name}/run.yaml")
         with self._explain_disk(), suppress(FileNotFoundError):
             self._fs.rm(self._at(name), recursive=True)
 

@@ -250,6 +250,9 @@ def test_a_part_that_fits_into_memory_is_opened_once() -> None:
     (group,) = rows.group(sample.id for sample in reversed(samples))
     assert group.column("id").to_pylist() == [sample.id for sample in reversed(samples)]
     assert opened == [0, 1, 2, 3]
+    tables[1] = tables[2]  # the run that they are in is at work
+    with pytest.raises(RunError, match="samples beside p-01 changed while they were read"):
+        list(rows.group(["p-01", "p-02"]))
 
 
 def test_shards_that_end_together_are_logged_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,22 @@ import yaml
 
 from datagen.config import Recipe
 from datagen.errors import Paused, RunError
-from datagen.pipeline import Budget, Run, Silent, build_run, growing, open_build, read_weights
+from datagen.pipeline import (
+    Budget,
+    Run,
+    Silent,
+    build_run,
+    create_run,
+    open_build,
+    plan_stage,
+    read_weights,
+    rescore_run,
+    run_jobs,
+)
 from datagen.pipeline.review import Review, read_reviews, write_review
 from datagen.runners.local import make_runner
 from datagen.store import RunFolder
+from tests.helpers.dying import grow_dying
 from tests.helpers.runs import (
     SHARDS,
     Listener,
@@ -34,7 +46,9 @@ from tests.helpers.runs import (
 ALL = (*SHARDS, "dataset")
 
 
-def build(recipe: Recipe, folder: Path, reuse: Path | None = None, watch: Silent | None = None, **limits: Any) -> Run:
+def build(
+    recipe: Recipe, folder: Path | str, reuse: Path | str | None = None, watch: Silent | None = None, **limits: Any
+) -> Run:
     """As `datagen build`, in this process."""
     watch = watch or Silent()
     run = open_build(recipe, str(folder), "datagen build mine.yaml", watch, reuse=str(reuse) if reuse else None)
@@ -138,6 +152,66 @@ def test_answers_of_shards_in_flight_come_along(tmp_path: Path) -> None:
     assert hash_files(tmp_path / "run", *ALL) == hash_files(tmp_path / "fresh", *ALL)
 
 
+@pytest.mark.parametrize(
+    ("work", "looked"),
+    [
+        ("finished", "list_open"),
+        ("finished", "list_parts"),
+        ("scored otherwise", "list_parts"),
+        ("begun anew", "list_parts"),
+    ],
+)
+def test_a_run_that_is_at_work_is_taken_from_as_it_is_then(
+    work: str, looked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tmp_path / "before"
+    if work == "finished":
+        with pytest.raises(Paused):
+            build(small_recipe(), before, samples=5)
+    else:
+        build(small_recipe(), before)
+
+    def go_on() -> None:
+        if work == "finished":
+            build(small_recipe(), before)
+        elif work == "scored otherwise":
+            rescore_run(str(before), ["rewards=[counting]"], False, make_runner(0), Silent())
+        else:
+            (before / "scores" / "00000.jsonl").unlink()
+            (before / "samples" / "00000.parquet").unlink()
+
+    look, moments = getattr(RunFolder, looked), iter([go_on])
+
+    def look_and_go_on(folder: RunFolder, *shard: int) -> Any:
+        found = look(folder, *shard)
+        if folder.address == str(before):
+            next(moments, lambda: None)()
+        return found
+
+    monkeypatch.setattr(RunFolder, looked, look_and_go_on)
+    listener = Listener()
+    build(small_recipe(prompts=14), tmp_path / "run", before, listener)
+    samples = 12 if work == "begun anew" else 20
+    scored = {"finished": 20, "scored otherwise": 0, "begun anew": 12}[work]
+    told = f"{samples} of 28 samples from {before}, {scored} of them with their scores"
+    assert [line for line in listener.said if "samples from" in line] == [told]
+    build_here(small_recipe(prompts=14), tmp_path / "fresh")
+    assert hash_files(tmp_path / "run", *ALL) == hash_files(tmp_path / "fresh", *ALL)
+
+
+def test_scores_come_along_also_where_samples_are_there_already(tmp_path: Path) -> None:
+    build_here(small_recipe(), tmp_path / "before")
+    recipe = small_recipe(prompts=14)
+    run = open_build(recipe, str(tmp_path / "run"), "datagen build", Silent())
+    plan_stage(run, Silent())
+    run_jobs(run, "generate", make_runner(0), Silent())
+    listener = Listener()
+    build(recipe, tmp_path / "run", tmp_path / "before", listener)
+    assert any("28 of 28 samples" in line and "20 of them with their scores" in line for line in listener.said)
+    build_here(recipe, tmp_path / "fresh")
+    assert hash_files(tmp_path / "run", *ALL) == hash_files(tmp_path / "fresh", *ALL)
+
+
 def test_the_shipped_model_draws_only_what_is_new(tmp_path: Path) -> None:
     values = {"taxonomy": ["counting"], "candidates": 2, "shard_prompts": 4, "rewards": ["counting"], "name": "own"}
     old, new = (Recipe.load({**values, "prompts": prompts}) for prompts in (4, 6))
@@ -166,18 +240,24 @@ def test_a_run_that_cannot_be_compared_is_refused_in_one_line(tmp_path: Path) ->
         ({"recipe": {**notes["recipe"], "version": 2}}, "version 2"),
         ({"recipe": {**notes["recipe"], "later": 1}}, "its recipe cannot be compared: .*later"),
         ({"makers": None}, "does not say which modules"),
+        ({"growing": notes["marks"]}, "is being grown"),
     ):
         kept = {key: value for key, value in {**notes, **changes}.items() if value is not None}
         (tmp_path / "before" / "run.yaml").write_text(yaml.safe_dump(kept))
         with pytest.raises(RunError, match=said) as caught:
             build(small_recipe(prompts=14), tmp_path / "run", tmp_path / "before")
         assert "\n" not in caught.value.what
+    with pytest.raises(RunError, match="is being grown"):
+        create_run(small_recipe(), str(tmp_path / "before"))
 
 
 def test_a_run_is_not_taken_from_itself(tmp_path: Path) -> None:
     build_here(small_recipe(), tmp_path / "run")
     with pytest.raises(RunError, match="is the run itself"):
         build(small_recipe(), tmp_path / "run", tmp_path / "run")
+    open_build(small_recipe(), "memory://run", "", Silent())
+    with pytest.raises(RunError, match="is the run itself"):
+        open_build(small_recipe(), "memory://run", "", Silent(), reuse="memory://run/")
 
 
 def test_a_run_that_is_gone_before_it_was_taken_from_is_told(tmp_path: Path) -> None:
@@ -268,38 +348,22 @@ def test_what_a_person_said_of_samples_stays_when_their_run_grows(tmp_path: Path
     assert next(weight for weight in read_weights(run).weights if weight.sample_id == first).image_weight == 0
 
 
-class Killed(BaseException):
-    """The process dies here."""
-
-
-CHANGING = {"rename": growing.os, "replace": growing.os, "rmtree": growing.shutil, "write_notes": RunFolder}
-CHANGING |= {"plan_stage": growing, "take_along": growing}
-
-
-@pytest.mark.parametrize("moment", range(16))
-def test_growth_that_dies_before_any_change_of_the_disk_goes_on(
-    moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    build_here(small_recipe(), tmp_path / "run")
-    left = iter(range(moment))
-
-    def dying(function: Any) -> Any:
-        def call(*args: Any, **options: Any) -> Any:
-            if next(left, None) is None:
-                raise Killed
-            return function(*args, **options)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name, home in CHANGING.items():
-            patch.setattr(home, name, dying(getattr(home, name)))
-        with pytest.raises(Killed):
-            open_build(small_recipe(prompts=14), str(tmp_path / "run"), "", Silent())
-    build(small_recipe(prompts=14), tmp_path / "run")
-    build_here(small_recipe(prompts=14), tmp_path / "fresh")
-    assert hash_files(tmp_path / "run", *ALL) == hash_files(tmp_path / "fresh", *ALL)
-    assert not (tmp_path / "run" / ".growing").exists()
+def test_growth_that_dies_before_any_change_of_the_disk_goes_on(tmp_path: Path) -> None:
+    folder, more = tmp_path / "run", small_recipe(prompts=6, shard_prompts=4)
+    run, _ = build_here(small_recipe(prompts=4, shard_prompts=2), folder)
+    said = {read_weights(run).weights[0].sample_id: Review("rejected", "six fingers")}
+    for sample_id, review in said.items():
+        write_review(run, sample_id, review, "")
+    grown, told = grow_dying(more, str(folder))
+    assert list(dict.fromkeys(told)) == ["4 prompts", "is being grown", "6 prompts"]
+    assert told.count("is being grown") > 6
+    assert not (folder / ".growing").exists()
+    assert read_reviews(grown) == said
+    build(more, folder)
+    with pytest.raises(RunError, match="was removed while its files were taken"):
+        grown.folder.replace_stage(RunFolder(tmp_path / "none"), "samples")
+    build_here(more, tmp_path / "fresh")
+    assert hash_files(folder, *SHARDS) == hash_files(tmp_path / "fresh", *SHARDS)
 
 
 @pytest.mark.parametrize("way", ["reuse", "growth"])

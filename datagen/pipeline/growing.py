@@ -5,21 +5,20 @@
 A run grows in place if the new recipe makes the same samples of the same prompts, keeps every prompt that has samples,
 and asks for more: prompts, candidates, skills, wordings. Each file names the recipe that made it, and where a prompt
 stands follows from the plan. So the grown run is planned in `.growing/` in its folder and takes along what is there
-(`reusing`), and the recipe in `run.yaml` is replaced at once when that is done. A kill before leaves the old run, one
-afterwards lets the next build move the rest of the files; nothing is lost at any moment, and the run ends byte for byte
-like one of the new recipe that was built from nothing. What a person said of its samples stays. Meanwhile the samples
-need their place twice on the disk.
+(`reusing`), and the recipe in `run.yaml` is replaced at once when that is done, with a note that the run is growing.
+Then the files are put into their places: links on a disk, copies that an object store makes itself, since it has no
+renames. `.growing/` goes last. A kill before the note leaves the old run, one afterwards lets the next build put the
+files into their places again; nothing is lost at any moment, and the run ends byte for byte like one of the new recipe
+that was built from nothing. While the note stands, whoever opens the run is told that it is being grown. What a person
+said of its samples stays. Meanwhile the samples need their place twice.
 
-Not covered: runs on object stores, which have no renames (`--reuse` into another folder works there); other scorers
-(`datagen score RUN --set …`).
+Not covered: other scorers (`datagen score RUN --set …`); two builds of one run at a time on an object store.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
 from dataclasses import asdict
 from typing import NoReturn
 
@@ -58,13 +57,12 @@ def open_build(
     """
     folder = RunFolder(address)
     if folder.exists():
-        if folder.is_local:
-            with folder.hold():
-                _end_growth(folder)
-                if _can_grow(recipe, folder):
-                    _grow(recipe, folder, command, watch, keep=keep)
-                elif (left := folder.local_path / FOLDER).exists():
-                    shutil.rmtree(left)
+        with folder.hold():
+            _end_growth(folder)
+            if _can_grow(recipe, folder):
+                _grow(recipe, folder, command, watch, keep=keep)
+            else:
+                folder.remove_tree(FOLDER)
         if reuse is None and _draws_alike(recipe, folder):
             command = f"{command} --reuse {shlex.quote(address)}"  # for a message that names another run to start
     run = create_run(recipe, address, command, keep=keep)
@@ -104,15 +102,15 @@ def _can_grow(recipe: Recipe, folder: RunFolder) -> bool:
 
 def _grow(recipe: Recipe, folder: RunFolder, command: str, watch: Watch, *, keep: bool) -> None:
     """Prepare the grown run beside the files of the run, and put it in their place."""
-    address, root = str(folder), folder.local_path
+    address = str(folder)
     read_reviews(open_other(address)[0])  # a damaged line is told before anything is made
     recipe = remember_views(Run(recipe, address), folder.read_notes())
-    away = root / FOLDER
+    away = _away(folder)
     try:
-        run = create_run(recipe, f"{address.rstrip('/')}/{FOLDER}", command, keep=keep)
+        run = create_run(recipe, away, command, keep=keep)
     except RunError:  # it was begun for yet another recipe
-        shutil.rmtree(away)
-        run = create_run(recipe, f"{address.rstrip('/')}/{FOLDER}", command, keep=keep)
+        folder.remove_tree(FOLDER)
+        run = create_run(recipe, away, command, keep=keep)
     run.folder.write_notes({**run.folder.read_notes(), NOTE: {"run": address}})
     plan_stage(run, watch)
     _refuse_loss(run, folder, command)
@@ -121,9 +119,7 @@ def _grow(recipe: Recipe, folder: RunFolder, command: str, watch: Watch, *, keep
     notes = run.folder.read_notes()
     taken = notes.pop(NOTE)
     if spent := read_spent(Run(recipe, address)) + read_spent(run):
-        (away / f"{USAGE}.sum").write_text(json.dumps(asdict(spent), indent=2) + "\n", encoding="utf-8")
-    for stage in SUFFIXES:
-        (away / stage).mkdir(exist_ok=True)
+        run.folder.write_file(f"{USAGE}.sum", f"{json.dumps(asdict(spent), indent=2)}\n".encode())
     folder.log(f"grows: {taken['samples']:,} samples stay, {taken['scored']:,} of them with their scores")
     marks = folder.read_notes()["marks"]
     folder.write_notes({**notes, GROWING: marks})
@@ -141,7 +137,7 @@ def _refuse_loss(run: Run, folder: RunFolder, command: str) -> None:
 
 def _refuse(run: Run, folder: RunFolder, command: str, lost: str, hint: str = "") -> NoReturn:
     _, changed = tell_changes(folder.read_notes(), run.recipe, hash_files(run))
-    shutil.rmtree(run.folder.local_path)
+    folder.remove_tree(FOLDER)
     address = str(folder)
     what = f"{changed}; growing would lose {lost}"
     other = f"{command} --run {next_address(address)} --reuse {shlex.quote(address)}"
@@ -149,20 +145,18 @@ def _refuse(run: Run, folder: RunFolder, command: str, lost: str, hint: str = ""
 
 
 def _end_growth(folder: RunFolder) -> None:
-    """Move the files of a grown run into their places if its recipe is in run.yaml already."""
-    root = folder.local_path
-    away = root / FOLDER
-    if not away.is_dir() or not (before := (notes := folder.read_notes()).pop(GROWING, None)):
+    """Put the files of a grown run into their places if its recipe is in run.yaml already."""
+    if not (before := (notes := folder.read_notes()).pop(GROWING, None)):
         return
-    carry_reviews(folder, before, notes["marks"])
-    for stage in SUFFIXES:
-        if (made := away / stage).is_dir():
-            shutil.rmtree(root / stage, ignore_errors=True)
-            os.rename(made, root / stage)
-    if (spent := away / f"{USAGE}.sum").exists():
-        os.replace(spent, root / USAGE)
-    for stage in SUFFIXES:
-        if not any((root / stage).iterdir()):
-            (root / stage).rmdir()
+    if (grown := RunFolder(_away(folder))).exists():
+        carry_reviews(folder, before, notes["marks"])
+        for stage in SUFFIXES:
+            folder.replace_stage(grown, stage)
+        if spent := grown.read_head(f"{USAGE}.sum", -1):
+            folder.write_file(USAGE, spent)
     folder.write_notes(notes)
-    shutil.rmtree(away)
+    folder.remove_tree(FOLDER)
+
+
+def _away(folder: RunFolder) -> str:
+    return f"{folder.address.rstrip('/')}/{FOLDER}"

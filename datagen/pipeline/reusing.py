@@ -12,7 +12,8 @@ Rows of a dataset that exists cost nothing, so all are read again, and the score
 
 `run.yaml` notes under `reuse` the other run, and later what came of it, so that each command that generates goes on.
 
-Not covered: a run that another process is writing at that moment may be taken from in part; the rest is generated.
+The other run may be at work meanwhile: what it has when a shard is taken comes along, and the rest is generated. A
+shard that changes while it is read is looked at again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from datagen.errors import ConfigError, RunError
 from datagen.pipeline.adopting import adopt_shards
 from datagen.pipeline.comparing import find_other_rewriting, find_other_sampling, find_other_scoring
 from datagen.pipeline.flow import ask_backend, settle_answer
-from datagen.pipeline.run import Run, find_run
+from datagen.pipeline.run import Run, find_run, refuse_growing
 from datagen.pipeline.shards import group_scores, list_requests
 from datagen.pipeline.watch import Progress, Watch
 from datagen.records import Failure, Request, Rewrite, Sample, Score
@@ -60,15 +61,18 @@ def note_reuse(run: Run, word: str) -> None:
 def _is_same(one: str, other: str) -> bool:
     first, second = RunFolder(one), RunFolder(other)
     are_local = first.is_local and second.is_local
-    return one == other or (are_local and first.local_path.resolve() == second.local_path.resolve())
+    return one.rstrip("/") == other.rstrip("/") or (
+        are_local and first.local_path.resolve() == second.local_path.resolve()
+    )
 
 
 def open_other(address: str) -> tuple[Run, Mapping[str, Mapping[str, str]]]:
     """Return a run to take from, of which only files of its last makers count, and these makers.
 
-    Raises RunError in one line for a run that this version of datagen cannot compare.
+    Raises RunError in one line for a run that this version of datagen cannot compare, and for one that is being grown.
     """
     notes = RunFolder(address).read_notes()
+    refuse_growing(address, notes)
     recipe, hint = notes["recipe"], "without --reuse everything is generated anew"
     if recipe.get("version") != 1:
         what = f"its recipe has version {recipe.get('version')!r}, and this datagen compares version 1"
@@ -127,18 +131,13 @@ def read_rewrites(run: Run) -> dict[str, Rewrite]:
     if other.expansion is None or find_other_rewriting(other.recipe, run.recipe, makers, run.makers):
         return {}
     folder = other.folder
-    return {each.key: each for batch in _list_sound(folder, "rewrites") for each in folder.read_rewrites(batch)}
+    return {each.key: each for batch in folder.list_sound("rewrites") for each in folder.read_rewrites(batch)}
 
 
 def index_prompts(folder: RunFolder) -> dict[int, int]:
     """Return the shard of every prompt of a run by its id as a number: about 100 bytes a prompt."""
-    shards = sorted(_list_sound(folder, "prompts"))
+    shards = sorted(folder.list_sound("prompts"))
     return {int(prompt.id, 16): shard for shard in shards for prompt in folder.read_prompts(shard)}
-
-
-def _list_sound(folder: RunFolder, stage: Stage) -> set[int]:
-    there = folder.list_shards(stage)
-    return set(there) - {damage.shard for damage in folder.find_damage(stage, there)}
 
 
 @dataclass(slots=True)
@@ -166,10 +165,9 @@ class _Taking:
         run, folder = self.run, self.other.folder
         stages: tuple[Stage, ...] = ("samples", "failures", "scores")
         self._shards = index_prompts(folder)
-        self._sound = {stage: _list_sound(folder, stage) for stage in stages}
-        self._open = set(folder.list_open())
+        self._open = set(folder.list_open())  # before files: what is joined meanwhile is then in both
+        self._sound = {stage: folder.list_sound(stage) for stage in stages}
         self._done = {stage: set(run.folder.list_shards(stage)) for stage in stages}
-        self._done["scores"] |= set(run.folder.list_taken())
         adapt = run.recipe.adapt
         # Whether later candidates are asked for follows from `adapt` and from the detector that decides.
         same = adapt == self.other.recipe.adapt and run.recipe.detector == self.other.recipe.detector
@@ -181,38 +179,65 @@ class _Taking:
         folder = self.run.folder
         requests = list_requests(self.run, folder.read_prompts(shard))
         self.asked += len(requests)
-        if shard in self._done["samples"]:
+        if shard in self._done["samples"] & self._done["scores"]:
             count = folder.count_samples(shard)
             self.samples += count
-            self.scored += count if shard in self._done["scores"] else 0
+            self.scored += count
             return
         least = self.run.recipe.candidates if self._keeps_later else self.run.recipe.least_candidates
         known = [r for r in requests if r.candidate < least and int(r.prompt.id, 16) in self._shards]
+        sources = self._list_sources(known)
+        unfinished = (source for source in sources if any(source not in there for there in self._sound.values()))
+        self._look(list(unfinished))
+        seen = None
+        while True:
+            try:
+                return self._take(shard, known, len(requests))
+            except RunError:
+                now = self._look(sources)
+                if now == seen:
+                    raise
+                seen = now
+
+    def _look(self, sources: Sequence[int]) -> list[tuple[bool, ...]]:
+        """Look again at what some shards of the other run have: parts, and files of each stage."""
+        folder = self.other.folder
+        found = [(bool(folder.list_parts(k)), *(folder.is_sound(stage, k) for stage in self._sound)) for k in sources]
+        for source, has in zip(sources, found, strict=True):
+            for there, is_there in zip((self._open, *self._sound.values()), has, strict=True):
+                (there.add if is_there else there.discard)(source)
+        return found
+
+    def _take(self, shard: int, known: Sequence[Request], asked: int) -> None:
+        """Take the samples of some requests of a shard, which has `asked`, with their scores and failures."""
+        folder, changed = self.run.folder, 0
         rows, failed = self._read(known)
         if self.run.recipe.takes_pictures:
             drawn = len([request for request in known if request.sample_id in rows])
             known, failed = self._list_unchanged(known, rows), {}
-            self.changed += drawn - len(known)
+            changed = drawn - len(known)
         taken = [request for request in known if request.sample_id in rows]
         lasting = [f for r in known if r.sample_id not in rows and (f := failed.get((r.prompt.id, r.candidate)))]
-        if not taken and not lasting:
-            return
-        self.samples += len(taken)
         scores = self._find_scores(taken, lasting)
         scored = len({score.sample_id for score in scores})
-        self.scored += scored
         if scores:
             folder.write_taken_scores(shard, scores)
         order = [request.sample_id for request in taken]
-        if self.run.recipe.adapt is None and len(taken) + len(lasting) == len(requests):
+        is_drawn = shard in self._done["samples"]
+        if not is_drawn and self.run.recipe.adapt is None and len(taken) + len(lasting) == asked:
             # As when parts are joined: samples mark the shard as generated.
             folder.write_failures(shard, lasting)
             folder.join_parts(shard, rows, order)
-            if scored == len(taken):
-                folder.write_scores(shard, scores)
-                folder.remove_taken_scores(shard)
-        else:
+            is_drawn = True
+        elif not is_drawn and (taken or lasting):
             folder.take_part(shard, rows.group(order), lasting)
+        samples = folder.count_samples(shard) if is_drawn else len(taken)
+        if is_drawn and scored == samples:
+            folder.write_scores(shard, scores)
+            folder.remove_taken_scores(shard)
+        self.samples += samples
+        self.scored += scored
+        self.changed += changed
 
     def _read(self, requests: Iterable[Request]) -> tuple[Rows, dict[tuple[str, int], Failure]]:
         """Return the rows of the shards in which the prompts of some requests stand, and their lasting failures."""

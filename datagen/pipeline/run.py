@@ -449,6 +449,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
         run.folder.write_notes(notes)
         return run
     old = run.folder.read_notes()
+    refuse_growing(address, old)
     if old.get("fingerprint") != fingerprint_of(recipe, files, old.get("makers")):
         with run.folder.hold():
             _begin_anew(run, old, files, address, command)
@@ -560,8 +561,7 @@ def open_run(word: str, overrides: Sequence[Change] = (), allowed: Sequence[str]
     address = find_run(word)
     folder = RunFolder(address)
     notes = folder.read_notes()
-    if notes.get(GROWING):
-        raise RunError("is being grown", where=address, hint="the command that builds it goes on: datagen build RECIPE")
+    refuse_growing(address, notes)
     old, marks = make_recipe(notes["recipe"], where=f"{address}/run.yaml"), notes.get("marks")
     if not overrides:
         return Run(old, address, marks)
@@ -575,6 +575,12 @@ def open_run(word: str, overrides: Sequence[Change] = (), allowed: Sequence[str]
     run = Run(new, address, marks)
     check_views(run)
     return run
+
+
+def refuse_growing(address: str, notes: Mapping[str, Any]) -> None:
+    """Raise RunError while the files of a grown run are put into their places: old and new ones lie side by side."""
+    if notes.get(GROWING):
+        raise RunError("is being grown", where=address, hint="the command that builds it goes on: datagen build RECIPE")
 
 
 def find_run(word: str) -> str:

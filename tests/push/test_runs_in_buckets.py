@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from push_cases import Folder, call, read_local
 
-from datagen.errors import RunError
-from datagen.pipeline import Silent, create_run, find_jobs
+from datagen.config import Recipe
+from datagen.errors import Paused, RunError
+from datagen.pipeline import Account, Budget, Silent, create_run, find_jobs, open_build, plan_stage, reusing, run_jobs
 from datagen.pipeline import run as run_module
 from datagen.pipeline.run import find_run
 from datagen.push import prepare_push
+from datagen.runners.local import make_runner
 from datagen.store import RunFolder
+from tests.helpers.dying import Killed, grow_dying
 from tests.helpers.runs import SHARDS, Listener, build_here, small_recipe
 from tests.helpers.s3_server import BUCKET, S3Server
 from tests.helpers.slow_store import SlowStore
+
+
+def build(
+    recipe: Recipe, address: str, reuse: str | None = None, watch: Silent | None = None, samples: int | None = None
+) -> None:
+    """As `datagen build`, in this process and without dataset and report; what is paused ends too."""
+    watch = watch or Silent()
+    run = open_build(recipe, address, "datagen build", watch, reuse=reuse)
+    plan_stage(run, watch)
+    with suppress(Paused):
+        run_jobs(run, "both", make_runner(0), watch, Account(run, Budget(samples)))
+
 
 IN_BUCKETS = pytest.mark.parametrize("folder", ["s3", "gs"], indirect=True)
 
@@ -52,6 +68,55 @@ def test_a_run_in_a_bucket_goes_on_where_shards_are_missing(folder: Folder) -> N
     assert "20 of 20" in call("status", folder.address)
 
 
+def test_a_run_in_a_bucket_is_taken_along_and_takes_along(
+    s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more, before = small_recipe(prompts=14), f"s3://{BUCKET}/before"
+    build(more, str(tmp_path / "fresh"))
+    build(small_recipe(), before, samples=9)
+    look, take, moments = RunFolder.list_parts, reusing._Taking.take, iter([lambda: build(small_recipe(), before)])
+
+    def look_and_go_on(store: RunFolder, shard: int) -> list[str]:
+        found = look(store, shard)
+        if store.address == before:
+            next(moments, lambda: None)()
+        return found
+
+    def take_one(taking: reusing._Taking, shard: int) -> None:
+        if shard:
+            raise Killed
+        take(taking, shard)
+
+    monkeypatch.setattr(RunFolder, "list_parts", look_and_go_on)
+    with monkeypatch.context() as patch:
+        patch.setattr(reusing._Taking, "take", take_one)
+        with pytest.raises(Killed):
+            build(more, f"{before}-more", before)
+    listener, here = Listener(), str(tmp_path / "here")
+    for run, other in ((f"{before}-more", before), (here, f"{before}-more"), (f"{before}-again", here)):
+        build(more, run, other, listener)
+        for stage in SHARDS:
+            for path in (tmp_path / "fresh" / stage).iterdir():
+                assert RunFolder(run).read_head(f"{stage}/{path.name}", -1) == path.read_bytes()
+    told = [line.split(" from ")[0] for line in listener.said if " samples from " in line]
+    assert told == ["20 of 28 samples", "28 of 28 samples", "28 of 28 samples"]
+
+
+@IN_BUCKETS
+def test_a_run_in_a_bucket_grows_however_often_it_dies(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datagen.store.MOST_COPIED_BYTES", 9_000)  # larger ones pass this machine
+    more = small_recipe(prompts=6, shard_prompts=4)
+    build(small_recipe(prompts=4, shard_prompts=2), folder.address)
+    _, told = grow_dying(more, folder.address)
+    assert list(dict.fromkeys(told)) == ["4 prompts", "is being grown", "6 prompts"]
+    build(more, folder.address)
+    build(more, str(tmp_path / "fresh"))
+    made = {f"{s}/{path.name}": path.read_bytes() for s in SHARDS for path in (tmp_path / "fresh" / s).iterdir()}
+    assert {name: c for name, c in folder.files().items() if name.startswith((*SHARDS, "."))} == made
+
+
 @IN_BUCKETS
 def test_a_run_in_a_bucket_is_pushed_as_a_local_one(folder: Folder, tmp_path: Path) -> None:
     recipe = small_recipe(exports={"rows": {"view": "trajectories", "format": "datasets"}})
@@ -76,8 +141,13 @@ def test_what_a_run_in_a_bucket_lacks_is_named_there(folder: Folder, tmp_path: P
 
 
 @IN_BUCKETS
-def test_parts_and_folders_in_a_bucket_are_found(folder: Folder) -> None:
+def test_parts_and_folders_in_a_bucket_are_found(folder: Folder, tmp_path: Path) -> None:
     store = RunFolder(folder.address)
+    (tmp_path / "made" / "data").mkdir(parents=True)
+    for name in ("first", "second"):
+        (tmp_path / "made" / "data" / "train").write_text(name)
+        store.put_tree(tmp_path / "made", "dataset")
+        assert folder.files() == {"dataset/data/train": name.encode()}
     folder.write("samples/00003.parts/000001.arrow", b"x")
     folder.write("samples/00001.parquet", b"x")
     folder.write("exports/rows/data/train.parquet", b"x")
