@@ -69,6 +69,12 @@ class Tab:
             "location.href === 'about:blank'"
         )  # else the question may still stand when the next page is asked for
 
+    def reload(self) -> None:
+        """Load the page anew, and return when the new one is there."""
+        self.run("window.isOld = true")
+        self.page.call("Page.reload")
+        self.wait("!window.isOld && document.readyState === 'complete'")
+
     @property
     def text(self) -> str:
         """What the editor shows; a long file is shown in part."""

@@ -92,8 +92,8 @@ def test_filters_and_order_are_those_of_the_samples_and_stand_in_the_address(pag
     shown = choose(page, "sort", "score:plan:up")
     assert shown == [s.id for s in sorted(failed, key=lambda s: s.scores["plan"].value or 0.0)][:24]
     assert page.run("location.hash") == "#run=one&verdict=fail&sort=score%3Aplan%3Aup"
-    page.run("location.reload()")
-    page.wait(f"document.readyState === 'complete' && {IDS}.length === {len(shown)} && {QUIET}")
+    page.reload()
+    page.wait(f"{IDS}.length === {len(shown)} && {QUIET}")
     assert page.run(IDS) == shown
     page.run("document.querySelector('#filters [type=reset]').click()")
     page.wait(f"{COUNT} === '60 samples'")
