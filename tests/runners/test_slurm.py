@@ -166,7 +166,7 @@ class Allocation:
             try:
                 if when is not None and send is not None:
                     before = len(when.list_shards("samples"))
-                    until = time.monotonic() + 120
+                    until = time.monotonic() + 300
                     while len(when.list_shards("samples")) < before + 2 and batch.poll() is None:
                         assert time.monotonic() < until, log.read_text(encoding="utf-8")
                         time.sleep(0.05)
@@ -180,7 +180,7 @@ class Allocation:
     @staticmethod
     def _await_end(session: int) -> None:
         """Slurm waits for all processes of a job before it runs it again."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while time.monotonic() < until:
             left = subprocess.run(["ps", "-s", str(session), "-o", "pid="], capture_output=True, text=True).stdout
             if not left.strip():
