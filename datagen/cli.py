@@ -6,6 +6,7 @@ datagen raises on purpose prints one message and exits 1, Ctrl-C exits 130, and 
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import json
 import os
@@ -22,7 +23,7 @@ import typer.core
 from datagen import program
 from datagen.amounts import count_of, format_bytes
 from datagen.errors import ConfigError, Paused
-from datagen.interrupts import INTERRUPTED, is_ctrl_c, name_next, tell_stopped
+from datagen.interrupts import INTERRUPTED, is_ctrl_c, leave, name_next, tell_stopped
 from datagen.streams import outlast_streams
 
 if TYPE_CHECKING:
@@ -645,11 +646,21 @@ def view(
 
 
 def _serve(server: Server, address: str) -> None:
+    """Serve until Ctrl-C.
+
+    Then the process is left without Python's own end: a thread that serves or reads may be within a C++ library, which
+    aborts the process when Python stops that thread.
+    """
     from datagen.console import print_aside, print_line
 
     print_line(address)
     print_aside("open it in a browser here; Ctrl-C ends it")
-    server.serve_forever()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
+        atexit._run_exitfuncs()
+        leave()
 
 
 @app.command()
