@@ -612,13 +612,17 @@ class RunFolder:
     def adopt(self, other: RunFolder, stage: Stage) -> int:
         """Link the shards of a stage that another local run has and this one lacks; return how many.
 
-        The caller knows that both carry the same marks.
+        The caller knows that both carry the same marks. Scores come only to the samples that they were given for: a
+        model may draw otherwise the second time.
         """
         made = set(self.list_shards(stage))
-        missing = [_shard_name(stage, shard) for shard in other.list_shards(stage) if shard not in made]
+        missing = [shard for shard in other.list_shards(stage) if shard not in made]
+        if stage == "scores":
+            drawn = set(self.list_shards("samples")) & set(other.list_shards("samples"))
+            missing = [k for k in missing if k in drawn and self.digest("samples", k) == other.digest("samples", k)]
         with self._explain_disk():
-            for name in missing:
-                self._copy_file(other, name)
+            for shard in missing:
+                self._copy_file(other, _shard_name(stage, shard))
         return len(missing)
 
     def replace_stage(self, other: RunFolder, stage: Stage) -> None:

@@ -30,6 +30,7 @@ from datagen.pipeline import (
 from datagen.pipeline.review import Review, read_reviews, write_review
 from datagen.runners.local import make_runner
 from datagen.store import RunFolder
+from tests.helpers import instant
 from tests.helpers.dying import grow_dying
 from tests.helpers.runs import (
     SHARDS,
@@ -209,6 +210,22 @@ def test_scores_come_along_also_where_samples_are_there_already(tmp_path: Path) 
     build(recipe, tmp_path / "run", tmp_path / "before", listener)
     assert any("28 of 28 samples" in line and "20 of them with their scores" in line for line in listener.said)
     build_here(recipe, tmp_path / "fresh")
+    assert hash_files(tmp_path / "run", *ALL) == hash_files(tmp_path / "fresh", *ALL)
+
+
+@pytest.mark.parametrize("changes", [{}, {"prompts": 14}], ids=["same recipe", "more prompts"])
+def test_scores_of_another_picture_of_the_same_sample_do_not_come_along(
+    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a model that draws otherwise the second time."""
+    build_here(small_recipe(), tmp_path / "before")
+    recipe = small_recipe(**changes)
+    monkeypatch.setattr(instant, "_spoil", lambda scene, rng: scene)
+    build_here(recipe, tmp_path / "fresh")
+    run = open_build(recipe, str(tmp_path / "run"), "datagen build", Silent())
+    plan_stage(run, Silent())
+    run_jobs(run, "generate", make_runner(0), Silent())
+    build(recipe, tmp_path / "run", tmp_path / "before")
     assert hash_files(tmp_path / "run", *ALL) == hash_files(tmp_path / "fresh", *ALL)
 
 

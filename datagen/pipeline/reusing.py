@@ -216,14 +216,18 @@ class _Taking:
             drawn = len([request for request in known if request.sample_id in rows])
             known, failed = self._list_unchanged(known, rows), {}
             changed = drawn - len(known)
+        is_drawn = shard in self._done["samples"]
         taken = [request for request in known if request.sample_id in rows]
+        if is_drawn:  # by this run, perhaps otherwise: then scores of the other's samples say nothing of them
+            ours = {sample.id: _digest(sample) for sample in folder.iter_samples(shard)}
+            theirs = _digest_rows(rows, [request.sample_id for request in taken])
+            taken = [request for request in taken if ours.get(request.sample_id) == theirs[request.sample_id]]
         lasting = [f for r in known if r.sample_id not in rows and (f := failed.get((r.prompt.id, r.candidate)))]
         scores = self._find_scores(taken, lasting)
         scored = len({score.sample_id for score in scores})
         if scores:
             folder.write_taken_scores(shard, scores)
         order = [request.sample_id for request in taken]
-        is_drawn = shard in self._done["samples"]
         if not is_drawn and self.run.recipe.adapt is None and len(taken) + len(lasting) == asked:
             # As when parts are joined: samples mark the shard as generated.
             folder.write_failures(shard, lasting)
@@ -252,8 +256,7 @@ class _Taking:
 
     def _list_unchanged(self, requests: Sequence[Request], rows: Rows) -> list[Request]:
         """Return the requests whose samples are what the dataset has there now."""
-        ids = [request.sample_id for request in requests]
-        before = {sample.id: _digest(sample) for table in rows.group(ids) for sample in to_samples(table)}
+        before = _digest_rows(rows, [request.sample_id for request in requests])
         asked = {(r.prompt.id, r.candidate): r for r in requests if r.sample_id in before}
         same = set[str]()
         for answer in ask_backend(self.run, list(asked.values())):
@@ -303,6 +306,11 @@ class _Taking:
             if names == theirs.get(prompt) and names <= good and len(names) + lost.get(prompt, 0) == every
             for name in names
         }
+
+
+def _digest_rows(rows: Rows, ids: Iterable[str]) -> dict[str, bytes]:
+    """Return a hash of what each of those samples holds that are among some rows, by id."""
+    return {sample.id: _digest(sample) for table in rows.group(ids) for sample in to_samples(table)}
 
 
 def _digest(sample: Sample) -> bytes:
