@@ -659,7 +659,7 @@ def _serve(server: Server, address: str) -> None:
         server.serve_forever()
     except KeyboardInterrupt:
         server.server_close()
-        atexit._run_exitfuncs()
+        atexit._run_exitfuncs()  # which Python's own end runs first: libraries end their processes there
         leave()
 
 
