@@ -195,17 +195,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def hold_folder(folder: Path, what: str, hint: str) -> Iterator[None]:
+def hold_folder(folder: Path, what: str, hint: str, *, wait: bool = False) -> Iterator[None]:
     """Make a local folder and lock it against a second writer; the kernel releases the lock when the process dies.
 
-    Raises RunError with `what` and `hint` when another process holds it, OSError when it cannot be written.
+    When another process holds it, `wait` for that one, or raise RunError with `what` and `hint`. Raises OSError when it
+    cannot be written.
     """
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise RunError(what, where=str(folder), hint=hint) from error
         yield

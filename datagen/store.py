@@ -748,11 +748,11 @@ class RunFolder:
                 os.fsync(file.fileno())
 
     @contextmanager
-    def hold(self, *, reading: bool = False) -> Iterator[None]:
+    def hold(self, *, reading: bool = False, wait: bool = False) -> Iterator[None]:
         """Lock a local run against a second writer; the kernel releases the lock when the process dies.
 
         What killed processes left unfinished is removed. Who is only `reading` may hold a run on a disk that cannot be
-        written, where nobody changes it. Raises RunError when another process holds it.
+        written, where nobody changes it. Raises RunError when another process holds it, unless it may `wait`.
         """
         if not self.is_local or (reading and not os.access(self.local_path, os.W_OK)):
             yield
@@ -760,7 +760,8 @@ class RunFolder:
         with ExitStack() as stack:
             with self._explain_disk():
                 hint = "wait for it, or give this one another --run"
-                stack.enter_context(hold_folder(self.local_path, "another datagen is writing this run", hint))
+                what = "another datagen is writing this run"
+                stack.enter_context(hold_folder(self.local_path, what, hint, wait=wait))
                 self._clear_partials()
             yield
 

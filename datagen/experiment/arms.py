@@ -8,14 +8,19 @@
 A step is done when its file is there, so an experiment that was stopped goes on with the same command, also with more
 arms or seeds. Arms that differ only in their weights are weighed from the same samples, which are drawn once.
 
-Not covered: a folder on an object store; arms that run side by side.
+Several processes may run the same experiment in the same folder, also on several machines that share it: each takes an
+arm and seed (or the first model) that is not done and that no other one holds. What comes out is the same.
+
+Not covered: a folder on an object store.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +55,8 @@ if TYPE_CHECKING:
     from datagen.training.finetune import TrainStep
 
 COMMAND = "datagen experiment"
+MEASURED = "measured.json"
+"""The results of a model on the held-out prompts: the last file of a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +89,96 @@ def run_experiment(
     Raises ConfigError before anything is made, if a recipe is wrong or has no trainer or no independent judge. Raises
     Paused when the budget of this call is spent, RunError if the folder holds another experiment or a training fails.
     """
-    bench = _Bench(plan, execute, watch, show_training, budget or Budget())
-    experiment = plan.experiment
-    with RunFolder(str(plan.folder)).hold():
+    desk = _Desk(plan, _Bench(plan, execute, watch, show_training, budget or Budget()))
+    folder = RunFolder(str(plan.folder))
+    with folder.hold(wait=True):
         _claim(plan)
-        points = [bench.measure_first()]
-        summary = _conclude(plan, points)
-        for seed in experiment.seeds:
-            for name, arm in experiment.arms.items():
-                watch.say(f"arm {name}, seed {seed}")
-                points += bench.run_arm(name, arm, seed)
-                summary = _conclude(plan, points)
+    while True:
+        with ExitStack() as stack:
+            with folder.hold(wait=True):
+                summary, part = desk.conclude(), desk.take(stack)
+            if part is None:
+                break
+            watch.say(str(part))
+            desk.make(part)
+    if desk.left:
+        watch.say(f"left to other calls at work in {plan.folder}: {', '.join(map(str, desk.left))}")
     return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one process makes at a time: an arm with a seed, all its rounds, or the first model, which has neither."""
+
+    arm: str | None = None
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        return BEFORE if self.arm is None else f"arm {self.arm}, seed {self.seed}"
+
+    def place(self, folder: Path) -> Path:
+        """Return its folder within that of the experiment."""
+        return folder / BEFORE if self.arm is None else folder / "arms" / self.arm / f"seed-{self.seed}"
+
+
+class _Desk:
+    """Gives out the parts of an experiment, and puts together those that are done, whoever made them."""
+
+    def __init__(self, plan: ExperimentPlan, bench: _Bench) -> None:
+        self._plan, self._bench = plan, bench
+        experiment = plan.experiment
+        self._points = dict[_Part, list[Point]]()
+        self._parts = [_Part(), *(_Part(arm, seed) for seed in experiment.seeds for arm in experiment.arms)]
+
+    @property
+    def left(self) -> list[_Part]:
+        """The parts that were not done when `conclude` looked."""
+        return [part for part in self._parts if part not in self._points]
+
+    def conclude(self) -> Summary:
+        """Read what is done by now and write the pages; nothing stands in them until the first model is measured."""
+        for part in self.left:
+            if self._is_done(part):
+                self.make(part)
+        if _Part() not in self._points:
+            return Summary({}, {}, {})
+        return _conclude(self._plan, [point for part in self._parts for point in self._points.get(part, [])])
+
+    def take(self, stack: ExitStack) -> _Part | None:
+        """Hold a part that is left and that nobody holds, as long as the stack; return None if there is none.
+
+        It is one of the seed at which fewest are at work, since arms of a seed share samples that are drawn once.
+        """
+        held = set(filter(self._is_held, self.left))
+        at_work = Counter(part.seed for part in held)
+        part = min((part for part in self.left if part not in held), key=lambda part: at_work[part.seed], default=None)
+        if part is not None:
+            stack.enter_context(self._hold(part))
+        return part
+
+    def make(self, part: _Part) -> None:
+        """Make what is missing of a part, and read it."""
+        if part.arm is None or part.seed is None:
+            self._points[part] = [self._bench.measure_first()]
+        else:
+            self._points[part] = self._bench.run_arm(part.arm, self._plan.experiment.arms[part.arm], part.seed)
+
+    def _hold(self, part: _Part) -> AbstractContextManager[None]:
+        return RunFolder(str(part.place(self._plan.folder))).hold()
+
+    def _is_held(self, part: _Part) -> bool:
+        try:
+            with self._hold(part) if part.place(self._plan.folder).is_dir() else nullcontext():
+                return False
+        except RunError:
+            return True
+
+    def _is_done(self, part: _Part) -> bool:
+        place = part.place(self._plan.folder)
+        rounds = self._plan.experiment.arms[part.arm].rounds if part.arm else 0
+        files = [place / f"round-{k}" / MEASURED for k in range(1, rounds + 1)] or [place / MEASURED]
+        wanted = self._plan.experiment.measure.keys()
+        return all(file.is_file() and wanted <= read_measured(file).keys() for file in files)
 
 
 class _Bench:
@@ -118,22 +203,21 @@ class _Bench:
         for name in self._measures:
             self._probe(name, HELD_OUT, None)
         self._purse = Purse(self._base.prices, budget)
-        self._built: list[Run] = []
 
     def measure_first(self) -> Point:
         """Return the figures of the first model."""
-        return self._finish(self._plan.folder / BEFORE, None, Point(BEFORE, None, 0, 0, 0, {}), set())
+        return self._finish(_Part().place(self._plan.folder), None, Point(BEFORE, None, 0, 0, 0, {}), set())
 
     def run_arm(self, name: str, arm: Arm, seed: int) -> list[Point]:
         """Return the figures of each round of an arm with a seed, after what is missing of it."""
         recipe, points = self._recipes[name], list[Point]()
-        places = [self._plan.folder / "arms" / name / f"seed-{seed}" / f"round-{k + 1}" for k in range(arm.rounds)]
+        places = [_Part(name, seed).place(self._plan.folder) / f"round-{k + 1}" for k in range(arm.rounds)]
         start, texts, samples, steps = None, set[str](), 0, 0
         for number, place in enumerate(places, 1):
             place.mkdir(parents=True, exist_ok=True)
             source = place if arm.fresh else places[0]
             if source is place:
-                self._build(self._recipe_of_round(recipe, seed, number, start), place / "run")
+                self._build(self._recipe_of_round(recipe, seed, number, start), place / "run", seed)
             run = open_run(str(source / "run"))
             texts |= set(read_texts(run).values())
             drawn = sum(run.folder.count_samples(shard) for shard in run.folder.list_shards("samples"))
@@ -149,15 +233,15 @@ class _Bench:
         changes = {"name": f"{recipe.name[:70]}-seed-{seed}-round-{number}", "seed": seed_of(seed, COMMAND, number)}
         return set_model(make_recipe({**recipe.to_dict(), **changes}, where=recipe.name), recipe, start)
 
-    def _build(self, recipe: Recipe, place: Path) -> None:
+    def _build(self, recipe: Recipe, place: Path, seed: int) -> None:
         run = create_run(recipe, str(place), COMMAND, keep=self._plan.keep)
         if not (place / "report.html").is_file():
             with run.folder.hold(), self._purse.pay(run) as rest:
-                for other in self._built:
-                    adopt_shards(run, other)
+                for other in sorted(self._plan.folder.glob(f"arms/*/seed-{seed}/*/run/run.yaml")):
+                    if other.parent != place:
+                        adopt_shards(run, open_run(str(other.parent)))
                 if unreached := build_run(run, self._execute, self._watch, rest).unreached:
                     self._watch.say(f"warning: {place} is trained on without some samples: {unreached}")
-        self._built.append(Run(run.recipe, run.folder.address, run.folder.marks))  # without its models
         del run
         gc.collect()
 
@@ -181,7 +265,7 @@ class _Bench:
 
     def _finish(self, place: Path, checkpoint: Path | None, point: Point, texts: set[str]) -> Point:
         """Measure a model, or read what was measured, and return the point with its figures."""
-        file = place / "measured.json"
+        file = place / MEASURED
         known = read_measured(file) if file.is_file() else {}
         if missing := [name for name in self._measures if name not in known]:
             for name in missing:

@@ -154,6 +154,41 @@ def test_killed_and_called_again_it_ends_as_if_it_had_not_been(tmp_path: Path) -
     assert (tmp_path / "killed/experiment.json").read_bytes() == (tmp_path / "whole/experiment.json").read_bytes()
 
 
+def start(folder: Path, name: str, **options: Any) -> subprocess.Popen[str]:
+    words = ("experiment", "help.yaml", "--workers", "0", "--run", name)
+    return subprocess.Popen(command(*words), cwd=folder, env=environment(), text=True, **options)
+
+
+def test_calls_side_by_side_share_the_arms_and_end_as_one_alone(done: tuple[Path, Summary], tmp_path: Path) -> None:
+    write_files(tmp_path)
+    calls = [start(tmp_path, "shared", stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    told = [call.communicate() for call in calls]
+    assert [call.returncode for call in calls] == [0, 0], told
+    for name in ("experiment.json", "experiment.md"):
+        assert (tmp_path / "shared" / name).read_bytes() == (done[0] / name).read_bytes()
+    logs = [log.read_text() for log in (tmp_path / "shared").glob("arms/*/*/*/train.log")]
+    assert [log.count("trainer.py") for log in logs] == [1, 1], "nothing is trained twice"
+
+
+def test_what_another_call_is_at_is_left_to_it_and_taken_up_when_that_was_killed(tmp_path: Path) -> None:
+    write_files(tmp_path, arms={"weighed": {}}, compare=[])
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    killed = start(tmp_path, "one", **quiet)
+    while killed.poll() is None and not (tmp_path / "one/arms/weighed/seed-1/round-1").exists():
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGSTOP)
+    done = run_cli("experiment", "help.yaml", "--workers", "0", "--run", "one", cwd=tmp_path)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert done.returncode == 0
+    assert "left to other calls at work in one: arm weighed, seed 1" in done.stderr
+    assert not (tmp_path / "one/arms/weighed/seed-1/round-1/measured.json").exists()
+    done = run_cli("experiment", "help.yaml", "--workers", "0", "--run", "one", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "left to other calls" not in done.stderr
+    assert json.loads((tmp_path / "one/experiment.json").read_text())["lines"]["held-out"]["held-out"][1]["seeds"] == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
