@@ -38,7 +38,7 @@ BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 RUN = ("sh", "console", "python")
 DATA = ("yaml", "json", "csv", "jinja", "text")
 COMMANDS: Any = typer.main.get_command(app)
-FOREIGN = {"git", "cd", ".", "sed", "mv", "sbatch", "ray", "jq", "docker", "jupyter"}
+FOREIGN = {"git", "cd", ".", "sed", "mv", "sbatch", "srun", "ray", "jq", "docker", "jupyter"}
 
 
 def is_run(block: Block) -> bool:
