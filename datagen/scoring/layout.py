@@ -154,8 +154,14 @@ def find_claim_fault(claim: Claim, claims: Sequence[Claim], things: Sequence[Pla
 def _find_miscounted(claim: Claim, ours: Sequence[Planned]) -> str:
     """Return the fault if the number of an object, or of those in one colour, differs from the claim, else `""`."""
     wanted, what = int(claim.value), f"{claim.name} {claim.subject}".strip()
-    found = sum(not claim.name or _is_called(thing, claim.name) for thing in ours)
+    found = count_claimed(claim, ours)
     return "" if found == wanted else f"expected {name_many(wanted, what)} in the plan, found {found}"
+
+
+def count_claimed(claim: Claim, things: Sequence[Planned]) -> int:
+    """Return how many of the things a count or part claim is about: those of its kind, in its colour if it has one."""
+    ours = (thing for thing in things if is_named(thing, claim.subject))
+    return sum(not claim.name or _is_called(thing, claim.name) for thing in ours)
 
 
 def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:

@@ -92,15 +92,25 @@ def says_yes(score: Score) -> bool | None:
     return score.value >= 0.5 if said is None else bool(said)
 
 
-def mean_of_claims(causes: Mapping[str, Cause | None], reasons: list[str], **evidence: object) -> Verdict:
-    """Return the share of claims that hold, with `passed` if all do.
+def mean_of_claims(
+    causes: Mapping[str, Cause | None], reasons: list[str], grades: Sequence[float] | None = None, **evidence: object
+) -> Verdict:
+    """Return the share of claims that hold, or the mean of their `grades`, with `passed` if all hold.
 
     `causes` maps a claim as text to why it fails, None if it holds.
     """
     verdicts = {claim: cause is None for claim, cause in causes.items()}
-    share = sum(verdicts.values()) / len(verdicts)
+    values = list(verdicts.values()) if grades is None else grades
     facts = {"passed": all(verdicts.values()), "claims": verdicts, **list_failed(causes), **evidence}
-    return Verdict(share, "; ".join(reasons), facts)
+    return Verdict(sum(values) / len(values), "; ".join(reasons), facts)
+
+
+def grade_count(wanted: int, found: int) -> float:
+    """Return 1 - |found - wanted| / wanted, at least 0; where none are wanted, 1 if there is none, else 0.
+
+    The reward of counts in Flow-GRPO (arXiv 2505.05470), which goes below 0 there for more than twice as many.
+    """
+    return max(0.0, 1 - abs(found - wanted) / wanted) if wanted else float(found == 0)
 
 
 def list_failed(causes: Mapping[str, Cause | None]) -> dict[str, dict[str, Cause]]:

@@ -28,6 +28,29 @@ def test_the_number_must_be_equal(found: int, value: float, reason: str) -> None
     assert verdict.evidence["found"] == {"star": found}
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found", "value"),
+    [(4, 4, 1.0), (4, 3, 0.75), (4, 5, 0.75), (4, 0, 0.0), (2, 4, 0.0), (1, 3, 0.0), (0, 0, 1.0), (0, 1, 0.0)],
+)
+def test_graded_a_number_is_worth_more_the_nearer_it_is_and_passes_as_without(
+    wanted: int, found: int, value: float
+) -> None:
+    prompt, tools = make_prompt(count("star", wanted)), make_tools(*[thing("star")] * found)
+    graded = counting.score(prompt, make_sample(), tools, counting.Options(graded=True))
+    plain = counting.score(prompt, make_sample(), tools)
+    assert graded.value == value
+    assert graded.evidence == plain.evidence
+    assert graded.reason == plain.reason
+
+
+def test_graded_the_value_is_the_mean_over_claims_and_has_none_where_it_is_open() -> None:
+    prompt, graded = make_prompt(count("star", 4), count("cup", 1)), counting.Options(graded=True)
+    tools = make_tools(*[thing("star")] * 3, thing("cup"))
+    assert counting.score(prompt, make_sample(), tools, graded).value == pytest.approx((0.75 + 1) / 2)
+    unnamed = make_tools(*[thing("star")] * 3, thing("cup"), thing(""))
+    assert counting.score(prompt, make_sample(), unnamed, graded).value is None
+
+
 def test_value_is_the_share_of_claims_that_hold() -> None:
     prompt = make_prompt(count("star", 1), count("fish", 2), count("cup", 1), count("key", 1))
     verdict = counting.score(

@@ -39,6 +39,19 @@ def test_a_true_plan_passes_every_check(claims: tuple[Claim, ...]) -> None:
         assert verdict.evidence["passed"] is True
 
 
+def test_graded_a_planned_number_is_worth_more_the_nearer_it_is() -> None:
+    def judge_stars(planned: int) -> Verdict:
+        think = "".join(write("red star", 0, 100 * k, 90, 100 * k + 90) for k in range(planned)) + CUP
+        prompt = make_prompt(count("star", 4), count("cup", 1))
+        sample = make_sample(think=think, image=None)
+        plain, graded = (plan.score(prompt, sample, make_tools(), plan.Options(graded=on)) for on in (False, True))
+        assert graded.evidence == plain.evidence
+        return graded
+
+    # Four checks: two numbers, nothing extra, boxes.
+    assert [judge_stars(planned).value for planned in (4, 3, 1)] == [1.0, (3 + 0.75) / 4, (3 + 0.25) / 4]
+
+
 @pytest.mark.parametrize(
     ("think", "failed", "reason"),
     [

@@ -9,16 +9,27 @@ colour has no name has none. Value: the share of count and part claims that hold
 from __future__ import annotations
 
 from datagen.records import UNNAMED, Cause, Claim, Modality, Prompt, Sample, Verdict
+from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
-from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
+from datagen.scoring.verdicts import doubt, find_unnamed, grade_count, list_detections, mean_of_claims
 from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "image"
 JUDGES = frozenset({"count", "part"})
 
 
-def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+class Options(ScorerOptions):
+    """Whether a wrong number is worth the more, the nearer it is."""
+
+    graded: bool = False
+
+
+PLAIN = Options()
+"""The default options."""
+
+
+def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:
     """Judge every count and part claim of the prompt on the detections in the sample's last image."""
     claims = [claim for claim in prompt.claims if claim.is_counted]
     if not claims:
@@ -36,7 +47,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     counts = {claim.subject: labels.count(claim.subject) for claim in claims}
     extras = {label: labels.count(label) for label in sorted({*labels} - counts.keys() - {UNNAMED})}
     reasons = [_explain(claim, n) for claim, n in zip(claims, seen, strict=True)]
-    verdict = mean_of_claims(causes, reasons, found=counts, extras=extras, detections=list_detections(things))
+    grades = [grade_count(int(c.value), n) for c, n in zip(claims, seen, strict=True)] if options.graded else None
+    verdict = mean_of_claims(causes, reasons, grades, found=counts, extras=extras, detections=list_detections(things))
     known = [None if n <= int(claim.value) else False for claim, n in zip(claims, seen, strict=True)]
     return doubt(verdict, find_unnamed(things), known)
 

@@ -5,6 +5,8 @@ the exact words). Two more check that nothing unclaimed is planned, and that box
 inside 0..1000, no overlap. Value: the share of checks that hold. It stands for GoT-R1's rewards of the meaning and the
 layout of the reasoning (arXiv 2505.17022), decided by rules. `got_layout` judges the boxes alone.
 
+With `graded: true` the check of a number is worth 1 - |planned - wanted| / wanted, at least 0, as in `counting`.
+
 Not covered: reasoning in prose, which plans nothing and scores 0; claims that no layout of boxes can express (depth,
 facts, relations other than the four, words with quotation marks or angle brackets): a prompt with one is not judged.
 """
@@ -14,8 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
-from datagen.scoring.layout import TEXT, Planned, find_claim_fault, is_named, read_layout
+from datagen.scoring.layout import TEXT, Planned, count_claimed, find_claim_fault, is_named, read_layout
+from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
+from datagen.scoring.verdicts import grade_count
 from datagen.vision.geometry import RELATIONS, sides_of
 from datagen.vision.ocr import unify
 
@@ -23,6 +27,16 @@ TARGET: Modality = "text"
 JUDGES = frozenset({"count", "part", "attribute", "relation", "comparison", "text"})
 MARKS = frozenset('"<>|')
 """Characters of the markup of a layout."""
+
+
+class Options(ScorerOptions):
+    """Whether a wrong number is worth the more, the nearer it is."""
+
+    graded: bool = False
+
+
+PLAIN = Options()
+"""The default options."""
 
 
 def own_claims(claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -39,7 +53,7 @@ def _name_beyond(claim: Claim) -> str:
     return repr(claim.name) if claim.kind == "relation" and claim.name not in RELATIONS else ""
 
 
-def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
+def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN) -> Verdict:
     """Judge the `think` segment of a sample against the claims of its prompt."""
     thought = find_thought(sample)
     if thought is None:
@@ -57,7 +71,11 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     faults["boxes"] = ", ".join((*layout.faults, *layout.overlaps))
     checks = {check: not fault for check, fault in faults.items()}
     reason = "; ".join(fault for fault in faults.values() if fault) or "the plan holds every claim and nothing else"
-    return Verdict(sum(checks.values()) / len(checks), reason, {"passed": all(checks.values()), "checks": checks})
+    grades = dict[str, float](checks)
+    if options.graded:
+        counted = [claim for claim in prompt.claims if claim.is_counted]
+        grades |= {str(c): grade_count(int(c.value), count_claimed(c, layout.things)) for c in counted}
+    return Verdict(sum(grades.values()) / len(grades), reason, {"passed": all(checks.values()), "checks": checks})
 
 
 def find_thought(sample: Sample) -> str | None:
