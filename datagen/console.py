@@ -128,6 +128,8 @@ class Board:
         self._tempo: dict[str, Tempo] = {}
         self._ended: dict[str, int] = {}
         """The stages that are done, and how much each made."""
+        self._begun: set[str] = set()
+        """The stages that were shown before their end; of the others each call is one of its own."""
         self._live: Live | _Cell | None = None
         self._first_step = sys.maxsize
 
@@ -174,12 +176,15 @@ class Board:
         """
         now = time.monotonic()
         before = self._ended.pop(stage, None)
-        if before is not None and not (is_end and made == before):  # another run, as in the rounds of a loop
+        is_again = is_end and made == before and stage in self._begun
+        if before is not None and not is_again:  # another run, as in the rounds of a loop
             self._started.pop(stage, None)
             self._shown.pop(stage, None)
             self._tempo.pop(stage, None)
         if is_end:
             self._ended[stage] = made
+        else:
+            self._begun.add(stage)
         started = self._started.setdefault(stage, now)
         tempo = self._tempo.setdefault(stage, Tempo())
         tempo.count(made, now - started)
