@@ -5,15 +5,17 @@
 The plain loop is the one of docs/training.md: a padded batch, `LlamaForCausalLM`, `weighted_loss`, AdamW. All train on
 the same rows in the same order, a step of each in turn, with as many threads as torch takes; rows per second and ratios
 are medians over the steps. The difference of losses is the largest of any step, in nats per token; held-out losses are
-those after the last step, in float32. On a machine that does other work too the ratio is higher, since operations of
-the plain loop that are split over cores wait for the slowest core; there, with OMP_NUM_THREADS=1, believe the ratio of
-CPU time.
+those after the last step, in float32. `mfu` is the model FLOPs utilization (PaLM, arXiv 2204.02311): operations that the
+rows need, forward and backward, over those that the same processor time could do in one large product of the same
+precision. On a machine that does other work too the ratio is higher, since operations of the plain loop that are split
+over cores wait for the slowest core; there, with OMP_NUM_THREADS=1, believe the ratio of CPU time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +44,7 @@ from datagen.training.finetune import (  # noqa: E402
     take_step,
 )
 from datagen.training.learner import Learner, find_precision  # noqa: E402
-from datagen.training.weighted import Index, Targets, WeightedDataset, collate, weighted_loss  # noqa: E402
+from datagen.training.weighted import Index, Targets, Tokens, WeightedDataset, collate, weighted_loss  # noqa: E402
 
 Step = Callable[[Sequence[Index]], tuple[float, float]]
 
@@ -62,12 +64,14 @@ def main() -> None:
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     cpu: dict[str, list[float]] = {way: [] for way in ways}
     losses: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    needed: list[float] = []
     with open_threads(torch.get_num_threads()) as pool:
         learners = {way: Learner(parts[way].model, parts[way].vocab.pad, way, pool) for way in ways[1:]}
         steps: dict[str, Step] = {"plain": make_plain(parts["plain"], plan, data, targets)}
         steps |= {way: make_ours(parts[way], learners[way], plan, data, targets) for way in ways[1:]}
         for _ in range(asked.steps):
             rows = list(islice(draws, plan.batch))
+            needed.append(count_operations(parts["plain"], [data.train[row] for row in rows]))
             for way, step in steps.items():
                 start, busy = time.perf_counter(), time.process_time()
                 losses[way].append(step(rows))
@@ -77,11 +81,13 @@ def main() -> None:
             way: measure_loss(Learner(parts[way].model, parts[way].vocab.pad, "float32", pool), data.held_out)
             for way in ways
         }
+    peaks = {way: measure_peak(getattr(torch, way)) for way in ways[1:]}
     table = {
         way: {
             "rows_a_second": plan.batch / median(seconds[way]),
             "times_plain": median(a / b for a, b in zip(seconds["plain"], seconds[way], strict=True)),
             "times_in_cpu": median(a / b for a, b in zip(cpu["plain"], cpu[way], strict=True)),
+            "mfu": median(n / s for n, s in zip(needed, cpu[way], strict=True)) / peaks.get(way, peaks["float32"]),
             "text_differs": max(abs(a[0] - b[0]) for a, b in zip(losses["plain"], losses[way], strict=True)),
             "image_differs": max(abs(a[1] - b[1]) for a, b in zip(losses["plain"], losses[way], strict=True)),
             "held_out_text": held_out[way][0],
@@ -93,6 +99,36 @@ def main() -> None:
     print_table(["", *(name.replace("_", " ") for name in table["plain"])], rows_)
     if asked.json:
         asked.json.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+
+
+def count_operations(parts: Parts, rows: Sequence[Tokens]) -> float:
+    """Return the floating point operations that learning from rows needs: 2 a multiplication, thrice the forward pass.
+
+    A row is read up to its last learned token, causal attention sees half of all pairs, and logits count where
+    something is learned.
+    """
+    config, done = parts.model.config, 0.0
+    inner = sum(
+        weight.numel() for name, weight in parts.model.named_parameters() if weight.ndim == 2 and ".layers." in name
+    )
+    for row in rows:
+        (learned,) = row.weights.nonzero(as_tuple=True)
+        length = int(learned.max())
+        pairs = length * length / 2 * config.num_hidden_layers * config.num_attention_heads * config.head_dim
+        done += 2 * (length * inner + len(learned) * config.vocab_size * config.hidden_size + 2 * pairs)
+    return 3 * done
+
+
+def measure_peak(dtype: torch.dtype) -> float:
+    """Return the operations that a core does in a second of a large product, the best of 20."""
+    size = 1024
+    one, other = (torch.randn(size, size, dtype=dtype) for _ in range(2))
+    best = math.inf
+    for _ in range(20):
+        start = time.process_time()
+        one @ other
+        best = min(best, time.process_time() - start)
+    return 2 * size**3 / best
 
 
 def make_plain(parts: Parts, plan: TrainPlan, data: Data, targets: Targets) -> Step:
