@@ -5,8 +5,8 @@
 The plain loop is the one of docs/training.md: a padded batch, `LlamaForCausalLM`, `weighted_loss`, AdamW. All train on
 the same rows in the same order, a step of each in turn, with as many threads as torch takes; rows per second and ratios
 are medians over the steps. The difference of losses is the largest of any step, in nats per token; held-out losses are
-those after the last step, in float32. `mfu` is the model FLOPs utilization (PaLM, arXiv 2204.02311): operations that the
-rows need, forward and backward, over those that the same processor time could do in one large product of the same
+those after the last step, in float32. `mfu` is the model FLOPs utilization (PaLM, arXiv 2204.02311): operations which
+the rows need, forward and backward, over those that the same processor time could do in one large product of the same
 precision. On a machine that does other work too the ratio is higher, since operations of the plain loop that are split
 over cores wait for the slowest core; there, with OMP_NUM_THREADS=1, believe the ratio of CPU time.
 """
