@@ -186,16 +186,23 @@ class Family:
         if not (info.context or {}).get("look_up"):
             return choice
         try:
-            model = self.options_of(self.load(choice.name))
+            faults = self.find_faults(choice)
         except PluginError as error:
             raise faults_error(Choice, [make_fault(("name",), error.what, error.hint)]) from error
+        if faults:
+            raise faults_error(Choice, faults)
+        return choice
+
+    def find_faults(self, choice: Choice) -> list[InitErrorDetails]:
+        """Return what is wrong with the options of a choice. Raises PluginError if there is no such module."""
+        model = self.options_of(self.load(choice.name))
         if model is None:
-            return choice
+            return []
         try:
             model.model_validate(choice.options)
         except ValidationError as error:
-            raise faults_error(Choice, list(self._explain(choice, model, error))) from error
-        return choice
+            return list(self._explain(choice, model, error))
+        return []
 
     def _explain(self, choice: Choice, model: type[BaseModel], error: ValidationError) -> Iterator[InitErrorDetails]:
         """Yield the errors in the options; the hint for an unknown option lists those that exist."""
@@ -239,7 +246,8 @@ def _object_of(properties: dict[str, Any], required: list[str], *, is_open: bool
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": is_open}
 
 
-BackendChoice = Annotated[Choice, Family("backends", "build")]
+BACKENDS = Family("backends", "build")
+BackendChoice = Annotated[Choice, BACKENDS]
 DetectorChoice = Annotated[Choice, Family("vision.detectors", "build")]
 EncoderChoice = Annotated[Choice, Family("vision.encoders", "build")]
 MatcherChoice = Annotated[Choice, Family("vision.matchers", "build")]
@@ -701,6 +709,9 @@ class Training(BaseModel):
     candidates: int | None = Field(
         None, ge=1, le=256, strict=True, description="candidates per prompt of a round; default: the recipe's"
     )
+    backend: dict[str, Any] = Field(
+        {}, description="options of `backend` that a round's data are drawn with; default: the recipe's"
+    )
     steps: int | None = Field(None, ge=1, strict=True, description="optimizer steps of a round")
     batch: int | None = Field(None, ge=1, strict=True, description="rows per micro-batch")
     accumulate: int | None = Field(None, ge=1, strict=True, description="micro-batches per step")
@@ -719,13 +730,15 @@ class Training(BaseModel):
     @property
     def options(self) -> dict[str, Any]:
         """The options of the embedded trainer that are given."""
-        others = {"command", "into", "replay", "detector", "prompts", "candidates"}
+        others = {"command", "into", "replay", "detector", "prompts", "candidates", "backend"}
         return self.model_dump(exclude=others, exclude_none=True)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.command is None) != (self.into is None):
             raise ValueError("`command:` and `into:` need each other")
+        if "name" in self.backend:
+            raise ValueError("a round's data are drawn by the recipe's backend: `backend` takes its options, no `name`")
         if self.command is None:
             return self
         if self.options:
@@ -971,6 +984,10 @@ class Recipe(BaseModel):
                     yield make_fault(("evaluate", place), what, hint)
         if look_up and self.adapt is not None and not wrong & {"adapt", "rewards", "evaluate"}:
             yield from self._look_up_deciders(self.adapt)
+        if look_up and self.train is not None and not wrong & {"train", "backend"}:
+            choice = Choice.model_validate({**self.backend.model_dump(), **self.train.backend})
+            for fault in BACKENDS.find_faults(choice):
+                yield {**fault, "loc": ("train", "backend", *fault.get("loc", ()))}
         if not wrong & {"limits", "rewards"}:
             for name in sorted(self.limits.keys() - set(self.selecting)):
                 hint = did_you_mean(name, self.selecting)

@@ -190,7 +190,7 @@ def round_recipe(plan: LoopPlan, number: int, best: int) -> Recipe:
     Shares follow `allocate:` if it needs a diagnosis, which is then the best round's, else `by_learnability`.
     """
     recipe = plan.recipe
-    values = recipe.to_dict()
+    values = data_recipe(recipe).to_dict()
     allocate = values["allocate"] or {"policy": "by_learnability"}
     if allocate["policy"].startswith("by_"):
         allocate["diagnosis"] = str(plan.locate(best, DIAGNOSIS_FILE))
@@ -199,10 +199,18 @@ def round_recipe(plan: LoopPlan, number: int, best: int) -> Recipe:
         "seed": seed_of(recipe.seed, "round", number),
         "allocate": allocate,
     }
-    sizes = {key: getattr(recipe.train, key) for key in ("prompts", "candidates")} if recipe.train else {}
-    changes |= {key: size for key, size in sizes.items() if size is not None}
     changed = make_recipe({**values, **changes}, where=f"round of {recipe.name}")
     return set_model(changed, recipe, plan.locate(best, "checkpoint") if best else None)
+
+
+def data_recipe(recipe: Recipe) -> Recipe:
+    """Return a recipe with what `train:` changes for the data of rounds: their sizes, and options of the backend."""
+    if (train := recipe.train) is None:
+        return recipe
+    sizes = {"prompts": train.prompts, "candidates": train.candidates}
+    changes = [(key, size) for key, size in sizes.items() if size is not None]
+    changes += [(f"backend.{option}", value) for option, value in train.backend.items()]
+    return make_recipe(recipe.to_dict(), changes, where=f"train of {recipe.name}")
 
 
 def _measure(

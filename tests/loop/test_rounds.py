@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from datagen.config import Recipe, make_recipe
+from datagen.config import Recipe, load_recipe, make_recipe
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.loop import LoopPlan, LoopResult, run_loop
 from datagen.loop.rounds import round_recipe
@@ -110,6 +110,15 @@ def test_a_round_may_be_larger_than_the_recipes_own_run(here: Path) -> None:
     assert (made.prompts, made.candidates) == (7, 3)
     made = round_recipe(LoopPlan(make_recipe(loop_values()), here), 1, 0)
     assert (made.prompts, made.candidates) == (recipe.prompts, recipe.candidates)
+
+
+def test_the_data_of_a_round_may_be_drawn_otherwise_than_the_model_is_measured(here: Path) -> None:
+    result = loop(train={"backend": {"fails": 0.5}}, failure_limit=1)
+    backends = [open_run(str(here / f"rounds/{name}")).recipe.backend.options for name in ("01/run", "01/probe")]
+    assert [options.get("fails") for options in backends] == [0.5, None]
+    assert backends[0]["wrong"] == backends[1]["wrong"] == 0.5
+    assert "checkpoint" in backends[1]
+    assert len(result.rounds) == 2
 
 
 def test_the_page_says_what_is_kept_and_links_to_files_that_are_there(done: Path) -> None:
@@ -296,11 +305,22 @@ def recipe_of(**changes: Any) -> Recipe:
         ({"into": None}, "need each other"),
         ({"into": "seed"}, "into"),
         ({"steps": 3}, "embedded trainer"),
+        ({"backend": {"name": "embedded"}}, "no `name`"),
     ],
 )
 def test_a_wrong_trainer_is_refused_as_the_recipe_is_read(train: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         recipe_of(train=train)
+
+
+def test_a_wrong_option_of_what_draws_the_data_is_told_at_its_key() -> None:
+    with pytest.raises(
+        ConfigError, match=r"train\.backend\.temprature: the backend 'embedded' takes no option"
+    ) as caught:
+        load_recipe("quickstart", ["train.backend.temprature=0.7"])
+    assert "temperature" in caught.value.hint
+    with pytest.raises(ConfigError, match=r"train\.backend\.temperature"):
+        load_recipe("quickstart", ["train.backend.temperature=-1"])
 
 
 @pytest.mark.parametrize(
