@@ -12,6 +12,8 @@ READY := $(VENV)/.ready
 
 CODE := datagen tests benchmarks docs/conf.py docs/reference.py
 MINUTES ?= 60
+# Tests of processes, servers and pages wait a quarter of their time: more of them than cores.
+WORKERS ?= 3
 
 .PHONY: demo docs test test-vllm test-ray test-trainers campaign check format setup clean
 
@@ -19,7 +21,7 @@ demo: $(READY)
 	$(BIN)/datagen build
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-vllm: $(VLLM)/.ready
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm_real
