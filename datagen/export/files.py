@@ -76,8 +76,8 @@ def pack_facts(example: Example) -> str:
         raise RunError(error.what, where=f"example {example.id}", hint=PLAIN) from error
 
 
-EARLY_BYTES = 1 << 20
-"""Where a first line with images is late: `datasets` takes the types of the first 10 MB for all lines."""
+EARLY_BYTES, EARLY_LINES = 1 << 20, 100
+"""Where a first line with images is late: Daft takes the types of the first MB for all lines, Polars of 100 lines."""
 
 
 def write_lines(path: Path, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> int:
@@ -92,7 +92,7 @@ def write_lines(path: Path, lines: Iterable[tuple[str, Mapping[str, Any]]]) -> i
         for name, line in lines:
             packed = pack_line(name, line).encode()
             if late is None and line.get("images"):
-                late = packed if written > EARLY_BYTES else b""
+                late = packed if written > EARLY_BYTES or count >= EARLY_LINES else b""
             written += file.write(packed)
             count += 1
     if late:
