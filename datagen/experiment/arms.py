@@ -20,10 +20,12 @@ import gc
 import json
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from datagen.config import Recipe, make_recipe
 from datagen.documents.reading import dump_yaml, read_yaml
@@ -347,6 +349,9 @@ def _claim(plan: ExperimentPlan) -> None:
     if file.is_file():
         there = read_yaml(file).data
         old = there if isinstance(there, dict) else {}
+        with suppress(ValidationError):  # keys that are newer than the file have their defaults in it
+            keys = {key: value for key, value in old.items() if key != "more"}
+            old = {**old, **Experiment.model_validate(keys).model_dump(mode="json")}
         changed = [key for key in ("recipe", "set", "more") if old.get(key) != now[key]]
         for key in ("arms", "measure"):
             before = old.get(key) or {}

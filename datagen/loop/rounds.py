@@ -19,7 +19,7 @@ import gc
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -292,6 +292,8 @@ def _claim(plan: LoopPlan) -> None:
         there = read_yaml(file).data
         noted = there if isinstance(there, dict) else {}
         old, new = noted.get("recipe") or {}, wanted["recipe"]
+        with suppress(ConfigError):  # keys that are newer than the file have their defaults in it
+            old = make_recipe(old, where=str(file)).to_dict()
         changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         changed += [f"--{key}" for key in ("prompts", "candidates") if noted.get(key) != wanted[key]]
         if changed:

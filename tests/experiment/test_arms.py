@@ -130,6 +130,9 @@ def test_rounds_go_on_from_each_other_with_fresh_samples_or_the_first_again(tmp_
 def test_more_seeds_and_arms_are_added_to_what_is_there(done: tuple[Path, Summary], tmp_path: Path) -> None:
     shutil.copytree(done[0], tmp_path / "one", symlinks=True)
     log = tmp_path / "one/arms/plain/seed-1/round-1/train.log"
+    noted = yaml.safe_load((tmp_path / "one/experiment.yaml").read_text())
+    del noted["arms"]["plain"]["fresh"]  # as if this key were newer than the folder
+    (tmp_path / "one/experiment.yaml").write_text(yaml.safe_dump(noted))
     before = log.read_bytes()
     arms = {"weighed": {}, "plain": {"set": {"weights.policy": "uniform"}}, "best": {"set": {"weights.policy": "best"}}}
     summary = run(write_files(tmp_path, arms=arms), tmp_path / "one", "1,2")

@@ -287,6 +287,18 @@ def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.Monke
         loop(seed=9)
 
 
+def test_a_loop_of_before_a_key_existed_goes_on(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(done.parent)
+    file = done / "loop.yaml"
+    noted = yaml.safe_load(before := file.read_text())
+    del noted["recipe"]["train"]["backend"], noted["recipe"]["filter"]
+    try:
+        file.write_text(yaml.safe_dump(noted))
+        assert len(loop().rounds) == 2
+    finally:
+        file.write_text(before)
+
+
 def test_a_card_says_nothing_of_the_trainer() -> None:
     published = publish_recipe(recipe_of(train={"command": "/opt/ours/train.py {dataset} {checkpoint}"}))
     assert "train" not in yaml.safe_load(published)
