@@ -31,11 +31,8 @@ class Line:
 
     path: str
     rows: tuple[Row | None, ...]
-
-    @property
-    def depth(self) -> int:
-        """0 for all prompts, 1 for a skill, 2 for a level."""
-        return 0 if self.path == "all" else self.path.count("/")
+    depth: int
+    """0 for all prompts, 1 for a skill, also one whose only level has the row, 2 for a level below its skill."""
 
 
 def render_loop(result: LoopResult) -> str:
@@ -43,8 +40,11 @@ def render_loop(result: LoopResult) -> str:
     rounds, plan = result.rounds, result.plan
     paths = dict.fromkeys(row.path for each in rounds for row in each.diagnosis.rows)
     found = [{row.path: row for row in each.diagnosis.rows} for each in rounds]
-    lines = [Line("all", tuple(each.whole for each in rounds))]
-    lines += [Line(path, tuple(rows.get(path) for rows in found)) for path in paths]
+    lines = [Line("all", tuple(each.whole for each in rounds), 0)]
+    lines += [
+        Line(path, tuple(rows.get(path) for rows in found), 2 if path.rpartition("/")[0] in paths else 1)
+        for path in paths
+    ]
     told = [row.causes for line in lines for row in line.rows if row and row.causes]
     return render_plain(
         TEMPLATE,

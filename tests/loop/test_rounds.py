@@ -129,6 +129,7 @@ def test_the_page_says_what_is_kept_and_links_to_files_that_are_there(done: Path
     links = re.findall(r'href="(rounds/[^"]+)"', page)
     assert "rounds/01/run/report.html" in links
     assert all((done / link).is_file() for link in links)
+    assert '<tr class="weakness"><th scope="row">attributes/one_color/easy' in page, "its skill has no row of its own"
 
 
 def test_the_same_command_once_more_makes_nothing_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
