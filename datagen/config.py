@@ -984,7 +984,7 @@ class Recipe(BaseModel):
                     yield make_fault(("evaluate", place), what, hint)
         if look_up and self.adapt is not None and not wrong & {"adapt", "rewards", "evaluate"}:
             yield from self._look_up_deciders(self.adapt)
-        if look_up and self.train is not None and not wrong & {"train", "backend"}:
+        if look_up and self.train is not None and self.train.backend and not wrong & {"train", "backend"}:
             choice = Choice.model_validate({**self.backend.model_dump(), **self.train.backend})
             for fault in BACKENDS.find_faults(choice):
                 yield {**fault, "loc": ("train", "backend", *fault.get("loc", ()))}

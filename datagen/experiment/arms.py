@@ -110,7 +110,7 @@ def run_experiment(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one process makes at a time: an arm with a seed, all its rounds, or the first model, which has neither."""
+    """What one process makes at a time: all rounds of an arm with a seed, or the first model, which has neither."""
 
     arm: str | None = None
     seed: int | None = None
