@@ -321,15 +321,17 @@ class Purse:
     def require_time(self, what: str) -> None:
         """Raise Paused, saying `what` is done, when the hours are over."""
         if self._end is not None and time.monotonic() >= self._end:
-            raise Paused(f"paused: {what}")
+            raise Paused(f"paused at {self.budget.describe()}: {what}")
 
     @contextmanager
     def pay(self, run: Run) -> Iterator[Budget]:
-        """Give what is left for a run, and take what it costs."""
+        """Give what is left for a run, and take what it costs; a pause in it tells the limits of the call, not the rest."""
         before = cost_of(read_spent(run), self._prices) or 0.0
         hours = None if self._end is None else max(0.0, self._end - time.monotonic()) / 3600
         cost = None if self.budget.cost is None else max(0.0, self.budget.cost - self._spent)
         try:
             yield Budget(hours=hours, cost=cost)
+        except Paused as pause:
+            raise Paused(f"paused at {self.budget.describe()}: {pause.what.partition(': ')[2]}") from pause
         finally:
             self._spent += (cost_of(read_spent(run), self._prices) or 0.0) - before

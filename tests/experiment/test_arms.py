@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from datagen.config import make_recipe
-from datagen.errors import ConfigError, RunError
+from datagen.errors import ConfigError, Paused, RunError
 from datagen.experiment import ExperimentPlan, Summary, load_experiment, run_experiment
 from datagen.experiment.plan import resolve_recipe
-from datagen.pipeline import Silent
+from datagen.pipeline import Budget, Silent
 from datagen.runners.local import make_runner
 from tests.helpers.runs import ROOT, SHARDS, build_here, command, environment, hash_files, run_cli, small_values
 
@@ -155,6 +155,12 @@ def test_killed_and_called_again_it_ends_as_if_it_had_not_been(tmp_path: Path) -
     assert process.wait() == -signal.SIGKILL
     assert run_cli(*words, "killed", cwd=tmp_path).returncode == 0
     assert (tmp_path / "killed/experiment.json").read_bytes() == (tmp_path / "whole/experiment.json").read_bytes()
+
+
+def test_a_pause_tells_the_limit_of_the_call_not_what_was_left_of_it(tmp_path: Path) -> None:
+    plan = ExperimentPlan(load_experiment(str(write_files(tmp_path)))[0], tmp_path / "help.yaml", tmp_path / "one")
+    with pytest.raises(Paused, match=r"^paused at --max-hours 1e-06: \S"):
+        run_experiment(plan, make_runner(0), Silent(), lambda _: None, Budget(hours=1e-6))
 
 
 def start(folder: Path, name: str, **options: Any) -> subprocess.Popen[str]:
