@@ -325,7 +325,7 @@ class Purse:
 
     @contextmanager
     def pay(self, run: Run) -> Iterator[Budget]:
-        """Give what is left for a run, and take what it costs; a pause in it tells the limits of the call, not the rest."""
+        """Give what is left for a run, and take what it costs; a pause in it tells the limits of this call."""
         before = cost_of(read_spent(run), self._prices) or 0.0
         hours = None if self._end is None else max(0.0, self._end - time.monotonic()) / 3600
         cost = None if self.budget.cost is None else max(0.0, self.budget.cost - self._spent)
