@@ -37,6 +37,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 import yaml
 
 from datagen import program
+from datagen.documents.reading import SAFE_LOADER
 from datagen.errors import RunError, first_line
 from datagen.filesystems import clear_leftovers, hold_folder, open_filesystem, tell_unread, write_whole
 from datagen.picture_files import PictureError
@@ -569,7 +570,7 @@ class RunFolder:
         where = f"{self.address.rstrip('/')}/run.yaml"
         try:
             with self._explain_reading("run.yaml"):
-                notes = yaml.safe_load(self._fs.cat_file(self._at("run.yaml")))
+                notes = yaml.load(self._fs.cat_file(self._at("run.yaml")), SAFE_LOADER)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RunError(
                 "is not a run: it has no run.yaml", where=self.address, hint="`datagen build` makes one"

@@ -31,7 +31,8 @@ NOWHERE: Spot = (0, 0)
 MAX_DEPTH = 60
 MAX_VALUES = 200_000
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""PyYAML's safe loader, the one in C where it has it: about eight times as fast."""
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str")}
 # Dates, `=` and `<<` stay the text that a person wrote.
 _AS_WRITTEN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("timestamp", "value", "merge")}
@@ -122,7 +123,7 @@ def parse_yaml(text: str, name: str) -> Document:
     """Parse YAML text with positions; `name` is the file in messages. Raises ConfigError as `read_yaml`."""
     try:
         _refuse_deep(text, name)
-        node = yaml.compose(text, Loader=_Loader)
+        node = yaml.compose(text, Loader=SAFE_LOADER)
     except yaml.MarkedYAMLError as error:
         raise _broken(error, name) from error
     except yaml.reader.ReaderError as error:
@@ -190,7 +191,7 @@ def _write_out(digits: str) -> str:
 def _refuse_deep(text: str, name: str) -> None:
     # The recursive C composer would crash on deep nesting; the event parser is not recursive, so it counts first.
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=SAFE_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

@@ -8,8 +8,10 @@ this process ends, even if it is killed. Try `datagen build --workers 2 --models
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +41,8 @@ LOOK_SECONDS = 0.2
 """How often finished shards are counted."""
 TAKE_SECONDS = 0.05
 """How long a process waits for a shard before it goes on with those that it has begun."""
+GPU_FILES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg", "/dev/nvhost-gpu", "/dev/nvmap")
+"""The devices of GPUs that torch drives on Linux: of NVIDIA, of AMD, under WSL, on Jetson boards."""
 SCORING_HINT = "try --workers 1 or a smaller shard_prompts; finished shards are kept"
 MOVE = "what stands in a module of its own, such as mine.py, is shared by several"
 MODEL_HINT = "see the log of the engine; what it answered before is kept"
@@ -60,14 +64,17 @@ def list_devices(models: int | None = None) -> list[str]:
     An empty list means one model in this process, the default with at most one GPU.
     """
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is None:
-        import torch
-
-        gpus = [str(k) for k in range(torch.cuda.device_count())]
-    else:
-        gpus = [name.strip() for name in given.split(",") if name.strip()]
+    gpus = _count_off_gpus() if given is None else [name.strip() for name in given.split(",") if name.strip()]
     count = len(gpus) if models is None else models
     return [gpus[k % len(gpus)] if gpus else "" for k in range(count)] if count > 1 else []
+
+
+def _count_off_gpus() -> list[str]:
+    if sys.platform == "linux" and not any(glob.glob(pattern) for pattern in GPU_FILES):
+        return []  # seen without torch, which takes seconds to import
+    import torch
+
+    return [str(k) for k in range(torch.cuda.device_count())]
 
 
 def make_runner(workers: int | None = None, models: int | None = None) -> Execute:

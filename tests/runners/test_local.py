@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,6 +130,16 @@ def test_each_model_sees_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list_devices() == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert list_devices(2) == ["", ""]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch counts")
+def test_torch_is_loaded_to_count_gpus_only_where_there_may_be_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2)))
+    monkeypatch.setattr("datagen.runners.local.GPU_FILES", ("/dev/nul[k-m]",))
+    assert list_devices() == ["0", "1"]
+    monkeypatch.setattr("datagen.runners.local.GPU_FILES", ("/dev/no-such-device[0-9]",))
+    assert list_devices() == []
 
 
 def test_errors_cross_the_process_border_whole(tmp_path: Path) -> None:
