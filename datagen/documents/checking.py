@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -79,12 +80,17 @@ def check_model(document: Document, model: type[Model], *, look_up: bool = False
         return model.model_validate(data, context={"look_up": look_up}), problems
     except ValidationError as error:
         faults = [_locate(document.data, detail) for detail in error.errors(include_url=False)]
-        schema = model.model_json_schema()
+        schema = _schema_of(model)
         # One problem per place: a wrong number that was already reported would also have the wrong type.
         told = {(problem.line, problem.column) for problem in document.problems}
         wrong = [_explain(document, fault, schema) for fault in _prune(faults)]
         problems += [problem for problem in wrong if (problem.line, problem.column) not in told]
         return None, sorted(set(problems))
+
+
+@lru_cache(maxsize=32)
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def make_fault(path: Location, what: str, hint: str = "", *, key: bool = False) -> InitErrorDetails:
