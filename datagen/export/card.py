@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from datagen.weighting import Policy
 
 if TYPE_CHECKING:
     from datasets import Features
+    from jinja2 import Template
 
     from datagen.export.shards import SplitWriter
 
@@ -128,16 +130,8 @@ class Tally:
         return sum(part.samples for part in self.weaknesses.values())
 
 
-def write_card(
-    folder: Path,
-    tally: Tally,
-    writers: Sequence[SplitWriter],
-    features: Features,
-    policy: Policy,
-    notes: CardNotes,
-    file_bytes: int,
-) -> None:
-    """Write README.md and the pictures it shows into `folder`; `file_bytes` is the size of all parquet files."""
+@cache
+def _open_template() -> Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -150,7 +144,20 @@ def write_card(
     )
     environment.filters["json"] = pack_json
     environment.filters["plain"] = lambda text: str(text).translate(MARKUP)
-    card = environment.get_template("card.md.j2").render(
+    return environment.get_template("card.md.j2")
+
+
+def write_card(
+    folder: Path,
+    tally: Tally,
+    writers: Sequence[SplitWriter],
+    features: Features,
+    policy: Policy,
+    notes: CardNotes,
+    file_bytes: int,
+) -> None:
+    """Write README.md and the pictures it shows into `folder`; `file_bytes` is the size of all parquet files."""
+    card = _open_template().render(
         header=make_header(tally.samples, writers, features, notes, file_bytes).strip(),
         notes=notes,
         tally=tally,

@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -196,6 +197,7 @@ def render_sample(item: ReportItem) -> str:
     return template.render(group=group, card=card, pictures=pictures)
 
 
+@cache
 def _open_templates(folder: Path) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
