@@ -20,8 +20,9 @@ WORKERS ?= 3
 demo: $(READY)
 	$(BIN)/datagen build
 
+# One thread for each worker: several on shared cores mostly wait for each other.
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-vllm: $(VLLM)/.ready
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm_real
