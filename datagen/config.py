@@ -1149,10 +1149,9 @@ def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (),
         document.data[key] = _beside(path.parent, document.data[key])
     if isinstance(known := document.data.get("contamination_images"), dict) and "paths" in known:
         known["paths"] = _beside(path.parent, known["paths"])
-    if isinstance(allocate := document.data.get("allocate"), dict) and "diagnosis" in allocate:
-        allocate["diagnosis"] = _beside(path.parent, allocate["diagnosis"])
-    if isinstance(screen := document.data.get("screen"), dict) and "words" in screen:
-        screen["words"] = _beside(path.parent, screen["words"])
+    for key, inner in (("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction")):
+        if isinstance(found := document.data.get(key), dict) and inner in found:
+            found[inner] = _beside(path.parent, found[inner])
     for key, inner in (("source", "path"), ("backend", "source"), ("backend", "root")):
         found = document.data.get(key)
         if key == "source" and isinstance(found, str):

@@ -216,6 +216,16 @@ def test_paths_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
     assert recipe.taxonomy == [str((tmp_path / "taxonomy/own.yaml").resolve()), "counting"]
 
 
+@pytest.mark.parametrize(("key", "inner"), [("allocate", "diagnosis"), ("screen", "words"), ("expand", "instruction")])
+def test_a_file_that_a_key_names_is_looked_for_beside_the_recipe(key: str, inner: str, tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("x", encoding="utf-8")
+    more = ", policy: by_failure" if key == "allocate" else ""
+    named = "[own.txt]" if key == "screen" else "own.txt"
+    recipe = load_recipe(write(tmp_path, f"taxonomy: counting\n{key}: {{{inner}: {named}{more}}}\n"))
+    found = recipe.to_dict()[key][inner]
+    assert ([found] if isinstance(found, str) else found) == [str((tmp_path / "own.txt").resolve())]
+
+
 def test_every_key_decides_something_or_is_a_view() -> None:
     homes = [VIEW_KEYS, PATH_KEYS, PROMPT_KEYS, SAMPLE_KEYS, SCORE_KEYS]
     assert sorted(key for keys in homes for key in keys) == sorted([*Recipe.model_fields, "canaries"])

@@ -9,7 +9,7 @@ import pytest
 
 from datagen.config import Recipe
 from datagen.errors import ConfigError
-from datagen.pipeline import Silent, create_run, plan_stage
+from datagen.pipeline import Run, Silent, check_plugins, create_run, plan_stage
 from tests.helpers.runs import build_here, hash_files, small_recipe
 
 
@@ -70,9 +70,22 @@ def test_no_more_prompts_than_asked_for(tmp_path: Path) -> None:
         ({"styles": ["haiku"]}, "haiku"),
         ({"perprompt": 2}, "perprompt"),
         ({"backend": "tests.helpers.instant"}, "does not answer questions"),
+        ({"instruction": "no/such.j2"}, "the instruction template fails"),
     ],
 )
 def test_a_wrong_expansion_is_refused(tmp_path: Path, expand: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         plan_stage(create_run(expanding(**expand), str(tmp_path / "run")), Silent())
     assert message in str(caught.value)
+
+
+def test_an_instruction_is_looked_at_before_anything_is_asked_as_it_is_now(tmp_path: Path) -> None:
+    form = tmp_path / "mine.j2"
+    run = Run(expanding(instruction=str(form)), str(tmp_path / "run"))
+    with pytest.raises(ConfigError, match="No such file"):
+        check_plugins(run)
+    form.write_text("Say it otherwise.", encoding="utf-8")
+    with pytest.raises(ConfigError, match="leaves out the prompt"):
+        check_plugins(run)
+    form.write_text("Say it otherwise: {{ prompt }}", encoding="utf-8")
+    check_plugins(run)

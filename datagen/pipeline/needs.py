@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Set
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from datagen.config import Choice
+from datagen.config import Choice, ExpandOptions
 from datagen.errors import ConfigError, DatagenError, PluginError, did_you_mean
 from datagen.export import RunPlan, check_needs, check_view
 from datagen.pipeline.marks import read_canaries
 from datagen.plugins import load_plugin
+from datagen.prompts.expanded import instruct
 from datagen.records import ClaimKind
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def _list_looks(run: Run) -> dict[str, Callable[[], object]]:
         "allocate": lambda: run.allotment,
         "adapt": lambda: run.deciders,
         "canaries": lambda: read_canaries(recipe.canaries) if recipe.canaries else None,
-        "expand": lambda: _check_other_backend(recipe.expand.backend if recipe.expand else None),
+        "expand": lambda: _check_expansion(recipe.expand),
         "source": lambda: run.rows,
     }
 
@@ -85,6 +87,18 @@ def _check_mode(run: Run) -> None:
 def _check_other_backend(choice: Choice | None) -> None:
     if choice is not None:
         load_plugin("backends", choice.name, "build")
+
+
+def _check_expansion(options: ExpandOptions | None) -> None:
+    """Raise for a backend that does not exist, and for an instruction that is missing or fails."""
+    if options is None:
+        return
+    _check_other_backend(options.backend)
+    if options.instruction:
+        words = {"persona": options.personas, "scene": options.scenes}
+        first = {key: values[0] if values else "" for key, values in words.items()}
+        for style in options.styles:
+            instruct(style, "a red cup", form=Path(options.instruction), **first)
 
 
 def _check_known(run: Run) -> None:

@@ -279,7 +279,11 @@ def instruct(style: str, prompt: str, *, form: str | Path, persona: str = "", sc
     """
     path = shipped_path("templates", "expansion", f"{form}.j2") if isinstance(form, str) else form
     try:
-        written = _compile(path).render(style=style, prompt=prompt, persona=persona, scene=scene).strip()
+        written = (
+            _compile(path.read_text(encoding="utf-8"))
+            .render(style=style, prompt=prompt, persona=persona, scene=scene)
+            .strip()
+        )
     except (OSError, TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise ConfigError(f"the instruction template fails: {error}", where=str(path), hint=_HINT) from error
     if prompt not in written:
@@ -288,8 +292,8 @@ def instruct(style: str, prompt: str, *, form: str | Path, persona: str = "", sc
 
 
 @cache
-def _compile(path: Path) -> Template:
-    return _ENVIRONMENT.from_string(path.read_text(encoding="utf-8"))
+def _compile(text: str) -> Template:
+    return _ENVIRONMENT.from_string(text)
 
 
 MAX_EXAMPLES = 3

@@ -48,6 +48,13 @@ def test_header_features_are_the_features_of_the_data(card: str) -> None:
     assert Features._from_yaml_list(header_of(card)["dataset_info"]["features"]) == dataset_features(SCORERS)
 
 
+def test_the_table_of_columns_names_each(card: str) -> None:
+    rows = re.findall(r"^\| (`.+?`) \| ", card.split("## Load")[1].split("## Provenance")[0], re.MULTILINE)
+    named = [name for row in rows for name in re.findall("`([^`]+)`", row)]
+    plain = [name for name in dataset_features(SCORERS) if not name.startswith(("reward_", "reason_"))]
+    assert sorted(named) == sorted([*plain, "reward_…", "reason_…"])
+
+
 def test_header_is_valid_for_the_hub_client(card: str) -> None:
     from huggingface_hub import DatasetCard
 
