@@ -589,7 +589,7 @@ class Allocation(BaseModel):
     | `by_cause` | the sum over `causes` of its number times the share of samples that fail for that cause |
 
     `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
-    the number of prompts measured; a level that was not measured gets the mean. Then `floor` and `cap` bound the
+    the number of prompts behind w; a level that was not measured gets the mean. Then `floor` and `cap` bound the
     shares.
     """
 
