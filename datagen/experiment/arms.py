@@ -334,7 +334,8 @@ def _conclude(plan: ExperimentPlan, points: list[Point]) -> Summary:
     """Write down what came out so far: experiment.json, experiment.md and experiment.html."""
     from datagen.experiment.page import render_experiment
 
-    summary = summarize(points, plan.experiment.compare)
+    candidates = {name: each.candidates for name, each in plan.experiment.measure.items()}
+    summary = summarize(points, plan.experiment.compare, candidates)
     figures = dump_figures(summary)
     write_text(plan.folder / "experiment.json", json.dumps(figures, indent=1))
     write_text(plan.folder / "experiment.md", render_markdown(figures))
