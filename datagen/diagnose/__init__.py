@@ -11,7 +11,7 @@ Not covered: making and judging the samples, which the pipeline does; how to tra
 from __future__ import annotations
 
 from datagen.config import Allocation
-from datagen.diagnose.allocation import Allotment, Share, allocate
+from datagen.diagnose.allocation import Allotment, Share, allocate, tells
 from datagen.diagnose.model import (
     Diagnosis,
     Group,
@@ -42,4 +42,5 @@ __all__ = [
     "load_diagnosis",
     "pass_at",
     "read_results",
+    "tells",
 ]

@@ -68,6 +68,11 @@ def allocate(options: Allocation, levels: Mapping[str, float], diagnosis: Diagno
     )
 
 
+def tells(diagnosis: Diagnosis, options: Allocation) -> bool:
+    """Tell whether a diagnosis has the rates that a policy needs, of any skill."""
+    return any(_value(options, row) is not None for row in diagnosis.rows)
+
+
 def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, float]:
     """Return the weight of each level: the longest matching path counts, divided in the taxonomy's proportions."""
     owners: dict[str, list[str]] = {name: [] for name in parts}

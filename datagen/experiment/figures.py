@@ -131,9 +131,7 @@ class Summary:
     findings: Mapping[str, Sequence[Finding]]
 
 
-def summarize(
-    points: Sequence[Point], compare: Iterable[tuple[str, str]], candidates: Mapping[str, int]
-) -> Summary:
+def summarize(points: Sequence[Point], compare: Iterable[tuple[str, str]], candidates: Mapping[str, int]) -> Summary:
     """Return the figures of the points that are measured so far; the first is the first model.
 
     `candidates` are the samples of a held-out prompt, by the name of the measure.
@@ -359,7 +357,9 @@ def _show_finding(found: Mapping[str, Any]) -> list[str]:
     judged = [Interval(**found[judge]).show("+.3f") for judge in ("held_out", "selecting")]
     carried = Interval(**found["carried"]).show(".0%") if found["carried"] else "–"
     seeds, prompts = found["seeds"], found["prompts"]
-    size = show_size(seeds, prompts, found.get("cells", seeds * prompts))  # old figures have no `cells`, and all of them
+    size = show_size(
+        seeds, prompts, found.get("cells", seeds * prompts)
+    )  # old figures have no `cells`, and all of them
     return [f"{found['first']} − {found['second']}", *judged, carried, size]
 
 

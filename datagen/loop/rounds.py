@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.config import Prices, Recipe, make_recipe
-from datagen.diagnose import Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis
+from datagen.config import Allocation, Prices, Recipe, SharePolicy, make_recipe
+from datagen.diagnose import Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis, tells
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.filesystems import write_text
@@ -39,6 +39,7 @@ from datagen.pipeline import (
     Run,
     Watch,
     build_run,
+    check_plugins,
     cost_of,
     create_run,
     diagnose_run,
@@ -71,6 +72,11 @@ class LoopPlan:
     prompts: int = 32
     candidates: int | None = None
     keep: bool = False
+
+    @property
+    def policy(self) -> SharePolicy:
+        """How prompts are shared out among skills."""
+        return self.recipe.allocate.policy if self.recipe.allocate else "by_learnability"
 
     def locate(self, number: int, *names: str) -> Path:
         """Return the folder of a round, or a path in it."""
@@ -129,11 +135,13 @@ def run_loop(
 ) -> LoopResult:
     """Run the rounds of a plan, or what is missing of them; afterwards loop.html shows them.
 
-    Raises ConfigError before anything is made, if the recipe has no trainer or no independent judge. Raises Paused when
-    the budget of this call is spent, RunError if the folder holds another loop or a training fails.
+    Raises ConfigError or PluginError before anything is made, if the recipe has no trainer or no independent judge, or
+    if its rounds could not be measured or built. Raises Paused when the budget of this call is spent, RunError if the
+    folder holds another loop or a training fails.
     """
-    probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
     check_trainer(plan.recipe)
+    for recipe in (make_probe(plan), round_recipe(plan, 1)):
+        check_plugins(Run(recipe, str(plan.folder)))
     purse = Purse(plan.recipe.prices, budget or Budget())
     with RunFolder(str(plan.folder)).hold():
         _claim(plan)
@@ -159,7 +167,13 @@ def _run_round(
     plan, number = so_far.plan, len(so_far.rounds)
     place, start = plan.locate(number), so_far.checkpoint
     if not (place / "run" / "report.html").is_file():
-        recipe = round_recipe(plan, number, so_far.standing.best)
+        best = so_far.rounds[so_far.standing.best]
+        recipe = round_recipe(plan, number, best.number, best.diagnosis)
+        assert recipe.allocate is not None, "a round has shares of its own"
+        if (policy := recipe.allocate.policy) != plan.policy:
+            watch.say(
+                f"shares of round {number}: {policy}, since the diagnosis lacks the rates that {plan.policy} needs"
+            )
         run = create_run(recipe, str(place / "run"), "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
             if unreached := build_run(run, execute, watch, rest).unreached:
@@ -184,23 +198,42 @@ def _run_round(
     return _measure(plan, number, place / "checkpoint", execute, watch, purse)
 
 
-def round_recipe(plan: LoopPlan, number: int, best: int) -> Recipe:
+def make_probe(plan: LoopPlan) -> Recipe:
+    """Return the recipe by which every round is measured, as yet with the recipe's own model. Raises ConfigError."""
+    return probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
+
+
+def round_recipe(plan: LoopPlan, number: int, best: int = 0, diagnosis: Diagnosis | None = None) -> Recipe:
     """Return the recipe of a round's data: the model of the best round, shares by its diagnosis, and a seed of its own.
 
-    Shares follow `allocate:` if it needs a diagnosis, which is then the best round's, else `by_learnability`.
+    Without a diagnosis, as before the first one, it has the shares that need none.
     """
     recipe = plan.recipe
-    values = data_recipe(recipe).to_dict()
-    allocate = values["allocate"] or {"policy": "by_learnability"}
-    if allocate["policy"].startswith("by_"):
-        allocate["diagnosis"] = str(plan.locate(best, DIAGNOSIS_FILE))
     changes = {
         "name": f"{recipe.name[:88]}-round-{number:02d}",
         "seed": seed_of(recipe.seed, "round", number),
-        "allocate": allocate,
+        "allocate": _choose_shares(plan, best, diagnosis),
     }
-    changed = make_recipe({**values, **changes}, where=f"round of {recipe.name}")
+    changed = make_recipe({**data_recipe(recipe).to_dict(), **changes}, where=f"round of {recipe.name}")
     return set_model(changed, recipe, plan.locate(best, "checkpoint") if best else None)
+
+
+def _choose_shares(plan: LoopPlan, best: int, diagnosis: Diagnosis | None) -> dict[str, Any]:
+    """Return `allocate:` of a round: the recipe's, by the best round's diagnosis, else `by_learnability`.
+
+    Where the diagnosis lacks what this needs, it is `by_failure`, which needs only what every diagnosis has; without a
+    diagnosis all shares are equal, in the same bounds.
+    """
+    wanted = {"policy": plan.policy, **(plan.recipe.to_dict()["allocate"] or {})}
+    if not plan.policy.startswith("by_"):
+        return wanted
+    wanted["diagnosis"] = str(plan.locate(best, DIAGNOSIS_FILE))
+    if diagnosis is not None and tells(diagnosis, Allocation.model_validate(wanted)):
+        return wanted
+    bounds = {key: wanted[key] for key in ("floor", "cap", "smoothing") if key in wanted}
+    if diagnosis is None:
+        return {**bounds, "policy": "uniform"}
+    return {**bounds, "policy": "by_failure", "diagnosis": wanted["diagnosis"]}
 
 
 def data_recipe(recipe: Recipe) -> Recipe:
@@ -220,8 +253,7 @@ def _measure(
     place = plan.locate(number)
     file, folder = place / DIAGNOSIS_FILE, str(place / "probe")
     if not file.is_file():
-        probe = probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
-        run = create_run(set_model(probe, plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
+        run = create_run(set_model(make_probe(plan), plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
             plan_stage(run, watch)
             run_jobs(run, "both", execute, watch, Account(run, rest))

@@ -22,6 +22,7 @@ from datagen.loop import LoopPlan, LoopResult, run_loop
 from datagen.loop.rounds import round_recipe
 from datagen.pipeline import Budget, Job, Ledger, Run, Silent, open_run, publish_recipe
 from datagen.runners.local import make_runner
+from tests.diagnose.diagnosis_cases import diagnosis, row
 from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values
 
 TRAINER = f"{shlex.quote(sys.executable)} {ROOT / 'tests/helpers/trainer.py'} --data {{dataset}} --out {{checkpoint}}"
@@ -102,6 +103,41 @@ def test_shares_follow_from_the_diagnosis(done: Path) -> None:
     allotment = open_run(str(done / "rounds/01/run")).recipe.allocate
     assert allotment is not None
     assert (allotment.policy, allotment.diagnosis) == ("by_learnability", "one/rounds/00/diagnosis.yaml")
+
+
+GRADED = {"evaluate": ["vqa"], "judge": {"name": "tests.helpers.judge"}, "train": {"detector": None}}
+
+
+def test_a_judge_that_passes_nothing_measures_rounds_by_rewards_and_shares_follow_failure(here: Path) -> None:
+    result = loop(**GRADED)
+    assert result.stop == "the last round does not help", "this judge says the same of all"
+    assert [each.whole.verdict for each in result.rounds] == ["graded", "graded"]
+    allotment = open_run(str(here / "rounds/01/run")).recipe.allocate
+    assert allotment is not None
+    assert (allotment.policy, allotment.diagnosis) == ("by_failure", "one/rounds/00/diagnosis.yaml")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gain", "made"),
+    [
+        (None, 0.3, "by_learnability"),
+        (None, None, "by_failure"),
+        ({"policy": "by_learnability", "diagnosis": "x.yaml", "floor": 0.01}, None, "by_failure"),
+        ({"policy": "by_cause", "diagnosis": "x.yaml", "causes": {"count": 1}, "cap": 0.5}, 0.3, "by_failure"),
+        ({"policy": "by_failure", "diagnosis": "x.yaml", "smoothing": 2}, None, "by_failure"),
+        ({"policy": "uniform", "floor": 0.01}, None, "uniform"),
+    ],
+)
+def test_shares_follow_what_the_diagnosis_can_tell(
+    here: Path, wanted: dict[str, Any] | None, gain: float | None, made: str
+) -> None:
+    plan = LoopPlan(make_recipe(loop_values(allocate=wanted)), here)
+    found = round_recipe(plan, 2, 1, diagnosis(row("attributes/one_color/easy", 0.5, gain))).allocate
+    assert found is not None
+    file = str(here / "rounds/01/diagnosis.yaml") if made.startswith("by_") else None
+    assert (found.policy, found.diagnosis, found.causes) == (made, file, {})
+    kept = {key: (wanted or {}).get(key, default) for key, default in (("floor", 0), ("cap", 1), ("smoothing", 4))}
+    assert {key: getattr(found, key) for key in kept} == kept
 
 
 def test_a_round_may_be_larger_than_the_recipes_own_run(here: Path) -> None:
@@ -348,6 +384,25 @@ def test_a_wrong_option_of_what_draws_the_data_is_told_at_its_key() -> None:
 def test_what_cannot_work_is_refused_before_anything_is_made(train: dict[str, Any], said: str, here: Path) -> None:
     with pytest.raises(ConfigError, match=said):
         loop(train=train)
+    assert not here.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"allocate": {"policy": "by_failure", "diagnosis": "x.yaml", "floor": 0.9}}, "the floor can be at most 1/"),
+        ({"allocate": {"policy": "by_learnability", "diagnosis": "x.yaml", "cap": 0.1}}, "cap must be at least 1/"),
+        ({"allocate": {"policy": "manual", "shares": {"attribute": 1}}}, "did you mean 'attributes'"),
+        ({"train": {"prompts": 10_000_000, "candidates": 256}}, "prompts x candidates"),
+        ({"evaluate": ["vqa"]}, "asks a judge, but the recipe names none"),
+    ],
+)
+def test_what_a_round_could_not_be_made_of_is_refused_before_anything_is_made(
+    changes: dict[str, Any], said: str, here: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loop(**changes)
+    assert said in str(caught.value)
     assert not here.exists()
 
 
