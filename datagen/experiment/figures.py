@@ -105,8 +105,8 @@ class Finding:
     """The difference in pass@1 of the first arm to the second, over the cells that both have judged and not seen.
 
     A cell is a seed and a prompt: there are `cells` in `seeds` and `prompts`, fewer than their product where a prompt
-    was trained on, or not judged, with some seeds. `carried` is what the held-out judge sees of the difference that the selecting judge sees, None unless the latter
-    is beyond chance.
+    was trained on, or not judged, with some seeds. `carried` is what the held-out judge sees of the difference that the
+    selecting judge sees, None unless the latter is beyond chance.
     """
 
     first: str

@@ -92,4 +92,4 @@ def find_stop(standing: Standing, diagnosis: Diagnosis, rounds: int, patience: i
     if done and standing.idle >= patience:
         rows = "the last round does" if standing.idle == 1 else f"the last {standing.idle} rounds do"
         return f"{rows} not help"
-    return f"all rounds are done: {rounds}" if done >= rounds else ""
+    return f"all rounds are done: {done}" if done >= rounds else ""

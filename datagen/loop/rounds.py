@@ -148,16 +148,22 @@ def run_loop(
         rounds: list[Round] = []
         try:
             rounds.append(_measure(plan, 0, None, execute, watch, purse))
-            while not (result := _conclude(plan, rounds)).stop:
-                watch.say(f"round {len(rounds)} of {plan.rounds}, from round {result.standing.best}")
+            while True:
+                result = _decide(plan, rounds)
+                # What an earlier call measured counts, though this one would have stopped before it.
+                is_measured = plan.locate(len(rounds), DIAGNOSIS_FILE).is_file()
+                if not is_measured:
+                    _conclude(result)
+                    if result.stop:
+                        return result
+                    watch.say(f"round {len(rounds)} of {plan.rounds}, from round {result.standing.best}")
                 rounds.append(_run_round(result, execute, watch, show_training, purse))
         except Paused as pause:
             what = pause.what.partition(": ")[2] or pause.what
             told = f"paused at {purse.budget.describe()} in round {len(rounds)}: {what}"
             if rounds:
-                _conclude(plan, rounds, told)
+                _conclude(_decide(plan, rounds, told))
             raise Paused(told) from pause
-    return result
 
 
 def _run_round(
@@ -268,17 +274,21 @@ def _measure(
     return Round(number, diagnosis, whole, groups, seen)
 
 
-def _conclude(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResult:
-    """Decide where the loop stands and write it down: loop.json, loop.html and the link to the best checkpoint."""
-    from datagen.loop.page import render_loop
-
+def _decide(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResult:
+    """Return where the loop stands, and whether it stops."""
     standing = stand([rate_prompts(each.groups) for each in rounds], [each.seen for each in rounds])
     stop = find_stop(standing, rounds[standing.best].diagnosis, plan.rounds, plan.patience)
-    result = LoopResult(plan, tuple(rounds), standing, stop or paused)
+    return LoopResult(plan, tuple(rounds), standing, stop or paused)
+
+
+def _conclude(result: LoopResult) -> None:
+    """Write down where the loop stands: loop.json, loop.html and the link to the best checkpoint."""
+    from datagen.loop.page import render_loop
+
+    folder = result.plan.folder
     _link_best(result)
-    write_text(plan.folder / "loop.json", json.dumps(describe_loop(result), indent=2))
-    write_text(plan.folder / "loop.html", render_loop(result))
-    return result
+    write_text(folder / "loop.json", json.dumps(describe_loop(result), indent=2))
+    write_text(folder / "loop.html", render_loop(result))
 
 
 def describe_loop(result: LoopResult) -> dict[str, Any]:

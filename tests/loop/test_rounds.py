@@ -304,6 +304,19 @@ def test_a_trainer_is_told_where_to_start(here: Path) -> None:
     assert logs == [f"from {first}", "from one/rounds/01/checkpoint"]
 
 
+def test_a_later_call_with_fewer_rounds_or_less_patience_keeps_what_is_measured(here: Path) -> None:
+    script = here.parent / "train.sh"
+    script.write_text('mkdir -p "$2"; case $3 in 1) echo 0.6;; 2) echo 0.0;; esac > "$2/wrong"\n')
+    changes = {"train": {"command": f"sh {script} {{dataset}} {{checkpoint}} {{round}}"}, "backend": {"wrong": 0.6}}
+    first = loop(rounds=2, patience=2, **changes)
+    assert (first.standing.best, first.stop) == (2, "all rounds are done: 2")
+    files = hash_files(here, ".")
+    again = loop(rounds=1, patience=1, **changes)
+    assert (again.standing.best, again.stop, len(again.rounds)) == (2, "all rounds are done: 2", 3)
+    assert (here / "best").resolve() == (here / "rounds/02/checkpoint").resolve()
+    assert hash_files(here, ".") == files
+
+
 def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path) -> None:
     loop(rounds=1, prompts=160, shard_prompts=64)
 
