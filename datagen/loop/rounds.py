@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.config import Allocation, Prices, Recipe, SharePolicy, make_recipe
-from datagen.diagnose import Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis, tells
+from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis, tells
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.filesystems import write_text
@@ -44,6 +44,7 @@ from datagen.pipeline import (
     create_run,
     diagnose_run,
     open_run,
+    plan_sources,
     plan_stage,
     probe_recipe,
     read_groups,
@@ -139,9 +140,7 @@ def run_loop(
     if its rounds could not be measured or built. Raises Paused when the budget of this call is spent, RunError if the
     folder holds another loop or a training fails.
     """
-    check_trainer(plan.recipe)
-    for recipe in (make_probe(plan), round_recipe(plan, 1)):
-        check_plugins(Run(recipe, str(plan.folder)))
+    _check(plan, watch)
     purse = Purse(plan.recipe.prices, budget or Budget())
     with RunFolder(str(plan.folder)).hold():
         _claim(plan)
@@ -164,6 +163,33 @@ def run_loop(
             if rounds:
                 _conclude(_decide(plan, rounds, told))
             raise Paused(told) from pause
+
+
+def _check(plan: LoopPlan, watch: Watch) -> None:
+    """Raise for what a round could not be measured, built or trained with; warn if none could be compared."""
+    check_trainer(plan.recipe)
+    probe = Run(make_probe(plan), str(plan.folder))
+    # If the model names the lexicon, it is loaded once.
+    data = Run(round_recipe(plan, 1).model_copy(update={"lexicon": probe.lexicon}), str(plan.folder))
+    for run in (probe, data):
+        check_plugins(run)
+    if not plan.locate(0, DIAGNOSIS_FILE).is_file():
+        _warn_of_few(probe, data, watch)
+
+
+def _warn_of_few(probe: Run, data: Run, watch: Watch) -> None:
+    """Say if the data of the first round would leave too few held-out prompts to compare it on.
+
+    As far as that is known before the first diagnosis: the shares of the data are equal, and rewrites are other words.
+    """
+    held_out = {prompt.text for prompt in plan_sources(probe, probe.recipe.prompts)}
+    left = set(held_out)
+    if data.expansion is None:
+        left.difference_update(prompt.text for prompt in plan_sources(data, data.recipe.prompts))
+    if len(left) < LEAST_PROMPTS:
+        what = f"{len(left)} of {len(held_out)} held-out prompts would be in no data of round 1"
+        more = "more of them (--prompts), fewer prompts a round, or a taxonomy with more words and wordings leave more"
+        watch.say(f"warning: {what}, and it takes {LEAST_PROMPTS} to tell whether a round helps; {more}")
 
 
 def _run_round(
@@ -303,7 +329,7 @@ def describe_loop(result: LoopResult) -> dict[str, Any]:
             "reward": each.whole.reward.model_dump() if each.whole.reward else None,
             "causes": each.whole.causes,
             "gain": asdict(gain) if gain else None,
-            "helps": bool(gain and gain.helps),
+            "helps": standing.helps(each.number),
             "seen": len(each.seen),
         }
         for each, base, gain in zip(result.rounds, standing.bases, standing.gains, strict=True)

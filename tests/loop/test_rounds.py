@@ -162,6 +162,7 @@ def test_the_page_says_what_is_kept_and_links_to_files_that_are_there(done: Path
 
     page = (done / "loop.html").read_text()
     assert "Round 1 is kept" in page
+    assert "unknown" not in page
     links = re.findall(r'href="(rounds/[^"]+)"', page)
     assert "rounds/01/run/report.html" in links
     assert all((done / link).is_file() for link in links)
@@ -329,6 +330,41 @@ def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path)
     found = json.loads((here / "loop.json").read_text())["rounds"][1]
     assert found["seen"] == seen > 0
     assert found["gain"]["prompts"] <= len(asked) - seen
+
+
+KITCHEN = """
+version: 1
+weakness: kitchen
+title: Kitchen counts
+why: Few words, so that a round's data can hold them all.
+skills:
+  - name: few
+    title: A few things of one kind
+    slots: {n: {range: [2, 4]}, object: {from: objects}}
+    claims: ["count(object, n)"]
+    templates: few.j2
+"""
+
+
+def test_a_loop_that_cannot_compare_says_so_before_and_after(here: Path) -> None:
+    (here.parent / "kitchen.yaml").write_text(KITCHEN)
+    (here.parent / "few.j2").write_text("a photo of {{ many(n, object) }}\n")
+    said = list[str]()
+
+    class Listening(Silent):
+        def say(self, text: str, brief: str = "") -> None:
+            said.append(text)
+
+    recipe = make_recipe(loop_values(taxonomy=["./kitchen.yaml"], rewards=["counting"], prompts=48))
+    plan = LoopPlan(recipe, here, prompts=32, candidates=2, rounds=3, patience=3)
+    result = run_loop(plan, make_runner(0), Listening(), lambda _: None)
+    assert "held-out prompts would be in no data of round 1, and it takes 10" in said[0]
+    assert "too few held-out prompts are left to tell whether the last round helps: 0 are in" in result.stop
+    assert (result.standing.best, len(result.rounds)) == (0, 2)
+    assert json.loads((here / "loop.json").read_text())["rounds"][1]["helps"] is None
+    page = (here / "loop.html").read_text()
+    assert "The first model is kept." in page
+    assert "Whether round 1 helps is unknown: 0 of the held-out prompts are in no round" in page
 
 
 def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
