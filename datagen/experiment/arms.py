@@ -236,14 +236,15 @@ class _Bench:
         return set_model(make_recipe({**recipe.to_dict(), **changes}, where=recipe.name), recipe, start)
 
     def _build(self, recipe: Recipe, place: Path, seed: int) -> None:
+        if (place / "report.html").is_file():
+            return
         run = create_run(recipe, str(place), COMMAND, keep=self._plan.keep)
-        if not (place / "report.html").is_file():
-            with run.folder.hold(), self._purse.pay(run) as rest:
-                for other in sorted(self._plan.folder.glob(f"arms/*/seed-{seed}/*/run/run.yaml")):
-                    if other.parent != place:
-                        adopt_shards(run, open_run(str(other.parent)))
-                if unreached := build_run(run, self._execute, self._watch, rest).unreached:
-                    self._watch.say(f"warning: {place} is trained on without some samples: {unreached}")
+        with run.folder.hold(), self._purse.pay(run) as rest:
+            for other in sorted(self._plan.folder.glob(f"arms/*/seed-{seed}/*/run/run.yaml")):
+                if other.parent != place:
+                    adopt_shards(run, open_run(str(other.parent)))
+            if unreached := build_run(run, self._execute, self._watch, rest).unreached:
+                self._watch.say(f"warning: {place} is trained on without some samples: {unreached}")
         del run
         gc.collect()
 

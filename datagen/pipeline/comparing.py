@@ -3,16 +3,20 @@
 A mark says that whole stages are equal. Here the keys are compared that make one sample of a given prompt, or one score
 of a given sample, so that a run of other prompts or more candidates can take them along (`reusing`).
 
+A run that was begun notes the recipe and the hashes of its files, modules and models (`run.yaml`). Where one of these
+lies may change, as when a project, a run or a loop with its checkpoints is moved: `follow_moved`.
+
 Not covered: models behind an address or by a hub name that change by themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from contextlib import suppress
 from typing import Any
 
-from datagen.config import SCORE_KEYS, Choice, Makers, Recipe
-from datagen.errors import PluginError
+from datagen.config import FILE_KEYS, SCORE_KEYS, Choice, Makers, Recipe, fingerprint_of, make_recipe
+from datagen.errors import ConfigError, PluginError
 from datagen.pipeline.makers import find_changes
 from datagen.plugins import load_plugin
 
@@ -43,6 +47,66 @@ def _drop_reach(family: str, needs: str, choice: Choice) -> dict[str, Any]:
     except PluginError:  # of an earlier recipe, whose module is gone
         reached_by = frozenset()
     return {"name": choice.name, **{key: value for key, value in choice.options.items() if key not in reached_by}}
+
+
+def follow_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the note of a run with the paths under which a new note has the same files and models, of equal content.
+
+    Both have `recipe`, `files` and `makers`, as run.yaml does.
+    """
+    files = _find_moved(_list_files(old), _list_files(new))
+    models = _find_moved(_list_models(old), _list_models(new))
+    if not files and not models:
+        return dict(old)
+    recipe = {key: _rename(value, models) for key, value in old["recipe"].items()}
+    recipe |= {key: _rename(recipe[key], files) for key, *_ in FILE_KEYS if key in recipe}
+    moved = {
+        **old,
+        "recipe": recipe,
+        "files": {files.get(path, path): digest for path, digest in (old.get("files") or {}).items()},
+        "makers": {
+            stage: {_rename_model(name, models): digest for name, digest in hashes.items()}
+            for stage, hashes in (old.get("makers") or {}).items()
+        },
+    }
+    with suppress(ConfigError):  # a recipe that this version does not read is that of another run
+        made = make_recipe(recipe)
+        moved["fingerprint"] = fingerprint_of(made, moved["files"], moved["makers"])
+    return moved
+
+
+def _list_files(note: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    return (("", path, digest) for path, digest in (note.get("files") or {}).items())
+
+
+def _list_models(note: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield key, path and hash of each file and folder that an option of a recipe names."""
+    for hashes in (note.get("makers") or {}).values():
+        for name, digest in hashes.items():
+            key, is_path, path = name.partition(": ")
+            if is_path:
+                yield key, path, digest
+
+
+def _rename_model(name: str, moved: Mapping[str, str]) -> str:
+    key, is_path, path = name.partition(": ")
+    return f"{key}: {moved.get(path, path)}" if is_path else name
+
+
+def _find_moved(old: Iterator[tuple[str, str, str]], new: Iterator[tuple[str, str, str]]) -> dict[str, str]:
+    """Return old paths that are not named any more, with the new path of the same key and content."""
+    now = [*new]
+    places = {(key, digest): path for key, path, digest in now}
+    named = {path for _, path, _ in now}
+    return {path: places[key, digest] for key, path, digest in old if path not in named and (key, digest) in places}
+
+
+def _rename(value: Any, moved: Mapping[str, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _rename(each, moved) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rename(each, moved) for each in value]
+    return moved.get(value, value) if isinstance(value, str) else value
 
 
 def find_other_sampling(old: Recipe, new: Recipe, old_makers: Makers, new_makers: Makers) -> list[str]:

@@ -36,7 +36,7 @@ from datagen.config import (
 from datagen.diagnose import Allotment, allocate, load_diagnosis
 from datagen.errors import ConfigError, PluginError, RunError
 from datagen.export import ViewPlan
-from datagen.pipeline.comparing import ASKED, without_reach
+from datagen.pipeline.comparing import ASKED, follow_moved, without_reach
 from datagen.pipeline.makers import find_changes, list_makers, read_versions
 from datagen.pipeline.needs import NEEDS, check_plugins, check_views, name_model
 from datagen.plugins import Failed, attempt, find_own_line, known_words, load_plugin, noun_of
@@ -424,7 +424,8 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
     """Create or resume the run of a recipe at an address, after all checks that need no model.
 
     What no model has made anything by yet may change: while no sample is there everything, and the scorers while no
-    score is there. Options that only say how a server is reached (`REACHED_BY` of a plugin) may change at any time.
+    score is there. Options that only say how a server is reached (`REACHED_BY` of a plugin) may change at any time, and
+    so may the path of a file or a model whose content is the same.
 
     Exports that `datagen export --view` added are kept as long as their folders exist. Raises RunError when the folder
     holds a run or shards of another recipe (the message names the changed keys and a command that works, built from
@@ -448,12 +449,13 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
         _refuse_leftovers(run, command)
         run.folder.write_notes(notes)
         return run
-    old = run.folder.read_notes()
-    refuse_growing(address, old)
+    there = run.folder.read_notes()
+    refuse_growing(address, there)
+    old = follow_moved(there, notes)
     if old.get("fingerprint") != fingerprint_of(recipe, files, old.get("makers")):
         with run.folder.hold():
             _begin_anew(run, old, files, address, command)
-        old = run.folder.read_notes()
+        there = old = run.folder.read_notes()
     run.recipe = recipe = remember_views(run, old)
     # The run's parts were made with the noted versions and makers, not with the current ones.
     notes |= {key: old[key] for key in ("versions", "makers", "marks", *NOTED) if key in old}
@@ -461,7 +463,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
         notes["marks"] = _mark_old(run, notes["marks"])
     notes |= {"recipe": recipe.to_dict(), "fingerprint": fingerprint_of(recipe, files, notes["makers"])}
     settled = _settle(run, notes, STAGES, keep, f"{command} --run {shlex.quote(address)}")
-    if old != settled:
+    if there != settled:
         run.folder.write_notes(settled)
     run.folder.marks = settled["marks"]
     return run

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from datagen.config import make_recipe
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.experiment import ExperimentPlan, Summary, load_experiment, run_experiment
 from datagen.experiment.plan import resolve_recipe
-from datagen.pipeline import Budget, Silent
+from datagen.pipeline import Budget, Execute, Job, Ledger, Run, Silent
 from datagen.runners.local import make_runner
 from tests.helpers.runs import ROOT, SHARDS, build_here, command, environment, hash_files, run_cli, small_values
 
@@ -46,9 +47,9 @@ def write_files(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def run(file: Path, folder: Path, seeds: str | None = None) -> Summary:
+def run(file: Path, folder: Path, seeds: str | None = None, execute: Execute | None = None) -> Summary:
     plan = ExperimentPlan(load_experiment(str(file), seeds)[0], file, folder)
-    return run_experiment(plan, make_runner(0), Silent(), lambda _: None)
+    return run_experiment(plan, execute or make_runner(0), Silent(), lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,36 @@ def test_rounds_go_on_from_each_other_with_fresh_samples_or_the_first_again(tmp_
     second = yaml.safe_load((arm / "round-2/run/run.yaml").read_text())["recipe"]
     assert second["backend"]["checkpoint"] == str(arm / "round-1/checkpoint")
     assert not (tmp_path / "one/arms/again/seed-1/round-2/run").exists()
+
+
+@pytest.mark.parametrize("at", ["round-2/run", "round-2/probe"])
+def test_a_folder_that_is_moved_in_the_middle_of_a_round_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, runner = write_files(tmp_path, arms={"a": {"rounds": 2}}, compare=[["a@2", "a@1"]]), make_runner(0)
+
+    def stop(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        runner(run, jobs[:1] if at in run.folder.address else jobs, ledger)
+        if at in run.folder.address:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(file, Path("one"), execute=stop)
+    place = Path("arms/a/seed-1") / at
+    drawn = hash_files("one" / place, ".")
+    Path("one").rename("moved")
+    summary = run(file, tmp_path / "moved")
+    assert [line.label for line in summary.lines["held-out"]["held-out"]] == ["before", "a@1", "a@2"]
+    kept = {name: value for name, value in drawn.items() if "samples" in Path(name).parts}
+    assert kept
+    assert kept.items() <= hash_files("moved" / place, ".").items(), "what was drawn stays"
+
+    def refuse(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        raise AssertionError(f"{run.folder} is made again")
+
+    Path("moved").rename("again")
+    assert run(file, Path("again"), execute=refuse) == summary, "what is finished is read as it is"
 
 
 def test_more_seeds_and_arms_are_added_to_what_is_there(done: tuple[Path, Summary], tmp_path: Path) -> None:

@@ -35,11 +35,13 @@ def loop_values(more: str = "", **changes: Any) -> dict[str, Any]:
     return small_values(**{**values, **changes})
 
 
-def loop(more: str = "", execute: Any = None, budget: Budget | None = None, **changes: Any) -> LoopResult:
-    """Run a loop in the folder `one` of the working directory."""
+def loop(
+    more: str = "", execute: Any = None, budget: Budget | None = None, folder: str = "one", **changes: Any
+) -> LoopResult:
+    """Run a loop in a folder of the working directory."""
     sizes = {key: changes.pop(key) for key in ("rounds", "patience") if key in changes}
     recipe = make_recipe(loop_values(more, **changes))
-    plan = LoopPlan(recipe, Path("one"), prompts=12, candidates=2, **{"rounds": 1, **sizes})
+    plan = LoopPlan(recipe, Path(folder), prompts=12, candidates=2, **{"rounds": 1, **sizes})
     return run_loop(plan, execute or make_runner(0), Silent(), lambda _: None, budget)
 
 
@@ -196,6 +198,31 @@ def test_a_loop_stopped_between_steps_ends_with_the_same_bytes(done: Path, here:
     assert count_trainings(here, 1) == 1
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_loop_that_is_moved_in_the_middle_of_a_step_goes_on(done: Path, here: Path, stage: int) -> None:
+    runner, calls = make_runner(0), []
+
+    def stop(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        last = len(calls) == stage
+        calls.append(run.folder.address)
+        runner(run, jobs[:1] if last else jobs, ledger)
+        if last:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop(execute=stop)
+    drawn = hash_files(here, "rounds")
+    here.rename(here.with_name("moved"))
+    result = loop(folder=str(here.with_name("moved")))
+    assert (result.standing.best, len(result.rounds)) == (1, 2)
+    found = hash_files(here.with_name("moved"), "rounds")
+    kept = {name: value for name, value in drawn.items() if "/samples/" in name}
+    assert kept
+    assert kept.items() <= found.items(), "what was drawn stays"
+    same = {name: value for name, value in read_bytes(done).items() if "01/probe" not in name or stage == 2}
+    assert same.items() <= read_bytes(here.with_name("moved")).items()
+
+
 def test_a_round_that_does_not_help_ends_the_loop_and_the_first_model_stays(here: Path) -> None:
     result = loop("--wrong 0.5", rounds=3)
     assert (result.standing.best, result.stop, len(result.rounds)) == (0, "the last round does not help", 2)
@@ -348,7 +375,8 @@ skills:
 
 def test_a_loop_that_cannot_compare_says_so_before_and_after(here: Path) -> None:
     (here.parent / "kitchen.yaml").write_text(KITCHEN)
-    (here.parent / "few.j2").write_text("a photo of {{ many(n, object) }}\n")
+    (here.parent / "templates").mkdir()
+    (here.parent / "templates/few.j2").write_text("a photo of {{ many(n, object) }}\n")
     said = list[str]()
 
     class Listening(Silent):
