@@ -84,11 +84,11 @@ def test_smoothing_by_hand() -> None:
 
 
 def test_smoothing_counts_the_prompts_behind_the_rate_that_weighs() -> None:
-    # Of 40 prompts, 2 have the two judged candidates that a gain needs: (2 * 0.6 + 4 * 0.3) / 6 and (40 * 0 + 4 * 0.3) / 44
+    # 2 of 40 prompts have the two judged candidates that a gain needs: (2 * 0.6 + 4 * 0.3) / 6, (40 * 0 + 4 * 0.3) / 44
     thin = row("counting/few/easy", 0.0, prompts=40, gain=0.6)
     thin["gain"]["prompts"] = 2
     found = diagnosis(thin, row("counting/few/hard", 1.0, 0.0))
-    levels = {path: 0.5 for path in ("counting/few/easy", "counting/few/hard")}
+    levels = dict.fromkeys(("counting/few/easy", "counting/few/hard"), 0.5)
     weights = [2.4 / 6, 1.2 / 44]
     made = allocate(options("by_learnability", smoothing=4), levels, found)
     assert shares(made) == pytest.approx([weight / sum(weights) for weight in weights])
