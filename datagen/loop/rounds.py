@@ -1,6 +1,6 @@
 """Rounds of diagnose, allocate, build, train and diagnose again, in one folder: `datagen loop quickstart --rounds 3`.
 
-    loop.yaml             the recipe and the size of the diagnosis
+    loop.yaml             the recipe, hashes of its files and modules, and the size of the diagnosis
     rounds/00/            the model as it is: probe/ and diagnosis.yaml
     rounds/01/            a round: run/, data/ with earlier rows, checkpoint/, trained.json, probe/, diagnosis.yaml
     best                  a link to the checkpoint of the best round
@@ -18,8 +18,8 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,8 @@ from datagen.pipeline import (
     cost_of,
     create_run,
     diagnose_run,
+    list_taught_changes,
+    note_recipe,
     open_run,
     plan_sources,
     plan_stage,
@@ -57,6 +59,9 @@ from datagen.store import RunFolder
 
 if TYPE_CHECKING:
     from datagen.training.finetune import TrainStep
+
+MEASURED = "measured"
+"""The modules and models of the judge that measures, beside those by which data are made, in the note of a loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +145,10 @@ def run_loop(
     if its rounds could not be measured or built. Raises Paused when the budget of this call is spent, RunError if the
     folder holds another loop or a training fails.
     """
-    _check(plan, watch)
+    note = _check(plan, watch)
     purse = Purse(plan.recipe.prices, budget or Budget())
     with RunFolder(str(plan.folder)).hold():
-        _claim(plan)
+        _claim(plan, note)
         rounds: list[Round] = []
         try:
             rounds.append(_measure(plan, 0, None, execute, watch, purse))
@@ -165,8 +170,11 @@ def run_loop(
             raise Paused(told) from pause
 
 
-def _check(plan: LoopPlan, watch: Watch) -> None:
-    """Raise for what a round could not be measured, built or trained with; warn if none could be compared."""
+def _check(plan: LoopPlan, watch: Watch) -> dict[str, Any]:
+    """Return what the loop is, for its loop.yaml.
+
+    Raises for what a round could not be measured, built or trained with; warns if none could be compared.
+    """
     check_trainer(plan.recipe)
     probe = Run(make_probe(plan), str(plan.folder))
     # If the model names the lexicon, it is loaded once.
@@ -175,6 +183,9 @@ def _check(plan: LoopPlan, watch: Watch) -> None:
         check_plugins(run)
     if not plan.locate(0, DIAGNOSIS_FILE).is_file():
         _warn_of_few(probe, data, watch)
+    note = note_recipe(data)  # whose shares need no file that the loop has yet to write
+    note["makers"] = {**note["makers"], MEASURED: probe.makers["scores"]}
+    return {**note, "recipe": plan.recipe.to_dict(), "prompts": plan.prompts, "candidates": plan.candidates}
 
 
 def _warn_of_few(probe: Run, data: Run, watch: Watch) -> None:
@@ -348,29 +359,32 @@ def _link_best(result: LoopResult) -> None:
     new.replace(link)
 
 
-def _claim(plan: LoopPlan) -> None:
+def _claim(plan: LoopPlan, note: Mapping[str, Any]) -> None:
     """Note what the loop is; raises RunError if the folder holds another one."""
     file = plan.folder / "loop.yaml"
-    wanted: dict[str, Any] = {
-        "recipe": plan.recipe.to_dict(),
-        "prompts": plan.prompts,
-        "candidates": plan.candidates,
-    }
     if file.is_file():
         there = read_yaml(file).data
-        noted = there if isinstance(there, dict) else {}
-        old, new = noted.get("recipe") or {}, wanted["recipe"]
-        with suppress(ConfigError):  # keys that are newer than the file have their defaults in it
-            old = make_recipe(old, where=str(file)).to_dict()
-        changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-        changed += [f"--{key}" for key in ("prompts", "candidates") if noted.get(key) != wanted[key]]
+        if not isinstance(there, dict) or not isinstance(there.get("recipe"), dict):
+            raise RunError("is not the note of a loop", where=str(file), hint="choose another --run")
+        changed = list_taught_changes(_forget_diagnosis(there), _forget_diagnosis(note), keep=plan.keep)
+        changed += [f"--{key}" for key in ("prompts", "candidates") if there.get(key) != note[key]]
         if changed:
             what = f"holds another loop; changed: {', '.join(changed)}"
-            raise RunError(what, where=str(plan.folder), hint="choose another --run")
-        return
-    if plan.folder.exists() and any(path.name != ".lock" for path in plan.folder.iterdir()):
+            hint = "choose another --run; --keep takes modules and models that changed as they are"
+            raise RunError(what, where=str(plan.folder), hint=hint)
+        if there == note:
+            return
+    elif plan.folder.exists() and any(path.name != ".lock" for path in plan.folder.iterdir()):
         raise RunError("exists already and is not a loop", where=str(plan.folder), hint="choose another --run")
-    write_text(file, dump_yaml(wanted))
+    write_text(file, dump_yaml(note))
+
+
+def _forget_diagnosis(note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a note without the file that the recipe's shares follow: it gives way to the diagnoses of the loop."""
+    recipe = dict(note["recipe"])
+    if isinstance(allocate := recipe.get("allocate"), dict) and "diagnosis" in allocate:
+        recipe["allocate"] = {**allocate, "diagnosis": DIAGNOSIS_FILE}
+    return {**note, "recipe": recipe}
 
 
 class Purse:

@@ -15,7 +15,19 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from typing import Any
 
-from datagen.config import FILE_KEYS, SCORE_KEYS, Choice, Makers, Recipe, fingerprint_of, make_recipe
+from datagen.config import (
+    FILE_KEYS,
+    PATH_KEYS,
+    SCORE_KEYS,
+    TAUGHT_KEYS,
+    VIEW_KEYS,
+    Choice,
+    Makers,
+    Recipe,
+    changed_keys,
+    fingerprint_of,
+    make_recipe,
+)
 from datagen.errors import ConfigError, PluginError
 from datagen.pipeline.makers import find_changes
 from datagen.plugins import load_plugin
@@ -47,6 +59,44 @@ def _drop_reach(family: str, needs: str, choice: Choice) -> dict[str, Any]:
     except PluginError:  # of an earlier recipe, whose module is gone
         reached_by = frozenset()
     return {"name": choice.name, **{key: value for key, value in choice.options.items() if key not in reached_by}}
+
+
+def list_changes(
+    old: Mapping[str, Any], new: Mapping[str, Any], skip: Set[str] = VIEW_KEYS
+) -> tuple[list[str], list[str]]:
+    """Return the keys by which two notes of a recipe differ, and what is different in words.
+
+    Both have `recipe`, `files` and `makers`, as run.yaml does. How a server is reached and where a file or a model lies
+    is no difference; keys that are newer than the old note have their defaults in it.
+    """
+    old = follow_moved(old, new)
+    former, now = (dict(note["recipe"]) for note in (old, new))
+    compared = [former, now]
+    with suppress(ConfigError):  # one that this version does not read is compared as it stands
+        compared = [without_reach(make_recipe(values)) for values in (former, now)]
+    before, files = ({**(note.get("files") or {})} for note in (old, new))
+    # Another word for a path whose files are the same is no difference.
+    keys = [key for key in changed_keys(*compared, skip=skip) if key not in PATH_KEYS or before != files]
+    told = [f"{key}: {_look_up(former, key)} -> {_look_up(now, key)}" for key in keys]
+    told += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
+    return keys, told
+
+
+def list_taught_changes(old: Mapping[str, Any], new: Mapping[str, Any], *, keep: bool = False) -> list[str]:
+    """Return in words how a model would be taught or measured otherwise by a new note of a recipe than by an old one.
+
+    As `list_changes`; what an old note lacks is as in the new one. `keep` takes changed modules and models as they are.
+    """
+    old = {"files": new["files"], "makers": new["makers"], **old}
+    _, told = list_changes(old, new, VIEW_KEYS - TAUGHT_KEYS)
+    return told if keep else told + find_changes(follow_moved(old, new)["makers"], new["makers"], [*new["makers"]])
+
+
+def _look_up(recipe: Mapping[str, Any], key: str) -> Any:
+    value: Any = recipe
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def follow_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
