@@ -63,6 +63,8 @@ VIEW_KEYS = frozenset(
     | {"cluster", "train", "track", "deduplicate", "filter"}
 )
 """Keys that can change at any time, since no prompt, sample or score depends on them."""
+TAUGHT_KEYS = frozenset({"aggregate", "weights", "validation_share", "deduplicate", "filter", "train"})
+"""Those of them on which depends what a model learns from a run."""
 PROMPT_KEYS = ("prompts", "seed", "shard_prompts", "source", "expand", "allocate", "screen")
 """Keys that determine the prompts, together with the files that `PATH_KEYS` name."""
 SAMPLE_KEYS = ("candidates", "adapt", "mode", "backend", "images", "contamination_images")
@@ -589,7 +591,7 @@ class Allocation(BaseModel):
     | `by_cause` | the sum over `causes` of its number times the share of samples that fail for that cause |
 
     `smoothing` pulls each measured weight towards their mean: (m * w + smoothing * mean) / (m + smoothing), where m is
-    the number of prompts measured; a level that was not measured gets the mean. Then `floor` and `cap` bound the
+    the number of prompts behind w; a level that was not measured gets the mean. Then `floor` and `cap` bound the
     shares.
     """
 
@@ -1325,11 +1327,13 @@ def mark_stages(recipe: Mapping[str, Any], files: Mapping[str, str], makers: Mak
     return marks
 
 
-def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted data keys in which two recipes (plain values) differ; view keys are left out."""
+def changed_keys(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "", skip: Set[str] = VIEW_KEYS
+) -> list[str]:
+    """Return the dotted keys in which two recipes (plain values) differ, without those to `skip`: view keys."""
     found = []
     for key in sorted({*old, *new}):
-        if not prefix and key in VIEW_KEYS:
+        if not prefix and key in skip:
             continue
         before, after = old.get(key), new.get(key)
         if isinstance(before, Mapping) and isinstance(after, Mapping):

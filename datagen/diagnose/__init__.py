@@ -11,8 +11,9 @@ Not covered: making and judging the samples, which the pipeline does; how to tra
 from __future__ import annotations
 
 from datagen.config import Allocation
-from datagen.diagnose.allocation import Allotment, Share, allocate
+from datagen.diagnose.allocation import Allotment, Share, allocate, tells
 from datagen.diagnose.model import (
+    LEAST_PROMPTS,
     Diagnosis,
     Group,
     Rate,
@@ -27,6 +28,7 @@ from datagen.diagnose.model import (
 from datagen.diagnose.results import read_results
 
 __all__ = [
+    "LEAST_PROMPTS",
     "Allocation",
     "Allotment",
     "Diagnosis",
@@ -42,4 +44,5 @@ __all__ = [
     "load_diagnosis",
     "pass_at",
     "read_results",
+    "tells",
 ]

@@ -68,6 +68,11 @@ def allocate(options: Allocation, levels: Mapping[str, float], diagnosis: Diagno
     )
 
 
+def tells(diagnosis: Diagnosis, options: Allocation) -> bool:
+    """Tell whether a diagnosis has the rates that a policy needs, of any skill."""
+    return any(_value(options, row) is not None for row in diagnosis.rows)
+
+
 def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, float]:
     """Return the weight of each level: the longest matching path counts, divided in the taxonomy's proportions."""
     owners: dict[str, list[str]] = {name: [] for name in parts}
@@ -89,29 +94,30 @@ def _part(parts: Mapping[str, float], levels: Mapping[str, float]) -> dict[str, 
     return weights
 
 
-def _value(options: Allocation, row: Row | None) -> float | None:
-    """Return the value of a policy for a row, or None if the row does not have it."""
+def _value(options: Allocation, row: Row | None) -> tuple[float, int] | None:
+    """Return the value of a policy for a row and how many prompts are behind it; None if the row does not have it."""
     if row is None:
         return None
     if options.policy == "by_cause":
         causes = row.causes
-        return None if causes is None else math.fsum(n * causes.get(cause, 0.0) for cause, n in options.causes.items())
+        if causes is None:
+            return None
+        return math.fsum(n * causes.get(cause, 0.0) for cause, n in options.causes.items()), row.prompts
     if options.policy == "by_learnability":
-        return row.gain.value if row.gain else None
+        return (row.gain.value, row.gain.prompts) if row.gain else None
     known = row.pass_1 or row.reward
-    return 1 - known.value if known else None
+    return (1 - known.value, known.prompts) if known else None
 
 
 def _smooth(options: Allocation, rows: Mapping[str, Row | None]) -> dict[str, float]:
     values = {path: _value(options, row) for path, row in rows.items()}
-    known = [value for value in values.values() if value is not None]
+    known = [found[0] for found in values.values() if found is not None]
     mean = math.fsum(known) / len(known)
     weights = {}
-    for path, value in values.items():
-        row = rows[path]
-        size = row.prompts if row is not None and value is not None else 0
+    for path, found in values.items():
+        value, size = found or (mean, 0)
         total = size + options.smoothing
-        weights[path] = (size * (value or 0.0) + options.smoothing * mean) / total if size else mean
+        weights[path] = (size * value + options.smoothing * mean) / total if size else mean
     return weights
 
 

@@ -1,6 +1,6 @@
 """Runs the arms of an experiment in one folder: build, train and measure, for each seed.
 
-    experiment.yaml                      the experiment
+    experiment.yaml                      the experiment, and the recipes of its arms and measures as they were resolved
     before/                              the first model, measured
     arms/both/seed-1/round-1/            run/, checkpoint/, probe/<measure>/<judge>/, measured.json
     experiment.html, .json, .md          what came out so far, made again after every arm and seed
@@ -19,9 +19,9 @@ from __future__ import annotations
 import gc
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from datagen.config import Recipe, make_recipe
 from datagen.documents.reading import dump_yaml, read_yaml
-from datagen.errors import RunError
+from datagen.errors import ConfigError, PluginError, RunError
 from datagen.experiment.figures import HELD_OUT, JUDGES, Cell, Point, Summary, dump_figures, render_markdown, summarize
 from datagen.experiment.plan import BEFORE, Arm, Experiment, label_of, resolve_recipe
 from datagen.filesystems import write_text
@@ -42,7 +42,10 @@ from datagen.pipeline import (
     Watch,
     adopt_shards,
     build_run,
+    check_plugins,
     create_run,
+    list_taught_changes,
+    note_recipe,
     open_run,
     plan_stage,
     probe_recipe,
@@ -57,6 +60,10 @@ if TYPE_CHECKING:
     from datagen.training.finetune import TrainStep
 
 COMMAND = "datagen experiment"
+PARTS = "parts"
+"""The key of experiment.yaml that says what arms and measures were made with, also those that the file has no more."""
+OF_ARM = frozenset({"rounds", "fresh"})
+"""What an arm has besides a recipe."""
 MEASURED = "measured.json"
 """The results of a model on the held-out prompts: the last file of a round."""
 
@@ -92,9 +99,9 @@ def run_experiment(
     Paused when the budget of this call is spent, RunError if the folder holds another experiment or a training fails.
     """
     desk = _Desk(plan, _Bench(plan, execute, watch, show_training, budget or Budget()))
-    folder = RunFolder(str(plan.folder))
+    folder, parts = RunFolder(str(plan.folder)), dict(_note_parts(plan))
     with folder.hold(wait=True):
-        _claim(plan)
+        _claim(plan, parts)
     while True:
         with ExitStack() as stack:
             with folder.hold(wait=True):
@@ -236,14 +243,15 @@ class _Bench:
         return set_model(make_recipe({**recipe.to_dict(), **changes}, where=recipe.name), recipe, start)
 
     def _build(self, recipe: Recipe, place: Path, seed: int) -> None:
+        if (place / "report.html").is_file():
+            return
         run = create_run(recipe, str(place), COMMAND, keep=self._plan.keep)
-        if not (place / "report.html").is_file():
-            with run.folder.hold(), self._purse.pay(run) as rest:
-                for other in sorted(self._plan.folder.glob(f"arms/*/seed-{seed}/*/run/run.yaml")):
-                    if other.parent != place:
-                        adopt_shards(run, open_run(str(other.parent)))
-                if unreached := build_run(run, self._execute, self._watch, rest).unreached:
-                    self._watch.say(f"warning: {place} is trained on without some samples: {unreached}")
+        with run.folder.hold(), self._purse.pay(run) as rest:
+            for other in sorted(self._plan.folder.glob(f"arms/*/seed-{seed}/*/run/run.yaml")):
+                if other.parent != place:
+                    adopt_shards(run, open_run(str(other.parent)))
+            if unreached := build_run(run, self._execute, self._watch, rest).unreached:
+                self._watch.say(f"warning: {place} is trained on without some samples: {unreached}")
         del run
         gc.collect()
 
@@ -334,7 +342,8 @@ def _conclude(plan: ExperimentPlan, points: list[Point]) -> Summary:
     """Write down what came out so far: experiment.json, experiment.md and experiment.html."""
     from datagen.experiment.page import render_experiment
 
-    summary = summarize(points, plan.experiment.compare)
+    candidates = {name: each.candidates for name, each in plan.experiment.measure.items()}
+    summary = summarize(points, plan.experiment.compare, candidates)
     figures = dump_figures(summary)
     write_text(plan.folder / "experiment.json", json.dumps(figures, indent=1))
     write_text(plan.folder / "experiment.md", render_markdown(figures))
@@ -342,23 +351,86 @@ def _conclude(plan: ExperimentPlan, points: list[Point]) -> Summary:
     return summary
 
 
-def _claim(plan: ExperimentPlan) -> None:
-    """Note what the experiment is. Raises RunError if the folder holds something that does not go with it."""
+def _note_parts(plan: ExperimentPlan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what each arm, and each measure by each judge, is made with: its name, and its note.
+
+    Raises ConfigError or PluginError for what could not be made.
+    """
+    experiment = plan.experiment
+    for name, arm in experiment.arms.items():
+        yield f"arms.{name}", {"rounds": arm.rounds, "fresh": arm.fresh, **_note(plan.resolve(f"arms.{name}"))}
+    for name, measure in experiment.measure.items():
+        recipe = plan.resolve(f"measure.{name}")
+        asked = {"seed": recipe.seed, "prompts": measure.prompts}  # as they were written, not as a probe derives them
+        for judge in JUDGES:
+            note = _note(probe_recipe(recipe, measure.prompts, measure.candidates, held_out=judge == HELD_OUT))
+            yield f"measure.{name}.{judge}", {**note, "recipe": {**note["recipe"], **asked}}
+
+
+def _note(recipe: Recipe) -> dict[str, Any]:
+    run = Run(recipe, "check")  # only a name: nothing is written
+    check_plugins(run)
+    return note_recipe(run)
+
+
+def _claim(plan: ExperimentPlan, parts: Mapping[str, dict[str, Any]]) -> None:
+    """Note what the experiment is. Raises RunError if the folder holds something that does not go with it.
+
+    An arm or a measure that the file has no more stays on record: as another one it cannot come back.
+    """
     file = plan.folder / "experiment.yaml"
-    now = {**plan.experiment.model_dump(mode="json"), "more": list(plan.more)}
+    before: Mapping[str, dict[str, Any]] = {}
     if file.is_file():
-        there = read_yaml(file).data
-        old = there if isinstance(there, dict) else {}
-        with suppress(ValidationError):  # keys that are newer than the file have their defaults in it
-            keys = {key: value for key, value in old.items() if key != "more"}
-            old = {**old, **Experiment.model_validate(keys).model_dump(mode="json")}
-        changed = [key for key in ("recipe", "set", "more") if old.get(key) != now[key]]
-        for key in ("arms", "measure"):
-            before = old.get(key) or {}
-            changed += [f"{key}.{name}" for name in before.keys() & now[key].keys() if before[name] != now[key][name]]
-        if changed:
-            what = f"holds another experiment; changed: {', '.join(sorted(changed))}"
-            raise RunError(what, where=str(plan.folder), hint="choose another --run")
+        before = _read_parts(plan, file)
+        if changed := _list_part_changes(before, parts, keep=plan.keep):
+            what = f"holds another experiment; changed: {', '.join(changed)}"
+            hint = (
+                "choose another --run, or another name for an arm or a measure that changed; "
+                "--keep takes modules and models that changed as they are"
+            )
+            raise RunError(what, where=str(plan.folder), hint=hint)
     elif plan.folder.exists() and any(path.name != ".lock" for path in plan.folder.iterdir()):
         raise RunError("exists already and is not an experiment", where=str(plan.folder), hint="choose another --run")
-    write_text(file, dump_yaml(now))
+    noted = {**plan.experiment.model_dump(mode="json"), "more": list(plan.more), PARTS: {**before, **parts}}
+    write_text(file, dump_yaml(noted))
+
+
+def _read_parts(plan: ExperimentPlan, file: Path) -> dict[str, dict[str, Any]]:
+    """Return what the arms and measures of a folder were made with.
+
+    A folder of before this was noted has the experiment alone: then it was made with what its recipes are now.
+    """
+    there = read_yaml(file).data
+    noted = dict(there) if isinstance(there, dict) else {}
+    more, parts = noted.pop("more", None) or [], noted.pop(PARTS, None)
+    if isinstance(parts, dict) and all(isinstance(each, dict) and "recipe" in each for each in parts.values()):
+        return parts
+    try:
+        experiment = Experiment.model_validate(noted)
+    except ValidationError as error:
+        hint = "restore that file, or choose another --run"
+        raise RunError("is not the note of an experiment", where=str(file), hint=hint) from error
+    found = dict[str, dict[str, Any]]()
+    for family, names in (("arms", experiment.arms), ("measure", experiment.measure)):
+        for name in names:
+            alone = experiment.model_copy(update={"arms": {}, "measure": {}, family: {name: names[name]}})
+            with suppress(ConfigError, PluginError):  # a recipe that is gone
+                found |= _note_parts(replace(plan, experiment=alone, more=tuple(more)))
+    return found
+
+
+def _list_part_changes(
+    before: Mapping[str, dict[str, Any]], parts: Mapping[str, dict[str, Any]], *, keep: bool
+) -> list[str]:
+    """Return in words what changed in arms and measures, with their names unless it is the same in all."""
+    shared = [name for name in parts if name in before]
+    told = dict[str, list[str]]()
+    for name in shared:
+        old, now = before[name], parts[name]
+        changes = list_taught_changes(old, now, keep=keep)
+        for key in OF_ARM & now.keys():
+            if (was := old.get(key, now[key])) != now[key]:
+                changes.append(f"{key}: {was} -> {now[key]}")
+        for change in changes:
+            told.setdefault(change, []).append(name)
+    return [change if len(names) == len(shared) else f"{', '.join(names)}: {change}" for change, names in told.items()]

@@ -83,9 +83,10 @@ class Interval:
 class Line:
     """One arm by one judge on one set of prompts.
 
-    `closed` is the share of the first model's gap between pass@1 and pass@n by which pass@1 rose, None where there is
-    no gap. `by_weakness` has (pass@1, closed) of each weakness. Where nothing passes or fails, `pass_1` is the mean
-    reward and the rest None.
+    `closed` is the share of the first model's gap between pass@1 and pass@n by which pass@1 rose, over the prompts that
+    the training data do not hold and that are judged for both models; None where there is no gap. `by_weakness` has
+    (pass@1, closed) of each weakness. Where nothing passes or fails, `pass_1` is the mean reward and the rest None;
+    where nothing is judged, a rate is None too.
     """
 
     label: str
@@ -93,24 +94,26 @@ class Line:
     samples: int
     rows: int
     steps: int
-    pass_1: Interval
+    pass_1: Interval | None
     pass_n: float | None
     closed: Interval | None
-    by_weakness: Mapping[str, tuple[float, float | None]]
+    by_weakness: Mapping[str, tuple[float | None, float | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The difference in pass@1 of the first arm to the second, over `seeds` and the `prompts` that neither has seen.
+    """The difference in pass@1 of the first arm to the second, over the cells that both have judged and not seen.
 
-    `carried` is what the held-out judge sees of the difference that the selecting judge sees, None unless the latter
-    is beyond chance.
+    A cell is a seed and a prompt: there are `cells` in `seeds` and `prompts`, fewer than their product where a prompt
+    was trained on, or not judged, with some seeds. `carried` is what the held-out judge sees of the difference that the
+    selecting judge sees, None unless the latter is beyond chance.
     """
 
     first: str
     second: str
     seeds: int
     prompts: int
+    cells: int
     held_out: Interval
     selecting: Interval
     carried: Interval | None
@@ -118,20 +121,25 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an experiment found so far: by the name of the measure, its lines by judge and its findings."""
+    """What an experiment found so far: by the name of the measure, its lines by judge and its findings.
+
+    `candidates` are the samples of a held-out prompt: the n of pass@n.
+    """
 
     candidates: Mapping[str, int]
     lines: Mapping[str, Mapping[str, Sequence[Line]]]
     findings: Mapping[str, Sequence[Finding]]
 
 
-def summarize(points: Sequence[Point], compare: Iterable[tuple[str, str]]) -> Summary:
-    """Return the figures of the points that are measured so far; the first is the first model."""
+def summarize(points: Sequence[Point], compare: Iterable[tuple[str, str]], candidates: Mapping[str, int]) -> Summary:
+    """Return the figures of the points that are measured so far; the first is the first model.
+
+    `candidates` are the samples of a held-out prompt, by the name of the measure.
+    """
     compare = list(compare)
     labels = list(dict.fromkeys(point.label for point in points))
-    lines, findings, candidates = {}, {}, {}
-    for name, judged in points[0].measured.items():
-        candidates[name] = max(cell.tries for cell in judged[HELD_OUT])
+    lines, findings = {}, {}
+    for name in points[0].measured:
         tables = {judge: {label: Table.of(points, label, name, judge) for label in labels} for judge in JUDGES}
         lines[name] = {
             judge: [_line(points, each, tables[judge][BEFORE]) for each in tables[judge].values()] for judge in JUDGES
@@ -139,7 +147,7 @@ def summarize(points: Sequence[Point], compare: Iterable[tuple[str, str]]) -> Su
         pairs = [(a, b) for a, b in compare if a in labels and b in labels]
         found = [_find(a, b, *(tables[judge][label] for judge in JUDGES for label in (a, b))) for a, b in pairs]
         findings[name] = [each for each in found if each is not None]
-    return Summary(candidates, lines, findings)
+    return Summary({name: candidates[name] for name in lines}, lines, findings)
 
 
 @dataclass(frozen=True)
@@ -209,36 +217,44 @@ class Resampling:
             return np.concatenate([[filled.sum() / known.sum()], sums / counts])
 
 
-def bound(values: Floats) -> Interval:
-    """Return the first value with the 95 % interval of the others; those that are not finite are left out."""
+def bound(values: Floats) -> Interval | None:
+    """Return the first value with the 95 % interval of the others, None if it is not finite.
+
+    Others that are not finite are left out.
+    """
     import numpy as np
 
+    if not np.isfinite(values[0]):
+        return None
     low, high = np.quantile(values[1:][np.isfinite(values[1:])], [0.025, 0.975])
     return Interval(float(values[0]), float(min(low, values[0])), float(max(high, values[0])))
+
+
+def _mean(table: Floats) -> float | None:
+    """Return the mean of what is judged, None if nothing is."""
+    import numpy as np
+
+    return float(np.nanmean(table)) if not np.isnan(table).all() else None
 
 
 def _line(points: Sequence[Point], table: Table, before: Table) -> Line:
     import numpy as np
 
     chosen = [point for point in points if point.label == table.label]
-    resampling = Resampling(*table.first.shape)
-    rate = resampling.mean(table.first)
-    is_strict = not np.isnan(before.best).all()
     weaknesses = [path.partition("/")[0] for path in table.paths]
     places = {name: np.array([each == name for each in weaknesses]) for name in dict.fromkeys(weaknesses)}
+    start = before.on_seeds(table.seeds)
+    rise, gap = table.unseen - start.first, start.best - start.first
+    unknown = np.isnan(rise) | np.isnan(gap)  # a share is one of the same cells
+    rise, gap = np.where(unknown, np.nan, rise), np.where(unknown, np.nan, gap)
 
-    def close(where: Any) -> Floats:
-        here, start = Resampling(len(table.seeds), int(where.sum())), before.on_seeds(table.seeds)
-        low, high = here.mean(start.first[:, where]), here.mean(start.best[:, where])
+    def close(where: Any) -> Interval | None:
+        if table.label == BEFORE:
+            return None
+        here = Resampling(len(table.seeds), int(where.sum()))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (here.mean(table.first[:, where]) - low) / (high - low)
+            return bound(here.mean(rise[:, where]) / here.mean(gap[:, where]))
 
-    def close_part(where: Any) -> float | None:
-        value = float(close(where)[0]) if is_strict and table.label != BEFORE else np.nan
-        return value if np.isfinite(value) else None
-
-    shares = close(np.ones(len(weaknesses), bool))
-    has_gap = is_strict and table.label != BEFORE and bool(np.isfinite(shares[0]))
     samples, rows, steps = (
         round(float(np.mean([getattr(point, name) for point in chosen]))) for name in ("samples", "rows", "steps")
     )
@@ -248,10 +264,13 @@ def _line(points: Sequence[Point], table: Table, before: Table) -> Line:
         samples,
         rows,
         steps,
-        pass_1=bound(rate),
-        pass_n=float(np.nanmean(table.best)) if is_strict else None,
-        closed=bound(shares) if has_gap else None,
-        by_weakness={name: (float(np.nanmean(table.first[:, at])), close_part(at)) for name, at in places.items()},
+        pass_1=bound(Resampling(*table.first.shape).mean(table.first)),
+        pass_n=_mean(table.best),
+        closed=close(np.ones(len(weaknesses), bool)),
+        by_weakness={
+            name: (_mean(table.first[:, at]), closed.value if (closed := close(at)) else None)
+            for name, at in places.items()
+        },
     )
 
 
@@ -264,16 +283,17 @@ def _find(first: str, second: str, *tables: Table) -> Finding | None:
         return None
     held_a, held_b, own_a, own_b = (table.on_seeds(seeds) for table in tables)
     held, own = held_a.unseen - held_b.unseen, own_a.unseen - own_b.unseen
-    if np.isnan(held).all() or np.isnan(own).all():
-        return None
     resampling = Resampling(*held.shape)
     by_held, by_own = resampling.mean(held), resampling.mean(own)
-    selecting = bound(by_own)
+    held_out, selecting = bound(by_held), bound(by_own)
+    if held_out is None or selecting is None:
+        return None
     is_beyond = selecting.low > 0 or selecting.high < 0
     with np.errstate(invalid="ignore", divide="ignore"):
         carried = bound(by_held / by_own) if is_beyond else None
-    known = int((~np.isnan(held)).any(0).sum())
-    return Finding(first, second, len(seeds), known, bound(by_held), selecting, carried)
+    known = ~np.isnan(held)
+    rows, columns, cells = (int(each.sum()) for each in (known.any(1), known.any(0), known))
+    return Finding(first, second, rows, columns, cells, held_out, selecting, carried)
 
 
 def _share_seeds(a: Table, b: Table) -> list[int | None]:
@@ -320,16 +340,29 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _show_line(line: Mapping[str, Any], weaknesses: Sequence[str]) -> list[str]:
     def part(name: str) -> str:
         rate, closed = line["by_weakness"][name]
-        return f"{rate:.3f}" + (f", {closed:.0%}" if closed is not None else "")
+        return _show_rate(rate) + (f", {closed:.0%}" if closed is not None else "")
 
     is_first = line["label"] == BEFORE
     budget = ["–"] * 4 if is_first else [f"{line[name]:,}" for name in ("seeds", "samples", "rows", "steps")]
-    pass_n = f"{line['pass_n']:.3f}" if line["pass_n"] is not None else "–"
+    pass_1 = Interval(**line["pass_1"]).show() if line["pass_1"] else "–"
     closed = Interval(**line["closed"]).show(".0%") if line["closed"] else "–"
-    return [line["label"], *budget, Interval(**line["pass_1"]).show(), pass_n, closed, *map(part, weaknesses)]
+    return [line["label"], *budget, pass_1, _show_rate(line["pass_n"]), closed, *map(part, weaknesses)]
+
+
+def _show_rate(rate: float | None) -> str:
+    return f"{rate:.3f}" if rate is not None else "–"
 
 
 def _show_finding(found: Mapping[str, Any]) -> list[str]:
     judged = [Interval(**found[judge]).show("+.3f") for judge in ("held_out", "selecting")]
     carried = Interval(**found["carried"]).show(".0%") if found["carried"] else "–"
-    return [f"{found['first']} − {found['second']}", *judged, carried, f"{found['seeds']} x {found['prompts']}"]
+    seeds, prompts = found["seeds"], found["prompts"]
+    size = show_size(
+        seeds, prompts, found.get("cells", seeds * prompts)
+    )  # old figures have no `cells`, and all of them
+    return [f"{found['first']} − {found['second']}", *judged, carried, size]
+
+
+def show_size(seeds: int, prompts: int, cells: int) -> str:
+    """Return over how much a finding goes: `3 x 300`, or `840 of 3 x 300` where some cells do not count."""
+    return (f"{cells:,} of " if cells < seeds * prompts else "") + f"{seeds} x {prompts}"

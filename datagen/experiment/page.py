@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.experiment.figures import HELD_OUT, SELECTING, Interval, Point, Summary
+from markupsafe import Markup
+
+from datagen.experiment.figures import HELD_OUT, SELECTING, Interval, Point, Summary, show_size
 from datagen.report import Estimate, plot_dots, render_plain
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
-
     from datagen.experiment.arms import ExperimentPlan
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -30,6 +30,7 @@ def render_experiment(plan: ExperimentPlan, points: list[Point], summary: Summar
             "done": len(points) - 1,
             "expected": expected,
             "summary": summary,
+            "size": show_size,
             "held_out": HELD_OUT,
             "selecting": SELECTING,
             "prompts": {name: len(judged[HELD_OUT]) for name, judged in points[0].measured.items()},
@@ -40,6 +41,8 @@ def render_experiment(plan: ExperimentPlan, points: list[Point], summary: Summar
     )
 
 
-def plot_rate(rate: Interval, label: str) -> Markup:
-    """Plot a rate on an axis from 0 to 1 with its interval."""
+def plot_rate(rate: Interval | None, label: str) -> Markup:
+    """Plot a rate on an axis from 0 to 1 with its interval; nothing where nothing is judged."""
+    if rate is None:
+        return Markup("")
     return plot_dots([("one", "pass@1", Estimate(rate.value, rate.low, rate.high, 0))], label)

@@ -1,7 +1,9 @@
 """Which round is best, and when another one is not worth it: decided on prompts that no round was trained on.
 
 All rounds answer the same held-out prompts with the same seeds, so two of them are compared prompt by prompt. A round
-helps when the 95 % interval of the mean difference to the best round before it lies above zero.
+helps when the 95 % interval of the mean difference to the best round before it lies above zero. Fewer than
+`LEAST_PROMPTS` prompts tell nothing: the interval of one or two is a point. A prompt that a round was trained on counts
+in no comparison from then on, so when too few are left, no further round could be told from the best.
 
 Not covered: the many looks at the same prompts. Of forty rounds that change nothing, one seems to help.
 """
@@ -12,7 +14,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from datagen.diagnose import Diagnosis, Group, bootstrap_mean, pass_at
+from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group, bootstrap_mean, pass_at
 
 Rates = Mapping[str, float]
 """By prompt: the share of its judged candidates that passed, or their mean reward; in [0, 1]."""
@@ -28,9 +30,14 @@ class Difference:
     prompts: int
 
     @property
+    def is_known(self) -> bool:
+        """Whether it rests on enough prompts to decide by."""
+        return self.prompts >= LEAST_PROMPTS
+
+    @property
     def helps(self) -> bool:
-        """Whether the whole interval lies above zero."""
-        return self.low > 0
+        """Whether it is known and the whole interval lies above zero."""
+        return self.is_known and self.low > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +45,22 @@ class Standing:
     """The best of the rounds so far, and how many rounds in a row did not help.
 
     `bases` has for each round the one from whose model it was trained and with which it is compared, None for the
-    first; `gains` has the differences to these, None where no held-out prompt is judged in both.
+    first; `gains` has the differences to these, None where too few held-out prompts are judged in both to know it.
+    `left` has how many were left to compare on: those judged in the base that no round's data hold so far.
     """
 
     best: int
     idle: int
     bases: tuple[int | None, ...]
     gains: tuple[Difference | None, ...]
+    left: tuple[int, ...]
+
+    def helps(self, number: int) -> bool | None:
+        """Tell whether a round helps; None for the first one, and where too few prompts were left to know."""
+        gain = self.gains[number]
+        if self.bases[number] is None or self.left[number] < LEAST_PROMPTS:
+            return None
+        return gain is not None and gain.helps
 
 
 def rate_prompts(groups: Iterable[Group]) -> dict[str, float]:
@@ -75,13 +91,15 @@ def stand(rates: Sequence[Rates], seen: Sequence[Collection[str]]) -> Standing:
     best = idle = 0
     bases: list[int | None] = [None]
     gains: list[Difference | None] = [None]
+    left = [len(rates[0])]
     for number in range(1, len(rates)):
         trained_on = set[str]().union(*seen[: number + 1])
         gain = compare(rates[best], rates[number], trained_on)
         bases.append(best)
-        gains.append(gain)
+        gains.append(gain if gain is not None and gain.is_known else None)
+        left.append(sum(name not in trained_on for name in rates[best]))
         best, idle = (number, 0) if gain is not None and gain.helps else (best, idle + 1)
-    return Standing(best, idle, tuple(bases), tuple(gains))
+    return Standing(best, idle, tuple(bases), tuple(gains), tuple(left))
 
 
 def find_stop(standing: Standing, diagnosis: Diagnosis, rounds: int, patience: int) -> str:
@@ -89,7 +107,10 @@ def find_stop(standing: Standing, diagnosis: Diagnosis, rounds: int, patience: i
     done = len(standing.gains) - 1
     if all(row.verdict in ("solved", "hopeless") for row in diagnosis.rows):
         return "everything that can be learned is solved"
+    if done and standing.helps(done) is None:
+        told = f"{standing.left[done]} are in no round's data, and it takes {LEAST_PROMPTS}"
+        return f"too few held-out prompts are left to tell whether the last round helps: {told}"
     if done and standing.idle >= patience:
         rows = "the last round does" if standing.idle == 1 else f"the last {standing.idle} rounds do"
         return f"{rows} not help"
-    return f"all rounds are done: {rounds}" if done >= rounds else ""
+    return f"all rounds are done: {done}" if done >= rounds else ""

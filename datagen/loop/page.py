@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from datagen.diagnose import Rate, Row
+from datagen.diagnose import LEAST_PROMPTS, Rate, Row
 from datagen.records import CAUSES
 from datagen.report import Estimate, plot_dots, render_plain
 
@@ -54,6 +54,9 @@ def render_loop(result: LoopResult) -> str:
             "detector": ((plan.recipe.train and plan.recipe.train.detector) or plan.recipe.detector).name,
             "rounds": list(zip(rounds, result.standing.bases, result.standing.gains, strict=True)),
             "best": result.standing.best,
+            "helps": [result.standing.helps(each.number) for each in rounds],
+            "left": result.standing.left[-1],
+            "least": LEAST_PROMPTS,
             "stop": result.stop,
             "lines": lines,
             "causes": [cause for cause in CAUSES if any(cause in causes for causes in told)],

@@ -1,6 +1,6 @@
 """Rounds of diagnose, allocate, build, train and diagnose again, in one folder: `datagen loop quickstart --rounds 3`.
 
-    loop.yaml             the recipe and the size of the diagnosis
+    loop.yaml             the recipe, hashes of its files and modules, and the size of the diagnosis
     rounds/00/            the model as it is: probe/ and diagnosis.yaml
     rounds/01/            a round: run/, data/ with earlier rows, checkpoint/, trained.json, probe/, diagnosis.yaml
     best                  a link to the checkpoint of the best round
@@ -18,14 +18,14 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.config import Prices, Recipe, make_recipe
-from datagen.diagnose import Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis
+from datagen.config import Allocation, Prices, Recipe, SharePolicy, make_recipe
+from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis, tells
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.filesystems import write_text
@@ -39,10 +39,14 @@ from datagen.pipeline import (
     Run,
     Watch,
     build_run,
+    check_plugins,
     cost_of,
     create_run,
     diagnose_run,
+    list_taught_changes,
+    note_recipe,
     open_run,
+    plan_sources,
     plan_stage,
     probe_recipe,
     read_groups,
@@ -55,6 +59,9 @@ from datagen.store import RunFolder
 
 if TYPE_CHECKING:
     from datagen.training.finetune import TrainStep
+
+MEASURED = "measured"
+"""The modules and models of the judge that measures, beside those by which data are made, in the note of a loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,11 @@ class LoopPlan:
     prompts: int = 32
     candidates: int | None = None
     keep: bool = False
+
+    @property
+    def policy(self) -> SharePolicy:
+        """How prompts are shared out among skills."""
+        return self.recipe.allocate.policy if self.recipe.allocate else "by_learnability"
 
     def locate(self, number: int, *names: str) -> Path:
         """Return the folder of a round, or a path in it."""
@@ -129,27 +141,66 @@ def run_loop(
 ) -> LoopResult:
     """Run the rounds of a plan, or what is missing of them; afterwards loop.html shows them.
 
-    Raises ConfigError before anything is made, if the recipe has no trainer or no independent judge. Raises Paused when
-    the budget of this call is spent, RunError if the folder holds another loop or a training fails.
+    Raises ConfigError or PluginError before anything is made, if the recipe has no trainer or no independent judge, or
+    if its rounds could not be measured or built. Raises Paused when the budget of this call is spent, RunError if the
+    folder holds another loop or a training fails.
     """
-    probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
-    check_trainer(plan.recipe)
+    note = _check(plan, watch)
     purse = Purse(plan.recipe.prices, budget or Budget())
     with RunFolder(str(plan.folder)).hold():
-        _claim(plan)
+        _claim(plan, note)
         rounds: list[Round] = []
         try:
             rounds.append(_measure(plan, 0, None, execute, watch, purse))
-            while not (result := _conclude(plan, rounds)).stop:
-                watch.say(f"round {len(rounds)} of {plan.rounds}, from round {result.standing.best}")
+            while True:
+                result = _decide(plan, rounds)
+                # What an earlier call measured counts, though this one would have stopped before it.
+                is_measured = plan.locate(len(rounds), DIAGNOSIS_FILE).is_file()
+                if not is_measured:
+                    _conclude(result)
+                    if result.stop:
+                        return result
+                    watch.say(f"round {len(rounds)} of {plan.rounds}, from round {result.standing.best}")
                 rounds.append(_run_round(result, execute, watch, show_training, purse))
         except Paused as pause:
             what = pause.what.partition(": ")[2] or pause.what
             told = f"paused at {purse.budget.describe()} in round {len(rounds)}: {what}"
             if rounds:
-                _conclude(plan, rounds, told)
+                _conclude(_decide(plan, rounds, told))
             raise Paused(told) from pause
-    return result
+
+
+def _check(plan: LoopPlan, watch: Watch) -> dict[str, Any]:
+    """Return what the loop is, for its loop.yaml.
+
+    Raises for what a round could not be measured, built or trained with; warns if none could be compared.
+    """
+    check_trainer(plan.recipe)
+    probe = Run(make_probe(plan), str(plan.folder))
+    # If the model names the lexicon, it is loaded once.
+    data = Run(round_recipe(plan, 1).model_copy(update={"lexicon": probe.lexicon}), str(plan.folder))
+    for run in (probe, data):
+        check_plugins(run)
+    if not plan.locate(0, DIAGNOSIS_FILE).is_file():
+        _warn_of_few(probe, data, watch)
+    note = note_recipe(data)  # whose shares need no file that the loop has yet to write
+    note["makers"] = {**note["makers"], MEASURED: probe.makers["scores"]}
+    return {**note, "recipe": plan.recipe.to_dict(), "prompts": plan.prompts, "candidates": plan.candidates}
+
+
+def _warn_of_few(probe: Run, data: Run, watch: Watch) -> None:
+    """Say if the data of the first round would leave too few held-out prompts to compare it on.
+
+    As far as that is known before the first diagnosis: the shares of the data are equal, and rewrites are other words.
+    """
+    held_out = {prompt.text for prompt in plan_sources(probe, probe.recipe.prompts)}
+    left = set(held_out)
+    if data.expansion is None:
+        left.difference_update(prompt.text for prompt in plan_sources(data, data.recipe.prompts))
+    if len(left) < LEAST_PROMPTS:
+        what = f"{len(left)} of {len(held_out)} held-out prompts would be in no data of round 1"
+        more = "more of them (--prompts), fewer prompts a round, or a taxonomy with more words and wordings leave more"
+        watch.say(f"warning: {what}, and it takes {LEAST_PROMPTS} to tell whether a round helps; {more}")
 
 
 def _run_round(
@@ -159,7 +210,13 @@ def _run_round(
     plan, number = so_far.plan, len(so_far.rounds)
     place, start = plan.locate(number), so_far.checkpoint
     if not (place / "run" / "report.html").is_file():
-        recipe = round_recipe(plan, number, so_far.standing.best)
+        best = so_far.rounds[so_far.standing.best]
+        recipe = round_recipe(plan, number, best.number, best.diagnosis)
+        assert recipe.allocate is not None, "a round has shares of its own"
+        if (policy := recipe.allocate.policy) != plan.policy:
+            watch.say(
+                f"shares of round {number}: {policy}, since the diagnosis lacks the rates that {plan.policy} needs"
+            )
         run = create_run(recipe, str(place / "run"), "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
             if unreached := build_run(run, execute, watch, rest).unreached:
@@ -184,23 +241,42 @@ def _run_round(
     return _measure(plan, number, place / "checkpoint", execute, watch, purse)
 
 
-def round_recipe(plan: LoopPlan, number: int, best: int) -> Recipe:
+def make_probe(plan: LoopPlan) -> Recipe:
+    """Return the recipe by which every round is measured, as yet with the recipe's own model. Raises ConfigError."""
+    return probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
+
+
+def round_recipe(plan: LoopPlan, number: int, best: int = 0, diagnosis: Diagnosis | None = None) -> Recipe:
     """Return the recipe of a round's data: the model of the best round, shares by its diagnosis, and a seed of its own.
 
-    Shares follow `allocate:` if it needs a diagnosis, which is then the best round's, else `by_learnability`.
+    Without a diagnosis, as before the first one, it has the shares that need none.
     """
     recipe = plan.recipe
-    values = data_recipe(recipe).to_dict()
-    allocate = values["allocate"] or {"policy": "by_learnability"}
-    if allocate["policy"].startswith("by_"):
-        allocate["diagnosis"] = str(plan.locate(best, DIAGNOSIS_FILE))
     changes = {
         "name": f"{recipe.name[:88]}-round-{number:02d}",
         "seed": seed_of(recipe.seed, "round", number),
-        "allocate": allocate,
+        "allocate": _choose_shares(plan, best, diagnosis),
     }
-    changed = make_recipe({**values, **changes}, where=f"round of {recipe.name}")
+    changed = make_recipe({**data_recipe(recipe).to_dict(), **changes}, where=f"round of {recipe.name}")
     return set_model(changed, recipe, plan.locate(best, "checkpoint") if best else None)
+
+
+def _choose_shares(plan: LoopPlan, best: int, diagnosis: Diagnosis | None) -> dict[str, Any]:
+    """Return `allocate:` of a round: the recipe's, by the best round's diagnosis, else `by_learnability`.
+
+    Where the diagnosis lacks what this needs, it is `by_failure`, which needs only what every diagnosis has; without a
+    diagnosis all shares are equal, in the same bounds.
+    """
+    wanted = {"policy": plan.policy, **(plan.recipe.to_dict()["allocate"] or {})}
+    if not plan.policy.startswith("by_"):
+        return wanted
+    wanted["diagnosis"] = str(plan.locate(best, DIAGNOSIS_FILE))
+    if diagnosis is not None and tells(diagnosis, Allocation.model_validate(wanted)):
+        return wanted
+    bounds = {key: wanted[key] for key in ("floor", "cap", "smoothing") if key in wanted}
+    if diagnosis is None:
+        return {**bounds, "policy": "uniform"}
+    return {**bounds, "policy": "by_failure", "diagnosis": wanted["diagnosis"]}
 
 
 def data_recipe(recipe: Recipe) -> Recipe:
@@ -220,8 +296,7 @@ def _measure(
     place = plan.locate(number)
     file, folder = place / DIAGNOSIS_FILE, str(place / "probe")
     if not file.is_file():
-        probe = probe_recipe(plan.recipe, plan.prompts, plan.candidates, held_out=True)
-        run = create_run(set_model(probe, plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
+        run = create_run(set_model(make_probe(plan), plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
         with run.folder.hold(), purse.pay(run) as rest:
             plan_stage(run, watch)
             run_jobs(run, "both", execute, watch, Account(run, rest))
@@ -236,17 +311,21 @@ def _measure(
     return Round(number, diagnosis, whole, groups, seen)
 
 
-def _conclude(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResult:
-    """Decide where the loop stands and write it down: loop.json, loop.html and the link to the best checkpoint."""
-    from datagen.loop.page import render_loop
-
+def _decide(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResult:
+    """Return where the loop stands, and whether it stops."""
     standing = stand([rate_prompts(each.groups) for each in rounds], [each.seen for each in rounds])
     stop = find_stop(standing, rounds[standing.best].diagnosis, plan.rounds, plan.patience)
-    result = LoopResult(plan, tuple(rounds), standing, stop or paused)
+    return LoopResult(plan, tuple(rounds), standing, stop or paused)
+
+
+def _conclude(result: LoopResult) -> None:
+    """Write down where the loop stands: loop.json, loop.html and the link to the best checkpoint."""
+    from datagen.loop.page import render_loop
+
+    folder = result.plan.folder
     _link_best(result)
-    write_text(plan.folder / "loop.json", json.dumps(describe_loop(result), indent=2))
-    write_text(plan.folder / "loop.html", render_loop(result))
-    return result
+    write_text(folder / "loop.json", json.dumps(describe_loop(result), indent=2))
+    write_text(folder / "loop.html", render_loop(result))
 
 
 def describe_loop(result: LoopResult) -> dict[str, Any]:
@@ -261,7 +340,7 @@ def describe_loop(result: LoopResult) -> dict[str, Any]:
             "reward": each.whole.reward.model_dump() if each.whole.reward else None,
             "causes": each.whole.causes,
             "gain": asdict(gain) if gain else None,
-            "helps": bool(gain and gain.helps),
+            "helps": standing.helps(each.number),
             "seen": len(each.seen),
         }
         for each, base, gain in zip(result.rounds, standing.bases, standing.gains, strict=True)
@@ -280,29 +359,32 @@ def _link_best(result: LoopResult) -> None:
     new.replace(link)
 
 
-def _claim(plan: LoopPlan) -> None:
+def _claim(plan: LoopPlan, note: Mapping[str, Any]) -> None:
     """Note what the loop is; raises RunError if the folder holds another one."""
     file = plan.folder / "loop.yaml"
-    wanted: dict[str, Any] = {
-        "recipe": plan.recipe.to_dict(),
-        "prompts": plan.prompts,
-        "candidates": plan.candidates,
-    }
     if file.is_file():
         there = read_yaml(file).data
-        noted = there if isinstance(there, dict) else {}
-        old, new = noted.get("recipe") or {}, wanted["recipe"]
-        with suppress(ConfigError):  # keys that are newer than the file have their defaults in it
-            old = make_recipe(old, where=str(file)).to_dict()
-        changed = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-        changed += [f"--{key}" for key in ("prompts", "candidates") if noted.get(key) != wanted[key]]
+        if not isinstance(there, dict) or not isinstance(there.get("recipe"), dict):
+            raise RunError("is not the note of a loop", where=str(file), hint="choose another --run")
+        changed = list_taught_changes(_forget_diagnosis(there), _forget_diagnosis(note), keep=plan.keep)
+        changed += [f"--{key}" for key in ("prompts", "candidates") if there.get(key) != note[key]]
         if changed:
             what = f"holds another loop; changed: {', '.join(changed)}"
-            raise RunError(what, where=str(plan.folder), hint="choose another --run")
-        return
-    if plan.folder.exists() and any(path.name != ".lock" for path in plan.folder.iterdir()):
+            hint = "choose another --run; --keep takes modules and models that changed as they are"
+            raise RunError(what, where=str(plan.folder), hint=hint)
+        if there == note:
+            return
+    elif plan.folder.exists() and any(path.name != ".lock" for path in plan.folder.iterdir()):
         raise RunError("exists already and is not a loop", where=str(plan.folder), hint="choose another --run")
-    write_text(file, dump_yaml(wanted))
+    write_text(file, dump_yaml(note))
+
+
+def _forget_diagnosis(note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a note without the file that the recipe's shares follow: it gives way to the diagnoses of the loop."""
+    recipe = dict(note["recipe"])
+    if isinstance(allocate := recipe.get("allocate"), dict) and "diagnosis" in allocate:
+        recipe["allocate"] = {**allocate, "diagnosis": DIAGNOSIS_FILE}
+    return {**note, "recipe": recipe}
 
 
 class Purse:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from datagen.export import MADE
 from datagen.pipeline.adopting import adopt_shards
 from datagen.pipeline.checks import check_recipe, list_warnings
+from datagen.pipeline.comparing import list_taught_changes
 from datagen.pipeline.flow import generate_shards, run_shard
 from datagen.pipeline.growing import open_build
 from datagen.pipeline.inspect import (
@@ -36,7 +37,7 @@ from datagen.pipeline.probe import FILE as DIAGNOSIS_FILE
 from datagen.pipeline.probe import diagnose_run, probe_recipe, probe_run, read_diagnosis, read_groups
 from datagen.pipeline.prompts import plan_sources, plan_stage, read_texts
 from datagen.pipeline.review import count_reviews, describe_reviews, read_reviews
-from datagen.pipeline.run import Run, create_run, find_run, list_scorable, open_run, settle_makers
+from datagen.pipeline.run import Run, create_run, find_run, list_scorable, note_recipe, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
 from datagen.pipeline.views import (
@@ -103,10 +104,12 @@ __all__ = [
     "list_code",
     "list_here",
     "list_scorable",
+    "list_taught_changes",
     "list_warnings",
     "make_again",
     "mark_sample",
     "name_export",
+    "note_recipe",
     "open_build",
     "open_run",
     "plan_sources",

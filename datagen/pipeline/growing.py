@@ -136,7 +136,7 @@ def _refuse_loss(run: Run, folder: RunFolder, command: str) -> None:
 
 
 def _refuse(run: Run, folder: RunFolder, command: str, lost: str, hint: str = "") -> NoReturn:
-    _, changed = tell_changes(folder.read_notes(), run.recipe, hash_files(run))
+    _, changed = tell_changes(folder.read_notes(), run)
     folder.remove_tree(FOLDER)
     address = str(folder)
     what = f"{changed}; growing would lose {lost}"

@@ -7,7 +7,6 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -16,7 +15,6 @@ from datagen import program
 from datagen.chat import ChatEngine, ChatRequest, Reply
 from datagen.config import (
     DATASET,
-    PATH_KEYS,
     SCORE_KEYS,
     SHIPPED,
     VIEW_KEYS,
@@ -36,7 +34,7 @@ from datagen.config import (
 from datagen.diagnose import Allotment, allocate, load_diagnosis
 from datagen.errors import ConfigError, PluginError, RunError
 from datagen.export import ViewPlan
-from datagen.pipeline.comparing import ASKED, without_reach
+from datagen.pipeline.comparing import follow_moved, list_changes, without_reach
 from datagen.pipeline.makers import find_changes, list_makers, read_versions
 from datagen.pipeline.needs import NEEDS, check_plugins, check_views, name_model
 from datagen.plugins import Failed, attempt, find_own_line, known_words, load_plugin, noun_of
@@ -424,7 +422,8 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
     """Create or resume the run of a recipe at an address, after all checks that need no model.
 
     What no model has made anything by yet may change: while no sample is there everything, and the scorers while no
-    score is there. Options that only say how a server is reached (`REACHED_BY` of a plugin) may change at any time.
+    score is there. Options that only say how a server is reached (`REACHED_BY` of a plugin) may change at any time, and
+    so may the path of a file or a model whose content is the same.
 
     Exports that `datagen export --view` added are kept as long as their folders exist. Raises RunError when the folder
     holds a run or shards of another recipe (the message names the changed keys and a command that works, built from
@@ -448,12 +447,13 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
         _refuse_leftovers(run, command)
         run.folder.write_notes(notes)
         return run
-    old = run.folder.read_notes()
-    refuse_growing(address, old)
+    there = run.folder.read_notes()
+    refuse_growing(address, there)
+    old = follow_moved(there, notes)
     if old.get("fingerprint") != fingerprint_of(recipe, files, old.get("makers")):
         with run.folder.hold():
             _begin_anew(run, old, files, address, command)
-        old = run.folder.read_notes()
+        there = old = run.folder.read_notes()
     run.recipe = recipe = remember_views(run, old)
     # The run's parts were made with the noted versions and makers, not with the current ones.
     notes |= {key: old[key] for key in ("versions", "makers", "marks", *NOTED) if key in old}
@@ -461,7 +461,7 @@ def create_run(recipe: Recipe, address: str, command: str = "datagen build", *, 
         notes["marks"] = _mark_old(run, notes["marks"])
     notes |= {"recipe": recipe.to_dict(), "fingerprint": fingerprint_of(recipe, files, notes["makers"])}
     settled = _settle(run, notes, STAGES, keep, f"{command} --run {shlex.quote(address)}")
-    if old != settled:
+    if there != settled:
         run.folder.write_notes(settled)
     run.folder.marks = settled["marks"]
     return run
@@ -631,6 +631,20 @@ def hash_files(run: Run) -> dict[str, str]:
     return found | ({run.rows.files.address: run.rows.files.fingerprint()} if run.rows is not None else {})
 
 
+def note_recipe(run: Run) -> dict[str, Any]:
+    """Return a run's recipe with the hashes of its files, modules and models: what `list_changes` compares.
+
+    Everything in it must be there: see `check_plugins`.
+    """
+    return {"recipe": run.recipe.to_dict(), "files": hash_files(run), "makers": run.makers}
+
+
+def tell_changes(old: Mapping[str, Any], run: Run) -> tuple[list[str], str]:
+    """Return the keys by which a run differs from the notes of its folder, and what is different in words."""
+    keys, told = list_changes(old, note_recipe(run))
+    return keys, f"holds a run of another recipe; changed: {'; '.join(told) or 'the notes in run.yaml'}"
+
+
 def _begin_anew(run: Run, old: Mapping[str, Any], files: Mapping[str, str], address: str, command: str) -> None:
     """Note another recipe in a run of which nothing was made that it changes; what it cannot use is removed.
 
@@ -642,7 +656,7 @@ def _begin_anew(run: Run, old: Mapping[str, Any], files: Mapping[str, str], addr
     now = mark_stages(without_reach(run.recipe), files, makers)
     held = STAGES[: count_held(run.folder)]
     if "marks" not in old or any(was[stage] != now[stage] for stage in held):
-        _refuse_other(old, run.recipe, files, address, command)
+        _refuse_other(old, run, files, address, command)
     makers = {stage: (makers if stage in held else run.makers)[stage] for stage in STAGES}
     new = stage_marks(run.recipe, files, makers)
     marks = {stage: old["marks"][stage] if stage in held else [new[stage]] for stage in STAGES}
@@ -678,33 +692,10 @@ def _remove_stages(folder: RunFolder, stages: Sequence[Stage]) -> None:
             folder.remove_parts(shard)
 
 
-def _refuse_other(
-    old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str], address: str, command: str
-) -> NoReturn:
+def _refuse_other(old: Mapping[str, Any], run: Run, files: Mapping[str, str], address: str, command: str) -> NoReturn:
     """Raise RunError that names what is different from the recipe and the files of a run's notes."""
-    keys, told = tell_changes(old, recipe, files)
+    keys, told = tell_changes(old, run)
     hint = f"start another run:  {command} --run {next_address(address)}"
     if keys and all(key.split(".")[0] in SCORE_KEYS for key in keys) and (old.get("files") or {}) == files:
         hint = f"rescore:  {program.command('score', address)} --set …\nor {hint}"
     raise RunError(told, where=address, hint=hint)
-
-
-def tell_changes(old: Mapping[str, Any], recipe: Recipe, files: Mapping[str, str]) -> tuple[list[str], str]:
-    """Return the keys by which a recipe differs from that of a run's notes, and what is different in words."""
-    before, new = old.get("files") or {}, recipe.to_dict()
-    former = dict(old["recipe"])
-    with suppress(ConfigError):  # what may change is not named
-        named = {key: without_reach(make_recipe(former)).get(key) for key in ASKED}
-        new, former = {**new, **{key: without_reach(recipe).get(key) for key in ASKED}}, {**former, **named}
-    # A path that changed while the files' contents did not, as in a moved project, is no change.
-    keys = [key for key in changed_keys(former, new) if key not in PATH_KEYS or before != files]
-    changes = [f"{key}: {_value(former, key)} -> {_value(new, key)}" for key in keys]
-    changes += [f"the file {name}" for name in sorted({*before, *files}) if before.get(name) != files.get(name)]
-    return keys, f"holds a run of another recipe; changed: {'; '.join(changes) or 'the notes in run.yaml'}"
-
-
-def _value(recipe: Mapping[str, Any], key: str) -> Any:
-    value: Any = recipe
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value

@@ -83,6 +83,19 @@ def test_smoothing_by_hand() -> None:
     assert shares(made) == pytest.approx([weight / sum(weights) for weight in weights])
 
 
+def test_smoothing_counts_the_prompts_behind_the_rate_that_weighs() -> None:
+    # 2 of 40 prompts have the two judged candidates that a gain needs: (2 * 0.6 + 4 * 0.3) / 6, (40 * 0 + 4 * 0.3) / 44
+    thin = row("counting/few/easy", 0.0, prompts=40, gain=0.6)
+    thin["gain"]["prompts"] = 2
+    found = diagnosis(thin, row("counting/few/hard", 1.0, 0.0))
+    levels = dict.fromkeys(("counting/few/easy", "counting/few/hard"), 0.5)
+    weights = [2.4 / 6, 1.2 / 44]
+    made = allocate(options("by_learnability", smoothing=4), levels, found)
+    assert shares(made) == pytest.approx([weight / sum(weights) for weight in weights])
+    made = allocate(options("by_failure", smoothing=4), levels, found)
+    assert shares(made) == pytest.approx([42 / 44, 2 / 44]), "pass@1 rests on all 40"
+
+
 def test_no_weight_at_all_is_equal_shares_and_said() -> None:
     solved = diagnosis(*(row(path, 1.0, 0.0) for path in LEVELS))
     made = allocate(options("by_failure"), LEVELS, solved)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from datagen.config import make_recipe
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.experiment import ExperimentPlan, Summary, load_experiment, run_experiment
 from datagen.experiment.plan import resolve_recipe
-from datagen.pipeline import Budget, Silent
+from datagen.pipeline import Budget, Execute, Job, Ledger, Run, Silent
 from datagen.runners.local import make_runner
 from tests.helpers.runs import ROOT, SHARDS, build_here, command, environment, hash_files, run_cli, small_values
 
@@ -46,9 +47,9 @@ def write_files(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def run(file: Path, folder: Path, seeds: str | None = None) -> Summary:
+def run(file: Path, folder: Path, seeds: str | None = None, execute: Execute | None = None) -> Summary:
     plan = ExperimentPlan(load_experiment(str(file), seeds)[0], file, folder)
-    return run_experiment(plan, make_runner(0), Silent(), lambda _: None)
+    return run_experiment(plan, execute or make_runner(0), Silent(), lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -127,19 +128,114 @@ def test_rounds_go_on_from_each_other_with_fresh_samples_or_the_first_again(tmp_
     assert not (tmp_path / "one/arms/again/seed-1/round-2/run").exists()
 
 
+@pytest.mark.parametrize("at", ["round-2/run", "round-2/probe"])
+def test_a_folder_that_is_moved_in_the_middle_of_a_round_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, runner = write_files(tmp_path, arms={"a": {"rounds": 2}}, compare=[["a@2", "a@1"]]), make_runner(0)
+
+    def stop(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        runner(run, jobs[:1] if at in run.folder.address else jobs, ledger)
+        if at in run.folder.address:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(file, Path("one"), execute=stop)
+    place = Path("arms/a/seed-1") / at
+    drawn = hash_files("one" / place, ".")
+    Path("one").rename("moved")
+    summary = run(file, tmp_path / "moved")
+    assert [line.label for line in summary.lines["held-out"]["held-out"]] == ["before", "a@1", "a@2"]
+    kept = {name: value for name, value in drawn.items() if "samples" in Path(name).parts}
+    assert kept
+    assert kept.items() <= hash_files("moved" / place, ".").items(), "what was drawn stays"
+
+    Path("moved").rename("again")
+    assert run(file, Path("again"), execute=refuse) == summary, "what is finished is read as it is"
+
+
 def test_more_seeds_and_arms_are_added_to_what_is_there(done: tuple[Path, Summary], tmp_path: Path) -> None:
     shutil.copytree(done[0], tmp_path / "one", symlinks=True)
     log = tmp_path / "one/arms/plain/seed-1/round-1/train.log"
     noted = yaml.safe_load((tmp_path / "one/experiment.yaml").read_text())
-    del noted["arms"]["plain"]["fresh"]  # as if this key were newer than the folder
+    plain = noted["parts"]["arms.plain"]  # as if these keys were newer than the folder
+    del plain["fresh"], plain["recipe"]["filter"], plain["recipe"]["train"]["backend"]
     (tmp_path / "one/experiment.yaml").write_text(yaml.safe_dump(noted))
     before = log.read_bytes()
     arms = {"weighed": {}, "plain": {"set": {"weights.policy": "uniform"}}, "best": {"set": {"weights.policy": "best"}}}
     summary = run(write_files(tmp_path, arms=arms), tmp_path / "one", "1,2")
     assert [line.seeds for line in summary.lines["held-out"]["held-out"]] == [1, 2, 2, 2]
     assert log.read_bytes() == before, "nothing is trained twice"
-    with pytest.raises(RunError, match=r"holds another experiment; changed: arms\.plain"):
+    with pytest.raises(RunError, match=r"holds another experiment; changed: arms\.plain: weights\.policy"):
         run(write_files(tmp_path, arms={**arms, "plain": {}}), tmp_path / "one")
+
+
+def refuse(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+    raise AssertionError(f"{run.folder} is made")
+
+
+def change_recipe(folder: Path, **changes: Any) -> None:
+    values = yaml.safe_load((folder / "mine.yaml").read_text())
+    train = {**values["train"], **changes.pop("train", {})}
+    (folder / "mine.yaml").write_text(yaml.safe_dump({**values, **changes, "train": train}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": 77}, "changed: seed: 0 -> 77"),
+        ({"train": {"command": f"{TRAINER} --wrong 0.9"}}, "changed: arms.weighed, arms.plain: train.command: "),
+        ({"train": {"detector": {"name": "learned", "least": 0.7}}}, "measure.held-out.held-out: detector"),
+        ({"rewards": ["attribute"]}, "changed: arms.weighed, arms.plain, measure.held-out.selecting: rewards: "),
+        ({"weights": {"policy": "rank"}}, "changed: arms.weighed: weights.policy: rwr -> rank"),
+    ],
+)
+def test_a_recipe_that_changed_since_is_refused_before_anything_is_made(
+    done: tuple[Path, Summary], tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    shutil.copytree(done[0], tmp_path / "one", symlinks=True)
+    file = write_files(tmp_path)
+    change_recipe(tmp_path, **changes)
+    with pytest.raises(RunError) as caught:
+        run(file, tmp_path / "one", "1,2", execute=refuse)
+    assert said in str(caught.value)
+    assert not list((tmp_path / "one").glob("arms/*/seed-2"))
+
+
+def test_what_changes_no_figure_may_change_and_a_folder_of_before_the_note_takes_what_is_there(
+    done: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    shutil.copytree(done[0], tmp_path / "one", symlinks=True)
+    file, note = write_files(tmp_path), tmp_path / "one/experiment.yaml"
+    change_recipe(tmp_path, failure_limit=0.5, prices={"backend": {"hour": 1.0}}, license="mit")
+    assert run(file, tmp_path / "one", execute=refuse) == done[1]
+    noted = yaml.safe_load(note.read_text())
+    del noted["parts"]
+    note.write_text(yaml.safe_dump(noted))
+    change_recipe(tmp_path, train={"replay": 0.1})
+    assert run(file, tmp_path / "one", execute=refuse) == done[1]
+    change_recipe(tmp_path, train={"replay": 0.2})
+    with pytest.raises(RunError, match=r"train\.replay: 0\.1 -> 0\.2"):
+        run(file, tmp_path / "one", execute=refuse)
+    noted = yaml.safe_load(note.read_text())
+    del noted["parts"]
+    noted["arms"]["plain"]["set"]["weights.policy"] = "best"
+    note.write_text(yaml.safe_dump(noted))
+    with pytest.raises(RunError, match=r"changed: arms\.plain: weights\.policy: best -> uniform"):
+        run(file, tmp_path / "one", execute=refuse)
+
+
+def test_an_arm_that_was_taken_out_comes_back_only_as_it_was(done: tuple[Path, Summary], tmp_path: Path) -> None:
+    shutil.copytree(done[0], tmp_path / "one", symlinks=True)
+    run(write_files(tmp_path, arms={"weighed": {}}, compare=[]), tmp_path / "one", execute=refuse)
+    for other in ({"set": {"weights.policy": "best"}}, {"set": {"weights.policy": "uniform"}, "fresh": False}):
+        file = write_files(tmp_path, arms={"weighed": {}, "plain": other})
+        with pytest.raises(
+            RunError, match=r"changed: arms\.plain: (weights\.policy: uniform -> best|fresh: True -> False)"
+        ):
+            run(file, tmp_path / "one", execute=refuse)
+    assert run(write_files(tmp_path), tmp_path / "one", execute=refuse) == done[1]
 
 
 def test_killed_and_called_again_it_ends_as_if_it_had_not_been(tmp_path: Path) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 
 import pytest
 
-from datagen.experiment import dump_figures, render_markdown, summarize
+from datagen.experiment import Summary, dump_figures, render_markdown
+from datagen.experiment import summarize as summarize_for
 from datagen.experiment.figures import HELD_OUT, SELECTING, Cell, Point
 
 PROMPTS = 60
+
+
+def summarize(points: list[Point], compare: list[tuple[str, str]]) -> Summary:
+    return summarize_for(points, compare, {"held-out": 8})
 
 
 def point(
@@ -49,6 +55,7 @@ def test_the_gap_to_pass_at_n_is_closed_by_its_share() -> None:
 def test_where_the_first_model_passes_all_there_is_no_gap_to_close() -> None:
     points = [point("before", None, lambda k: 8), point("a", 1, lambda k: 8 - k % 2)]
     _, after = summarize(points, [("a", "before")]).lines["held-out"][HELD_OUT]
+    assert after.pass_1 is not None
     assert (after.pass_1.value, after.closed) == (pytest.approx(0.9375), None)
 
 
@@ -78,6 +85,62 @@ def test_prompts_that_were_trained_on_count_in_no_difference() -> None:
     assert (found.held_out.value, found.prompts) == (0.25, PROMPTS - 10)
 
 
+def mark(cells: list[Cell], seen: set[str]) -> list[Cell]:
+    return [Cell(c.prompt, c.path, c.tries, c.passes, c.reward, c.prompt in seen) for c in cells]
+
+
+def of_cells(label: str, seed: int | None, cells: list[Cell]) -> Point:
+    return Point(label, seed, 1, 1, 1, {"held-out": {HELD_OUT: cells, SELECTING: cells}})
+
+
+def test_the_gap_closed_leaves_out_the_prompts_that_were_trained_on() -> None:
+    before = point("before", None, lambda k: 4)
+    cells = point("a", 1, lambda k: 8 if k < 30 else 6).measured["held-out"][HELD_OUT]
+    trained = of_cells("a", 1, mark(list(cells), {f"p{k}" for k in range(30)}))
+    _, after = summarize([before, trained], []).lines["held-out"][HELD_OUT]
+    assert after.closed is not None
+    assert (after.closed.value, after.closed.low, after.closed.high) == (0.5, 0.5, 0.5)
+    assert {closed for _, closed in after.by_weakness.values()} == {0.5}
+    assert after.pass_1 is not None
+    assert after.pass_1.value == pytest.approx(0.875), "the rate has all prompts"
+
+
+def test_a_finding_says_how_many_cells_it_rests_on() -> None:
+    before = point("before", None, lambda k: 2)
+    cells = list(point("a", 1, lambda k: 4).measured["held-out"][HELD_OUT])
+    arms = [
+        of_cells("a", seed, mark(cells, {f"p{k}" for k in some})) for seed, some in ((1, range(50)), (2, range(10, 60)))
+    ]
+    summary = summarize([before, *arms], [("a", "before")])
+    (found,) = summary.findings["held-out"]
+    assert (found.seeds, found.prompts, found.cells) == (2, 20, 20)
+    assert "| 20 of 2 x 20 |" in render_markdown(dump_figures(summary))
+    all_seen = of_cells("a", 2, mark(cells, {cell.prompt for cell in cells}))
+    (found,) = summarize([before, arms[0], all_seen], [("a", "before")]).findings["held-out"]
+    assert (found.seeds, found.prompts, found.cells) == (1, 10, 10), "a seed that shows nothing is none"
+
+
+def test_what_is_judged_nowhere_is_unknown_and_no_number() -> None:
+    def cells(passes: int, tries: int = 4) -> list[Cell]:
+        return [
+            Cell("p1", "counting/a/b", tries, passes, None),
+            Cell("p2", "counting/a/b", tries, passes, None),
+            Cell("p3", "text/c/d", 0, 0, None),
+        ]
+
+    points = [of_cells("before", None, cells(1)), of_cells("a", 1, cells(2)), of_cells("blind", 1, cells(0, 0))]
+    summary = summarize(points, [("a", "before"), ("blind", "before")])
+    assert [(each.first, each.second) for each in summary.findings["held-out"]] == [("a", "before")]
+    figures = json.loads(json.dumps(dump_figures(summary), allow_nan=False))
+    before, arm, blind = figures["lines"]["held-out"]["held-out"]
+    assert before["by_weakness"] == {"counting": [0.25, None], "text": [None, None]}
+    assert arm["by_weakness"]["text"] == [None, None]
+    assert (blind["pass_1"], blind["pass_n"], blind["closed"]) == (None, None, None)
+    table = render_markdown(figures)
+    assert "nan" not in table
+    assert "| blind | 1 | 1 | 1 | 1 | – | – | – | – | – |" in table
+
+
 def test_what_the_held_out_judge_sees_of_a_gain_is_told() -> None:
     points = [point("before", None, lambda k: 2, lambda k: 2), point("a", 1, lambda k: 3, lambda k: 6)]
     (found,) = summarize(points, [("a", "before")]).findings["held-out"]
@@ -101,7 +164,9 @@ def test_where_nothing_passes_or_fails_rewards_are_compared() -> None:
     summary = summarize([graded("before", None, 0.25), graded("a", 1, 0.75)], [("a", "before")])
     assert summary.findings["held-out"][0].held_out.value == 0.5
     _, after = summary.lines["held-out"][HELD_OUT]
+    assert after.pass_1 is not None
     assert (after.pass_1.value, after.pass_n, after.closed) == (0.75, None, None)
+    assert "pass@8" in render_markdown(dump_figures(summary)), "n is what was asked for"
 
 
 def test_the_table_shows_what_was_computed() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from datagen.diagnose import Diagnosis, Group
+from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group
 from datagen.loop import compare, find_stop, stand
 from datagen.loop.judging import rate_prompts
 
@@ -61,6 +61,31 @@ def test_a_prompt_once_trained_on_counts_in_no_later_round() -> None:
     seen: list[set[str]] = [set(), {"p0", "p1"}, set()]
     gains = stand([WORSE, BETTER, BETTER], seen).gains
     assert [gain and gain.prompts for gain in gains] == [None, 58, 58]
+
+
+def test_few_prompts_do_not_tell_whether_a_round_helps() -> None:
+    few = {name: WORSE[name] for name in [*WORSE][:LEAST_PROMPTS]}
+    better = {name: value + 0.3 for name, value in few.items()}
+    assert stand([few, better], [(), ()]).helps(1)
+    found = stand([few, better], [(), {"p0"}])
+    assert (found.helps(1), found.gains[1], found.left[1], found.best) == (None, None, LEAST_PROMPTS - 1, 0)
+    one = compare({"a": 0.5}, {"a": 0.75})
+    assert one is not None
+    assert not one.helps, "the interval of one prompt is a point"
+
+
+def test_when_too_few_prompts_are_left_the_loop_stops_whatever_its_patience() -> None:
+    rest = {f"p{k}" for k in range(57)}
+    found = stand([WORSE, BETTER, BETTER], [(), (), rest])
+    assert (found.best, found.helps(1), found.helps(2)) == (1, True, None)
+    said = find_stop(found, diagnosis("learnable"), 9, 9)
+    assert said.startswith("too few held-out prompts are left to tell whether the last round helps: 3 ")
+
+
+def test_a_round_whose_samples_cannot_be_judged_does_not_help() -> None:
+    found = stand([WORSE, {"p0": 1.0}], [(), ()])
+    assert (found.helps(0), found.helps(1), found.gains[1], found.idle) == (None, False, None, 1)
+    assert find_stop(found, diagnosis("learnable"), 9, 1) == "the last round does not help"
 
 
 def test_rewards_stand_in_only_where_nothing_passes_or_fails() -> None:

@@ -22,6 +22,7 @@ from datagen.loop import LoopPlan, LoopResult, run_loop
 from datagen.loop.rounds import round_recipe
 from datagen.pipeline import Budget, Job, Ledger, Run, Silent, open_run, publish_recipe
 from datagen.runners.local import make_runner
+from tests.diagnose.diagnosis_cases import diagnosis, row
 from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values
 
 TRAINER = f"{shlex.quote(sys.executable)} {ROOT / 'tests/helpers/trainer.py'} --data {{dataset}} --out {{checkpoint}}"
@@ -34,11 +35,13 @@ def loop_values(more: str = "", **changes: Any) -> dict[str, Any]:
     return small_values(**{**values, **changes})
 
 
-def loop(more: str = "", execute: Any = None, budget: Budget | None = None, **changes: Any) -> LoopResult:
-    """Run a loop in the folder `one` of the working directory."""
+def loop(
+    more: str = "", execute: Any = None, budget: Budget | None = None, folder: str = "one", **changes: Any
+) -> LoopResult:
+    """Run a loop in a folder of the working directory."""
     sizes = {key: changes.pop(key) for key in ("rounds", "patience") if key in changes}
     recipe = make_recipe(loop_values(more, **changes))
-    plan = LoopPlan(recipe, Path("one"), prompts=12, candidates=2, **{"rounds": 1, **sizes})
+    plan = LoopPlan(recipe, Path(folder), prompts=12, candidates=2, **{"rounds": 1, **sizes})
     return run_loop(plan, execute or make_runner(0), Silent(), lambda _: None, budget)
 
 
@@ -104,6 +107,41 @@ def test_shares_follow_from_the_diagnosis(done: Path) -> None:
     assert (allotment.policy, allotment.diagnosis) == ("by_learnability", "one/rounds/00/diagnosis.yaml")
 
 
+GRADED = {"evaluate": ["vqa"], "judge": {"name": "tests.helpers.judge"}, "train": {"detector": None}}
+
+
+def test_a_judge_that_passes_nothing_measures_rounds_by_rewards_and_shares_follow_failure(here: Path) -> None:
+    result = loop(**GRADED)
+    assert result.stop == "the last round does not help", "this judge says the same of all"
+    assert [each.whole.verdict for each in result.rounds] == ["graded", "graded"]
+    allotment = open_run(str(here / "rounds/01/run")).recipe.allocate
+    assert allotment is not None
+    assert (allotment.policy, allotment.diagnosis) == ("by_failure", "one/rounds/00/diagnosis.yaml")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "gain", "made"),
+    [
+        (None, 0.3, "by_learnability"),
+        (None, None, "by_failure"),
+        ({"policy": "by_learnability", "diagnosis": "x.yaml", "floor": 0.01}, None, "by_failure"),
+        ({"policy": "by_cause", "diagnosis": "x.yaml", "causes": {"count": 1}, "cap": 0.5}, 0.3, "by_failure"),
+        ({"policy": "by_failure", "diagnosis": "x.yaml", "smoothing": 2}, None, "by_failure"),
+        ({"policy": "uniform", "floor": 0.01}, None, "uniform"),
+    ],
+)
+def test_shares_follow_what_the_diagnosis_can_tell(
+    here: Path, wanted: dict[str, Any] | None, gain: float | None, made: str
+) -> None:
+    plan = LoopPlan(make_recipe(loop_values(allocate=wanted)), here)
+    found = round_recipe(plan, 2, 1, diagnosis(row("attributes/one_color/easy", 0.5, gain))).allocate
+    assert found is not None
+    file = str(here / "rounds/01/diagnosis.yaml") if made.startswith("by_") else None
+    assert (found.policy, found.diagnosis, found.causes) == (made, file, {})
+    kept = {key: (wanted or {}).get(key, default) for key, default in (("floor", 0), ("cap", 1), ("smoothing", 4))}
+    assert {key: getattr(found, key) for key in kept} == kept
+
+
 def test_a_round_may_be_larger_than_the_recipes_own_run(here: Path) -> None:
     recipe = make_recipe(loop_values(train={"prompts": 7, "candidates": 3}))
     made = round_recipe(LoopPlan(recipe, here), 1, 0)
@@ -126,6 +164,7 @@ def test_the_page_says_what_is_kept_and_links_to_files_that_are_there(done: Path
 
     page = (done / "loop.html").read_text()
     assert "Round 1 is kept" in page
+    assert "unknown" not in page
     links = re.findall(r'href="(rounds/[^"]+)"', page)
     assert "rounds/01/run/report.html" in links
     assert all((done / link).is_file() for link in links)
@@ -157,6 +196,32 @@ def test_a_loop_stopped_between_steps_ends_with_the_same_bytes(done: Path, here:
     loop()
     assert read_bytes(here) == read_bytes(done)
     assert count_trainings(here, 1) == 1
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_loop_that_is_moved_in_the_middle_of_a_step_goes_on(done: Path, here: Path, stage: int) -> None:
+    runner, calls = make_runner(0), []
+
+    def stop(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        last = len(calls) == stage
+        calls.append(run.folder.address)
+        runner(run, jobs[:1] if last else jobs, ledger)
+        if last:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop(execute=stop)
+    drawn = hash_files(here, "rounds")
+    here.rename(here.with_name("moved"))
+    result = loop(folder=str(here.with_name("moved")))
+    assert (result.standing.best, len(result.rounds)) == (1, 2)
+    found = hash_files(here.with_name("moved"), "rounds")
+    kept = {name: value for name, value in drawn.items() if "/samples/" in name}
+    assert kept
+    assert kept.items() <= found.items(), "what was drawn stays"
+    alone = {name: value for name, value in hash_files(done, "rounds").items() if "/run/scores/" in name}
+    assert alone
+    assert alone.items() <= found.items(), "and the rest is made as it would have been"
 
 
 def test_a_round_that_does_not_help_ends_the_loop_and_the_first_model_stays(here: Path) -> None:
@@ -268,6 +333,19 @@ def test_a_trainer_is_told_where_to_start(here: Path) -> None:
     assert logs == [f"from {first}", "from one/rounds/01/checkpoint"]
 
 
+def test_a_later_call_with_fewer_rounds_or_less_patience_keeps_what_is_measured(here: Path) -> None:
+    script = here.parent / "train.sh"
+    script.write_text('mkdir -p "$2"; case $3 in 1) echo 0.6;; 2) echo 0.0;; esac > "$2/wrong"\n')
+    changes = {"train": {"command": f"sh {script} {{dataset}} {{checkpoint}} {{round}}"}, "backend": {"wrong": 0.6}}
+    first = loop(rounds=2, patience=2, **changes)
+    assert (first.standing.best, first.stop) == (2, "all rounds are done: 2")
+    files = hash_files(here, ".")
+    again = loop(rounds=1, patience=1, **changes)
+    assert (again.standing.best, again.stop, len(again.rounds)) == (2, "all rounds are done: 2", 3)
+    assert (here / "best").resolve() == (here / "rounds/02/checkpoint").resolve()
+    assert hash_files(here, ".") == files
+
+
 def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path) -> None:
     loop(rounds=1, prompts=160, shard_prompts=64)
 
@@ -282,6 +360,45 @@ def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path)
     assert found["gain"]["prompts"] <= len(asked) - seen
 
 
+KITCHEN = """
+version: 1
+weakness: kitchen
+title: Kitchen counts
+why: Few words, so that a round's data can hold them all.
+skills:
+  - name: few
+    title: A few things of one kind
+    slots: {n: {range: [2, 4]}, object: {from: objects}}
+    claims: ["count(object, n)"]
+    templates: few.j2
+"""
+
+
+def test_a_loop_that_cannot_compare_says_so_before_and_after(here: Path) -> None:
+    (here.parent / "kitchen.yaml").write_text(KITCHEN)
+    (here.parent / "templates").mkdir()
+    (here.parent / "templates/few.j2").write_text("a photo of {{ many(n, object) }}\n")
+    said = list[str]()
+
+    class Listening(Silent):
+        def say(self, text: str, brief: str = "") -> None:
+            said.append(text)
+
+    recipe = make_recipe(loop_values(taxonomy=["./kitchen.yaml"], rewards=["counting"], prompts=48))
+    plan = LoopPlan(recipe, here, prompts=32, candidates=2, rounds=3, patience=3)
+    result = run_loop(plan, make_runner(0), Listening(), lambda _: None)
+    assert "held-out prompts would be in no data of round 1, and it takes 10" in said[0]
+    assert "too few held-out prompts are left to tell whether the last round helps: 0 are in" in result.stop
+    assert (result.standing.best, len(result.rounds)) == (0, 2)
+    assert json.loads((here / "loop.json").read_text())["rounds"][1]["helps"] is None
+    page = (here / "loop.html").read_text()
+    assert "The first model is kept." in page
+    assert "Whether round 1 helps is unknown: 0 of the held-out prompts are in no round" in page
+    (here.parent / "templates/few.j2").write_text("{{ many(n, object) }}\n")
+    with pytest.raises(RunError, match=r"holds another loop; changed: the file few\.j2"):
+        run_loop(plan, make_runner(0), Silent(), lambda _: None)
+
+
 def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(done.parent)
     with pytest.raises(RunError, match=r"holds another loop; changed: seed"):
@@ -292,10 +409,12 @@ def test_a_loop_of_before_a_key_existed_goes_on(done: Path, monkeypatch: pytest.
     monkeypatch.chdir(done.parent)
     file = done / "loop.yaml"
     noted = yaml.safe_load(before := file.read_text())
-    del noted["recipe"]["train"]["backend"], noted["recipe"]["filter"]
+    del noted["recipe"]["train"]["backend"], noted["recipe"]["filter"], noted["files"], noted["makers"]
     try:
         file.write_text(yaml.safe_dump(noted))
         assert len(loop().rounds) == 2
+        assert file.read_text() == before
+        assert len(loop(failure_limit=0.5, license="mit").rounds) == 2, "they change no figure"
     finally:
         file.write_text(before)
 
@@ -348,6 +467,25 @@ def test_a_wrong_option_of_what_draws_the_data_is_told_at_its_key() -> None:
 def test_what_cannot_work_is_refused_before_anything_is_made(train: dict[str, Any], said: str, here: Path) -> None:
     with pytest.raises(ConfigError, match=said):
         loop(train=train)
+    assert not here.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"allocate": {"policy": "by_failure", "diagnosis": "x.yaml", "floor": 0.9}}, "the floor can be at most 1/"),
+        ({"allocate": {"policy": "by_learnability", "diagnosis": "x.yaml", "cap": 0.1}}, "cap must be at least 1/"),
+        ({"allocate": {"policy": "manual", "shares": {"attribute": 1}}}, "did you mean 'attributes'"),
+        ({"train": {"prompts": 10_000_000, "candidates": 256}}, "prompts x candidates"),
+        ({"evaluate": ["vqa"]}, "asks a judge, but the recipe names none"),
+    ],
+)
+def test_what_a_round_could_not_be_made_of_is_refused_before_anything_is_made(
+    changes: dict[str, Any], said: str, here: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        loop(**changes)
+    assert said in str(caught.value)
     assert not here.exists()
 
 
