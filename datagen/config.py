@@ -986,10 +986,6 @@ class Recipe(BaseModel):
                     yield make_fault(("evaluate", place), what, hint)
         if look_up and self.adapt is not None and not wrong & {"adapt", "rewards", "evaluate"}:
             yield from self._look_up_deciders(self.adapt)
-        if look_up and self.train is not None and self.train.backend and not wrong & {"train", "backend"}:
-            choice = Choice.model_validate({**self.backend.model_dump(), **self.train.backend})
-            for fault in BACKENDS.find_faults(choice):
-                yield {**fault, "loc": ("train", "backend", *fault.get("loc", ()))}
         if not wrong & {"limits", "rewards"}:
             for name in sorted(self.limits.keys() - set(self.selecting)):
                 hint = did_you_mean(name, self.selecting)
@@ -1167,6 +1163,26 @@ def load_recipe(path_or_name: str | Path = "", overrides: Sequence[Change] = (),
 def make_recipe(data: Mapping[str, Any], overrides: Sequence[Change] = (), *, where: str = "recipe") -> Recipe:
     """Check plain values as a recipe without looking up plugin words; messages name `where` as the place."""
     return _check(Document(where, dict(data)), overrides, look_up=False)
+
+
+def data_recipe(recipe: Recipe) -> Recipe:
+    """Return a recipe with what `train:` changes for the data of rounds: their sizes, and options of the backend.
+
+    Raises ConfigError or PluginError if the backend does not take these options: only rounds are drawn with them.
+    """
+    if (train := recipe.train) is None:
+        return recipe
+    sizes = {"prompts": train.prompts, "candidates": train.candidates}
+    changes = [(key, size) for key, size in sizes.items() if size is not None]
+    changes += [(f"backend.{option}", value) for option, value in train.backend.items()]
+    made = make_recipe(recipe.to_dict(), changes, where=f"train of {recipe.name}")
+    if train.backend:
+        load_model(Document("train.backend", {"backend": made.backend.model_dump(mode="json")}), _Drawing, look_up=True)
+    return made
+
+
+class _Drawing(BaseModel):
+    backend: BackendChoice
 
 
 def _check(document: Document, overrides: Sequence[Change], *, look_up: bool) -> Recipe:

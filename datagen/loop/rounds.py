@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.config import Allocation, Prices, Recipe, SharePolicy, make_recipe
+from datagen.config import Allocation, Prices, Recipe, SharePolicy, data_recipe, make_recipe
 from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis, tells
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, Paused, RunError
@@ -277,16 +277,6 @@ def _choose_shares(plan: LoopPlan, best: int, diagnosis: Diagnosis | None) -> di
     if diagnosis is None:
         return {**bounds, "policy": "uniform"}
     return {**bounds, "policy": "by_failure", "diagnosis": wanted["diagnosis"]}
-
-
-def data_recipe(recipe: Recipe) -> Recipe:
-    """Return a recipe with what `train:` changes for the data of rounds: their sizes, and options of the backend."""
-    if (train := recipe.train) is None:
-        return recipe
-    sizes = {"prompts": train.prompts, "candidates": train.candidates}
-    changes = [(key, size) for key, size in sizes.items() if size is not None]
-    changes += [(f"backend.{option}", value) for option, value in train.backend.items()]
-    return make_recipe(recipe.to_dict(), changes, where=f"train of {recipe.name}")
 
 
 def _measure(

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from datagen import program
 from datagen.chat import ChatEngine, ChatRequest, Message, Part, Reply, Sampling
-from datagen.config import load_recipe
+from datagen.config import data_recipe, load_recipe
 from datagen.diagnose import load_diagnosis
 from datagen.documents.reading import Severity
 from datagen.embedded.pictograms import Item, Scene, render_scene
@@ -159,8 +159,9 @@ def check_recipe(file: Path) -> list[tuple[str, str, str, Severity]]:
     warnings: list[tuple[str, str]] = []
     try:
         run = Run(load_recipe(file, look_up=False), "check")  # only a name: nothing is written
-        for fault in find_faults(run):
-            wrong.append(fault)
+        wrong.extend(find_faults(run))
+        if not any(where.startswith("backend") for where, _ in wrong):
+            data_recipe(run.recipe)
         written = run.recipe.weights
         idle = written.explain_idle(written.model_fields_set)
         warnings = [] if wrong else [*list_warnings(run), *((f"weights.{key}", why) for key, why in idle.items())]

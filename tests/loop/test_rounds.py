@@ -20,7 +20,7 @@ from datagen.config import Recipe, load_recipe, make_recipe
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.loop import LoopPlan, LoopResult, run_loop
 from datagen.loop.rounds import round_recipe
-from datagen.pipeline import Budget, Job, Ledger, Run, Silent, open_run, publish_recipe
+from datagen.pipeline import Budget, Job, Ledger, Run, Silent, check_recipe, open_run, publish_recipe
 from datagen.runners.local import make_runner
 from tests.diagnose.diagnosis_cases import diagnosis, row
 from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values
@@ -445,14 +445,28 @@ def test_a_wrong_trainer_is_refused_as_the_recipe_is_read(train: dict[str, Any],
         recipe_of(train=train)
 
 
-def test_a_wrong_option_of_what_draws_the_data_is_told_at_its_key() -> None:
-    with pytest.raises(
-        ConfigError, match=r"train\.backend\.temprature: the backend 'embedded' takes no option"
-    ) as caught:
-        load_recipe("quickstart", ["train.backend.temprature=0.7"])
-    assert "temperature" in caught.value.hint
-    with pytest.raises(ConfigError, match=r"train\.backend\.temperature"):
-        load_recipe("quickstart", ["train.backend.temperature=-1"])
+@pytest.mark.parametrize(
+    ("option", "said"), [("temprature", "no option 'temprature'"), ("temperature", "temperature: must")]
+)
+def test_a_wrong_option_of_what_draws_the_data_is_told_where_rounds_are_wanted(
+    here: Path, option: str, said: str
+) -> None:
+    recipe = load_recipe("quickstart", [f"train.backend.{option}=-1"])  # for what else but a loop it does not matter
+    with pytest.raises(ConfigError, match=rf"^train\.backend: .*{said}"):
+        run_loop(LoopPlan(recipe, here), make_runner(0), Silent(), lambda _: None)
+    assert not here.exists()
+    file = here.parent / "mine.yaml"
+    values = {"taxonomy": "counting", "train": {"backend": {option: -1}}}
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    ((where, what, _, severity),) = check_recipe(file)
+    assert (where, severity) == ("train.backend", "error")
+    assert said in what
+
+
+def test_a_recipe_whose_rounds_draw_otherwise_takes_another_backend() -> None:
+    recipe = load_recipe("quickstart", ["backend={name: gallery, images: a, model: b}"])
+    assert recipe.train is not None
+    assert recipe.train.backend == {"temperature": 0.5}
 
 
 @pytest.mark.parametrize(
