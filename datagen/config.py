@@ -685,6 +685,17 @@ class Cluster(BaseModel):
     )
 
 
+def find_training_clash(options: Mapping[str, Any]) -> str:
+    """Return which options of the embedded trainer exclude each other and why, `""` if none do."""
+    if options.get("baseline") and options.get("sampler"):
+        return "`baseline` and `sampler` exclude each other: rows cannot be sampled by weights that are negative"
+    if options.get("baseline") and options.get("control"):
+        return (
+            "`baseline` and `control` exclude each other: of weights that are all 1, nothing is left without their mean"
+        )
+    return ""
+
+
 class Training(BaseModel):
     """The keys under `train:`, for `datagen loop`: the embedded trainer with its options, or a command of your own.
 
@@ -741,6 +752,8 @@ class Training(BaseModel):
             raise ValueError("`command:` and `into:` need each other")
         if "name" in self.backend:
             raise ValueError("a round's data are drawn by the recipe's backend: `backend` takes its options, no `name`")
+        if clash := find_training_clash(self.options):
+            raise ValueError(clash)
         if self.command is None:
             return self
         if self.options:

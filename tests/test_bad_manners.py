@@ -250,6 +250,7 @@ def test_an_answer_to_no_request_that_can_be_told_is_an_error_that_names_the_mod
         (Verdict(1.0, "", {"claims": {"a": "b"}}), "evidence['claims']['a'] 'b', not whether it holds"),
         (Verdict(1.0, "", {"questions": ["a"]}), "evidence['questions'] 'a': no question with its `p`"),
         (Verdict(1.0, "", {"rounds": []}), "evidence['rounds']: that word is the toolkit's own"),
+        (Verdict(1.0, "", {"rounds_open": []}), "evidence['rounds_open']: that word is the toolkit's own"),
         (
             Verdict(1.0, "", {"more": {1}}),
             "evidence that cannot be stored: Object of type set is not JSON serializable",

@@ -4,45 +4,64 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import load_dataset
 
 from datagen.errors import ConfigError, PluginError
-from datagen.expressions import join_all, parse_expression
-from datagen.pipeline import create_run
-from datagen.records import Score
-from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
+from datagen.pipeline import Run, create_run
+from datagen.pipeline.views import find_gain, judge_rounds
+from datagen.records import Claim, Prompt, Score
+from datagen.weighting import RewardRow
 from tests.helpers.report_page import read_cards
 from tests.helpers.runs import build_here, small_recipe
 
 
 def image_score(name: str, *rounds: tuple[float | None, bool | None]) -> Score:
-    evidence = {"rounds": [list(each) for each in rounds]}
-    return Score("s", name, "image", rounds[-1][0], "", evidence)
+    (last, passed), evidence = rounds[-1], {"rounds": [list(each) for each in rounds]}
+    return Score("s", name, "image", last, "", evidence if passed is None else {**evidence, "passed": passed})
+
+
+def judge(scores: list[Score], image: str = "product", **changes: Any) -> list[tuple[float | None, bool | None]]:
+    """The reward and the verdict after each image, of a prompt that claims a number and a colour."""
+    rewards = ["counting", "attribute", "spatial", "plan"]
+    recipe = small_recipe(mode="reflect", rewards=rewards, aggregate={"image": image}, **changes)
+    where = {"weakness": "counting", "skill": "one_kind", "level": "easy", "index": 0, "seed": 0, "template": "t"}
+    prompt = Prompt.make(
+        "a red cup", (Claim("count", "cup", value=1), Claim("attribute", "cup", "color", "red")), **where
+    )
+    return [(row.image, row.passed) for row in judge_rounds(Run(recipe, "nowhere"), prompt, scores)]
 
 
 def test_rewards_by_round_are_joined_like_the_reward_itself() -> None:
     scores = [
         image_score("counting", (0.5, False), (1.0, True)),
         image_score("attribute", (0.8, True), (0.5, False)),
-        image_score("text", (None, None), (None, None)),
+        image_score("spatial", (None, None), (None, None)),
         Score("s", "plan", "text", 0.1, ""),
     ]
-    images = ["counting", "attribute", "text"]
-    assert reward_rounds(scores, join_all("product", images)) == [0.4, 0.5]
-    assert passed_rounds(scores) == [False, False]
-    assert gain_of(scores, join_all("product", images)) == pytest.approx(0.1)
-    assert gain_of(scores, join_all("min", images)) == pytest.approx(0.0)
-    weighted = parse_expression("0.75*counting + 0.25*attribute * plan", [*images, "plan"])
-    assert reward_rounds(scores, weighted) == pytest.approx([0.75 * 0.5 + 0.25 * 0.08, 0.75 + 0.25 * 0.05])
+    assert judge(scores) == [(0.4, False), (0.5, False)]
+    weighted = [reward for reward, _ in judge(scores, "0.75*counting + 0.25*attribute * plan")]
+    assert weighted == pytest.approx([0.75 * 0.5 + 0.25 * 0.08, 0.75 + 0.25 * 0.05])
 
 
-def test_one_image_has_no_gain() -> None:
-    product = join_all("product", ["counting", "a"])
-    assert gain_of([Score("s", "counting", "image", 1.0, "")], product) is None
-    assert reward_rounds([], product) == []
-    assert gain_of([image_score("a", (None, None), (1.0, True))], product) is None
+def test_a_round_in_which_a_scorer_could_not_judge_its_claims_has_no_reward_and_passes_not() -> None:
+    plan, colored = Score("s", "plan", "text", 1.0, ""), image_score("attribute", (1.0, True), (1.0, True))
+    scores = [image_score("counting", (None, None), (0.5, False)), colored, plan]
+    assert judge(scores) == [(None, None), (0.5, False)]
+    assert judge(scores, weights={"unjudged": "keep"})[0] == (1.0, True)
+    scores[1] = image_score("attribute", (0.0, False), (1.0, True))
+    assert judge(scores)[0] == (None, False), "one failure decides, whatever else is open"
+
+
+def test_a_gain_is_of_two_rounds_that_have_a_reward() -> None:
+    def gain(*rewards: float | None) -> float | None:
+        return find_gain([RewardRow("", "p", "w", "s", None, reward) for reward in rewards])
+
+    assert gain(0.25, 0.0, 1.0) == 0.75
+    assert gain(1.0, 0.5) == -0.5
+    assert gain(None, 1.0) is gain(1.0, None) is gain(1.0) is gain() is None
 
 
 def test_a_reflecting_run_keeps_both_images_and_what_it_gained(tmp_path: Path) -> None:

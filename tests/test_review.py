@@ -16,8 +16,11 @@ from datagen.cli import app
 from datagen.config import Policy
 from datagen.errors import ConfigError, RunError
 from datagen.pipeline import Run, find_stale, open_run, read_weights
-from datagen.pipeline.review import FILE, Review, ReviewedError, read_reviews, write_review
+from datagen.pipeline.review import FILE, Review, ReviewedError, read_reviews, rejected_of, write_review
+from datagen.pipeline.views import read_scored
+from datagen.studio.table import SampleTable
 from datagen.weighting import RewardRow, weigh
+from datagen.weighting.weights import describe_reasons
 from tests.helpers.runs import build_here, hash_files, small_recipe
 
 REJECT = Review("rejected", "six fingers")
@@ -44,12 +47,15 @@ def winner(run: Run) -> str:
     return next(sample_id for sample_id, weight in weights_of(run).items() if weight > 0)
 
 
+COLUMNS = ["id", "kept", "left_out", "image_weight", "image_reward", "receipt"]
+
+
 def exported(run: Run) -> dict[str, dict[str, object]]:
     api.open_run(run.folder.address).export()
     rows = [
         row
         for file in (run.folder.local_path / "dataset/data").glob("*.parquet")
-        for row in pq.read_table(file, columns=["id", "kept", "image_weight", "image_reward", "receipt"]).to_pylist()
+        for row in pq.read_table(file, columns=COLUMNS).to_pylist()
     ]
     return {row["id"]: row for row in rows}
 
@@ -64,6 +70,29 @@ def test_a_rejected_sample_weighs_nothing_keeps_its_reward_and_the_next_best_tak
     assert [weight.image_weight > 0 for weight in after] == [False, True, False]
     assert after[0].reason == "text: rejected by a person; image: rejected by a person"
     assert not after[0].kept
+    assert [weight.left_out for weight in after] == ["rejected by a person", "", ""]
+
+
+def test_joined_before_or_after_what_is_left_out_is_in_no_mean_of_its_group(tmp_path: Path) -> None:
+    """Of one scorer both are the same advantage, also where shards are read in another order."""
+    policy = {"policy": "advantage", "normalize": "none", "clip": None}
+    repeats = {"images": None, "texts": 0.3}
+    values = {"rewards": ["counting"], "aggregate": {"image": "mean"}, "weights": policy, "deduplicate": repeats}
+    run, _ = build_here(small_recipe(candidates=4, **values), tmp_path)
+    write_review(run, winner(run), REJECT, "")
+    after = read_weights(run).weights
+    run = open_run(run.folder.address, ["weights.join=before"])
+    before = {weight.sample_id: weight for weight in read_weights(run).weights}
+    assert {weight.left_out for weight in after} == {"", *describe_reasons(run.policy)[-2:]}
+    groups = {weight.sample_id[:-3] for weight in after if weight.left_out}
+    assert any(weight.kept and weight.sample_id[:-3] in groups for weight in after)
+    wanted = pytest.approx([weight.image_weight for weight in after])
+    assert [before[weight.sample_id].image_weight for weight in after] == wanted
+    table = SampleTable(list(run.recipe.scorers))
+    for shard in (2, 0, 1):
+        table.add(run, shard, read_scored(run, shard))
+    table.weigh(run, rejected_of(read_reviews(run)))
+    assert {weight.sample_id: weight for weight in table.snapshot().weights or ()} == before
 
 
 @pytest.mark.parametrize("policy", ["uniform", "best", "advantage", "rwr", "rank", "threshold"])
@@ -81,8 +110,31 @@ def test_the_dataset_heeds_it_and_the_card_counts_it(run: Run) -> None:
     row = exported(run)[sample_id]
     assert (row["kept"], row["image_weight"], row["image_reward"]) == (False, 0.0, reward)
     assert "rejected by a person" in str(row["receipt"])
+    assert [each["id"] for each in exported(run).values() if each["left_out"]] == [sample_id]
+    assert row["left_out"] == "rejected by a person"
     card = (run.folder.local_path / "dataset/README.md").read_text(encoding="utf-8")
     assert "Reviewed by a person: 1 rejected, 1 commented." in card
+
+
+VIEWS = ("pairs", "graded", "judgements", "trajectories", "pieces", "directions", "repairs", "t2i_r1")
+
+
+def test_no_view_has_a_rejected_sample_nor_its_reward(run: Run) -> None:
+    def export(view: str) -> list[str]:
+        folder = api.open_run(run.folder.address).export(view=view)
+        return [line for file in sorted(folder.glob("*.jsonl")) for line in file.open(encoding="utf-8")]
+
+    def count_rewards(lines: list[str]) -> int:
+        return sum(len(json.loads(json.loads(line)["facts"])["rewards"]) for line in lines)
+
+    sample_id = winner(run)
+    before = {view: export(view) for view in VIEWS}
+    assert all(any(sample_id in line for line in before[view]) for view in VIEWS[:6])
+    write_review(run, sample_id, REJECT, "")
+    exported(run)
+    after = {view: export(view) for view in VIEWS}
+    assert not [line for lines in after.values() for line in lines if sample_id in line]
+    assert count_rewards(after["t2i_r1"]) == count_rewards(before["t2i_r1"]) - 1
 
 
 def test_what_was_made_before_is_stale_and_taking_it_back_gives_the_same_bytes(run: Run) -> None:

@@ -350,6 +350,18 @@ def test_a_million_rows_would_take_little_memory() -> None:
     assert held / count < 200
 
 
+def test_what_is_left_out_counts_as_unscored_in_the_health_of_weights() -> None:
+    """Its text weighs nothing, which is no text that weighs less than that of a worse image."""
+    rows = [
+        RewardRow(f"p{k}-{c}", f"p{k}", "w", "s", 0.5, reward) for k in range(40) for c, reward in enumerate((1.0, 0.5))
+    ]
+    policy = Policy(policy="uniform")
+    report = diagnose_weights(rows, weigh(rows, policy, {f"p{k}-0" for k in range(40)}), policy)
+    assert report.warnings == ()
+    assert {(row.samples, row.scored, row.kept, row.single_groups) for row in report.rows} == {(80, 40, 40, 40)}
+    assert {row.modality: row.mean_reward for row in report.rows} == {"text": 0.5, "image": 0.5}
+
+
 def make_ahead(*advantages: tuple[float | None, float | None]) -> list[RewardRow]:
     """Rows of one group with advantages of text and image."""
     rows = enumerate(advantages)

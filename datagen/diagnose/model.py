@@ -167,8 +167,8 @@ def _row(path: str, groups: Sequence[Group], n: int, covers: list[str]) -> list[
     first = [pass_at(group.tries, group.passes, 1) for group in strict]
     best = [pass_at(group.tries, group.passes, min(n, group.tries)) for group in whole]
     gain = [b - pass_at(group.tries, group.passes, 1) for b, group in zip(best, whole, strict=True)]
-    judged = [max(group.tries, len(group.rewards)) for group in groups]
-    if not any(judged):
+    judged = [group for group in groups if group.judged]
+    if not judged:
         return []
     rates = {"pass_1": _rate(first, wilson), "pass_n": _rate(best, wilson), "gain": _rate(gain, wilson)}
     verdict, why = judge_rates(**rates, n=n)
@@ -177,27 +177,26 @@ def _row(path: str, groups: Sequence[Group], n: int, covers: list[str]) -> list[
             path=path,
             verdict=verdict,
             why=why,
-            prompts=sum(count > 0 for count in judged),
-            samples=sum(judged),
+            prompts=len(judged),
+            samples=sum(group.judged for group in judged),
             unjudged=sum(group.unjudged for group in groups),
             **rates,
             reward=_rate(rated, lambda _mean, _count: bootstrap_mean(rated)),
-            causes=_share_causes(groups, judged),
+            causes=_share_causes(judged),
             covers=covers,
         )
     ]
 
 
-def _share_causes(groups: Sequence[Group], judged: Sequence[int]) -> dict[Cause, float] | None:
-    """Return the mean over prompts of the share of their judged samples that fail for each cause.
+def _share_causes(groups: Sequence[Group]) -> dict[Cause, float] | None:
+    """Return the mean over prompts, which have judged samples, of the share of these that fail for each cause.
 
     None if prompts fail and no cause is known; beside known ones, a failure without a cause counts for none.
     """
-    prompts = [(group.causes, count) for group, count in zip(groups, judged, strict=True) if count]
-    if not any(causes for causes, _ in prompts) and any(causes is None for causes, _ in prompts):
+    if not any(group.causes for group in groups) and any(group.causes is None for group in groups):
         return None
-    sums = {cause: math.fsum((causes or {}).get(cause, 0) / count for causes, count in prompts) for cause in CAUSES}
-    return {cause: round(total / len(prompts), DIGITS) for cause, total in sums.items() if total}
+    sums = {cause: math.fsum((each.causes or {}).get(cause, 0) / each.judged for each in groups) for cause in CAUSES}
+    return {cause: round(total / len(groups), DIGITS) for cause, total in sums.items() if total}
 
 
 def _rate(values: Sequence[float], interval: Callable[[float, int], tuple[float, float]]) -> Rate | None:
@@ -252,8 +251,9 @@ class Group:
     """The results of one prompt: `passes` of `tries` candidates passed strictly; `rewards` of the rated candidates.
 
     Rewards are in [0, 1]. `unjudged` candidates could not be generated or judged; they count neither as passed nor as
-    failed. `passes` is a whole number, or, with `tries` 1, the share that passed if a file contains only that. `causes`
-    counts the candidates that fail for each cause, None if some fail and no scorer says why.
+    failed. `passes` is a whole number, or, with `tries` 1, the share that passed if a file contains only that. `judged`
+    candidates have a verdict, a reward or both; by default as many as have the commoner one. `causes` counts those of
+    them that fail for each cause, None if some fail and no scorer says why.
     """
 
     prompt: str
@@ -262,6 +262,10 @@ class Group:
     rewards: tuple[float, ...] = ()
     unjudged: int = 0
     causes: Mapping[Cause, int] | None = None
+    judged: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "judged", max(self.judged, self.tries, len(self.rewards)))
 
 
 def pass_at(tries: int, passes: float, k: int) -> float:

@@ -252,7 +252,7 @@ def _group(prompt: str, some: Sequence[Judged]) -> Group:
     strict = [float(each.passed) for each in some if each.passed is not None]
     rewards = tuple(each.reward for each in some if each.reward is not None)
     lost = sum(each.reward is None and each.passed is None for each in some)
-    return Group(prompt, len(strict), math.fsum(strict), rewards, lost)
+    return Group(prompt, len(strict), math.fsum(strict), rewards, lost, judged=len(some) - lost)
 
 
 def read_geneval(text: str, where: str) -> list[Judged]:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from datagen.config import Recipe, make_recipe
+from datagen.config import Recipe, Training, make_recipe
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, PluginError, RunError
 from datagen.experiment.figures import HELD_OUT, JUDGES, Cell, Point, Summary, dump_figures, render_markdown, summarize
@@ -261,9 +261,10 @@ class _Bench:
         place = places[-1]
         if (place / "trained.json").is_file():
             return
-        replay = recipe.train.replay if recipe.train and source is place else 0.0
-        earlier = [each / "run" / "dataset" for each in places[:-1]]
-        dataset = mix_rounds(source / "run" / "dataset", earlier, replay, place / "data")
+        train = recipe.train or Training()
+        earlier = [each / "run" / "dataset" for each in places[:-1] if source is place]
+        how = {"control": bool(train.control), "baseline": bool(train.baseline)}
+        dataset = mix_rounds(source / "run" / "dataset", earlier, train.replay, place / "data", **how)
 
         def show(step: TrainStep) -> None:
             self._show_training(step)

@@ -42,9 +42,12 @@ class Checks:
     passed: int = 0
 
     def check_rows(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows. Raises RunError if weights are missing, negative, NaN or infinite."""
+        """Yield the rows but those that are left out, which no view is to see.
+
+        Raises RunError if weights are missing, negative, NaN or infinite.
+        """
         for row in rows:
-            missing = [name for name in (*WEIGHTS, "kept") if name not in row]
+            missing = [name for name in (*WEIGHTS, "kept", "left_out") if name not in row]
             if missing:
                 raise RunError(f"its rows have no {missing[0]!r}", where=str(self.dataset), hint=AGAIN)
             weights = {name: row[name] for name in WEIGHTS if row[name] is not None}
@@ -53,7 +56,8 @@ class Checks:
                     raise RunError(f"{name} is {weight}", where=f"row {row['id']}", hint=AGAIN)
             self.kept += bool(row["kept"])
             self.weighted += any(weight > 0 for weight in weights.values())
-            yield row
+            if not row["left_out"]:
+                yield row
 
     def check_examples(self, examples: Iterable[Example]) -> Iterator[Example]:
         """Yield the examples.

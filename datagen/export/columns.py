@@ -64,7 +64,9 @@ def dataset_features(scorers: Sequence[str]) -> Features:
     file under `images`, in hexadecimal. `causes` says why the image fails, empty if nothing does, null if no scorer
     says; `faults` are the reasons of the scorers that deny it. `claims_hold` has for each of `claims` how surely it
     holds, in [0, 1]: the mean over the scorers that select, null if none judged it. `gap` is what the model itself says
-    of the whole image minus `passed`, in [-1, 1], null if it was not asked. Raises RunError if two scorers would share
+    of the whole image minus `passed`, in [-1, 1], null if it was not asked. `left_out` says why a row takes part in
+    nothing, null if it does: a person rejected the sample, or it repeats one of another prompt. Its weights are 0, its
+    reward is in no mean, rank or pair, and no view and no training takes it. Raises RunError if two scorers would share
     a column.
     """
     from datasets import Features, Image, List, Value
@@ -86,6 +88,7 @@ def dataset_features(scorers: Sequence[str]) -> Features:
             **rewards,
             **dict.fromkeys(("text_reward", "image_reward", "gain", "text_weight", "image_weight"), number),
             **dict.fromkeys(("kept", "passed"), flag),
+            "left_out": text,
             **dict.fromkeys(("causes", "faults"), List(text)),
             "claims_hold": List(number),
             "gap": number,
@@ -160,6 +163,7 @@ def columns_of(
         "text_weight": [weight.text_weight for weight in weights],
         "image_weight": [weight.image_weight for weight in weights],
         "kept": [weight.kept for weight in weights],
+        "left_out": [weight.left_out or None for weight in weights],
         "passed": [item.passed for item in items],
         "causes": [item.causes for item in items],
         "faults": [list(map(clean, item.faults)) for item in items],

@@ -1,10 +1,11 @@
 """Training examples, the interface between views and formats: parts of a sequence with their weights in the loss.
 
-A row is one sample of the exported dataset, with the columns of `dataset_features`. A view turns rows into examples, a
-format writes examples as files. Both are plugins. `datagen/export/views/<word>.py` has `Options` and
-`view(rows, options)`, and may state requirements on a run: `NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES`,
-`NEEDS_LIKELIHOOD` and `MOST_ROUNDS`, which are checked before a run is built (as is an option `reward`), and `NEEDS` in
-words. `find_mode(options, mode)` returns the mode needed, in place of `NEEDS_MODE`, if that depends on the options.
+A row is one sample of the exported dataset, with the columns of `dataset_features`; a view is given all rows but those
+that are left out (`Checks.check_rows`). A view turns rows into examples, a format writes examples as files. Both are
+plugins. `datagen/export/views/<word>.py` has `Options` and `view(rows, options)`, and may state requirements on a run:
+`NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES`, `NEEDS_LIKELIHOOD` and `MOST_ROUNDS`, which are checked before a run
+is built (as is an option `reward`), and `NEEDS` in words. `find_mode(options, mode)` returns the mode needed, in place
+of `NEEDS_MODE`, if that depends on the options.
 `datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
 `TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts; `find_fault(example, options)` says why it
 cannot hold an example.

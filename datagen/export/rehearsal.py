@@ -88,6 +88,7 @@ def _make_row(run: RunPlan, candidate: int) -> dict[str, Any]:
         **{f"reason_{column_of(name)}": "" for name in run.scorers},
         **{"text_reward": None if run.mode == "direct" else right, "image_reward": right, "gain": 0.0},
         **{"text_weight": None if run.mode == "direct" else 1.0, "image_weight": 1.0, "kept": True},
+        "left_out": None,
         "causes": [] if right else ["count"],
         "faults": [] if right else ["expected 1 star, found 0 stars"],
         "claims_hold": [right],

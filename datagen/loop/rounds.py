@@ -225,7 +225,8 @@ def _run_round(
         gc.collect()
     train = check_trainer(plan.recipe)
     earlier = [plan.locate(k, "run", "dataset") for k in range(1, number)]
-    dataset = mix_rounds(place / "run" / "dataset", earlier, train.replay, place / "data")
+    how = {"control": bool(train.control), "baseline": bool(train.baseline)}
+    dataset = mix_rounds(place / "run" / "dataset", earlier, train.replay, place / "data", **how)
     if not (place / "trained.json").is_file():
 
         def show(step: TrainStep) -> None:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -134,26 +135,37 @@ def _read_end(path: Path) -> str:
         return " | ".join(line.strip() for line in deque(file, LAST_LINES) if line.strip())
 
 
-def mix_rounds(dataset: Path, earlier: Sequence[Path], share: float, out: Path) -> Path:
+def mix_rounds(
+    dataset: Path, earlier: Sequence[Path], share: float, out: Path, *, control: bool = False, baseline: bool = False
+) -> Path:
     """Write a dataset with a share of its training rows from earlier rounds, and return its folder.
 
-    Rows without weight are not counted and not taken. Which rows are taken depends on their ids alone; if there are too
-    few, all are. The folder appears whole; one that exists is returned as it is.
+    Rows without weight are not counted and not taken; with `control` those without a reward. With `baseline`, whole
+    prompts are taken, each as a group of its own, since a weight says something beside those of its prompt alone. Which
+    rows or prompts are taken depends on their ids alone; if there are too few, all are. The folder appears whole; one
+    that exists is returned as it is.
     """
     import pyarrow.parquet as pq
 
     if out.is_dir() or not share or not earlier:
         return out if out.is_dir() else dataset
-    own = count_learned(dataset)
+    how = {"control": control, "baseline": baseline}
+    wanted = round(count_learned(dataset, **how) * share / (1 - share))
     found = [
-        (seed_of(out.parent.name, file.parents[3].name, name), file, row)
+        (seed_of(out.parent.name, folder.parents[1].name, name), folder.parents[1].name, part)
         for folder in earlier
-        for file in _list_files(folder)
-        for row, name in _list_learned(file)
+        for name, part in _list_parts(folder, **how).items()
+        if part.learned
     ]
     taken: dict[Path, list[int]] = {}
-    for _, file, row in sorted(found)[: round(own * share / (1 - share))]:
-        taken.setdefault(file, []).append(row)
+    rounds: dict[Path, str] = {}
+    for _, number, part in sorted(found, key=lambda each: each[0]):
+        if wanted <= 0:
+            break
+        wanted -= part.learned
+        for file, row in part.rows:
+            taken.setdefault(file, []).append(row)
+            rounds[file] = number
     partial = out.with_name(f".{out.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(dataset / "data", partial / "data")
@@ -165,34 +177,67 @@ def mix_rounds(dataset: Path, earlier: Sequence[Path], share: float, out: Path) 
     for count, (file, rows) in enumerate(sorted(taken.items()), total - len(taken)):
         source = pq.ParquetFile(file)
         with pq.ParquetWriter(partial / "data" / name.format(count), source.schema_arrow) as writer:
-            _copy_rows(source, sorted(rows), writer)
+            _copy_rows(source, sorted(rows), writer, rounds[file] if baseline else "")
     partial.rename(out)
     return out
 
 
-def count_learned(dataset: Path) -> int:
-    """Return how many training rows of an exported dataset have a weight."""
-    return sum(len(_list_learned(file)) for file in _list_files(dataset))
+def count_learned(dataset: Path, *, control: bool = False, baseline: bool = False) -> int:
+    """Return how many training rows of an exported dataset have a weight, as the embedded trainer gives it."""
+    return sum(part.learned for part in _list_parts(dataset, control=control, baseline=baseline).values())
 
 
 def _list_files(dataset: Path) -> list[Path]:
     return sorted((dataset / "data").glob("train-*.parquet"))
 
 
-def _list_learned(file: Path) -> list[tuple[int, str]]:
-    """Return place and id of each row of a file that has a weight."""
+@dataclass(slots=True)
+class _Part:
+    """Training rows that are taken together, by file and place, and how many of them have a weight."""
+
+    rows: list[tuple[Path, int]] = field(default_factory=list)
+    learned: int = 0
+
+
+def _list_parts(dataset: Path, *, control: bool, baseline: bool) -> dict[str, _Part]:
+    """Return each training row by its id, or with `baseline` all of a prompt by the id of its group."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
+    from datasets import Dataset
 
-    columns: dict[str, list[Any]] = pq.read_table(file, columns=["id", "text_weight", "image_weight"]).to_pydict()
-    rows = zip(columns["id"], columns["text_weight"], columns["image_weight"], strict=True)
-    return [(place, name) for place, (name, text, image) in enumerate(rows) if text > 0 or image > 0]
+    from datagen.training.weighted import find_weights
+
+    key, parts = "group_id" if baseline else "id", dict[str, _Part]()
+    columns = {key, "text_weight", "image_weight", "text_reward", "image_reward", "left_out"}
+    tables = {
+        file: pq.read_table(file, columns=sorted(columns & {*pq.read_schema(file).names}))
+        for file in _list_files(dataset)
+    }
+    if not tables:
+        return parts
+    # Without the metadata, which describes columns that were not read.
+    rows = Dataset(pa.concat_tables(tables.values()).replace_schema_metadata(None))
+    weighs = iter(find_weights(rows, uniform=control, baseline=baseline).any(1).tolist())
+    for file, table in tables.items():
+        for row, name in enumerate(table[key].to_pylist()):
+            part = parts.setdefault(name, _Part())
+            part.rows.append((file, row))
+            part.learned += next(weighs)
+    return parts
 
 
-def _copy_rows(source: Any, rows: Sequence[int], writer: Any) -> None:
-    """Write some rows of a file, in order, holding one row group at a time."""
+def _copy_rows(source: Any, rows: Sequence[int], writer: Any, prefix: str) -> None:
+    """Write some rows of a file, in order, holding one row group at a time; a `prefix` goes before their groups."""
+    import pyarrow.compute as pc
+
     first = 0
     for k in range(source.num_row_groups):
         last = first + source.metadata.row_group(k).num_rows
         if inside := [row - first for row in rows if first <= row < last]:
-            writer.write_table(source.read_row_group(k).take(inside))
+            table = source.read_row_group(k).take(inside)
+            if prefix:
+                place = table.column_names.index("group_id")
+                groups = pc.binary_join_element_wise(prefix, table["group_id"], "-")
+                table = table.set_column(place, table.schema.field(place), groups)
+            writer.write_table(table)
         first = last

@@ -22,6 +22,7 @@ from datagen.picture_files import PictureError, find_kind
 from datagen.pictures import normalise
 from datagen.plugins import Failed, attempt, without_addresses
 from datagen.records import Failure, Modality, Request, Sample, Segment, Verdict
+from datagen.scoring.rounds import OPEN, ROUNDS
 from datagen.scoring.verdicts import check_causes
 from datagen.vision.known import KnownFeatures, KnownPictures
 
@@ -200,8 +201,8 @@ def _check_evidence(evidence: Mapping[str, Any]) -> None:
     for key, kind in _EVIDENCE.items():
         if key in evidence and (said := _find_other(evidence[key], kind)):
             raise TypeError(f"the scorer answered evidence[{key!r}] {said}")
-    if "rounds" in evidence:
-        raise ValueError("the scorer answered evidence['rounds']: that word is the toolkit's own")
+    if own := evidence.keys() & {ROUNDS, OPEN}:
+        raise ValueError(f"the scorer answered evidence[{min(own)!r}]: that word is the toolkit's own")
     for claim, holds in evidence.get("claims", {}).items():
         if not isinstance(holds, (int, float, type(None))):
             raise TypeError(f"the scorer answered evidence['claims'][{claim!r}] {_show(holds)}, not whether it holds")

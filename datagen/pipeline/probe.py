@@ -116,16 +116,18 @@ def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
 def _group(run: Run, prompt: Prompt, samples: list[list[Score]], lost: int) -> Group:
     rows = [make_row(run, prompt, "", scores) for scores in samples]
     verdicts, rewards = [row.passed for row in rows], [row.image for row in rows]
-    blind = sum(verdict is None and reward is None for verdict, reward in zip(verdicts, rewards, strict=True))
-    causes = [find_causes(weighing(run, scores)) for scores in samples]
+    judged = [row.passed is not None or row.image is not None for row in rows]
+    # What fails for one scorer and was not judged by another has no verdict, so why it fails is no share of a rate.
+    causes = [find_causes(weighing(run, scores)) for scores, counts in zip(samples, judged, strict=True) if counts]
     named = Counter(cause for each in causes for cause in each or ())
     return Group(
         prompt.id,
         tries=sum(verdict is not None for verdict in verdicts),
         passes=sum(verdict is True for verdict in verdicts),
         rewards=tuple(reward for reward in rewards if reward is not None),
-        unjudged=lost + blind,
+        unjudged=lost + judged.count(False),
         causes=named if named or None not in causes else None,
+        judged=judged.count(True),
     )
 
 

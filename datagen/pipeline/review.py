@@ -4,9 +4,9 @@
 
 Lines are only added, and the last one about a sample counts; one without a mark and a comment takes back what was said.
 `made_by` names the recipe that made the samples: after another one, the same id is another picture, and the line does
-not count. A run that grows says again of its samples what was said (`growing`). A rejected sample weighs nothing and
-its reward is in no mean or rank of its group (`weighting.weigh`), in every view: dataset, exports, report, training. An
-accepted one weighs what its scores say.
+not count. A run that grows says again of its samples what was said (`growing`). A rejected sample is left out: it
+weighs nothing, its reward is in no mean or rank of its group (`weighting.weigh`), and its row of the dataset says so
+(`left_out`), so that no view, no control and no baseline takes it. An accepted one weighs what its scores say.
 
 Not covered: a shard that was deleted and generated again by a model that does not keep seeds; two people at a time on
 an object store, where the file is read and put again.

@@ -23,6 +23,7 @@ from datagen.plugins import Failed, attempt
 from datagen.records import Failure, Prompt, Request, Sample, Score, Verdict, seed_of
 from datagen.scoring.ahead import Asking, Group, UnansweredError
 from datagen.scoring.layout import list_names
+from datagen.scoring.rounds import join_rounds
 from datagen.scoring.scorers import Scorer
 from datagen.scoring.tools import REMEMBERED, REMEMBERED_DRAWINGS, Tools
 from datagen.scoring.verdicts import ALONE, list_groups
@@ -358,15 +359,13 @@ def _is_unanswered(run: Run, asking: Asking, name: str, prompt: Prompt, sample: 
 def score_sample(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:
     """Return one score by each scorer of the recipe, and a failure for each that raised or returned no valid verdict.
 
-    In a sample with several images the last one counts; image scores list the result of each round in
-    `evidence["rounds"]`.
+    In a sample with several images the last one counts; image scores say in their evidence what each round had
+    (`scoring.rounds`).
     """
     before = [score_once(run, prompt, part) for part in list_rounds(sample)[:-1]]
     scores, failures = score_once(run, prompt, sample)
-    if not before:
-        return scores, failures
     failures += [failure for _, failed in before for failure in failed if failure.unreached]
-    return [_add_rounds(score, [earlier[k] for earlier, _ in before]) for k, score in enumerate(scores)], failures
+    return [join_rounds([earlier[k] for earlier, _ in before], score) for k, score in enumerate(scores)], failures
 
 
 def score_groups(
@@ -396,13 +395,6 @@ def list_rounds(sample: Sample) -> list[Sample]:
     """Return the sample as it was after each image; the last one is the sample itself."""
     ends = [k for k, segment in enumerate(sample.segments) if segment.kind == "image"]
     return [replace(sample, segments=sample.segments[: end + 1]) for end in ends[:-1]] + [sample]
-
-
-def _add_rounds(score: Score, before: Sequence[Score]) -> Score:
-    if score.target != "image":
-        return score
-    rounds = [[each.value, each.evidence.get("passed")] for each in (*before, score)]
-    return replace(score, evidence={**score.evidence, "rounds": rounds})
 
 
 def score_once(run: Run, prompt: Prompt, sample: Sample) -> tuple[list[Score], list[Failure]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datagen import program
 from datagen.addresses import without_addresses
@@ -31,9 +31,13 @@ from datagen.pipeline.shards import group_scores
 from datagen.pipeline.watch import Progress, Watch, follow
 from datagen.records import Failure, Modality, Prompt, Sample, Score, seed_of
 from datagen.report import Limits, ReportItem, select, write_report
-from datagen.scoring.rewarder import gain_of, passed_rounds, reward_rounds
+from datagen.scoring.rounds import split_rounds
 from datagen.scoring.verdicts import find_causes, find_faults, find_holds, find_own_belief, passed
 from datagen.weighting import RewardRow, RewardTable, Weight, WeightReport, WeightTable, diagnose_weights, weigh
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
 REPORT_FILES = "report_files"
@@ -120,12 +124,39 @@ def weigh_rows(
 
     With `deduplicate` all shards must be there; if not in the order of the files, in that of `shards`.
     """
-    options = run.recipe.deduplicate
-    if options is None:
-        return weigh(rows, run.policy, rejected), ""
-    repeats = find_run_repeats(run, rows, options, rejected, shards)
-    weights = weigh(rows, run.policy, rejected, repeats.found if options.drop else None)
-    return weights, repeats.describe() + ("; these weigh 0" if options.drop else "")
+    options, repeated, told = run.recipe.deduplicate, None, ""
+    if options is not None:
+        repeats = find_run_repeats(run, rows, options, rejected, shards)
+        repeated = repeats.found if options.drop else None
+        told = repeats.describe() + ("; these weigh 0" if options.drop else "")
+    if run.policy.join == "before":
+        left_out = rows.find(rejected) if repeated is None else rows.find(rejected) | repeated
+        rows = _normalise_again(run, rows, left_out, list_scored(run) if shards is None else shards)
+    return weigh(rows, run.policy, rejected, repeated), told
+
+
+def _normalise_again(run: Run, rows: RewardTable, left_out: NDArray[np.bool_], shards: Sequence[int]) -> RewardTable:
+    """Return the rows with the advantages that they have without those that are `left_out`, shape (n,).
+
+    Only the shards that hold such rows are read. Raises RunError when samples and scores do not match.
+    """
+    import numpy as np
+
+    if not left_out.any():
+        return rows
+    text, image = rows.text_advantage, rows.image_advantage
+    start = 0
+    for shard in shards:
+        end = start + run.folder.count_samples(shard)
+        if left_out[start:end].any():
+            ids = {rows.id_of(row) for row in np.flatnonzero(left_out[start:end]) + start}
+            known = RewardTable(read_scored(run, shard, left_out=ids).rows)
+            if len(known) != end - start:
+                where, hint = run.folder.where("scores", shard), program.command("score", run.folder, "--again")
+                raise RunError("the samples and the scores do not match", where=where, hint=hint)
+            text[start:end], image[start:end] = known.text_advantage, known.image_advantage
+        start = end
+    return rows.with_advantages(text, image)
 
 
 def _find_passing(run: Run, rows: Sequence[RewardRow], weights: Sequence[Weight]) -> bytes | None:
@@ -172,7 +203,7 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
             weight,
             row,
             row.passed,
-            None if row.image_gap else gain_of(scores, run.rewarder.find_join(prompt, "image")),
+            find_gain(judge_rounds(run, prompt, scores)),
             find_causes(selecting := weighing(run, scores)),
             find_faults(selecting),
             holds := find_holds(prompt.claims, selecting),
@@ -322,6 +353,7 @@ def make_item(
     run: Run, prompt: Prompt, sample: Sample, scores: Sequence[Score], row: RewardRow, weight: Weight | None
 ) -> ReportItem:
     """Return a sample with all that was found out about it; without a weight it has not been weighed yet."""
+    rounds = judge_rounds(run, prompt, scores)
     return ReportItem(
         prompt,
         sample,
@@ -333,8 +365,8 @@ def make_item(
         row.passed,
         weight.kept if weight else True,
         weight.reason if weight else "",
-        () if row.image_gap else tuple(reward_rounds(scores, run.rewarder.find_join(prompt, "image"))),
-        tuple(passed_rounds(weighing(run, scores))),
+        tuple(each.image for each in rounds),
+        tuple(each.passed for each in rounds),
         find_causes(weighing(run, scores)),
         row.misjudged,
     )
@@ -410,11 +442,11 @@ def read_rows(run: Run, shard: int) -> Sequence[RewardRow]:
     return read_scored(run, shard).rows
 
 
-def read_scored(run: Run, shard: int, only: Collection[str] = ()) -> ScoredShard:
+def read_scored(run: Run, shard: int, only: Collection[str] = (), *, left_out: Collection[str] = ()) -> ScoredShard:
     """Return what is known of a shard's samples, or of `only` some, but for the samples themselves.
 
-    With `join: before`, advantages are known for the whole shard alone. Raises RunError for scores that do not belong
-    to its prompts, or that other scorers made.
+    With `join: before`, advantages are known for the whole shard alone, and are those without the samples that are
+    `left_out`. Raises RunError for scores that do not belong to its prompts, or that other scorers made.
     """
     groups = {sample_id.rpartition("-")[0] for sample_id in only}
     prompts = {prompt.id: prompt for prompt in run.folder.read_prompts(shard, groups)}
@@ -432,23 +464,29 @@ def read_scored(run: Run, shard: int, only: Collection[str] = ()) -> ScoredShard
             raise RunError(what, where=where, hint=f"rescore: {program.command('score', run.folder, '--again')}")
         rows.append(make_row(run, prompt, sample_id, scores))
     if run.policy.join == "before" and not only:
-        rows = _normalise(run, prompts, rows, grouped)
+        rows = _normalise(run, prompts, rows, grouped, left_out)
     return ScoredShard(prompts, grouped, rows)
 
 
 def _normalise(
-    run: Run, prompts: Mapping[str, Prompt], rows: Sequence[RewardRow], scores: Mapping[str, Sequence[Score]]
+    run: Run,
+    prompts: Mapping[str, Prompt],
+    rows: Sequence[RewardRow],
+    scores: Mapping[str, Sequence[Score]],
+    left_out: Collection[str],
 ) -> list[RewardRow]:
-    """Return the rows of a shard, which has all candidates of its prompts, with their advantages."""
+    """Return the rows of a shard, which has all candidates of its prompts, with their advantages.
+
+    Those that are `left_out` have none, and are in no mean.
+    """
     known = []
     for group, some in groupby(rows, key=lambda row: row.group):
         mine = list(some)
-        given = [scores[row.sample_id] for row in mine]
-        columns = [run.rewarder.normalise_group(prompts[group], given, target) for target in TARGETS]
-        known += [
-            replace(row, text_advantage=text, image_advantage=image)
-            for row, text, image in zip(mine, *columns, strict=True)
-        ]
+        given = [scores[row.sample_id] for row in mine if row.sample_id not in left_out]
+        columns = zip(*(run.rewarder.normalise_group(prompts[group], given, target) for target in TARGETS), strict=True)
+        for row in mine:
+            text, image = (None, None) if row.sample_id in left_out else next(columns)
+            known.append(replace(row, text_advantage=text, image_advantage=image))
     return known
 
 
@@ -470,6 +508,21 @@ def make_row(run: Run, prompt: Prompt, sample_id: str, scores: Sequence[Score]) 
     believed = find_own_belief(prompt, scores) if run.judges_itself else None
     misjudged = None if believed is None or verdict is None else believed - verdict
     return RewardRow(sample_id, prompt.id, weakness, skill, text, image, gaps[0], gaps[1], verdict, misjudged=misjudged)
+
+
+def judge_rounds(run: Run, prompt: Prompt, scores: Sequence[Score]) -> list[RewardRow]:
+    """Return rewards and verdict after each image of a sample that reflected, each as of a sample of its own, in order.
+
+    None for a sample with one image.
+    """
+    return [make_row(run, prompt, "", each) for each in split_rounds(scores)]
+
+
+def find_gain(rounds: Sequence[RewardRow]) -> float | None:
+    """Return the last image reward minus the first, in [-1, 1]; None for one image, or if one has no reward."""
+    if len(rounds) < 2 or rounds[0].image is None or rounds[-1].image is None:
+        return None
+    return rounds[-1].image - rounds[0].image
 
 
 def weighing(run: Run, scores: Sequence[Score]) -> list[Score]:

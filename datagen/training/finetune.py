@@ -37,11 +37,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from datagen.config import find_training_clash
 from datagen.embedded.codec import fingerprint, read_codes
 from datagen.embedded.decoder import open_threads
 from datagen.embedded.loading import READER, has_reader, load_codec, load_lm, require_files, save_codec, save_lm
 from datagen.embedded.vocab import Vocabulary
-from datagen.errors import BackendError, RunError, first_line
+from datagen.errors import BackendError, ConfigError, RunError, first_line
 from datagen.filesystems import hold_folder, write_whole
 from datagen.training.learner import Learner, find_precision
 from datagen.training.state import Schedule, TrainingState, explain_disk
@@ -88,7 +89,8 @@ class TrainPlan:
     multiplies the weight of the token that opens the image. `control` gives every scored part weight 1. `precision` is
     `bfloat16`, `float32`, or None: the faster one on the processor that begins the training. `pull` >= 0 is the factor
     of the divergence from the starting checkpoint in the loss, which the losses of the log do not contain. `baseline`
-    subtracts from each weight the mean of its prompt's; held-out rows keep their weights.
+    subtracts from each weight the mean of its prompt's; held-out rows keep their weights. Raises ConfigError for
+    options that exclude each other.
     """
 
     dataset: Path
@@ -106,6 +108,10 @@ class TrainPlan:
     precision: str | None = None
     pull: float = 0.0
     baseline: bool = False
+
+    def __post_init__(self) -> None:
+        if clash := find_training_clash(asdict(self)):
+            raise ConfigError(clash, where="training", hint="leave one of them out")
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as JSON values, with hashes of dataset and checkpoint instead of their paths."""
@@ -178,7 +184,9 @@ def _train(plan: TrainPlan, parts: Parts, data: Data, out: Path, watch: Callable
     state = TrainingState(out, parts.model, [optimizer])
     with open_threads(torch.get_num_threads()) as pool:
         # Before the saved weights are restored, since it is pulled towards those of the checkpoint.
-        learner = Learner(parts.model, parts.vocab.pad, plan.precision or find_precision(), pool, pull=plan.pull)
+        tokens = count_drawn(plan, data) if plan.pull else None
+        precision = plan.precision or find_precision()
+        learner = Learner(parts.model, parts.vocab.pad, precision, pool, pull=plan.pull, tokens=tokens)
         first = state.restore()
         draws, targets = open_rows(plan, data, first)
         if first == 0:
@@ -192,8 +200,9 @@ def _train(plan: TrainPlan, parts: Parts, data: Data, out: Path, watch: Callable
             if done % SAVE_STEPS == 0 or done == plan.steps:
                 judged = data.held_out if done % JUDGE_STEPS == 0 or done == plan.steps else None
                 held_out = measure_loss(learner, judged)
-                watch(_note(state, TrainStep(done, plan.steps, _average(losses), held_out)))
-                state.save(done)
+                noted = _note(state, TrainStep(done, plan.steps, _average(losses), held_out))
+                state.save(done)  # before it is told: who watches may raise Paused
+                watch(noted)
                 losses.clear()
     write_checkpoint(parts, plan.checkpoint, out)
     steps = [_read_step(row, plan.steps) for row in state.read_log()]
@@ -283,13 +292,25 @@ def open_rows(plan: TrainPlan, data: Data, first: int) -> tuple[Iterator[Index],
     """Return the endless order of rows from step `first` on, and the targets of a whole step."""
     rows = plan.batch * plan.accumulate
     if plan.sampler:
-        lambdas = {"lambda_text": plan.lambda_text, "lambda_image": plan.lambda_image}
-        weighted = WeightedSampler(data.train, data.targets, seed=plan.seed, start=first * rows, **lambdas)
+        weighted = make_sampler(plan, data, start=first * rows)
         draws: EpochSampler = weighted
         targets = weighted.targets
     else:
         draws, targets = EpochSampler(data.train, seed=plan.seed, start=first * rows), data.targets
     return iter(draws), (targets[0] * rows, targets[1] * rows)
+
+
+def count_drawn(plan: TrainPlan, data: Data) -> Targets:
+    """Return the expected numbers of learned tokens of a step, whatever they weigh: text and image."""
+    rows = plan.batch * plan.accumulate
+    text, image = mean_targets(data.train, chances=make_sampler(plan, data).chances) if plan.sampler else data.targets
+    return text * rows, image * rows
+
+
+def make_sampler(plan: TrainPlan, data: Data, *, start: int = 0) -> WeightedSampler:
+    """Return the sampler of a plan with `sampler`; `start` is the number of indices to skip."""
+    lambdas = {"lambda_text": plan.lambda_text, "lambda_image": plan.lambda_image}
+    return WeightedSampler(data.train, data.targets, seed=plan.seed, start=start, **lambdas)
 
 
 def take_step(

@@ -40,14 +40,25 @@ class Learner:
     """Computes the losses of a model and adds their gradients to its parameters; `pool` has a thread for each core.
 
     With `pull` > 0, the gradient is that of losses + pull * KL(the model as it is now || as it is then), the mean over
-    the learned tokens of text plus that of image: distillation against forgetting (arXiv 1606.09282).
+    the learned tokens of text plus that of image: distillation against forgetting (arXiv 1606.09282). `tokens` are
+    their expected numbers in a step; by default the targets of the losses, which are others if weights decide which
+    rows are drawn.
     """
 
-    def __init__(self, model: LlamaForCausalLM, pad: int, precision: str, pool: Executor, *, pull: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: LlamaForCausalLM,
+        pad: int,
+        precision: str,
+        pool: Executor,
+        *,
+        pull: float = 0.0,
+        tokens: Targets | None = None,
+    ) -> None:
         self._model, self._pad, self._pool = model, pad, pool
         self._config = model.config.to_dict()
         self._dtype: torch.dtype = getattr(torch, precision)
-        self._pull = pull
+        self._pull, self._tokens = pull, tokens
         self._first = deepcopy(self._fuse().detach(self._dtype)) if pull else None
 
     def learn(
@@ -73,7 +84,7 @@ class Learner:
             if self._first:
                 with torch.no_grad():
                     first = self._first.run(ids, learned)
-                loss = loss + self._pull * measure_divergence(first, logits, tokens[-1], targets)
+                loss = loss + self._pull * measure_divergence(first, logits, tokens[-1], self._tokens or targets)
             return torch.autograd.grad(loss, leaves), (text.item(), image.item())
 
         totals = [torch.zeros_like(weight) for weight in whole.tensors]
@@ -111,8 +122,8 @@ class Learner:
 def measure_divergence(first: Tensor, logits: Tensor, kinds: Tensor, targets: Targets) -> Tensor:
     """Return KL(first || logits) in nats, the mean over text tokens plus that over image tokens: a scalar.
 
-    Logits are (tokens, vocabulary); the means are sums divided by `targets`. In this direction it is the divergence of
-    whole samples, if the rows are samples of the first model.
+    Logits are (tokens, vocabulary); the means are sums divided by `targets`, expected numbers of tokens. In this
+    direction it is the divergence of whole samples, if the rows are samples of the first model.
     """
     ours, theirs = logits.float().log_softmax(-1), first.float().log_softmax(-1)
     each = torch.nn.functional.kl_div(ours, theirs, log_target=True, reduction="none").sum(-1)

@@ -67,10 +67,9 @@ class Batch(NamedTuple):
 class WeightedDataset(Dataset[Tokens]):
     """The rows of a split that have a weight, as tokens with the weight of each.
 
-    `weights` is (rows, 2) float64: text and image. `uniform` gives every scored part weight 1 instead, like the policy
-    `uniform`: the control that separates the effect of the weights from that of more training. `baseline` subtracts
-    from each weight the mean of its group, see `subtract_baseline`. `keep` is the number of tokens to keep in memory, 5
-    bytes each, so that a picture is read once: for an `encode` without random choices.
+    `weights` is (rows, 2) float64: text and image, as `find_weights` gives them with `uniform` and `baseline`. `keep` is
+    the number of tokens to keep in memory, 5 bytes each, so that a picture is read once: for an `encode` without random
+    choices.
     """
 
     def __init__(
@@ -86,9 +85,7 @@ class WeightedDataset(Dataset[Tokens]):
         from datasets import load_dataset
 
         rows = load_dataset(str(folder), split=split)
-        weights = read_weights(rows, "reward" if uniform else "weight")
-        if baseline:
-            weights = subtract_baseline(rows, weights)
+        weights = find_weights(rows, uniform=uniform, baseline=baseline)
         kept = np.flatnonzero(weights.any(1))
         self.weights: np.ndarray = weights[kept]
         self._rows, self.encode = rows.select(kept), encode
@@ -116,18 +113,32 @@ class WeightedDataset(Dataset[Tokens]):
         return ids, kinds
 
 
+def find_weights(rows: Any, *, uniform: bool = False, baseline: bool = False) -> np.ndarray:
+    """Return the weights by which the rows of a `datasets.Dataset` are learned: (rows, 2) float64, text and image.
+
+    Those of the dataset; `uniform` gives every scored part weight 1 instead, like the policy `uniform`: the control
+    that separates the effect of the weights from that of more training. `baseline` subtracts from each weight the mean
+    of its group, see `subtract_baseline`. Raises ValueError as `read_weights` and `subtract_baseline` do.
+    """
+    weights = read_weights(rows, "reward" if uniform else "weight")
+    return subtract_baseline(rows, weights) if baseline else weights
+
+
 def read_weights(rows: Any, ending: str = "weight") -> np.ndarray:
     """Return the columns `text_weight` and `image_weight` of a `datasets.Dataset`: (rows, 2) float64, >= 0.
 
-    With the ending `reward`: 1 for every part with a reward, else 0. Raises ValueError if the columns are missing or a
-    weight is negative, null, NaN or infinite.
+    With the ending `reward`: 1 for every part with a reward, else 0, and 0 for a row that is left out (`left_out`):
+    a person rejected it, or it repeats another. Raises ValueError if the columns are missing or a weight is negative,
+    null, NaN or infinite.
     """
     names = [f"{modality}_{ending}" for modality in MODALITIES]
     if missing := [name for name in names if name not in rows.column_names]:
         raise ValueError(f"the rows have no {' and no '.join(missing)}")
-    columns = rows.select_columns(names).with_format("arrow")[:]
+    away = ["left_out"] if ending == "reward" and "left_out" in rows.column_names else []
+    columns = rows.select_columns(names + away).with_format("arrow")[:]
     if ending == "reward":
-        return np.stack([columns[name].is_valid().to_numpy().astype(np.float64) for name in names], axis=1)
+        taken = columns["left_out"].is_null().to_numpy() if away else True
+        return np.stack([(columns[name].is_valid().to_numpy() & taken).astype(np.float64) for name in names], axis=1)
     weights = np.stack([columns[name].to_numpy().astype(np.float64) for name in names], axis=1)
     wrong = np.argwhere(~(np.isfinite(weights) & (weights >= 0)))
     if len(wrong):
@@ -144,7 +155,8 @@ def subtract_baseline(rows: Any, weights: np.ndarray) -> np.ndarray:
     is worse than the prompt's other candidates gets a negative weight, so that the model moves away from it, and a
     group of equals teaches nothing. On samples of the model that is trained, the expected gradient stays the same while
     its variance falls: the mean weight of a group only teaches the model what it does already. Parts without a reward
-    keep weight 0 and do not count in a mean. Raises ValueError without the column `group_id`.
+    and rows that are left out keep weight 0 and do not count in a mean. Raises ValueError without the column
+    `group_id`.
     """
     if "group_id" not in rows.column_names:
         raise ValueError("the rows have no group_id")
@@ -220,18 +232,22 @@ def token_loss(
     return scaled[~drawn].sum(), scaled[drawn].sum()
 
 
-def mean_targets(dataset: WeightedDataset, limit: int = 10_000) -> Targets:
+def mean_targets(dataset: WeightedDataset, limit: int = 10_000, *, chances: np.ndarray | None = None) -> Targets:
     """Return the mean numbers of learned tokens of a row: text (including the switch) and image.
 
+    With the `chances` of a `WeightedSampler`, those of a part that it draws: what a step learns, whatever it weighs.
     Estimated from `limit` evenly spaced rows. The first token of a sequence is not learned, since nothing precedes it.
     """
     picked = range(0, len(dataset), max(1, len(dataset) // limit))
-    totals = np.zeros(2)
-    for row in picked:
+    counts = np.zeros((len(picked), 2))
+    for place, row in enumerate(picked):
         _, kinds, weights = dataset[row]
         learned = kinds[1:][weights[1:] != 0]
-        totals += [int((learned != IMAGE).sum()), int((learned == IMAGE).sum())]
-    text, image = (totals / max(1, len(picked))).tolist()
+        counts[place] = int((learned != IMAGE).sum()), int((learned == IMAGE).sum())
+    drawn = np.ones_like(counts) if chances is None else chances.reshape(-1, 2)[picked]
+    # A row is learned whole, a part by itself.
+    times = max(1, len(picked)) if chances is None else drawn.sum()
+    text, image = ((counts * drawn).sum(0) / times).tolist()
     return text, image
 
 
@@ -266,7 +282,8 @@ class WeightedSampler(EpochSampler):
     A row has two weights, so a sample is one modality of one row, with probability proportional to lambda * weight /
     targets. With `self.targets` times the rows of a step in `weighted_loss` (lambdas of 1), the expected gradient is
     that of the weighted loss over all rows. `targets` are `mean_targets(dataset)`. A large weight becomes many small
-    steps instead of a large one; some rows may never be sampled.
+    steps instead of a large one; some rows may never be sampled. Raises ValueError if a weight is negative, as with a
+    baseline, or nothing can be sampled.
     """
 
     def __init__(
@@ -282,6 +299,8 @@ class WeightedSampler(EpochSampler):
         super().__init__(dataset, seed=seed, start=start)
         rates = [_divide(rate, each) for rate, each in zip((lambda_text, lambda_image), targets, strict=True)]
         chances = (dataset.weights * rates).flatten()
+        if (chances < 0).any():
+            raise ValueError("rows cannot be sampled by weights that are negative, as with a baseline")
         if not chances.sum() > 0:
             raise ValueError("nothing can be sampled: every weight times its lambda is 0")
         self.chances: np.ndarray = chances / chances.sum()

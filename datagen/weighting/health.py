@@ -101,13 +101,13 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
     dominates its weakness (if that has two or more skills) or the run, with more than half of the weight and more than
     1.5 times its share of the scored samples; in a skill the text whose image is the worse one weighs more, in a
     quarter or more of at least 30 pairs of candidates whose images differ in reward: such texts teach to plan what
-    comes out wrong. `rows` and `weights` must be in the same order.
+    comes out wrong. `rows` and `weights` must be in the same order. What is left out counts as unscored.
     """
     import numpy as np
 
     table = RewardTable.of(rows)
     given = WeightTable.of(weights, table)
-    text, image = modality_rewards(table, policy)
+    text, image = (np.where(given.is_left_out, np.nan, reward) for reward in modality_rewards(table, policy))
     groups, (paths, names), weakness = table.group.codes, table.path_codes(), table.weakness.codes
     found: list[WeightDiagnosis] = []
     warnings: list[str] = []
@@ -226,7 +226,7 @@ def _warn_dominance(
 def _warn_contrary(rows: RewardTable, weights: WeightTable) -> list[str]:
     import numpy as np
 
-    known = np.flatnonzero(~np.isnan(rows.text) & ~np.isnan(rows.image))
+    known = np.flatnonzero(~np.isnan(rows.text) & ~np.isnan(rows.image) & ~weights.is_left_out)
     order = known[np.argsort(rows.group.codes[known], kind="stable")]
     group, image, text = rows.group.codes[order], rows.image[order], weights.text[order]
     codes, names = rows.path_codes()

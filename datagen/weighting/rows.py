@@ -39,7 +39,8 @@ class RewardRow:
 class Weight(Record):
     """The factors of the training loss per modality (>= 0), and the reason.
 
-    `kept` is False when both weights are 0. `reason` covers both: `text: unscored; image: weighted`.
+    `kept` is False when both weights are 0. `reason` covers both: `text: unscored; image: weighted`. `left_out` says
+    why the sample takes part in nothing, `""` if it does: its reward is in no mean, rank or pair either.
     """
 
     sample_id: str
@@ -47,6 +48,7 @@ class Weight(Record):
     image_weight: float
     kept: bool
     reason: str
+    left_out: str = ""
 
 
 def receipt_of(row: RewardRow, policy: Policy, reason: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, overload
 
 from datagen.errors import RunError
@@ -159,6 +160,12 @@ class RewardTable(Sequence[RewardRow]):
 
         return np.array(self._image_advantage, dtype=np.float64)
 
+    def with_advantages(self, text: Floats, image: Floats) -> RewardTable:
+        """Return the same rows with other advantages, (n,) each; all else is shared with this table."""
+        made = copy(self)
+        made._text_advantage, made._image_advantage = array("d", text), array("d", image)
+        return made
+
     @property
     def misjudged(self) -> Floats:
         """The model's own judgement minus the verdict, float64 of shape (n,), NaN where there is none."""
@@ -177,10 +184,10 @@ class RewardTable(Sequence[RewardRow]):
 
 
 class WeightTable(Sequence[Weight]):
-    """The weights of the samples of a `RewardTable`, float64 of shape (n,) each, and the reason of each row."""
+    """The weights of the samples of a `RewardTable`, float64 of shape (n,) each, and words about those of each row."""
 
-    def __init__(self, rows: RewardTable, text: Floats, image: Floats, reason: Words) -> None:
-        self.text, self.image, self.reason = text, image, reason
+    def __init__(self, rows: RewardTable, text: Floats, image: Floats, reason: Words, left_out: Words) -> None:
+        self.text, self.image, self.reason, self.left_out = text, image, reason, left_out
         self._rows = rows
 
     @classmethod
@@ -190,11 +197,20 @@ class WeightTable(Sequence[Weight]):
 
         if isinstance(weights, cls):
             return weights
-        reason = Words()
+        reason, left_out = Words(), Words()
         for weight in weights:
             reason.append(weight.reason)
+            left_out.append(weight.left_out)
         text = np.array([weight.text_weight for weight in weights], dtype=np.float64)
-        return cls(rows, text, np.array([weight.image_weight for weight in weights], dtype=np.float64), reason)
+        image = np.array([weight.image_weight for weight in weights], dtype=np.float64)
+        return cls(rows, text, image, reason, left_out)
+
+    @property
+    def is_left_out(self) -> NDArray[np.bool_]:
+        """Whether each row takes part in nothing, shape (n,)."""
+        import numpy as np
+
+        return np.array([bool(word) for word in self.left_out.words], np.bool_)[self.left_out.codes]
 
     def __len__(self) -> int:
         return len(self.text)
@@ -209,7 +225,8 @@ class WeightTable(Sequence[Weight]):
     def _row(self, row: int) -> Weight:
         row = range(len(self))[row]
         text, image = float(self.text[row]), float(self.image[row])
-        return Weight(self._rows.id_of(row), text, image, text > 0 or image > 0, self.reason[row])
+        kept = text > 0 or image > 0
+        return Weight(self._rows.id_of(row), text, image, kept, self.reason[row], self.left_out[row])
 
     def __iter__(self) -> Iterator[Weight]:
         return map(self._row, range(len(self)))

@@ -28,7 +28,8 @@ def weigh(
     """Return one weight per row, in the order of the rows.
 
     Samples that a person `rejected`, by their ids, and rows that are `repeated` (n,) weigh nothing, and count in their
-    groups as if they were unscored. Raises RunError for a reward that is NaN, infinite or outside [0, 1].
+    groups as if they were unscored: they are left out (`Weight.left_out`). Raises RunError for a reward that is NaN,
+    infinite or outside [0, 1].
     """
     import numpy as np
 
@@ -48,13 +49,14 @@ def weigh(
     words = describe_reasons(policy)
     phrases = [f"text: {a}; image: {b}" for a in words for b in words]
     gapped = has_gap(table)
-    reason = Words()
+    reason, away = Words(), Words()
     for k, code in enumerate((text_why * len(words) + image_why).tolist()):
+        away.append(words[text_why[k]] if left_out[k] else "")
         if gapped[k] and not out[k]:
             reason.append(_explain(table[k], policy, words[text_why[k]], words[image_why[k]]))
         else:
             reason.append(phrases[code])
-    return WeightTable(table, np.asarray(text_weight), np.asarray(image_weight), reason)
+    return WeightTable(table, np.asarray(text_weight), np.asarray(image_weight), reason, away)
 
 
 def _narrow(policy: Policy, modality: str) -> Policy:

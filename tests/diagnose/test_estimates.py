@@ -102,6 +102,12 @@ def draw_groups(rng: random.Random, n: int) -> list[Group]:
     return groups
 
 
+def test_a_sample_is_judged_by_a_verdict_or_a_reward() -> None:
+    """One of each: two are judged, and both fail for the same cause."""
+    (row,) = list_rows({"a/b/c": [Group("p", 1, 0, (0.5,), 1, {"count": 2}, judged=2)]}, 2)
+    assert (row.samples, row.unjudged, row.causes) == (2, 1, {"count": 1.0})
+
+
 def mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from datagen.cli import app
 from datagen.diagnose import dump_diagnosis, load_diagnosis
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline import Silent, create_run, estimate_run, open_run, plan_stage, probe_recipe
+from datagen.pipeline import Silent, create_run, diagnose_run, estimate_run, open_run, plan_stage, probe_recipe
 from datagen.records import Score
 from tests.helpers.runs import SHARDS, build_here, hash_files, run_cli, small_recipe, small_values
 
@@ -174,6 +174,17 @@ def test_causes_are_shares_of_the_judged_samples(probed: Path) -> None:
     for path, each in shares.items():
         assert (rows[path] or {}).get("missing", 0.0) == pytest.approx(sum(each) / len(each), abs=1e-4)
     assert any(rows.values())
+
+
+def test_causes_of_samples_that_were_not_judged_do_not_count(tmp_path: Path) -> None:
+    """A judge denies every image; of half of them another scorer fails, so that they have no reward and no verdict."""
+    judge = {"name": "tests.helpers.judge", "says": "No"}
+    rewards = ["vqa", "tests.helpers.breaks_on_odd"]
+    recipe = small_recipe(taxonomy=["counting"], rewards=rewards, judge=judge, prompts=4, candidates=4)
+    run, _ = build_here(recipe, tmp_path)
+    rows = diagnose_run(run).rows
+    assert [row.causes for row in rows] == [{"denied": 1.0}] * len(rows)
+    assert [row.samples for row in rows] == [row.unjudged for row in rows]
 
 
 def test_two_diagnoses_show_how_causes_moved(probed: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_weights_of_rows_are_checked_before_a_view_sees_them(name: str, weight: 
     assert not dataset.with_name("out").exists()
 
 
-@pytest.mark.parametrize("name", ["text_weight", "image_weight", "kept"])
+@pytest.mark.parametrize("name", ["text_weight", "image_weight", "kept", "left_out"])
 def test_rows_without_weights_say_so(name: str, dataset: Path) -> None:
     change_column(dataset, name, None)
     with pytest.raises(RunError, match=f"its rows have no '{name}'"):

@@ -101,6 +101,7 @@ def write_row(item: ExportItem) -> dict[str, Any]:
     row |= {"text_reward": rewards.text, "image_reward": rewards.image, "gain": item.gain, "passed": item.passed}
     row |= {"causes": item.causes, "faults": item.faults, "claims_hold": item.holds, "gap": rewards.misjudged}
     row |= {name: getattr(weight, name) for name in ("text_weight", "image_weight", "kept")}
+    row |= {"left_out": weight.left_out or None}
     row["settings"] = pack_json(sample.settings)
     row["receipt"] = pack_json(receipt_of(rewards, POLICY, weight.reason))
     return {**row, "provenance": '{"seed":7}'}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import statistics
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from datagen.errors import ConfigError, RunError
 from datagen.export import ExportItem, ViewPlan, check_view, export_view
 from datagen.export.examples import read_rows
 from datagen.export.views import graded, pairs
+from datagen.weighting import Weight
 
 TEXT = {"kind": "text", "role": "think", "text": "thought", "image": None}
 IMAGE = {"kind": "image", "role": "image", "text": None, "image": 0}
@@ -113,6 +115,32 @@ def test_a_prompt_list_has_each_prompt_once_with_its_claims(items: list[ExportIt
         assert not part.learned
         assert example.facts["rewards"] == [0.0, 0.5, 1.0]
         assert example.facts["claims"][0]["kind"] == "count"
+
+
+@pytest.mark.parametrize("reward", ["image", "text", "plan"])
+def test_what_is_left_out_is_in_no_pair_mean_or_group(items: list[ExportItem], tmp_path: Path, reward: str) -> None:
+    """The best of the candidates of a prompt, which score 0, 0.5, 1 and None (their texts 0 to 0.75)."""
+    best = 2 if reward == "image" else 3
+    away = [
+        replace(item, weight=Weight(item.sample.id, 0.0, 0.0, False, "", "rejected by a person"))
+        if item.sample.candidate == best
+        else item
+        for item in items
+    ]
+    dataset = export(away, tmp_path / "dataset", validation_share=0.0).path
+    found = {}
+    for word in ("pairs", "graded"):
+        plan = ViewPlan(word, word, "jsonl", {"reward": reward}, {})
+        path = export_view(dataset, tmp_path / "exports" / word, plan).path / "train.jsonl"
+        found[word] = [json.loads(line) for line in path.open()]
+    facts = [json.loads(line["facts"]) for line in found["pairs"]]
+    assert len(facts) == 12
+    assert {each["chosen_id"].rpartition("-")[2] for each in facts} == {f"{best - 1:02d}"}
+    assert {each["margin"] for each in facts} == {0.5}
+    graded_ids = {line["id"].rpartition("-")[2] for line in found["graded"]}
+    assert graded_ids == {f"{k:02d}" for k in range(best)}
+    assert {json.loads(line["facts"])["group_size"] for line in found["graded"]} == {best}
+    assert {json.loads(line["facts"])["group_mean"] for line in found["graded"]} == {0.25}
 
 
 def test_any_scorer_can_grade_and_an_unknown_one_is_named() -> None:

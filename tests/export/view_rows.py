@@ -49,6 +49,7 @@ def make_row(mode: str = "think", claims: tuple[Claim, ...] = STARS, **changes: 
         "text_weight": 0.5,
         "image_weight": 2.0,
         "kept": True,
+        "left_out": None,
         "passed": True,
         "causes": [],
         "faults": [],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,26 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from datagen.config import make_recipe
 from datagen.embedded.backend import EmbeddedBackend
 from datagen.embedded.codec import CodecConfig, ImageCodec
 from datagen.embedded.loading import save_codec
 from datagen.embedded.options import EmbeddedOptions
-from datagen.errors import BackendError, RunError
+from datagen.errors import BackendError, ConfigError, Paused, RunError
 from datagen.records import Request
-from datagen.training.finetune import TrainPlan, TrainStep, find_dataset, load_parts, train_weighted
+from datagen.training.finetune import (
+    TrainPlan,
+    TrainStep,
+    count_drawn,
+    find_dataset,
+    load_parts,
+    open_data,
+    open_rows,
+    train_weighted,
+)
 from datagen.training.learner import find_precision
-from tests.helpers.runs import environment, run_cli
+from datagen.training.weighted import IMAGE
+from tests.helpers.runs import environment, run_cli, small_values
 from tests.helpers.trainer_cases import join_groups, make_checkpoint, make_dataset, make_parts
 
 
@@ -77,7 +89,7 @@ def test_stopped_after_a_saved_state_it_ends_the_same(plan: TrainPlan, tmp_path:
     whole = train(plan, tmp_path / "whole")
 
     def stop(step: TrainStep) -> None:
-        if step.done == plan.steps:  # after the state of step 10, before that of the last one
+        if step.done == plan.steps:  # after the state of the last step, before the checkpoint
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -85,6 +97,52 @@ def test_stopped_after_a_saved_state_it_ends_the_same(plan: TrainPlan, tmp_path:
     assert not (tmp_path / "cut" / "model.safetensors").exists()
     assert train(plan, tmp_path / "cut") == whole
     assert_same_weights(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_a_pause_loses_no_step(plan: TrainPlan, tmp_path: Path) -> None:
+    """Called again and again with a limit that is over at once, it gets on by what it says is done."""
+    told = list[int]()
+
+    def stop(step: TrainStep) -> None:
+        told.append(step.done)
+        if step.done:
+            raise Paused(f"{step.done} steps are done")
+
+    for _ in range(2):
+        with pytest.raises(Paused):
+            train_weighted(plan, tmp_path / "paused", stop)
+    assert train_weighted(plan, tmp_path / "paused", stop) == train(plan, tmp_path / "whole")
+    assert told == [0, 10, 12]
+    assert_same_weights(tmp_path / "paused", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("other", ["sampler", "control"])
+def test_a_baseline_with_what_it_excludes_is_refused(plan: TrainPlan, tmp_path: Path, other: str) -> None:
+    with pytest.raises(ConfigError, match=f"`baseline` and `{other}` exclude each other"):
+        replace(plan, baseline=True, **{other: True})
+    with pytest.raises(ConfigError, match=f"`baseline` and `{other}` exclude each other"):
+        make_recipe(small_values(backend={"name": "embedded"}, train={"baseline": True, other: True}))
+    ended = run_cli("train", plan.dataset, "--out", tmp_path / "out", "--baseline", f"--{other}")
+    assert ended.returncode == 1
+    assert f"`baseline` and `{other}` exclude each" in " ".join(ended.stderr.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("sampler", [False, True])
+def test_the_pull_does_not_depend_on_the_weights(plan: TrainPlan, sampler: bool) -> None:
+    """Were each learned token one nat away, the pull would be 1 for the text and 1 for the image, in the mean."""
+    parts = load_parts(plan.checkpoint)
+    plan = replace(plan, sampler=sampler, pull=1.0, batch=600)
+    for factor in (1.0, 0.1):
+        data = open_data(plan, parts)
+        data.train.weights *= factor
+        draws, _ = open_rows(plan, data, 0)
+        learned = torch.cat(
+            [row.kinds[1:][row.weights[1:] != 0] for row in (data.train[k] for k in islice(draws, 600))]
+        )
+        text, image = count_drawn(plan, data)
+        assert int((learned != IMAGE).sum()) / text == pytest.approx(1, rel=0.15)
+        assert int((learned == IMAGE).sum()) / image == pytest.approx(1, rel=0.15)
 
 
 KILLED = """

@@ -113,6 +113,22 @@ def test_the_divergence_is_the_formula_and_zero_only_for_equal_models() -> None:
     )
 
 
+def test_a_pull_is_a_mean_over_the_tokens_of_a_step_whatever_the_targets_of_the_losses(model: LlamaForCausalLM) -> None:
+    rows, grads = make_rows(), list[Tensor]()
+    for pull, targets in ((0.0, TARGETS), (5.0, TARGETS), (5.0, (400.0, 300.0)), (0.0, (400.0, 300.0))):
+        moved = deepcopy(model)
+        with ThreadPoolExecutor(1) as pool:
+            learner = Learner(moved, 0, "float32", pool, pull=pull, tokens=TARGETS)
+            with torch.no_grad():
+                for parameter in moved.parameters():
+                    parameter *= 1.1
+            learner.learn(rows, targets)
+        grads.append(torch.cat([each.grad.flatten() for each in moved.parameters() if each.grad is not None]))
+    plain, pulled, far, scaled = grads
+    torch.testing.assert_close(pulled - plain, far - scaled, rtol=1e-3, atol=1e-5)
+    assert (pulled - plain).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_pulled_model_stays_nearer_to_the_first_one(model: LlamaForCausalLM, precision: str) -> None:
     rows, far = make_rows(), []

@@ -26,6 +26,7 @@ from datagen.training.weighted import (
     WeightedDataset,
     WeightedSampler,
     collate,
+    find_weights,
     mean_targets,
     read_weights,
     subtract_baseline,
@@ -80,6 +81,20 @@ def test_a_baseline_is_the_mean_of_the_scored_candidates_of_a_prompt() -> None:
     assert image == pytest.approx([1, 0, -1, 0, 0, 0]), "the third candidate was not scored; b and c are equals"
     with pytest.raises(ValueError, match="no group_id"):
         subtract_baseline(rows.remove_columns("group_id"), read_weights(rows))
+
+
+def test_rows_that_are_left_out_count_in_no_control_and_no_baseline() -> None:
+    rows = Dataset.from_dict(
+        {
+            "group_id": ["a", "a", "a"],
+            **{f"{part}_weight": [0.0, 1.5, 0.5] for part in ("text", "image")},
+            **{f"{part}_reward": [1.0, 1.0, 0.0] for part in ("text", "image")},
+            "left_out": ["rejected by a person", None, None],
+        }
+    )
+    assert find_weights(rows, uniform=True).tolist() == [[0, 0], [1, 1], [1, 1]]
+    assert find_weights(rows, baseline=True).tolist() == [[0, 0], [0.5, 0.5], [-0.5, -0.5]]
+    assert find_weights(rows).tolist() == [[0, 0], [1.5, 1.5], [0.5, 0.5]]
 
 
 def test_with_a_baseline_what_is_worse_than_the_others_is_learned_against(tmp_path: Path) -> None:
@@ -139,6 +154,12 @@ def test_a_wrong_weight_is_named(value: Any) -> None:
 def test_rows_need_both_weights() -> None:
     with pytest.raises(ValueError, match="the rows have no image_weight"):
         read_weights(Dataset.from_dict({"text_weight": [1.0]}))
+
+
+def test_rows_are_not_sampled_by_weights_that_are_negative(dataset: WeightedDataset) -> None:
+    dataset.weights[0] = -0.25
+    with pytest.raises(ValueError, match="negative, as with a baseline"):
+        WeightedSampler(dataset, mean_targets(dataset), seed=0)
 
 
 def test_without_any_weight_nothing_is_drawn(dataset: WeightedDataset) -> None:
