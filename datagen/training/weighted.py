@@ -67,9 +67,9 @@ class Batch(NamedTuple):
 class WeightedDataset(Dataset[Tokens]):
     """The rows of a split that have a weight, as tokens with the weight of each.
 
-    `weights` is (rows, 2) float64: text and image, as `find_weights` gives them with `uniform` and `baseline`. `keep` is
-    the number of tokens to keep in memory, 5 bytes each, so that a picture is read once: for an `encode` without random
-    choices.
+    `weights` is (rows, 2) float64: text and image, as `find_weights` gives them with `uniform` and `baseline`. `keep`
+    is the number of tokens to keep in memory, 5 bytes each, so that a picture is read once: for an `encode` without
+    random choices.
     """
 
     def __init__(
