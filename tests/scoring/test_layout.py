@@ -33,6 +33,7 @@ def test_what_the_model_learns_to_write_is_read_back() -> None:
         ('black text "OPEN"', "text", "black", "OPEN"),
         ('text "RED CAR"', "text", "", "RED CAR"),
         ("orange orange", "orange", "orange", ""),
+        ("an orange", "orange", "", ""),
     ],
 )
 def test_phrases(phrase: str, label: str, color: str, word: str) -> None:
