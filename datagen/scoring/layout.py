@@ -38,7 +38,10 @@ _ARTICLES = {"a", "an", "the", "one"}
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One object of a plan: label without colour and article, colour or `""`, box, and the words if it is text."""
+    """One object of a plan: label without colour and article, colour or `""`, box, and the words if it is text.
+
+    Label and colour are in lower case (`casefold`), phrase and words as they are written.
+    """
 
     phrase: str
     label: str
@@ -95,9 +98,9 @@ def group_by_name(things: Iterable[Planned], claims: Iterable[Claim]) -> dict[st
     """Return the planned objects of each claimed name, under `TEXT` all texts, and under `""` what has no such name.
 
     An object belongs to the longest claimed name that its phrase or its label ends with: a `wooden chair` is a `chair`,
-    and a `teddy bear` is no `bear` if teddy bears are claimed too.
+    and a `teddy bear` is no `bear` if teddy bears are claimed too. The names are in lower case (`casefold`).
     """
-    names = tuple(sorted({name for claim in claims for name in claim.things}, key=len, reverse=True))
+    names = tuple(sorted({name.casefold() for claim in claims for name in claim.things}, key=len, reverse=True))
     groups: dict[str, list[Planned]] = {name: [] for name in (*names, TEXT, "")}
     for thing in things:
         groups[_find_name(thing.phrase, thing.label, names)].append(thing)
@@ -113,8 +116,8 @@ def _find_name(phrase: str, label: str, names: tuple[str, ...]) -> str:
 
 
 def _space(words: str) -> str:
-    """Return words with one space around each."""
-    return f" {' '.join(words.split())} "
+    """Return words in lower case with one space around each."""
+    return f" {' '.join(words.casefold().split())} "
 
 
 def find_box_fault(box: Box) -> str:
@@ -140,7 +143,7 @@ def as_box(values: object) -> Box | None:
 def _read_phrase(phrase: str) -> tuple[str, str, str]:
     """Return the label, the colour and the quoted text of a phrase."""
     quoted = _WORD.search(phrase)
-    words = [word for word in _WORD.sub(" ", phrase).split() if word.lower() not in _ARTICLES]
+    words = [word for word in _WORD.sub(" ", phrase).casefold().split() if word not in _ARTICLES]
     is_one_word = len(words) == 1 and not quoted  # then it is the object, even an `orange`
     color = "" if is_one_word else next((word for word in words if word in COLORS), "")
     if color:
@@ -164,18 +167,18 @@ def find_claim_fault(
             if unify(str(claim.value)) in words
             else f'the plan lacks the text "{claim.value}", it has {words or "none"}'
         )
-    ours = named[claim.subject]
+    ours = named[claim.subject.casefold()]
     if claim.is_counted:
         return _find_miscounted(claim, named)
     if claim.kind == "comparison":
-        others = len(named[str(claim.value)])
+        others = len(named[str(claim.value).casefold()])
         holds = holds_order(claim.name, len(ours), others)
         return "" if holds else f"expected {say_order(claim)} in the plan, found {len(ours)} and {others}"
     if not ours:
         return f"the plan has no {claim.subject}"
     if claim.kind == "attribute":
         return _find_wrong(claim, claims, ours)
-    return _find_misplaced(claim, ours, named[str(claim.value)], sides)
+    return _find_misplaced(claim, ours, named[str(claim.value).casefold()], sides)
 
 
 def _find_miscounted(claim: Claim, named: Mapping[str, Sequence[Planned]]) -> str:
@@ -190,7 +193,7 @@ def count_claimed(claim: Claim, named: Mapping[str, Sequence[Planned]]) -> int:
 
     `named` are the objects by the claimed names (`group_by_name`).
     """
-    return sum(not claim.name or _is_called(thing, claim.name) for thing in named[claim.subject])
+    return sum(not claim.name or _is_called(thing, claim.name) for thing in named[claim.subject.casefold()])
 
 
 def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) -> str:
@@ -205,7 +208,7 @@ def _find_wrong(claim: Claim, claims: Sequence[Claim], ours: Sequence[Planned]) 
 
 def _is_called(thing: Planned, value: str) -> bool:
     """Tell whether a phrase contains an attribute's words in a row, or the attribute's other name."""
-    said = _space(thing.phrase)
+    said, value = _space(thing.phrase), value.casefold()
     return f" {value} " in said or f" {SAME.get(value, value)} " in said
 
 
@@ -220,11 +223,17 @@ def _find_misplaced(claim: Claim, ours: Sequence[Planned], theirs: Sequence[Plan
     return f"the plan does not put the {claim.subject} {claim.name} the {claim.value}"
 
 
+def spell_names(claims: Iterable[Claim]) -> dict[str, str]:
+    """Return the claimed names, as the claims spell them, by their lower case (`casefold`), as a plan's labels are."""
+    return {name.casefold(): name for claim in claims for name in claim.things}
+
+
 def list_names(prompt: Prompt, sample: Sample) -> frozenset[str]:
-    """Return every object in the prompt's claims or in the plan of the sample's reasoning.
+    """Return every object in the prompt's claims or in the plan of the sample's reasoning, each in one spelling.
 
     Rendered text is left to the OCR.
     """
+    spelled = spell_names(prompt.claims)
+    planned = {spelled.get(thing.label, thing.label) for thing in read_layout(sample.text).things}
     claimed = {name for claim in prompt.claims for name in claim.things}
-    planned = {thing.label for thing in read_layout(sample.text).things}
     return frozenset(name for name in claimed | planned if name and name != TEXT)

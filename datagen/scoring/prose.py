@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from datagen.embedded.pictograms import COLORS
 from datagen.markup import strip_markup
 from datagen.records import HEADS, Claim, Sample, read_reflection
-from datagen.scoring.layout import TEXT, Layout, Planned
+from datagen.scoring.layout import TEXT, Layout, Planned, spell_names
 from datagen.taxonomy.claims import turn
 from datagen.taxonomy.english import name_many
 from datagen.taxonomy.lexicon import Lexicon, Word
@@ -118,12 +118,15 @@ def _read_numbers(mentions: Sequence[Mention]) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def facts_of_layout(layout: Layout, sides: Sides) -> Facts:
+def facts_of_layout(layout: Layout, sides: Sides, claims: Iterable[Claim]) -> Facts:
     """Return the same facts of a layout: the number of each label, their colours, and the relations of all pairs.
 
-    `sides` are those of the planned picture.
+    `sides` are those of the planned picture. What claims name has their spelling, as in the facts of prose.
     """
-    things = [thing for thing in layout.things if thing.label != TEXT]
+    spelled = spell_names(claims)
+    things = [
+        replace(thing, label=spelled.get(thing.label, thing.label)) for thing in layout.things if thing.label != TEXT
+    ]
     colors: dict[tuple[str, str], set[str]] = {}
     for thing in things:
         if thing.color:

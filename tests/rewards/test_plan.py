@@ -162,6 +162,20 @@ def test_each_claim_is_about_things_of_its_own_name() -> None:
     assert verdict.reason.startswith("expected 1 dog in the plan, found 3")
 
 
+@pytest.mark.parametrize("phrase", ["red star", "Red star", "red Star", "A Red Star", "RED STAR"])
+@pytest.mark.parametrize("name", ["star", "Star"])
+@pytest.mark.parametrize("tone", ["red", "Red"])
+def test_a_capital_letter_makes_no_other_name_and_no_other_colour(phrase: str, name: str, tone: str) -> None:
+    claims = (count(name, 1), color(name, tone), Claim("part", name, tone, 1))
+    assert judge(write(phrase, 0, 0, 333, 333), *claims).value == 1.0
+    placed = (
+        *claims,
+        relation(name, "left of", "Eiffel Tower"),
+        Claim("comparison", name, "as many as", "Eiffel Tower"),
+    )
+    assert judge(write(phrase, 0, 0, 333, 333) + write("eiffel tower", 500, 0, 900, 333), *placed).value == 1.0
+
+
 @pytest.mark.parametrize("name", ["red panda", "orange", "orange juice"])
 def test_a_name_may_have_the_word_of_a_colour(name: str) -> None:
     assert judge(write(f"a {name}", 0, 0, 300, 300), count(name, 1)).value == 1.0

@@ -122,6 +122,16 @@ def test_parts_agree_or_not(think: str, final: str, guidance: str, agreed: int, 
     assert verdict.value == pytest.approx(agreed / compared), verdict.reason
 
 
+def test_a_capital_letter_makes_no_other_thing() -> None:
+    def compare(phrase: str, name: str) -> dict[str, bool]:
+        sample = make_sample(think=f"{write(phrase, 0, 0, 200, 200)} One red {name}.")
+        verdict = self_consistency.score(make_prompt(count(name, 1)), sample, make_tools())
+        return {about.partition(" on ")[2]: agrees for about, agrees in verdict.evidence.get("compared", {}).items()}
+
+    for phrase, name in (("red star", "star"), ("Red Star", "star"), ("red star", "Star")):
+        assert compare(phrase, name) == {f"how many of {name}": True, f"the color of {name}": True}
+
+
 def test_one_part_alone_is_none() -> None:
     assert agree(make_sample()).reason == "the sample has no reasoning"
     assert agree(make_sample(think="two red stars")).reason == "no two parts of the reasoning speak of the same"

@@ -34,6 +34,8 @@ def test_what_the_model_learns_to_write_is_read_back() -> None:
         ('text "RED CAR"', "text", "", "RED CAR"),
         ("orange orange", "orange", "orange", ""),
         ("an orange", "orange", "", ""),
+        ("A Red Star", "star", "red", ""),
+        ('Black Text "Open"', "text", "black", "Open"),
     ],
 )
 def test_phrases(phrase: str, label: str, color: str, word: str) -> None:

@@ -55,7 +55,7 @@ def _read_parts(parts: dict[str, str], prompt: Prompt, sides: Sides) -> dict[str
     said: dict[str, Facts] = {}
     for name, text in parts.items():
         if layouts[name].things:
-            said[f"the boxes of the {name}"] = facts_of_layout(layouts[name], sides)
+            said[f"the boxes of the {name}"] = facts_of_layout(layouts[name], sides, prompt.claims)
         if prose := strip_layout(text):
             said[f"the {name}"] = read_facts(prose, prompt.claims, things)
     return said
