@@ -26,7 +26,7 @@ from datagen.embedded.pictograms import COLORS
 from datagen.markup import MARKS, Box, Marked, read_markup
 from datagen.records import Claim, Prompt, Sample, compose
 from datagen.taxonomy.english import holds_order, name_many, say_order
-from datagen.vision.colors import SAME
+from datagen.vision.colors import SAME, one_name
 from datagen.vision.geometry import Sides, find_relations, shared_area
 from datagen.vision.ocr import unify
 
@@ -145,9 +145,10 @@ def _read_phrase(phrase: str) -> tuple[str, str, str]:
     quoted = _WORD.search(phrase)
     words = [word for word in _WORD.sub(" ", phrase).casefold().split() if word not in _ARTICLES]
     is_one_word = len(words) == 1 and not quoted  # then it is the object, even an `orange`
-    color = "" if is_one_word else next((word for word in words if word in COLORS), "")
+    said = "" if is_one_word else next((word for word in words if one_name(word) in COLORS), "")
+    color = one_name(said)
     if color:
-        words.remove(color)
+        words.remove(said)
     if quoted:
         return TEXT, color, quoted[1]
     return " ".join(words), color, ""

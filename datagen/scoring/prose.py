@@ -24,6 +24,7 @@ from datagen.taxonomy.english import name_many
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.mentions import Mention, read_text
 from datagen.taxonomy.vocabulary import Phrases, compile_words, split_quoted
+from datagen.vision.colors import one_name
 from datagen.vision.geometry import Sides, find_relations
 from datagen.vision.ocr import unify
 
@@ -164,7 +165,8 @@ def says(facts: Facts, claim: Claim) -> bool:
         numbers = facts.numbers.get(claim.subject)
         return numbers is not None and (claim.value in numbers or (claim.value == 1 and not numbers))
     if claim.kind == "attribute":
-        return str(claim.value) in facts.attributes.get((claim.subject, claim.name), ())
+        said = facts.attributes.get((claim.subject, claim.name), ())
+        return one_name(str(claim.value)) in map(one_name, said)
     if claim.kind == "relation":
         return turn(claim) in facts.relations
     return unify(str(claim.value)) in facts.quoted
@@ -174,8 +176,8 @@ def find_contradiction(facts: Facts, claim: Claim, claims: Sequence[Claim]) -> s
     """Return how a text contradicts a claim, or `""`; `claims` are all claims, none of which is a contradiction."""
     if claim.kind == "attribute":
         key = (claim.subject, claim.name)
-        right = {str(c.value) for c in claims if c.kind == "attribute" and (c.subject, c.name) == key}
-        wrong = sorted(facts.attributes.get(key, frozenset()) - right)
+        right = {one_name(str(c.value)) for c in claims if c.kind == "attribute" and (c.subject, c.name) == key}
+        wrong = sorted(value for value in facts.attributes.get(key, ()) if one_name(value) not in right)
         return f"calls the {claim.subject} {wrong[0]}, the claim is {claim.value}" if wrong else ""
     if claim.kind == "relation" and turn_around(turn(claim)) in facts.relations:
         return f"places the {claim.value} {claim.name} the {claim.subject}, the claim is the other way round"

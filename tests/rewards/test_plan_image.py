@@ -50,6 +50,12 @@ def test_a_capital_letter_makes_no_other_thing(planned: str, label: str) -> None
     assert (verdict.value, verdict.reason) == (1.0, "drawn as planned")
 
 
+def test_violet_is_a_colour_of_a_thing_and_another_name_of_purple() -> None:
+    tools = make_tools(thing("star", "purple", (0, 0, 400, 400)), labels=frozenset({"star"}))
+    verdict = plan_image.score(PROMPT, make_sample(think=write("violet star", 0, 0, 400, 400)), tools)
+    assert (verdict.value, verdict.reason) == (1.0, "drawn as planned")
+
+
 def test_one_found_thing_serves_one_planned_thing() -> None:
     verdict = judge(STAR + STAR, thing("star", "red", (0, 0, 400, 400)))
     assert verdict.value == 0.5

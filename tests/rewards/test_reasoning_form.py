@@ -110,6 +110,8 @@ LAYOUT = write("red star", 0, 0, 200, 200) + write("red star", 300, 0, 500, 200)
         (LAYOUT, "two red stars to the left of a blue cup", "paint", 5, 5),
         (LAYOUT, "two red stars to the right of a blue cup", "paint", 4, 5),
         ("two red stars", "two red stars", LAYOUT, 6, 6),
+        ("a grey star, a violet cup", "a gray star, a purple cup", "paint", 4, 4),
+        (write("violet star", 0, 0, 200, 200), "a purple star", "paint", 2, 2),
     ],
 )
 def test_parts_agree_or_not(think: str, final: str, guidance: str, agreed: int, compared: int) -> None:
