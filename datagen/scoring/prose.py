@@ -12,18 +12,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from datagen.embedded.pictograms import COLORS
 from datagen.markup import strip_markup
 from datagen.records import HEADS, Claim, Sample, read_reflection
-from datagen.scoring.layout import TEXT, Layout, Planned
+from datagen.scoring.layout import TEXT, Layout, Planned, spell_names
 from datagen.taxonomy.claims import turn
 from datagen.taxonomy.english import name_many
 from datagen.taxonomy.lexicon import Lexicon, Word
 from datagen.taxonomy.mentions import Mention, read_text
 from datagen.taxonomy.vocabulary import Phrases, compile_words, split_quoted
+from datagen.vision.colors import one_name
 from datagen.vision.geometry import Sides, find_relations
 from datagen.vision.ocr import unify
 
@@ -118,12 +119,15 @@ def _read_numbers(mentions: Sequence[Mention]) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def facts_of_layout(layout: Layout, sides: Sides) -> Facts:
+def facts_of_layout(layout: Layout, sides: Sides, claims: Iterable[Claim]) -> Facts:
     """Return the same facts of a layout: the number of each label, their colours, and the relations of all pairs.
 
-    `sides` are those of the planned picture.
+    `sides` are those of the planned picture. What claims name has their spelling, as in the facts of prose.
     """
-    things = [thing for thing in layout.things if thing.label != TEXT]
+    spelled = spell_names(claims)
+    things = [
+        replace(thing, label=spelled.get(thing.label, thing.label)) for thing in layout.things if thing.label != TEXT
+    ]
     colors: dict[tuple[str, str], set[str]] = {}
     for thing in things:
         if thing.color:
@@ -161,7 +165,8 @@ def says(facts: Facts, claim: Claim) -> bool:
         numbers = facts.numbers.get(claim.subject)
         return numbers is not None and (claim.value in numbers or (claim.value == 1 and not numbers))
     if claim.kind == "attribute":
-        return str(claim.value) in facts.attributes.get((claim.subject, claim.name), ())
+        said = facts.attributes.get((claim.subject, claim.name), ())
+        return one_name(str(claim.value)) in map(one_name, said)
     if claim.kind == "relation":
         return turn(claim) in facts.relations
     return unify(str(claim.value)) in facts.quoted
@@ -171,8 +176,8 @@ def find_contradiction(facts: Facts, claim: Claim, claims: Sequence[Claim]) -> s
     """Return how a text contradicts a claim, or `""`; `claims` are all claims, none of which is a contradiction."""
     if claim.kind == "attribute":
         key = (claim.subject, claim.name)
-        right = {str(c.value) for c in claims if c.kind == "attribute" and (c.subject, c.name) == key}
-        wrong = sorted(facts.attributes.get(key, frozenset()) - right)
+        right = {one_name(str(c.value)) for c in claims if c.kind == "attribute" and (c.subject, c.name) == key}
+        wrong = sorted(value for value in facts.attributes.get(key, ()) if one_name(value) not in right)
         return f"calls the {claim.subject} {wrong[0]}, the claim is {claim.value}" if wrong else ""
     if claim.kind == "relation" and turn_around(turn(claim)) in facts.relations:
         return f"places the {claim.value} {claim.name} the {claim.subject}, the claim is the other way round"

@@ -313,37 +313,79 @@ def _squeeze(text: str) -> str:
 def match_regions(claimed: Sequence[str], lines: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     """Return the read lines of each claimed text, in reading order, and the lines that belong to none.
 
-    Texts may be anywhere in a picture, in any order, each on one or several lines. First each text is paired with at
-    most one line, for the largest sum of similarities; then each remaining line joins the text whose similarity it
-    raises most, if any. A single claimed text takes every line.
+    Texts may be anywhere in a picture, in any order, each on one or several lines. First each text that is there whole
+    takes its lines (`_take_whole`). Then each of the others is paired with at most one line, for the largest sum of
+    similarities, and each remaining line joins the text whose similarity it raises most, if any. A single claimed text
+    takes every line.
     """
     if len(claimed) < 2:
         return [list(lines)] * len(claimed), [] if claimed else list(lines)
-    tried = range(min(len(lines), MOST_LINES))
-    places = _pair_lines(claimed, [lines[k] for k in tried])
-    for line in [line for line in tried if not any(line in group for group in places)]:
+    places = _take_whole(claimed, lines[:MOST_LINES])
+    taken = {line for group in places for line in group}
+    free = [line for line in range(min(len(lines), MOST_LINES)) if line not in taken]
+    broken = [k for k, group in enumerate(places) if not group]
+    if free and broken:
+        for k, group in zip(
+            broken, _share_lines([claimed[k] for k in broken], [lines[line] for line in free]), strict=True
+        ):
+            places[k] = [free[line] for line in group]
+    taken = {line for group in places for line in group}
+    others = [text for line, text in enumerate(lines) if line not in taken]
+    return [[lines[line] for line in group] for group in places], others
+
+
+def _take_whole(claimed: Sequence[str], lines: Sequence[str]) -> list[list[int]]:
+    """Return for each text the lines that read exactly so, by their numbers, or none; no line serves two texts.
+
+    The longest text chooses first, since its lines may begin with a shorter one. Letter case is ignored only for texts
+    that are not there in their own. Not covered: texts that are whole only if one leaves the nearest lines to another,
+    which takes several with the same words, side by side.
+    """
+    places: list[list[int]] = [[] for _ in claimed]
+    longest_first = sorted(range(len(claimed)), key=lambda k: -len(claimed[k]))
+    for fold in (str, str.lower):
+        pieces = [fold(spell(line)) for line in lines]
+        for k in longest_first:
+            taken = {line for group in places for line in group}
+            free = [line for line, piece in enumerate(pieces) if piece and line not in taken]
+            places[k] = places[k] or _find_whole(fold(spell(claimed[k])), pieces, free)
+    return places
+
+
+def _find_whole(wanted: str, pieces: Sequence[str], free: Iterable[int]) -> list[int]:
+    """Return the free pieces that are a text in reading order: the fewest, the nearest together, the last; else none.
+
+    Text and pieces are as `spell` gives them.
+    """
+    ways: dict[int, list[int]] = {}  # the pieces that are the first so many letters of the text
+    for number in free:
+        piece = pieces[number]
+        for end, before in [(0, []), *ways.items()]:
+            gap = " " if end and not (_is_loose(wanted[end - 1]) or _is_loose(piece[0])) else ""
+            if wanted.startswith(gap + piece, end):
+                reached, way = end + len(gap + piece), [*before, number]
+                ways[reached] = min(way, ways.get(reached, way), key=lambda each: (len(each), each[-1] - each[0]))
+    return ways.get(len(wanted), [])
+
+
+def _share_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[list[int]]:
+    """Return for each text the lines that are nearest to it, by their numbers."""
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    places: list[list[int]] = [[] for _ in claimed]
+    gain = np.array([[_near(claimed, lines, k, [line]) for line in range(len(lines))] for k in range(len(claimed))])
+    for k, line in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
+        if gain[k, line] > 0:
+            places[int(k)].append(int(line))
+    for line in [line for line in range(len(lines)) if not any(line in group for group in places)]:
         gains = [
             _near(claimed, lines, k, [*group, line]) - _near(claimed, lines, k, group) for k, group in enumerate(places)
         ]
         best = max(range(len(gains)), key=gains.__getitem__)
         if gains[best] > 0:
             places[best].append(line)
-    taken = {line for group in places for line in group}
-    others = [text for line, text in enumerate(lines) if line not in taken]
-    return [[lines[line] for line in sorted(group)] for group in places], others
-
-
-def _pair_lines(claimed: Sequence[str], lines: Sequence[str]) -> list[list[int]]:
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
-    places: list[list[int]] = [[] for _ in claimed]
-    if lines:
-        gain = np.array([[_near(claimed, lines, k, [line]) for line in range(len(lines))] for k in range(len(claimed))])
-        for k, line in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
-            if gain[k, line] > 0:
-                places[int(k)].append(int(line))
-    return places
+    return [sorted(group) for group in places]
 
 
 def _near(claimed: Sequence[str], lines: Sequence[str], text: int, group: Sequence[int]) -> float:

@@ -159,6 +159,11 @@ SAME = {"violet": "purple", "purple": "violet", "grey": "gray", "gray": "grey"}
 """Pairs of names of one colour, in both directions. A shade is not one: crimson is red, but red need not be crimson."""
 
 
+def one_name(color: str) -> str:
+    """Return the same name for all names of a colour: `purple` for purple and violet, `gray` for gray and grey."""
+    return min(color, SAME.get(color, color))
+
+
 def list_tones() -> list[tuple[str, tuple[int, int, int]]]:
     """Return the colour of each named tone, and the tone as 8-bit RGB."""
     from PIL import ImageColor

@@ -74,6 +74,13 @@ def test_what_boxes_do_not_decide_has_no_part() -> None:
     assert (no_thought.value, no_thought.reason) == (None, "the sample has no reasoning")
 
 
+def test_a_thing_belongs_to_the_longest_name_of_any_claim() -> None:
+    think = write("bear", 0, 0, 300, 300) + write("white teddy bear", 500, 0, 900, 300)
+    assert judge(think, count("bear", 1), count("teddy bear", 1)).value == 1.0
+    assert judge(think, count("bear", 1), color("teddy bear", "white")).value == 1.0, "a colour is not judged here"
+    assert judge(think, count("bear", 2)).value == 1.0
+
+
 @pytest.mark.parametrize(
     ("think", "holds"),
     [

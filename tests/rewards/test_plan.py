@@ -129,3 +129,54 @@ def test_absence_parts_and_comparisons_in_a_plan(claims: tuple[Claim, ...], thin
 def test_what_boxes_cannot_show_is_not_judged(claim: Claim) -> None:
     verdict = judge(STAR + CUP, count("star", 1), claim)
     assert (verdict.value, verdict.reason) == (None, f"a layout cannot show a claim of {claim.kind}")
+
+
+BEAR, SECOND, TEDDY = (
+    write("bear", 0, 0, 300, 300),
+    write("bear", 350, 0, 650, 300),
+    write("teddy bear", 700, 0, 1000, 300),
+)
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_a_thing_belongs_to_the_longest_claimed_name(graded: bool) -> None:
+    def value(think: str, *claims: Claim) -> float | None:
+        sample = make_sample(think=think, image=None)
+        return plan.score(make_prompt(*claims), sample, make_tools(), plan.Options(graded=graded)).value
+
+    bears = count("bear", 2), count("teddy bear", 1)
+    assert value(BEAR + SECOND + TEDDY, *bears) == 1.0
+    assert value(BEAR + TEDDY, *bears) == pytest.approx((3 + 0.5 * graded) / 4)
+    assert value(BEAR + TEDDY, count("bear", 2)) == 1.0, "where nobody claims teddy bears they are bears"
+    assert value(BEAR, count("teddy bear", 1)) == pytest.approx(1 / 3), "and a bear is no teddy bear"
+
+
+def test_each_claim_is_about_things_of_its_own_name() -> None:
+    claims = (
+        *(count("dog", 1), color("dog", "black"), count("hot dog", 2), color("hot dog", "red")),
+        *(relation("dog", "left of", "hot dog"), Claim("comparison", "dog", "fewer than", "hot dog")),
+    )
+    hot = write("red hot dog", 700, 0, 1000, 300) + write("red hot dog", 700, 350, 1000, 650)
+    assert judge(write("black dog", 0, 200, 300, 500) + hot, *claims).value == 1.0
+    verdict = judge(write("black dog", 0, 200, 300, 500) + hot, *claims[:2])
+    assert verdict.reason.startswith("expected 1 dog in the plan, found 3")
+
+
+@pytest.mark.parametrize("phrase", ["red star", "Red star", "red Star", "A Red Star", "RED STAR"])
+@pytest.mark.parametrize("name", ["star", "Star"])
+@pytest.mark.parametrize("tone", ["red", "Red"])
+def test_a_capital_letter_makes_no_other_name_and_no_other_colour(phrase: str, name: str, tone: str) -> None:
+    claims = (count(name, 1), color(name, tone), Claim("part", name, tone, 1))
+    assert judge(write(phrase, 0, 0, 333, 333), *claims).value == 1.0
+    placed = (
+        *claims,
+        relation(name, "left of", "Eiffel Tower"),
+        Claim("comparison", name, "as many as", "Eiffel Tower"),
+    )
+    assert judge(write(phrase, 0, 0, 333, 333) + write("eiffel tower", 500, 0, 900, 333), *placed).value == 1.0
+
+
+@pytest.mark.parametrize("name", ["red panda", "orange", "orange juice"])
+def test_a_name_may_have_the_word_of_a_colour(name: str) -> None:
+    assert judge(write(f"a {name}", 0, 0, 300, 300), count(name, 1)).value == 1.0
+    assert judge(write(name, 0, 0, 300, 300), count(name, 1), count("panda", 0)).value == 1.0

@@ -43,6 +43,19 @@ def test_one_planned_thing(found: Detection, value: float, passed: bool, reason:
     assert verdict.reason == reason
 
 
+@pytest.mark.parametrize(("planned", "label"), [("Red Star", "star"), ("red star", "Star"), ("a TV", "TV")])
+def test_a_capital_letter_makes_no_other_thing(planned: str, label: str) -> None:
+    tools = make_tools(thing(label, "red", (0, 0, 400, 400)), labels=frozenset({label}))
+    verdict = plan_image.score(PROMPT, make_sample(think=write(planned, 0, 0, 400, 400)), tools)
+    assert (verdict.value, verdict.reason) == (1.0, "drawn as planned")
+
+
+def test_violet_is_a_colour_of_a_thing_and_another_name_of_purple() -> None:
+    tools = make_tools(thing("star", "purple", (0, 0, 400, 400)), labels=frozenset({"star"}))
+    verdict = plan_image.score(PROMPT, make_sample(think=write("violet star", 0, 0, 400, 400)), tools)
+    assert (verdict.value, verdict.reason) == (1.0, "drawn as planned")
+
+
 def test_one_found_thing_serves_one_planned_thing() -> None:
     verdict = judge(STAR + STAR, thing("star", "red", (0, 0, 400, 400)))
     assert verdict.value == 0.5

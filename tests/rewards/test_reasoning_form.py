@@ -110,6 +110,8 @@ LAYOUT = write("red star", 0, 0, 200, 200) + write("red star", 300, 0, 500, 200)
         (LAYOUT, "two red stars to the left of a blue cup", "paint", 5, 5),
         (LAYOUT, "two red stars to the right of a blue cup", "paint", 4, 5),
         ("two red stars", "two red stars", LAYOUT, 6, 6),
+        ("a grey star, a violet cup", "a gray star, a purple cup", "paint", 4, 4),
+        (write("violet star", 0, 0, 200, 200), "a purple star", "paint", 2, 2),
     ],
 )
 def test_parts_agree_or_not(think: str, final: str, guidance: str, agreed: int, compared: int) -> None:
@@ -120,6 +122,16 @@ def test_parts_agree_or_not(think: str, final: str, guidance: str, agreed: int, 
     )
     assert len(verdict.evidence["compared"]) == compared, verdict.evidence
     assert verdict.value == pytest.approx(agreed / compared), verdict.reason
+
+
+def test_a_capital_letter_makes_no_other_thing() -> None:
+    def compare(phrase: str, name: str) -> dict[str, bool]:
+        sample = make_sample(think=f"{write(phrase, 0, 0, 200, 200)} One red {name}.")
+        verdict = self_consistency.score(make_prompt(count(name, 1)), sample, make_tools())
+        return {about.partition(" on ")[2]: agrees for about, agrees in verdict.evidence.get("compared", {}).items()}
+
+    for phrase, name in (("red star", "star"), ("Red Star", "star"), ("red star", "Star")):
+        assert compare(phrase, name) == {f"how many of {name}": True, f"the color of {name}": True}
 
 
 def test_one_part_alone_is_none() -> None:

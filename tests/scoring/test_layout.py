@@ -33,6 +33,11 @@ def test_what_the_model_learns_to_write_is_read_back() -> None:
         ('black text "OPEN"', "text", "black", "OPEN"),
         ('text "RED CAR"', "text", "", "RED CAR"),
         ("orange orange", "orange", "orange", ""),
+        ("an orange", "orange", "", ""),
+        ("violet star", "star", "purple", ""),
+        ("a violet", "violet", "", ""),
+        ("A Red Star", "star", "red", ""),
+        ('Black Text "Open"', "text", "black", "Open"),
     ],
 )
 def test_phrases(phrase: str, label: str, color: str, word: str) -> None:

@@ -105,6 +105,15 @@ def test_worked_cases(think: str, claims: tuple[Claim, ...], says: float, holds:
     assert against(think, *claims).value == holds
 
 
+@pytest.mark.parametrize(
+    ("claimed", "said"), [("gray", "grey"), ("grey", "gray"), ("violet", "purple"), ("purple", "violet")]
+)
+def test_another_name_of_a_colour_is_the_colour(claimed: str, said: str) -> None:
+    assert covered(f"I draw a {said} star.", color("star", claimed)).value == 1
+    assert against(f"I draw a {said} star.", color("star", claimed)).value == 1
+    assert against("I draw a crimson star.", color("star", claimed)).value == 0
+
+
 def test_reasons_name_the_claim() -> None:
     assert covered("a cup", count("star", 2)).reason == "the reasoning does not say count(star, 2)"
     assert against("four stars", count("star", 2)).reason == "the reasoning says 4 stars, the claim is 2"

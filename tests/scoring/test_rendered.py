@@ -251,6 +251,48 @@ def test_lines_find_their_region(
     assert rendered.match_regions(claimed, lines) == (groups, others)
 
 
+@pytest.mark.parametrize(
+    ("claimed", "lines"),
+    [
+        (["SALE", "SALE ENDS TODAY"], ["SALE ENDS", "TODAY", "SALE"]),
+        (["SALE", "SALE ENDS TODAY"], ["SALE", "SALE ENDS", "TODAY"]),
+        (["SALE", "BIG SALE"], ["BIG", "SALE", "SALE"]),
+        (["SALE", "Sale ends today"], ["SALE", "Sale", "ends today"]),
+        (["GO", "GO NOW PLEASE"], ["GO", "NOW PLEASE", "GO"]),
+        (["GO NOW", "GO NOW PLEASE"], ["GO", "NOW", "PLEASE", "GO NOW"]),
+        (["OPEN", "WE ARE OPEN DAILY"], ["WE ARE OPEN", "DAILY", "OPEN"]),
+        (["No. 1", "No. 1 in town"], ["No.1", "in town", "No. 1"]),
+        (["WOW", "wow now"], ["wow", "now", "wow"]),
+        (["大吉", "开门大吉"], ["开门", "大吉", "大吉"]),
+    ],
+)
+def test_a_wrapped_text_may_share_words_with_another(claimed: list[str], lines: list[str]) -> None:
+    for order in itertools.permutations(claimed):
+        assert rendered.compare_texts(order, lines) == rendered.Written((None, None), (), 1.0)
+
+
+def test_texts_of_the_same_words_are_found_wherever_they_are_wrapped() -> None:
+    rng = random.Random(12)
+    for _ in range(300):
+        claimed = [" ".join(rng.choices(["OPEN", "NOW", "SALE"], k=rng.randint(1, 4))) for _ in range(2)]
+        lines = []
+        for text in rng.sample(claimed, 2):
+            said, cut = text.split(), rng.randint(0, len(text.split()))
+            lines += [" ".join(part) for part in (said[:cut], said[cut:]) if part]
+        written = rendered.compare_texts(claimed, lines)
+        assert all(written.right), (claimed, lines)
+        assert not written.others
+        assert written.similarity == 1
+
+
+def test_a_text_that_is_whole_keeps_its_lines_from_one_that_is_misread() -> None:
+    lines = ["SALE ENDS", "TODAY", "SALE", "OPEM"]
+    written = rendered.compare_texts(["OPEN", "SALE", "SALE ENDS TODAY"], lines)
+    assert written.causes == ("misread", None, None)
+    swapped = rendered.compare_texts(["BIG SALE", "OPEN NOW"], ["BIG NOW", "OPEN SALE"])
+    assert swapped.right == (False, False), "words of another text make none whole"
+
+
 def test_every_line_has_one_place_whatever_is_read() -> None:
     rng = random.Random(10)
     for _ in range(200):

@@ -102,6 +102,14 @@ def test_it_looks_once_for_what_the_sample_is_about() -> None:
     assert finder.asked == [frozenset({"violin", "cat", "box", "lamp"})]
 
 
+def test_one_thing_is_looked_for_in_one_spelling_that_of_its_claim() -> None:
+    sample = make_sample(think=write("Star", 0, 0, 333, 333) + write("A Lamp", 0, 500, 333, 900))
+    prompt = make_prompt(count("star", 1), count("Eiffel Tower", 1))
+    assert list_names(prompt, sample) == {"star", "Eiffel Tower", "lamp"}
+    sample = make_sample(think=write("the eiffel tower", 0, 0, 333, 333))
+    assert list_names(prompt, sample) == {"star", "Eiffel Tower"}
+
+
 def test_a_closed_vocabulary_stays_what_it_is() -> None:
     tools = make_tools(lambda image: [thing("star")], lambda image: [])
     assert tools.look_for({"cat"}) is tools

@@ -108,6 +108,17 @@ def test_where_one_is_enough_and_where_named_things_stand_does_not_depend_on_it(
     assert judge(spatial, (*ONE, relation("star", "left of", "moon")), STAR, MOON, SOMETHING).value == 1
 
 
+@pytest.mark.parametrize("tone", ["purple", "violet"])
+def test_another_name_of_a_colour_changes_nothing(tone: str) -> None:
+    def value(*claims: Claim) -> float | None:
+        found = (thing("moon", "purple"), SOMETHING)
+        tools = replace(make_tools(*found), colors=frozenset({"red", "purple"}))
+        return attribute.score(make_prompt(*claims), make_sample(), tools).value
+
+    assert value(color("moon", tone)) == 1
+    assert value(count("moon", 1), color("moon", tone)) is None
+
+
 def test_several_things_are_counted_in_the_reason() -> None:
     verdict = judge(counting, (count("star", 1),), STAR, SOMETHING, thing(UNNAMED, "", (0, 800, 100, 900)))
     assert verdict.reason == "beside 2 things that cannot be named: found 1 star as asked"

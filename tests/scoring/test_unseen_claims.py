@@ -67,6 +67,11 @@ def test_violet_is_another_name_of_purple_and_no_shade_is() -> None:
     assert judge("attribute", color("star", "violet")).value == 0.0
     assert judge("counting", Claim("part", "key", "violet", 1)).value == 1.0
     assert judge("geneval", color("key", "violet")).value == 1.0
+    calls_it_violet = Tools(
+        lambda image: [thing("key", "violet")], lambda image: [], LABELS, colors=frozenset({"violet"})
+    )
+    for scorer, claim in (("attribute", color("key", "purple")), ("geneval", color("key", "purple"))):
+        assert find_scorer(scorer).score(make_prompt(claim), make_sample(), calls_it_violet).value == 1.0
     assert [judge("attribute", color("star", tone)).value for tone in ("crimson", "dark red", "gray")] == [None] * 3
     own = Tools(lambda image: [thing("star", "gray")], lambda image: [], LABELS, colors=frozenset({"gray"}))
     assert attribute.score(make_prompt(color("star", "grey")), make_sample(), own).value == 1.0

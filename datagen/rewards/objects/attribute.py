@@ -43,14 +43,14 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     named = [claim.subject for claim in claims]
     # "Two stars, one red and one blue": with two colours claimed, not every star can have each.
     counted = {claim.subject for claim in prompt.claims if claim.kind == "count" and named.count(claim.subject) == 1}
+    wanted = {claim: tools.name_color(str(claim.value)) for claim in claims}
     answers = {
-        str(claim): _judge(claim, tools.name_color(str(claim.value)), things, all_of_them=claim.subject in counted)
-        for claim in claims
+        str(claim): _judge(claim, wanted[claim], things, all_of_them=claim.subject in counted) for claim in claims
     }
     causes = {claim: cause for claim, (cause, _) in answers.items()}
     reasons = [reason for _, reason in answers.values()]
     verdict = mean_of_claims(causes, reasons, detections=list_detections(things))
-    known = [_know(claim, things, all_of_them=claim.subject in counted) for claim in claims]
+    known = [_know(claim, wanted[claim], things, all_of_them=claim.subject in counted) for claim in claims]
     return doubt(verdict, find_unnamed(things), known)
 
 
@@ -71,7 +71,10 @@ def _judge(
     return "color", f"expected every {claim.subject} {claim.value}, found {seen}"
 
 
-def _know(claim: Claim, things: Sequence[Detection], *, all_of_them: bool) -> bool | None:
-    """Return whether a colour claim holds even if there are more of the object; None if it depends on them."""
-    right = [thing.color == claim.value for thing in things if thing.label == claim.subject]
+def _know(claim: Claim, wanted: str | None, things: Sequence[Detection], *, all_of_them: bool) -> bool | None:
+    """Return whether a colour claim holds even if there are more of the object; None if it depends on them.
+
+    `wanted` is the detector's name of the colour.
+    """
+    right = [thing.color == wanted for thing in things if thing.label == claim.subject]
     return (None if all(right) else False) if all_of_them else (True if any(right) else None)

@@ -43,7 +43,7 @@ from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import NO_COLOR, NO_NUMBER, NO_THING, Unseen, refuse
 from datagen.scoring.verdicts import NO_IMAGE, doubt, find_unnamed, list_detections, list_failed
 from datagen.taxonomy.english import name_many
-from datagen.vision.colors import SAME
+from datagen.vision.colors import one_name
 from datagen.vision.geometry import SQUARE, Sides, find_relations, sides_of
 
 TARGET: Modality = "image"
@@ -103,15 +103,13 @@ def _find_unseen(line: Line, labels: set[str], tools: Tools) -> list[Unseen]:
     found = [Unseen(NO_THING, label) for label in tools.find_unknown(labels)]
     most = min(MOST_OF_A_CLASS, tools.most or MOST_OF_A_CLASS)
     found += [Unseen(NO_NUMBER, name_many(each.count, each.label)) for each in line.include if each.count > most]
-    if tools.colors is None:
-        return found
-    colors = {clause.color for clause in line.include if clause.color}
-    return found + [Unseen(NO_COLOR, color) for color in sorted(colors - tools.colors)]
+    colors = [clause.color for clause in line.include if clause.color]
+    return found + [Unseen(NO_COLOR, color) for color in tools.find_unnamed(colors)]
 
 
 def _say_color(claim: Claim) -> Claim:
     """Return a claim with its colour by GenEval's name, if GenEval has another name for it."""
-    color = SAME.get(str(claim.value))
+    color = one_name(str(claim.value))
     return replace(claim, value=color) if claim.name == "color" and color in COLORS else claim
 
 
@@ -163,7 +161,7 @@ def _list_faults(line: Line, found: Iterable[Detection], *, strict: bool, sides:
             text = f"expected {'exactly' if strict else 'at least'} {wanted}, found {len(group)}"
             claim = str(Claim("count", clause.label, "", clause.count))
             fault = _Fault(text, len(group) < clause.count, claim, "count" if group else "missing")
-        elif clause.color and [thing for thing in counted if thing.color != clause.color]:
+        elif clause.color and [thing for thing in counted if one_name(thing.color) != clause.color]:
             claim = str(Claim("attribute", clause.label, "color", clause.color))
             fault = _Fault(_tell_colors(clause, counted), False, claim, "color")
         elif clause.position:

@@ -29,7 +29,7 @@ from datagen.pictures import encode_picture
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
 from datagen.rewards.reasoning.plan import find_thought
 from datagen.scoring.judging import NO_JUDGE, judge_layout
-from datagen.scoring.layout import Planned, find_claim_fault, read_layout
+from datagen.scoring.layout import Planned, find_claim_fault, group_by_name, read_layout
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.vision.geometry import RELATIONS, SQUARE, Sides, shared_area, sides_of, to_pixels
@@ -74,8 +74,8 @@ def judge_by_rule(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    placed, sides = layout.placed, sides_of(sample)
-    faults = {str(claim): find_claim_fault(claim, claims, placed, sides) for claim in claims}
+    named, sides = group_by_name(layout.placed, prompt.claims), sides_of(sample)
+    faults = {str(claim): find_claim_fault(claim, prompt.claims, named, sides) for claim in claims}
     checks = {claim: not fault for claim, fault in faults.items()}
     said = [fault for fault in faults.values() if fault] or ["the boxes stand as claimed"]
     evidence = {"passed": all(checks.values()), "claims": checks, "malformed": list(layout.faults)}

@@ -13,10 +13,10 @@ facts, relations other than the four, words with quotation marks or angle bracke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from datagen.records import Claim, Modality, Prompt, Sample, Verdict
-from datagen.scoring.layout import TEXT, Planned, count_claimed, find_claim_fault, is_named, read_layout
+from datagen.scoring.layout import TEXT, Planned, count_claimed, find_claim_fault, group_by_name, read_layout
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.scoring.verdicts import grade_count
@@ -65,16 +65,16 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
     layout = read_layout(thought)
     if not layout.things:
         return Verdict(0.0, "the reasoning plans nothing: no object with a box in it", {"passed": False})
-    sides = sides_of(sample)
-    faults = {str(claim): find_claim_fault(claim, prompt.claims, layout.things, sides) for claim in prompt.claims}
-    faults["nothing extra"] = _find_extra(prompt.claims, layout.things)
+    sides, named = sides_of(sample), group_by_name(layout.things, prompt.claims)
+    faults = {str(claim): find_claim_fault(claim, prompt.claims, named, sides) for claim in prompt.claims}
+    faults["nothing extra"] = _find_extra(prompt.claims, named)
     faults["boxes"] = ", ".join((*layout.faults, *layout.overlaps))
     checks = {check: not fault for check, fault in faults.items()}
     reason = "; ".join(fault for fault in faults.values() if fault) or "the plan holds every claim and nothing else"
     grades = dict[str, float](checks)
     if options.graded:
         counted = [claim for claim in prompt.claims if claim.is_counted]
-        grades |= {str(c): grade_count(int(c.value), count_claimed(c, layout.things)) for c in counted}
+        grades |= {str(c): grade_count(int(c.value), count_claimed(c, named)) for c in counted}
     return Verdict(sum(grades.values()) / len(grades), reason, {"passed": all(checks.values()), "checks": checks})
 
 
@@ -84,14 +84,13 @@ def find_thought(sample: Sample) -> str | None:
     return "\n".join(thoughts) if thoughts else None
 
 
-def _find_extra(claims: Sequence[Claim], things: Sequence[Planned]) -> str:
+def _find_extra(claims: Sequence[Claim], named: Mapping[str, Sequence[Planned]]) -> str:
     """Return the objects that are planned but not claimed, or `""`."""
-    names = {name for claim in claims for name in claim.things}
     words = [unify(str(claim.value)) for claim in claims if claim.kind == "text"]
-    extra = []
-    for thing in things:
-        if thing.label == TEXT and unify(thing.word) in words:
-            words.remove(unify(thing.word))
-        elif thing.label == TEXT or not any(is_named(thing, name) for name in names):
-            extra.append(thing.phrase)
-    return f"nobody asked for {', '.join(extra)}" if extra else ""
+    extra = list(named[""])
+    for text in named[TEXT]:
+        if unify(text.word) in words:
+            words.remove(unify(text.word))
+        else:
+            extra.append(text)
+    return f"nobody asked for {', '.join(map(str, extra))}" if extra else ""

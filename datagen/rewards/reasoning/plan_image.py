@@ -9,6 +9,7 @@ colours that differ from the plan. It passes if every overlap is at least `GOOD_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.layout import Planned, read_layout
@@ -33,7 +34,8 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     planned = read_layout(thought).things
     if not planned:
         return Verdict(None, "the reasoning plans no object with a box")
-    if unknown := tools.find_unknown({thing.label for thing in planned}):
+    unseen = set() if tools.labels is None else {thing.label for thing in planned} - _fold(tools.labels)
+    if unknown := sorted(unseen):
         return refuse([Unseen(NO_THING, name) for name in unknown])
     found = tools.detect(sample.image)
     pairs = pair_boxes(planned, found)
@@ -53,10 +55,20 @@ def find_last_thought(sample: Sample) -> str | None:
     return thoughts[-1] if thoughts else None
 
 
+@lru_cache(maxsize=64)
+def _fold(labels: frozenset[str]) -> frozenset[str]:
+    """Return a detector's labels in lower case, as those of a plan are."""
+    return frozenset(label.casefold() for label in labels)
+
+
 def pair_boxes(planned: Sequence[Planned], found: Sequence[Detection]) -> list[tuple[Planned, Detection | None]]:
     """Pair each planned object with at most one detection of its label, for the largest sum of overlaps."""
+    labels = [other.label.casefold() for other in found]
     gains = [
-        [measure_overlap(thing.box, other.box) if thing.label == other.label else 0.0 for other in found]
+        [
+            measure_overlap(thing.box, other.box) if thing.label == label else 0.0
+            for label, other in zip(labels, found, strict=True)
+        ]
         for thing in planned
     ]
     places = _pick_best(gains)

@@ -24,6 +24,7 @@ from datagen.scoring.prose import (
     turn_around,
 )
 from datagen.scoring.tools import Tools
+from datagen.vision.colors import one_name
 from datagen.vision.geometry import Sides, sides_of
 
 TARGET: Modality = "text"
@@ -55,7 +56,7 @@ def _read_parts(parts: dict[str, str], prompt: Prompt, sides: Sides) -> dict[str
     said: dict[str, Facts] = {}
     for name, text in parts.items():
         if layouts[name].things:
-            said[f"the boxes of the {name}"] = facts_of_layout(layouts[name], sides)
+            said[f"the boxes of the {name}"] = facts_of_layout(layouts[name], sides, prompt.claims)
         if prose := strip_layout(text):
             said[f"the {name}"] = read_facts(prose, prompt.claims, things)
     return said
@@ -66,7 +67,7 @@ def _compare(one: Facts, other: Facts) -> Iterator[tuple[str, bool]]:
         if one.numbers[thing] and other.numbers[thing]:
             yield f"how many of {thing}", bool(one.numbers[thing] & other.numbers[thing])
     for key in sorted(one.attributes.keys() & other.attributes.keys()):
-        ours, theirs = one.attributes[key], other.attributes[key]
+        ours, theirs = ({*map(one_name, facts.attributes[key])} for facts in (one, other))
         yield f"the {key[1]} of {key[0]}", ours <= theirs or theirs <= ours
     for relation in sorted(one.relations, key=str):
         if relation in other.relations or turn_around(relation) in other.relations:
