@@ -303,13 +303,13 @@ def export(
         typer.Option(autocompletion=_words_of("views"), help="Also write these training examples, such as pieces."),
     ] = None,
     form: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             autocompletion=_words_of("formats"),
-            help="The trainer's file format for --view; with options: chat:layout=prompt.",
+            help="The trainer's file format for --view [jsonl]; with options: chat:layout=prompt.",
         ),
-    ] = "jsonl",
+    ] = None,
     skip: Annotated[
         bool,
         typer.Option("--skip", help="Leave out samples whose texts hold control tokens; with --view, only from it."),
@@ -324,7 +324,7 @@ def export(
     from datagen.pipeline import drop_views, open_run, reexport_run
 
     if drop:
-        if view or skip:
+        if view or form or skip:
             raise ConfigError("--drop goes alone", where="export", hint="drop first, then export")
         opened = open_run(run)
         with opened.folder.hold():
