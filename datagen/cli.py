@@ -529,7 +529,7 @@ def check(
             metavar="PATH", help="Files, folders or names [taxonomies/ and recipes/ here, else all that ships]."
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="text, or github for CI annotations.")] = "text",
+    form: Annotated[Literal["text", "github"], typer.Option("--format", help="github: as annotations in CI.")] = "text",
     json: JsonFlag = False,
 ) -> None:
     """Check taxonomies, templates, lexicons, recipes and experiments. Problems are printed with place and fix."""
@@ -832,7 +832,7 @@ def bench_model(
     prompts: Annotated[int, typer.Option(min=1, help="Held-out prompts per skill.")] = 40,
     candidates: Annotated[int, typer.Option(min=8, help="Samples per prompt, the k of pass@k.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of prompts and samples.")] = 1,
-    mode: Annotated[str, typer.Option(help="think or direct.")] = "think",
+    mode: Annotated[Literal["think", "direct"], typer.Option(help="Whether a text comes before the image.")] = "think",
     before: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Compare with earlier figures, kept by --json > FILE.")
     ] = None,
