@@ -408,10 +408,11 @@ class Run:
             )
         return weighed
 
-    def export(self, view: str | None = None, format: str = "jsonl", *, skip: bool = False) -> Path:
+    def export(self, view: str | None = None, format: str | None = None, *, skip: bool = False) -> Path:
         """Write the dataset and its exports anew, or add a view in a trainer's format, and return the folder.
 
-        Options stand behind a word: `format="chat:layout=prompt"`. `skip` leaves out texts with control tokens.
+        Options stand behind a word: `format="chat:layout=prompt"`; a view without a format is written as jsonl. `skip`
+        leaves out texts with control tokens.
         """
         from datagen.console import Board
         from datagen.pipeline import name_export, reexport_run

@@ -303,13 +303,13 @@ def export(
         typer.Option(autocompletion=_words_of("views"), help="Also write these training examples, such as pieces."),
     ] = None,
     form: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             autocompletion=_words_of("formats"),
-            help="The trainer's file format for --view; with options: chat:layout=prompt.",
+            help="The trainer's file format for --view [jsonl]; with options: chat:layout=prompt.",
         ),
-    ] = "jsonl",
+    ] = None,
     skip: Annotated[
         bool,
         typer.Option("--skip", help="Leave out samples whose texts hold control tokens; with --view, only from it."),
@@ -324,7 +324,7 @@ def export(
     from datagen.pipeline import drop_views, open_run, reexport_run
 
     if drop:
-        if view or skip:
+        if view or form or skip:
             raise ConfigError("--drop goes alone", where="export", hint="drop first, then export")
         opened = open_run(run)
         with opened.folder.hold():
@@ -529,7 +529,7 @@ def check(
             metavar="PATH", help="Files, folders or names [taxonomies/ and recipes/ here, else all that ships]."
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="text, or github for CI annotations.")] = "text",
+    form: Annotated[Literal["text", "github"], typer.Option("--format", help="github: as annotations in CI.")] = "text",
     json: JsonFlag = False,
 ) -> None:
     """Check taxonomies, templates, lexicons, recipes and experiments. Problems are printed with place and fix."""
@@ -832,7 +832,7 @@ def bench_model(
     prompts: Annotated[int, typer.Option(min=1, help="Held-out prompts per skill.")] = 40,
     candidates: Annotated[int, typer.Option(min=8, help="Samples per prompt, the k of pass@k.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of prompts and samples.")] = 1,
-    mode: Annotated[str, typer.Option(help="think or direct.")] = "think",
+    mode: Annotated[Literal["think", "direct"], typer.Option(help="Whether a text comes before the image.")] = "think",
     before: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Compare with earlier figures, kept by --json > FILE.")
     ] = None,

@@ -210,6 +210,16 @@ def test_a_wrong_option_is_a_usage_error() -> None:
     assert run_cli("build", "--nonsense").returncode == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("bench", "model", "--mode", "foo"), ("bench", "model", "--mode", "reflect"), ("check", "--format", "xml")],
+)
+def test_a_word_that_an_option_does_not_take_is_a_usage_error(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert f"'{words[-1]}' is not one of" in result.output
+
+
 def test_a_full_disk_stops_with_one_message_and_keeps_what_is_there(tmp_path: Path) -> None:
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
         pytest.skip("needs user namespaces, to mount a disk small enough to fill")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import datagen as dg
 from datagen.cli import app
 from datagen.config import Recipe
 from datagen.errors import ConfigError, RunError
@@ -33,6 +34,16 @@ def test_a_form_is_kept_and_a_refused_one_is_not(tmp_path: Path) -> None:
         export("--view", "trajectories", "--format", "geneval")
     assert list(open_run(str(run)).recipe.exports) == ["trajectories-jsonl"]
     export()
+
+
+def test_a_format_without_a_view_is_refused_by_either_door(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--format needs --view") as raised:
+        CliRunner().invoke(app, ["export", "first", "--format", "chat"], catch_exceptions=False)
+    assert raised.value.hint == "such as: datagen export first --view pieces --format chat"
+    with pytest.raises(ConfigError, match="--format needs --view"):
+        dg.Run("first").export(format="chat")
+    with pytest.raises(ConfigError, match="--drop goes alone"):
+        CliRunner().invoke(app, ["export", "first", "--drop", "a", "--format", "chat"], catch_exceptions=False)
 
 
 def test_a_format_that_leaves_every_example_out_says_so(tmp_path: Path) -> None:

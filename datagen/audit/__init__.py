@@ -54,8 +54,12 @@ def audit_recipe(
 
     On scenes, `prompts` for each skill; instead of them with `text_sizes` and `picture_sizes`, so many pictures for
     each cell or skill at widths of `sides` pixels, the first in `fonts` (files or folders). With `run`, also the tables
-    of `audit_run`, with its drift since the run `before`.
+    of `audit_run`, with its drift since the run `before`. Raises ConfigError for a `before` without a `run`.
     """
+    if before is not None and run is None:
+        raise ConfigError("--before needs --run", where="audit", hint="give the run to compare with the earlier one")
+    # What is no run is told before the scenes are judged.
+    now, earlier = (None if word is None else open_run(word) for word in (run, before))
     tables: dict[str, Any] = {}
     if text_sizes:
         widths = sides or SIDES_PX
@@ -64,8 +68,8 @@ def audit_recipe(
         tables |= audit_sizes(recipe, watch, per_skill=picture_sizes, seed=seed, sides=sides or PICTURE_SIDES_PX)
     if not text_sizes and not picture_sizes:
         tables |= audit_scenes(recipe, watch, per_skill=prompts, seed=seed)
-    if run is not None:
-        tables |= audit_run(open_run(run), open_run(before) if before else None, watch)
+    if now is not None:
+        tables |= audit_run(now, earlier, watch)
     return tables
 
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 TARGETS: tuple[Modality, ...] = ("text", "image")
 REPORT_FILES = "report_files"
+FORM = "jsonl"
+"""The format of an added export without one."""
 DEFAULT_LIMITS = Limits()
 
 
@@ -262,15 +264,18 @@ def export_run(run: Run, weighed: Weighed, watch: Watch, *, anew: bool = True) -
 
 
 def reexport_run(
-    word: str, watch: Watch, *, view: str | None = None, form: str = "jsonl", skip: bool = False
+    word: str, watch: Watch, *, view: str | None = None, form: str | None = None, skip: bool = False
 ) -> tuple[Run, ExportResult]:
     """Write dataset/ and exports/ of the run of a word anew, or add a view in a form and write what is not current.
 
     Options stand behind a word, `chat:layout=prompt`. With `skip`, samples whose texts hold control tokens are left out
-    of the added export, else of all.
+    of the added export, else of all. Raises ConfigError for a form without a view.
     """
+    if form and not view:
+        hint = f"such as: {program.command('export', word, '--view', 'pieces', '--format', form)}"
+        raise ConfigError("--format needs --view", where="export", hint=hint)
     name = name_export(view, form) if view else ""
-    changes = [f"exports.{name}.{change}" for change in _read_options(view, form)] if view else []
+    changes = [f"exports.{name}.{change}" for change in _read_options(view, form or FORM)] if view else []
     if skip:
         names = [name] if view else list(open_run(word).recipe.exports)
         changes += [f"exports.{each}.skip=true" for each in names]
@@ -280,9 +285,9 @@ def reexport_run(
         return run, export_run(run, weigh_run(open_run(word), watch), watch, anew=not view)
 
 
-def name_export(view: str, form: str) -> str:
+def name_export(view: str, form: str | None = None) -> str:
     """Return the name under exports/ of a view in a form, both with their options but paths."""
-    names = [word for choice in (view, form) for word in split_choice(choice) if "/" not in word]
+    names = [word for choice in (view, form or FORM) for word in split_choice(choice) if "/" not in word]
     return re.sub(r"[^a-z0-9-]+", "_", "-".join(names).lower())[:64]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from datagen.audit import audit_scenes, conclude
+from datagen.audit import audit_recipe, audit_scenes, conclude
 from datagen.audit.scenes import Case
 from datagen.audit.trust import Opinion, Row, rate, truth_for
 from datagen.config import make_recipe
@@ -133,6 +133,15 @@ def test_prompts_that_the_world_cannot_draw_are_refused() -> None:
     recipe = make_recipe({"taxonomy": ["counting"], "lexicon": "everyday", "rewards": ["counting"], "name": "a"})
     with pytest.raises(ConfigError, match="there are no scenes"):
         audit_scenes(recipe, per_skill=2, seed=1)
+
+
+def test_runs_are_opened_before_scenes_are_judged() -> None:
+    nothing = make_recipe({"taxonomy": ["counting"], "lexicon": "everyday", "rewards": ["counting"], "name": "a"})
+    for runs in ({"run": "nope"}, {"run": "nope", "before": "never"}):
+        with pytest.raises(RunError, match="no such run"):
+            audit_recipe(nothing, **runs)
+    with pytest.raises(ConfigError, match="--before needs --run"):
+        audit_recipe(nothing, before="nope")
 
 
 def test_the_command_prints_every_table_for_programs(tmp_path: Path) -> None:
