@@ -217,7 +217,7 @@ def _list_parts(dataset: Path, *, control: bool, baseline: bool) -> dict[str, _P
         return parts
     # Without the metadata, which describes columns that were not read.
     rows = Dataset(pa.concat_tables(tables.values()).replace_schema_metadata(None))
-    weighs = iter(find_weights(rows, uniform=control, baseline=baseline).any(1).tolist())
+    weighs = map(any, find_weights(rows, uniform=control, baseline=baseline).tolist())
     for file, table in tables.items():
         for row, name in enumerate(table[key].to_pylist()):
             part = parts.setdefault(name, _Part())

@@ -71,9 +71,9 @@ def list_changes(
     """
     old = follow_moved(old, new)
     former, now = (dict(note["recipe"]) for note in (old, new))
-    compared = [former, now]
+    compared = former, now
     with suppress(ConfigError):  # one that this version does not read is compared as it stands
-        compared = [without_reach(make_recipe(values)) for values in (former, now)]
+        compared = without_reach(make_recipe(former)), without_reach(make_recipe(now))
     before, files = ({**(note.get("files") or {})} for note in (old, new))
     # Another word for a path whose files are the same is no difference.
     keys = [key for key in changed_keys(*compared, skip=skip) if key not in PATH_KEYS or before != files]

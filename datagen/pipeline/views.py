@@ -151,7 +151,7 @@ def _normalise_again(run: Run, rows: RewardTable, left_out: NDArray[np.bool_], s
     for shard in shards:
         end = start + run.folder.count_samples(shard)
         if left_out[start:end].any():
-            ids = {rows.id_of(row) for row in np.flatnonzero(left_out[start:end]) + start}
+            ids = {rows.id_of(start + int(row)) for row in np.flatnonzero(left_out[start:end])}
             known = RewardTable(read_scored(run, shard, left_out=ids).rows)
             if len(known) != end - start:
                 where, hint = run.folder.where("scores", shard), program.command("score", run.folder, "--again")
