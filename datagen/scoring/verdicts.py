@@ -81,6 +81,15 @@ def doubt(verdict: Verdict, unnamed: Sequence[list[int]], known: Iterable[bool |
     return Verdict(None, f"beside {what}: {verdict.reason}", {**evidence, "unnamed": unnamed})
 
 
+def know_relation(claim: Claim, things: Iterable[Detection], *, holds: bool) -> bool | None:
+    """Return what `doubt` has to know of a relation claim: what it says beside objects without a name, or None if open.
+
+    They may be the object that is missing, or within one kind, where one pair is enough, the other one of a pair.
+    """
+    there = {thing.label for thing in things}.issuperset(claim.things)
+    return holds if holds or (there and claim.subject != claim.value) else None
+
+
 def says_yes(score: Score) -> bool | None:
     """Tell whether a scorer affirms its claims: by its strict verdict, else by a value of at least 0.5.
 

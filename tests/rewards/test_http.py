@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,42 @@ def test_what_the_service_has_no_value_for_is_that_samples_failure_alone(service
     with pytest.raises(ValueError, match="the service has no lost: no such reward"):
         judge(service, reward="lost")
     assert module.score(prompt, make_sample(image=None), tools).value is None
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "said"),
+    [
+        ({"nice": {"nice": 0.9}}, {"nice": "CUDA out of memory"}, "the service has no nice: CUDA out of memory"),
+        ({"nice": {"nice": 0.9}}, "CUDA out of memory", "the service has no nice: CUDA out of memory"),
+        ({"nice": {"nice": True}}, {}, "the service has no nice: it gives {'nice': True}, not numbers"),
+        ({"nice": {"nice": 0.9, "is_blank": False}}, {}, "not numbers"),
+        ({"nice": {"nice": "0.9"}}, {}, "not numbers"),
+        ({"nice": {"nice": 10**400}}, {}, "not numbers"),
+        ({"nice": 0.9}, {}, "not numbers"),
+    ],
+)
+def test_a_value_beside_an_error_and_one_that_is_no_number_are_failures(
+    tools: Tools, result: Any, error: Any, said: str
+) -> None:
+    def say(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answers = [answer(path, {"requests": [each]}) for each in body["requests"]]
+        results, errors = ([each[key][0] for each in answers] for key in ("results", "errors"))
+        return {"results": [result, *results[1:]], "errors": [error, *errors[1:]]}
+
+    with FaultyServer(answer=say) as server:
+        module, prompt = scorer(server), make_prompt(count("star", 3))
+        bad, good = make_sample(image=b"first"), make_sample()
+        module.look_ahead([(prompt, bad), (prompt, good)], tools)
+        with pytest.raises(ValueError, match=re.escape(said)):
+            module.score(prompt, bad, tools)
+        assert module.score(prompt, good, tools).value == measure(b"a picture")
+
+
+@pytest.mark.parametrize("error", [{}, {"nice": None}, {"nice": ""}, {"other": "no such reward"}, None])
+def test_an_error_that_says_nothing_of_the_reward_is_none(error: Any) -> None:
+    said = {"results": [{"nice": {"nice": 1}}], "errors": [error]}
+    with FaultyServer(answer=lambda path, body: said) as server:
+        assert judge(server).value == 1.0
 
 
 def test_a_refused_batch_is_asked_one_by_one(tools: Tools) -> None:

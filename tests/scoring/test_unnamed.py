@@ -14,6 +14,7 @@ from tests.helpers.reward_cases import color, count, make_prompt, make_sample, m
 from tests.helpers.scorers import find_scorer
 
 compbench_numeracy = find_scorer("compbench_numeracy")
+compbench_spatial = find_scorer("compbench_spatial")
 geneval_strict = find_scorer("geneval_strict")
 
 SOMETHING = thing(UNNAMED, "", (700, 700, 900, 900))
@@ -63,6 +64,9 @@ STARS = STAR, thing("star", "red", (0, 500, 333, 833), sure=0.95)
         (geneval, (count("star", 3),)),
         (geneval_strict, (count("star", 3),)),
         (spatial, (count("star", 2), count("moon", 1), relation("star", "left of", "moon"))),
+        (spatial, (relation("moon", "left of", "moon"),)),
+        (spatial, (relation("star", "left of", "star"),)),
+        (compbench_spatial, (relation("star", "left of", "moon"),)),
     ],
 )
 def test_what_is_missing_may_be_there(module: object, claims: tuple[Claim, ...]) -> None:
@@ -80,6 +84,8 @@ def test_what_is_missing_may_be_there(module: object, claims: tuple[Claim, ...])
         (geneval, (count("star", 1), color("star", "blue"))),
         (geneval_strict, (count("star", 1),)),
         (spatial, (*ONE, relation("star", "below", "moon"))),
+        (spatial, (relation("star", "below", "moon"), relation("star", "left of", "cup"))),
+        (compbench_spatial, (relation("star", "below", "moon"),)),
     ],
 )
 def test_what_is_wrong_already_stays_wrong(module: object, claims: tuple[Claim, ...]) -> None:
@@ -106,6 +112,10 @@ def test_where_one_is_enough_and_where_named_things_stand_does_not_depend_on_it(
     assert judge(attribute, (color("star", "red"),), STAR, SOMETHING).value == 1
     assert judge(geneval, (count("star", 1), color("star", "red")), STAR, SOMETHING).value == 1
     assert judge(spatial, (*ONE, relation("star", "left of", "moon")), STAR, MOON, SOMETHING).value == 1
+    assert judge(spatial, (relation("star", "above", "star"),), *STARS, SOMETHING).value == 1
+    placed = relation("star", "left of", "moon")
+    beside = judge(compbench_spatial, (placed,), STAR, MOON, SOMETHING)
+    assert beside.value == judge(compbench_spatial, (placed,), STAR, MOON).value == pytest.approx(0.975)
 
 
 @pytest.mark.parametrize("tone", ["purple", "violet"])
@@ -117,6 +127,13 @@ def test_another_name_of_a_colour_changes_nothing(tone: str) -> None:
 
     assert value(color("moon", tone)) == 1
     assert value(count("moon", 1), color("moon", tone)) is None
+
+
+def test_one_of_a_kind_and_something_may_be_a_pair() -> None:
+    alone = judge(spatial, (relation("star", "above", "star"),), STAR)
+    assert (alone.value, alone.evidence["causes"]) == (0, {"relation(star, above, star)": "count"})
+    beside = judge(spatial, (relation("star", "above", "star"),), STAR, SOMETHING)
+    assert (beside.value, beside.evidence.get("causes"), beside.evidence["unnamed"]) == (None, None, [[*SOMETHING.box]])
 
 
 def test_several_things_are_counted_in_the_reason() -> None:

@@ -239,9 +239,40 @@ def test_a_number_beyond_what_a_detector_gives_is_not_judged() -> None:
         assert value(scorer, count("star", 15))[0] in (0.0, 0.5), "sixteen are no fifteen"
         assert value(scorer, count("star", 16)) == (None, ["16 stars"]), "or twenty"
         assert value(scorer, count("star", 20)) == (None, ["20 stars"])
-    assert value("geneval", count("star", 20)) == (None, ["20 stars"])
+    for scorer in ("geneval", "geneval_strict"):
+        assert value(scorer, count("star", 15))[0] == 0.0
+        assert value(scorer, count("star", 16)) == (None, ["16 stars"])
+        assert value(scorer, count("star", 20)) == (None, ["20 stars"])
     assert value("comparison", Claim("comparison", "star", "as many as", "key"))[0] is None
     assert onnx.Options(model="m").most == open_vocabulary.describe({"model": "m"}).most == 16
+
+
+def test_an_exact_number_of_geneval_is_below_what_the_detector_gives() -> None:
+    def value(scorer: str, most: int, *claims: Claim) -> float | None:
+        found = [thing("star", sure=0.95)] * min(most, 4)
+        tools = Tools(lambda image: found, lambda image: [], most=most)
+        verdict: Verdict = find_scorer(scorer).score(make_prompt(*claims), make_sample(), tools)
+        return verdict.value
+
+    for scorer in ("geneval", "geneval_strict"):
+        assert value(scorer, 4, count("star", 4)) is None, "there may be five"
+        assert value(scorer, 5, count("star", 4)) == 1.0
+        assert value(scorer, 1, count("star", 0)) == 0.0
+    for claim in (count("star", 1), color("star", "red")):
+        assert value("geneval", 1, claim) == 1.0, "at least one"
+        assert value("geneval_strict", 1, claim) is None
+
+
+def test_a_number_in_a_thought_beyond_what_a_detector_gives_makes_no_statement() -> None:
+    def judge_thought(think: str, stars: int) -> Verdict:
+        tools = Tools(lambda image: [thing("star")] * stars + [thing("key")], lambda image: [], LABELS, most=4)
+        return faithfulness.score(make_prompt(), make_sample(think=think), tools)
+
+    four = judge_thought("Four stars and one key.", 4)
+    assert (four.value, four.evidence["statements"], four.evidence["unseen"]) == (1.0, {"1 key": True}, ["4 stars"])
+    assert four.reason == "the image shows what the reasoning says; the detector cannot count as far as 4 stars"
+    assert judge_thought("Four stars.", 4).value is None
+    assert judge_thought("Three stars and one key.", 4).value == 0.5
 
 
 def test_a_plan_cannot_hold_the_marks_it_is_written_with() -> None:

@@ -14,8 +14,9 @@ the confidence of each object, plus 0.5 times the relation, and 0 if that is bel
 Differences: a failed relation is 0 (there, 0.5 if the detector's confidence in both is 1, which happens with other
 detectors than UniDet); boxes without area overlap by 0 (there, a division by zero); objects and relation come from the
 claim (there, from a parser, and `on top of` is found but never judged). The scorer `spatial` uses GenEval's rule
-instead, gives no credit for confidence and checks every claimed instance. Not covered: `next to`, `near` and depth,
-which boxes do not show; a relation between two objects of one kind.
+instead, gives no credit for confidence and checks every claimed instance. Next to an object that the detector cannot
+name, a missing object is open. Not covered: `next to`, `near` and depth, which boxes do not show; a relation between
+two objects of one kind.
 
 **numeracy**: T2I-CompBench's numeracy score: half for finding an object at all, half for the exact number.
 
@@ -65,7 +66,7 @@ from datagen.scoring.judging import judge_phrases
 from datagen.scoring.scorers import ScorerOptions
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
-from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, list_failed
+from datagen.scoring.verdicts import doubt, find_unnamed, know_relation, list_detections, list_failed
 from datagen.taxonomy.english import name_many
 from datagen.vision.geometry import RELATIONS, SQUARE, Box, Sides, measure_overlap, sides_of, to_pixels
 
@@ -129,7 +130,9 @@ def score_spatial(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
             if score == 0
         }
     )
-    return Verdict(value, "; ".join(reasons), {**evidence, "detections": list_detections(things)})
+    verdict = Verdict(value, "; ".join(reasons), {**evidence, "detections": list_detections(things)})
+    known = [know_relation(claim, things, holds=score > 0) for claim, score in zip(claims, scores, strict=True)]
+    return doubt(verdict, find_unnamed(things), known)
 
 
 def _judge_relation(claim: Claim, things: Sequence[Detection], sides: Sides) -> tuple[float, str]:

@@ -58,8 +58,8 @@ def find_cause(claim: Claim, found: int, of_kind: int) -> Cause | None:
     wanted = int(claim.value)
     if found == wanted:
         return None
-    if claim.kind == "part" and of_kind and of_kind >= wanted:
-        return "color"  # enough of them are there, so their colours are wrong
+    if claim.kind == "part" and (found < wanted <= of_kind or not wanted):
+        return "color"  # enough of them are there, so their colours are wrong; or one has a colour that none may have
     if not of_kind:
         return "missing"
     return "count" if wanted else "extra"

@@ -24,6 +24,9 @@ what depends on them is not judged. Strict also applies `exclude` (there it is f
 excludes a class that it does not include). The limits were chosen for Mask2Former; 0.9 means something else for another
 detector.
 
+An exact number that is not below the most that the detector, or the evaluator, gives of a class cannot be told from
+more: it has no value (there, sixteen of twenty pass).
+
 Not covered: detection and colours, which are the detector's task; the soft reward of the same code, which gives a
 failed position 0 and then 1 as well.
 """
@@ -74,7 +77,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools, options: Options = PLAIN
     line, metadata, labels = asked
     if (image := sample.image) is None:
         return Verdict(None, NO_IMAGE)
-    if unseen := _find_unseen(line, labels, tools):
+    if unseen := _find_unseen(line, labels, tools, strict=strict):
         return refuse(unseen)
     found = tools.detect(image)
     told = list(_list_faults(line, found, strict=strict, sides=sides_of(sample)))
@@ -99,10 +102,13 @@ def own_claims(claims: Sequence[Claim]) -> list[Claim]:
     return [] if isinstance(_read_claims(tuple(known)), str) else known
 
 
-def _find_unseen(line: Line, labels: set[str], tools: Tools) -> list[Unseen]:
+def _find_unseen(line: Line, labels: set[str], tools: Tools, *, strict: bool) -> list[Unseen]:
     found = [Unseen(NO_THING, label) for label in tools.find_unknown(labels)]
     most = min(MOST_OF_A_CLASS, tools.most or MOST_OF_A_CLASS)
-    found += [Unseen(NO_NUMBER, name_many(each.count, each.label)) for each in line.include if each.count > most]
+    # An exact number is told from one more; `exclude` makes it exact in the original rule.
+    exact = line.labels if strict else {limit.label for limit in line.exclude}
+    beyond = [each for each in line.include if each.count + (each.label in exact) > most]
+    found += [Unseen(NO_NUMBER, name_many(each.count, each.label)) for each in beyond]
     colors = [clause.color for clause in line.include if clause.color]
     return found + [Unseen(NO_COLOR, color) for color in tools.find_unnamed(colors)]
 

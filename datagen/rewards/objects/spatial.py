@@ -3,7 +3,7 @@
 GenEval (arXiv 2310.11513) compares every instance of one object with every instance of the other, as many of each as
 are claimed, most confident first, and all pairs must hold. A missing object fails the claim once: a failed position is
 0 and stays 0 (one public soft version adds 1 to it afterwards). If an object is missing next to one that the detector
-cannot name, the claim is open. Value: the share of claims that hold.
+cannot name, or the other of a pair of one kind, the claim is open. Value: the share of claims that hold.
 
 Relations other than the four (`next to`) are not judged; a prompt that claims one needs a judge that answers questions.
 """
@@ -16,7 +16,7 @@ from itertools import permutations
 from datagen.records import Cause, Claim, Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.tools import Tools
 from datagen.scoring.unseen import detect_claimed
-from datagen.scoring.verdicts import doubt, find_unnamed, list_detections, mean_of_claims
+from datagen.scoring.verdicts import doubt, find_unnamed, know_relation, list_detections, mean_of_claims
 from datagen.taxonomy.english import name_many, name_one
 from datagen.vision.geometry import RELATIONS, Sides, find_relations, sides_of
 
@@ -46,8 +46,7 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     causes = {claim: cause for claim, (cause, _) in answers.items()}
     reasons = [reason for _, reason in answers.values()]
     verdict = mean_of_claims(causes, reasons, detections=list_detections(things))
-    labels = {thing.label for thing in things}
-    known = [causes[str(c)] is None if {c.subject, str(c.value)} <= labels else None for c in claims]
+    known = [know_relation(claim, things, holds=causes[str(claim)] is None) for claim in claims]
     return doubt(verdict, find_unnamed(things), known)
 
 

@@ -6,8 +6,8 @@ and the image faithful to it. The final prompt of a reflection is read, else the
 Next to an object that the detector cannot name, only "too many" is certain, and missing objects are open. `plan_image`
 judges the boxes of a layout.
 
-Objects and colours that the detector has no name for make no statement; the evidence lists them under `unseen`, and the
-value is that of the rest.
+Objects and colours that the detector has no name for, and numbers that it cannot tell from more, make no statement; the
+evidence lists them under `unseen`, and the value is that of the rest.
 
 Not covered: relations, rendered text, materials; with an open vocabulary, objects that neither claims nor detections
 name.
@@ -16,11 +16,14 @@ name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from datagen.records import Detection, Modality, Prompt, Sample, Verdict
 from datagen.scoring.prose import Facts, find_prose, read_facts
 from datagen.scoring.tools import Tools
+from datagen.scoring.unseen import NO_NUMBER
 from datagen.scoring.verdicts import NO_IMAGE, doubt, find_unnamed, list_detections
+from datagen.taxonomy.english import name_many
 
 TARGET: Modality = "text"
 JUDGES: frozenset[str] = frozenset()
@@ -37,7 +40,13 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     facts = read_facts(prose, prompt.claims, tools.labels or {thing.label for thing in found if thing.label})
     unknown = tools.find_unknown(set(facts.numbers))
     colors = {color for (_, name), values in facts.attributes.items() if name == "color" for color in values}
-    unseen = [*unknown, *tools.find_unnamed(colors)]
+    unnamed = [*unknown, *tools.find_unnamed(colors)]
+    most = {thing: max(numbers, default=0) for thing, numbers in facts.numbers.items() if thing not in unknown}
+    # `>=`: a detector that stops at sixteen finds sixteen in twenty, too.
+    beyond = {thing: n for thing, n in most.items() if tools.most is not None and n >= tools.most}
+    facts = replace(facts, numbers={thing: n for thing, n in facts.numbers.items() if thing not in beyond})
+    uncounted = [name_many(n, thing) for thing, n in beyond.items()]
+    unseen = [*unnamed, *uncounted]
     statements = dict(_check(facts, found, unknown, tools))
     if not statements:
         return Verdict(
@@ -46,8 +55,11 @@ def score(prompt: Prompt, sample: Sample, tools: Tools) -> Verdict:
     wrong = [statement for statement, holds in statements.items() if not holds]
     reason = f"said and not seen: {'; '.join(wrong)}" if wrong else "the image shows what the reasoning says"
     evidence = {"statements": statements, "detections": list_detections(found)}
+    if unnamed:
+        reason += f"; the detector has no name for {', '.join(unnamed)}"
+    if uncounted:
+        reason += f"; {NO_NUMBER} {', '.join(uncounted)}"
     if unseen:
-        reason += f"; the detector has no name for {', '.join(unseen)}"
         evidence["unseen"] = unseen
     verdict = Verdict(sum(statements.values()) / len(statements), reason, evidence)
     return doubt(verdict, find_unnamed(found), _know(facts, found, statements.values()))

@@ -9,7 +9,7 @@ POST to `url`/score with many samples,
                    "required_rewards": ["hpsv3"], "metadata": {…}}, …]}
 
 and one answer for each in order, `{"results": [{"hpsv3": {"hpsv3": 9.1}}, …], "errors": [{}, …]}`: the measures of the
-reward by name, or why it has none. `metadata` has the prompt's `claims`, its `weakness` and its `skill`. The image is
+reward by name, or why it has none; a sample with both has failed. `metadata` has the prompt's `claims`, its `weakness` and its `skill`. The image is
 the file as it is stored.
 
 Value: the measure named by `measure`, else the one named like the reward, else the only one; `range: [low, high]` maps
@@ -27,6 +27,7 @@ import base64
 import hashlib
 import math
 import os
+import sys
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -183,11 +184,17 @@ def _read(said: Any, count: int, reward: str) -> Iterator[Answer]:
         raise RefusedError(f"the answer has no list of {count} `results`")
     for result, error in zip(results, errors, strict=True):
         given = result.get(reward) if isinstance(result, dict) else None
-        if isinstance(given, dict) and given and all(isinstance(each, (int, float)) for each in given.values()):
+        why = error.get(reward) if isinstance(error, dict) else error
+        if not why and isinstance(given, dict) and given and all(map(_is_number, given.values())):
             yield Answer({str(name): float(each) for name, each in given.items()})
         else:
-            why = error.get(reward) if isinstance(error, dict) else None
-            yield Answer(error=f"the service has no {reward}: {str(why or 'it does not say why')[:200]}")
+            why = why or (f"it gives {given}, not numbers" if given else "it does not say why")
+            yield Answer(error=f"the service has no {reward}: {str(why)[:200]}")
+
+
+def _is_number(measure: object) -> bool:
+    """Tell whether a measure of a JSON answer is a number that a float can hold; true and false are none."""
+    return isinstance(measure, float) or (type(measure) is int and abs(measure) <= sys.float_info.max)
 
 
 def _name_measure(measures: Mapping[str, float], options: Options) -> str:
