@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from datagen.catalog import (
@@ -221,3 +224,22 @@ def test_the_keys_of_a_taxonomy_are_explained_with_their_values() -> None:
     assert "every form: docs/skills.md" in call("explain", "claims")
     written = {"weakness", "skills", "constraints", "from", "join", "range", "values"}
     assert written <= {entry.word for entry in list_entries("taxonomy_keys")}
+
+
+def list_examples() -> list[tuple[str, str]]:
+    """Return the blocks in docstrings of plugins that are keys of a recipe, but those that leave something out."""
+    keys = "|".join(Recipe.model_fields)
+    return [
+        (entry.word, dedent(block))
+        for kind in FAMILIES
+        for entry in list_entries(kind)
+        for block in re.findall(r"(?m)(?:^ {4}.*\n?)+", ast.get_docstring(ast.parse(entry.file.read_bytes())) or "")
+        if re.match(rf" +(?:{keys}):", block) and "…" not in block
+    ]
+
+
+@pytest.mark.parametrize(("word", "text"), list_examples())
+def test_the_example_of_a_plugin_is_what_a_recipe_takes(word: str, text: str) -> None:
+    values = yaml.safe_load(text)
+    prompts = {} if values.get("backend", {}).get("name") == "dataset" else {"taxonomy": ["counting"]}
+    assert word in str(Recipe.load({**prompts, **values}))

@@ -155,6 +155,8 @@ def test_an_image_that_breaks_a_model_costs_its_neighbours_nothing(
     ("changes", "what"),
     [
         ({"rewards": ["diversity"]}, "encoders: [efficientnet_lite0]"),
+        ({"rewards": ["likelihood"]}, "build with the backend `gallery`"),
+        ({"evaluate": ["likelihood"]}, "evaluate: the scorer 'likelihood' reads the likelihood of each image"),
         ({"rewards": ["clipscore"]}, "add `matchers: {clipscore:"),
         ({"rewards": [{"name": "preference", "wins": True}]}, "add `matchers: {preference:"),
         ({"rewards": ["reconstruction"], "judge": "openai", "encoders": ["efficientnet_lite0"]}, "add `drawer:`"),

@@ -70,6 +70,15 @@ def test_skills_that_teach_nothing_are_found_by_modality_with_their_commonest_re
     assert (only.modality, str(only)) == ("image", f"w/bad teaches nothing: its image weighs 0 (mostly: {FAILED})")
 
 
+@pytest.mark.parametrize(("reward", "gap", "warns"), [(None, "", True), (None, "no detector", False), (0.5, "", False)])
+def test_rows_that_nothing_could_score_are_warned_of(reward: float | None, gap: str, warns: bool) -> None:
+    rows = [RewardRow(f"a{k}", "a", "w", "s", None, reward, "", gap) for k in range(2)]
+    report = diagnose_weights(rows, weigh(rows, Policy()), Policy())
+    assert any("nothing could be scored" in warning for warning in report.warnings) == warns
+    assert bool(report.idle) == bool(gap), "and a gap is told by skill"
+    assert diagnose_weights([], [], Policy()).warnings == ()
+
+
 def test_console_report_and_card_name_what_teaches_nothing(tmp_path: Path) -> None:
     """Words that are never right, and numbers that always are."""
     values = small_values(backend={"wrong": 0.0}, taxonomy=["counting", "text_rendering"])

@@ -76,9 +76,13 @@ def audit_recipe(
 def audit_scenes(recipe: Recipe, watch: Watch = SILENT, *, per_skill: int, seed: int) -> dict[str, list[Row]]:
     """Return the tables `scorers`, `scenes`, `bias` of a recipe's image scorers, `judges` and `judges by scene`.
 
-    Writes nothing. Raises ConfigError when the embedded world can render none of the recipe's prompts.
+    Writes nothing. Raises ConfigError when the embedded world can render none of the recipe's prompts, or no
+    scorer judges claims of images.
     """
     run = Run(recipe, "audit")  # only a name: nothing is written
+    if not any(module.TARGET == "image" and module.JUDGES for module in run.scorers.values()):
+        hint = "name one that judges claims, such as --set 'rewards=[counting]'"
+        raise ConfigError("no scorer judges what scenes show", where=recipe.name, hint=hint)
     prompts = [sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
     cases = list(make_cases(prompts, seed))
     opinions = ask_scorers(run, follow(cases, "scenes", watch, len(cases)))
@@ -140,6 +144,9 @@ def audit_sizes(
     prompts, at each of the `sides`. Nothing is written. Raises ConfigError if no scorer can judge any of them.
     """
     run = Run(recipe, "audit")  # a name alone
+    if not any(module.TARGET == "image" for module in run.scorers.values()):
+        hint = "name one that does, such as --set 'rewards=[counting]'"
+        raise ConfigError("no scorer judges images", where=recipe.name, hint=hint)
     prompts = [sample_prompt(skill, index, seed) for skill in run.taxonomy.skills for index in range(per_skill)]
     subjects = list(plan_subjects(prompts, len(prompts), seed))
     tables = tabulate_sizes(list(look_at_sizes(run, follow(subjects, "sizes", watch, len(subjects)), sides)))

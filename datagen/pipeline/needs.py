@@ -120,6 +120,20 @@ def _check_scorers(run: Run) -> None:
         for needs, (key, does, hint) in NEEDS.items():
             if getattr(module, needs, False) and not getattr(run.recipe, key):
                 raise ConfigError(f"the scorer {name!r} {does}, but the recipe names none", hint=hint)
+        if getattr(module, "NEEDS_LIKELIHOOD", False) and not _notes_likelihood(run):
+            what = f"the scorer {name!r} reads the likelihood of each image, which the backend does not give"
+            hint = "build with the backend `gallery`; a backend of your own declares NOTES_LIKELIHOOD = True"
+            raise ConfigError(what, where=_name_key(run, name), hint=hint)
+
+
+def _notes_likelihood(run: Run) -> bool:
+    """Return whether samples carry the likelihood of their image. Raises PluginError for an unknown backend."""
+    return getattr(load_plugin("backends", run.recipe.backend.name, "build"), "NOTES_LIKELIHOOD", False)
+
+
+def _name_key(run: Run, scorer: str) -> str:
+    """Return the recipe's key under which a scorer stands."""
+    return "rewards" if scorer in run.recipe.selecting else "evaluate"
 
 
 def _check_models(run: Run) -> None:
@@ -136,8 +150,7 @@ def _check_models(run: Run) -> None:
     if missing := sorted(asked.keys() - matchers.keys()):
         hint = f"add `matchers: {{{missing[0]}: {{name: transformers, model: …}}}}`"
         scorer = asked[missing[0]]
-        where = "rewards" if scorer in run.recipe.selecting else "evaluate"
-        raise ConfigError(f"the scorer {scorer!r} needs a text-image model", where=where, hint=hint)
+        raise ConfigError(f"the scorer {scorer!r} needs a text-image model", where=_name_key(run, scorer), hint=hint)
     for name, choice in matchers.items():
         load_plugin("vision.matchers", choice.name, "build")
         if name not in asked:
@@ -152,8 +165,7 @@ def check_views(run: Run) -> None:
 
 def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
     """Yield name and error of each broken entry under `exports`. Raises PluginError for an unknown backend."""
-    recipe, backend = run.recipe, load_plugin("backends", run.recipe.backend.name, "build")
-    likelihood = getattr(backend, "NOTES_LIKELIHOOD", False)
+    recipe, likelihood = run.recipe, _notes_likelihood(run)
     asked = recipe.backend.options.get("rounds", 1)
     rounds = asked if isinstance(asked, int) else 1  # the backend says what is wrong with anything else
     made = RunPlan(recipe.mode, list(recipe.scorers), recipe.least_candidates, likelihood, rounds)

@@ -101,7 +101,11 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
     dominates its weakness (if that has two or more skills) or the run, with more than half of the weight and more than
     1.5 times its share of the scored samples; in a skill the text whose image is the worse one weighs more, in a
     quarter or more of at least 30 pairs of candidates whose images differ in reward: such texts teach to plan what
+<<<<<<< HEAD
     comes out wrong. `rows` and `weights` must be in the same order. What is left out counts as unscored.
+=======
+    comes out wrong; no sample has or should have a reward. `rows` and `weights` must be in the same order.
+>>>>>>> mend-cli
     """
     import numpy as np
 
@@ -122,7 +126,10 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
         if len(table.weakness.words) > 1:
             warnings += _warn_dominance("the run", modality, paths, names, reward, weight)
     warnings += _warn_contrary(table, given)
-    idle = [skill for modality in asked_modalities(table) for skill in _find_idle(table, given, modality)]
+    asked = asked_modalities(table)
+    if len(table) and not asked:
+        warnings.append("nothing could be scored, so no sample teaches anything; its scores say why: datagen sample")
+    idle = [skill for modality in asked for skill in _find_idle(table, given, modality)]
     return WeightReport(
         tuple(sorted(found, key=lambda row: (row.weakness, row.modality))), tuple(warnings), tuple(idle)
     )

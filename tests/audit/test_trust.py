@@ -135,6 +135,23 @@ def test_prompts_that_the_world_cannot_draw_are_refused() -> None:
         audit_scenes(recipe, per_skill=2, seed=1)
 
 
+@pytest.mark.parametrize(
+    ("picture_sizes", "rewards", "said"),
+    [
+        (0, ["plan"], "judges what scenes show"),
+        (0, ["blank"], "judges what scenes show"),
+        (1, ["plan"], "judges images"),
+    ],
+)
+def test_a_recipe_without_a_scorer_for_the_pictures_is_told_so(
+    picture_sizes: int, rewards: list[str], said: str
+) -> None:
+    recipe = make_recipe({"taxonomy": ["counting"], "lexicon": "pictograms", "rewards": rewards, "name": "a"})
+    with pytest.raises(ConfigError, match=f"no scorer {said}") as raised:
+        audit_recipe(recipe, picture_sizes=picture_sizes, prompts=1)
+    assert "rewards=[counting]" in raised.value.hint
+
+
 def test_runs_are_opened_before_scenes_are_judged() -> None:
     nothing = make_recipe({"taxonomy": ["counting"], "lexicon": "everyday", "rewards": ["counting"], "name": "a"})
     for runs in ({"run": "nope"}, {"run": "nope", "before": "never"}):

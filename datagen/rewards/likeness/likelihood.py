@@ -16,6 +16,7 @@ from datagen.scoring.tools import Tools
 
 TARGET: Modality = "image"
 JUDGES: frozenset[str] = frozenset()
+NEEDS_LIKELIHOOD = True
 NOTED = ("log_given", "log_prior", "tokens")
 
 

@@ -1,6 +1,6 @@
 """Any vision model of transformers by name or folder: CLIP, SigLIP, DINOv2, and others with the same interface.
 
-    encoders: {dino: {name: transformers, model: facebook/dinov2-base}}
+    encoders: [{name: transformers, model: facebook/dinov2-base}]
 
 Features: the projected image features of a model with a text side (CLIP, SigLIP); else the pooled output (for DINOv2
 the normed class token); else, if the model has no pooled output or the weights lack its pooler, the mean over all
