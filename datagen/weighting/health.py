@@ -101,11 +101,8 @@ def diagnose_weights(rows: Sequence[RewardRow], weights: Sequence[Weight], polic
     dominates its weakness (if that has two or more skills) or the run, with more than half of the weight and more than
     1.5 times its share of the scored samples; in a skill the text whose image is the worse one weighs more, in a
     quarter or more of at least 30 pairs of candidates whose images differ in reward: such texts teach to plan what
-<<<<<<< HEAD
-    comes out wrong. `rows` and `weights` must be in the same order. What is left out counts as unscored.
-=======
-    comes out wrong; no sample has or should have a reward. `rows` and `weights` must be in the same order.
->>>>>>> mend-cli
+    comes out wrong; no sample has or should have a reward. `rows` and `weights` must be in the same order. What is left
+    out counts as unscored.
     """
     import numpy as np
 

@@ -9,8 +9,8 @@ POST to `url`/score with many samples,
                    "required_rewards": ["hpsv3"], "metadata": {…}}, …]}
 
 and one answer for each in order, `{"results": [{"hpsv3": {"hpsv3": 9.1}}, …], "errors": [{}, …]}`: the measures of the
-reward by name, or why it has none; a sample with both has failed. `metadata` has the prompt's `claims`, its `weakness` and its `skill`. The image is
-the file as it is stored.
+reward by name, or why it has none; a sample with both has failed. `metadata` has the prompt's `claims`, its `weakness`
+and its `skill`. The image is the file as it is stored.
 
 Value: the measure named by `measure`, else the one named like the reward, else the only one; `range: [low, high]` maps
 it to (x - low) / (high - low), cut off to [0, 1]. Without `range` it must lie in [0, 1] itself. All measures are in the
