@@ -7,8 +7,9 @@
         print(sample.prompt, sample.image_reward)
     data = run.to_dataset()
 
-Arguments have the names of the command line's options: `--max-samples 100` is `max_samples=100`. Progress is shown as
-there, and everything raises a DatagenError whose text says what to do. See docs/python.md.
+Arguments have the names of the command line's options: `--max-samples 100` is `max_samples=100`; one that may be given
+several times is a list, in the plural. Progress is shown as there, and everything raises a DatagenError whose text says
+what to do. See docs/python.md.
 """
 
 from __future__ import annotations

@@ -154,9 +154,9 @@ def test_a_recipe_without_a_scorer_for_the_pictures_is_told_so(
 
 def test_runs_are_opened_before_scenes_are_judged() -> None:
     nothing = make_recipe({"taxonomy": ["counting"], "lexicon": "everyday", "rewards": ["counting"], "name": "a"})
-    for runs in ({"run": "nope"}, {"run": "nope", "before": "never"}):
+    for before in (None, "never"):
         with pytest.raises(RunError, match="no such run"):
-            audit_recipe(nothing, **runs)
+            audit_recipe(nothing, run="nope", before=before)
     with pytest.raises(ConfigError, match="--before needs --run"):
         audit_recipe(nothing, before="nope")
 
