@@ -362,7 +362,8 @@ def _note_parts(plan: ExperimentPlan) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"arms.{name}", {"rounds": arm.rounds, "fresh": arm.fresh, **_note(plan.resolve(f"arms.{name}"))}
     for name, measure in experiment.measure.items():
         recipe = plan.resolve(f"measure.{name}")
-        asked = {"seed": recipe.seed, "prompts": measure.prompts}  # as they were written, not as a probe derives them
+        # As they were written, not as a probe derives them; and nothing is taught by what a probe makes.
+        asked = {"seed": recipe.seed, "prompts": measure.prompts, "weights": {}, "deduplicate": None, "filter": None}
         for judge in JUDGES:
             note = _note(probe_recipe(recipe, measure.prompts, measure.candidates, held_out=judge == HELD_OUT))
             yield f"measure.{name}.{judge}", {**note, "recipe": {**note["recipe"], **asked}}

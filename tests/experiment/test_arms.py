@@ -187,8 +187,8 @@ def change_recipe(folder: Path, **changes: Any) -> None:
         ({"seed": 77}, "changed: seed: 0 -> 77"),
         ({"train": {"command": f"{TRAINER} --wrong 0.9"}}, "changed: arms.weighed, arms.plain: train.command: "),
         ({"train": {"detector": {"name": "learned", "least": 0.7}}}, "measure.held-out.held-out: detector"),
-        ({"rewards": ["attribute"]}, "changed: arms.weighed, arms.plain, measure.held-out.selecting: rewards: "),
-        ({"weights": {"policy": "rank"}}, "changed: arms.weighed: weights.policy: rwr -> rank"),
+        ({"rewards": ["attribute"]}, "changed: rewards: ['counting', 'attribute'] -> ['attribute']"),
+        ({"weights": {"policy": "rank"}}, "changed: arms.weighed: weights.policy: None -> rank"),
     ],
 )
 def test_a_recipe_that_changed_since_is_refused_before_anything_is_made(
