@@ -155,11 +155,11 @@ def test_what_the_service_has_no_value_for_is_that_samples_failure_alone(service
     [
         ({"nice": {"nice": 0.9}}, {"nice": "CUDA out of memory"}, "the service has no nice: CUDA out of memory"),
         ({"nice": {"nice": 0.9}}, "CUDA out of memory", "the service has no nice: CUDA out of memory"),
-        ({"nice": {"nice": True}}, {}, "the service has no nice: it gives {'nice': True}, not numbers"),
-        ({"nice": {"nice": 0.9, "is_blank": False}}, {}, "not numbers"),
-        ({"nice": {"nice": "0.9"}}, {}, "not numbers"),
-        ({"nice": {"nice": 10**400}}, {}, "it gives {'nice': 1000"),
-        ({"nice": 0.9}, {}, "not numbers"),
+        ({"nice": {"nice": True}}, {}, "the service has no nice: its measures are not all numbers: {'nice': True}"),
+        ({"nice": {"nice": 0.9, "is_blank": False}}, {}, "not all numbers"),
+        ({"nice": {"nice": "0.9"}}, {}, "not all numbers"),
+        ({"nice": {"nice": 10**400}}, {}, "not all numbers"),
+        ({"nice": 0.9}, {}, "not all numbers"),
     ],
 )
 def test_a_value_beside_an_error_and_one_that_is_no_number_are_failures(

@@ -188,7 +188,7 @@ def _read(said: Any, count: int, reward: str) -> Iterator[Answer]:
         if not why and isinstance(given, dict) and given and all(map(_is_number, given.values())):
             yield Answer({str(name): float(each) for name, each in given.items()})
         else:
-            why = why or (f"it gives {given}, not numbers" if given else "it does not say why")
+            why = why or (f"its measures are not all numbers: {given}" if given else "it does not say why")
             yield Answer(error=f"the service has no {reward}: {str(why)[:200]}")
 
 
