@@ -199,7 +199,7 @@ def _warn_of_few(probe: Run, data: Run, watch: Watch) -> None:
         left.difference_update(prompt.text for prompt in plan_sources(data, data.recipe.prompts))
     if len(left) < LEAST_PROMPTS:
         what = f"{len(left)} of {len(held_out)} held-out prompts would be in no data of round 1"
-        more = "more of them (--prompts), fewer prompts a round, or a taxonomy with more words and wordings leave more"
+        more = "to have more left, ask more of them (--prompts), build fewer prompts a round, or add words and wordings"
         watch.say(f"warning: {what}, and it takes {LEAST_PROMPTS} to tell whether a round helps; {more}")
 
 
