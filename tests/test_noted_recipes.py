@@ -21,27 +21,14 @@ from datagen.pipeline import (
     run_jobs,
 )
 from datagen.runners.local import make_runner
-from tests.helpers.runs import build_here, hash_files, small_recipe
-
-TAXONOMY = """
-version: 1
-weakness: kitchen
-title: Kitchen counts
-why: Small sets of small things merge.
-skills:
-  - name: few
-    title: A few things of one kind
-    slots: {n: {range: [2, 4]}, object: {from: objects}}
-    claims: ["count(object, n)"]
-    templates: few.j2
-"""
+from tests.helpers.runs import MANY, build_here, hash_files, small_recipe, write_kitchen
 
 
-def write_project(folder: Path, words: str = "a photo of {{ many(n, object) }}") -> dict[str, Any]:
+def write_project(folder: Path, words: str = MANY) -> dict[str, Any]:
     """Write a taxonomy and a model, and return the note of a recipe on both."""
-    for name, text in {"kitchen.yaml": TAXONOMY, "templates/few.j2": words, "model/wrong": "0.25"}.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    write_kitchen(folder, words)
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model/wrong").write_text("0.25")
     return note_recipe(Run(recipe_of(folder), ""))
 
 

@@ -357,9 +357,8 @@ def _show_finding(found: Mapping[str, Any]) -> list[str]:
     judged = [Interval(**found[judge]).show("+.3f") for judge in ("held_out", "selecting")]
     carried = Interval(**found["carried"]).show(".0%") if found["carried"] else "–"
     seeds, prompts = found["seeds"], found["prompts"]
-    size = show_size(
-        seeds, prompts, found.get("cells", seeds * prompts)
-    )  # old figures have no `cells`, and all of them
+    # Figures of before `cells` was noted tell all seeds and prompts.
+    size = show_size(seeds, prompts, found.get("cells", seeds * prompts))
     return [f"{found['first']} − {found['second']}", *judged, carried, size]
 
 

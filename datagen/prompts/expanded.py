@@ -279,11 +279,8 @@ def instruct(style: str, prompt: str, *, form: str | Path, persona: str = "", sc
     """
     path = shipped_path("templates", "expansion", f"{form}.j2") if isinstance(form, str) else form
     try:
-        written = (
-            _compile(path.read_text(encoding="utf-8"))
-            .render(style=style, prompt=prompt, persona=persona, scene=scene)
-            .strip()
-        )
+        template = _compile(path.read_text(encoding="utf-8"))
+        written = template.render(style=style, prompt=prompt, persona=persona, scene=scene).strip()
     except (OSError, TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise ConfigError(f"the instruction template fails: {error}", where=str(path), hint=_HINT) from error
     if prompt not in written:

@@ -30,6 +30,28 @@ class Listener(Silent):
         self.said.append(text)
 
 
+MANY = "a photo of {{ many(n, object) }}"
+KITCHEN = """
+version: 1
+weakness: kitchen
+title: Kitchen counts
+why: Few words, so that a round's data can hold them all.
+skills:
+  - name: few
+    title: A few things of one kind
+    slots: {n: {range: [2, 4]}, object: {from: objects}}
+    claims: ["count(object, n)"]
+    templates: few.j2
+"""
+
+
+def write_kitchen(folder: Path, words: str = MANY) -> None:
+    """Write a small taxonomy, kitchen.yaml, with its one template."""
+    (folder / "templates").mkdir(parents=True, exist_ok=True)
+    (folder / "kitchen.yaml").write_text(KITCHEN, encoding="utf-8")
+    (folder / "templates/few.j2").write_text(words + "\n", encoding="utf-8")
+
+
 def small_values(**changes: Any) -> dict[str, Any]:
     """A recipe of 3 shards that needs no OCR; backend options are given as `backend`."""
     backend = {"name": "tests.helpers.instant", **changes.pop("backend", {})}

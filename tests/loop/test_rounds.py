@@ -23,7 +23,7 @@ from datagen.loop.rounds import round_recipe
 from datagen.pipeline import Budget, Job, Ledger, Run, Silent, check_recipe, open_run, publish_recipe
 from datagen.runners.local import make_runner
 from tests.diagnose.diagnosis_cases import diagnosis, row
-from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values
+from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values, write_kitchen
 
 TRAINER = f"{shlex.quote(sys.executable)} {ROOT / 'tests/helpers/trainer.py'} --data {{dataset}} --out {{checkpoint}}"
 
@@ -360,24 +360,8 @@ def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path)
     assert found["gain"]["prompts"] <= len(asked) - seen
 
 
-KITCHEN = """
-version: 1
-weakness: kitchen
-title: Kitchen counts
-why: Few words, so that a round's data can hold them all.
-skills:
-  - name: few
-    title: A few things of one kind
-    slots: {n: {range: [2, 4]}, object: {from: objects}}
-    claims: ["count(object, n)"]
-    templates: few.j2
-"""
-
-
 def test_a_loop_that_cannot_compare_says_so_before_and_after(here: Path) -> None:
-    (here.parent / "kitchen.yaml").write_text(KITCHEN)
-    (here.parent / "templates").mkdir()
-    (here.parent / "templates/few.j2").write_text("a photo of {{ many(n, object) }}\n")
+    write_kitchen(here.parent)
     said = list[str]()
 
     class Listening(Silent):

@@ -132,13 +132,16 @@ def test_each_model_sees_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list_devices(2) == ["", ""]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch counts")
-def test_torch_is_loaded_to_count_gpus_only_where_there_may_be_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torch_is_loaded_to_count_gpus_only_where_there_may_be_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gpu0").touch()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")  # elsewhere torch counts them
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=SimpleNamespace(device_count=lambda: 2)))
-    monkeypatch.setattr("datagen.runners.local.GPU_FILES", ("/dev/nul[k-m]",))
+    monkeypatch.setattr("datagen.runners.local.GPU_FILES", (str(tmp_path / "gpu[0-9]"),))
     assert list_devices() == ["0", "1"]
-    monkeypatch.setattr("datagen.runners.local.GPU_FILES", ("/dev/no-such-device[0-9]",))
+    monkeypatch.setattr("datagen.runners.local.GPU_FILES", (str(tmp_path / "other[0-9]"),))
     assert list_devices() == []
 
 
