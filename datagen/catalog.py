@@ -171,19 +171,25 @@ def _read_comment(file: Path) -> str:
 def explain(word: str) -> list[Explanation]:
     """Return what a word means, of each kind that has it: `counting` is a scorer and a taxonomy.
 
-    A dotted name is a module of the user, a path a file of the project. Raises ConfigError if nothing has that name,
-    PluginError for a module that cannot be imported.
+    A dotted name is a key below one of a recipe, as in `weights.policy`, or a module of the user; a path is a file of
+    the project. Raises ConfigError if nothing has that name, PluginError for a module that cannot be imported.
     """
     entries = [entry for kind in KINDS for entry in list_entries(kind)]
     found = [entry for entry in entries if word == entry.word or (entry.kind not in _FILES and word == entry.file.stem)]
     found += [entry for entry in entries if not found and Path(word) == entry.file]
     if found:
         return [_explain_entry(entry) for entry in found]
+    inner = dict(_describe_inner())
+    if word in inner:
+        return [_tell_key(KEYS, word, inner[word])]
     if ("." in word or ":" in word) and "/" not in word:
         return [_explain_own(word)]
+    # A key without the one above it, such as `policy`, or a value of one, such as `rwr`.
+    places = [key for key, option in inner.items() if word in (option.name, *option.type.split(" | "))]
     former = f"in `rewards`, write {FORMER[word]}" if word in FORMER else ""
     near = did_you_mean(word, [entry.word for entry in entries])
-    hint = former or (near if near.startswith("did you mean") else "see: datagen list")
+    below = f"see: {', '.join(f'datagen explain {place}' for place in places)}" if places else ""
+    hint = former or below or (near if near.startswith("did you mean") else "see: datagen list")
     raise ConfigError(f"nothing is named {word!r}", where="explain", hint=hint)
 
 
@@ -218,10 +224,23 @@ def _explain_key(entry: Entry) -> Explanation:
     """Explain a key; the keys below a key of a recipe are its options."""
     key = _describe_keys(entry.kind)[entry.word]
     model = find_model(entry.word) if entry.kind == KEYS else None
-    facts = {"value": key.type, "default": key.default}
     options = tuple(describe_options(model)) if model else ()
     about_options = inspect.cleandoc(model.__doc__ or "") if model else ""
-    return Explanation(entry.kind, entry.word, str(entry.file), key.about, facts, options, about_options)
+    return _tell_key(entry.kind, entry.word, key, options, about_options)
+
+
+def _tell_key(
+    kind: str, word: str, key: Option, options: tuple[Option, ...] = (), about_options: str = ""
+) -> Explanation:
+    facts = {"value": key.type, "default": key.default}
+    return Explanation(kind, word, str(_FILES[kind]), key.about, facts, options, about_options)
+
+
+def _describe_inner() -> Iterator[tuple[str, Option]]:
+    """Yield the keys below those of a recipe, dotted as `--set` takes them."""
+    for key in _list_keys(KEYS):
+        if model := find_model(key):
+            yield from ((f"{key}.{option.name}", option) for option in describe_options(model))
 
 
 @cache

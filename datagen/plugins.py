@@ -95,8 +95,10 @@ def load_plugin(family: str, word: str, needs: str) -> ModuleType:
     name, colon, inner = word.partition(":")
     if not colon and "." not in word:
         if word not in known:
-            former = f"write {FORMER[word]}" if family == "rewards" and word in FORMER else ""
-            raise PluginError(f"no {noun_of(family)} named {word!r}", hint=former or did_you_mean(word, known))
+            hint = f"write {FORMER[word]}" if family == "rewards" and word in FORMER else did_you_mean(word, known)
+            if Path(f"{word}.py").is_file():
+                hint = f"for {word}.py write {word}:NAME, with the name of a function or class in it"
+            raise PluginError(f"no {noun_of(family)} named {word!r}", hint=hint)
         name = _name_module(known[word])
     module = attempt(lambda: importlib.import_module(name))
     if isinstance(module, Failed):

@@ -102,6 +102,13 @@ def test_a_key_of_a_recipe_is_explained_with_the_keys_below_it() -> None:
     assert (seed.facts["value"], seed.options) == ("integer, 0 to 9,223,372,036,854,775,807", ())
 
 
+def test_a_key_below_another_is_explained_alone() -> None:
+    (known,) = explain("weights.policy")
+    assert (known.kind, known.word, known.options) == ("keys", "weights.policy", ())
+    assert known.facts["value"].startswith("rwr | softmax")
+    assert "at least 0.01" in call("explain", "weights.beta")
+
+
 def test_every_key_says_what_it_is() -> None:
     models = [Recipe, *filter(None, map(find_model, Recipe.model_fields))]
     options = {f"{model.__name__}.{each.name}": each.about for model in models for each in describe_options(model)}
@@ -114,6 +121,8 @@ def test_every_key_says_what_it_is() -> None:
         (("explain", "coutning"), "did you mean 'counting'?"),
         (("explain", "text_mario"), "{name: text, metric: mario}"),
         (("explain", "zzzzzz"), "see: datagen list"),
+        (("explain", "beta"), "see: datagen explain weights.beta"),
+        (("explain", "rwr"), "see: datagen explain weights.policy"),
         (("list", "scoers"), "did you mean 'scorers'?"),
     ],
 )

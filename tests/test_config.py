@@ -176,6 +176,15 @@ def test_words_options_and_expressions_are_told_at_their_place(tmp_path: Path, t
     assert str(caught.value).replace(f"{tmp_path}/", "").startswith(told)
 
 
+def test_the_name_of_a_file_alone_is_told_how_to_name_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "looks.py").touch()
+    with pytest.raises(ConfigError, match=r"no scorer named 'looks'\nfor looks\.py write looks:NAME"):
+        load_recipe(write(tmp_path, "taxonomy: [counting]\nrewards: [looks]\n"))
+
+
 def test_a_recipe_that_a_run_has_noted_is_read_without_its_modules() -> None:
     noted = {"taxonomy": "counting", "rewards": ["gone_since.sharpness", "text_mario"], "detector": "gone_since.eyes"}
     assert make_recipe(noted).selecting == ["gone_since.sharpness", "text_mario"]
