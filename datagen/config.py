@@ -1014,6 +1014,10 @@ class Recipe(BaseModel):
                 parse_condition(self.filter, self.row_names)
             except ValueError as error:
                 yield make_fault(("filter",), str(error))
+            else:
+                if self.parts_candidates and self.train is not None and self.train.baseline:
+                    what = "train: `baseline` is the mean of all candidates of a prompt, and `filter` leaves some out"
+                    yield make_fault(("train", "baseline"), what, "filter by what they share, such as level")
 
     def _find_source_clashes(self) -> Iterator[InitErrorDetails]:
         """Yield what is wrong about where the prompts come from."""
@@ -1094,6 +1098,13 @@ class Recipe(BaseModel):
     def row_names(self) -> Names:
         """The names that `filter` may hold: what a row has, and the values of all scorers."""
         return Names(ROW_NUMBERS | (self.scorers.keys() - ROW_WORDS - ROW_FLAGS), ROW_WORDS, ROW_FLAGS)
+
+    @property
+    def parts_candidates(self) -> bool:
+        """Whether `filter` may leave out some candidates of a prompt because of what they are worth."""
+        return self.filter is not None and bool(
+            parse_condition(self.filter, self.row_names).names - ROW_WORDS - {"candidate"}
+        )
 
     @property
     def takes_pictures(self) -> bool:

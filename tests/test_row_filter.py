@@ -13,7 +13,7 @@ import pytest
 from datagen.config import make_recipe
 from datagen.errors import ConfigError, RunError
 from datagen.expressions import Names, parse_condition
-from datagen.pipeline import Silent, export_run, open_run, report_run, reweigh_run, weigh_run
+from datagen.pipeline import Silent, create_run, export_run, open_run, report_run, reweigh_run, weigh_run
 from tests.helpers.runs import Listener, build_here, hash_files, small_recipe
 
 NAMES = Names(frozenset({"a", "b", "my_pkg.sharp"}), frozenset({"skill"}), frozenset({"passed"}))
@@ -120,12 +120,34 @@ def test_a_finished_run_is_filtered_anew_without_drawing(tmp_path: Path) -> None
     assert 0 < len(kept) < len(rows)
     said = f"{len(kept)} of {len(rows)} samples pass"
     assert any(line.startswith(f"filter: {said}") for line in watch.said)
-    assert said in (tmp_path / "run/dataset/README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "run/dataset/README.md").read_text(encoding="utf-8")
+    assert said in card
+    assert "| samples | passed |" in card, "what the filter chose is no measure of the model"
     assert said in (tmp_path / "run/report.html").read_text(encoding="utf-8")
     assert hash_files(tmp_path / "run", "samples", "scores") == drawn
     run, weighed = reweigh_run(str(tmp_path / "run"), ["filter=null"], Silent())
     export_run(run, weighed, Silent())
     assert {row["id"]: row for row in read_rows(tmp_path / "run")} == rows
+
+
+WORTH, SHARED = "image_reward >= 0.3", "level != 'hard' and candidate < 4"
+
+
+@pytest.mark.parametrize("view", ["graded", "t2i_r1"])
+def test_what_compares_all_candidates_is_refused_where_a_filter_takes_some_by_their_worth(
+    view: str, tmp_path: Path
+) -> None:
+    changes = {"mode": "think", "exports": {"groups": {"view": view, "format": "jsonl"}}}
+    create_run(small_recipe(**changes, filter=SHARED), str(tmp_path / "shared"))
+    with pytest.raises(ConfigError, match=f"{view}' compares all candidates of a prompt, but `filter: image_reward"):
+        create_run(small_recipe(**changes, filter=WORTH), str(tmp_path / "worth"))
+
+
+def test_a_baseline_is_refused_where_a_filter_takes_some_by_their_worth() -> None:
+    train = {"detector": "learned", "baseline": True}
+    make_recipe({"taxonomy": "counting", "train": train, "filter": SHARED})
+    with pytest.raises(ConfigError, match="`baseline` is the mean of all candidates of a prompt, and `filter` leaves"):
+        make_recipe({"taxonomy": "counting", "train": train, "filter": WORTH})
 
 
 def test_a_filter_that_nothing_passes_leaves_the_dataset_as_it_was(tmp_path: Path) -> None:

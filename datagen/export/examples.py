@@ -3,9 +3,9 @@
 A row is one sample of the exported dataset, with the columns of `dataset_features`; a view is given all rows but those
 that are left out (`Checks.check_rows`). A view turns rows into examples, a format writes examples as files. Both are
 plugins. `datagen/export/views/<word>.py` has `Options` and `view(rows, options)`, and may state requirements on a run:
-`NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES`, `NEEDS_LIKELIHOOD` and `MOST_ROUNDS`, which are checked before a run
-is built (as is an option `reward`), and `NEEDS` in words. `find_mode(options, mode)` returns the mode needed, in place
-of `NEEDS_MODE`, if that depends on the options.
+`NEEDS_MODE`, `NEEDS_SCORER`, `NEEDS_CANDIDATES`, `NEEDS_WHOLE_GROUPS`, `NEEDS_LIKELIHOOD` and `MOST_ROUNDS`, which are
+checked before a run is built (as is an option `reward`), and `NEEDS` in words. `find_mode(options, mode)` returns the
+mode needed, in place of `NEEDS_MODE`, if that depends on the options.
 `datagen/export/formats/<word>.py` has `Options`, `WEIGHTS`, `LOSES` and `write(examples, folder, split, options)`; its
 `TAGS`, or `find_tags(example)`, are the media tags of its trainer in texts; `find_fault(example, options)` says why it
 cannot hold an example.
@@ -31,6 +31,8 @@ Row: TypeAlias = Mapping[str, Any]
 """A sample of the dataset by column; images are bytes of files."""
 Encoder: TypeAlias = Literal["", "vit", "vae", "vae+vit"]
 BATCH_ROWS = 64
+EQUAL = 1e-9
+"""Rewards with a smaller difference are equal, as for weights: those of equal scores may differ in their last bits."""
 
 
 class NoOptions(BaseModel):
@@ -110,18 +112,26 @@ def group_rows(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield list(group)
 
 
-def parts_of(row: Row) -> tuple[Part, ...]:
+def parts_of(row: Row, *, all_images: bool = False) -> tuple[Part, ...]:
     """Return a row as parts: the prompt as a condition, then each segment with the weight of its modality as loss.
 
-    The token that opens an image has the weight of the text before it, if the model began the image by itself. A row
-    without a weight (not scored, or dropped) has loss 0 throughout.
+    The weight is that of the last image. An earlier one, which a reflection found wanting, is only read, with loss 0:
+    but not the first, if by `gain` the last is no better, and none with `all_images`. The token that opens an image has
+    the weight of the text before it, if the model began the image by itself. A row without a weight (not scored, or
+    dropped) has loss 0 throughout.
     """
     text_loss, image_loss = row["text_weight"] or 0.0, row["image_weight"] or 0.0
     parts = [Part("text", "prompt", text=row["prompt"])]
     segments = row["segments"]
-    for segment, following in zip(segments, [*segments[1:], None], strict=True):
+    pictures = [k for k, segment in enumerate(segments) if segment["kind"] == "image"]
+    learned = set(pictures if all_images else pictures[-1:])
+    gain = row.get("gain")
+    if len(pictures) > 1 and gain is not None and gain <= EQUAL:
+        learned.add(pictures[0])
+    for k, (segment, following) in enumerate(zip(segments, [*segments[1:], None], strict=True)):
         if segment["kind"] == "image":
-            parts.append(Part("image", segment["role"], image=row["images"][segment["image"]], loss=image_loss))
+            loss = image_loss if k in learned else 0.0
+            parts.append(Part("image", segment["role"], image=row["images"][segment["image"]], loss=loss))
             continue
         opens = following is not None and following["kind"] == "image" and row["switch"] == "autonomous"
         switch = text_loss if opens else 0.0

@@ -189,6 +189,16 @@ def list_images(parts: Sequence[Part], put: Callable[[bytes], str]) -> list[str]
     return [put(part.image) for part in parts if part.kind == "image"]
 
 
+def split_pair(example: Example, format_: str) -> tuple[tuple[Part, ...], Part]:
+    """Return the texts of an example and the one image after them; raise RunError for an example of another form."""
+    refuse_preference(example, format_)
+    *before, last = example.parts
+    if last.kind != "image" or any(part.kind == "image" for part in before):
+        hint = "use `pieces` with `tasks: [text to image]`, or another view with one image at the end"
+        raise refuse(example, format_, "an example that is not texts with one image after them", hint)
+    return tuple(before), last
+
+
 def weight_of(parts: Sequence[Part]) -> float:
     """Return one weight for parts: the mean over modalities of the mean loss of learned parts; 0 if none is learned."""
     by_kind = [[part.loss for part in parts if part.kind == kind and part.learned] for kind in ("text", "image")]

@@ -7,9 +7,6 @@ from typing import Any
 from datagen.errors import RunError, did_you_mean
 from datagen.export.examples import Part, Row, parts_of
 
-EQUAL = 1e-9
-"""Rewards with a smaller difference are equal, as for weights."""
-
 
 def reward_of(row: Row, name: str) -> float | None:
     """Return the reward `image` or `text` of a row, or the value of one scorer; None if it was not scored.
@@ -25,6 +22,6 @@ def reward_of(row: Row, name: str) -> float | None:
 
 
 def whole_parts(row: Row) -> tuple[Part, ...]:
-    """Return a row as parts of weight 1, since losers, which have no weight, are compared too."""
+    """Return a row as parts of weight 1, its earlier images too: losers, which have no weight, are compared as well."""
     plain: dict[str, Any] = {**row, "text_weight": 1.0, "image_weight": 1.0}
-    return parts_of(plain)
+    return parts_of(plain, all_images=True)

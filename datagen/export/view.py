@@ -70,7 +70,8 @@ class RunPlan:
     """Properties of the samples that a recipe's run will have.
 
     `candidates` is the least number for each prompt; `likelihood` tells whether the backend stores the likelihood of
-    each image; `rounds` is the number of reflections that mode `reflect` asks for.
+    each image; `rounds` is the number of reflections that mode `reflect` asks for. `filter` is a condition on rows that
+    may hold for some candidates of a prompt and not for others because of what they are worth, `""` for none.
     """
 
     mode: str
@@ -78,6 +79,7 @@ class RunPlan:
     candidates: int
     likelihood: bool
     rounds: int = 1
+    filter: str = ""
 
 
 def check_needs(plan: ViewPlan, run: RunPlan) -> None:
@@ -95,6 +97,9 @@ def check_needs(plan: ViewPlan, run: RunPlan) -> None:
     if run.candidates < (least := getattr(view, "NEEDS_CANDIDATES", 1)):
         what = f"{name} compares the candidates of a prompt, but the recipe generates {run.candidates}"
         raise ConfigError(what, where=where, hint=f"build with `candidates: {least}` or more, {other}")
+    if run.filter and getattr(view, "NEEDS_WHOLE_GROUPS", False):
+        what = f"{name} compares all candidates of a prompt, but `filter: {run.filter}` leaves some out by their worth"
+        raise ConfigError(what, where=where, hint="filter by what they share, such as level, or without `filter`")
     if getattr(view, "NEEDS_LIKELIHOOD", False) and not run.likelihood:
         what = f"{name} needs the likelihood of each image, which the backend of the recipe does not give"
         raise ConfigError(what, where=where, hint=f"build with the backend `gallery`, {other}")

@@ -168,7 +168,8 @@ def list_view_errors(run: Run) -> Iterator[tuple[str, DatagenError]]:
     recipe, likelihood = run.recipe, _notes_likelihood(run)
     asked = recipe.backend.options.get("rounds", 1)
     rounds = asked if isinstance(asked, int) else 1  # the backend says what is wrong with anything else
-    made = RunPlan(recipe.mode, list(recipe.scorers), recipe.least_candidates, likelihood, rounds)
+    parting = (recipe.filter or "") if recipe.parts_candidates else ""
+    made = RunPlan(recipe.mode, list(recipe.scorers), recipe.least_candidates, likelihood, rounds, parting)
     for plan in run.views:
         try:
             check_view(plan)

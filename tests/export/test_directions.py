@@ -43,6 +43,14 @@ def test_each_pair_goes_both_ways_where_no_claim_failed(rows: list[Row]) -> None
     assert {example.task for example in made} == {"text to image", "image to text"}
 
 
+def test_what_a_judge_denies_is_no_caption(rows: list[Row]) -> None:
+    """A judge does not set `passed`; it says `denied`."""
+    row = next(row for row in rows if row["passed"] and row["image_weight"])
+    assert [e.task for e in view([{**row, "passed": None}], Options())] == ["text to image", "image to text"]
+    denied = {**row, "passed": None, "causes": ["denied"]}
+    assert [e.task for e in view([denied], Options(denoise=["text"]))] == ["text to image"]
+
+
 def test_a_balance_of_nothing_leaves_generation_alone(rows: list[Row]) -> None:
     assert {example.task for example in view(rows, Options(balance=0.0))} == {"text to image"}
 

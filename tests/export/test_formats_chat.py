@@ -203,7 +203,7 @@ def test_ms_swift_reads_pieces_with_their_loss_scale(tmp_path: Path) -> None:
 
 
 def test_ms_swift_is_told_where_images_are_and_how_a_turn_ends(tmp_path: Path) -> None:
-    thought = make_example("thought", ask("ein Stern"), say("so", 0.5), piece=1, pieces=2)
+    thought = make_example("thought", ask("ein Stern"), say("so", 0.5), piece=1, pieces=2, ends=False)
     write("ms_swift", [*make_questions(), thought], tmp_path, root="/data/mine/", end="<|im_end|>")
     question, goes_on = read_lines(tmp_path / "train.jsonl")
     assert [path.startswith("/data/mine/images/") for path in question["images"]] == [True]

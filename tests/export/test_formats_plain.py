@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from format_cases import (
+    GREEN,
     RED,
     ask,
     images,
@@ -139,6 +140,22 @@ def test_pairs_are_a_text_beside_a_picture(tmp_path: Path) -> None:
 def test_a_pair_holds_one_image_behind_texts_alone(example: Example, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"example {example.id}: the format 'webdataset' cannot hold"):
         write("webdataset", [example], tmp_path, layout="pair")
+
+
+@pytest.mark.parametrize(
+    ("word", "options"), [("imagefolder", {}), ("webdataset", {"layout": "pair"}), ("sensenova", {"buckets": (1,)})]
+)
+def test_an_image_that_was_refused_is_no_target_of_what_reads_no_weight(
+    word: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of a right plan that was drawn wrong, the text has a weight and the image none."""
+    kept = make_example("right", ask("ein Stern"), say("so", 1.0), show(RED, 1.0))
+    refused = make_example("wrong", ask("zwei Sterne"), say("so", 1.0), show(GREEN, 0.0))
+    module = load_plugin("export.formats", word, "write")
+    assert module.write([refused, kept], tmp_path, "train", module.Options(**options)) == 1
+    written = b"".join(file.read_bytes() for file in sorted(tmp_path.rglob("*")) if file.is_file())
+    assert RED in written
+    assert GREEN not in written
 
 
 def test_tars_are_closed_in_time_and_the_same_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

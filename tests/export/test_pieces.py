@@ -52,7 +52,8 @@ def make_row(rng: random.Random) -> dict[str, Any]:
     weights = {"text_weight": rng.choice([0.0, rng.uniform(0.1, 5)]), "image_weight": rng.choice([0.0, 1.0, 2.5])}
     switch = rng.choice(["autonomous", "forced"])
     row |= {"id": "p-00", "prompt": "a red star", "group_id": "p", "weakness": "counting", "switch": switch, **weights}
-    return {**row, "kept": any(weights.values()), "segments": segments, "images": images}
+    gain = rng.choice([None, 0.0, 0.5])
+    return {**row, "kept": any(weights.values()), "segments": segments, "images": images, "gain": gain}
 
 
 def token_losses(parts: Iterable[Part], nll: dict[Any, float]) -> list[tuple[str, float, float]]:
@@ -93,7 +94,7 @@ def test_the_sum_of_loss_is_that_of_the_whole(average: str, tokenizer: Path) -> 
         assert sum(measure(piece.parts, nll) for piece in pieces) == pytest.approx(whole)
         assert bool(pieces) == (whole > 0)
         several += len(pieces) > 2
-    assert several > 100
+    assert several > 90
 
 
 def test_without_division_a_mean_over_examples_is_another_sum(tokenizer: Path) -> None:
@@ -104,7 +105,7 @@ def test_without_division_a_mean_over_examples_is_another_sum(tokenizer: Path) -
         nll: dict[Any, float] = defaultdict(lambda: rng.uniform(0.1, 9))
         pieces = sum(mean_over_example(piece.parts, nll) for piece in view([row], Options()))
         off += pieces != pytest.approx(mean_over_example(parts_of(row), nll))
-    assert off > 20
+    assert off > 15
 
 
 def test_a_reflection_becomes_five_pieces(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_a_reflection_becomes_five_pieces(tmp_path: Path) -> None:
         Segment("text", "reflect", text="add one"),
         Segment("image", "refined image", image=draw_png("green")),
     )
-    item = replace(item, sample=replace(item.sample, segments=(*item.sample.segments, *extra)))
+    item = replace(item, sample=replace(item.sample, segments=(*item.sample.segments, *extra)), gain=0.0)
     (row,) = read_rows(export([item], tmp_path / "dataset", validation_share=0.0).path, "train")
     text, image = row["text_weight"], row["image_weight"]
     pieces = list(view([row], Options()))
@@ -137,6 +138,40 @@ def test_a_reflection_becomes_five_pieces(tmp_path: Path) -> None:
         (row["group_id"], row["id"], 5)
     }
     assert len({piece.id for piece in pieces}) == 5
+
+
+@pytest.mark.parametrize(
+    ("gain", "losses"),
+    [(None, [0, 0, 2]), (0.5, [0, 0, 2]), (0.0, [2, 0, 2]), (-0.5, [2, 0, 2])],
+)
+def test_an_image_that_was_improved_on_is_only_read(gain: float | None, losses: list[float]) -> None:
+    """The weight is that of the last image; only the first is known to be no worse, by the gain."""
+    segments = [
+        {"kind": "image", "role": "image", "text": None, "image": 0},
+        {"kind": "text", "role": "reflect", "text": "more red", "image": None},
+        {"kind": "image", "role": "refined image", "text": None, "image": 1},
+        {"kind": "text", "role": "reflect", "text": "redraw", "image": None},
+        {"kind": "image", "role": "refined image", "text": None, "image": 2},
+    ]
+    images = [draw_png(color, 8) for color in ("red", "green", "blue")]
+    row = {**make_row(random.Random(1)), "text_weight": 1.0, "image_weight": 2.0, "segments": segments}
+    row |= {"images": images, "gain": gain, "switch": "forced", "kept": True}
+    assert [part.loss for part in parts_of(row) if part.kind == "image"] == losses
+    assert [part.loss for part in parts_of(row, all_images=True) if part.kind == "image"] == [2, 2, 2]
+    taught = [piece.parts[-1].image for piece in view([row], Options()) if piece.parts[-1].kind == "image"]
+    assert taught == [image for image, loss in zip(images, losses, strict=True) if loss]
+
+
+def test_the_turn_goes_on_after_a_thought_whose_image_is_refused() -> None:
+    """The thought is the last piece then, but not the last of the sample: ms-swift must not teach to stop there."""
+    roles = ({"kind": "text", "role": "think", "text": "red star", "image": None},)
+    drawn = {"kind": "image", "role": "image", "text": None, "image": 0}
+    row = {**make_row(random.Random(1)), "segments": [*roles, drawn], "images": [draw_png("red", 8)]}
+    row |= {"text_weight": 1.0, "image_weight": 0.0, "switch": "forced", "kept": True, "gain": None}
+    (thought,) = view([row], Options())
+    assert (thought.facts["piece"], thought.facts["pieces"], thought.facts["ends"]) == (1, 1, False)
+    (_, last) = view([{**row, "image_weight": 1.0}], Options())
+    assert last.facts["ends"] is True
 
 
 def flags(example: Example) -> list[tuple[float, float, str]]:

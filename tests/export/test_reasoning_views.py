@@ -103,6 +103,20 @@ def test_captions_of_the_same_claims_become_columns() -> None:
     assert other.facts["augmented_prompts"] == {"tags": ["cup"], "object_prompts": ["a cup"]}
 
 
+def test_prompts_of_the_users_own_are_never_exchanged() -> None:
+    """Given prompts claim nothing, so that nothing says which of them ask for the same."""
+    given = {"source": "given", "weakness": "given", "skill": "", "claims": ()}
+    rows = [make_row(prompt=text, prompt_id=text, **given) for text in ("two hearts in a row", "a blue car", "dog")]
+    for options in (reasongen_r1.Options(), reasongen_r1.Options(each=True)):
+        made = list(reasongen_r1.view(rows, options))
+        assert {(e.facts["brief_caption"], e.parts[0].text) for e in made} == {
+            (text, text) for text in ("two hearts in a row", "a blue car", "dog")
+        }
+    same = {**given, "claims": STARS}
+    rows = [make_row(prompt=text, prompt_id=text, **same) for text in ("a long way to say two stars", "two stars")]
+    assert [e.parts[0].text for e in reasongen_r1.view(rows, reasongen_r1.Options())] == [row["prompt"] for row in rows]
+
+
 def test_a_run_that_rewards_images_alone_teaches_no_thought() -> None:
     settings = {"log_given": -30.0, "log_prior": -60.0, "tokens": 36}
     for text_weight, learned in ((0.0, False), (None, False), (0.5, True)):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+from export_cases import draw_png
 from view_rows import STARS, make_row
 
 from datagen.errors import RunError
 from datagen.export.examples import Example
 from datagen.export.views.judgements import WAITING, Options, judge_row, view
+from datagen.plugins import load_plugin
 from datagen.records import Claim
 
 PLAIN = Options()
@@ -74,6 +78,30 @@ def test_the_latest_meets_its_opposite_and_the_oldest_is_let_go() -> None:
     made = list(view(rows, PLAIN))
     assert len(made) == 2 * WAITING
     assert {e.id for e in made if e.facts["answer"] == "Yes"} == {f"p{k}-claim-0" for k in range(WAITING, 2 * WAITING)}
+
+
+def test_those_that_wait_keep_their_images_and_leave_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("datagen.export.views.judgements.WAITING", 2)
+    rows = make_rows("aaaaa", "11100")
+    images = {row["id"]: draw_png("red", 8 + k) for k, row in enumerate(rows)}
+    made = view(({**row, "images": [images[row["id"]]]} for row in rows), PLAIN)
+    first = next(made)
+    (folder,) = tmp_path.iterdir()
+    assert [file.name for file in folder.iterdir()] == ["p1-claim-0"]
+    shown = [first, *made]
+    assert [example.id for example in shown] == [f"p{k}-claim-0" for k in (2, 3, 1, 4)]
+    assert all(example.parts[0].image == images[example.id.split("-")[0]] for example in shown)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_judgement_is_taken_for_another_answer_of_its_prompt(tmp_path: Path) -> None:
+    """verl and others keep one example of consecutive ones of a group: of one prompt, half of these were lost."""
+    rows = [make_row("direct", id=f"p1-{k:02d}", claims_hold=[k % 2, 1 - k % 2]) for k in range(4)]
+    made = list(view(rows, PLAIN))
+    assert len({example.group for example in made}) == len(made) == 8
+    module = load_plugin("export.formats", "verl", "write")
+    assert module.write(made, tmp_path, "train", module.Options()) == 8
 
 
 def test_a_dataset_of_before_is_one_clear_line() -> None:

@@ -3,24 +3,25 @@
     {split}/metadata.jsonl              {"file_name": "images/ab/….png", "text": "…", "weight": 0.7, "id", "task", …}
     {split}/images/{ab}/{hash}.png      each image once
 
-`text` has all texts before the image, `weight` is the image's loss. Scripts such as diffusers' take everything below
+`text` has all texts before the image, `weight` is the image's loss. An image of weight 0, whose text alone is worth
+learning, is left out: most trainers read no weight. Scripts such as diffusers' take everything below
 `--train_data_dir` for training: name `{split}` there, or export one split alone (`split: train`), which stands in the
 root.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.export.examples import Example
-from datagen.export.files import ImageFolder, join_parts, pack_facts, refuse, refuse_preference, write_lines
+from datagen.export.examples import Example, Part
+from datagen.export.files import ImageFolder, join_parts, pack_facts, split_pair, write_lines
 
 WEIGHTS = "column"
-LOSES = "the loss on text and on the switch, and the borders between texts"
+LOSES = "the loss on text and on the switch, and the borders between texts; examples whose image has no weight"
 
 
 class Options(BaseModel):
@@ -38,15 +39,12 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: Option
     home = folder / split if options.split == "all" else folder
     home.mkdir(exist_ok=True)
     images = ImageFolder(home)
-    return write_lines(home / "metadata.jsonl", ((example.id, _make_line(example, images)) for example in examples))
+    pairs = ((example, *split_pair(example, "imagefolder")) for example in examples)
+    lines = ((example.id, _make_line(example, before, last, images)) for example, before, last in pairs if last.learned)
+    return write_lines(home / "metadata.jsonl", lines)
 
 
-def _make_line(example: Example, images: ImageFolder) -> dict[str, Any]:
-    refuse_preference(example, "imagefolder")
-    *before, last = example.parts
-    if last.kind != "image" or any(part.kind == "image" for part in before):
-        hint = "use `pieces` with `tasks: [text to image]`, or another view with one image at the end"
-        raise refuse(example, "imagefolder", "an example that is not texts with one image after them", hint)
+def _make_line(example: Example, before: Sequence[Part], last: Part, images: ImageFolder) -> dict[str, Any]:
     line = {"file_name": images.put(last.image), "text": join_parts(before), "weight": last.loss}
     about = {"id": example.id, "task": example.task, "group": example.group}
     return {**line, **about, "facts": pack_facts(example)}

@@ -90,8 +90,8 @@ def _make_lines(
 
 
 def _is_end(example: Example) -> bool:
-    """Tell whether the model's turn ends with the example: not after a piece that others follow."""
-    return example.facts.get("piece") == example.facts.get("pieces")
+    """Tell whether the model's turn ends with the example: not after a piece that the sample goes on from."""
+    return bool(example.facts.get("ends", True))
 
 
 def _ask(asked: Sequence[Part]) -> dict[str, Any]:

@@ -8,7 +8,8 @@
 Each task and each number of repeats has its own file. The task depends on the positions of images: `t2i` has one at the
 end of the answer; `it2i` the same, with images in the question; `interleave_gen` is any other answer with images;
 without an image in the answer the task is empty (understanding), or `text` if there is no image at all. SenseNova-U1
-learns the whole answer, so everything before the first learned piece is the human's. A thought that begins an answer is
+learns the whole answer, so everything before the first learned piece is the human's, and an example is left out if an
+image behind that one has no weight. A thought that begins an answer is
 in `<think>` tags: before an answer without them its trainer puts an empty thought (`thinking_method="tag"`).
 
 Source: training/data/sample and training/sensenovavl/data/multimodal_dataset.py of
@@ -44,8 +45,9 @@ from datagen.records import hash_of
 
 WEIGHTS = "repeat"
 LOSES = (
-    "the loss on the switch, which pieces behind the first learned one are only read, and weights apart for text and "
-    "image: their mean is rounded to a number of repeats, right on average"
+    "the loss on the switch, which texts behind the first learned piece are only read, and weights apart for text and "
+    "image: their mean is rounded to a number of repeats, right on average; examples with an image there that has no "
+    "weight are left out"
 )
 TAGS = MEDIA_TAGS["sensenova"]
 MOST_IMAGES = 40
@@ -92,6 +94,8 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: Option
         files: dict[tuple[str, int], IO[str]] = {}
         for example in examples:
             refuse_preference(example, "sensenova")
+            if any(part.kind == "image" and not part.learned for part in split_by_loss(example)[1]):
+                continue
             task, line = _make_line(example, images)
             key = task, options.count(example)
             if not key[1]:

@@ -5,7 +5,8 @@
       {split}-00000000.0.png    the images of the example, in order; .jpg or .webp as they are stored
       {split}-00000000.1.png
 
-`layout: pair` has one image with its text, the texts before it, as open_clip and many trainers read:
+`layout: pair` has one image with its text, the texts before it, as open_clip and many trainers read; an image of weight
+0, whose text alone is worth learning, is left out, since most of them read no weight:
 
       {split}-00000000.json     id, task, group, weight, facts
       {split}-00000000.txt
@@ -33,13 +34,13 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.export.examples import Example
-from datagen.export.files import join_parts, pack_example, pack_facts, pack_line, refuse, refuse_preference
+from datagen.export.files import join_parts, pack_example, pack_facts, pack_line, split_pair
 from datagen.picture_files import name_ending
 
 WEIGHTS = "parts"
 LOSES = (
     "nothing; with `layout: pair` the loss on text and on the switch, and the borders between texts: one image an "
-    "example"
+    "example, and none whose image has no weight"
 )
 TAR_BYTES = 256 * 1024 * 1024
 
@@ -61,7 +62,8 @@ def write(examples: Iterable[Example], folder: Path, split: str, options: Option
     series: dict[tuple[str, ...], _Series] = {}
     with ExitStack() as closing:
         for example in examples:
-            files = list_files(example)
+            if not (files := list_files(example)):
+                continue
             suffixes = tuple(suffix for suffix, _ in files)
             if suffixes not in series:
                 series[suffixes] = closing.enter_context(_Series(folder, f".{split}-{len(series)}"))
@@ -113,12 +115,10 @@ def _list_parts(example: Example) -> list[tuple[str, bytes]]:
 
 
 def _list_pair(example: Example) -> list[tuple[str, bytes]]:
-    """Return the description, the text and the image of an example by suffix."""
-    refuse_preference(example, "webdataset")
-    *before, last = example.parts
-    if last.kind != "image" or any(part.kind == "image" for part in before):
-        hint = "use `pieces` with `tasks: [text to image]`, or another view with one image at the end"
-        raise refuse(example, "webdataset", "an example that is not texts with one image after them as a pair", hint)
+    """Return the description, the text and the image of an example by suffix; nothing if the image has no weight."""
+    before, last = split_pair(example, "webdataset")
+    if not last.learned:
+        return []
     about = {"id": example.id, "task": example.task, "group": example.group}
     line = pack_line(example.id, {**about, "weight": float(last.loss), "facts": pack_facts(example)})
     return [("json", line.encode()), ("txt", join_parts(before).encode()), (name_ending(last.image), last.image)]

@@ -6,8 +6,8 @@ denoises: given the complete other side, the model restores hidden words (`denoi
 squares (`[image]`).
 
 The pair is the prompt and the sample's last image, with the sample's image weight as loss; thoughts are ignored. A
-prompt serves as a caption only if no claim failed: a wrong image would teach wrong words. The hidden parts are a pure
-function of `seed` and the sample's id.
+prompt serves as a caption only if no claim failed and no scorer denies the image: a wrong one would teach wrong words.
+The hidden parts are a pure function of `seed` and the sample's id.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _list_tasks(row: Row, options: Options) -> Iterator[tuple[Task, tuple[Part, 
     words, image, weight = row["prompt"], row["images"][-1], row["image_weight"]
     prompt, drawn = Part("text", "prompt", text=words), Part("image", "image", image=image, loss=weight)
     yield "text to image", (prompt, drawn)
-    if row["passed"] is not False:
+    if row["passed"] is not False and not row["causes"]:
         seen = Part("image", "image", image=image, sees="vit")
         caption = Part("text", "caption", text=words, loss=weight * options.balance)
         asked = (Part("text", "prompt", text=options.question),) if options.question else ()

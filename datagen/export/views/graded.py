@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.export.examples import Example, Part, Row, facts_of, group_rows
-from datagen.export.grades import EQUAL, reward_of, whole_parts
+from datagen.export.examples import EQUAL, Example, Part, Row, facts_of, group_rows
+from datagen.export.grades import reward_of, whole_parts
 
 NEEDS_CANDIDATES = 2
+NEEDS_WHOLE_GROUPS = True
 NEEDS = "two candidates of one prompt that have a reward"
 STD_FLOOR = 1e-4
 

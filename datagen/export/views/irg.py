@@ -32,7 +32,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.errors import RunError
-from datagen.export.examples import Encoder, Example, Part, Row, facts_of, group_rows, parts_of
+from datagen.export.examples import EQUAL, Encoder, Example, Part, Row, facts_of, group_rows, parts_of
 from datagen.export.repairs import pair_rows, tell_faults
 from datagen.export.view import need_mode
 from datagen.records import HEADS, hash_of, read_reflection, write_reflection
@@ -52,8 +52,6 @@ MODES: Mapping[str, Mapping[str, Use]] = {
 }
 FULL = ("initial_full", "improving_full")
 """The modes that end in an image, which are all of stage 2."""
-EQUAL = 1e-9
-"""Largest gain that counts as none: rewards of equal scores may differ in their last bits."""
 
 
 class Options(BaseModel):
@@ -106,7 +104,7 @@ def _make_examples(
 def read_turns(row: Row) -> dict[str, Part]:
     """Return the parts of a sample by their names in IRG, without missing ones. Raises RunError for two rounds."""
     by_role: dict[str, Part] = {}
-    for part in parts_of(row):
+    for part in parts_of(row, all_images=True):
         if part.role in by_role and part.role in TURNS.values():
             hint = "build it with one round: --set backend.rounds=1"
             raise RunError("the view 'irg' knows one reflection a sample", where=f"sample {row['id']}", hint=hint)

@@ -54,7 +54,10 @@ class Options(BaseModel):
 
 
 def view(rows: Iterable[Row], options: Options) -> Iterator[Example]:
-    """Yield the pieces of each row with a weight, in order; `piece` and `pieces` are its number and their count."""
+    """Yield the pieces of each row with a weight, in order.
+
+    `piece` and `pieces` are its number and their count; `ends` tells whether the sample ends with it.
+    """
     count = _make_count(options)
     for row in rows:
         if row["kept"]:
@@ -71,7 +74,8 @@ def _cut(row: Row, count: Count | None) -> Iterator[Example]:
         before = [_condition(part, target.kind) for part in parts[:end]]
         before[-1] = replace(before[-1], switch=parts[end - 1].switch)
         task = TASKS[target.kind, any(part.kind == "image" for part in before)]
-        facts = {**facts_of(row), "trajectory": row["id"], "piece": number, "pieces": len(ends)}
+        place = {"trajectory": row["id"], "piece": number, "pieces": len(ends), "ends": end == len(parts) - 1}
+        facts = {**facts_of(row), **place}
         yield Example(f"{row['id']}-{number}", task, row["group_id"], (*before, target), facts=facts)
 
 

@@ -91,8 +91,9 @@ def write_columns(row: Row, texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _find_brief(prompt: str, texts: Mapping[str, str]) -> str:
-    """Return the prompt unless it is a longer rewrite, else the shortest text of a template or a short caption."""
-    brief = [text for text, source in texts.items() if source in ("template", f"{_REWRITE}short caption")]
+    """Return the prompt unless it is a longer rewrite, else the shortest text that is none, or a short caption."""
+    short = f"{_REWRITE}short caption"
+    brief = [text for text, source in texts.items() if not source.startswith(_REWRITE) or source == short]
     known = brief or list(texts)
     return prompt if prompt in brief else min(known, key=lambda text: (len(text.split()), text))
 
@@ -130,5 +131,9 @@ def _scale(parts: Sequence[Part], caption: str, scale: LossScale, share: int) ->
 
 
 def _name_target(row: Row) -> tuple[str, str, str]:
-    """Return the key that rewrites of one prompt share; they are consecutive in a run."""
-    return row["weakness"], row["skill"], json.dumps(row["claims"], sort_keys=True)
+    """Return the key that rewrites of one prompt share; they are consecutive in a run.
+
+    Of prompts that claim nothing it is not known which ask for the same, so each has its own.
+    """
+    same = json.dumps(row["claims"], sort_keys=True) if row["claims"] else str(row["prompt_id"])
+    return row["weakness"], row["skill"], same

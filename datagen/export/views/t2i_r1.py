@@ -27,6 +27,7 @@ from datagen.records import Claim
 
 Options = NoOptions
 NEEDS_MODE = "think"
+NEEDS_WHOLE_GROUPS = True
 FAMILIES = {"color": "color", "shape": "shape", "texture": "texture", "material": "texture", "pattern": "texture"}
 """Type of task by claimed attribute."""
 LOCALITIES = {
