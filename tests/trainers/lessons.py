@@ -22,7 +22,7 @@ WHOLE = make_example(
     show(TWO, 3.0, role="refined image"),
 )
 QUESTION = make_example("question", show(THREE, sees="vit"), ask("Was ist das?"), say("ein Stern", 0.3, "caption"))
-THOUGHT = make_example("thought", ask("ein Stern"), say("so", 0.6), task="text to text", piece=1, pieces=2)
+THOUGHT = make_example("thought", ask("ein Stern"), say("so", 0.6), task="text to text", piece=1, pieces=2, ends=False)
 PICTURE = make_example("picture", ask("ein Stern"), say("so"), show(THREE, 1.5), task="text to image")
 LESSONS = [WHOLE, QUESTION, THOUGHT, PICTURE]
 
