@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Annotated, Any, Literal, Self
@@ -251,9 +251,10 @@ class Group:
     """The results of one prompt: `passes` of `tries` candidates passed strictly; `rewards` of the rated candidates.
 
     Rewards are in [0, 1]. `unjudged` candidates could not be generated or judged; they count neither as passed nor as
-    failed. `passes` is a whole number, or, with `tries` 1, the share that passed if a file contains only that. `judged`
-    candidates have a verdict, a reward or both; by default as many as have the commoner one. `causes` counts those of
-    them that fail for each cause, None if some fail and no scorer says why.
+    failed. `unfinished` of them are those for which the model was reached and gave no valid answer. `passes` is a whole
+    number, or, with `tries` 1, the share that passed if a file contains only that. `judged` candidates have a verdict,
+    a reward or both; by default as many as have the commoner one. `causes` counts those of them that fail for each
+    cause, None if some fail and no scorer says why.
     """
 
     prompt: str
@@ -263,9 +264,35 @@ class Group:
     unjudged: int = 0
     causes: Mapping[Cause, int] | None = None
     judged: int = 0
+    unfinished: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "judged", max(self.judged, self.tries, len(self.rewards)))
+
+
+def fail_unfinished(groups: Mapping[str, Sequence[Group]]) -> dict[str, list[Group]]:
+    """Return groups by path in which what the model did not finish failed, with a reward of 0.
+
+    For the comparison of models: one that no longer finishes its hard pictures would else seem better. Where no
+    finished candidate of a prompt is judged, none counts, since that prompt may be beyond the judge.
+    """
+    strict = any(group.tries for each in groups.values() for group in each)
+
+    def count(group: Group) -> Group:
+        lost = group.unfinished
+        if not lost or not (group.judged or group.unjudged == lost):
+            return group
+        fails = strict and (group.tries > 0 or not group.judged)
+        return replace(
+            group,
+            tries=group.tries + lost * fails,
+            rewards=(*group.rewards, *([0.0] * lost if group.rewards or not strict else ())),
+            unjudged=group.unjudged - lost,
+            judged=group.judged + lost,
+            unfinished=0,
+        )
+
+    return {path: [count(group) for group in each] for path, each in groups.items()}
 
 
 def pass_at(tries: int, passes: float, k: int) -> float:

@@ -22,12 +22,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from datagen.config import Recipe, Training, make_recipe
+from datagen.diagnose import fail_unfinished
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, PluginError, RunError
 from datagen.experiment.figures import HELD_OUT, JUDGES, Cell, Point, Summary, dump_figures, render_markdown, summarize
@@ -35,24 +37,24 @@ from datagen.experiment.plan import BEFORE, Arm, Experiment, label_of, resolve_r
 from datagen.filesystems import write_text
 from datagen.loop import Purse, check_trainer, count_learned, mix_rounds, set_model, train_round
 from datagen.pipeline import (
-    Account,
     Budget,
     Execute,
     Run,
     Watch,
     adopt_shards,
+    answer_run,
     build_run,
     check_plugins,
     create_run,
+    is_built,
     list_taught_changes,
     note_recipe,
     open_run,
-    plan_stage,
     probe_recipe,
     read_groups,
     read_texts,
-    run_jobs,
 )
+from datagen.prompts.contamination import normalize
 from datagen.records import seed_of
 from datagen.store import RunFolder
 
@@ -66,6 +68,8 @@ OF_ARM = frozenset({"rounds", "fresh"})
 """What an arm has besides a recipe."""
 MEASURED = "measured.json"
 """The results of a model on the held-out prompts: the last file of a round."""
+VERSION = 2
+"""Of that file. In version 1 what a model did not finish was left out; its samples, which are there, are read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +225,21 @@ class _Bench:
         """Return the figures of each round of an arm with a seed, after what is missing of it."""
         recipe, points = self._recipes[name], list[Point]()
         places = [_Part(name, seed).place(self._plan.folder) / f"round-{k + 1}" for k in range(arm.rounds)]
-        start, texts, samples, steps = None, set[str](), 0, 0
+        start, texts, samples = None, set[str](), 0
+        steps: int | None = 0
         for number, place in enumerate(places, 1):
             place.mkdir(parents=True, exist_ok=True)
             source = place if arm.fresh else places[0]
-            if source is place:
+            if source is place and not (place / "trained.json").is_file():
                 self._build(self._recipe_of_round(recipe, seed, number, start), place / "run", seed)
             run = open_run(str(source / "run"))
-            texts |= set(read_texts(run).values())
+            texts |= set(map(normalize, read_texts(run).values()))
             drawn = sum(run.folder.count_samples(shard) for shard in run.folder.list_shards("samples"))
-            rows = count_learned(source / "run" / "dataset")
-            self._train(recipe, places[:number], source, start, number, seed)
+            rows = self._train(recipe, places[:number], source, start, number, seed)
             start = place / "checkpoint"
-            samples, steps = samples + (drawn if source is place else 0), steps + _count_steps(start)
+            trained = _count_steps(start)
+            samples = samples + (drawn if source is place else 0)
+            steps = None if steps is None or trained is None else steps + trained
             point = Point(label_of(name, arm, number), seed, samples, rows, steps, {})
             points.append(self._finish(place, start, point, texts))
         return points
@@ -243,28 +249,28 @@ class _Bench:
         return set_model(make_recipe({**recipe.to_dict(), **changes}, where=recipe.name), recipe, start)
 
     def _build(self, recipe: Recipe, place: Path, seed: int) -> None:
-        if (place / "report.html").is_file():
+        if is_built(place):
             return
         run = create_run(recipe, str(place), COMMAND, keep=self._plan.keep)
-        with run.folder.hold(), self._purse.pay(run) as rest:
+        with run.folder.hold():
             for other in sorted(self._plan.folder.glob(f"arms/*/seed-{seed}/*/run/run.yaml")):
                 if other.parent != place:
                     adopt_shards(run, open_run(str(other.parent)))
-            if unreached := build_run(run, self._execute, self._watch, rest).unreached:
-                self._watch.say(f"warning: {place} is trained on without some samples: {unreached}")
+            self._purse.insist(run, partial(build_run, run, self._execute, self._watch))
         del run
         gc.collect()
 
     def _train(
         self, recipe: Recipe, places: list[Path], source: Path, start: Path | None, number: int, seed: int
-    ) -> None:
-        place = places[-1]
-        if (place / "trained.json").is_file():
-            return
-        train = recipe.train or Training()
+    ) -> int:
+        """Train the model of a round unless that is done; return the number of rows that it learns from."""
+        place, train = places[-1], recipe.train or Training()
         earlier = [each / "run" / "dataset" for each in places[:-1] if source is place]
         how = {"control": bool(train.control), "baseline": bool(train.baseline)}
         dataset = mix_rounds(source / "run" / "dataset", earlier, train.replay, place / "data", **how)
+        rows = count_learned(dataset, **how)
+        if (place / "trained.json").is_file():
+            return rows
 
         def show(step: TrainStep) -> None:
             self._show_training(step)
@@ -273,6 +279,7 @@ class _Bench:
         self._purse.require_time("its data are there, it is not trained")
         train_round(recipe, dataset, start, place, number, 100 * seed + number, show)
         write_text(place / "trained.json", json.dumps({"from": str(start or "")}))
+        return rows
 
     def _finish(self, place: Path, checkpoint: Path | None, point: Point, texts: set[str]) -> Point:
         """Measure a model, or read what was measured, and return the point with its figures."""
@@ -281,7 +288,8 @@ class _Bench:
         if missing := [name for name in self._measures if name not in known]:
             for name in missing:
                 known[name] = self._measure(name, place, checkpoint, texts)
-            write_text(file, json.dumps({name: _dump_cells(judged) for name, judged in known.items()}))
+            measures = {name: _dump_cells(judged) for name, judged in known.items()}
+            write_text(file, json.dumps({"version": VERSION, "measures": measures}))
         measured = {name: known[name] for name in self._measures}
         return Point(point.label, point.seed, point.samples, point.rows, point.steps, measured)
 
@@ -291,15 +299,14 @@ class _Bench:
         for judge in JUDGES:
             recipe = self._probe(name, judge, checkpoint)
             run = create_run(recipe, str(place / "probe" / name / judge), COMMAND, keep=self._plan.keep)
-            with run.folder.hold(), self._purse.pay(run) as rest:
+            with run.folder.hold():
                 if first is not None:
                     adopt_shards(run, first)
-                plan_stage(run, self._watch)
-                run_jobs(run, "both", self._execute, self._watch, Account(run, rest))
-            known = read_texts(run)
+                self._purse.insist(run, partial(answer_run, run, self._execute, self._watch))
+            known = {name: normalize(text) for name, text in read_texts(run).items()}
             cells[judge] = [
                 Cell(group.prompt, path, group.tries, group.passes, _mean(group.rewards), known[group.prompt] in texts)
-                for path, groups in read_groups(run).items()
+                for path, groups in fail_unfinished(read_groups(run)).items()
                 for group in groups
             ]
             first = Run(run.recipe, run.folder.address, run.folder.marks)
@@ -313,10 +320,10 @@ class _Bench:
         return set_model(probe, recipe, checkpoint)
 
 
-def _count_steps(checkpoint: Path) -> int:
-    """Return the steps of the embedded trainer, 0 for a checkpoint of another one."""
+def _count_steps(checkpoint: Path) -> int | None:
+    """Return the steps of the embedded trainer, None for a checkpoint of another one."""
     file = checkpoint / "training.json"
-    return int(json.loads(file.read_text(encoding="utf-8"))["steps"]) if file.is_file() else 0
+    return int(json.loads(file.read_text(encoding="utf-8"))["steps"]) if file.is_file() else None
 
 
 def _mean(values: tuple[float, ...]) -> float | None:
@@ -328,11 +335,14 @@ def _dump_cells(judged: dict[str, list[Cell]]) -> dict[str, list[list[Any]]]:
 
 
 def read_measured(file: Path) -> dict[str, dict[str, list[Cell]]]:
-    """Return the results in a measured.json; raises RunError if it is damaged."""
+    """Return the results in a measured.json, none of an older format; raises RunError if it is damaged."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
+        if found.get("version") != VERSION:
+            return {}
         return {
-            name: {judge: [Cell(*cell) for cell in judged[judge]] for judge in JUDGES} for name, judged in found.items()
+            name: {judge: [Cell(*cell) for cell in judged[judge]] for judge in JUDGES}
+            for name, judged in found["measures"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         hint = "delete that file: its model is measured again, from the same samples"

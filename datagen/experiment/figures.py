@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from datagen.diagnose import pass_at
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
+BLOCK = 1_000_000
+"""Numbers of a table of resamples by prompts that are computed at a time."""
 HELD_OUT, SELECTING = "held-out", "selecting"
 JUDGES = (HELD_OUT, SELECTING)
 """The judge that made no weights, and the one that made them: how much of a gain carries over from one to the other."""
@@ -35,7 +37,8 @@ JUDGES = (HELD_OUT, SELECTING)
 class Cell:
     """The results of one held-out prompt: `passes` of `tries` judged candidates; `reward` is their mean, in [0, 1].
 
-    `seen`: the training data of the arm and seed hold its words too, so it counts in no difference.
+    What the model did not finish is a try that failed. `seen`: the training data of the arm and seed hold its words
+    too, so it counts in no difference.
     """
 
     prompt: str
@@ -54,15 +57,15 @@ Measured = Mapping[str, Mapping[str, Sequence[Cell]]]
 class Point:
     """A measured model: a round of an arm with a seed, or the first model (`seed` None).
 
-    `samples` drawn for it, `rows` that have a weight in its last data, `steps` it was trained, all rounds together but
-    for `rows`.
+    `samples` drawn for it, `rows` that it learned from in its last round, `steps` it was trained, None if only its
+    trainer knows; all rounds together but for `rows`.
     """
 
     label: str
     seed: int | None
     samples: int
     rows: int
-    steps: int
+    steps: int | None
     measured: Measured
 
 
@@ -93,7 +96,7 @@ class Line:
     seeds: int
     samples: int
     rows: int
-    steps: int
+    steps: int | None
     pass_1: Interval | None
     pass_n: float | None
     closed: Interval | None
@@ -105,8 +108,8 @@ class Finding:
     """The difference in pass@1 of the first arm to the second, over the cells that both have judged and not seen.
 
     A cell is a seed and a prompt: there are `cells` in `seeds` and `prompts`, fewer than their product where a prompt
-    was trained on, or not judged, with some seeds. `carried` is what the held-out judge sees of the difference that the
-    selecting judge sees, None unless the latter is beyond chance.
+    was trained on, or not judged, with some seeds. A judge that judged none has None. `carried` is what the held-out
+    judge sees of the difference that the selecting judge sees, None unless the latter is beyond chance.
     """
 
     first: str
@@ -114,8 +117,8 @@ class Finding:
     seeds: int
     prompts: int
     cells: int
-    held_out: Interval
-    selecting: Interval
+    held_out: Interval | None
+    selecting: Interval | None
     carried: Interval | None
 
 
@@ -163,12 +166,16 @@ class Table:
 
     @classmethod
     def of(cls, points: Sequence[Point], label: str, measure: str, judge: str) -> Table:
-        """Return the table of a label; prompts in the order of the first model's."""
+        """Return the table of a label; prompts in the order of the first model's.
+
+        It has pass rates if any prompt of any label has one by this judge, else mean rewards: never some of each.
+        """
         import numpy as np
 
         order = {cell.prompt: place for place, cell in enumerate(points[0].measured[measure][judge])}
         paths = tuple(cell.path for cell in points[0].measured[measure][judge])
         chosen = [point for point in points if point.label == label]
+        is_strict = any(cell.tries for point in points for cell in point.measured[measure][judge])
         first, best = (np.full((len(chosen), len(order)), np.nan) for _ in range(2))
         seen = np.zeros(first.shape, bool)
         for row, point in enumerate(chosen):
@@ -178,7 +185,7 @@ class Table:
                 if cell.tries:
                     first[row, place] = pass_at(cell.tries, cell.passes, 1)
                     best[row, place] = pass_at(cell.tries, cell.passes, cell.tries)
-                elif cell.reward is not None:
+                elif cell.reward is not None and not is_strict:
                     first[row, place] = cell.reward
         return cls(label, tuple(point.seed for point in chosen), paths, first, best, seen)
 
@@ -196,14 +203,22 @@ class Table:
 
 
 class Resampling:
-    """Means over tables of seeds by prompts (s, p), NaN left out: the value, and `RESAMPLES` resampled ones."""
+    """Means over tables of seeds by prompts (s, p), NaN left out: the value, and `RESAMPLES` resampled ones.
+
+    It holds a byte for each resample and prompt, and twice `BLOCK` numbers more while it computes.
+    """
 
     def __init__(self, seeds: int, prompts: int) -> None:
         import numpy as np
 
         rng = np.random.default_rng(0)
         self._rows = rng.multinomial(seeds, np.full(seeds, 1 / seeds), RESAMPLES).astype(float)
-        self._columns = rng.multinomial(prompts, np.full(prompts, 1 / prompts), RESAMPLES).astype(float)
+        step = max(1, BLOCK // max(1, prompts))
+        self._blocks = [
+            (slice(start, start + step), _count(rng, prompts, many))
+            for start in range(0, RESAMPLES, step)
+            for many in (min(step, RESAMPLES - start),)
+        ]
 
     def mean(self, table: Floats) -> Floats:
         """Return (1 + RESAMPLES,): the mean of the table, and its resampled means."""
@@ -211,10 +226,25 @@ class Resampling:
 
         known = ~np.isnan(table)
         filled = np.where(known, table, 0.0)
-        sums = ((self._rows @ filled) * self._columns).sum(1)
-        counts = ((self._rows @ known.astype(float)) * self._columns).sum(1)
+        sums, counts = np.empty(RESAMPLES), np.empty(RESAMPLES)
+        for place, columns in self._blocks:
+            sums[place] = np.einsum("rp,rp->r", self._rows[place] @ filled, columns)
+            counts[place] = np.einsum("rp,rp->r", self._rows[place] @ known.astype(float), columns)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.concatenate([[filled.sum() / known.sum()], sums / counts])
+
+
+def _count(rng: np.random.Generator, prompts: int, many: int) -> NDArray[np.uint8]:
+    """Return how often each prompt is drawn in `many` resamples, (many, prompts); never more than 255 times."""
+    import numpy as np
+
+    return rng.multinomial(prompts, np.full(prompts, 1 / prompts), many).astype(np.uint8)
+
+
+@lru_cache(maxsize=4)
+def resample(seeds: int, prompts: int) -> Resampling:
+    """Return the resampling of a shape, which is the same for all tables of it."""
+    return Resampling(seeds, prompts)
 
 
 def bound(values: Floats) -> Interval | None:
@@ -248,29 +278,27 @@ def _line(points: Sequence[Point], table: Table, before: Table) -> Line:
     unknown = np.isnan(rise) | np.isnan(gap)  # a share is one of the same cells
     rise, gap = np.where(unknown, np.nan, rise), np.where(unknown, np.nan, gap)
 
-    def close(where: Any) -> Interval | None:
-        if table.label == BEFORE:
-            return None
-        here = Resampling(len(table.seeds), int(where.sum()))
+    def close() -> Interval | None:
+        here = resample(*rise.shape)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return bound(here.mean(rise[:, where]) / here.mean(gap[:, where]))
+            return bound(here.mean(rise) / here.mean(gap))
 
-    samples, rows, steps = (
-        round(float(np.mean([getattr(point, name) for point in chosen]))) for name in ("samples", "rows", "steps")
-    )
+    def share(where: Any) -> float | None:
+        risen, wide = _mean(rise[:, where]), _mean(gap[:, where])
+        return None if table.label == BEFORE or risen is None or not wide else risen / wide
+
+    samples, rows = (round(float(np.mean([getattr(each, name) for each in chosen]))) for name in ("samples", "rows"))
+    steps = [point.steps for point in chosen if point.steps is not None]
     return Line(
         table.label,
         len(table.seeds),
         samples,
         rows,
-        steps,
-        pass_1=bound(Resampling(*table.first.shape).mean(table.first)),
+        round(float(np.mean(steps))) if len(steps) == len(chosen) else None,
+        pass_1=bound(resample(*table.first.shape).mean(table.first)),
         pass_n=_mean(table.best),
-        closed=close(np.ones(len(weaknesses), bool)),
-        by_weakness={
-            name: (_mean(table.first[:, at]), closed.value if (closed := close(at)) else None)
-            for name, at in places.items()
-        },
+        closed=None if table.label == BEFORE else close(),
+        by_weakness={name: (_mean(table.first[:, at]), share(at)) for name, at in places.items()},
     )
 
 
@@ -283,15 +311,15 @@ def _find(first: str, second: str, *tables: Table) -> Finding | None:
         return None
     held_a, held_b, own_a, own_b = (table.on_seeds(seeds) for table in tables)
     held, own = held_a.unseen - held_b.unseen, own_a.unseen - own_b.unseen
-    resampling = Resampling(*held.shape)
+    resampling = resample(*held.shape)
     by_held, by_own = resampling.mean(held), resampling.mean(own)
     held_out, selecting = bound(by_held), bound(by_own)
-    if held_out is None or selecting is None:
+    if held_out is None and selecting is None:
         return None
-    is_beyond = selecting.low > 0 or selecting.high < 0
+    is_beyond = selecting is not None and (selecting.low > 0 or selecting.high < 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         carried = bound(by_held / by_own) if is_beyond else None
-    known = ~np.isnan(held)
+    known = ~np.isnan(held if held_out is not None else own)
     rows, columns, cells = (int(each.sum()) for each in (known.any(1), known.any(0), known))
     return Finding(first, second, rows, columns, cells, held_out, selecting, carried)
 
@@ -343,7 +371,8 @@ def _show_line(line: Mapping[str, Any], weaknesses: Sequence[str]) -> list[str]:
         return _show_rate(rate) + (f", {closed:.0%}" if closed is not None else "")
 
     is_first = line["label"] == BEFORE
-    budget = ["–"] * 4 if is_first else [f"{line[name]:,}" for name in ("seeds", "samples", "rows", "steps")]
+    sizes = [line[name] for name in ("seeds", "samples", "rows", "steps")]
+    budget = ["–" if is_first or size is None else f"{size:,}" for size in sizes]
     pass_1 = Interval(**line["pass_1"]).show() if line["pass_1"] else "–"
     closed = Interval(**line["closed"]).show(".0%") if line["closed"] else "–"
     return [line["label"], *budget, pass_1, _show_rate(line["pass_n"]), closed, *map(part, weaknesses)]
@@ -354,7 +383,8 @@ def _show_rate(rate: float | None) -> str:
 
 
 def _show_finding(found: Mapping[str, Any]) -> list[str]:
-    judged = [Interval(**found[judge]).show("+.3f") for judge in ("held_out", "selecting")]
+    told = [found[judge] for judge in ("held_out", "selecting")]
+    judged = [Interval(**each).show("+.3f") if each else "–" for each in told]
     carried = Interval(**found["carried"]).show(".0%") if found["carried"] else "–"
     seeds, prompts = found["seeds"], found["prompts"]
     # Figures of before `cells` was noted tell all seeds and prompts.

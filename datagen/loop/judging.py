@@ -1,9 +1,10 @@
 """Which round is best, and when another one is not worth it: decided on prompts that no round was trained on.
 
-All rounds answer the same held-out prompts with the same seeds, so two of them are compared prompt by prompt. A round
-helps when the 95 % interval of the mean difference to the best round before it lies above zero. Fewer than
-`LEAST_PROMPTS` prompts tell nothing: the interval of one or two is a point. A prompt that a round was trained on counts
-in no comparison from then on, so when too few are left, no further round could be told from the best.
+All rounds answer the same held-out prompts with the same seeds, so two of them are compared prompt by prompt; what a
+model did not finish failed. A round helps when the 95 % interval of the mean difference to the best round before it
+lies above zero, and `LEAST_CHANGED` prompts at least are answered otherwise. Fewer than `LEAST_PROMPTS` prompts tell
+nothing: the interval of one or two is a point. A prompt that a round was trained on counts in no comparison from then
+on, so when too few are left, no further round could be told from the best.
 
 Not covered: the many looks at the same prompts. Of forty rounds that change nothing, one seems to help.
 """
@@ -16,18 +17,21 @@ from dataclasses import dataclass
 
 from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group, bootstrap_mean, pass_at
 
+LEAST_CHANGED = 6
+"""Fewest prompts whose rate must differ: were it chance, all of fewer would differ in one direction too often."""
 Rates = Mapping[str, float]
 """By prompt: the share of its judged candidates that passed, or their mean reward; in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A mean difference over `prompts` prompts with its 95 % interval, all in [-1, 1]."""
+    """A mean difference over `prompts` prompts, of which `changed` differ, with its 95 % interval, all in [-1, 1]."""
 
     value: float
     low: float
     high: float
     prompts: int
+    changed: int
 
     @property
     def is_known(self) -> bool:
@@ -36,8 +40,8 @@ class Difference:
 
     @property
     def helps(self) -> bool:
-        """Whether it is known and the whole interval lies above zero."""
-        return self.is_known and self.low > 0
+        """Whether it is known, the whole interval lies above zero, and it is no matter of a few prompts."""
+        return self.is_known and self.low > 0 and self.changed >= LEAST_CHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,14 @@ class Standing:
         return gain is not None and gain.helps
 
 
-def rate_prompts(groups: Iterable[Group]) -> dict[str, float]:
-    """Return the pass rate of each prompt; if no scorer passes or fails samples, the mean reward."""
-    groups = list(groups)
-    strict = {group.prompt: pass_at(group.tries, group.passes, 1) for group in groups if group.tries}
-    return strict or {group.prompt: math.fsum(group.rewards) / len(group.rewards) for group in groups if group.rewards}
+def rate_rounds(rounds: Sequence[Iterable[Group]]) -> list[dict[str, float]]:
+    """Return for each round the pass rate of each prompt; if no scorer passes or fails samples, its mean reward."""
+    made = [list(groups) for groups in rounds]
+    if any(each.tries for groups in made for each in groups):
+        return [{each.prompt: pass_at(each.tries, each.passes, 1) for each in groups if each.tries} for groups in made]
+    return [
+        {each.prompt: math.fsum(each.rewards) / len(each.rewards) for each in groups if each.rewards} for groups in made
+    ]
 
 
 def compare(before: Rates, after: Rates, seen: Collection[str] = ()) -> Difference | None:
@@ -80,7 +87,7 @@ def compare(before: Rates, after: Rates, seen: Collection[str] = ()) -> Differen
         return None
     differences = [after[name] - before[name] for name in both]
     low, high = bootstrap_mean(differences)
-    return Difference(math.fsum(differences) / len(both), low, high, len(both))
+    return Difference(math.fsum(differences) / len(both), low, high, len(both), sum(each != 0 for each in differences))
 
 
 def stand(rates: Sequence[Rates], seen: Sequence[Collection[str]]) -> Standing:
@@ -105,8 +112,9 @@ def stand(rates: Sequence[Rates], seen: Sequence[Collection[str]]) -> Standing:
 def find_stop(standing: Standing, diagnosis: Diagnosis, rounds: int, patience: int) -> str:
     """Return why the loop stops, in words, or "" if another round follows; `diagnosis` is that of the best round."""
     done = len(standing.gains) - 1
-    if all(row.verdict in ("solved", "hopeless") for row in diagnosis.rows):
-        return "everything that can be learned is solved"
+    verdicts = [row.verdict for row in diagnosis.rows]
+    if all(verdict in ("solved", "hopeless") for verdict in verdicts):
+        return _tell_settled(verdicts.count("solved"), verdicts.count("hopeless"))
     if done and standing.helps(done) is None:
         told = f"{standing.left[done]} are in no round's data, and it takes {LEAST_PROMPTS}"
         return f"too few held-out prompts are left to tell whether the last round helps: {told}"
@@ -114,3 +122,15 @@ def find_stop(standing: Standing, diagnosis: Diagnosis, rounds: int, patience: i
         rows = "the last round does" if standing.idle == 1 else f"the last {standing.idle} rounds do"
         return f"{rows} not help"
     return f"all rounds are done: {done}" if done >= rounds else ""
+
+
+def _tell_settled(solved: int, hopeless: int) -> str:
+    """Return why no skill can be learned, from the numbers of skills and levels that are solved and hopeless."""
+    if not hopeless:
+        return "everything is solved"
+    if solved:
+        return f"everything that can be learned is solved; hopeless skills and levels: {hopeless}"
+    return (
+        "everything is hopeless for this model, or for this judge: hardly a prompt has a candidate that passes; look "
+        "at samples of the probe, and try easier levels, or another judge"
+    )

@@ -21,39 +21,51 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.config import Allocation, Prices, Recipe, SharePolicy, data_recipe, make_recipe
-from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group, Row, dump_diagnosis, list_rows, load_diagnosis, tells
+from datagen.diagnose import (
+    LEAST_PROMPTS,
+    Diagnosis,
+    Group,
+    Row,
+    dump_diagnosis,
+    fail_unfinished,
+    list_rows,
+    load_diagnosis,
+    tells,
+)
 from datagen.documents.reading import dump_yaml, read_yaml
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.filesystems import write_text
-from datagen.loop.judging import Standing, find_stop, rate_prompts, stand
+from datagen.loop.judging import Standing, find_stop, rate_rounds, stand
 from datagen.loop.trainers import check_trainer, mix_rounds, set_model, train_round
 from datagen.pipeline import (
     DIAGNOSIS_FILE,
-    Account,
     Budget,
     Execute,
     Run,
     Watch,
+    answer_run,
     build_run,
     check_plugins,
     cost_of,
     create_run,
     diagnose_run,
+    insist,
+    is_built,
     list_taught_changes,
     note_recipe,
     open_run,
     plan_sources,
-    plan_stage,
     probe_recipe,
     read_groups,
     read_spent,
     read_texts,
-    run_jobs,
 )
+from datagen.prompts.contamination import normalize
 from datagen.records import seed_of
 from datagen.store import RunFolder
 
@@ -193,10 +205,10 @@ def _warn_of_few(probe: Run, data: Run, watch: Watch) -> None:
 
     As far as that is known before the first diagnosis: the shares of the data are equal, and rewrites are other words.
     """
-    held_out = {prompt.text for prompt in plan_sources(probe, probe.recipe.prompts)}
+    held_out = {normalize(prompt.text) for prompt in plan_sources(probe, probe.recipe.prompts)}
     left = set(held_out)
     if data.expansion is None:
-        left.difference_update(prompt.text for prompt in plan_sources(data, data.recipe.prompts))
+        left.difference_update(normalize(prompt.text) for prompt in plan_sources(data, data.recipe.prompts))
     if len(left) < LEAST_PROMPTS:
         what = f"{len(left)} of {len(held_out)} held-out prompts would be in no data of round 1"
         more = "to have more left, ask more of them (--prompts), build fewer prompts a round, or add words and wordings"
@@ -209,7 +221,7 @@ def _run_round(
     """Build, train and measure the next round, each only if its file is not there yet."""
     plan, number = so_far.plan, len(so_far.rounds)
     place, start = plan.locate(number), so_far.checkpoint
-    if not (place / "run" / "report.html").is_file():
+    if not (place / "trained.json").is_file() and not is_built(place / "run"):
         best = so_far.rounds[so_far.standing.best]
         recipe = round_recipe(plan, number, best.number, best.diagnosis)
         assert recipe.allocate is not None, "a round has shares of its own"
@@ -218,9 +230,8 @@ def _run_round(
                 f"shares of round {number}: {policy}, since the diagnosis lacks the rates that {plan.policy} needs"
             )
         run = create_run(recipe, str(place / "run"), "datagen loop", keep=plan.keep)
-        with run.folder.hold(), purse.pay(run) as rest:
-            if unreached := build_run(run, execute, watch, rest).unreached:
-                watch.say(f"warning: round {number} is trained without some samples: {unreached}")
+        with run.folder.hold():
+            purse.insist(run, partial(build_run, run, execute, watch))
         del run  # and its models, before a training needs the memory
         gc.collect()
     train = check_trainer(plan.recipe)
@@ -288,23 +299,22 @@ def _measure(
     file, folder = place / DIAGNOSIS_FILE, str(place / "probe")
     if not file.is_file():
         run = create_run(set_model(make_probe(plan), plan.recipe, checkpoint), folder, "datagen loop", keep=plan.keep)
-        with run.folder.hold(), purse.pay(run) as rest:
-            plan_stage(run, watch)
-            run_jobs(run, "both", execute, watch, Account(run, rest))
-        write_text(file, dump_diagnosis(diagnose_run(run, is_probe=True)))
+        with run.folder.hold():
+            purse.insist(run, partial(answer_run, run, execute, watch))
+        write_text(file, dump_diagnosis(diagnose_run(run, is_probe=True, unfinished_fail=True)))
         del run
         gc.collect()
     run, diagnosis = open_run(folder), load_diagnosis(file)
-    groups = tuple(group for level in read_groups(run).values() for group in level)
+    groups = tuple(group for level in fail_unfinished(read_groups(run)).values() for group in level)
     (whole,) = list_rows({"all": groups}, diagnosis.made.candidates)
-    trained_on = set(read_texts(open_run(str(place / "run"))).values()) if number else set[str]()
-    seen = frozenset(name for name, text in read_texts(run).items() if text in trained_on)
+    trained_on = set(map(normalize, read_texts(open_run(str(place / "run"))).values())) if number else set[str]()
+    seen = frozenset(name for name, text in read_texts(run).items() if normalize(text) in trained_on)
     return Round(number, diagnosis, whole, groups, seen)
 
 
 def _decide(plan: LoopPlan, rounds: list[Round], paused: str = "") -> LoopResult:
     """Return where the loop stands, and whether it stops."""
-    standing = stand([rate_prompts(each.groups) for each in rounds], [each.seen for each in rounds])
+    standing = stand(rate_rounds([each.groups for each in rounds]), [each.seen for each in rounds])
     stop = find_stop(standing, rounds[standing.best].diagnosis, plan.rounds, plan.patience)
     return LoopResult(plan, tuple(rounds), standing, stop or paused)
 
@@ -395,6 +405,18 @@ class Purse:
         """Raise Paused, saying `what` is done, when the hours are over."""
         if self._end is not None and time.monotonic() >= self._end:
             raise Paused(f"paused at {self.budget.describe()}: {what}")
+
+    def insist(self, run: Run, work: Callable[[Budget], object]) -> None:
+        """Do the work on a run with what is left, and again as long as that reaches a model more often.
+
+        Raises as the work does, and RunError if a model is still not reached.
+        """
+
+        def ask() -> None:
+            with self.pay(run) as rest:
+                work(rest)
+
+        insist(run, ask)
 
     @contextmanager
     def pay(self, run: Run) -> Iterator[Budget]:

@@ -40,6 +40,7 @@ from datagen.pipeline.review import count_reviews, describe_reviews, read_review
 from datagen.pipeline.run import Run, create_run, find_run, list_scorable, note_recipe, open_run, settle_makers
 from datagen.pipeline.shards import Job, ShardResult, finish_shard, finish_shards, score_by, score_group_by, tools_for
 from datagen.pipeline.spending import Account, Budget, Meter, cost_of, read_spent
+from datagen.pipeline.unreached import insist, is_built
 from datagen.pipeline.views import (
     Weighed,
     drop_views,
@@ -55,7 +56,7 @@ from datagen.pipeline.views import (
 )
 from datagen.pipeline.waiting import give_up_by
 from datagen.pipeline.watch import SILENT, Progress, Silent, Watch, follow
-from datagen.pipeline.work import BuildResult, Execute, Ledger, build_run, find_jobs, rescore_run, run_jobs
+from datagen.pipeline.work import BuildResult, Execute, Ledger, answer_run, build_run, find_jobs, rescore_run, run_jobs
 
 __all__ = [
     "DIAGNOSIS_FILE",
@@ -80,6 +81,7 @@ __all__ = [
     "Watch",
     "Weighed",
     "adopt_shards",
+    "answer_run",
     "build_run",
     "check_plugins",
     "check_recipe",
@@ -101,6 +103,8 @@ __all__ = [
     "follow",
     "generate_shards",
     "give_up_by",
+    "insist",
+    "is_built",
     "list_code",
     "list_here",
     "list_scorable",

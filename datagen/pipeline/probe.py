@@ -8,20 +8,23 @@ and `report`.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from datagen.config import MAX_SHARD_SAMPLES, Recipe, make_recipe
-from datagen.diagnose import Diagnosis, Group, Receipt, list_rows, read_results
+from datagen.diagnose import Diagnosis, Group, Receipt, fail_unfinished, list_rows, read_results
 from datagen.errors import ConfigError, RunError
-from datagen.pipeline.prompts import plan_stage
+from datagen.pipeline.needs import NEEDS
 from datagen.pipeline.run import Run, create_run, find_run, list_levels, open_run
 from datagen.pipeline.shards import group_scores
 from datagen.pipeline.views import list_scored, make_row, weighing
 from datagen.pipeline.watch import Watch
-from datagen.pipeline.work import Execute, run_jobs
+from datagen.pipeline.work import Execute, answer_run
 from datagen.records import Prompt, Score, seed_of
+from datagen.scoring.scorers import Scorer, load_scorer
 from datagen.scoring.verdicts import find_causes
 
 FILE = "diagnosis.yaml"
@@ -35,8 +38,11 @@ def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None, *,
     a taxonomy that does not load, for sizes that a run cannot have, and with `held_out` if there is no such judge.
     """
     if recipe.takes_rows:
+        hint = "diagnose its run: datagen diagnose RUN"
+        if held_out:
+            hint = "rounds and arms are measured on prompts of a taxonomy: name one, without `source:`"
         what = "a probe asks equally many prompts of each level of a taxonomy, and the prompts of this recipe are rows"
-        raise ConfigError(what, where="source", hint="diagnose its run: datagen diagnose RUN")
+        raise ConfigError(what, where="source", hint=hint)
     tries = candidates or recipe.candidates
     if tries < 2:
         hint = "add --candidates 4: pass@n is what n candidates of a prompt reach"
@@ -59,14 +65,27 @@ def probe_recipe(recipe: Recipe, prompts: int, candidates: int | None = None, *,
 
 
 def _held_out_judge(recipe: Recipe) -> dict[str, Any]:
-    """Return the keys of a recipe's held-out judge; those that name the scorers of the weights are left out."""
+    """Return the keys of a recipe's held-out judge; those that name the scorers of the weights are left out.
+
+    Without scorers of its own it has those of the weights that another detector decides: a judge, a service or an
+    encoder would be the same one again.
+    """
     detector = recipe.train.detector if recipe.train else None
-    if recipe.evaluate is None and detector in (None, recipe.detector):
-        what = "names no judge that is independent of the weights, so no round could be measured"
-        hint = "name a scorer under `evaluate:`, or another detector under `train: {detector: …}`"
-        raise ConfigError(what, where=f"recipe {recipe.name}", hint=hint)
     values = recipe.to_dict()
-    judges = {"rewards": values["evaluate"]} if recipe.evaluate else {}
+    chosen = values["evaluate"]
+    if chosen is None and detector not in (None, recipe.detector):
+        modules = {name: load_scorer(recipe.scorers[name]) for name in recipe.selecting}
+        seen = [name for name, module in modules.items() if not _asks_another(module)]
+        if any(modules[name].TARGET == "image" for name in seen):
+            chosen = [recipe.scorers[name].model_dump() for name in seen]
+    if chosen is None:
+        what = "names no judge that is independent of the weights, so no round could be measured"
+        hint = (
+            "name a scorer under `evaluate:`, or another detector under `train: {detector: …}` if scorers of the image "
+            "use one"
+        )
+        raise ConfigError(what, where=f"recipe {recipe.name}", hint=hint)
+    judges = {"rewards": chosen}
     detectors = {"detector": values["train"]["detector"]} if detector else {}
     freed: dict[str, Any] = {
         "limits": {},
@@ -77,6 +96,11 @@ def _held_out_judge(recipe: Recipe) -> dict[str, Any]:
         "weights": {},
     }
     return {**freed, **judges, **detectors}
+
+
+def _asks_another(scorer: Scorer) -> bool:
+    """Return whether a scorer asks a judge, a service or a model of its own, whatever the detector."""
+    return any(getattr(scorer, mark, False) for mark in (*NEEDS, "NEEDS_MATCHER", "NEEDS_LIKELIHOOD", "REACHED_BY"))
 
 
 def read_groups(run: Run) -> dict[str, list[Group]]:
@@ -90,7 +114,9 @@ def read_groups(run: Run) -> dict[str, list[Group]]:
     for shard in list_scored(run):
         scores = group_scores(run.folder.read_scores(shard))
         faults = [fault for fault in run.folder.read_failures(shard) if fault.stage != "score"]
-        lost = Counter(fault.prompt_id for fault in faults if fault.candidate < n)
+        lost = [fault for fault in faults if fault.candidate < n]
+        unmade = Counter(fault.prompt_id for fault in lost)
+        unfinished = Counter(fault.prompt_id for fault in lost if not fault.unreached)
         by_prompt: dict[str, list[list[Score]]] = defaultdict(list)
         for sample_id, given in scores.items():
             prompt_id, _, candidate = sample_id.rpartition("-")
@@ -98,22 +124,28 @@ def read_groups(run: Run) -> dict[str, list[Group]]:
                 by_prompt[prompt_id].append(given)
         for prompt in run.folder.read_prompts(shard):
             path = f"{prompt.path}/{prompt.level}"
-            groups[path].append(_group(run, prompt, by_prompt[prompt.id], lost[prompt.id]))
+            group = _group(run, prompt, by_prompt[prompt.id], unmade[prompt.id])
+            groups[path].append(replace(group, unfinished=unfinished[prompt.id]))
     # Levels in the order of the taxonomy where it can tell, so that a skill's levels stand together.
     order = {path: place for place, path in enumerate(list_levels(run.taxonomy))}
     return {path: groups[path] for path in sorted(groups, key=lambda path: (order.get(path, len(order)), path))}
 
 
-def diagnose_run(run: Run, *, is_probe: bool = False) -> Diagnosis:
-    """Return the diagnosis of a scored run. Raises as `read_groups` does, and ConfigError if nothing was judged."""
-    groups = read_groups(run)
+def diagnose_run(run: Run, *, is_probe: bool = False, unfinished_fail: bool = False) -> Diagnosis:
+    """Return the diagnosis of a scored run; with `unfinished_fail` as `fail_unfinished` counts.
+
+    Raises as `read_groups` does, and ConfigError if nothing was judged.
+    """
+    groups: Mapping[str, Sequence[Group]] = read_groups(run)
+    if unfinished_fail:
+        groups = fail_unfinished(groups)
     rows = list_rows(groups, run.recipe.least_candidates)
     if not rows:
         raise ConfigError("no sample of the run was judged", where=str(run.folder), hint="see failures/ there")
     return Diagnosis(made=_sign(run, sum(map(len, groups.values())), is_probe), rows=rows)
 
 
-def _group(run: Run, prompt: Prompt, samples: list[list[Score]], lost: int) -> Group:
+def _group(run: Run, prompt: Prompt, samples: list[list[Score]], unmade: int) -> Group:
     rows = [make_row(run, prompt, "", scores) for scores in samples]
     verdicts, rewards = [row.passed for row in rows], [row.image for row in rows]
     judged = [row.passed is not None or row.image is not None for row in rows]
@@ -125,7 +157,7 @@ def _group(run: Run, prompt: Prompt, samples: list[list[Score]], lost: int) -> G
         tries=sum(verdict is not None for verdict in verdicts),
         passes=sum(verdict is True for verdict in verdicts),
         rewards=tuple(reward for reward in rewards if reward is not None),
-        unjudged=lost + judged.count(False),
+        unjudged=unmade + judged.count(False),
         causes=named if named or None not in causes else None,
         judged=judged.count(True),
     )
@@ -167,8 +199,7 @@ def probe_run(
     probe = probe_recipe(recipe, prompts, candidates)
     run = create_run(probe, folder or f"outputs/{probe.name}", command, keep=keep)
     with run.folder.hold():
-        plan_stage(run, watch)
-        run_jobs(run, "both", execute, watch)
+        answer_run(run, execute, watch)
     return diagnose_run(run, is_probe=True), f"{run.folder}/{FILE}"
 
 

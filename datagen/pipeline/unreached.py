@@ -8,13 +8,16 @@ model that refuses, an answer in a wrong form, a scorer that divides by zero.
 
 from __future__ import annotations
 
+import math
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from datagen.amounts import count_of
-from datagen.pipeline.run import Run
+from datagen.errors import RunError
+from datagen.pipeline.run import Run, open_run
 from datagen.records import Failure
 
 SHOWN = 3
@@ -72,6 +75,30 @@ def find_unreached(run: Run) -> Unreached:
         if isinstance(failures, list):
             found.add(failures)
     return found
+
+
+def insist(run: Run, ask: Callable[[], object]) -> None:
+    """Ask for what a run lacks, and again as long as that reaches a model more often.
+
+    For what is trained on or measured next, which would be without it for good. Raises RunError if a model is still
+    not reached; what has come is kept.
+    """
+    left = math.inf
+    while True:
+        ask()
+        found = find_unreached(run)
+        count = found.undrawn + found.unscored
+        if count >= left:
+            hint = "when the model answers again, the same command goes on"
+            raise RunError(found.describe(), where=str(run.folder), hint=hint)
+        if not count:
+            return
+        left = count
+
+
+def is_built(place: Path) -> bool:
+    """Return whether a folder holds a run that was built to its report, with a model reached for every sample."""
+    return (place / "report.html").is_file() and not find_unreached(open_run(str(place))).describe()
 
 
 def is_unreached(error: BaseException | None) -> bool:

@@ -384,12 +384,17 @@ def build_run(run: Run, execute: Execute, watch: Watch, budget: Budget | None = 
         return _build(run, execute, tracked, budget)
 
 
-def _build(run: Run, execute: Execute, watch: Tracked, budget: Budget | None) -> BuildResult:
+def answer_run(run: Run, execute: Execute, watch: Watch, budget: Budget | None = None) -> None:
+    """Make and judge all samples of a run from any state, without the views. Raises as `run_jobs` does."""
     account = Account(run, budget)
-    for _, what in list_warnings(run, load=not _is_scored(run)):
-        watch.say(f"warning: {what}")
     plan_stage(run, watch, account)
     run_jobs(run, "both", execute, watch, account)
+
+
+def _build(run: Run, execute: Execute, watch: Tracked, budget: Budget | None) -> BuildResult:
+    for _, what in list_warnings(run, load=not _is_scored(run)):
+        watch.say(f"warning: {what}")
+    answer_run(run, execute, watch, budget)
     weighed = weigh_run(run, watch)
     watch.finish(weighed)
     dataset = export_run(run, weighed, watch)

@@ -8,7 +8,7 @@ import pytest
 
 from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group
 from datagen.loop import compare, find_stop, stand
-from datagen.loop.judging import rate_prompts
+from datagen.loop.judging import rate_rounds
 
 WORSE = {f"p{k}": 0.25 * (k % 3) for k in range(60)}
 BETTER = {name: min(1.0, value + 0.3) for name, value in WORSE.items()}
@@ -90,15 +90,18 @@ def test_a_round_whose_samples_cannot_be_judged_does_not_help() -> None:
 
 def test_rewards_stand_in_only_where_nothing_passes_or_fails() -> None:
     graded = [Group("a", 0, 0, (0.2, 0.4)), Group("b", 0, 0)]
-    assert rate_prompts(graded) == {"a": pytest.approx(0.3)}
-    assert rate_prompts([*graded, Group("c", 4, 1, (0.9,))]) == {"c": 0.25}
+    assert rate_rounds([graded]) == [{"a": pytest.approx(0.3)}]
+    strict = [*graded, Group("c", 4, 1, (0.9,))]
+    assert rate_rounds([strict]) == [{"c": 0.25}]
+    assert rate_rounds([graded, strict]) == [{}, {"c": 0.25}], "a pass rate is not compared with a mean reward"
 
 
 @pytest.mark.parametrize(
     ("rates", "verdicts", "patience", "said"),
     [
         ([WORSE], ["learnable"], 1, ""),
-        ([WORSE], ["solved", "hopeless"], 1, "everything that can be learned is solved"),
+        ([WORSE], ["solved", "hopeless"], 1, "everything that can be learned is solved; hopeless skills and levels: 1"),
+        ([WORSE], ["solved", "solved"], 1, "everything is solved"),
         ([WORSE], ["solved", "unclear"], 1, ""),
         ([WORSE, BETTER], ["learnable"], 1, ""),
         ([WORSE, WORSE], ["learnable"], 1, "the last round does not help"),
