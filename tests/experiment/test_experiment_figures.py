@@ -6,11 +6,12 @@ import json
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from datagen.experiment import Summary, dump_figures, render_markdown
+from datagen.experiment import Summary, dump_figures, figures, render_markdown
 from datagen.experiment import summarize as summarize_for
-from datagen.experiment.figures import HELD_OUT, SELECTING, Cell, Point
+from datagen.experiment.figures import HELD_OUT, RESAMPLES, SELECTING, Cell, Point, Resampling
 
 PROMPTS = 60
 
@@ -167,6 +168,49 @@ def test_where_nothing_passes_or_fails_rewards_are_compared() -> None:
     assert after.pass_1 is not None
     assert (after.pass_1.value, after.pass_n, after.closed) == (0.75, None, None)
     assert "pass@8" in render_markdown(dump_figures(summary)), "n is what was asked for"
+
+
+def test_pass_rates_and_rewards_are_never_in_one_mean() -> None:
+    """What a strict scorer cannot judge and a graded one rates is left out; it was a pass rate of 0.9."""
+
+    def mixed(label: str, seed: int | None, is_judged: bool) -> Point:
+        cells = [Cell(f"p{k}", "counting/a/b", 4, 2, 0.5) for k in range(20)]
+        cells += [Cell(f"q{k}", "counting/a/b", 4 * is_judged, 2 * is_judged, 0.9) for k in range(20)]
+        return Point(label, seed, 1, 1, 1, {"held-out": {HELD_OUT: cells, SELECTING: cells}})
+
+    summary = summarize([mixed("before", None, False), mixed("a", 1, True)], [("a", "before")])
+    (found,) = summary.findings["held-out"]
+    assert (found.held_out.value, found.cells) == (0.0, 20)
+    assert [line.pass_1.value for line in summary.lines["held-out"][HELD_OUT]] == [0.5, 0.5]
+
+
+def test_a_difference_that_one_judge_sees_is_told_though_the_other_judged_nothing() -> None:
+    def blind(label: str, seed: int | None, passes: int) -> Point:
+        cells = [Cell(f"p{k}", "counting/a/b", 4, passes, None) for k in range(20)]
+        none = [Cell(f"p{k}", "counting/a/b", 0, 0, None) for k in range(20)]
+        return Point(label, seed, 1, 1, None, {"held-out": {HELD_OUT: cells, SELECTING: none}})
+
+    summary = summarize([blind("before", None, 1), blind("a", 1, 2)], [("a", "before")])
+    (found,) = summary.findings["held-out"]
+    assert (found.held_out.value, found.selecting, found.carried) == (0.25, None, None)
+    table = render_markdown(dump_figures(summary))
+    assert "| a − before | +0.250 (+0.250 to +0.250) | – | – | 1 x 20 |" in table
+    assert "| a | 1 | 1 | 1 | – |" in table, "only a trainer of one's own knows its steps"
+
+
+def test_resampling_in_blocks_is_resampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = np.random.default_rng(3).random((3, 40))
+    table[0, :5] = np.nan
+    rng = np.random.default_rng(0)
+    rows, columns = (rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) for n in table.shape)
+    weights = rows[:, :, None] * columns[:, None, :]
+    known = ~np.isnan(table)
+    slow = (weights * np.where(known, table, 0)).sum((1, 2)) / (weights * known).sum((1, 2))
+    for block in (1_000_000, 40 * 7):
+        monkeypatch.setattr(figures, "BLOCK", block)
+        found = Resampling(*table.shape).mean(table)
+        assert found[0] == pytest.approx(np.nanmean(table))
+        assert found[1:] == pytest.approx(slow)
 
 
 def test_the_table_shows_what_was_computed() -> None:

@@ -1,6 +1,6 @@
-"""A trainer for the instant backend: reads a dataset, and writes a checkpoint that says which share is wrong.
+"""A trainer for the instant backend: reads a dataset, and writes a checkpoint that says which share is wrong or fails.
 
-python trainer.py --data FOLDER --out FOLDER [--wrong SHARE] [--fail] [--wait FILE]
+python trainer.py --data FOLDER --out FOLDER [--wrong SHARE] [--fails SHARE] [--fail] [--wait FILE]
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--data", type=Path, required=True)
 parser.add_argument("--out", type=Path, required=True)
 parser.add_argument("--wrong", default="0.0")
+parser.add_argument("--fails", default="0.0")
 parser.add_argument("--fail", action="store_true")
 parser.add_argument("--wait", type=Path)
 given = parser.parse_args()
@@ -28,3 +29,4 @@ while given.wait and not given.wait.exists():
     time.sleep(0.05)
 given.out.mkdir(exist_ok=True)
 (given.out / "wrong").write_text(given.wrong, encoding="utf-8")
+(given.out / "fails").write_text(given.fails, encoding="utf-8")

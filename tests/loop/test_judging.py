@@ -43,6 +43,21 @@ def test_equal_rounds_do_not_help() -> None:
     assert not gain.helps
 
 
+def test_a_few_answers_that_changed_are_no_help() -> None:
+    """With the same seeds a small step changes few answers; four of 480 lie in one direction once in sixteen times."""
+    before = {f"p{k}": 0.5 for k in range(480)}
+    for changed in (4, 5, 6):
+        gain = compare(before, before | {f"p{k}": 1.0 for k in range(changed)})
+        assert gain is not None
+        assert gain.low > 0
+        assert (gain.changed, gain.helps) == (changed, changed == 6)
+
+
+def test_where_nothing_passes_the_loop_does_not_say_that_all_is_solved() -> None:
+    said = find_stop(stand([WORSE], [()]), diagnosis("hopeless", "hopeless"), 3, 1)
+    assert said.startswith("everything is hopeless for this model, or for this judge")
+
+
 def test_prompts_of_one_round_alone_or_trained_on_do_not_count() -> None:
     gain = compare({"a": 0.0, "b": 0.0, "c": 0.0}, {"a": 1.0, "b": 0.5, "d": 1.0}, seen={"a"})
     assert gain is not None

@@ -20,10 +20,22 @@ from datagen.config import Recipe, load_recipe, make_recipe
 from datagen.errors import ConfigError, Paused, RunError
 from datagen.loop import LoopPlan, LoopResult, run_loop
 from datagen.loop.rounds import round_recipe
-from datagen.pipeline import Budget, Job, Ledger, Run, Silent, check_recipe, open_run, publish_recipe
+from datagen.pipeline import (
+    Budget,
+    Job,
+    Ledger,
+    Run,
+    Silent,
+    check_recipe,
+    open_run,
+    probe_recipe,
+    publish_recipe,
+    read_texts,
+)
+from datagen.prompts.contamination import normalize
 from datagen.runners.local import make_runner
 from tests.diagnose.diagnosis_cases import diagnosis, row
-from tests.helpers.runs import ROOT, command, environment, hash_files, run_cli, small_values, write_kitchen
+from tests.helpers.runs import MANY, ROOT, command, environment, hash_files, run_cli, small_values, write_kitchen
 
 TRAINER = f"{shlex.quote(sys.executable)} {ROOT / 'tests/helpers/trainer.py'} --data {{dataset}} --out {{checkpoint}}"
 
@@ -360,6 +372,16 @@ def test_held_out_prompts_that_are_trained_on_do_not_count_as_a_gain(here: Path)
     assert found["gain"]["prompts"] <= len(asked) - seen
 
 
+def test_a_held_out_prompt_is_trained_on_whatever_its_capitals_and_full_stops(here: Path) -> None:
+    """Of two wordings each run keeps one, by its seed: all held-out prompts are trained on, and half looked new."""
+    write_kitchen(here.parent, "A Photo of {{ many(n, object) }}.\n" + MANY)
+    result = loop(taxonomy=["./kitchen.yaml"], rewards=["counting"], prompts=48)
+    asked, trained_on = (read_texts(open_run(str(here / f"rounds/01/{name}"))) for name in ("probe", "run"))
+    assert not {*asked.values()} <= {*trained_on.values()}
+    words = {normalize(text) for text in trained_on.values()}
+    assert result.rounds[1].seen == {name for name, text in asked.items() if normalize(text) in words} == {*asked}
+
+
 def test_a_loop_that_cannot_compare_says_so_before_and_after(here: Path) -> None:
     write_kitchen(here.parent)
     said = list[str]()
@@ -381,6 +403,52 @@ def test_a_loop_that_cannot_compare_says_so_before_and_after(here: Path) -> None
     (here.parent / "templates/few.j2").write_text("{{ many(n, object) }}\n")
     with pytest.raises(RunError, match=r"holds another loop; changed: the file few\.j2"):
         run_loop(plan, make_runner(0), Silent(), lambda _: None)
+
+
+def test_a_model_that_no_longer_finishes_its_pictures_is_not_better(here: Path) -> None:
+    """Of what it finishes 95 % are right, before it was half; but it finishes half."""
+    result = loop("--wrong 0.05 --fails 0.5")
+    first, second = result.rounds
+    assert first.whole.pass_1 is not None
+    assert second.whole.pass_1 is not None
+    assert second.whole.pass_1.value < 0.6
+    assert second.whole.unjudged == 0
+    assert (result.standing.best, result.standing.helps(1)) == (0, False)
+
+
+def test_what_a_server_did_not_answer_is_asked_again_before_it_is_measured_or_trained_on(here: Path) -> None:
+    down = here.parent / "down"
+    backend = {"wrong": 0.5, "down": str(down)}
+    for place in ("rounds/00/probe", "rounds/01/run"):
+        down.write_text("")
+        with pytest.raises(RunError, match="samples not generated, since a model was not reached") as caught:
+            loop(backend=backend)
+        assert caught.value.hint == "when the model answers again, the same command goes on"
+        assert place in str(caught.value)
+        assert not (here / place).with_name("diagnosis.yaml").exists()
+        assert not (here / place).with_name("trained.json").exists()
+        down.unlink()
+        if place == "rounds/00/probe":
+            with pytest.raises(Paused):  # after the first model is measured
+                loop(backend=backend, execute=once(make_runner(0)))
+    result = loop(backend=backend)
+    assert [each.whole.unjudged for each in result.rounds] == [0, 0]
+    assert not any((here / "rounds/01/run/failures").glob("*.jsonl")) or not any(
+        file.read_text() for file in (here / "rounds/01/run/failures").glob("*.jsonl")
+    )
+
+
+def once(execute: Any) -> Any:
+    """A runner that works for the first run and pauses at the second."""
+    runs: list[str] = []
+
+    def run(run: Run, jobs: Sequence[Job], ledger: Ledger) -> None:
+        runs.append(str(run.folder))
+        if len(set(runs)) > 1:
+            raise Paused("paused at --max-hours 1: nothing is done")
+        execute(run, jobs, ledger)
+
+    return run
 
 
 def test_another_recipe_or_size_is_refused(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,6 +534,14 @@ def test_what_cannot_work_is_refused_before_anything_is_made(train: dict[str, An
     with pytest.raises(ConfigError, match=said):
         loop(train=train)
     assert not here.exists()
+
+
+def test_a_judge_is_not_independent_of_itself_because_a_detector_changes(here: Path) -> None:
+    judge = {"judge": {"name": "tests.helpers.judge"}}
+    with pytest.raises(ConfigError, match="no judge that is independent"):
+        loop(rewards=["vqa"], **judge)
+    recipe = make_recipe(loop_values(rewards=["vqa", "counting", "plan"], **judge))
+    assert probe_recipe(recipe, 4, 2, held_out=True).selecting == ["counting", "plan"]
 
 
 @pytest.mark.parametrize(
