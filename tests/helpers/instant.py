@@ -31,7 +31,7 @@ class Instant:
     different one for each, of so many pixels a side and about 2 bytes a pixel. `breaks` raises in the middle, and
     `marker` is a file that appears when the first sample is begun. While the file `down` is there, every third request
     is not answered, or as many as the file says. An option
-    `checkpoint` names a folder whose files `wrong` and `fails` have these shares.
+    `checkpoint` names a folder whose files `wrong` and `fails`, if it is there, have these shares.
     """
 
     wrong: float = 0.4
@@ -94,8 +94,9 @@ class Instant:
 def build(options: Mapping[str, Any]) -> Instant:
     values = dict(options)
     if checkpoint := values.pop("checkpoint", ""):
-        for name in ("wrong", "fails"):
-            values[name] = float((Path(checkpoint) / name).read_text(encoding="utf-8"))
+        values["wrong"] = float((Path(checkpoint) / "wrong").read_text(encoding="utf-8"))
+        if (file := Path(checkpoint) / "fails").exists():
+            values["fails"] = float(file.read_text(encoding="utf-8"))
     return Instant(**values)
 
 
