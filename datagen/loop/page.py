@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from datagen.diagnose import LEAST_PROMPTS, Rate, Row
+from datagen.loop.judging import LEAST_CHANGED
 from datagen.records import CAUSES
 from datagen.report import Estimate, plot_dots, render_plain
 
@@ -57,6 +58,7 @@ def render_loop(result: LoopResult) -> str:
             "helps": [result.standing.helps(each.number) for each in rounds],
             "left": result.standing.left[-1],
             "least": LEAST_PROMPTS,
+            "changed": LEAST_CHANGED,
             "stop": result.stop,
             "lines": lines,
             "causes": [cause for cause in CAUSES if any(cause in causes for causes in told)],
