@@ -106,6 +106,9 @@ class Page:
     def open(self, path: Path | str, width: int = 1280, height: int = 900) -> None:
         """Load a file or an address in a window of that size and wait until its script has run."""
         url = path if isinstance(path, str) else path.as_uri()
+        # A page that was left open may have complained since: of its server, for one, which is gone.
+        self.call("Page.navigate", url="about:blank")
+        self.run("0")
         self.events.clear()
         self.resize(width, height)
         self.call("Page.navigate", url=url)
