@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from datagen.errors import RunError
+from datagen.expressions import EQUAL
 from datagen.filesystems import tell_unread
 from datagen.records import Claim, Modality
 
@@ -31,8 +32,6 @@ Row: TypeAlias = Mapping[str, Any]
 """A sample of the dataset by column; images are bytes of files."""
 Encoder: TypeAlias = Literal["", "vit", "vae", "vae+vit"]
 BATCH_ROWS = 64
-EQUAL = 1e-9
-"""Rewards with a smaller difference are equal, as for weights: those of equal scores may differ in their last bits."""
 
 
 class NoOptions(BaseModel):

@@ -20,7 +20,7 @@ from datagen.diagnose import LEAST_PROMPTS, Diagnosis, Group, bootstrap_mean, pa
 LEAST_CHANGED = 6
 """Fewest prompts whose rate must differ: were it chance, all of fewer would differ in one direction too often."""
 Rates = Mapping[str, float]
-"""By prompt: the share of its judged candidates that passed, or their mean reward; in [0, 1]."""
+"""By prompt: the share of its candidates that passed, or their mean reward; in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)

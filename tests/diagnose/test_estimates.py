@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from datagen.diagnose import Group, list_rows, pass_at
+from datagen.diagnose import Group, fail_unfinished, list_rows, pass_at
 from datagen.diagnose.model import bootstrap_mean, wilson
 
 Z = 1.959963984540054
@@ -138,3 +138,22 @@ def test_rows_against_a_plain_loop() -> None:
             assert rate is None or rate.prompts == len(values)
         assert row.prompts == sum(bool(group.tries or group.rewards) for group in groups)
         assert row.unjudged == sum(group.unjudged for group in groups)
+
+
+def test_what_a_model_did_not_finish_fails_where_models_are_compared() -> None:
+    strict = [Group("a", 2, 1, (0.5, 0.9), unjudged=2, unfinished=2), Group("b", 0, 0, unjudged=4, unfinished=4)]
+    beyond = Group("c", 0, 0, unjudged=4, unfinished=1)
+    rated = Group("d", 0, 0, (0.5,), unjudged=1, unfinished=1)
+    first, lost, unknown, mixed = fail_unfinished({"x": [*strict, beyond, rated]})["x"]
+    assert (first.tries, first.passes, first.rewards, first.unjudged, first.judged) == (
+        4,
+        1,
+        (0.5, 0.9, 0.0, 0.0),
+        0,
+        4,
+    )
+    assert (lost.tries, lost.passes, lost.unjudged) == (4, 0, 0)
+    assert unknown == beyond, "no finished candidate is judged: the judge may not know this prompt"
+    assert (mixed.tries, mixed.rewards) == (0, (0.5, 0.0)), "no verdict on what is rated alone"
+    (graded,) = fail_unfinished({"x": [rated]})["x"]
+    assert (graded.tries, graded.rewards) == (0, (0.5, 0.0))

@@ -105,6 +105,19 @@ def test_arms_that_weigh_otherwise_share_what_was_drawn_and_equal_a_run_of_their
     assert hash_files(plain, *SHARDS, "dataset") == hash_files(tmp_path / "alone", *SHARDS, "dataset")
 
 
+def test_results_of_an_older_format_are_measured_again_from_the_samples(
+    done: tuple[Path, Summary], tmp_path: Path
+) -> None:
+    shutil.copytree(done[0].parent, tmp_path / "copy")
+    folder = tmp_path / "copy/one"
+    file = folder / "before/measured.json"
+    there, samples = file.read_text(), hash_files(folder / "before", "probe/held-out/held-out/samples")
+    file.write_text(json.dumps(json.loads(there)["measures"]))
+    assert run(tmp_path / "copy/help.yaml", folder) == done[1]
+    assert file.read_text() == there
+    assert hash_files(folder / "before", "probe/held-out/held-out/samples") == samples
+
+
 def test_an_arm_with_other_scorers_takes_the_samples_alone(tmp_path: Path) -> None:
     arms = {"both": {}, "one": {"set": {"rewards": ["attribute"], "backend.fails": 0.0}}}
     run(write_files(tmp_path, arms=arms, compare=[]), tmp_path / "one")

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.export.examples import EQUAL, Example, Part, Row, facts_of, group_rows
+from datagen.export.examples import Example, Part, Row, facts_of, group_rows
 from datagen.export.grades import reward_of, whole_parts
+from datagen.expressions import EQUAL
 
 NEEDS_CANDIDATES = 2
 NEEDS_WHOLE_GROUPS = True

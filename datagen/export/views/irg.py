@@ -32,9 +32,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from datagen.errors import RunError
-from datagen.export.examples import EQUAL, Encoder, Example, Part, Row, facts_of, group_rows, parts_of
+from datagen.export.examples import Encoder, Example, Part, Row, facts_of, group_rows, parts_of
 from datagen.export.repairs import pair_rows, tell_faults
 from datagen.export.view import need_mode
+from datagen.expressions import EQUAL
 from datagen.records import HEADS, hash_of, read_reflection, write_reflection
 
 MOST_ROUNDS = 1

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from datagen.export.examples import EQUAL, Example, Row, facts_of, group_rows
+from datagen.export.examples import Example, Row, facts_of, group_rows
 from datagen.export.grades import reward_of, whole_parts
+from datagen.expressions import EQUAL
 
 NEEDS_CANDIDATES = 2
 NEEDS = "two candidates of one prompt with different rewards"
