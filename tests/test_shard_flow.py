@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from datagen.config import Recipe
-from datagen.errors import BackendError, Paused
+from datagen.errors import BackendError, Paused, RunError
 from datagen.pipeline import (
     Account,
     Budget,
@@ -27,6 +28,7 @@ from datagen.pipeline import (
 )
 from datagen.records import Failure, Request, Sample
 from datagen.runners.local import make_runner
+from datagen.store import RunFolder
 from tests.helpers.instant import Instant
 from tests.helpers.runs import SHARDS, build_here, hash_files, run_cli, small_recipe, small_values
 
@@ -167,6 +169,30 @@ def test_a_stop_keeps_what_has_come_and_asks_for_nothing_more(plan: str, tmp_pat
     twice = asked & {request.sample_id for request in model.taken}
     assert len(twice) == len(asked) - len(came), "what was in flight"
     assert hash_files(tmp_path / "run", *SHARDS) == hash_files(tmp_path / "whole", *SHARDS)
+
+
+def test_a_full_disk_is_one_error_though_what_has_come_cannot_be_written_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = begin(tmp_path, small_recipe())
+    full, ignored = threading.Event(), []
+    write = RunFolder.write_part
+
+    def finish(run: Run, job: Job) -> None:
+        full.set()
+        raise RunError("the shard cannot be written")
+
+    def write_part(*given: Any) -> None:
+        if full.is_set():
+            raise RunError("what has come cannot be written")
+        write(*given)
+
+    monkeypatch.setattr("datagen.runners.local.finish_shard", finish)
+    monkeypatch.setattr(RunFolder, "write_part", write_part)
+    monkeypatch.setattr("sys.unraisablehook", ignored.append)
+    with pytest.raises(RunError, match="what has come cannot be written"):
+        run_jobs(run, "both", make_runner(0), Silent())
+    assert not ignored, "Python prints a traceback of each"
 
 
 # ── Budgets ────────────────────────────────────────────────────────────────────────────────────────────────────────

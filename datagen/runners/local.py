@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.queues import Queue
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
@@ -112,9 +112,10 @@ def _run_plainly(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threadi
     for job in jobs:
         if not job.draw and not stopped.is_set() and not meter.is_over():
             ledger.count_shard(finish_shard(run, job))
-    for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, meter.may_ask):
-        if done is not None and not meter.is_over():
-            ledger.count_shard(finish_shard(run, done))
+    with closing(generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, meter.may_ask)) as flow:
+        for done in flow:
+            if done is not None and not meter.is_over():
+                ledger.count_shard(finish_shard(run, done))
 
 
 def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: threading.Event, workers: int) -> None:
@@ -122,8 +123,9 @@ def _run_overlapped(run: Run, jobs: Sequence[Job], ledger: Ledger, stopped: thre
     with Crew(run, "scoring", SCORING_HINT) as crew:
         scorers = _Scorers(crew, ledger, stopped, jobs, workers)
         may_ask = ledger.account.meter.may_ask
-        for done in generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, may_ask):
-            scorers.add(done)
+        with closing(generate_shards(run, _drawn(jobs), ledger.count_sample, stopped.is_set, may_ask)) as flow:
+            for done in flow:
+                scorers.add(done)
         scorers.wait()
 
 
@@ -233,9 +235,11 @@ def _generate(
     """Generate shards with the model in this process, the next one that no other process has taken."""
     failed: list[bool] = []
     try:
-        for done in generate_shards(run, _take_turns(jobs, taken), failed.append, stopped.is_set, meter.may_ask):
-            tell(Told(tuple(failed), done))
-            failed.clear()
+        turns = _take_turns(jobs, taken)
+        with closing(generate_shards(run, turns, failed.append, stopped.is_set, meter.may_ask)) as flow:
+            for done in flow:
+                tell(Told(tuple(failed), done))
+                failed.clear()
     finally:
         tell(Told(tuple(failed)))
 
