@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -374,14 +374,17 @@ class BuildResult:
     unreached: str
 
 
-def build_run(run: Run, execute: Execute, watch: Watch, budget: Budget | None = None) -> BuildResult:
+def build_run(
+    run: Run, execute: Execute, watch: Watch, budget: Budget | None = None, *, intended: Collection[str] = ()
+) -> BuildResult:
     """Finish a run from any state; `execute` is the runner that makes the shards.
 
+    The caller is not warned of keys of the recipe that are `intended` to be as they are.
     On a finished run it only makes the views again. Raises DatagenError, among them Paused when the budget of this call
     is spent; every finished shard is kept.
     """
     with track_run(run, watch) as tracked:
-        return _build(run, execute, tracked, budget)
+        return _build(run, execute, tracked, budget, intended)
 
 
 def answer_run(run: Run, execute: Execute, watch: Watch, budget: Budget | None = None) -> None:
@@ -391,9 +394,10 @@ def answer_run(run: Run, execute: Execute, watch: Watch, budget: Budget | None =
     run_jobs(run, "both", execute, watch, account)
 
 
-def _build(run: Run, execute: Execute, watch: Tracked, budget: Budget | None) -> BuildResult:
-    for _, what in list_warnings(run, load=not _is_scored(run)):
-        watch.say(f"warning: {what}")
+def _build(run: Run, execute: Execute, watch: Tracked, budget: Budget | None, intended: Collection[str]) -> BuildResult:
+    for key, what in list_warnings(run, load=not _is_scored(run)):
+        if key not in intended:
+            watch.say(f"warning: {what}")
     answer_run(run, execute, watch, budget)
     weighed = weigh_run(run, watch)
     watch.finish(weighed)

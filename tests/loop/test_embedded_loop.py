@@ -12,11 +12,13 @@ from tests.helpers.runs import run_cli
 
 def test_the_embedded_model_goes_once_around(tmp_path: Path) -> None:
     values = {"taxonomy": ["attributes"], "prompts": 6, "candidates": 2, "shard_prompts": 8, "rewards": ["attribute"]}
-    values |= {"backend": {"name": "embedded", "threads": 1}, "train": {"steps": 2, "batch": 4, "detector": "learned"}}
+    train = {"steps": 2, "batch": 4, "detector": "learned", "backend": {"temperature": 0.5}}
+    values |= {"backend": {"name": "embedded", "threads": 1}, "train": train}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**values, "lexicon": "pictograms"}))
     words = ("loop", "tiny.yaml", "--rounds", "1", "--prompts", "2", "--workers", "0")
     done = run_cli(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "another model" not in done.stdout + done.stderr, "a round is meant to be drawn otherwise than it is measured"
     folder = tmp_path / "outputs/tiny-loop"
     found = json.loads((folder / "loop.json").read_text())
     assert [each["round"] for each in found["rounds"]] == [0, 1]
