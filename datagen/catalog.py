@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -183,7 +184,13 @@ def explain(word: str) -> list[Explanation]:
     if word in inner:
         return [_tell_key(KEYS, word, inner[word])]
     if ("." in word or ":" in word) and "/" not in word:
-        return [_explain_own(word)]
+        try:
+            return [_explain_own(word)]
+        except PluginError:
+            first = word.split(".")[0]
+            if first in _list_keys(KEYS) and find_spec(first) is None:
+                raise _miss_key(word, inner) from None
+            raise
     # A key without the one above it, such as `policy`, or a value of one, such as `rwr`.
     places = [key for key, option in inner.items() if word in (option.name, *option.type.split(" | "))]
     former = f"in `rewards`, write {FORMER[word]}" if word in FORMER else ""
@@ -191,6 +198,14 @@ def explain(word: str) -> list[Explanation]:
     below = f"see: {', '.join(f'datagen explain {place}' for place in places)}" if places else ""
     hint = former or below or (near if near.startswith("did you mean") else "see: datagen list")
     raise ConfigError(f"nothing is named {word!r}", where="explain", hint=hint)
+
+
+def _miss_key(word: str, inner: Mapping[str, Option]) -> ConfigError:
+    """Return the error of a dotted key that there is not, though there is the key above it."""
+    above = max((key for key in inner if word.startswith(f"{key}.")), key=len, default=word.split(".")[0])
+    asked, below = word[len(above) + 1 :], [key[len(above) + 1 :] for key in inner if key.startswith(f"{above}.")]
+    hint = did_you_mean(asked, below) or f"see: datagen explain {above}"
+    return ConfigError(f"the key {above!r} has none named {asked!r}", where="explain", hint=hint)
 
 
 def _explain_entry(entry: Entry) -> Explanation:

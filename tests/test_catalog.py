@@ -123,6 +123,8 @@ def test_every_key_says_what_it_is() -> None:
         (("explain", "zzzzzz"), "see: datagen list"),
         (("explain", "beta"), "see: datagen explain weights.beta"),
         (("explain", "rwr"), "see: datagen explain weights.policy"),
+        (("explain", "weights.polcy"), "did you mean 'policy'?"),
+        (("explain", "train.backend.temperature"), "see: datagen explain train.backend"),
         (("list", "scoers"), "did you mean 'scorers'?"),
     ],
 )

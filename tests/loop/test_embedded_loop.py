@@ -18,7 +18,7 @@ def test_the_embedded_model_goes_once_around(tmp_path: Path) -> None:
     words = ("loop", "tiny.yaml", "--rounds", "1", "--prompts", "2", "--workers", "0")
     done = run_cli(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "another model" not in done.stdout + done.stderr, "a round is meant to be drawn otherwise than it is measured"
+    assert "another model" not in done.stdout + done.stderr, "it is meant to draw otherwise than it is measured"
     folder = tmp_path / "outputs/tiny-loop"
     found = json.loads((folder / "loop.json").read_text())
     assert [each["round"] for each in found["rounds"]] == [0, 1]
