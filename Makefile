@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 VLLM := .venv-vllm
 TRAINERS := .venv-trainers
 READY := $(VENV)/.ready
-# Modules are compiled when they are first imported, since most of these never are, and kept: the tests start hundreds of processes.
+# Most modules are never imported: each is compiled when it first is, and kept, since the tests start hundreds of processes.
 INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 unexport PYTHONDONTWRITEBYTECODE
 

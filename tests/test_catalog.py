@@ -134,6 +134,13 @@ def test_an_unknown_word_names_the_near_one(words: tuple[str, ...], said: str) -
     assert said in result.exception.hint
 
 
+def test_a_module_of_ones_own_may_be_named_like_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "track.py").write_text("", encoding="utf-8")
+    with pytest.raises(PluginError, match="cannot be imported"):
+        explain("track.losses")
+
+
 def test_the_files_of_a_project_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     call("init", ".")

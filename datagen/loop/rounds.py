@@ -230,9 +230,8 @@ def _run_round(
                 f"shares of round {number}: {policy}, since the diagnosis lacks the rates that {plan.policy} needs"
             )
         run = create_run(recipe, str(place / "run"), "datagen loop", keep=plan.keep)
-        with (
-            run.folder.hold()
-        ):  # the diagnosis is of this model, though `train.backend` may have it draw otherwise here
+        # The diagnosis is of this model, though `train.backend` may have it draw otherwise here.
+        with run.folder.hold():
             purse.insist(run, partial(build_run, run, execute, watch, intended={"allocate"}))
         del run  # and its models, before a training needs the memory
         gc.collect()

@@ -62,8 +62,8 @@ def generate_shards(
     differently. A request without an answer is a failure. `count` is called after each answer, with whether it failed.
     When `is_stopped`, no further request is made and what has been answered is kept. `may_ask` is called before each
     request; when it says no, none is made any more and what is in flight is waited for. Parts are written at least
-    every `longest_rest` seconds. Close it (`contextlib.closing`) where what is done with a job may raise: it writes
-    what has come, and an error of that is lost when Python closes it.
+    every `longest_rest` seconds. Close it (`contextlib.closing`) where what is done with a job may raise: this writes
+    what has come, and where Python has to do it, an error is only printed.
 
     Raises BackendError when the model itself breaks down, RunError when the folder no longer belongs to this run; what
     the model answered before is kept.

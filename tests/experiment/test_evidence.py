@@ -19,7 +19,9 @@ def test_the_page_shows_the_figures_of_each_experiment(file: Path) -> None:
     figures = json.loads(file.read_text(encoding="utf-8"))
     for table in render_markdown(figures).strip().split("\n\n"):
         assert table in PAGE
-    assert f"datagen experiment {file.stem}" in PAGE
-    experiment, _ = load_experiment(file.stem)
+    name = file.name.split(".")[0]
+    assert f"datagen experiment {name}" in PAGE
+    assert f"(evidence/{file.name})" in PAGE
+    experiment, _ = load_experiment(name)
     shown = {line["label"] for judges in figures["lines"].values() for line in judges["held-out"]}
     assert shown <= set(experiment.labels)
